@@ -1,0 +1,94 @@
+package bucketest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Op is an operation of a bucket.
+type Op string
+
+const (
+	Get    Op = "get"
+	Put    Op = "put"
+	PutNew Op = "put new"
+	List   Op = "list"
+	Delete Op = "delete"
+)
+
+// Faulty is a bucket that fails on command.
+type Faulty struct {
+	bucket.Bucket
+	// Before runs before each operation; an error makes it fail without effect. It may wait, which delays the
+	// operation. Nil: nothing happens.
+	Before func(ctx context.Context, op Op, key string) error
+	// After runs after the effect of each operation that changes something; an error makes it look failed
+	// although it was not. Nil: nothing happens.
+	After func(ctx context.Context, op Op, key string) error
+}
+
+func (f *Faulty) before(ctx context.Context, op Op, key string) error {
+	if f.Before == nil {
+		return nil
+	}
+	if err := f.Before(ctx, op, key); err != nil {
+		return fmt.Errorf("%s %s: %w", op, key, err)
+	}
+	return nil
+}
+
+func (f *Faulty) after(ctx context.Context, op Op, key string, err error) error {
+	if err != nil || f.After == nil {
+		return err
+	}
+	if err := f.After(ctx, op, key); err != nil {
+		return fmt.Errorf("%s %s: %w", op, key, err)
+	}
+	return nil
+}
+
+func (f *Faulty) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	if err := f.before(ctx, Get, key); err != nil {
+		return nil, err
+	}
+	return f.Bucket.Get(ctx, key, r)
+}
+
+func (f *Faulty) Put(ctx context.Context, key string, data []byte) error {
+	if err := f.before(ctx, Put, key); err != nil {
+		return err
+	}
+	return f.after(ctx, Put, key, f.Bucket.Put(ctx, key, data))
+}
+
+func (f *Faulty) PutNew(ctx context.Context, key string, data []byte) error {
+	if err := f.before(ctx, PutNew, key); err != nil {
+		return err
+	}
+	return f.after(ctx, PutNew, key, f.Bucket.PutNew(ctx, key, data))
+}
+
+func (f *Faulty) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
+		if err := f.before(ctx, List, prefix); err != nil {
+			yield(bucket.Info{}, err)
+			return
+		}
+		f.Bucket.List(ctx, prefix, after)(yield)
+	}
+}
+
+func (f *Faulty) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := f.before(ctx, Delete, key); err != nil {
+			return err
+		}
+		if err := f.after(ctx, Delete, key, f.Bucket.Delete(ctx, key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
