@@ -1,6 +1,22 @@
+// Package wal is the write-ahead log: events become durable here before they are acknowledged, and wait here until
+// they are sequenced into their logs.
+//
+// A WAL object is written once, under a name that is never used twice, and deleted after all its events are in their
+// logs. It holds sections, each a run of events for one log (see object.go). Its name begins with the time when it was
+// written, so that a listing is in the order of arrival. Each shard has a prefix of its own.
 package wal
 
-import "github.com/weirlog/weir/internal/event"
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/event"
+)
 
 // Entry is what weir must know of one line without parsing it again.
 type Entry struct {
@@ -14,4 +30,32 @@ type Batch struct {
 	Log     string  // log id, 24 hex digits
 	Lines   []byte  // one line an entry, each ended by '\n'
 	Entries []Entry // Entries[i] describes line i
+}
+
+// ShardOf tells which of n shards a log belongs to. It never changes for a bucket.
+func ShardOf(log string, n int) int {
+	h := fnv.New64a()
+	h.Write([]byte(log))
+	return int(h.Sum64() % uint64(n))
+}
+
+// Prefix of the keys of a shard's WAL objects.
+func Prefix(shard int) string { return fmt.Sprintf("wal/%02d/", shard) }
+
+// newKey returns a key for a new object: 12 hex digits of the time in milliseconds, and 64 random bits.
+func newKey(shard int, now time.Time) string {
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	return fmt.Sprintf("%s%012x-%s.gz", Prefix(shard), now.UnixMilli(), hex.EncodeToString(random[:]))
+}
+
+// Written returns the time in a WAL object's key.
+func Written(key string) (time.Time, error) {
+	name := key[strings.LastIndexByte(key, '/')+1:]
+	stamp, _, ok := strings.Cut(name, "-")
+	ms, err := strconv.ParseInt(stamp, 16, 64)
+	if !ok || err != nil {
+		return time.Time{}, fmt.Errorf("%s is not the key of a WAL object", key)
+	}
+	return time.UnixMilli(ms), nil
 }

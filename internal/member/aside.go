@@ -1,0 +1,136 @@
+package member
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+// ID names the subfield of an aside's extra field (SI1, SI2 of RFC 1952).
+type ID [2]byte
+
+const (
+	asideHead  = 10 + 2 + 4            // header, XLEN, subfield header
+	asideTail  = 2 + 8                 // an empty deflate stream, CRC32 and ISIZE of no bytes
+	asideMax   = 0xffff - 4            // payload of one member
+	asideFrame = asideHead + asideTail // bytes that a member adds to its payload
+	sumSize    = 4                     // CRC-32C of the data, before it
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AsideSize is the number of bytes that AppendAside appends for n bytes of data.
+func AsideSize(n int) int {
+	n += sumSize
+	return n + (n+asideMax-1)/asideMax*asideFrame
+}
+
+// AppendAside appends data as an aside to dst: a checksum and the data, in as many empty members as they need.
+func AppendAside(dst []byte, id ID, data []byte) []byte {
+	payload := binary.LittleEndian.AppendUint32(make([]byte, 0, sumSize+len(data)), crc32.Checksum(data, castagnoli))
+	payload = append(payload, data...)
+	for len(payload) > 0 {
+		n := min(len(payload), asideMax)
+		dst = append(dst, 0x1f, 0x8b, 8, 4 /* FEXTRA */, 0, 0, 0, 0, 0, 0xff)
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(4+n))
+		dst = append(dst, id[0], id[1])
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(n))
+		dst = append(dst, payload[:n]...)
+		dst = append(dst, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+		payload = payload[n:]
+	}
+	return dst
+}
+
+// Aside returns the data of the aside that fills all of src.
+func Aside(src []byte, id ID) ([]byte, error) {
+	var payload []byte
+	for len(src) > 0 {
+		if len(src) < asideFrame || src[0] != 0x1f || src[1] != 0x8b || src[3] != 4 || src[12] != id[0] || src[13] != id[1] {
+			return nil, fmt.Errorf("aside %s: %w header", id, ErrCorrupt)
+		}
+		n := int(binary.LittleEndian.Uint16(src[14:]))
+		if int(binary.LittleEndian.Uint16(src[10:])) != n+4 || len(src) < n+asideFrame {
+			return nil, fmt.Errorf("aside %s: %w length", id, ErrCorrupt)
+		}
+		part := src[asideHead : asideHead+n]
+		src = src[n+asideFrame:]
+		if payload == nil && len(src) == 0 {
+			payload = part // the usual case needs no copy
+		} else {
+			payload = append(payload, part...)
+		}
+	}
+	if len(payload) < sumSize || crc32.Checksum(payload[sumSize:], castagnoli) != binary.LittleEndian.Uint32(payload) {
+		return nil, fmt.Errorf("aside %s: %w, its checksum does not match", id, ErrCorrupt)
+	}
+	return payload[sumSize:], nil
+}
+
+func (id ID) String() string { return string(id[:]) }
+
+// Decoder reads numbers and strings from an aside. After the first error it returns zero values; Err tells.
+type Decoder struct {
+	data []byte
+	err  error
+}
+
+// NewDecoder reads data.
+func NewDecoder(data []byte) *Decoder { return &Decoder{data: data} }
+
+func (d *Decoder) fail() {
+	d.data, d.err = nil, fmt.Errorf("index: %w", ErrCorrupt)
+}
+
+// Uint reads an unsigned varint that is at most limit.
+func (d *Decoder) Uint(limit uint64) uint64 {
+	v, n := binary.Uvarint(d.data)
+	if n <= 0 || v > limit {
+		d.fail()
+		return 0
+	}
+	d.data = d.data[n:]
+	return v
+}
+
+// Int reads a signed varint.
+func (d *Decoder) Int() int64 {
+	v, n := binary.Varint(d.data)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.data = d.data[n:]
+	return v
+}
+
+// Count reads the number of things that follow, each of which takes at least size bytes. So a corrupt count never
+// makes the caller allocate much more than the aside itself.
+func (d *Decoder) Count(size int) int { return int(d.Uint(uint64(len(d.data) / size))) }
+
+// Bytes reads n bytes, which alias the aside.
+func (d *Decoder) Bytes(n int) []byte {
+	if n < 0 || n > len(d.data) {
+		d.fail()
+		return nil
+	}
+	b := d.data[:n:n]
+	d.data = d.data[n:]
+	return b
+}
+
+// String reads a length and that many bytes.
+func (d *Decoder) String() string { return string(d.Bytes(d.Count(1))) }
+
+// Err returns the first error; also an error if anything is left.
+func (d *Decoder) Err() error {
+	if d.err == nil && len(d.data) > 0 {
+		d.fail()
+	}
+	return d.err
+}
+
+// AppendString appends s as Decoder.String reads it.
+func AppendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}

@@ -1,0 +1,89 @@
+package member
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func gunzip(t testing.TB, data []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// Members and asides in any order are one gzip file that holds just the members' bytes, for any reader.
+func TestConcatenation(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var object, want []byte
+		for range rapid.IntRange(1, 6).Draw(rt, "parts") {
+			data := bytes.Repeat(rapid.SliceOf(rapid.Byte()).Draw(rt, "data"), rapid.IntRange(0, 3000).Draw(rt, "times"))
+			if rapid.Bool().Draw(rt, "aside") {
+				before := len(object)
+				object = AppendAside(object, ID{'W', 'X'}, data)
+				if got := len(object) - before; got != AsideSize(len(data)) {
+					rt.Fatalf("aside of %d bytes takes %d, AsideSize says %d", len(data), got, AsideSize(len(data)))
+				}
+				got, err := Aside(object[before:], ID{'W', 'X'})
+				if err != nil || !bytes.Equal(got, data) {
+					rt.Fatalf("aside of %d bytes: got %d, %v", len(data), len(got), err)
+				}
+				continue
+			}
+			before := len(object)
+			object = Append(object, data, Level(rapid.IntRange(0, 1).Draw(rt, "level")))
+			got, err := Decode(nil, object[before:], int64(len(data)))
+			if err != nil || !bytes.Equal(got, data) {
+				rt.Fatalf("member of %d bytes: got %d, %v", len(data), len(got), err)
+			}
+			for _, wrong := range []int64{int64(len(data)) - 1, int64(len(data)) + 1} {
+				if _, err := Decode(nil, object[before:], max(wrong, 0)); len(data) > 0 && !errors.Is(err, ErrCorrupt) {
+					rt.Fatalf("member of %d bytes as %d: %v, want ErrCorrupt", len(data), wrong, err)
+				}
+			}
+			want = append(want, data...)
+		}
+		object = append(object, Empty...)
+		if got := gunzip(t, object); !bytes.Equal(got, want) {
+			rt.Fatalf("gunzip gives %d bytes, want %d", len(got), len(want))
+		}
+	})
+}
+
+// Every single damaged byte of an aside that matters to weir is found.
+func TestDamagedAside(t *testing.T) {
+	aside := AppendAside(nil, ID{'W', 'X'}, []byte("some index"))
+	for i := range aside {
+		damaged := bytes.Clone(aside)
+		damaged[i] ^= 0x10
+		got, err := Aside(damaged, ID{'W', 'X'})
+		if err == nil && string(got) != "some index" {
+			t.Errorf("byte %d: got %q without an error", i, got)
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("byte %d: %v, want ErrCorrupt", i, err)
+		}
+	}
+}
+
+func FuzzAside(f *testing.F) {
+	f.Add(AppendAside(nil, ID{'W', 'X'}, []byte("some index")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if got, err := Aside(data, ID{'W', 'X'}); err == nil {
+			if again, err := Aside(AppendAside(nil, ID{'W', 'X'}, got), ID{'W', 'X'}); err != nil || !bytes.Equal(again, got) {
+				t.Errorf("%q becomes %q, %v", got, again, err)
+			}
+		}
+	})
+}

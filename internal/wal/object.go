@@ -1,0 +1,204 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/member"
+)
+
+// The layout of a WAL object. zcat shows its lines.
+//
+//	sections   for each: a member with the lines, an aside "WE" with what is known of each entry
+//	"WS" aside the sections: log, place, number of entries, span of times
+//	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian
+var (
+	idEntries  = member.ID{'W', 'E'}
+	idSections = member.ID{'W', 'S'}
+	idTrailer  = member.ID{'W', 'T'}
+)
+
+var trailerSize = member.AsideSize(8)
+
+// Section is where a run of events for one log lies in a WAL object.
+type Section struct {
+	Log              string
+	Offset           int64 // of the member with the lines
+	Length           int64 // of that member
+	EntriesLength    int64 // of the aside behind it
+	RawLength        int64 // of the lines
+	Count            int   // of the lines
+	MinTime, MaxTime int64 // of the events, milliseconds since the epoch
+	Processors       []string
+}
+
+// encode makes a section of a batch; the section's Offset is relative to the bytes returned.
+func encode(b Batch) (Section, []byte) {
+	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64, MaxTime: math.MinInt64}
+	data := member.Append(nil, b.Lines, member.Fast)
+	s.Length = int64(len(data))
+	meta, names := encodeEntries(b.Entries)
+	s.Processors = names
+	for _, e := range b.Entries {
+		s.MinTime, s.MaxTime = min(s.MinTime, e.Time), max(s.MaxTime, e.Time)
+	}
+	data = member.AppendAside(data, idEntries, meta)
+	s.EntriesLength = int64(len(data)) - s.Length
+	return s, data
+}
+
+// encodeEntries returns the data of an entries aside, and the names of all processors in it.
+//
+//	number of names, the names
+//	for each entry: time less the one before, key, number of processors, for each the number of its name
+func encodeEntries(entries []Entry) (data []byte, names []string) {
+	number := map[string]int{}
+	for _, e := range entries {
+		for _, p := range e.Processors {
+			if _, ok := number[p]; !ok {
+				number[p] = len(names)
+				names = append(names, p)
+			}
+		}
+	}
+	data = make([]byte, 0, 64+24*len(entries))
+	data = binary.AppendUvarint(data, uint64(len(names)))
+	for _, name := range names {
+		data = member.AppendString(data, name)
+	}
+	last := int64(0)
+	for _, e := range entries {
+		data = binary.AppendVarint(data, e.Time-last)
+		data = append(data, e.Key[:]...)
+		data = binary.AppendUvarint(data, uint64(len(e.Processors)))
+		for _, p := range e.Processors {
+			data = binary.AppendUvarint(data, uint64(number[p]))
+		}
+		last = e.Time
+	}
+	return data, names
+}
+
+func decodeEntries(aside []byte, count int) ([]Entry, error) {
+	data, err := member.Aside(aside, idEntries)
+	if err != nil {
+		return nil, err
+	}
+	d := member.NewDecoder(data)
+	names := make([]string, d.Count(1))
+	for i := range names {
+		names[i] = d.String()
+	}
+	// One-element slices of names serve all entries with one processor, which are nearly all.
+	const minEntry = 1 + len(event.Key{}) + 1
+	if count > len(data)/minEntry {
+		return nil, fmt.Errorf("%d entries: %w", count, member.ErrCorrupt)
+	}
+	entries := make([]Entry, count)
+	last := int64(0)
+	for i := range entries {
+		e := &entries[i]
+		last += d.Int()
+		e.Time = last
+		copy(e.Key[:], d.Bytes(len(e.Key)))
+		n := d.Count(1)
+		if n == 1 && len(names) > 0 {
+			k := d.Uint(uint64(len(names) - 1))
+			e.Processors = names[k : k+1 : k+1]
+			continue
+		}
+		for range n {
+			if len(names) == 0 {
+				return nil, fmt.Errorf("processor of entry %d: %w", i, member.ErrCorrupt)
+			}
+			e.Processors = append(e.Processors, names[d.Uint(uint64(len(names)-1))])
+		}
+	}
+	return entries, d.Err()
+}
+
+// appendIndex ends an object that holds the sections.
+func appendIndex(dst []byte, sections []Section) []byte {
+	var data []byte
+	data = binary.AppendUvarint(data, uint64(len(sections)))
+	for _, s := range sections {
+		data = member.AppendString(data, s.Log)
+		for _, n := range []int64{s.Offset, s.Length, s.EntriesLength, s.RawLength, int64(s.Count)} {
+			data = binary.AppendUvarint(data, uint64(n))
+		}
+		data = binary.AppendVarint(data, s.MinTime)
+		data = binary.AppendVarint(data, s.MaxTime)
+		data = binary.AppendUvarint(data, uint64(len(s.Processors)))
+		for _, p := range s.Processors {
+			data = member.AppendString(data, p)
+		}
+	}
+	before := len(dst)
+	dst = member.AppendAside(dst, idSections, data)
+	return member.AppendAside(dst, idTrailer, binary.BigEndian.AppendUint64(nil, uint64(len(dst)-before)))
+}
+
+// indexLength returns the number of bytes at the end of an object that its index takes, given the last bytes of it.
+func indexLength(tail []byte, size int64) (int64, error) {
+	if len(tail) < trailerSize {
+		return 0, fmt.Errorf("trailer: %w, the object has %d bytes", member.ErrCorrupt, size)
+	}
+	trailer, err := member.Aside(tail[len(tail)-trailerSize:], idTrailer)
+	if err != nil {
+		return 0, err
+	}
+	if len(trailer) != 8 {
+		return 0, fmt.Errorf("trailer: %w", member.ErrCorrupt)
+	}
+	n := int64(binary.BigEndian.Uint64(trailer))
+	if n < 0 || n > size-int64(trailerSize) {
+		return 0, fmt.Errorf("trailer: %w, an index of %d bytes in an object of %d", member.ErrCorrupt, n, size)
+	}
+	return n + int64(trailerSize), nil
+}
+
+// decodeIndex reads the sections of an object of size bytes from its index.
+func decodeIndex(index []byte, size int64) ([]Section, error) {
+	data, err := member.Aside(index[:len(index)-trailerSize], idSections)
+	if err != nil {
+		return nil, err
+	}
+	d := member.NewDecoder(data)
+	sections := make([]Section, d.Count(9))
+	end := uint64(size)
+	for i := range sections {
+		s := &sections[i]
+		s.Log = d.String()
+		s.Offset, s.Length, s.EntriesLength = int64(d.Uint(end)), int64(d.Uint(end)), int64(d.Uint(end))
+		s.RawLength, s.Count = int64(d.Uint(math.MaxInt32)), int(d.Uint(math.MaxInt32))
+		s.MinTime, s.MaxTime = d.Int(), d.Int()
+		s.Processors = make([]string, d.Count(1))
+		for j := range s.Processors {
+			s.Processors[j] = d.String()
+		}
+		if s.Offset+s.Length+s.EntriesLength > size {
+			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, member.ErrCorrupt)
+		}
+	}
+	return sections, d.Err()
+}
+
+// SplitLines returns the n lines of raw, each without its '\n'.
+func SplitLines(raw []byte, n int) ([][]byte, error) {
+	lines := make([][]byte, 0, n)
+	for len(raw) > 0 {
+		end := bytes.IndexByte(raw, '\n')
+		if end < 0 {
+			return nil, fmt.Errorf("the last line has no end: %w", member.ErrCorrupt)
+		}
+		lines = append(lines, raw[:end:end])
+		raw = raw[end+1:]
+	}
+	if len(lines) != n {
+		return nil, fmt.Errorf("%d lines where the index says %d: %w", len(lines), n, member.ErrCorrupt)
+	}
+	return lines, nil
+}

@@ -1,0 +1,81 @@
+package wal
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Plan says which WAL objects of a shard are sequenced together. The highest-numbered plan of a shard is the current
+// one; all others count for nothing, except that a manifest may name the last plan applied to its log.
+type Plan struct {
+	Batch   int64    `json:"batch"` // its number, from 1
+	Nonce   string   `json:"nonce"` // tells it from another plan under the same number
+	Objects []string `json:"objects"`
+}
+
+func planPrefix(shard int) string { return fmt.Sprintf("plans/%02d/", shard) }
+
+func planKey(shard int, batch int64) string {
+	return fmt.Sprintf("%s%012d.json", planPrefix(shard), batch)
+}
+
+// NewPlan returns a plan with a fresh nonce.
+func NewPlan(batch int64, objects []string) Plan {
+	return Plan{Batch: batch, Nonce: rand.Text(), Objects: objects}
+}
+
+// HighestPlan returns the number of the current plan of a shard, 0 if there is none, and the keys of those below it.
+func HighestPlan(ctx context.Context, b bucket.Bucket, shard int) (batch int64, older []string, err error) {
+	for info, err := range b.List(ctx, planPrefix(shard), "") {
+		if err != nil {
+			return 0, nil, err
+		}
+		if batch > 0 {
+			older = append(older, planKey(shard, batch))
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(info.Key, planPrefix(shard)), ".json")
+		if batch, err = strconv.ParseInt(name, 10, 64); err != nil {
+			return 0, nil, fmt.Errorf("%s is not the key of a plan", info.Key)
+		}
+	}
+	return batch, older, nil
+}
+
+// ReadPlan returns a plan; bucket.ErrNotExist (wrapped) if it was cleaned away.
+func ReadPlan(ctx context.Context, b bucket.Bucket, shard int, batch int64) (Plan, error) {
+	key := planKey(shard, batch)
+	data, err := bucket.Read(ctx, b, key, bucket.Range{})
+	if err != nil {
+		return Plan{}, err
+	}
+	var p Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		return Plan{}, fmt.Errorf("read %s: %w", key, err)
+	}
+	return p, nil
+}
+
+// CreatePlan makes p the plan of its number, and fails with bucket.ErrExist if there is one. Whether p then is the
+// current plan, HighestPlan must tell: a sleeper may have created an old number again after it was cleaned away.
+func CreatePlan(ctx context.Context, b bucket.Bucket, shard int, p Plan) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode plan: %w", err)
+	}
+	err = b.PutNew(ctx, planKey(shard, p.Batch), data)
+	if err == nil || errors.Is(err, bucket.ErrExist) {
+		return err
+	}
+	// The outcome is unknown. The nonce makes the bytes ours alone.
+	if there, readErr := ReadPlan(ctx, b, shard, p.Batch); readErr == nil && there.Nonce == p.Nonce {
+		return nil
+	}
+	return err
+}

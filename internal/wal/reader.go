@@ -1,0 +1,135 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
+)
+
+// Reader reads WAL objects. It keeps what it read of them: objects never change, so only their existence must be
+// asked for again, by List.
+type Reader struct {
+	bucket   bucket.Bucket
+	sections *otter.Cache[string, []Section]
+	entries  *otter.Cache[entriesKey, []Entry]
+}
+
+type entriesKey struct {
+	object string
+	offset int64
+}
+
+// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory.
+func NewReader(b bucket.Bucket, cacheBytes uint64) *Reader {
+	return &Reader{
+		bucket: b,
+		sections: otter.Must(&otter.Options[string, []Section]{
+			MaximumWeight: cacheBytes / 2,
+			Weigher: func(key string, sections []Section) uint32 {
+				weight := 64 + len(key)
+				for _, s := range sections {
+					weight += 120 + 32*len(s.Processors)
+				}
+				return uint32(weight)
+			},
+		}),
+		entries: otter.Must(&otter.Options[entriesKey, []Entry]{
+			MaximumWeight: cacheBytes / 2,
+			Weigher:       func(_ entriesKey, entries []Entry) uint32 { return uint32(128 + 48*len(entries)) },
+		}),
+	}
+}
+
+// List returns the objects of a shard that exist now, oldest first.
+func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
+	var objects []bucket.Info
+	for info, err := range r.bucket.List(ctx, Prefix(shard), "") {
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, info)
+	}
+	return objects, nil
+}
+
+// likelyIndex is how many bytes are read at the end of an object in the hope that they hold its index.
+const likelyIndex = 16 << 10
+
+// Sections returns what the object at key consists of; bucket.ErrNotExist (wrapped) if it is gone.
+func (r *Reader) Sections(ctx context.Context, key string) ([]Section, error) {
+	return r.sections.Get(ctx, key, otter.LoaderFunc[string, []Section](r.loadSections))
+}
+
+func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error) {
+	o, err := r.bucket.Get(ctx, key, bucket.Range{Offset: -likelyIndex})
+	if err != nil {
+		return nil, err
+	}
+	size := o.Size
+	tail, err := io.ReadAll(o)
+	o.Close()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	n, err := indexLength(tail, size)
+	if err == nil && n > int64(len(tail)) {
+		tail, err = bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: -n})
+	}
+	if err == nil && int64(len(tail)) < n {
+		err = fmt.Errorf("index: %w", member.ErrCorrupt)
+	}
+	var sections []Section
+	if err == nil {
+		sections, err = decodeIndex(tail[int64(len(tail))-n:], size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return sections, nil
+}
+
+// Entries returns what is known of the entries of a section.
+func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]Entry, error) {
+	load := func(ctx context.Context, k entriesKey) ([]Entry, error) {
+		data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: s.Offset + s.Length, Length: s.EntriesLength})
+		if err != nil {
+			return nil, err
+		}
+		entries, err := decodeEntries(data, s.Count)
+		if err != nil {
+			return nil, fmt.Errorf("read %s at %d: %w", key, s.Offset+s.Length, err)
+		}
+		return entries, nil
+	}
+	return r.entries.Get(ctx, entriesKey{key, s.Offset}, otter.LoaderFunc[entriesKey, []Entry](load))
+}
+
+// Member returns the gzip member with the lines of a section.
+func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, error) {
+	data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: s.Offset, Length: s.Length})
+	if err == nil && int64(len(data)) != s.Length {
+		err = fmt.Errorf("read %s at %d: %w, it ends early", key, s.Offset, member.ErrCorrupt)
+	}
+	return data, err
+}
+
+// Forget drops what is kept of an object that was deleted.
+func (r *Reader) Forget(key string, sections []Section) {
+	r.sections.Invalidate(key)
+	for _, s := range sections {
+		r.entries.Invalidate(entriesKey{key, s.Offset})
+	}
+}
+
+// keep remembers an object that this process has just written.
+func (r *Reader) keep(key string, sections []Section, entries [][]Entry) {
+	r.sections.Set(key, sections)
+	for i, s := range sections {
+		r.entries.Set(entriesKey{key, s.Offset}, entries[i])
+	}
+}

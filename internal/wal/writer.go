@@ -1,0 +1,161 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// ErrClosed is returned by Append after Close.
+var ErrClosed = errors.New("the write-ahead log is closed")
+
+// Writer makes events durable by group commit: while one object is being written, the events that arrive are
+// collected for the next, so the batch grows with the load.
+type Writer struct {
+	bucket   bucket.Bucket
+	reader   *Reader
+	shard    int
+	maxBytes int64
+	written  func(bytes int64)
+
+	requests chan *request
+	closing  chan struct{}
+	close    sync.Once
+	done     sync.WaitGroup
+}
+
+type request struct {
+	sections []Section // offsets relative to data
+	entries  [][]Entry
+	data     []byte
+	result   chan error // takes one value without blocking
+}
+
+// maxObject is the size in bytes past which a WAL object takes no further request.
+const maxObject = 32 << 20
+
+// attempts is how many names are tried for one object before its events are refused.
+const attempts = 3
+
+// NewWriter starts a writer of a shard's WAL. After each object it calls written with the object's size. What it
+// writes, reader knows at once.
+func NewWriter(b bucket.Bucket, reader *Reader, shard int, written func(bytes int64)) *Writer {
+	w := &Writer{bucket: b, reader: reader, shard: shard, maxBytes: maxObject, written: written,
+		requests: make(chan *request), closing: make(chan struct{})}
+	w.done.Go(w.run)
+	return w
+}
+
+// Append makes the batches durable, all or none, and returns nil only then. After an error they may be durable or
+// become so: the caller may Append them again, since equal events are one event. Empty batches are left out.
+func (w *Writer) Append(ctx context.Context, batches ...Batch) error {
+	r := &request{result: make(chan error, 1)}
+	for _, b := range batches {
+		if len(b.Entries) == 0 {
+			continue
+		}
+		s, data := encode(b) // here, so that many requests compress side by side
+		s.Offset = int64(len(r.data))
+		r.sections = append(r.sections, s)
+		r.entries = append(r.entries, b.Entries)
+		r.data = append(r.data, data...)
+	}
+	if len(r.sections) == 0 {
+		return nil
+	}
+	select {
+	case w.requests <- r:
+	case <-w.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("append to the write-ahead log: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-r.result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("append to the write-ahead log: %w", context.Cause(ctx))
+	}
+}
+
+// Close waits for what was taken and stops.
+func (w *Writer) Close() {
+	w.close.Do(func() { close(w.closing) })
+	w.done.Wait()
+}
+
+func (w *Writer) run() {
+	for {
+		select {
+		case first := <-w.requests:
+			w.commit(w.collect(first))
+		case <-w.closing:
+			return
+		}
+	}
+}
+
+// collect returns first and all requests that are waiting behind it, as far as one object takes them.
+func (w *Writer) collect(first *request) []*request {
+	group := []*request{first}
+	size := int64(len(first.data))
+	for size < w.maxBytes {
+		select {
+		case r := <-w.requests:
+			group = append(group, r)
+			size += int64(len(r.data))
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+func (w *Writer) commit(group []*request) {
+	var object []byte
+	var sections []Section
+	var entries [][]Entry
+	for _, r := range group {
+		for _, s := range r.sections {
+			s.Offset += int64(len(object))
+			sections = append(sections, s)
+		}
+		entries = append(entries, r.entries...)
+		object = append(object, r.data...)
+	}
+	object = appendIndex(object, sections)
+	key, err := w.put(object)
+	if err == nil {
+		w.reader.keep(key, sections, entries)
+	}
+	for _, r := range group {
+		r.result <- err
+	}
+	if err == nil {
+		w.written(int64(len(object)))
+	}
+}
+
+// put writes object under a new name. An unknown outcome is settled by reading back; if the object is not there, it is
+// written under another name, since the first may have been taken, sequenced and deleted meanwhile, and a name's
+// second life would look like a deleted part of a newer plan. Not even a caller that has gone stops a write: it has
+// the events of others.
+func (w *Writer) put(object []byte) (key string, err error) {
+	ctx := context.Background()
+	for range attempts {
+		key = newKey(w.shard, time.Now())
+		err = w.bucket.PutNew(ctx, key, object)
+		if err == nil {
+			return key, nil
+		}
+		if there, readErr := bucket.Read(ctx, w.bucket, key, bucket.Range{}); readErr == nil && bytes.Equal(there, object) {
+			return key, nil
+		}
+	}
+	return "", fmt.Errorf("write to the write-ahead log: %w", err)
+}
