@@ -1,7 +1,137 @@
+// Package record takes events in: it leaves out those that the log has already, makes the rest durable, and says so
+// only then. What it holds in memory is bounded; past the bound it refuses.
 package record
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// ErrOverloaded is returned when a bound is reached: the caller should come again later.
+var ErrOverloaded = errors.New("too much is waiting to be recorded")
 
 // Result says what became of the events of one request. Recorded + Duplicates is their number.
 type Result struct {
 	Recorded   int // now durable
 	Duplicates int // of these the log had the event already, as far as this node can tell
+}
+
+// Options of a Recorder. The zero value of each field means its default.
+type Options struct {
+	MemoryBytes  int64 // of request bodies at one time, 256 MiB
+	WaitingBytes int64 // of WAL objects that wait to be sequenced, 256 MiB
+	Waiting      func() int64
+	Remembered   int // events of the last minutes that are kept in mind, 400,000
+}
+
+// Recorder records events. It may be used concurrently.
+type Recorder struct {
+	store   *tlog.Store
+	writers []*wal.Writer // by shard
+	options Options
+	memory  atomic.Int64
+	recent  recent
+}
+
+// New returns a Recorder that writes to the shards' writers.
+func New(store *tlog.Store, writers []*wal.Writer, o Options) *Recorder {
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 256 << 20
+	}
+	if o.WaitingBytes == 0 {
+		o.WaitingBytes = 256 << 20
+	}
+	if o.Waiting == nil {
+		o.Waiting = func() int64 { return 0 }
+	}
+	if o.Remembered == 0 {
+		o.Remembered = 400_000
+	}
+	return &Recorder{store: store, writers: writers, options: o, recent: recent{limit: o.Remembered / 2}}
+}
+
+// Reserve accounts for n bytes of a request body, until release is called. Beyond the bound it returns ErrOverloaded.
+func (r *Recorder) Reserve(n int64) (release func(), err error) {
+	if r.memory.Add(n) > r.options.MemoryBytes {
+		r.memory.Add(-n)
+		return nil, ErrOverloaded
+	}
+	return func() { r.memory.Add(-n) }, nil
+}
+
+// Record makes the events of the batches durable and returns once they are. After an error some may be durable; the
+// same events may be recorded again, since each is in its log once whatever happens.
+func (r *Recorder) Record(ctx context.Context, batches ...wal.Batch) (Result, error) {
+	if r.options.Waiting() > r.options.WaitingBytes {
+		return Result{}, ErrOverloaded
+	}
+	var result Result
+	byShard := make([][]wal.Batch, len(r.writers))
+	for _, b := range batches {
+		fresh, err := r.fresh(ctx, b)
+		if err != nil {
+			return Result{}, err
+		}
+		result.Recorded += len(fresh.Entries)
+		result.Duplicates += len(b.Entries) - len(fresh.Entries)
+		shard := wal.ShardOf(b.Log, len(r.writers))
+		byShard[shard] = append(byShard[shard], fresh)
+	}
+	for shard, batches := range byShard {
+		if len(batches) == 0 {
+			continue
+		}
+		if err := r.writers[shard].Append(ctx, batches...); err != nil {
+			return Result{}, err
+		}
+		for _, b := range batches {
+			r.recent.add(b) // durable only now, so only now may a retry be told that it is recorded
+		}
+	}
+	return result, nil
+}
+
+// fresh returns the batch without the events that are durable already, and with each event once.
+func (r *Recorder) fresh(ctx context.Context, b wal.Batch) (wal.Batch, error) {
+	known, err := r.store.Known(ctx, b.Log, b.Entries)
+	if err != nil {
+		return wal.Batch{}, err
+	}
+	r.recent.note(b, known)
+	seen := make(map[event.Key]struct{}, len(b.Entries))
+	duplicates := 0
+	for i, e := range b.Entries {
+		if _, twice := seen[e.Key]; twice {
+			known[i] = true
+		}
+		seen[e.Key] = struct{}{}
+		if known[i] {
+			duplicates++
+		}
+	}
+	if duplicates == 0 {
+		return b, nil
+	}
+	return without(b, known)
+}
+
+// without returns a batch without the entries that are marked.
+func without(b wal.Batch, marked []bool) (wal.Batch, error) {
+	lines, err := wal.SplitLines(b.Lines, len(b.Entries))
+	if err != nil {
+		return wal.Batch{}, err
+	}
+	rest := wal.Batch{Log: b.Log}
+	for i, e := range b.Entries {
+		if !marked[i] {
+			rest.Lines = append(append(rest.Lines, lines[i]...), '\n')
+			rest.Entries = append(rest.Entries, e)
+		}
+	}
+	return rest, nil
 }

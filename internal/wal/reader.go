@@ -12,7 +12,7 @@ import (
 )
 
 // Reader reads WAL objects. It keeps what it read of them: objects never change, so only their existence must be
-// asked for again, by List.
+// asked for again, by List. Others may wait for what a caller reads, so a caller that goes away does not stop it.
 type Reader struct {
 	bucket   bucket.Bucket
 	sections *otter.Cache[string, []Section]
@@ -62,7 +62,7 @@ const likelyIndex = 16 << 10
 
 // Sections returns what the object at key consists of; bucket.ErrNotExist (wrapped) if it is gone.
 func (r *Reader) Sections(ctx context.Context, key string) ([]Section, error) {
-	return r.sections.Get(ctx, key, otter.LoaderFunc[string, []Section](r.loadSections))
+	return r.sections.Get(context.WithoutCancel(ctx), key, otter.LoaderFunc[string, []Section](r.loadSections))
 }
 
 func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error) {
@@ -106,7 +106,7 @@ func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]Entry, e
 		}
 		return entries, nil
 	}
-	return r.entries.Get(ctx, entriesKey{key, s.Offset}, otter.LoaderFunc[entriesKey, []Entry](load))
+	return r.entries.Get(context.WithoutCancel(ctx), entriesKey{key, s.Offset}, otter.LoaderFunc[entriesKey, []Entry](load))
 }
 
 // Member returns the gzip member with the lines of a section.
@@ -119,8 +119,8 @@ func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, err
 }
 
 // Forget drops what is kept of an object that was deleted.
-func (r *Reader) Forget(key string, sections []Section) {
-	r.sections.Invalidate(key)
+func (r *Reader) Forget(key string) {
+	sections, _ := r.sections.Invalidate(key)
 	for _, s := range sections {
 		r.entries.Invalidate(entriesKey{key, s.Offset})
 	}

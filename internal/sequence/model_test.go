@@ -1,0 +1,327 @@
+package sequence
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// node is one process on a bucket. Sizes are tiny, so that a short history meets every case.
+type node struct {
+	faulty    *bucketest.Faulty
+	reader    *wal.Reader
+	store     *tlog.Store
+	writer    *wal.Writer
+	recorder  *record.Recorder
+	sequencer *Sequencer
+}
+
+func startNode(b bucket.Bucket) *node {
+	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
+	n.reader = wal.NewReader(n.faulty, 1<<16)
+	n.store = tlog.NewStore(n.faulty, n.reader, tlog.Options{
+		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
+	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Logger: slog.New(slog.DiscardHandler)})
+	n.writer = wal.NewWriter(n.faulty, n.reader, 0, n.sequencer.Notify)
+	n.recorder = record.New(n.store, []*wal.Writer{n.writer}, record.Options{Remembered: 8})
+	return n
+}
+
+var errInjected = errors.New("injected")
+
+// model is the specification: for each log the events that were sent, and those that were acknowledged.
+type model struct {
+	t      *rapid.T
+	bucket *bucket.Memory
+	nodes  []*node
+	logs   []string
+	sent   map[string]map[string]sentEvent // by log and line
+	acked  map[string]map[string]bool
+	before map[string][]string // the log's entries when last looked at
+	serial int
+}
+
+type sentEvent struct {
+	time      int64
+	processor string
+}
+
+func makeEvent(serial int, time int64, processor string) (string, sentEvent, wal.Entry) {
+	uid := fmt.Sprintf("uid-%d", serial)
+	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, time, uid)
+	e := wal.Entry{Time: time, Key: event.KeyOf(time, []byte(uid))}
+	if processor != "" {
+		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, time, uid, processor)
+		e.Processors = []string{processor}
+	}
+	return line, sentEvent{time, processor}, e
+}
+
+const epoch = 1_700_000_000_000
+
+func (m *model) node() *node { return m.nodes[rapid.IntRange(0, len(m.nodes)-1).Draw(m.t, "node")] }
+func (m *model) log() string { return rapid.SampledFrom(m.logs).Draw(m.t, "log") }
+
+// faults makes the node's next calls fail, some before and some after their effect.
+func (m *model) faults(n *node) {
+	failing := rapid.SliceOfN(rapid.SampledFrom([]string{"", "", "", "", "before", "after"}), 0, 12).Draw(m.t, "faults")
+	next := func(when string) error {
+		if len(failing) == 0 {
+			return nil
+		}
+		if failing[0] == when {
+			failing = failing[1:]
+			return errInjected
+		}
+		if when == "before" && failing[0] == "" {
+			failing = failing[1:]
+		}
+		return nil
+	}
+	n.faulty.Before = func(context.Context, bucketest.Op, string) error { return next("before") }
+	n.faulty.After = func(context.Context, bucketest.Op, string) error { return next("after") }
+}
+
+func (m *model) healthy(n *node) { n.faulty.Before, n.faulty.After = nil, nil }
+
+func (m *model) record(t *rapid.T) { m.recordOn(t, m.node()) }
+
+func (m *model) recordOn(t *rapid.T, n *node) {
+	log := m.log()
+	b := wal.Batch{Log: log}
+	var lines []string
+	for range rapid.IntRange(1, 6).Draw(t, "events") {
+		serial := m.serial
+		if m.serial > 0 && rapid.IntRange(0, 3).Draw(t, "retry") == 0 {
+			serial = rapid.IntRange(0, m.serial-1).Draw(t, "which")
+		} else {
+			m.serial++
+		}
+		// Everything about an event follows from its number, so that a retry is the same event.
+		line, sent, entry := makeEvent(serial, epoch+int64(serial*37%100), []string{"", "a", "b", "c"}[serial*7%4])
+		m.sent[log][line] = sent
+		lines = append(lines, line)
+		b.Lines = append(append(b.Lines, line...), '\n')
+		b.Entries = append(b.Entries, entry)
+	}
+	m.faults(n)
+	_, err := n.recorder.Record(context.Background(), b)
+	m.healthy(n)
+	if err != nil {
+		return // they may be recorded or not
+	}
+	for _, line := range lines {
+		m.acked[log][line] = true
+	}
+}
+
+func (m *model) sequence(*rapid.T) {
+	n := m.node()
+	m.faults(n)
+	m.round(n)
+}
+
+func (m *model) round(n *node) {
+	_, err := n.sequencer.Round(context.Background(), true)
+	m.healthy(n)
+	if err != nil && !errors.Is(err, errInjected) {
+		m.t.Fatalf("round: %v", err)
+	}
+}
+
+// sleep has a node fall asleep somewhere in a round, while others record, sequence and clean up, and wake again.
+func (m *model) sleep(t *rapid.T) {
+	n := m.node()
+	steps := rapid.IntRange(1, 40).Draw(t, "steps")
+	n.faulty.Before = func(context.Context, bucketest.Op, string) error {
+		if steps--; steps != 0 {
+			return nil
+		}
+		for range rapid.IntRange(1, 12).Draw(t, "meanwhile") {
+			other := startNode(m.bucket)
+			if rapid.Bool().Draw(t, "record") {
+				m.recordOn(t, other)
+			}
+			m.round(other)
+			other.writer.Close()
+		}
+		return nil
+	}
+	m.round(n)
+}
+
+// crash replaces a node by a new process that remembers nothing.
+func (m *model) crash(t *rapid.T) {
+	i := rapid.IntRange(0, len(m.nodes)-1).Draw(t, "node")
+	m.nodes[i].writer.Close()
+	m.nodes[i] = startNode(m.bucket)
+}
+
+func (m *model) download(t *rapid.T) {
+	log := m.log()
+	q := tlog.Query{Start: math.MinInt64, End: math.MaxInt64}
+	if rapid.Bool().Draw(t, "range") {
+		q.Start = epoch + rapid.Int64Range(-5, 105).Draw(t, "start")
+		q.End = q.Start + rapid.Int64Range(0, 110).Draw(t, "length")
+	}
+	if rapid.Bool().Draw(t, "filter") {
+		q.Processor = rapid.SampledFrom([]string{"a", "b", "c", "none"}).Draw(t, "processor")
+	}
+	n := m.node()
+	d, err := n.store.Download(context.Background(), log, q)
+	if err != nil {
+		t.Fatalf("download: %v", err)
+	}
+	must := map[string]bool{} // what is acknowledged before the download starts
+	for line := range m.acked[log] {
+		if e := m.sent[log][line]; e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor) {
+			must[line] = true
+		}
+	}
+	// Others go on between the view and the copying.
+	for range rapid.IntRange(0, 3).Draw(t, "meanwhile") {
+		if rapid.Bool().Draw(t, "record") {
+			m.record(t)
+		} else {
+			m.sequence(t)
+		}
+	}
+	var file bytes.Buffer
+	if err := d.WriteTo(context.Background(), &file); err != nil {
+		t.Fatalf("download: %v", err)
+	}
+	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
+		t.Fatalf("%d bytes, announced were %d", file.Len(), d.Size())
+	}
+	seen := map[string]bool{}
+	for _, line := range gunzip(t, file.Bytes()) {
+		e, ok := m.sent[log][line]
+		switch {
+		case !ok:
+			t.Fatalf("an event that was never sent to this log: %s", line)
+		case seen[line]:
+			t.Fatalf("twice in one download: %s", line)
+		case e.time < q.Start || e.time >= q.End || q.Processor != "" && e.processor != q.Processor:
+			t.Fatalf("not selected by %+v: %s", q, line)
+		}
+		seen[line] = true
+		delete(must, line)
+	}
+	if len(must) > 0 {
+		t.Fatalf("acknowledged, but missing from the download %+v: %v", q, must)
+	}
+}
+
+func gunzip(t interface{ Fatalf(string, ...any) }, file []byte) []string {
+	r, err := gzip.NewReader(bytes.NewReader(file))
+	if err != nil {
+		t.Fatalf("gunzip: %v", err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("gunzip: %v", err)
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+// check looks at each log as somebody without weir would, segment by segment: entries never change their places or
+// bytes (I3), and the segments alone are readable (I7).
+func (m *model) check(t *rapid.T) {
+	for _, log := range m.logs {
+		entries := m.sequenced(t, log)
+		if before := m.before[log]; len(entries) < len(before) || !slices.Equal(entries[:len(before)], before) {
+			t.Fatalf("log %s was\n%q\nand has become\n%q", log, before, entries)
+		}
+		m.before[log] = entries
+		if sorted := slices.Sorted(slices.Values(entries)); len(slices.Compact(sorted)) != len(entries) {
+			t.Fatalf("log %s has an event twice: %q", log, entries)
+		}
+	}
+}
+
+// sequenced returns the lines of a log's segments as the design's page tells anyone to: the highest manifest, the
+// segments that it names, and those that its history names, through gunzip.
+func (m *model) sequenced(t *rapid.T, log string) []string {
+	var highest string
+	for info := range m.bucket.List(context.Background(), "logs/"+log+"/manifest/", "") {
+		highest = info.Key
+	}
+	if highest == "" {
+		return nil
+	}
+	var manifest struct{ History, Segments []struct{ Key string } }
+	m.decode(t, highest, &manifest)
+	var lines []string
+	segments := manifest.Segments
+	for _, h := range slices.Backward(manifest.History) {
+		var older []struct{ Key string }
+		m.decode(t, h.Key, &older)
+		segments = append(older, segments...)
+	}
+	for _, s := range segments {
+		lines = append(lines, gunzip(t, m.object(t, s.Key))...)
+	}
+	return lines
+}
+
+func (m *model) object(t *rapid.T, key string) []byte {
+	data, err := bucket.Read(context.Background(), m.bucket, key, bucket.Range{})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return data
+}
+
+func (m *model) decode(t *rapid.T, key string, v any) {
+	if err := json.Unmarshal(m.object(t, key), v); err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+}
+
+// TestModel: any interleaving of recording, retries, sequencing, merging, crashes, faults and downloads on several nodes
+// gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &model{t: rt, bucket: bucket.NewMemory(), logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
+			sent: map[string]map[string]sentEvent{}, acked: map[string]map[string]bool{}, before: map[string][]string{}}
+		for _, log := range m.logs {
+			m.sent[log], m.acked[log] = map[string]sentEvent{}, map[string]bool{}
+		}
+		m.nodes = []*node{startNode(m.bucket), startNode(m.bucket)}
+		defer func() {
+			for _, n := range m.nodes {
+				n.writer.Close()
+			}
+		}()
+		rt.Repeat(map[string]func(*rapid.T){
+			"record":   m.record,
+			"sequence": m.sequence,
+			"sleep":    m.sleep,
+			"crash":    m.crash,
+			"download": m.download,
+			"":         m.check,
+		})
+	})
+}

@@ -1,0 +1,347 @@
+// Package sequence moves events from the write-ahead log into their logs, once and in order, whoever dies, sleeps or
+// repeats when. Its safety rests on PutNew of plans and manifests alone: any number of sequencers may run on one shard,
+// in any number of processes; more than one only wastes work.
+package sequence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Options of a Sequencer. The zero value of each field means its default.
+type Options struct {
+	MaxDelay   time.Duration // an event waits no longer to be sequenced, 60 s
+	MaxObjects int           // nor when this many WAL objects wait, 256
+	MaxBytes   int64         // nor when they have this many bytes, 8 MiB
+	BatchBytes int64         // of lines that one plan takes, unless a single object has more, 64 MiB
+	Parallel   int           // how many logs are appended to at the same time, 4
+	Logger     *slog.Logger  // slog.Default()
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.MaxDelay, time.Minute)
+	set(&o.MaxObjects, 256)
+	set(&o.MaxBytes, 8<<20)
+	set(&o.BatchBytes, 64<<20)
+	set(&o.Parallel, 4)
+	set(&o.Logger, slog.Default())
+	return o
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Sequencer works on one shard.
+type Sequencer struct {
+	bucket  bucket.Bucket
+	wal     *wal.Reader
+	store   *tlog.Store
+	shard   int
+	options Options
+
+	finished int64 // the plan that this process knows to be finished
+	upkeep   upkeep
+	wake     chan struct{}
+	objects  atomic.Int64 // waiting, by the last listing and what was notified since
+	bytes    atomic.Int64
+}
+
+// New returns a Sequencer that appends to the logs of store.
+func New(b bucket.Bucket, w *wal.Reader, store *tlog.Store, shard int, o Options) *Sequencer {
+	return &Sequencer{bucket: b, wal: w, store: store, shard: shard, options: o.withDefaults(),
+		upkeep: upkeep{}, wake: make(chan struct{}, 1)}
+}
+
+// Notify tells that a WAL object of so many bytes was written.
+func (s *Sequencer) Notify(bytes int64) {
+	objects, waiting := s.objects.Add(1), s.bytes.Add(bytes)
+	if objects >= int64(s.options.MaxObjects) || waiting >= s.options.MaxBytes {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Waiting returns the size in bytes of the WAL objects that wait, as far as this process knows.
+func (s *Sequencer) Waiting() int64 { return s.bytes.Load() }
+
+// Run sequences whenever something is due, until ctx ends. A failed round is logged and tried again: the events stay in
+// the write-ahead log, where readers find them.
+func (s *Sequencer) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := s.options.MaxDelay / 4
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.wake:
+		}
+		wait := pause
+		switch more, err := s.Round(ctx, false); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.options.Logger.Error("sequencing failed; the events wait in the write-ahead log", "shard", s.shard, "err", err)
+			wait = min(time.Second, pause)
+		case more:
+			wait = 0
+		}
+		timer.Reset(wait)
+	}
+}
+
+// Round finishes the current plan, and makes and applies another one if that is due, or if all is set and anything
+// waits. It tells whether there may be more to do at once.
+func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) {
+	batch, older, err := wal.HighestPlan(ctx, s.bucket, s.shard)
+	if err != nil {
+		return false, err
+	}
+	if batch > s.finished {
+		if err := s.finish(ctx, batch); err != nil {
+			return false, err
+		}
+	}
+	if err := s.cleanPlans(ctx, older); err != nil {
+		return false, err
+	}
+	more, err = s.plan(ctx, batch, all)
+	if err != nil {
+		return false, err
+	}
+	return more, s.maintain(ctx)
+}
+
+// finish applies a plan that may have been left half-done.
+func (s *Sequencer) finish(ctx context.Context, batch int64) error {
+	p, err := wal.ReadPlan(ctx, s.bucket, s.shard, batch)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return nil // cleaned away since: there is a higher one, which the next round finds
+	}
+	if err != nil {
+		return err
+	}
+	return s.apply(ctx, p)
+}
+
+// keepPlans is how many plans below the current one stay, so that readers find those that manifests name. A manifest
+// that names one that is gone needs none: its objects are gone too.
+const keepPlans = 2
+
+func (s *Sequencer) cleanPlans(ctx context.Context, older []string) error {
+	if len(older) < 2*keepPlans {
+		return nil
+	}
+	return s.bucket.Delete(ctx, older[:len(older)-keepPlans]...)
+}
+
+// plan makes and applies the plan after the one numbered batch, if that is due.
+func (s *Sequencer) plan(ctx context.Context, batch int64, all bool) (more bool, err error) {
+	waiting, err := s.wal.List(ctx, s.shard)
+	if err != nil {
+		return false, err
+	}
+	var bytes int64
+	for _, o := range waiting {
+		bytes += o.Size
+	}
+	s.objects.Store(int64(len(waiting)))
+	s.bytes.Store(bytes)
+	if len(waiting) == 0 || !all && !s.due(waiting, bytes) {
+		return false, nil
+	}
+	objects, err := s.take(ctx, waiting)
+	if err != nil {
+		return false, err
+	}
+	p := wal.NewPlan(batch+1, objects)
+	if err := wal.CreatePlan(ctx, s.bucket, s.shard, p); errors.Is(err, bucket.ErrExist) {
+		return true, nil // somebody else planned
+	} else if err != nil {
+		return false, err
+	}
+	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that it
+	// took had been cleaned away.
+	if highest, _, err := wal.HighestPlan(ctx, s.bucket, s.shard); err != nil || highest != p.Batch {
+		return true, err
+	}
+	return true, s.apply(ctx, p)
+}
+
+func (s *Sequencer) due(waiting []bucket.Info, bytes int64) bool {
+	if len(waiting) >= s.options.MaxObjects || bytes >= s.options.MaxBytes {
+		return true
+	}
+	written, err := wal.Written(waiting[0].Key)
+	return err != nil || time.Since(written) >= s.options.MaxDelay*3/4 // the rest is for the pause between rounds
+}
+
+// take returns the oldest of the waiting objects, as many as one plan takes.
+func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, error) {
+	var objects []string
+	var raw int64
+	for _, o := range waiting {
+		sections, err := s.wal.Sections(ctx, o.Key)
+		if errors.Is(err, bucket.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, section := range sections {
+			raw += section.RawLength
+		}
+		if len(objects) > 0 && raw > s.options.BatchBytes {
+			break
+		}
+		objects = append(objects, o.Key)
+	}
+	return objects, nil
+}
+
+// apply applies a plan to each log that it concerns, then deletes its objects. If one of them is gone, all logs have the
+// plan already: somebody was deleting.
+func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
+	sections := map[string][]place{} // by log
+	for _, key := range p.Objects {
+		in, err := s.wal.Sections(ctx, key)
+		if err == nil {
+			err = s.exists(ctx, key) // what is known of an object may outlive it
+		}
+		if errors.Is(err, bucket.ErrNotExist) {
+			return s.retire(ctx, p)
+		}
+		if err != nil {
+			return err
+		}
+		for _, section := range in {
+			sections[section.Log] = append(sections[section.Log], place{key, section})
+		}
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(s.options.Parallel)
+	for log, places := range sections {
+		group.Go(func() error { return s.append(groupCtx, p, log, places) })
+	}
+	err := group.Wait()
+	if errors.Is(err, errRetiring) {
+		return s.retire(ctx, p)
+	}
+	if err != nil {
+		return err
+	}
+	for log := range sections {
+		s.upkeep.due(log, time.Now())
+	}
+	return s.retire(ctx, p)
+}
+
+type place struct {
+	object string
+	wal.Section
+}
+
+func (s *Sequencer) exists(ctx context.Context, key string) error {
+	o, err := s.bucket.Get(ctx, key, bucket.Range{Length: 1})
+	if err != nil {
+		return err
+	}
+	return o.Close()
+}
+
+// errRetiring says that an object of the plan is gone. No other missing object may be taken for that.
+var errRetiring = errors.New("the plan is being retired")
+
+// append applies a plan to one log.
+func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []place) error {
+	var entries []tlog.Entry
+	for _, at := range places {
+		known, err := s.wal.Entries(ctx, at.object, at.Section)
+		var data []byte
+		if err == nil {
+			data, err = s.wal.Member(ctx, at.object, at.Section)
+		}
+		if errors.Is(err, bucket.ErrNotExist) {
+			return errRetiring
+		}
+		if err != nil {
+			return err
+		}
+		raw, err := member.Decode(nil, data, at.RawLength)
+		if err != nil {
+			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
+		}
+		lines, err := wal.SplitLines(raw, len(known))
+		if err != nil {
+			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
+		}
+		for i, e := range known {
+			entries = append(entries, tlog.Entry{Line: lines[i], Time: e.Time, Key: e.Key, Processors: e.Processors})
+		}
+	}
+	if err := s.store.Append(ctx, log, p.Batch, p.Nonce, entries); err != nil {
+		return fmt.Errorf("append to log %s: %w", log, err)
+	}
+	return nil
+}
+
+// retire deletes the objects of a plan that all logs have.
+func (s *Sequencer) retire(ctx context.Context, p wal.Plan) error {
+	if err := s.bucket.Delete(ctx, p.Objects...); err != nil {
+		return err
+	}
+	for _, key := range p.Objects {
+		s.wal.Forget(key)
+	}
+	s.finished = p.Batch
+	return nil
+}
+
+// upkeep says when each log should be looked after.
+type upkeep map[string]time.Time
+
+func (u upkeep) due(log string, at time.Time) { u[log] = at }
+
+// maintain merges segments of logs that have grown, and deletes what merges replaced once its time has come. What is
+// replaced and not deleted when the process ends goes when its log grows again.
+func (s *Sequencer) maintain(ctx context.Context) error {
+	now := time.Now()
+	for _, log := range slices.Sorted(maps.Keys(s.upkeep)) {
+		if s.upkeep[log].After(now) {
+			continue
+		}
+		delete(s.upkeep, log)
+		merged := false
+		for more := true; more; {
+			var err error
+			if more, err = s.store.Merge(ctx, log); err != nil {
+				return fmt.Errorf("merge log %s: %w", log, err)
+			}
+			merged = merged || more
+		}
+		if merged {
+			s.upkeep.due(log, now.Add(s.store.Grace()))
+		}
+	}
+	return nil
+}

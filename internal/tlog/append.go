@@ -1,0 +1,220 @@
+package tlog
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Append applies a plan to a log: it appends those of the entries that the log does not have yet, in the order of
+// their times (entries of one time in the order given), and notes the plan. Whoever applies the plan, and however
+// often, it takes effect once.
+func (s *Store) Append(ctx context.Context, log string, batch int64, nonce string, entries []Entry) error {
+	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
+	for {
+		m, err := s.manifest(ctx, log)
+		if err != nil || m.LastBatch >= batch {
+			return err
+		}
+		fresh, err := s.fresh(ctx, m, entries)
+		if err != nil {
+			if old, err := s.outdated(ctx, m, err); !old {
+				return err
+			}
+			continue
+		}
+		m = m.clone()
+		m.LastBatch, m.Nonce = batch, nonce
+		if len(fresh) > 0 {
+			seg, err := s.putSegment(ctx, log, m.Entries, fresh)
+			if err != nil {
+				return err
+			}
+			m.Segments = append(m.Segments, seg)
+			m.Entries += seg.Count
+		}
+		if err := s.archive(ctx, m); err != nil {
+			return err
+		}
+		if done, err := s.commit(ctx, m); done || err != nil {
+			return err
+		}
+	}
+}
+
+// fresh returns the entries that the log does not have, each once.
+func (s *Store) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry, error) {
+	known := make([]wal.Entry, len(entries))
+	for i, e := range entries {
+		known[i] = wal.Entry{Time: e.Time, Key: e.Key}
+	}
+	has, err := s.known(ctx, m, known)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[event.Key]struct{}, len(entries))
+	fresh := make([]Entry, 0, len(entries))
+	for i, e := range entries {
+		if _, twice := seen[e.Key]; twice || has[i] {
+			continue
+		}
+		seen[e.Key] = struct{}{}
+		fresh = append(fresh, e)
+	}
+	return fresh, nil
+}
+
+func (s *Store) putSegment(ctx context.Context, log string, first int64, entries []Entry) (Segment, error) {
+	b := newBuilder(first, s.options.BlockBytes)
+	for _, e := range entries {
+		b.add(e)
+	}
+	return s.put(ctx, log, b)
+}
+
+// put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
+// Merge removes it.
+func (s *Store) put(ctx context.Context, log string, b *builder) (Segment, error) {
+	data, seg := b.finish()
+	seg.Key = newSegmentKey(log, seg.First)
+	return seg, s.bucket.PutNew(ctx, seg.Key, data)
+}
+
+// Merge does one step of upkeep on a log, and tells whether there may be more to do: it merges a run of small segments
+// into a larger one, and removes objects that the log no longer needs.
+func (s *Store) Merge(ctx context.Context, log string) (more bool, err error) {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return false, err
+	}
+	if err := s.remove(ctx, m); err != nil {
+		return false, err
+	}
+	from, to := s.mergeable(m.Segments)
+	if from == to {
+		return false, nil
+	}
+	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
+	if err != nil {
+		return s.outdated(ctx, m, err)
+	}
+	now := time.Now()
+	next := m.clone()
+	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.graceOver(r, now) })
+	for _, seg := range m.Segments[from:to] {
+		next.Removing = append(next.Removing, Removal{seg.Key, now})
+	}
+	next.Segments = slices.Replace(next.Segments, from, to, merged)
+	if err := s.noteOrphans(ctx, next, now); err != nil {
+		return false, err
+	}
+	_, err = s.commit(ctx, next)
+	return err == nil, err
+}
+
+func (s *Store) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > s.options.Grace }
+
+// remove deletes what m lists as no longer needed for long enough. The next merge takes it off the list.
+func (s *Store) remove(ctx context.Context, m *Manifest) error {
+	now := time.Now()
+	var keys []string
+	for _, r := range m.Removing {
+		if s.graceOver(r, now) {
+			keys = append(keys, r.Key)
+		}
+	}
+	return s.bucket.Delete(ctx, keys...)
+}
+
+// noteOrphans lists for removal the segments that m does not name: left by a writer that died, or that lost a race.
+// If their writer still lives, it cannot commit them any more once m is committed (see Removal).
+func (s *Store) noteOrphans(ctx context.Context, m *Manifest, now time.Time) error {
+	named := map[string]bool{}
+	for _, r := range m.Removing {
+		named[r.Key] = true
+	}
+	for seg, err := range s.segments(ctx, m, 0, minInt64, maxInt64) {
+		if err != nil {
+			return err
+		}
+		named[seg.Key] = true
+	}
+	for info, err := range s.bucket.List(ctx, segmentPrefix(m.Log), "") {
+		if err != nil {
+			return err
+		}
+		if !named[info.Key] {
+			m.Removing = append(m.Removing, Removal{info.Key, now})
+		}
+	}
+	return nil
+}
+
+// mergeable returns a run of segments worth merging: at least MergeWidth neighbours none of which is of a higher tier
+// than the run is looked for in, a tier being MergeWidth times the one before; fewer, if they fill a segment. So a log
+// has at most about MergeWidth segments of each tier, and an entry is moved at most once for each tier.
+func (s *Store) mergeable(segments []Segment) (from, to int) {
+	for limit := int64(16 << 10); limit <= s.options.SegmentBytes; limit *= int64(s.options.MergeWidth) {
+		from, size := len(segments), int64(0)
+		to := from
+		for i := len(segments) - 1; i >= -1; i-- {
+			if i >= 0 && segments[i].Blocks < limit && size+segments[i].Blocks <= s.options.SegmentBytes {
+				from, size = i, size+segments[i].Blocks
+				continue
+			}
+			if to-from >= s.options.MergeWidth || to-from > 1 && size >= s.options.SegmentBytes/2 {
+				return from, to
+			}
+			from, to, size = i, i, 0
+		}
+	}
+	return 0, 0
+}
+
+// mergeSegments makes one segment of several consecutive ones. Full blocks are copied as they lie, so their bytes stay
+// the same for ever; smaller ones are cut anew.
+func (s *Store) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
+	w := newBuilder(segments[0].First, s.options.BlockBytes)
+	for _, seg := range segments {
+		x, err := s.index(ctx, seg)
+		if err != nil {
+			return Segment{}, err
+		}
+		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
+			return Segment{}, err
+		}
+	}
+	return s.put(ctx, log, w)
+}
+
+func (s *Store) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
+	filters, err := s.filter(ctx, seg, x)
+	if err != nil {
+		return err
+	}
+	offset := 0
+	for _, b := range x.Blocks {
+		size := filterSize(b.Count)
+		if b.Raw >= int64(s.options.BlockBytes) {
+			data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+			if err != nil {
+				return err
+			}
+			w.addBlock(b, x.Processors, data, filters[offset:offset+size])
+		} else {
+			entries, err := s.entries(ctx, seg, b)
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				w.add(e)
+			}
+		}
+		offset += size
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package tlog
+
+import (
+	"encoding/binary"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/member"
+)
+
+// Entry is a line of a log with what is known of it.
+type Entry struct {
+	Line       []byte // without '\n'
+	Time       int64  // milliseconds since the epoch
+	Key        event.Key
+	Processors []string
+}
+
+// builder makes a segment. Entries are appended here and nowhere else, so this is the place where a log's order is
+// made. Blocks are compressed side by side; the builder's memory is bounded by a block for each processor, and the
+// segment.
+type builder struct {
+	blockBytes int // a block is full, and never cut again, once it holds this many bytes of lines
+	first      int64
+	next       int64 // index of the next entry
+	numbers    map[string]int
+	names      []string
+	blocks     []*block
+	current    *block
+	slots      chan struct{}
+	done       sync.WaitGroup
+}
+
+// block is a block in the making.
+type block struct {
+	Block
+	lines  []byte // until it is compressed
+	keys   []event.Key
+	data   []byte // compressed
+	filter []byte
+}
+
+func newBuilder(first int64, blockBytes int) *builder {
+	return &builder{blockBytes: blockBytes, first: first, next: first, numbers: map[string]int{},
+		slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
+
+// add appends an entry.
+func (w *builder) add(e Entry) {
+	if w.current == nil {
+		w.current = &block{Block: Block{First: w.next, MinTime: math.MaxInt64, MaxTime: math.MinInt64},
+			lines: make([]byte, 0, w.blockBytes+w.blockBytes/8)}
+	}
+	b := w.current
+	b.lines = append(append(b.lines, e.Line...), '\n')
+	b.keys = append(b.keys, e.Key)
+	b.Count++
+	b.MinTime, b.MaxTime = min(b.MinTime, e.Time), max(b.MaxTime, e.Time)
+	w.note(&b.Block, e.Processors)
+	w.next++
+	if len(b.lines) >= w.blockBytes {
+		w.cut()
+	}
+}
+
+// note lists the processors with the block.
+func (w *builder) note(b *Block, processors []string) {
+	for _, p := range processors {
+		if b.AnyProcessor {
+			return
+		}
+		n, ok := w.numbers[p]
+		if !ok && len(p) <= maxProcessorName {
+			n = len(w.names)
+			w.numbers[p] = n
+			w.names = append(w.names, p)
+		}
+		if slices.Contains(b.Processors, n) && len(p) <= maxProcessorName {
+			continue
+		}
+		if len(p) > maxProcessorName || len(b.Processors) == maxBlockProcessors {
+			b.AnyProcessor, b.Processors = true, nil
+			return
+		}
+		b.Processors = append(b.Processors, n)
+	}
+}
+
+// cut ends the current block.
+func (w *builder) cut() {
+	b := w.current
+	if b == nil {
+		return
+	}
+	w.current = nil
+	w.blocks = append(w.blocks, b)
+	w.slots <- struct{}{}
+	w.done.Go(func() {
+		defer func() { <-w.slots }()
+		b.Raw = int64(len(b.lines))
+		b.data = member.Append(make([]byte, 0, len(b.lines)/6), b.lines, member.Small)
+		b.Length = int64(len(b.data))
+		b.filter = makeFilter(b.keys)
+		b.lines, b.keys = nil, nil
+	})
+}
+
+// addBlock appends a block of another segment as it lies.
+func (w *builder) addBlock(b Block, names []string, data, filter []byte) {
+	w.cut()
+	listed := make([]string, len(b.Processors))
+	for i, p := range b.Processors {
+		listed[i] = names[p]
+	}
+	b.First, b.Processors = w.next, nil
+	w.note(&b, listed)
+	w.next += int64(b.Count)
+	w.blocks = append(w.blocks, &block{Block: b, data: data, filter: filter})
+}
+
+// finish returns the segment and what a manifest says of it. Key is left empty.
+func (w *builder) finish() ([]byte, Segment) {
+	w.cut()
+	w.done.Wait()
+	x := Index{Processors: w.names, Blocks: make([]Block, len(w.blocks))}
+	s := Segment{First: w.first, Count: w.next - w.first, MinTime: math.MaxInt64, MaxTime: math.MinInt64}
+	var size int
+	for _, b := range w.blocks {
+		size += len(b.data) + len(b.filter)
+	}
+	data := make([]byte, 0, size+size/64+4096)
+	var filters []byte
+	for i, b := range w.blocks {
+		x.Blocks[i] = b.Block
+		s.MinTime, s.MaxTime = min(s.MinTime, b.MinTime), max(s.MaxTime, b.MaxTime)
+		s.Raw += b.Raw
+		data = append(data, b.data...)
+		filters = append(filters, b.filter...)
+		b.data, b.filter = nil, nil
+	}
+	s.Blocks = int64(len(data))
+	data = member.AppendAside(data, idBlocks, x.encode())
+	s.Index = int64(len(data)) - s.Blocks
+	data = member.AppendAside(data, idFilters, filters)
+	s.Filters = int64(len(data)) - s.Blocks - s.Index
+	var trailer []byte
+	for _, n := range []int64{s.First, s.Index, s.Filters} {
+		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))
+	}
+	data = member.AppendAside(data, idTrailer, trailer)
+	return data, s
+}

@@ -1,0 +1,102 @@
+package tlog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"sort"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Known tells which of the entries a log has already, as far as they are sequenced.
+func (s *Store) Known(ctx context.Context, log string, entries []wal.Entry) ([]bool, error) {
+	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
+	if !ok {
+		var err error
+		if m, err = s.manifest(ctx, log); err != nil {
+			return nil, err
+		}
+	}
+	return s.known(ctx, m, entries)
+}
+
+// known tells which of the entries are in the log as m describes it. The filters of the blocks whose span of time
+// holds the event answer nearly always; a block whose filter says "perhaps" is opened.
+func (s *Store) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]bool, error) {
+	known := make([]bool, len(entries))
+	if len(entries) == 0 || m.Entries == 0 {
+		return known, nil
+	}
+	byTime := make([]int, len(entries))
+	for i := range byTime {
+		byTime[i] = i
+	}
+	slices.SortStableFunc(byTime, func(a, b int) int { return cmp.Compare(entries[a].Time, entries[b].Time) })
+	minTime, maxTime := entries[byTime[0]].Time, entries[byTime[len(byTime)-1]].Time
+	for seg, err := range s.segments(ctx, m, 0, minTime, maxTime) {
+		if err != nil {
+			return nil, err
+		}
+		if err := s.knownIn(ctx, seg, entries, byTime, known); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+func (s *Store) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, byTime []int, known []bool) error {
+	x, err := s.index(ctx, seg)
+	if err != nil {
+		return err
+	}
+	offset := 0
+	for i := range x.Blocks {
+		b := &x.Blocks[i]
+		size := filterSize(b.Count)
+		lo := sort.Search(len(byTime), func(i int) bool { return entries[byTime[i]].Time >= b.MinTime })
+		for _, e := range byTime[lo:] {
+			if entries[e].Time > b.MaxTime {
+				break
+			}
+			if known[e] {
+				continue
+			}
+			filters, err := s.filter(ctx, seg, x)
+			if err != nil {
+				return err
+			}
+			if !filterHas(filters[offset:offset+size], entries[e].Key) {
+				continue
+			}
+			keys, err := s.blockKeys(ctx, seg, *b)
+			if err != nil {
+				return err
+			}
+			_, known[e] = slices.BinarySearchFunc(keys, entries[e].Key, compareKeys)
+		}
+		offset += size
+	}
+	return nil
+}
+
+// blockKeys returns the keys of a block's entries, sorted.
+func (s *Store) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key, error) {
+	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
+		entries, err := s.entries(ctx, seg, b)
+		if err != nil {
+			return nil, err
+		}
+		keys := make([]event.Key, len(entries))
+		for i, e := range entries {
+			keys[i] = e.Key
+		}
+		slices.SortFunc(keys, compareKeys)
+		return keys, nil
+	}
+	return cached(ctx, s.keys, blockID{seg.Key, b.Offset}, load)
+}
+
+func compareKeys(a, b event.Key) int { return bytes.Compare(a[:], b[:]) }

@@ -1,0 +1,232 @@
+package tlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Manifest says what a log consists of now. The highest version counts.
+type Manifest struct {
+	Format    int       `json:"format"`
+	Log       string    `json:"log"`
+	Version   int64     `json:"version"`
+	ID        string    `json:"id"`        // random: tells this version from another writer's
+	Entries   int64     `json:"entries"`   // how many the log has
+	LastBatch int64     `json:"lastBatch"` // the last plan applied to the log
+	Nonce     string    `json:"nonce"`     // of that plan
+	History   []History `json:"history"`   // older segments, oldest first
+	Segments  []Segment `json:"segments"`  // newer segments, oldest first
+	Removing  []Removal `json:"removing"`  // objects that the log no longer needs
+}
+
+// Segment is an object of consecutive entries.
+type Segment struct {
+	Key     string `json:"key"`
+	First   int64  `json:"first"`   // index of its first entry
+	Count   int64  `json:"count"`   // of entries
+	Raw     int64  `json:"raw"`     // bytes of its lines
+	Blocks  int64  `json:"blocks"`  // bytes of its blocks,
+	Index   int64  `json:"index"`   // of the index behind them,
+	Filters int64  `json:"filters"` // and of the filters behind that
+	MinTime int64  `json:"minTime"` // of its events, milliseconds since the epoch, both included
+	MaxTime int64  `json:"maxTime"`
+}
+
+func (s Segment) end() int64 { return s.First + s.Count }
+
+// History is an immutable object that lists segments, so that the manifest of a long log stays small.
+type History struct {
+	Key     string `json:"key"`
+	First   int64  `json:"first"`
+	Count   int64  `json:"count"` // of entries
+	MinTime int64  `json:"minTime"`
+	MaxTime int64  `json:"maxTime"`
+}
+
+// Removal is an object to be deleted once nobody who saw an older manifest can still want it. Only objects that the
+// highest manifest lists here are ever deleted: whoever made one and has not committed it yet would have to commit
+// the version that lists it, and fails.
+type Removal struct {
+	Key   string    `json:"key"`
+	Since time.Time `json:"since"`
+}
+
+const manifestFormat = 1
+
+// highest returns the highest version of a log's manifest above known, or known.
+func (s *Store) highest(ctx context.Context, log string, known int64) (int64, error) {
+	after := ""
+	if known > 0 {
+		after = manifestKey(log, known)
+	}
+	for info, err := range s.bucket.List(ctx, manifestPrefix(log), after) {
+		if err != nil {
+			return 0, err
+		}
+		if known, err = manifestVersion(log, info.Key); err != nil {
+			return 0, err
+		}
+	}
+	return known, nil
+}
+
+// manifest returns the highest version of a log's manifest. A log that has none yet has an empty one of version 0.
+func (s *Store) manifest(ctx context.Context, log string) (*Manifest, error) {
+	cached, ok := s.manifests.GetIfPresent(log)
+	if !ok {
+		cached = &Manifest{Format: manifestFormat, Log: log}
+	}
+	for {
+		version, err := s.highest(ctx, log, cached.Version)
+		if err != nil {
+			return nil, err
+		}
+		if version == cached.Version {
+			return cached, nil
+		}
+		m, err := s.readManifest(ctx, log, version)
+		if errors.Is(err, bucket.ErrNotExist) {
+			continue // cleaned away since: there is a higher one
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.manifests.Set(log, m)
+		return m, nil
+	}
+}
+
+func (s *Store) readManifest(ctx context.Context, log string, version int64) (*Manifest, error) {
+	key := manifestKey(log, version)
+	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
+	if err != nil {
+		return nil, err
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	if m.Format != manifestFormat {
+		return nil, fmt.Errorf("read %s: format %d: this version of weir reads format %d", key, m.Format, manifestFormat)
+	}
+	if m.Log != log || m.Version != version {
+		return nil, fmt.Errorf("read %s: it is version %d of log %s: %w", key, m.Version, m.Log, errMisplaced)
+	}
+	return m, nil
+}
+
+var errMisplaced = errors.New("the object is not the one that its name says")
+
+// commit makes m the version after the one that it was derived from, and tells whether it is the highest now. If it
+// is not, the caller reads the manifest again and decides again: somebody else was faster, or m stands below versions
+// whose predecessors were cleaned away while this process slept, or somebody has already built upon it.
+func (s *Store) commit(ctx context.Context, m *Manifest) (bool, error) {
+	m.Version++
+	m.ID = randomID()
+	data, err := json.Marshal(m)
+	if err != nil {
+		return false, fmt.Errorf("encode manifest: %w", err)
+	}
+	key := manifestKey(m.Log, m.Version)
+	err = s.bucket.PutNew(ctx, key, data)
+	if errors.Is(err, bucket.ErrExist) {
+		return false, nil
+	}
+	if err != nil { // unknown outcome; the ID makes the bytes ours alone
+		if there, readErr := bucket.Read(ctx, s.bucket, key, bucket.Range{}); readErr != nil || !bytes.Equal(there, data) {
+			return false, err
+		}
+	}
+	version, err := s.highest(ctx, m.Log, m.Version)
+	if err != nil || version != m.Version {
+		return false, err
+	}
+	s.manifests.Set(m.Log, m)
+	if m.Version%keepManifests == 0 {
+		return true, s.cleanManifests(ctx, m)
+	}
+	return true, nil
+}
+
+// keepManifests is how many versions a cleaning leaves, and how many are made between two cleanings.
+const keepManifests = 8
+
+func (s *Store) cleanManifests(ctx context.Context, m *Manifest) error {
+	var old []string
+	for info, err := range s.bucket.List(ctx, manifestPrefix(m.Log), "") {
+		if err != nil {
+			return err
+		}
+		if info.Key >= manifestKey(m.Log, max(0, m.Version-keepManifests)) {
+			break
+		}
+		old = append(old, info.Key)
+	}
+	return s.bucket.Delete(ctx, old...)
+}
+
+// clone returns a copy of m that can be changed into the next version.
+func (m *Manifest) clone() *Manifest {
+	c := *m
+	c.History = append([]History(nil), m.History...)
+	c.Segments = append([]Segment(nil), m.Segments...)
+	c.Removing = append([]Removal(nil), m.Removing...)
+	return &c
+}
+
+// archive moves the older segments of m into a history object once they are many.
+func (s *Store) archive(ctx context.Context, m *Manifest) error {
+	if len(m.Segments) < 2*s.options.HistorySegments {
+		return nil
+	}
+	old := m.Segments[:s.options.HistorySegments]
+	h := History{Key: newHistoryKey(m.Log, old[0].First), First: old[0].First, MinTime: old[0].MinTime, MaxTime: old[0].MaxTime}
+	for _, seg := range old {
+		h.Count += seg.Count
+		h.MinTime, h.MaxTime = min(h.MinTime, seg.MinTime), max(h.MaxTime, seg.MaxTime)
+	}
+	data, err := json.Marshal(old)
+	if err != nil {
+		return fmt.Errorf("encode history: %w", err)
+	}
+	if err := s.bucket.PutNew(ctx, h.Key, data); err != nil {
+		return err // unknown or not: the next attempt takes another name
+	}
+	m.History = append(m.History, h)
+	m.Segments = append([]Segment(nil), m.Segments[len(old):]...)
+	return nil
+}
+
+// segments yields the segments of m that hold entries from the index from on and events of [minTime, maxTime].
+func (s *Store) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
+	return func(yield func(Segment, error) bool) {
+		wanted := func(first, count, lo, hi int64) bool { return first+count > from && lo <= maxTime && hi >= minTime }
+		for _, h := range m.History {
+			if !wanted(h.First, h.Count, h.MinTime, h.MaxTime) {
+				continue
+			}
+			segments, err := s.history(ctx, h.Key)
+			if err != nil {
+				yield(Segment{}, err)
+				return
+			}
+			for _, seg := range segments {
+				if wanted(seg.First, seg.Count, seg.MinTime, seg.MaxTime) && !yield(seg, nil) {
+					return
+				}
+			}
+		}
+		for _, seg := range m.Segments {
+			if wanted(seg.First, seg.Count, seg.MinTime, seg.MaxTime) && !yield(seg, nil) {
+				return
+			}
+		}
+	}
+}

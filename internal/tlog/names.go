@@ -1,0 +1,43 @@
+package tlog
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The objects of a log. Random parts keep two writers of the same entries apart; names are never used twice.
+
+func manifestPrefix(log string) string { return "logs/" + log + "/manifest/" }
+
+func manifestKey(log string, version int64) string {
+	return fmt.Sprintf("%s%012d.json", manifestPrefix(log), version)
+}
+
+// manifestVersion returns the version in a manifest's key.
+func manifestVersion(log, key string) (int64, error) {
+	name := strings.TrimSuffix(strings.TrimPrefix(key, manifestPrefix(log)), ".json")
+	v, err := strconv.ParseInt(name, 10, 64)
+	if err != nil || manifestKey(log, v) != key {
+		return 0, fmt.Errorf("%s is not the key of a manifest", key)
+	}
+	return v, nil
+}
+
+func segmentPrefix(log string) string { return "logs/" + log + "/segments/" }
+
+func newSegmentKey(log string, first int64) string {
+	return fmt.Sprintf("%s%015d-%s.gz", segmentPrefix(log), first, randomID())
+}
+
+func newHistoryKey(log string, first int64) string {
+	return fmt.Sprintf("logs/%s/history/%015d-%s.json", log, first, randomID())
+}
+
+func randomID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

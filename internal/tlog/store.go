@@ -1,0 +1,204 @@
+// Package tlog keeps the logs: append-only sequences of events, in segments of compressed blocks, each described by
+// its manifest; and reads them, together with the events that still wait in the write-ahead log.
+//
+// A log's entries are numbered from 0. An entry's index and bytes never change; merging segments moves entries into
+// other objects but changes neither.
+package tlog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Options of a Store. The zero value of each field means its default.
+type Options struct {
+	BlockBytes      int           // of lines in a block, 512 KiB
+	SegmentBytes    int64         // no merge makes a larger segment, 32 MiB compressed
+	MergeWidth      int           // how many segments of a size are merged into one, 8
+	HistorySegments int           // how many segments a history object lists, 256
+	Grace           time.Duration // how long a replaced object stays, 10 minutes
+	CacheBytes      uint64        // of memory for indexes, filters, manifests and keys, 48 MiB
+	Shards          int           // of the bucket, 1
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.BlockBytes, 512<<10)
+	set(&o.SegmentBytes, 32<<20)
+	set(&o.MergeWidth, 8)
+	set(&o.HistorySegments, 256)
+	set(&o.Grace, 10*time.Minute)
+	set(&o.CacheBytes, 48<<20)
+	set(&o.Shards, 1)
+	return o
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Store reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
+type Store struct {
+	bucket  bucket.Bucket
+	wal     *wal.Reader
+	options Options
+
+	manifests *otter.Cache[string, *Manifest] // by log; only ever a hint, the version is always checked
+	plans     *otter.Cache[string, []string]  // objects of plans, by nonce
+	histories *otter.Cache[string, []Segment] // by key, immutable as the rest
+	indexes   *otter.Cache[string, *Index]    // by key of the segment
+	filters   *otter.Cache[string, []byte]    // by key of the segment
+	keys      *otter.Cache[blockID, []event.Key]
+}
+
+type blockID struct {
+	segment string
+	offset  int64
+}
+
+// NewStore returns a Store on b, which reads the write-ahead log through w.
+func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
+	o = o.withDefaults()
+	share := o.CacheBytes / 8
+	return &Store{bucket: b, wal: w, options: o,
+		manifests: newCache(share, func(_ string, m *Manifest) int {
+			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
+		}),
+		plans:     newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		histories: newCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
+		indexes:   newCache(2*share, func(_ string, x *Index) int { return x.weight() }),
+		filters:   newCache(2*share, func(_ string, f []byte) int { return 64 + len(f) }),
+		keys:      newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
+	}
+}
+
+func newCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Cache[K, V] {
+	return otter.Must(&otter.Options[K, V]{
+		MaximumWeight: bytes,
+		Weigher:       func(k K, v V) uint32 { return uint32(weigh(k, v)) },
+	})
+}
+
+// cached returns what load makes of key, from the cache if it is there. Others may wait for the same load, so a caller
+// that goes away does not stop it.
+func cached[K comparable, V any](ctx context.Context, c *otter.Cache[K, V], key K, load func(context.Context, K) (V, error)) (V, error) {
+	return c.Get(context.WithoutCancel(ctx), key, otter.LoaderFunc[K, V](load))
+}
+
+func (x *Index) weight() int {
+	n := 128 + 128*len(x.Blocks)
+	for _, b := range x.Blocks {
+		n += 8 * len(b.Processors)
+	}
+	return n
+}
+
+// Grace returns how long a replaced object stays.
+func (s *Store) Grace() time.Duration { return s.options.Grace }
+
+func (s *Store) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
+
+func (s *Store) history(ctx context.Context, key string) ([]Segment, error) {
+	return cached(ctx, s.histories, key, func(ctx context.Context, key string) ([]Segment, error) {
+		data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
+		if err != nil {
+			return nil, err
+		}
+		var segments []Segment
+		if err := json.Unmarshal(data, &segments); err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		return segments, nil
+	})
+}
+
+func (s *Store) index(ctx context.Context, seg Segment) (*Index, error) {
+	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*Index, error) {
+		data, err := s.readExactly(ctx, key, seg.Blocks, seg.Index)
+		if err != nil {
+			return nil, err
+		}
+		x, err := decodeIndex(data, seg.First, seg.Blocks)
+		if err != nil {
+			return nil, fmt.Errorf("index of %s: %w", key, err)
+		}
+		return x, nil
+	})
+}
+
+// filter returns the filters of all blocks of a segment, which has the index x, one behind the other.
+func (s *Store) filter(ctx context.Context, seg Segment, x *Index) ([]byte, error) {
+	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
+		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index, seg.Filters)
+		if err != nil {
+			return nil, err
+		}
+		f, err := member.Aside(data, idFilters)
+		size := 0
+		for _, b := range x.Blocks {
+			size += filterSize(b.Count)
+		}
+		if err == nil && len(f) != size {
+			err = fmt.Errorf("%d bytes for %d blocks: %w", len(f), len(x.Blocks), member.ErrCorrupt)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("filters of %s: %w", key, err)
+		}
+		return f, nil
+	})
+}
+
+func (s *Store) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
+	if err == nil && int64(len(data)) != length {
+		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, member.ErrCorrupt)
+	}
+	return data, err
+}
+
+// lines returns the lines of a block, in memory that the caller owns.
+func (s *Store) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := member.Decode(nil, data, b.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+	}
+	return lines, nil
+}
+
+// entries returns the entries of a block.
+func (s *Store) entries(ctx context.Context, seg Segment, b Block) ([]Entry, error) {
+	raw, err := s.lines(ctx, seg, b)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := wal.SplitLines(raw, b.Count)
+	if err != nil {
+		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+	}
+	var p event.Parser
+	entries := make([]Entry, len(lines))
+	for i, line := range lines {
+		f, err := p.Scan(line)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d, in %s at %d: %w", b.First+int64(i), seg.Key, b.Offset, err)
+		}
+		entries[i] = Entry{Line: line, Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: slices.Clone(f.Processors)}
+	}
+	return entries, nil
+}
