@@ -1,0 +1,203 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is everything that can be set. Each field has a flag; what the command line leaves out is taken from the
+// environment (--admin-listen is WEIR_ADMIN_LISTEN), then from the YAML file (admin-listen: …), then from DefaultConfig.
+type Config struct {
+	Bucket      string // folder with all state
+	Listen      string // address of the API
+	AdminListen string // address of /healthz, /readyz and /metrics; empty: nowhere
+	KeyFile     string // the node's secret; empty: the bucket's path with .key. WEIR_SECRET in the environment wins.
+	Dev         bool   // make what is missing for a first try, and print how to use it
+	EnvFile     string // where --dev writes how to reach it
+
+	TLSCert        string         // PEM file; with TLSKey: serve HTTPS. Both are read again when they change.
+	TLSKey         string         // PEM file
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+
+	Drain            time.Duration // how long requests may go on after SIGTERM
+	IdleTimeout      time.Duration // a client that takes or sends nothing for so long is dropped
+	BodyTimeout      time.Duration // within which a request's body must have arrived
+	DownloadRate     int           // downloads a minute for each credential; 0: unlimited
+	AuthFailures     int           // wrong credentials a minute for each address; 0: unlimited
+	MaxEventBytes    int           // of one event
+	MaxRequestBytes  int64         // of a request's events, after decompression
+	MaxRequestEvents int           // in one request
+	MaxMemoryBytes   int64         // of all request bodies at one time; past it, 503
+	MaxWaitingBytes  int64         // of the write-ahead log; past it, 503
+	SequenceDelay    time.Duration // an event is in its log after so long at the latest
+	LogFormat        string        // text, json, or auto: text on a terminal
+	LogLevel         string        // debug, info, warn, error
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		Bucket: "./weir-data", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", EnvFile: "weir-dev.env",
+		Drain: 20 * time.Second, IdleTimeout: time.Minute, BodyTimeout: 2 * time.Minute,
+		DownloadRate: 1200, AuthFailures: 60,
+		MaxEventBytes: 1 << 20, MaxRequestBytes: 64 << 20, MaxRequestEvents: 100_000,
+		MaxMemoryBytes: 512 << 20, MaxWaitingBytes: 256 << 20,
+		SequenceDelay: time.Minute, LogFormat: "auto", LogLevel: "info",
+	}
+}
+
+// AddFlags binds the fields to flags.
+func (c *Config) AddFlags(f *pflag.FlagSet) {
+	c.AddBucketFlags(f)
+	f.StringVar(&c.Listen, "listen", c.Listen, "`address` of the API; port 0 takes a free one")
+	f.StringVar(&c.AdminListen, "admin-listen", c.AdminListen, "`address` of /healthz, /readyz and /metrics; empty: nowhere")
+	f.BoolVar(&c.Dev, "dev", c.Dev, "make a project, a workspace, credentials and sample events in an empty bucket, and print how to use them")
+	f.StringVar(&c.EnvFile, "env-file", c.EnvFile, "`file` that --dev writes addresses and credentials to")
+	f.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM `file` with the certificate chain; read again when it changes")
+	f.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM `file` with the certificate's key")
+	f.Var((*prefixes)(&c.TrustedProxies), "trusted-proxies", "comma-separated `networks` whose X-Forwarded-For is believed")
+	f.DurationVar(&c.Drain, "drain", c.Drain, "how long requests may go on after SIGTERM")
+	f.DurationVar(&c.IdleTimeout, "idle-timeout", c.IdleTimeout, "a client that takes or sends nothing for so long is dropped")
+	f.DurationVar(&c.BodyTimeout, "body-timeout", c.BodyTimeout, "within which a request's body must have arrived")
+	f.IntVar(&c.DownloadRate, "download-rate", c.DownloadRate, "downloads a minute for each credential; 0: unlimited")
+	f.IntVar(&c.AuthFailures, "auth-failures", c.AuthFailures, "wrong credentials a minute for each address; 0: unlimited")
+	f.IntVar(&c.MaxEventBytes, "max-event-bytes", c.MaxEventBytes, "size of one event")
+	f.Int64Var(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "size of the events of one request, after decompression")
+	f.IntVar(&c.MaxRequestEvents, "max-request-events", c.MaxRequestEvents, "events in one request")
+	f.Int64Var(&c.MaxMemoryBytes, "max-memory-bytes", c.MaxMemoryBytes, "size of all request bodies at one time; past it, 503")
+	f.Int64Var(&c.MaxWaitingBytes, "max-waiting-bytes", c.MaxWaitingBytes, "size of the write-ahead log; past it, 503")
+	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest")
+	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text, json, or auto: text on a terminal")
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+}
+
+// AddBucketFlags binds the fields that say where the state is.
+func (c *Config) AddBucketFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.Bucket, "bucket", c.Bucket, "`folder` with all state")
+	f.StringVar(&c.KeyFile, "key-file", c.KeyFile, "`file` with the node's secret (default: the bucket's path with .key; WEIR_SECRET in the environment wins)")
+}
+
+// Complete sets the flags that the command line left out, from the environment and from a YAML file (none if empty).
+func Complete(f *pflag.FlagSet, file string, environ func(string) (string, bool)) error {
+	settings := map[string]any{}
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("configuration: %w", err)
+		}
+		if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&settings); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("configuration %s: %w", file, err)
+		}
+	}
+	var errs []error
+	for name := range settings {
+		if f.Lookup(name) == nil {
+			errs = append(errs, fmt.Errorf("configuration %s: there is no setting %q", file, name))
+		}
+	}
+	f.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed {
+			return
+		}
+		variable := "WEIR_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		if value, ok := environ(variable); ok {
+			if err := f.Set(flag.Name, value); err != nil {
+				errs = append(errs, fmt.Errorf("environment: %s: %w", variable, err))
+			}
+		} else if value, ok := settings[flag.Name]; ok {
+			if err := f.Set(flag.Name, text(value)); err != nil {
+				errs = append(errs, fmt.Errorf("configuration %s: %s: %w", file, flag.Name, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// text returns a YAML value as it stands on a command line.
+func text(value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		return fmt.Sprint(value)
+	}
+	var parts []string
+	for _, v := range list {
+		parts = append(parts, fmt.Sprint(v))
+	}
+	return strings.Join(parts, ",")
+}
+
+// check returns an error that names the first setting that cannot be right.
+func (c *Config) check() error {
+	switch {
+	case c.Bucket == "":
+		return errors.New("--bucket must not be empty")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key belong together: set both or none")
+	case !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat):
+		return fmt.Errorf("--log-format %q: want auto, text or json", c.LogFormat)
+	}
+	for name, value := range map[string]int64{
+		"drain": int64(c.Drain), "idle-timeout": int64(c.IdleTimeout), "body-timeout": int64(c.BodyTimeout),
+		"max-event-bytes": int64(c.MaxEventBytes), "max-request-bytes": c.MaxRequestBytes,
+		"max-request-events": int64(c.MaxRequestEvents), "max-memory-bytes": c.MaxMemoryBytes,
+		"max-waiting-bytes": c.MaxWaitingBytes, "sequence-delay": int64(c.SequenceDelay),
+	} {
+		if value <= 0 {
+			return fmt.Errorf("--%s must be more than 0", name)
+		}
+	}
+	if c.DownloadRate < 0 || c.AuthFailures < 0 {
+		return errors.New("--download-rate and --auth-failures must not be negative")
+	}
+	return nil
+}
+
+// secretFile returns where the node's secret is.
+func (c *Config) secretFile() string {
+	if c.KeyFile != "" {
+		return c.KeyFile
+	}
+	return strings.TrimRight(c.Bucket, "/") + ".key"
+}
+
+// prefixes is a flag with networks or single addresses.
+type prefixes []netip.Prefix
+
+func (p *prefixes) String() string {
+	var parts []string
+	for _, prefix := range *p {
+		parts = append(parts, prefix.String())
+	}
+	return strings.Join(parts, ",")
+}
+
+func (p *prefixes) Set(value string) error {
+	*p = nil
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(part)
+		if addr, addrErr := netip.ParseAddr(part); addrErr == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", part)
+		}
+		*p = append(*p, prefix.Masked())
+	}
+	return nil
+}
+
+func (p *prefixes) Type() string { return "networks" }

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// listener drops connections that make no progress: one on which nothing is taken or sent for the timeout, however
+// large the pieces are in which the server writes. A slow client that goes on taking is never dropped.
+type listener struct {
+	*net.TCPListener
+	timeout time.Duration
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{TCPConn: c, timeout: l.timeout}, nil
+}
+
+// conn turns the deadline of a whole write into one of each step of progress. Reads are left to the server's own
+// timeouts.
+type conn struct {
+	*net.TCPConn
+	timeout time.Duration
+}
+
+func (c *conn) Write(p []byte) (n int, err error) {
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+			return n, err
+		}
+		m, err := c.TCPConn.Write(p[n:])
+		n += m
+		if m == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom lets the kernel copy from a file (sendfile), with the same deadline of progress.
+func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
+	part, ok := r.(*io.LimitedReader)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{c}, r)
+	}
+	file, ok := part.R.(*os.File)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{c}, r)
+	}
+	start, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
+	}
+	total := part.N
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+			return n, err
+		}
+		m, err := c.TCPConn.ReadFrom(part)
+		n += m
+		if m == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		// What was read but not sent is read again.
+		if _, err := file.Seek(start+n, io.SeekStart); err != nil {
+			return n, err
+		}
+		part.N = total - n
+	}
+}
+
+// certificate is read again when its files change, so that it can be renewed without a restart.
+type certificate struct {
+	certFile, keyFile string
+
+	mu      sync.Mutex
+	checked time.Time
+	stamp   [2]time.Time // modification times of the files
+	current *tls.Certificate
+}
+
+// recheck is how long a change of the files may go unseen.
+const recheck = 5 * time.Second
+
+// get is a tls.Config's GetCertificate. If the files cannot be read, the last good certificate stays.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil && time.Since(c.checked) < recheck {
+		return c.current, nil
+	}
+	c.checked = time.Now()
+	err := c.load()
+	if c.current == nil {
+		return nil, err
+	}
+	return c.current, nil
+}
+
+func (c *certificate) load() error {
+	var stamp [2]time.Time
+	for i, name := range []string{c.certFile, c.keyFile} {
+		st, err := os.Stat(name)
+		if err != nil {
+			return fmt.Errorf("TLS: %w", err)
+		}
+		stamp[i] = st.ModTime()
+	}
+	if c.current != nil && stamp == c.stamp {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	c.current, c.stamp = &pair, stamp
+	return nil
+}
