@@ -1,0 +1,112 @@
+package account
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+func TestRoles(t *testing.T) {
+	p := &Project{ID: "p1", Org: "o1"}
+	for _, tt := range []struct {
+		grant                 Grant
+		see, download, record bool
+	}{
+		{Grant{Project: "p1", Role: GroupOwner}, true, true, true},
+		{Grant{Project: "p1", Role: GroupStreamProcessingOwner}, true, true, true},
+		{Grant{Project: "p1", Role: GroupDataAccessAdmin}, true, true, false},
+		{Grant{Project: "p1", Role: GroupDataAccessReadWrite}, true, true, false},
+		{Grant{Project: "p1", Role: GroupDataAccessReadOnly}, true, true, false},
+		{Grant{Project: "p1", Role: GroupReadOnly}, true, false, false},
+		{Grant{Project: "p1", Role: GroupClusterManager}, true, false, false},
+		{Grant{Project: "p1", Role: GroupSearchIndexEditor}, true, false, false},
+		{Grant{Project: "p1", Role: GroupAuditLogWriter}, true, false, true},
+		{Grant{Project: "p1", Role: "NO_SUCH_ROLE"}, false, false, false},
+		{Grant{Project: "p2", Role: GroupOwner}, false, false, false},
+		{Grant{Project: "p2", Org: "o1", Role: GroupOwner}, false, false, false},
+		{Grant{Org: "o1", Role: OrgOwner}, true, true, true},
+		{Grant{Org: "o1", Role: OrgStreamProcessingAdmin}, true, true, false},
+		{Grant{Org: "o1", Role: OrgReadOnly}, true, false, false},
+		{Grant{Org: "o1", Role: OrgMember}, false, false, false},
+		{Grant{Org: "o1", Role: OrgGroupCreator}, false, false, false},
+		{Grant{Org: "o1", Role: OrgBillingAdmin}, false, false, false},
+		{Grant{Org: "o2", Role: OrgOwner}, false, false, false},
+		{Grant{}, false, false, false},
+	} {
+		c := &Credential{Roles: []Grant{tt.grant}}
+		if see, download, record := c.May(See, p), c.May(Download, p), c.May(Record, p); see != tt.see || download != tt.download || record != tt.record {
+			t.Errorf("%+v: see %t, download %t, record %t", tt.grant, see, download, record)
+		}
+	}
+}
+
+func TestStoreSeesChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, b := t.Context(), bucket.NewMemory()
+		here, there := NewStore(b), NewStore(b)
+		if _, err := here.Project(ctx, "p"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("missing project: %v", err)
+		}
+		if err := there.CreateProject(ctx, Project{ID: "p", Name: "one"}); err != nil {
+			t.Fatal(err)
+		}
+		name := func(s *Store) string {
+			p, err := s.Project(ctx, "p")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.Name
+		}
+		if got := name(here); got != "one" {
+			t.Errorf("what was missing must be looked for again: %q", got)
+		}
+		if _, err := there.UpdateProject(ctx, "p", func(p *Project) error { p.Name = "two"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if got := name(there); got != "two" {
+			t.Errorf("a node's own change must be seen at once: %q", got)
+		}
+		time.Sleep(maxAge)
+		if got := name(here); got != "two" {
+			t.Errorf("another node's change must be seen after %v: %q", maxAge, got)
+		}
+	})
+}
+
+func TestDeletedCredential(t *testing.T) {
+	ctx, s := t.Context(), NewStore(bucket.NewMemory())
+	c, _ := NewAPIKey("o", "", nil, time.Now())
+	if err := s.CreateCredential(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateCredential(ctx, c.ID, func(c *Credential) error { c.Deleted = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{c.ID, "", "../x", "a/b", "ABC", string(make([]byte, 100))} {
+		if _, err := s.Credential(ctx, id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+func TestNewCredentials(t *testing.T) {
+	sa, secret := NewServiceAccount("o", "n", nil, time.Now(), time.Hour)
+	key, private := NewAPIKey("o", "d", nil, time.Now())
+	if len(sa.ID) != len("mdb_sa_id_")+24 || len(secret) != len("mdb_sa_sk_")+40 || len(key.ID) != 8 || len(private) != 36 {
+		t.Errorf("%s %s %s %s", sa.ID, secret, key.ID, private)
+	}
+	if want := "********-****-****-" + private[24:]; key.HA1.Masked != want {
+		t.Errorf("masked as %s, want %s", key.HA1.Masked, want)
+	}
+}
+
+func TestWorkspaceNames(t *testing.T) {
+	for name, ok := range map[string]bool{"demo": true, "A-b_9": true, "": false, "a b": false, "ä": false, "a/b": false, string(make([]byte, 65)): false} {
+		if _, err := NewWorkspace(name, time.Now()); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package account
+
+import (
+	"crypto/md5" // HTTP Digest as Atlas speaks it
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Realm is what Atlas's clients see in HTTP Digest.
+const Realm = "MMS Public API"
+
+// NewID returns an id of 24 hex digits: the time in seconds and 64 random bits.
+func NewID(now time.Time) string {
+	var id [12]byte
+	binary.BigEndian.PutUint32(id[:], uint32(now.Unix()))
+	rand.Read(id[4:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+var (
+	idPattern   = regexp.MustCompile(`^[0-9a-f]{24}$`)
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
+
+// ValidID tells whether id has the form of an organization's or project's id.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// NewWorkspace returns a workspace with new logs. Names have 1 to 64 letters, digits, '-' and '_'.
+func NewWorkspace(name string, now time.Time) (Workspace, error) {
+	if !namePattern.MatchString(name) {
+		return Workspace{}, fmt.Errorf("workspace name %q: want 1 to 64 letters, digits, '-' and '_'", name)
+	}
+	return Workspace{ID: NewID(now), Name: name, AuditLog: NewID(now), OperationalLog: NewID(now),
+		CloudProvider: "AWS", Region: "VIRGINIA_USA", Tier: "SP30", Created: now.UTC()}, nil
+}
+
+// NewServiceAccount returns a service account and its secret, which is stored nowhere.
+func NewServiceAccount(org, name string, roles []Grant, now time.Time, life time.Duration) (Credential, string) {
+	secret := "mdb_sa_sk_" + randomText(40)
+	sum := sha256.Sum256([]byte(secret))
+	return Credential{
+		ID: "mdb_sa_id_" + NewID(now), Kind: ServiceAccount, Org: org, Name: name, Roles: roles, Created: now.UTC(),
+		Secrets: []Secret{{ID: NewID(now), SHA256: sum[:], Masked: "mdb_sa_sk_..." + secret[len(secret)-4:],
+			Created: now.UTC(), Expires: now.Add(life).UTC()}},
+	}, secret
+}
+
+// NewAPIKey returns an API key and its private key, which is stored nowhere.
+func NewAPIKey(org, description string, roles []Grant, now time.Time) (Credential, string) {
+	public := make([]byte, 8)
+	rand.Read(public)
+	for i := range public {
+		public[i] = 'a' + public[i]%26
+	}
+	var u [16]byte
+	rand.Read(u[:])
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562, version 4
+	private := fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+	return Credential{ID: string(public), Kind: APIKey, Org: org, Description: description, Roles: roles,
+		HA1: NewHA1(string(public), private), Created: now.UTC()}, private
+}
+
+// NewHA1 returns what is stored of an API key.
+func NewHA1(public, private string) HA1 {
+	text := []byte(public + ":" + Realm + ":" + private)
+	m, s := md5.Sum(text), sha256.Sum256(text)
+	return HA1{MD5: m[:], SHA256: s[:], Masked: "********-****-****-" + private[max(0, len(private)-12):]}
+}
+
+// randomText returns n random characters of base64url.
+func randomText(n int) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	text := make([]byte, n)
+	rand.Read(text)
+	for i := range text {
+		text[i] = alphabet[text[i]%64]
+	}
+	return string(text)
+}

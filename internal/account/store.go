@@ -1,0 +1,169 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/doc"
+)
+
+// ErrNotFound is returned (wrapped) for something that does not exist, or does no longer.
+var ErrNotFound = errors.New("not found")
+
+// Settings of a bucket, made once. Their presence is the sign that the bucket is initialised.
+type Settings struct {
+	Format  int       `json:"format"`
+	Shards  int       `json:"shards"` // over which logs are spread, fixed for ever
+	Created time.Time `json:"created"`
+}
+
+const settingsFormat = 1
+
+// maxAge is how long a document is believed without asking for a newer version, so how long a change on another node may
+// go unseen. Changes on this node are seen at once, and so is what was missing.
+const maxAge = 2 * time.Second
+
+// maxCached bounds how many documents of each kind are kept in memory.
+const maxCached = 10_000
+
+// Store keeps the documents. It may be used concurrently, and by many processes.
+type Store struct {
+	bucket      bucket.Bucket
+	orgs        cache[Organization]
+	projects    cache[Project]
+	credentials cache[Credential]
+}
+
+// NewStore returns a Store on b.
+func NewStore(b bucket.Bucket) *Store {
+	return &Store{bucket: b, orgs: newCache[Organization](b, "orgs/"), projects: newCache[Project](b, "projects/"),
+		credentials: newCache[Credential](b, "credentials/")}
+}
+
+// Settings returns the bucket's settings; ErrNotFound if it is not initialised.
+func (s *Store) Settings(ctx context.Context) (Settings, error) {
+	var settings Settings
+	_, err := doc.Read(ctx, s.bucket, "weir", &settings)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return settings, fmt.Errorf("settings of the bucket: %w", ErrNotFound)
+	}
+	if err == nil && settings.Format != settingsFormat {
+		err = fmt.Errorf("the bucket has format %d; this version of weir reads format %d", settings.Format, settingsFormat)
+	}
+	return settings, err
+}
+
+// Initialise makes the settings, as the last step of filling an empty bucket. doc.ErrConflict if there are some.
+func (s *Store) Initialise(ctx context.Context, shards int) error {
+	return doc.Write(ctx, s.bucket, "weir", 0, Settings{Format: settingsFormat, Shards: shards, Created: time.Now().UTC()})
+}
+
+// Organization returns an organization by its id.
+func (s *Store) Organization(ctx context.Context, id string) (*Organization, error) {
+	return s.orgs.get(ctx, id)
+}
+
+// Project returns a project by its id.
+func (s *Store) Project(ctx context.Context, id string) (*Project, error) {
+	return s.projects.get(ctx, id)
+}
+
+// Credential returns a credential by its client id or public key.
+func (s *Store) Credential(ctx context.Context, id string) (*Credential, error) {
+	c, err := s.credentials.get(ctx, id)
+	if err == nil && c.Deleted {
+		return nil, fmt.Errorf("credential %s: %w", id, ErrNotFound)
+	}
+	return c, err
+}
+
+// CreateOrganization stores a new organization.
+func (s *Store) CreateOrganization(ctx context.Context, o Organization) error {
+	return s.orgs.create(ctx, o.ID, o)
+}
+
+// CreateProject stores a new project.
+func (s *Store) CreateProject(ctx context.Context, p Project) error {
+	return s.projects.create(ctx, p.ID, p)
+}
+
+// CreateCredential stores a new credential.
+func (s *Store) CreateCredential(ctx context.Context, c Credential) error {
+	return s.credentials.create(ctx, c.ID, c)
+}
+
+// UpdateProject has change change a project; an error of change leaves it as it is.
+func (s *Store) UpdateProject(ctx context.Context, id string, change func(*Project) error) (*Project, error) {
+	return s.projects.update(ctx, id, change)
+}
+
+// UpdateCredential has change change a credential; an error of change leaves it as it is.
+func (s *Store) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
+	return s.credentials.update(ctx, id, change)
+}
+
+// cache is documents of one kind. What it returns is shared: it is never changed.
+type cache[T any] struct {
+	bucket bucket.Bucket
+	prefix string
+	docs   *otter.Cache[string, cached[T]]
+}
+
+type cached[T any] struct {
+	doc     *T
+	version int64
+	checked time.Time
+}
+
+func newCache[T any](b bucket.Bucket, prefix string) cache[T] {
+	return cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: maxCached})}
+}
+
+func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
+	if bucket.CheckKey(c.prefix+id) != nil || len(id) > 64 {
+		return nil, fmt.Errorf("%s%q: %w", c.prefix, id, ErrNotFound)
+	}
+	now := time.Now()
+	have, ok := c.docs.GetIfPresent(id)
+	if ok && now.Sub(have.checked) < maxAge {
+		return have.doc, nil
+	}
+	if ok {
+		version, err := doc.Highest(ctx, c.bucket, c.prefix+id, have.version)
+		if err != nil {
+			return nil, err
+		}
+		if version == have.version {
+			c.docs.Set(id, cached[T]{have.doc, have.version, now})
+			return have.doc, nil
+		}
+	}
+	v := new(T)
+	version, err := doc.Read(ctx, c.bucket, c.prefix+id, v)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return nil, fmt.Errorf("%s%s: %w", c.prefix, id, ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.docs.Set(id, cached[T]{v, version, now})
+	return v, nil
+}
+
+func (c cache[T]) create(ctx context.Context, id string, v T) error {
+	return doc.Write(ctx, c.bucket, c.prefix+id, 0, v)
+}
+
+func (c cache[T]) update(ctx context.Context, id string, change func(*T) error) (*T, error) {
+	v, err := doc.Update(ctx, c.bucket, c.prefix+id, change)
+	c.docs.Invalidate(id)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return nil, fmt.Errorf("%s%s: %w", c.prefix, id, ErrNotFound)
+	}
+	return &v, err
+}

@@ -1,0 +1,123 @@
+// Package doc keeps small versioned documents in a bucket. A document at a prefix is the objects
+// <prefix>/<version>.json, of which the highest counts; a change creates the next version with PutNew, so of several
+// concurrent changes one wins and the others see that they did not.
+//
+// Versions are never deleted. If one could be, whoever slept since reading the version below it could create it again and
+// believe that the change took effect.
+package doc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// ErrConflict is returned (wrapped) by Write when somebody else has made the version.
+var ErrConflict = errors.New("the document was changed by somebody else")
+
+// stored is a version as it lies in the bucket.
+type stored struct {
+	Nonce   string          `json:"nonce"` // tells equal changes by different writers apart
+	Content json.RawMessage `json:"content"`
+}
+
+func key(prefix string, version int64) string { return fmt.Sprintf("%s/%010d.json", prefix, version) }
+
+// Highest returns the highest version of the document at prefix above known, or known.
+func Highest(ctx context.Context, b bucket.Bucket, prefix string, known int64) (int64, error) {
+	after := ""
+	if known > 0 {
+		after = key(prefix, known)
+	}
+	for info, err := range b.List(ctx, prefix+"/", after) {
+		if err != nil {
+			return 0, err
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(info.Key, prefix+"/"), ".json")
+		version, err := strconv.ParseInt(name, 10, 64)
+		if err != nil || key(prefix, version) != info.Key {
+			return 0, fmt.Errorf("%s is not a version of a document", info.Key)
+		}
+		known = version
+	}
+	return known, nil
+}
+
+// Read decodes the document at prefix into v and returns its version; bucket.ErrNotExist (wrapped) if there is none.
+func Read(ctx context.Context, b bucket.Bucket, prefix string, v any) (version int64, err error) {
+	version, err = Highest(ctx, b, prefix, 0)
+	if err != nil {
+		return 0, err
+	}
+	if version == 0 {
+		return 0, fmt.Errorf("document %s: %w", prefix, bucket.ErrNotExist)
+	}
+	s, err := read(ctx, b, prefix, version)
+	if err != nil {
+		return 0, err
+	}
+	if err := json.Unmarshal(s.Content, v); err != nil {
+		return 0, fmt.Errorf("document %s: %w", key(prefix, version), err)
+	}
+	return version, nil
+}
+
+func read(ctx context.Context, b bucket.Bucket, prefix string, version int64) (stored, error) {
+	var s stored
+	data, err := bucket.Read(ctx, b, key(prefix, version), bucket.Range{})
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("document %s: %w", key(prefix, version), err)
+	}
+	return s, nil
+}
+
+// Write makes v the version after the given one (0: the first). ErrConflict if there is such a version already.
+func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v any) error {
+	content, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("document %s: %w", prefix, err)
+	}
+	s := stored{Nonce: rand.Text(), Content: content}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("document %s: %w", prefix, err)
+	}
+	err = b.PutNew(ctx, key(prefix, version+1), data)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bucket.ErrExist):
+		return fmt.Errorf("document %s, version %d: %w", prefix, version+1, ErrConflict)
+	}
+	if there, readErr := read(ctx, b, prefix, version+1); readErr == nil && there.Nonce == s.Nonce {
+		return nil
+	}
+	return fmt.Errorf("document %s: %w", prefix, err)
+}
+
+// Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster. An
+// error of change ends it.
+func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, change func(*T) error) (T, error) {
+	for {
+		var v T
+		version, err := Read(ctx, b, prefix, &v)
+		if err == nil {
+			err = change(&v)
+		}
+		if err != nil {
+			return v, err
+		}
+		if err = Write(ctx, b, prefix, version, v); !errors.Is(err, ErrConflict) {
+			return v, err
+		}
+	}
+}
