@@ -1,0 +1,239 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/md5" // HTTP Digest as Atlas speaks it
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+)
+
+// digests is the server's side of HTTP Digest (RFC 7616). A nonce carries its own time and a MAC, so any node that shares
+// the secret knows it; only which nonce counts were used is remembered, by each node for itself.
+type digests struct {
+	key  []byte
+	life time.Duration
+
+	mu     sync.Mutex
+	used   map[string]*counts
+	oldest time.Time // nonces made before are stale: their counts may have been forgotten
+}
+
+// counts are the nonce counts seen: the highest, and which of the 64 up to it, since concurrent requests of a client may
+// overtake each other.
+type counts struct {
+	highest uint64
+	seen    uint64 // bit i: highest-i
+	made    time.Time
+}
+
+// maxNonces bounds how many nonces are remembered.
+const maxNonces = 100_000
+
+func newDigests(s Secret, life time.Duration) *digests {
+	return &digests{key: s.derive("nonces"), life: life, used: map[string]*counts{}}
+}
+
+func (d *digests) challenges(now time.Time, stale bool) []string {
+	nonce := d.nonce(now)
+	var list []string
+	for _, algorithm := range []string{"MD5", "SHA-256"} {
+		list = append(list, fmt.Sprintf(`Digest realm=%q, domain="", nonce=%q, algorithm=%s, qop="auth", stale=%t`, account.Realm, nonce, algorithm, stale))
+	}
+	return list
+}
+
+// nonce returns base64(time, random, MAC of both).
+func (d *digests) nonce(now time.Time) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	b = append(b, random[:]...)
+	return base64.RawURLEncoding.EncodeToString(append(b, d.mac(b)...))
+}
+
+func (d *digests) mac(b []byte) []byte {
+	h := hmac.New(sha256.New, d.key)
+	h.Write(b)
+	return h.Sum(nil)[:16]
+}
+
+// made returns when a nonce was made; false if no node with this secret made it.
+func (d *digests) made(nonce string) (time.Time, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(nonce)
+	if err != nil || len(b) != 32 || !hmac.Equal(b[16:], d.mac(b[:16])) {
+		return time.Time{}, false
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(b))), true
+}
+
+// use takes a nonce count; false if it was taken before, or is too far behind to tell.
+func (d *digests) use(nonce string, made time.Time, count uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.used[nonce]
+	if c == nil {
+		if len(d.used) >= maxNonces {
+			d.forget()
+		}
+		c = &counts{made: made}
+		d.used[nonce] = c
+	}
+	switch {
+	case count > c.highest:
+		shift := count - c.highest
+		c.seen = c.seen<<min(shift, 64) | 1
+		c.highest = count
+		return true
+	case c.highest-count >= 64 || c.seen&(1<<(c.highest-count)) != 0:
+		return false
+	}
+	c.seen |= 1 << (c.highest - count)
+	return true
+}
+
+// forget drops expired nonces, and all if that is not enough; what is dropped becomes stale.
+func (d *digests) forget() {
+	d.oldest = time.Now().Add(-d.life)
+	for nonce, c := range d.used {
+		if c.made.Before(d.oldest) {
+			delete(d.used, nonce)
+		}
+	}
+	if len(d.used) >= maxNonces {
+		clear(d.used)
+		d.oldest = time.Now()
+	}
+}
+
+func (d *digests) stale(made, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Sub(made) >= d.life || made.Before(d.oldest)
+}
+
+// digest authenticates by a Digest header, without its scheme.
+func (a *Authenticator) digest(r *http.Request, header string) (*account.Credential, error) {
+	p, err := parseDigest(header)
+	if err != nil {
+		return nil, &Unauthorized{}
+	}
+	c, err := a.credential(r.Context(), p["username"], account.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	made, ours := a.digests.made(p["nonce"])
+	count, countErr := strconv.ParseUint(p["nc"], 16, 64)
+	right := subtle.ConstantTimeCompare([]byte(expected(p, r.Method, c.HA1)), []byte(p["response"])) == 1
+	if !right || !ours || countErr != nil || len(p["nc"]) != 8 || c.Deleted || !sameTarget(p["uri"], r) {
+		return nil, &Unauthorized{}
+	}
+	if a.digests.stale(made, time.Now()) {
+		return nil, &Unauthorized{Stale: true}
+	}
+	if !a.digests.use(p["nonce"], made, count) {
+		return nil, &Unauthorized{}
+	}
+	return c, nil
+}
+
+// expected returns the response that a client with this HA1 sends (RFC 7616, 3.4.1); nothing that a client can send, if
+// the header asks for something that was not offered.
+func expected(p map[string]string, method string, ha1 account.HA1) string {
+	hash := func(text string) []byte { sum := md5.Sum([]byte(text)); return sum[:] }
+	secret := ha1.MD5
+	switch strings.ToUpper(p["algorithm"]) {
+	case "SHA-256":
+		hash = func(text string) []byte { sum := sha256.Sum256([]byte(text)); return sum[:] }
+		secret = ha1.SHA256
+	case "MD5", "":
+	default:
+		return "\x00"
+	}
+	if p["qop"] != "auth" || p["realm"] != account.Realm {
+		return "\x00"
+	}
+	ha2 := hex.EncodeToString(hash(method + ":" + p["uri"]))
+	return hex.EncodeToString(hash(strings.Join([]string{hex.EncodeToString(secret), p["nonce"], p["nc"], p["cnonce"], p["qop"], ha2}, ":")))
+}
+
+// sameTarget tells whether the uri that a client has hashed is the one that it asked for; proxies may have made it
+// absolute, or relative.
+func sameTarget(uri string, r *http.Request) bool {
+	if uri == r.RequestURI {
+		return true
+	}
+	u, err := url.Parse(uri)
+	return err == nil && u.IsAbs() && u.RequestURI() == r.URL.RequestURI()
+}
+
+var errDigest = errors.New("not a Digest header")
+
+// maxDigest bounds a header in bytes.
+const maxDigest = 16 << 10
+
+// parseDigest reads the parameters of a Digest header: names, each once, with tokens or quoted strings (RFC 9110, 11.2).
+func parseDigest(header string) (map[string]string, error) {
+	if len(header) > maxDigest {
+		return nil, errDigest
+	}
+	p := map[string]string{}
+	for rest := strings.TrimSpace(header); rest != ""; {
+		name, after, ok := strings.Cut(rest, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if !ok || name == "" || strings.ContainsAny(name, " \t\",") {
+			return nil, errDigest
+		}
+		if _, twice := p[name]; twice {
+			return nil, errDigest
+		}
+		value, after, err := digestValue(strings.TrimLeft(after, " \t"))
+		if err != nil {
+			return nil, err
+		}
+		p[name] = value
+		after = strings.TrimLeft(after, " \t")
+		if after != "" && after[0] != ',' {
+			return nil, errDigest
+		}
+		rest = strings.TrimLeft(strings.TrimPrefix(after, ","), " \t")
+	}
+	return p, nil
+}
+
+// digestValue reads a token or a quoted string from the beginning of s.
+func digestValue(s string) (value, rest string, err error) {
+	if !strings.HasPrefix(s, `"`) {
+		end := strings.IndexAny(s, ", \t")
+		if end < 0 {
+			end = len(s)
+		}
+		return s[:end], s[end:], nil
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			return b.String(), s[i+1:], nil
+		case '\\':
+			if i++; i == len(s) {
+				return "", "", errDigest
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return "", "", errDigest
+}

@@ -1,0 +1,79 @@
+package auth
+
+import (
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Secret is what a node signs tokens and nonces with. It is never in the bucket: who can write there must not be able to
+// act as anybody.
+type Secret [32]byte
+
+const secretPrefix = "weir-secret-1 "
+
+// ParseSecret reads the line that a secret file holds.
+func ParseSecret(text string) (Secret, error) {
+	encoded, ok := strings.CutPrefix(strings.TrimSpace(text), secretPrefix)
+	data, err := base64.StdEncoding.DecodeString(encoded)
+	if !ok || err != nil || len(data) != len(Secret{}) {
+		return Secret{}, fmt.Errorf("not a secret: want one line %q and 32 bytes in base64", secretPrefix)
+	}
+	return Secret(data), nil
+}
+
+// LoadSecret reads a secret file, which only its owner may read; fs.ErrNotExist (wrapped) if there is none.
+func LoadSecret(name string) (Secret, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return Secret{}, fmt.Errorf("secret: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return Secret{}, fmt.Errorf("secret %s can be read by others: run chmod 600 %s", name, name)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return Secret{}, fmt.Errorf("secret: %w", err)
+	}
+	s, err := ParseSecret(string(data))
+	if err != nil {
+		return Secret{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+// LoadOrCreateSecret reads a secret file, and makes one with a new secret if there is none.
+func LoadOrCreateSecret(name string) (Secret, error) {
+	s, err := LoadSecret(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	rand.Read(s[:]) // never fails
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return Secret{}, fmt.Errorf("secret: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "%s%s\n", secretPrefix, base64.StdEncoding.EncodeToString(s[:]))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return Secret{}, errors.Join(fmt.Errorf("secret: %w", err), os.Remove(name))
+	}
+	return s, nil
+}
+
+// derive returns 32 bytes that depend on the secret and what they are for (HKDF, RFC 5869).
+func (s Secret) derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, s[:], nil, "weir "+purpose, 32)
+	if err != nil {
+		panic(err) // 32 bytes always can be derived
+	}
+	return key
+}
+
+func (s Secret) signingKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.derive("tokens")) }
