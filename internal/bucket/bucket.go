@@ -63,6 +63,9 @@ type Object struct {
 	Size int64 // of the whole object, in bytes
 }
 
+// WriteTo implements io.WriterTo.
+func (o *Object) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, o.ReadCloser) }
+
 // Read returns the bytes of the object at key that r selects.
 func Read(ctx context.Context, b Bucket, key string, r Range) ([]byte, error) {
 	o, err := b.Get(ctx, key, r)

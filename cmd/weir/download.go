@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/weirlog/weir/client"
+)
+
+const exitHelp = `
+Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage; 3 not authenticated or not allowed; 4 not found;
+5 events were refused; 6 the download was incomplete or damaged.
+
+The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
+MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
+MONGODB_ATLAS_PRIVATE_API_KEY.`
+
+// exitCode returns the status for an error of the client.
+func exitCode(err error) int {
+	var e *client.Error
+	switch {
+	case errors.Is(err, client.ErrRefused):
+		return 5
+	case errors.Is(err, client.ErrIncomplete):
+		return 6
+	case !errors.As(err, &e):
+		return 1
+	case e.Status == 401 || e.Status == 403:
+		return 3
+	case e.Status == 404:
+		return 4
+	}
+	return 1
+}
+
+// connect returns a client and the project, from the environment.
+func connect(project string) (*client.Client, string, error) {
+	config, err := client.FromEnvironment(os.Getenv)
+	if err != nil {
+		return nil, "", &exit{2, err}
+	}
+	if project == "" {
+		project = os.Getenv("MONGODB_ATLAS_PROJECT_ID")
+	}
+	if project == "" {
+		return nil, "", &exit{2, errors.New("no project: set MONGODB_ATLAS_PROJECT_ID or --project")}
+	}
+	config.UserAgent = "weir/" + versionText()
+	c, err := client.New(config)
+	if err != nil {
+		return nil, "", &exit{2, err}
+	}
+	return c, project, nil
+}
+
+type downloadFlags struct {
+	project, output, start, end, processor string
+	retry                                  time.Duration
+}
+
+func downloadCommand() *cobra.Command {
+	var f downloadFlags
+	cmd := &cobra.Command{
+		Use:   "download WORKSPACE",
+		Short: "Download the audit log of a workspace, from weir or from MongoDB Atlas",
+		Long: `Download writes the audit log of a workspace to a .gz file. The file gets its name only when it is whole and its gzip
+was checked to the end; until then a file that it replaces stays.
+` + exitHelp,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return download(cmd, args[0], f) },
+	}
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write, - for standard output (default: the name that the server suggests)")
+	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: seconds since the epoch, RFC 3339, or how long ago (30d, 12h, 90m)")
+	cmd.Flags().StringVar(&f.end, "end", "", "up to this `time`, its second included")
+	cmd.Flags().StringVar(&f.processor, "processor", "", "only events of the stream processor with this `name`")
+	cmd.Flags().DurationVar(&f.retry, "max-retry-time", 2*time.Minute, "how long a refused or failed request is tried again, before the first byte")
+	return cmd
+}
+
+func download(cmd *cobra.Command, workspace string, f downloadFlags) error {
+	q := client.Query{Processor: f.processor}
+	for _, t := range []struct {
+		text string
+		to   **int64
+	}{{f.start, &q.Start}, {f.end, &q.End}} {
+		if t.text == "" {
+			continue
+		}
+		seconds, err := client.ParseTime(t.text, time.Now())
+		if err != nil {
+			return &exit{2, err}
+		}
+		*t.to = &seconds
+	}
+	c, project, err := connect(f.project)
+	if err != nil {
+		return err
+	}
+	var d *client.Download
+	err = client.Retry(cmd.Context(), f.retry, func() (err error) {
+		d, err = c.Download(cmd.Context(), project, workspace, q)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	name := f.output
+	if name == "" {
+		name = d.Name
+	}
+	if name == "" {
+		name = workspace + "_audit.log.gz"
+	}
+	var saved client.Saved
+	if name == "-" {
+		saved, err = client.Copy(cmd.OutOrStdout(), d)
+	} else {
+		progress, done := progressBar(d.Size)
+		saved, err = client.Save(name, d, progress)
+		done()
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d events, %d bytes\n", name, saved.Events, saved.Bytes)
+	return nil
+}
+
+// progressBar returns what shows on a terminal how far a download has come, and what ends that.
+func progressBar(size int64) (progress func(io.Writer) io.Writer, done func()) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return func(w io.Writer) io.Writer { return w }, func() {}
+	}
+	bars := mpb.New(mpb.WithOutput(os.Stderr))
+	bar := bars.AddBar(max(size, 0),
+		mpb.PrependDecorators(decor.Counters(decor.SizeB1024(0), "% .1f / % .1f")),
+		mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), "% .1f")))
+	proxy := func(w io.Writer) io.Writer {
+		if p, err := bar.ProxyWriter(w); err == nil {
+			return p
+		}
+		return w // without progress
+	}
+	return proxy, func() {
+		bar.Abort(false)
+		bars.Wait()
+	}
+}

@@ -1,0 +1,82 @@
+// Command weir keeps and serves audit logs of stream processing, as MongoDB Atlas's API does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker for releases.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	root := &cobra.Command{
+		Use:   "weir",
+		Short: "Audit logs of stream processing: recorded durably, served as MongoDB Atlas serves them",
+		Long: `weir keeps the audit logs of stream processing workspaces and serves them through the API that MongoDB Atlas
+has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`,
+		Version: versionText(), SilenceUsage: true, SilenceErrors: true,
+	}
+	root.SetVersionTemplate("weir {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
+	})
+	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand())
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "weir:", err)
+	var e *exit
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitCode(err)
+}
+
+// exit is an error with the status that the process ends with.
+type exit struct {
+	code int
+	error
+}
+
+func (e *exit) Unwrap() error { return e.error }
+
+// versionText returns the version and the commit that the binary was built from.
+func versionText() string {
+	v, commit := version, "unknown commit"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if v == "" {
+		v = info.Main.Version
+	}
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	modified := ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = ", modified"
+		}
+	}
+	return fmt.Sprintf("%s (%s%s, %s)", v, commit, modified, info.GoVersion)
+}

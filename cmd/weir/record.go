@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/client"
+)
+
+type recordFlags struct {
+	project, output string
+	sender          client.Sender
+}
+
+func recordCommand() *cobra.Command {
+	var f recordFlags
+	cmd := &cobra.Command{
+		Use:   "record WORKSPACE [FILE…]",
+		Short: "Record audit events, one JSON object on each line",
+		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Files may be gzip.
+Failed requests are tried again; an event is recorded once, however often it was sent.
+` + exitHelp,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return recordFiles(cmd, args[0], args[1:], f) },
+	}
+	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
+	cmd.Flags().IntVar(&f.sender.MaxEvents, "batch", 5000, "events in one request")
+	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second, "how long a line waits for others")
+	cmd.Flags().DurationVar(&f.sender.MaxRetry, "max-retry-time", 5*time.Minute, "how long a request is tried again")
+	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false, "record good events although others are refused")
+	return cmd
+}
+
+func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordFlags) error {
+	if f.output != "" && f.output != "json" || f.sender.MaxEvents < 1 || f.sender.MaxWait <= 0 {
+		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be more than 0")}
+	}
+	c, project, err := connect(f.project)
+	if err != nil {
+		return err
+	}
+	s := &f.sender
+	s.Client, s.Project, s.Workspace, s.MaxBytes = c, project, workspace, 8<<20
+	s.Report = func(r client.Refused) { fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: %s\n", r.File, r.Line, r.Reason) }
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	for _, name := range files {
+		if err = sendFile(cmd, s, name); err != nil {
+			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing behind it: %w", s.Sent.Recorded+s.Sent.Duplicates, display(name), s.Done(), err)
+			break
+		}
+	}
+	if err == nil && s.Sent.Refused > 0 {
+		err = &exit{5, fmt.Errorf("%d events were refused", s.Sent.Refused)}
+	}
+	if f.output == "json" {
+		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(s.Sent))
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d events recorded, %d were there already, %d refused\n", s.Sent.Recorded, s.Sent.Duplicates, s.Sent.Refused)
+	return err
+}
+
+func display(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}
+
+func sendFile(cmd *cobra.Command, s *client.Sender, name string) error {
+	in := cmd.InOrStdin()
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if in, err = unpacked(f); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return s.Send(cmd.Context(), display(name), in)
+}
+
+// unpacked reads r, which may be gzip.
+func unpacked(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err == nil && head[0] == 0x1f && head[1] == 0x8b {
+		return gzip.NewReader(b)
+	}
+	return b, nil
+}

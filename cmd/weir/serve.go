@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/internal/node"
+)
+
+func serveCommand() *cobra.Command {
+	config := node.DefaultConfig()
+	file := ""
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Record and serve audit logs",
+		Long: `Serve records and serves audit logs, with all state in one bucket.
+
+Each flag can also be set in the environment (--admin-listen is WEIR_ADMIN_LISTEN) and in a YAML file (admin-listen: …);
+the command line wins over the environment, the environment over the file.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := node.Complete(cmd.Flags(), configFile(cmd, file), os.LookupEnv); err != nil {
+				return &exit{2, err}
+			}
+			return node.Serve(cmd.Context(), config, cmd.OutOrStdout())
+		},
+	}
+	config.AddFlags(cmd.Flags())
+	cmd.Flags().StringVar(&file, "config", "", "YAML `file` with settings (WEIR_CONFIG)")
+	return cmd
+}
+
+// configFile returns the YAML file, which itself may be named in the environment.
+func configFile(cmd *cobra.Command, file string) string {
+	if !cmd.Flags().Changed("config") {
+		return os.Getenv("WEIR_CONFIG")
+	}
+	return file
+}
+
+func initCommand() *cobra.Command {
+	config := node.DefaultConfig()
+	setup := node.Setup{}
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Fill an empty bucket with an organization, a project and its owner's credentials",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := node.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
+				return &exit{2, err}
+			}
+			return node.Init(cmd.Context(), config, setup, cmd.OutOrStdout())
+		},
+	}
+	config.AddBucketFlags(cmd.Flags())
+	cmd.Flags().StringVar(&config.Listen, "listen", config.Listen, "`address` where weir serve will listen")
+	cmd.Flags().StringVar(&setup.Organization, "organization", "weir", "`name` of the organization")
+	cmd.Flags().StringVar(&setup.Project, "project", "default", "`name` of the project")
+	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")
+	cmd.Flags().StringVar(&setup.EnvFile, "env-file", "", "`file` to write the credentials to, instead of showing them")
+	return cmd
+}

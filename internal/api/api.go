@@ -1,0 +1,204 @@
+// Package api is the HTTP surface: Atlas's paths, versioned media types and error bodies, as atlas-sdk and curl expect
+// them, and weir's own siblings. It knows nothing of how logs are stored.
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Options of a Server. The zero value of each field but Now, NewRequestID and Logger means no limit.
+type Options struct {
+	MaxEventBytes    int            // of one event
+	MaxRequestBytes  int64          // of a request's events, after decompression
+	MaxRequestEvents int            // in one request
+	DownloadRate     int            // downloads a minute for each credential
+	BodyTimeout      time.Duration  // within which a request's body must have arrived
+	TrustedProxies   []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
+
+	Logger       *slog.Logger
+	Registry     prometheus.Registerer // nil: metrics are kept nowhere
+	Now          func() time.Time
+	NewRequestID func() string
+}
+
+// Server answers requests.
+type Server struct {
+	options  Options
+	accounts *account.Store
+	auth     *auth.Authenticator
+	logs     *tlog.Store
+	recorder *record.Recorder
+	limits   *limits
+	metrics  *metrics
+	mux      *http.ServeMux
+}
+
+// New returns a Server.
+func New(accounts *account.Store, authenticator *auth.Authenticator, logs *tlog.Store, recorder *record.Recorder, o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewRequestID == nil {
+		o.NewRequestID = newRequestID
+	}
+	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
+		limits: newLimits(o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux()}
+	s.routes()
+	return s
+}
+
+func newRequestID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+const auditLogs = "/api/atlas/v2/groups/{groupId}/streams/{tenantName}/auditLogs"
+
+func (s *Server) routes() {
+	for path, methods := range map[string]map[string]handler{
+		auditLogs:           {"GET": s.downloadAuditLogs, "POST": s.recordAuditLogs},
+		"/api/oauth/token":  {"POST": s.token},
+		"/api/oauth/revoke": {"POST": s.revoke},
+	} {
+		allow := ""
+		for _, method := range []string{"GET", "POST"} {
+			h, ok := methods[method]
+			if !ok {
+				continue
+			}
+			s.mux.Handle(method+" "+path, s.handle(h)) // GET means HEAD too
+			allow += ", " + method
+			if method == "GET" {
+				allow += ", HEAD"
+			}
+		}
+		s.mux.Handle(path, s.handle(func(c *call) error {
+			c.w.Header().Set("Allow", allow[2:])
+			return methodNotAllowed(c.r.Method)
+		}))
+	}
+	s.mux.Handle("/", s.handle(func(c *call) error { return resourceNotFound(c.r.URL.Path) }))
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// handler answers a request. An error that it returns becomes the reply; it must then have written nothing.
+type handler func(*call) error
+
+// call is one request and what is known of it.
+type call struct {
+	server  *Server
+	w       *response
+	r       *http.Request
+	id      string // request id
+	address netip.AddrPort
+	caller  *auth.Principal // nil until authenticated
+	now     time.Time
+}
+
+func (c *call) context() context.Context { return c.r.Context() }
+
+// handle wraps a handler with what every request has: an id, the caller's address, headers, errors, metrics, a log line.
+func (s *Server) handle(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{server: s, w: &response{ResponseWriter: w}, r: r, now: s.options.Now()}
+		c.address = callerAddress(r, s.options.TrustedProxies)
+		c.id = s.requestID(r)
+		securityHeaders(w.Header(), r.TLS != nil)
+		w.Header().Set("X-Request-Id", c.id)
+		started := time.Now()
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
+		defer func() {
+			aborted := recover()
+			s.metrics.observe(c, time.Since(started))
+			s.logRequest(c, time.Since(started), aborted != nil)
+			if aborted != nil {
+				panic(aborted) // the server closes the connection, and reports anything but http.ErrAbortHandler
+			}
+		}()
+		if err := h(c); err != nil {
+			c.fail(err)
+		}
+	})
+}
+
+func (s *Server) requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if id == "" || len(id) > 128 || !trustedPeer(r, s.options.TrustedProxies) {
+		return s.options.NewRequestID()
+	}
+	for _, b := range []byte(id) {
+		if b <= ' ' || b >= 0x7f || b == '"' || b == '\\' {
+			return s.options.NewRequestID()
+		}
+	}
+	return id
+}
+
+func securityHeaders(h http.Header, secure bool) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "strict-origin-when-cross-origin")
+	if secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubdomains")
+	}
+}
+
+func (s *Server) logRequest(c *call, took time.Duration, aborted bool) {
+	level := slog.LevelInfo
+	if c.w.status >= 500 || aborted {
+		level = slog.LevelWarn
+	}
+	caller := ""
+	if c.caller != nil {
+		caller = c.caller.Credential.ID
+	}
+	s.options.Logger.Log(c.context(), level, "request", "method", c.r.Method, "path", c.r.URL.Path, "status", c.w.status,
+		"bytes", c.w.bytes, "took", took, "aborted", aborted, "caller", caller, "address", c.address.Addr(), "request", c.id)
+}
+
+// authenticate finds out who calls. On errors the reply tells how to authenticate.
+func (c *call) authenticate() error {
+	p, err := c.server.auth.Authenticate(c.r, c.address.Addr())
+	if err == nil {
+		c.caller = p
+		return nil
+	}
+	return c.authError(err)
+}
+
+func (c *call) authError(err error) error {
+	var wrong *auth.Unauthorized
+	var many *auth.TooManyFailures
+	switch {
+	case errors.As(err, &wrong):
+		for _, challenge := range c.server.auth.Challenges(wrong.Stale) {
+			c.w.Header().Add("WWW-Authenticate", challenge)
+		}
+		return unauthorized()
+	case errors.As(err, &many):
+		return tooManyFailures(many.RetryAfter)
+	case errors.Is(err, auth.ErrNotOnAccessList):
+		return notOnAccessList(c.address.Addr().String())
+	}
+	return unavailable(err)
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/weirlog/weir/internal/record"
+)
+
+// problem is an error as clients see it: Atlas's error body.
+type problem struct {
+	status     int
+	code       string
+	detail     string
+	parameters []any // nil: the body has none
+	fields     []field
+	retryAfter time.Duration
+	cause      error // for the log only
+}
+
+type field struct {
+	Field       string `json:"field"`
+	Description string `json:"description"`
+}
+
+func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.status, p.code, p.detail) }
+func (p *problem) Unwrap() error { return p.cause }
+
+func unauthorized() *problem {
+	return &problem{status: 401, code: "UNEXPECTED_ERROR", detail: "You are not authorized for this resource."}
+}
+
+func notOnAccessList(address string) *problem {
+	return &problem{status: 403, code: "IP_ADDRESS_NOT_ON_ACCESS_LIST", parameters: []any{address},
+		detail: fmt.Sprintf("IP address %s is not allowed to access this resource.", address)}
+}
+
+func forbidden() *problem {
+	return &problem{status: 403, code: "USER_UNAUTHORIZED", parameters: []any{},
+		detail: "Current user is not authorized to perform this action."}
+}
+
+func invalidGroupID(id string) *problem {
+	return &problem{status: 404, code: "INVALID_GROUP_ID", parameters: []any{id},
+		detail: fmt.Sprintf("An invalid group ID %s was specified.", id)}
+}
+
+func groupNotFound(id string) *problem {
+	return &problem{status: 404, code: "GROUP_NOT_FOUND", parameters: []any{id},
+		detail: fmt.Sprintf("No group with ID %s exists.", id)}
+}
+
+func tenantNotFound(name, project string) *problem {
+	return &problem{status: 404, code: "STREAM_TENANT_NOT_FOUND_FOR_NAME", parameters: []any{name, project},
+		detail: fmt.Sprintf("No stream workspace named %s exists in group %s.", name, project)}
+}
+
+func resourceNotFound(path string) *problem {
+	return &problem{status: 404, code: "RESOURCE_NOT_FOUND", parameters: []any{path},
+		detail: fmt.Sprintf("Cannot find resource %s.", path)}
+}
+
+func methodNotAllowed(method string) *problem {
+	return &problem{status: 405, code: "METHOD_NOT_ALLOWED", parameters: []any{method},
+		detail: fmt.Sprintf("The method %s is not allowed for this resource.", method)}
+}
+
+func invalidVersion() *problem {
+	return &problem{status: 406, code: "INVALID_VERSION_DATE", parameters: []any{}, detail: "Invalid accept header or version date."}
+}
+
+func tooLarge(detail string, args ...any) *problem {
+	return &problem{status: 413, code: "REQUEST_TOO_LARGE", parameters: []any{}, detail: fmt.Sprintf(detail, args...)}
+}
+
+func unsupportedType(detail string) *problem {
+	return &problem{status: 415, code: "UNSUPPORTED_MEDIA_TYPE", parameters: []any{}, detail: detail}
+}
+
+func invalid(detail string, fields ...field) *problem {
+	return &problem{status: 400, code: "VALIDATION_ERROR", parameters: []any{}, detail: detail, fields: fields}
+}
+
+func tooManyFailures(wait time.Duration) *problem {
+	return &problem{status: 429, code: "RATE_LIMITED_TOKEN_BUCKET", parameters: []any{}, retryAfter: wait,
+		detail: fmt.Sprintf("Too many failed authentications from this address. Please retry after %d seconds.", seconds(wait))}
+}
+
+func unavailable(cause error) *problem {
+	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{}, retryAfter: time.Second, cause: cause,
+		detail: "The service cannot do this at the moment. Please retry."}
+}
+
+// seconds rounds up, to at least 1.
+func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
+
+// body is the wire form of a problem. weir adds requestId, which Atlas does not have.
+type body struct {
+	BadRequestDetail *badRequestDetail `json:"badRequestDetail,omitempty"`
+	Detail           string            `json:"detail"`
+	Error            int               `json:"error"`
+	ErrorCode        string            `json:"errorCode"`
+	Parameters       []any             `json:"parameters,omitzero"`
+	Reason           string            `json:"reason"`
+	RequestID        string            `json:"requestId"`
+}
+
+type badRequestDetail struct {
+	Fields []field `json:"fields"`
+}
+
+// fail replies with an error.
+func (c *call) fail(err error) {
+	p := new(problem)
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, record.ErrOverloaded):
+		p = unavailable(err)
+		p.detail = "Too much is waiting to be recorded. Please retry."
+	default:
+		p = unavailable(err)
+	}
+	if p.cause != nil && c.context().Err() == nil {
+		c.server.options.Logger.Error("request failed", "err", p.cause, "request", c.id)
+	}
+	h := c.w.Header()
+	h.Set("X-Error-Code", p.code)
+	h.Set("Content-Type", "application/json")
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(seconds(p.retryAfter)))
+	}
+	b := body{Detail: p.detail, Error: p.status, ErrorCode: p.code, Parameters: p.parameters,
+		Reason: http.StatusText(p.status), RequestID: c.id}
+	if len(p.fields) > 0 {
+		b.BadRequestDetail = &badRequestDetail{p.fields}
+	}
+	c.write(p.status, b)
+}
+
+// write replies with JSON, in an envelope and indented if the query asks for it.
+func (c *call) write(status int, content any) {
+	if c.flag("envelope") {
+		content = map[string]any{"status": status, "content": content}
+		status = http.StatusOK
+	}
+	data, err := json.Marshal(content)
+	if c.flag("pretty") {
+		data, err = json.MarshalIndent(content, "", "  ")
+	}
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	c.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		c.w.Write(data) // an error means that the client has gone
+	}
+}
+
+// flag tells whether the query sets a boolean parameter.
+func (c *call) flag(name string) bool { return c.r.URL.Query().Get(name) == "true" }

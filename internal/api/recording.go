@@ -1,0 +1,301 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// maxFields bounds how many bad lines a reply names.
+const maxFields = 100
+
+// recorded is the reply to a recording. The last three stand there only where the query asks for them.
+type recorded struct {
+	Recorded         int               `json:"recorded"`
+	Duplicates       int               `json:"duplicates"`
+	Rejected         *int              `json:"rejected,omitempty"`
+	BadRequestDetail *badRequestDetail `json:"badRequestDetail,omitempty"`
+	Warnings         []field           `json:"warnings,omitempty"`
+}
+
+// recordAuditLogs answers POST …/auditLogs.
+func (s *Server) recordAuditLogs(c *call) error {
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	t, err := c.find()
+	if err != nil {
+		return err
+	}
+	if err := c.permit(t, account.Record); err != nil {
+		return err
+	}
+	body, release, err := c.readBody()
+	defer release()
+	if err != nil {
+		return err
+	}
+	reserved, err := s.recorder.Reserve(int64(len(body))) // for the lines, which are about as long
+	if err != nil {
+		return err
+	}
+	defer reserved()
+	in := newIntake(c, t)
+	defer in.close()
+	if err := in.read(body, c.r.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	return in.record()
+}
+
+// intake reads the events of one request.
+type intake struct {
+	call      *call
+	target    target
+	parser    *event.Parser
+	origin    event.Origin
+	lines     *[]byte
+	entries   []wal.Entry
+	names     map[string][]string // one-element lists of processors, which most entries share
+	events    int                 // good or bad
+	bad       int
+	fields    []field // the first bad ones
+	warnings  []field
+	conform   bool // warn of events that do not conform to OCSF
+	mustOCSF  bool // refuse them
+	isPartial bool
+}
+
+var (
+	parsers     = sync.Pool{New: func() any { return new(event.Parser) }}
+	lineBuffers = sync.Pool{New: func() any { return new([]byte) }}
+)
+
+func newIntake(c *call, t target) *intake {
+	in := &intake{call: c, target: t, parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
+		names:     map[string][]string{},
+		origin:    event.Origin{Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now},
+		conform:   c.r.URL.Query().Get("conformance") == "warn",
+		mustOCSF:  t.workspace.RequireOCSF,
+		isPartial: c.flag("partial"),
+	}
+	in.parser.MaxBytes = c.server.options.MaxEventBytes
+	*in.lines = (*in.lines)[:0]
+	return in
+}
+
+// maxPooled bounds the buffers that are kept for later requests, in bytes.
+const maxPooled = 8 << 20
+
+func (in *intake) close() {
+	parsers.Put(in.parser)
+	if cap(*in.lines) <= maxPooled {
+		lineBuffers.Put(in.lines)
+	}
+}
+
+// read takes the events out of a body.
+func (in *intake) read(body []byte, contentType string) error {
+	kind, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case err == nil && kind == "application/x-ndjson":
+		for n, line := range event.Lines(body) {
+			if err := in.add("line", n, line); err != nil {
+				return err
+			}
+		}
+	case err == nil && kind == "application/json":
+		elements, err := event.Elements(body)
+		if err != nil {
+			return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: err.Error()}
+		}
+		for i, element := range elements {
+			if err := in.add("element", i+1, element); err != nil {
+				return err
+			}
+		}
+	default:
+		return unsupportedType("Send events as application/x-ndjson, or as application/json (an object or an array).")
+	}
+	if in.events == 0 {
+		return invalid("There are no events in the body.")
+	}
+	return nil
+}
+
+// add takes one event. It returns an error only if the whole request is refused at once.
+func (in *intake) add(what string, n int, raw []byte) error {
+	if in.events++; in.call.server.options.MaxRequestEvents > 0 && in.events > in.call.server.options.MaxRequestEvents {
+		return tooLarge("A request may have at most %d events.", in.call.server.options.MaxRequestEvents)
+	}
+	start := len(*in.lines)
+	lines, f, err := in.parser.Append(*in.lines, raw, in.origin)
+	if err == nil {
+		err = in.checkOCSF(fmt.Sprintf("%s %d", what, n), lines[start:])
+	}
+	if err != nil {
+		in.refuse(what, n, err)
+		return nil
+	}
+	*in.lines = lines
+	in.entries = append(in.entries, wal.Entry{Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: in.processors(f.Processors)})
+	return nil
+}
+
+func (in *intake) refuse(what string, n int, err error) {
+	in.bad++
+	if len(in.fields) < maxFields {
+		in.fields = append(in.fields, field{fmt.Sprintf("%s %d", what, n), err.Error()})
+	}
+}
+
+// checkOCSF checks a line against its OCSF class, if the workspace or the query wants that.
+func (in *intake) checkOCSF(where string, line []byte) error {
+	if !in.mustOCSF && !in.conform {
+		return nil
+	}
+	warnings, err := event.Conform(line)
+	if err != nil || len(warnings) == 0 {
+		return err
+	}
+	if in.mustOCSF {
+		return fmt.Errorf("this workspace takes only events that conform to OCSF 1.8.0: %s", warnings[0])
+	}
+	for _, w := range warnings {
+		if len(in.warnings) < maxFields {
+			in.warnings = append(in.warnings, field{where, w})
+		}
+	}
+	return nil
+}
+
+// processors returns a list that outlives the parser's.
+func (in *intake) processors(names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	if len(names) > 1 {
+		return append([]string(nil), names...)
+	}
+	list, ok := in.names[names[0]]
+	if !ok {
+		list = []string{names[0]}
+		in.names[names[0]] = list
+	}
+	return list
+}
+
+// record makes the events durable and replies.
+func (in *intake) record() error {
+	c, m := in.call, in.call.server.metrics
+	if in.bad > 0 && !in.isPartial {
+		m.refused.Add(float64(in.bad))
+		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", in.bad, in.events), in.fields...)
+	}
+	result, err := c.server.recorder.Record(c.context(), wal.Batch{Log: in.target.workspace.AuditLog, Lines: *in.lines, Entries: in.entries})
+	if err != nil {
+		return err
+	}
+	m.recorded.Add(float64(result.Recorded))
+	m.duplicates.Add(float64(result.Duplicates))
+	m.refused.Add(float64(in.bad))
+	reply := recorded{Recorded: result.Recorded, Duplicates: result.Duplicates, Warnings: in.warnings}
+	if in.isPartial {
+		reply.Rejected = &in.bad
+		if in.bad > 0 {
+			reply.BadRequestDetail = &badRequestDetail{in.fields}
+		}
+	}
+	c.w.Header().Set("Content-Type", recordingResult.mediaType(recordingResult.releases[0]))
+	c.write(http.StatusOK, reply)
+	return nil
+}
+
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// bodyStep is how much memory is reserved at a time while a body arrives.
+const bodyStep = 256 << 10
+
+// readBody reads a body, unpacked, within its limits of size, memory and time. The caller calls release when it is done
+// with it, whatever the error.
+func (c *call) readBody() (body []byte, release func(), err error) {
+	o := c.server.options
+	var reserved []func()
+	buf := bodies.Get().(*[]byte)
+	release = func() {
+		for _, r := range reserved {
+			r()
+		}
+		if cap(*buf) <= maxPooled {
+			bodies.Put(buf)
+		}
+	}
+	if o.BodyTimeout > 0 {
+		if err := http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(o.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return nil, release, unavailable(err)
+		}
+	}
+	src, err := unpack(c.r)
+	if err != nil {
+		return nil, release, err
+	}
+	defer src.Close()
+	*buf = (*buf)[:0]
+	for room := 0; ; {
+		if room == 0 {
+			r, err := c.server.recorder.Reserve(bodyStep)
+			if err != nil {
+				return nil, release, err
+			}
+			reserved = append(reserved, r)
+			room = bodyStep
+		}
+		if cap(*buf)-len(*buf) < min(room, 32<<10) {
+			*buf = append(make([]byte, 0, 2*cap(*buf)+64<<10), *buf...)
+		}
+		n, err := src.Read((*buf)[len(*buf):min(cap(*buf), len(*buf)+room)])
+		*buf = (*buf)[:len(*buf)+n]
+		room -= n
+		if o.MaxRequestBytes > 0 && int64(len(*buf)) > o.MaxRequestBytes {
+			return nil, release, tooLarge("A request may have at most %d bytes, after decompression.", o.MaxRequestBytes)
+		}
+		if errors.Is(err, io.EOF) {
+			return *buf, release, nil
+		}
+		if err != nil {
+			return nil, release, invalid("The body could not be read: " + err.Error())
+		}
+	}
+}
+
+// unpack returns the body's reader according to Content-Encoding.
+func unpack(r *http.Request) (io.ReadCloser, error) {
+	switch r.Header.Get("Content-Encoding") {
+	case "", "identity":
+		return r.Body, nil
+	case "gzip":
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, invalid("The body is not gzip: " + err.Error())
+		}
+		return z, nil
+	case "zstd":
+		z, err := zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(32<<20))
+		if err != nil {
+			return nil, invalid("The body is not zstd: " + err.Error())
+		}
+		return z.IOReadCloser(), nil
+	}
+	return nil, unsupportedType("The Content-Encoding may be identity, gzip or zstd.")
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"mime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// resource is something with versions: the dates of its releases, oldest first, and the formats that it comes in.
+type resource struct {
+	releases []string
+	format   string
+}
+
+var (
+	auditLogFile    = resource{[]string{"2023-02-01"}, "gzip"}
+	recordingResult = resource{[]string{"2023-02-01"}, "json"}
+)
+
+const mediaPrefix = "application/vnd.atlas."
+
+// mediaType returns the type that a reply names: the release, not the date that was asked for.
+func (v resource) mediaType(release string) string {
+	t := mediaPrefix + release + "+" + v.format
+	if v.format == "json" {
+		t += ";charset=utf-8"
+	}
+	return t
+}
+
+// release returns the newest release that is not later than the date in an Accept header, by the header's preferences;
+// false if nothing there is acceptable. "*/*" names no version and so is not.
+func (v resource) release(accept []string) (string, bool) {
+	type choice struct {
+		date string
+		q    float64
+	}
+	var choices []choice
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		name, params, err := mime.ParseMediaType(part)
+		date, ok := strings.CutPrefix(name, mediaPrefix)
+		if err != nil || !ok {
+			continue
+		}
+		date, ok = strings.CutSuffix(date, "+"+v.format)
+		if _, err := time.Parse(time.DateOnly, date); err != nil || !ok {
+			continue
+		}
+		q := 1.0
+		if text, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil || q < 0 || q > 1 {
+				continue
+			}
+		}
+		if q > 0 {
+			choices = append(choices, choice{date, q})
+		}
+	}
+	slices.SortStableFunc(choices, func(a, b choice) int {
+		switch {
+		case a.q > b.q:
+			return -1
+		case a.q < b.q:
+			return 1
+		}
+		return 0
+	})
+	for _, c := range choices {
+		for _, release := range slices.Backward(v.releases) {
+			if release <= c.date {
+				return release, true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// adminServer answers who runs the node: /healthz while the process works, /readyz while it can reach its bucket and
+// takes events, /metrics.
+func (n *node) adminServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+		defer cancel()
+		if err := n.ready(ctx); err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "ready\n")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
+	return n.server(mux)
+}
+
+// ready tells whether the bucket can be read and the write-ahead log has room.
+func (n *node) ready(ctx context.Context) error {
+	if _, err := n.accounts.Settings(ctx); err != nil {
+		return err
+	}
+	release, err := n.recorder.Reserve(1)
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}

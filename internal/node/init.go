@@ -1,0 +1,261 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Setup is what an empty bucket is filled with.
+type Setup struct {
+	Organization, Project string // names
+	Workspace             string // none if empty
+	EnvFile               string // where the credentials go; none if empty: they are printed
+}
+
+// secretLife is how long the first service account's secret is valid.
+const secretLife = 365 * 24 * time.Hour
+
+// credentials is what a client needs to know. The names are those of the environment variables that it reads.
+type credentials struct {
+	url, org, project, workspace string
+	clientID, clientSecret       string
+	publicKey, privateKey        string
+}
+
+// Init fills an empty bucket with an organization, a project, and two credentials that may do everything, and shows
+// their secrets, which are stored nowhere else.
+func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	b, err := bucket.OpenLocal(c.Bucket)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	accounts := account.NewStore(b)
+	if _, err := accounts.Settings(ctx); err == nil {
+		return fmt.Errorf("the bucket %s is initialised already", c.Bucket)
+	} else if !errors.Is(err, account.ErrNotFound) {
+		return err
+	}
+	creds, err := fill(ctx, accounts, s)
+	if err == nil {
+		err = accounts.Initialise(ctx, shards)
+	}
+	if err != nil {
+		return err
+	}
+	creds.url = "http://" + c.Listen
+	fmt.Fprintf(out, "Made organization %s (%s) and project %s (%s) in %s.\n", creds.org, s.Organization, creds.project, s.Project, c.Bucket)
+	if s.EnvFile != "" {
+		fmt.Fprintf(out, "The owner's credentials are in %s; they are stored nowhere else.\n", s.EnvFile)
+		return creds.writeFile(s.EnvFile)
+	}
+	fmt.Fprintf(out, "The owner's credentials, shown this once:\n\n%s", creds.shell())
+	return nil
+}
+
+// shards of a bucket in a folder.
+const shards = 1
+
+// fill makes an organization, a project, and credentials. Until the bucket is initialised, as the last step, it counts as
+// empty, whatever a crash left in it.
+func fill(ctx context.Context, accounts *account.Store, s Setup) (credentials, error) {
+	now := time.Now()
+	org := account.Organization{ID: account.NewID(now), Name: s.Organization, Log: account.NewID(now), Created: now.UTC()}
+	project := account.Project{ID: account.NewID(now), Org: org.ID, Name: s.Project, Created: now.UTC()}
+	if s.Workspace != "" {
+		w, err := account.NewWorkspace(s.Workspace, now)
+		if err != nil {
+			return credentials{}, err
+		}
+		project.Workspaces = []account.Workspace{w}
+	}
+	roles := []account.Grant{{Org: org.ID, Role: account.OrgOwner}, {Project: project.ID, Role: account.GroupOwner}}
+	sa, secret := account.NewServiceAccount(org.ID, "owner", roles, now, secretLife)
+	key, private := account.NewAPIKey(org.ID, "owner", roles, now)
+	for _, err := range []error{
+		accounts.CreateOrganization(ctx, org), accounts.CreateProject(ctx, project),
+		accounts.CreateCredential(ctx, sa), accounts.CreateCredential(ctx, key),
+	} {
+		if err != nil {
+			return credentials{}, err
+		}
+	}
+	return credentials{org: org.ID, project: project.ID, workspace: s.Workspace, clientID: sa.ID, clientSecret: secret,
+		publicKey: key.ID, privateKey: private}, nil
+}
+
+func (c *credentials) variables() []struct {
+	name  string
+	value *string
+} {
+	return []struct {
+		name  string
+		value *string
+	}{
+		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
+		{"MONGODB_ATLAS_CLIENT_ID", &c.clientID}, {"MONGODB_ATLAS_CLIENT_SECRET", &c.clientSecret},
+		{"MONGODB_ATLAS_PUBLIC_API_KEY", &c.publicKey}, {"MONGODB_ATLAS_PRIVATE_API_KEY", &c.privateKey},
+	}
+}
+
+// shell returns the variables in shell syntax.
+func (c *credentials) shell() string {
+	var b strings.Builder
+	for _, v := range c.variables() {
+		fmt.Fprintf(&b, "export %s='%s'\n", v.name, *v.value)
+		if v.name == "WEIR_URL" {
+			fmt.Fprintf(&b, "export MONGODB_ATLAS_OPS_MANAGER_URL='%s/'\n", *v.value)
+		}
+	}
+	return b.String()
+}
+
+// writeFile writes the variables to a file that only its owner may read. A crash leaves the old file or the new one.
+func (c *credentials) writeFile(name string) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".weir-env-*") // made with mode 0600
+	if err != nil {
+		return fmt.Errorf("environment file: %w", err)
+	}
+	_, err = f.WriteString(c.shell())
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("environment file: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// readFile reads what writeFile wrote; fs.ErrNotExist if there is none.
+func readFile(name string) (credentials, error) {
+	var c credentials
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return c, err
+	}
+	for line := range strings.Lines(string(data)) {
+		variable, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		for _, v := range c.variables() {
+			if ok && v.name == variable {
+				*v.value = strings.Trim(value, "'\"")
+			}
+		}
+	}
+	return c, nil
+}
+
+// Setup of a first try.
+var devSetup = Setup{Organization: "dev", Project: "dev", Workspace: "demo"}
+
+// prepareDev fills an empty bucket for a first try, writes the environment file, and says how to use it all. On a bucket
+// that it filled before, it goes on with the same credentials.
+func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error {
+	_, err := n.accounts.Settings(ctx)
+	if err != nil && !errors.Is(err, account.ErrNotFound) {
+		return err
+	}
+	var c credentials
+	if err != nil {
+		if c, err = fill(ctx, n.accounts, devSetup); err == nil {
+			err = c.writeFile(n.config.EnvFile) // at once: the secrets are nowhere else
+		}
+		if err == nil {
+			err = n.recordSamples(ctx, c)
+		}
+		if err == nil {
+			err = n.accounts.Initialise(ctx, shards)
+		}
+	} else {
+		c, err = n.devCredentials(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	c.url = url
+	if err := c.writeFile(n.config.EnvFile); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, devText, n.config.EnvFile, c.commands())
+	return err
+}
+
+// recordSamples records the events that weir ships, as if of the last days.
+func (n *node) recordSamples(ctx context.Context, c credentials) error {
+	project, err := n.accounts.Project(ctx, c.project)
+	if err != nil {
+		return err
+	}
+	w, ok := project.Workspace(c.workspace)
+	if !ok {
+		return fmt.Errorf("workspace %s: %w", c.workspace, account.ErrNotFound)
+	}
+	now := time.Now()
+	b := wal.Batch{Log: w.AuditLog}
+	var p event.Parser
+	for _, line := range event.Samples(w.Name, project.ID, now) {
+		lines, f, err := p.Append(b.Lines, line, event.Origin{Workspace: w.Name, Project: project.ID, Received: now})
+		if err != nil {
+			return fmt.Errorf("sample event: %w", err)
+		}
+		b.Lines = lines
+		b.Entries = append(b.Entries, wal.Entry{Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: append([]string(nil), f.Processors...)})
+	}
+	_, err = n.recorder.Record(ctx, b)
+	return err
+}
+
+// devCredentials returns the credentials of an earlier start, from the environment file.
+func (n *node) devCredentials(ctx context.Context) (credentials, error) {
+	c, err := readFile(n.config.EnvFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("the bucket %s was filled by an earlier start, whose credentials were in %s, and that file is gone; "+
+			"put it back, name another with --env-file, or serve without --dev", n.config.Bucket, n.config.EnvFile)
+	}
+	if err != nil {
+		return c, fmt.Errorf("environment file: %w", err)
+	}
+	for _, id := range []string{c.clientID, c.publicKey} {
+		if _, err := n.accounts.Credential(ctx, id); err != nil {
+			return c, fmt.Errorf("%s holds credentials of another bucket than %s: name its own with --env-file", n.config.EnvFile, n.config.Bucket)
+		}
+	}
+	return c, nil
+}
+
+const devText = `
+weir is ready. Addresses and credentials are in %s; paste into another terminal:
+
+%s
+`
+
+// commands returns commands that can be pasted.
+func (c *credentials) commands() string {
+	resource := fmt.Sprintf("%s/api/atlas/v2/groups/%s/streams/%s/auditLogs", c.url, c.project, c.workspace)
+	return fmt.Sprintf(`# The audit log of the last 30 days, with a service account
+TOKEN=$(curl -s -u '%s:%s' -d grant_type=client_credentials '%s/api/oauth/token' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+curl -s -H "Authorization: Bearer $TOKEN" -H 'Accept: application/vnd.atlas.2025-03-12+gzip' -o audit.log.gz '%s'
+zcat audit.log.gz | head -3
+
+# The same with an API key
+curl -s --digest -u '%s:%s' -H 'Accept: application/vnd.atlas.2025-03-12+gzip' -o audit.log.gz '%s'
+
+# Record an event
+curl -s --digest -u '%s:%s' -H 'Content-Type: application/x-ndjson' --data-binary "{\"time\":$(date +%%s)000,\"class_uid\":0}" '%s'
+`, c.clientID, c.clientSecret, c.url, resource, c.publicKey, c.privateKey, resource, c.publicKey, c.privateKey, resource)
+}

@@ -1,0 +1,236 @@
+// Package node is one running weir: it puts the parts together, listens, and stops in order.
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/term"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/api"
+	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Memory for what is kept of objects, in bytes. It does not grow with the number of logs or events.
+const (
+	walCache = 32 << 20
+	logCache = 48 << 20
+)
+
+// node is the parts of a running weir.
+type node struct {
+	config     Config
+	log        *slog.Logger
+	bucket     *bucket.Local
+	accounts   *account.Store
+	auth       *auth.Authenticator
+	logs       *tlog.Store
+	writers    []*wal.Writer
+	sequencers []*sequence.Sequencer
+	recorder   *record.Recorder
+	registry   *prometheus.Registry
+}
+
+// open opens the bucket and what stands on it.
+func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	b, err := bucket.OpenLocal(c.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{config: c, log: log, bucket: b, accounts: account.NewStore(b), registry: prometheus.NewRegistry()}
+	if err := n.start(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) start(ctx context.Context) error {
+	settings, err := n.accounts.Settings(ctx)
+	if errors.Is(err, account.ErrNotFound) && n.config.Dev {
+		settings, err = account.Settings{Shards: shards}, nil // filled by prepareDev
+	}
+	if errors.Is(err, account.ErrNotFound) {
+		return fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)", n.config.Bucket, n.config.Bucket)
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := n.secret()
+	if err != nil {
+		return err
+	}
+	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
+	reader := wal.NewReader(n.bucket, walCache)
+	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache})
+	for shard := range settings.Shards {
+		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log})
+		n.sequencers = append(n.sequencers, s)
+		n.writers = append(n.writers, wal.NewWriter(n.bucket, reader, shard, s.Notify))
+	}
+	n.recorder = record.New(n.logs, n.writers, record.Options{
+		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.waiting})
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
+			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.waiting()) }))
+	return nil
+}
+
+// secret returns the node's secret: from the environment, or from its file, which a first start makes.
+func (n *node) secret() (auth.Secret, error) {
+	if text := os.Getenv("WEIR_SECRET"); text != "" {
+		return auth.ParseSecret(text)
+	}
+	return auth.LoadOrCreateSecret(n.config.secretFile())
+}
+
+func (n *node) waiting() int64 {
+	var bytes int64
+	for _, s := range n.sequencers {
+		bytes += s.Waiting()
+	}
+	return bytes
+}
+
+// close stops writing and lets go of the bucket.
+func (n *node) close() error {
+	for _, w := range n.writers {
+		w.Close()
+	}
+	return n.bucket.Close()
+}
+
+// Serve runs a node until ctx ends, then lets requests come to their end for as long as the configuration says.
+// What --dev has to say goes to out.
+func Serve(ctx context.Context, c Config, out io.Writer) error {
+	log, err := newLogger(c)
+	if err != nil {
+		return err
+	}
+	n, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.serve(ctx, out), n.close())
+}
+
+func (n *node) serve(ctx context.Context, out io.Writer) error {
+	config := net.ListenConfig{}
+	l, err := config.Listen(ctx, "tcp", n.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer l.Close()
+	var admin net.Listener
+	if n.config.AdminListen != "" {
+		if admin, err = config.Listen(ctx, "tcp", n.config.AdminListen); err != nil {
+			return fmt.Errorf("admin listen (--admin-listen): %w", err)
+		}
+		defer admin.Close()
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	for _, s := range n.sequencers {
+		work.Go(func() { s.Run(background) })
+	}
+	defer work.Wait()
+	defer stop()
+	if n.config.Dev {
+		if err := n.prepareDev(ctx, n.url(l), out); err != nil {
+			return err
+		}
+	}
+	return n.answer(ctx, l, admin)
+}
+
+func (n *node) url(l net.Listener) string {
+	if n.config.TLSCert != "" {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
+}
+
+// answer serves HTTP until ctx ends or a server fails, then stops in order.
+func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
+	server := n.server(api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
+		MaxEventBytes: n.config.MaxEventBytes, MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
+		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
+		Logger: n.log, Registry: n.registry,
+	}))
+	wrapped := net.Listener(listener{l.(*net.TCPListener), n.config.IdleTimeout})
+	if n.config.TLSCert != "" {
+		c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
+		if _, err := c.get(nil); err != nil {
+			return err
+		}
+		wrapped = tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	failed := make(chan error, 2)
+	var serving sync.WaitGroup
+	run := func(s *http.Server, l net.Listener) {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}
+	serving.Go(func() { run(server, wrapped) })
+	adminServer := n.adminServer()
+	if admin != nil {
+		serving.Go(func() { run(adminServer, admin) })
+		n.log.Info("metrics and health", "address", admin.Addr().String())
+	}
+	n.log.Info("serving", "url", n.url(l), "bucket", n.config.Bucket)
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		n.log.Info("stopping; requests may go on", "for", n.config.Drain)
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Drain)
+	defer cancel()
+	if server.Shutdown(drain) != nil {
+		err = errors.Join(err, errors.New("requests were still running after --drain and were cut short"), server.Close())
+	}
+	err = errors.Join(err, adminServer.Close())
+	serving.Wait()
+	return err
+}
+
+// server returns a server with timeouts against clients that are slow to ask. How slow they may take a reply is the
+// listener's business.
+func (n *node) server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
+}
+
+func newLogger(c Config) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "text" || c.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) {
+		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+}
