@@ -138,7 +138,7 @@ func (s *Sender) flush(ctx context.Context) error {
 	named := s.report(fields)
 	if err != nil {
 		if named > 0 {
-			return fmt.Errorf("%w: %w", ErrRefused, err)
+			return fmt.Errorf("%w: %s", ErrRefused, e.Detail)
 		}
 		return err
 	}

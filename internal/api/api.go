@@ -173,7 +173,7 @@ func (s *Server) logRequest(c *call, took time.Duration, aborted bool) {
 		caller = c.caller.Credential.ID
 	}
 	s.options.Logger.Log(c.context(), level, "request", "method", c.r.Method, "path", c.r.URL.Path, "status", c.w.status,
-		"bytes", c.w.bytes, "took", took, "aborted", aborted, "caller", caller, "address", c.address.Addr(), "request", c.id)
+		"bytes", c.w.bytes, "seconds", took.Seconds(), "aborted", aborted, "caller", caller, "address", c.address.Addr(), "request", c.id)
 }
 
 // authenticate finds out who calls. On errors the reply tells how to authenticate.

@@ -10,11 +10,16 @@ import (
 
 // Error says why an event is refused, in words for who sent it.
 type Error struct {
-	Offset int // byte in the event at which it was found
+	Offset int // byte in the event at which it was found; 0: it concerns the whole
 	Reason string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s (at byte %d)", e.Reason, e.Offset) }
+func (e *Error) Error() string {
+	if e.Offset == 0 {
+		return e.Reason
+	}
+	return fmt.Sprintf("%s (at byte %d)", e.Reason, e.Offset)
+}
 
 // scanner checks one JSON text (RFC 8259: valid UTF-8, no name twice in an object, bounded nesting) in one pass, and
 // picks out what weir reads of an event. It is written by hand since it is the hot path of recording: it is several times

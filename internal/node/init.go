@@ -172,23 +172,22 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 	}
 	var c credentials
 	if err != nil {
-		if c, err = fill(ctx, n.accounts, devSetup); err == nil {
-			err = c.writeFile(n.config.EnvFile) // at once: the secrets are nowhere else
-		}
+		c, err = fill(ctx, n.accounts, devSetup)
 		if err == nil {
 			err = n.recordSamples(ctx, c)
+		}
+		c.url = url
+		if err == nil {
+			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
 		if err == nil {
 			err = n.accounts.Initialise(ctx, shards)
 		}
-	} else {
-		c, err = n.devCredentials(ctx)
+	} else if c, err = n.devCredentials(ctx); err == nil {
+		c.url = url
+		err = c.writeFile(n.config.EnvFile)
 	}
 	if err != nil {
-		return err
-	}
-	c.url = url
-	if err := c.writeFile(n.config.EnvFile); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, devText, n.config.EnvFile, c.commands())
