@@ -142,9 +142,10 @@ func (c *call) fail(err error) {
 	c.write(p.status, b)
 }
 
-// write replies with JSON, in an envelope and indented if the query asks for it.
+// write replies with JSON, in an envelope and indented if the query asks for it. A challenge to authenticate stays a 401:
+// in an envelope no client would answer it.
 func (c *call) write(status int, content any) {
-	if c.flag("envelope") {
+	if c.flag("envelope") && status != http.StatusUnauthorized {
 		content = map[string]any{"status": status, "content": content}
 		status = http.StatusOK
 	}

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// resource is something with versions: the dates of its releases, oldest first, and the formats that it comes in.
-type resource struct {
+// versioned is something with versions: the dates of its releases, oldest first, and the formats that it comes in.
+type versioned struct {
 	releases []string
 	format   string
 }
 
 var (
-	auditLogFile    = resource{[]string{"2023-02-01"}, "gzip"}
-	recordingResult = resource{[]string{"2023-02-01"}, "json"}
+	auditLogFile    = versioned{[]string{"2023-02-01"}, "gzip"}
+	recordingResult = versioned{[]string{"2023-02-01"}, "json"}
 )
 
 const mediaPrefix = "application/vnd.atlas."
 
 // mediaType returns the type that a reply names: the release, not the date that was asked for.
-func (v resource) mediaType(release string) string {
+func (v versioned) mediaType(release string) string {
 	t := mediaPrefix + release + "+" + v.format
 	if v.format == "json" {
 		t += ";charset=utf-8"
@@ -32,7 +32,7 @@ func (v resource) mediaType(release string) string {
 
 // release returns the newest release that is not later than the date in an Accept header, by the header's preferences;
 // false if nothing there is acceptable. "*/*" names no version and so is not.
-func (v resource) release(accept []string) (string, bool) {
+func (v versioned) release(accept []string) (string, bool) {
 	type choice struct {
 		date string
 		q    float64
