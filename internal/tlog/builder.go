@@ -29,7 +29,8 @@ type builder struct {
 	numbers    map[string]int
 	names      []string
 	blocks     []*block
-	current    *block
+	current    *block // being filled, or full
+	ahead      *block // behind a full current one; becomes part of it unless it gets full itself
 	slots      chan struct{}
 	done       sync.WaitGroup
 }
@@ -50,20 +51,49 @@ func newBuilder(first int64, blockBytes int) *builder {
 
 // add appends an entry.
 func (w *builder) add(e Entry) {
-	if w.current == nil {
-		w.current = &block{Block: Block{First: w.next, MinTime: math.MaxInt64, MaxTime: math.MinInt64},
+	at := &w.current
+	if w.full(w.current) {
+		at = &w.ahead
+	}
+	if *at == nil {
+		*at = &block{Block: Block{First: w.next, MinTime: math.MaxInt64, MaxTime: math.MinInt64},
 			lines: make([]byte, 0, w.blockBytes+w.blockBytes/8)}
 	}
-	b := w.current
+	b := *at
 	b.lines = append(append(b.lines, e.Line...), '\n')
 	b.keys = append(b.keys, e.Key)
 	b.Count++
 	b.MinTime, b.MaxTime = min(b.MinTime, e.Time), max(b.MaxTime, e.Time)
 	w.note(&b.Block, e.Processors)
 	w.next++
-	if len(b.lines) >= w.blockBytes {
-		w.cut()
+	if w.full(w.ahead) {
+		w.cut(w.current)
+		w.current, w.ahead = w.ahead, nil
 	}
+}
+
+func (w *builder) full(b *block) bool { return b != nil && len(b.lines) >= w.blockBytes }
+
+// end ends the current block. What is too little for a block of its own goes with the one before, so that runs of entries
+// that make a block at all leave no small ones, which no merge could join across the full ones between them.
+func (w *builder) end() {
+	b, a := w.current, w.ahead
+	w.current, w.ahead = nil, nil
+	if b == nil {
+		return
+	}
+	if a != nil {
+		b.lines, b.keys, b.Count = append(b.lines, a.lines...), append(b.keys, a.keys...), b.Count+a.Count
+		b.MinTime, b.MaxTime = min(b.MinTime, a.MinTime), max(b.MaxTime, a.MaxTime)
+		b.AnyProcessor = b.AnyProcessor || a.AnyProcessor
+		for _, p := range a.Processors {
+			w.note(&b.Block, w.names[p:p+1])
+		}
+		if b.AnyProcessor {
+			b.Processors = nil
+		}
+	}
+	w.cut(b)
 }
 
 // note lists the processors with the block.
@@ -89,13 +119,8 @@ func (w *builder) note(b *Block, processors []string) {
 	}
 }
 
-// cut ends the current block.
-func (w *builder) cut() {
-	b := w.current
-	if b == nil {
-		return
-	}
-	w.current = nil
+// cut compresses a block.
+func (w *builder) cut(b *block) {
 	w.blocks = append(w.blocks, b)
 	w.slots <- struct{}{}
 	w.done.Go(func() {
@@ -110,7 +135,7 @@ func (w *builder) cut() {
 
 // addBlock appends a block of another segment as it lies.
 func (w *builder) addBlock(b Block, names []string, data, filter []byte) {
-	w.cut()
+	w.end()
 	listed := make([]string, len(b.Processors))
 	for i, p := range b.Processors {
 		listed[i] = names[p]
@@ -123,7 +148,7 @@ func (w *builder) addBlock(b Block, names []string, data, filter []byte) {
 
 // finish returns the segment and what a manifest says of it. Key is left empty.
 func (w *builder) finish() ([]byte, Segment) {
-	w.cut()
+	w.end()
 	w.done.Wait()
 	x := Index{Processors: w.names, Blocks: make([]Block, len(w.blocks))}
 	s := Segment{First: w.first, Count: w.next - w.first, MinTime: math.MaxInt64, MaxTime: math.MinInt64}

@@ -1,0 +1,398 @@
+package tlog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+const testLog = "6a793f48c0eb9e7a17712f00"
+
+// entry returns entry n of a regular log: an event every second, for one of the processors in turn.
+func entry(n int, processors int) Entry {
+	e := Entry{Time: int64(n) * 1000, Key: event.KeyOf(int64(n)*1000, fmt.Append(nil, n))}
+	name := fmt.Sprintf("p%d", n%processors)
+	e.Processors = []string{name}
+	e.Line = fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":%q,"type":"Stream Processor"},"filler":"%x"}`,
+		e.Time, n, name, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
+	return e
+}
+
+// fill appends n entries to a log, in batches of the given size, and merges after each.
+func fill(t testing.TB, s *Store, n, batch, processors int) {
+	t.Helper()
+	for first, b := 0, int64(1); first < n; first, b = first+batch, b+1 {
+		var entries []Entry
+		for i := first; i < min(first+batch, n); i++ {
+			entries = append(entries, entry(i, processors))
+		}
+		if err := s.Append(context.Background(), testLog, b, "nonce", entries); err != nil {
+			t.Fatal(err)
+		}
+		for more := true; more; {
+			var err error
+			if more, err = s.Merge(context.Background(), testLog); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func newStore(b bucket.Bucket, o Options) *Store { return NewStore(b, wal.NewReader(b, 1<<20), o) }
+
+func read(t testing.TB, s *Store, q Query) []string {
+	t.Helper()
+	d, err := s.Download(context.Background(), testLog, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := d.WriteTo(context.Background(), &file); err != nil {
+		t.Fatal(err)
+	}
+	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
+		t.Errorf("%d bytes, announced were %d", file.Len(), d.Size())
+	}
+	z, err := gzip.NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(strings.Lines(string(data)))
+}
+
+// Any range and filter gives what a loop over all events gives.
+func TestDownload(t *testing.T) {
+	const n = 3000
+	s := newStore(bucket.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
+	fill(t, s, n, 170, 7)
+	for range 200 {
+		q := Query{Start: rand.Int64N(n * 1000), Processor: []string{"", "p3", "none"}[rand.IntN(3)]}
+		q.End = q.Start + rand.Int64N(n*1000-q.Start)
+		var want []string
+		for i := range n {
+			if e := entry(i, 7); e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || q.Processor == e.Processors[0]) {
+				want = append(want, string(e.Line)+"\n")
+			}
+		}
+		if got := read(t, s, q); !slices.Equal(got, want) {
+			t.Fatalf("%+v: %d events, want %d", q, len(got), len(want))
+		}
+	}
+}
+
+// Segments stay few as a log grows, and a merge leaves full blocks as they are.
+func TestMerge(t *testing.T) {
+	b := bucket.NewMemory()
+	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 1 << 20, Grace: time.Nanosecond, HistorySegments: 4})
+	fill(t, s, 20_000, 50, 3)
+	m, err := s.manifest(t.Context(), testLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments, blocks, full := 0, 0, 0
+	for seg, err := range s.segments(t.Context(), m, 0, minInt64, maxInt64) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments++
+		x, err := s.index(t.Context(), seg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range x.Blocks {
+			blocks++
+			if b.Raw >= 4<<10 {
+				full++
+			}
+		}
+	}
+	if m.Entries != 20_000 || segments > 24 || blocks-full > segments {
+		t.Errorf("%d entries in %d segments, %d blocks, of which %d are full", m.Entries, segments, blocks, full)
+	}
+	objects := 0
+	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
+		objects++
+		_ = info
+	}
+	if objects > 3*segments+8 {
+		t.Errorf("%d segments are named, %d are there", segments, objects)
+	}
+	if got := read(t, s, Query{Start: minInt64, End: maxInt64}); len(got) != 20_000 {
+		t.Errorf("%d events", len(got))
+	}
+}
+
+// An event that is in the log is not appended again, wherever it lies; one that only looks like it is.
+func TestAppendTwice(t *testing.T) {
+	s := newStore(bucket.NewMemory(), Options{BlockBytes: 4 << 10})
+	fill(t, s, 2000, 100, 3)
+	other := entry(7, 3)
+	other.Key = event.KeyOf(other.Time, []byte("another uid"))
+	if err := s.Append(t.Context(), testLog, 1000, "n", []Entry{entry(1, 3), entry(1999, 3), entry(2000, 3), other, entry(2000, 3)}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.manifest(t.Context(), testLog)
+	if err != nil || m.Entries != 2002 {
+		t.Errorf("%d entries, %v, want 2002", m.Entries, err)
+	}
+	known, err := s.Known(t.Context(), testLog, []wal.Entry{{Time: 5000, Key: entry(5, 3).Key}, {Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
+	if err != nil || !slices.Equal(known, []bool{true, false, false}) {
+		t.Errorf("known: %v, %v", known, err)
+	}
+}
+
+// A damaged block is never served as good: the download ends with an error, or its gzip does.
+func TestDamage(t *testing.T) {
+	b := bucket.NewMemory()
+	s := newStore(b, Options{BlockBytes: 4 << 10})
+	fill(t, s, 500, 500, 3)
+	var key string
+	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
+		key = info.Key
+	}
+	good, err := bucket.Read(t.Context(), b, key, bucket.Range{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := read(t, s, Query{Start: minInt64, End: maxInt64})
+	for range 300 {
+		bad := bytes.Clone(good)
+		bad[rand.IntN(len(bad))] ^= 1 << rand.IntN(8)
+		if err := b.Put(t.Context(), key, bad); err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: 100_500, End: 300_500}, {Start: minInt64, End: maxInt64, Processor: "p1"}} {
+			d, err := newStore(b, Options{BlockBytes: 4 << 10}).Download(t.Context(), testLog, q)
+			if err != nil {
+				continue
+			}
+			var file bytes.Buffer
+			if d.WriteTo(t.Context(), &file) != nil {
+				continue
+			}
+			z, err := gzip.NewReader(&file)
+			if err != nil {
+				continue
+			}
+			data, err := io.ReadAll(z)
+			if err != nil {
+				continue
+			}
+			for line := range strings.Lines(string(data)) {
+				if !slices.Contains(want, line) {
+					t.Fatalf("a line that was never recorded: %s", line)
+				}
+			}
+		}
+	}
+}
+
+// What a manifest names and is not there is an error that says so, not a wait and not a shorter log.
+func TestLostSegment(t *testing.T) {
+	b := bucket.NewMemory()
+	s := newStore(b, Options{BlockBytes: 4 << 10})
+	fill(t, s, 500, 100, 3)
+	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
+		if err := b.Delete(t.Context(), info.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []*Store{s, newStore(b, Options{BlockBytes: 4 << 10})} {
+		d, err := s.Download(t.Context(), testLog, Query{Start: minInt64, End: maxInt64})
+		if err == nil {
+			err = d.WriteTo(t.Context(), io.Discard)
+		}
+		if !errors.Is(err, bucket.ErrNotExist) || !strings.Contains(err.Error(), "lost") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// A download goes on where it was when merges take its segments away.
+func TestMergedAway(t *testing.T) {
+	b := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 1000, Grace: time.Nanosecond})
+	fill(t, s, 1000, 13, 3)
+	merger := newStore(b.Bucket, Options{BlockBytes: 4 << 10, MergeWidth: 2, Grace: time.Nanosecond})
+	d, err := s.Download(t.Context(), testLog, Query{Start: 1, End: maxInt64, Processor: ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gets := 0
+	b.Before = func(_ context.Context, op bucketest.Op, _ string) error {
+		if gets++; op == bucketest.Get && gets%7 == 0 {
+			for range 3 {
+				if _, err := merger.Merge(context.Background(), testLog); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return nil
+	}
+	var file bytes.Buffer
+	if err := d.WriteTo(t.Context(), &file); err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	lines := slices.Collect(strings.Lines(string(data)))
+	if err != nil || len(lines) != 999 || !strings.Contains(lines[998], `"uid":"999"`) {
+		t.Errorf("%d lines, %v", len(lines), err)
+	}
+}
+
+// TestI6: what a download allocates does not grow with what it sends.
+func TestI6(t *testing.T) {
+	allocated := func(n int, q Query) uint64 {
+		s := newStore(bucket.NewMemory(), Options{BlockBytes: 16 << 10})
+		fill(t, s, n, 1000, 3)
+		run := func() uint64 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			d, err := s.Download(t.Context(), testLog, q)
+			if err == nil {
+				err = d.WriteTo(t.Context(), io.Discard)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		run() // fills the caches
+		return min(run(), run(), run())
+	}
+	all := Query{Start: minInt64, End: maxInt64}
+	if small, large := allocated(2_000, all), allocated(40_000, all); large > small+64<<10 {
+		t.Errorf("a download of all: %d bytes for 2,000 events, %d for 40,000", small, large)
+	}
+	// Opened blocks pass through memory, but not all at once; what is allocated for each is a small part of it.
+	one := Query{Start: minInt64, End: maxInt64, Processor: "p1"}
+	if small, large := allocated(2_000, one), allocated(40_000, one); large > small+4<<20 {
+		t.Errorf("a download of one processor: %d bytes for 2,000 events, %d for 40,000", small, large)
+	}
+}
+
+// Blocks without the processor are not opened.
+func TestBlocksOpened(t *testing.T) {
+	b := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	s := newStore(b, Options{BlockBytes: 1 << 10, MergeWidth: 1000})
+	for n := range 50 {
+		e := entry(n, 1)
+		e.Processors = []string{fmt.Sprintf("p%d", n/10)}
+		if err := s.Append(t.Context(), testLog, int64(n+1), "n", []Entry{e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(t, s, Query{Start: minInt64, End: maxInt64, Processor: "p1"}) // fills the caches
+	opened := 0
+	b.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		if op == bucketest.Get && strings.Contains(key, "/segments/") {
+			opened++
+		}
+		return nil
+	}
+	if read(t, s, Query{Start: minInt64, End: maxInt64, Processor: "p2"}); opened != 10 {
+		t.Errorf("%d blocks were opened, 10 have the processor", opened)
+	}
+	opened = 0
+	if read(t, s, Query{Start: 12_000, End: 15_000}); opened != 3 {
+		t.Errorf("%d blocks were read, 3 are in the range", opened)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	var keys []event.Key
+	for i := range 700 {
+		keys = append(keys, event.KeyOf(int64(i), nil))
+	}
+	f := makeFilter(keys)
+	for _, k := range keys {
+		if !filterHas(f, k) {
+			t.Fatalf("%x is not in its filter", k)
+		}
+	}
+	wrong := 0
+	for i := range 100_000 {
+		if filterHas(f, event.KeyOf(int64(i), []byte("x"))) {
+			wrong++
+		}
+	}
+	if wrong > 1200 {
+		t.Errorf("%d of 100,000 strangers seem to be there", wrong)
+	}
+}
+
+func TestManyProcessors(t *testing.T) {
+	s := newStore(bucket.NewMemory(), Options{})
+	var entries []Entry
+	for n := range 400 {
+		entries = append(entries, entry(n, 1000))
+	}
+	long := entry(400, 1)
+	long.Processors = []string{strings.Repeat("x", maxProcessorName+1)}
+	long.Line = bytes.Replace(long.Line, []byte(`"p0"`), fmt.Appendf(nil, "%q", long.Processors[0]), 1)
+	if err := s.Append(t.Context(), testLog, 1, "n", append(entries, long)); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"p7", "p399", long.Processors[0]} {
+		if got := read(t, s, Query{Start: minInt64, End: maxInt64, Processor: p}); len(got) != 1 {
+			t.Errorf("%.20s: %d events", p, len(got))
+		}
+	}
+}
+
+// FuzzIndex: no bytes make the reader panic, or give it blocks outside the segment.
+func FuzzIndex(f *testing.F) {
+	w := newBuilder(0, 1000)
+	for n := range 100 {
+		w.add(entry(n, 5))
+	}
+	data, seg := w.finish()
+	payload, err := member.Aside(data[seg.Blocks:seg.Blocks+seg.Index], idBlocks)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(payload, seg.Blocks)
+	f.Fuzz(func(t *testing.T, payload []byte, size int64) {
+		if size < 0 {
+			return
+		}
+		x, err := decodeIndex(member.AppendAside(nil, idBlocks, payload), 0, size)
+		if err != nil {
+			return
+		}
+		for _, b := range x.Blocks {
+			if b.Offset < 0 || b.Length < 0 || b.Offset+b.Length > size {
+				t.Errorf("block at %d with %d bytes in a segment of %d", b.Offset, b.Length, size)
+			}
+			for _, p := range b.Processors {
+				if p >= len(x.Processors) {
+					t.Errorf("processor %d of %d", p, len(x.Processors))
+				}
+			}
+		}
+	})
+}
