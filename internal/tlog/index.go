@@ -21,8 +21,6 @@ var (
 	idTrailer = member.ID{'W', 'T'}
 )
 
-var trailerSize = member.AsideSize(24)
-
 // Block is a gzip member of a segment: the unit that is copied, or opened.
 type Block struct {
 	Offset, Length   int64 // in the segment, bytes

@@ -39,8 +39,6 @@ type Segment struct {
 	MaxTime int64  `json:"maxTime"`
 }
 
-func (s Segment) end() int64 { return s.First + s.Count }
-
 // History is an immutable object that lists segments, so that the manifest of a long log stays small.
 type History struct {
 	Key     string `json:"key"`
