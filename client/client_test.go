@@ -1,0 +1,322 @@
+package client
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func zip(lines string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write([]byte(lines))
+	z.Close()
+	return b.Bytes()
+}
+
+// serve starts a server that issues tokens and answers the rest with h, and returns a client of it.
+func serve(t *testing.T, h http.HandlerFunc) *Client {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/oauth/token", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if id, secret, _ := r.BasicAuth(); id != "id" || secret != "secret" {
+			w.WriteHeader(401)
+			io.WriteString(w, `{"error":"invalid_client","error_description":"Invalid credentials provided."}`)
+			return
+		}
+		io.WriteString(w, `{"access_token":"t","expires_in":3600,"token_type":"Bearer"}`)
+	})
+	mux.HandleFunc("/", h)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	c, err := New(Config{URL: server.URL + "/", ClientID: "id", ClientSecret: "secret", UserAgent: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDownloadRequest(t *testing.T) {
+	start := int64(17)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got, want := r.RequestURI, "/api/atlas/v2/groups/p/streams/a%2Fb/auditLogs?spName=x%26y&startDate=17"; got != want {
+			t.Errorf("asked for %s, want %s", got, want)
+		}
+		if r.Header.Get("Authorization") != "Bearer t" || r.Header.Get("Accept") != fileType || r.Header.Get("Accept-Encoding") != "" {
+			t.Errorf("headers %v", r.Header)
+		}
+		w.Header().Set("Content-Disposition", `attachment; filename="../x_audit.log.gz"`)
+		w.Write(zip("a\nb\n"))
+	})
+	d, err := c.Download(t.Context(), "p", "a/b", Query{Start: &start, Processor: "x&y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if d.Name != "x_audit.log.gz" {
+		t.Errorf("name %q", d.Name)
+	}
+	var b bytes.Buffer
+	saved, err := Copy(&b, d)
+	if err != nil || saved.Events != 2 || saved.Bytes != int64(b.Len()) {
+		t.Errorf("%+v, %v", saved, err)
+	}
+}
+
+// A file that exists is a whole file.
+func TestSave(t *testing.T) {
+	whole := append(zip("a\nb\n"), zip("c\n")...)
+	for name, tt := range map[string]struct {
+		body []byte
+		size int64
+		ok   bool
+	}{
+		"whole":            {whole, int64(len(whole)), true},
+		"size not said":    {whole, -1, true},
+		"empty log":        {zip(""), -1, true},
+		"nothing":          {nil, -1, false},
+		"cut in a member":  {whole[:len(whole)-9], -1, false},
+		"cut in a header":  {whole[:len(zip("a\nb\n"))+4], -1, false},
+		"garbage behind":   {append(slices.Clone(whole), "garbage"...), -1, false},
+		"damaged":          {append(append(slices.Clone(whole[:12]), whole[12]^1), whole[13:]...), -1, false},
+		"not gzip":         {[]byte("<html>"), -1, false},
+		"less than said":   {whole, int64(len(whole)) + 1, false},
+		"the wire is dead": {nil, -2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "audit.gz")
+			if err := os.WriteFile(file, []byte("before"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var body io.Reader = bytes.NewReader(tt.body)
+			if tt.size == -2 {
+				body = io.MultiReader(bytes.NewReader(whole[:20]), errorReader{})
+			}
+			saved, err := Save(file, &Download{ReadCloser: io.NopCloser(body), Size: tt.size}, func(w io.Writer) io.Writer { return w })
+			if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrIncomplete) {
+				t.Fatalf("%+v, %v", saved, err)
+			}
+			got, err := os.ReadFile(file)
+			if err != nil || tt.ok && !bytes.Equal(got, tt.body) || !tt.ok && string(got) != "before" {
+				t.Errorf("the file holds %q, %v", got, err)
+			}
+			if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+type errorReader struct{}
+
+func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+func TestSaveWhereNothingCanBe(t *testing.T) {
+	d := &Download{ReadCloser: io.NopCloser(bytes.NewReader(zip("a\n"))), Size: -1}
+	if _, err := Save(filepath.Join(t.TempDir(), "none", "audit.gz"), d, func(w io.Writer) io.Writer { return w }); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "r-1")
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(400)
+		io.WriteString(w, `{"detail":"Bad.","errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"startDate","description":"odd"}]}}`)
+	})
+	_, err := c.Download(t.Context(), "p", "w", Query{})
+	var e *Error
+	if !errors.As(err, &e) || e.Status != 400 || e.RetryAfter != 7*time.Second || !strings.Contains(err.Error(), "startDate: odd") || !strings.Contains(err.Error(), "r-1") {
+		t.Errorf("got %v", err)
+	}
+	html := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "<html>gateway</html>", 502) })
+	if _, err := html.Download(t.Context(), "p", "w", Query{}); !errors.As(err, &e) || e.Status != 502 || !strings.Contains(e.Detail, "gateway") {
+		t.Errorf("got %v", err)
+	}
+	wrong, err := New(Config{URL: html.base, ClientID: "id", ClientSecret: "wrong"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.Download(t.Context(), "p", "w", Query{}); !errors.As(err, &e) || e.Status != 401 || e.Code != "invalid_client" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	for status, tries := range map[int]int{200: 1, 400: 1, 404: 1, 429: 3, 500: 3, 503: 3} {
+		n := 0
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if n++; n < 3 && status != 200 {
+				w.WriteHeader(status)
+				return
+			}
+			w.Write(zip(""))
+		})
+		err := Retry(t.Context(), time.Minute, func() error {
+			_, err := c.Download(t.Context(), "p", "w", Query{})
+			return err
+		})
+		if n != tries || (err == nil) != (status == 200 || tries == 3) {
+			t.Errorf("%d: %d tries, %v", status, n, err)
+		}
+	}
+	tries := 0
+	if err := Retry(t.Context(), 0, func() error { tries++; return &Error{Status: 503} }); err == nil || tries != 1 {
+		t.Errorf("no time for a second try: %d tries, %v", tries, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Retry(ctx, time.Hour, func() error { return &Error{Status: 503} }); err == nil {
+		t.Error("a cancelled retry has succeeded")
+	}
+}
+
+// Line numbers that the server names within a batch become those of the file, and retries send the same bytes.
+func TestSend(t *testing.T) {
+	var batches []string
+	fail := true
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		body, err := io.ReadAll(z)
+		if err != nil {
+			t.Error(err)
+		}
+		batches = append(batches, string(body))
+		if fail = !fail; !fail {
+			w.WriteHeader(503)
+			return
+		}
+		if r.URL.RawQuery != "partial=true" {
+			t.Errorf("query %q", r.URL.RawQuery)
+		}
+		n := strings.Count(string(body), "\n")
+		if strings.Contains(string(body), "bad") {
+			fmt.Fprintf(w, `{"recorded":%d,"duplicates":0,"rejected":1,"badRequestDetail":{"fields":[{"field":"line 2","description":"odd"}]}}`, n-1)
+			return
+		}
+		fmt.Fprintf(w, `{"recorded":%d,"duplicates":0}`, n)
+	})
+	var refused []Refused
+	s := &Sender{Client: c, Project: "p", Workspace: "w", MaxEvents: 2, MaxBytes: 1000, MaxWait: time.Hour, MaxRetry: time.Minute, Partial: true,
+		Report: func(r Refused) { refused = append(refused, r) }}
+	if err := s.Send(t.Context(), "f", strings.NewReader("1\r\n\n2\n3\n\nbad\n6")); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"1\n2\n", "1\n2\n", "3\nbad\n", "3\nbad\n", "6\n", "6\n"}; !slices.Equal(batches, want) {
+		t.Errorf("sent %q, want %q", batches, want)
+	}
+	if want := []Refused{{"f", 6, "odd"}}; !slices.Equal(refused, want) || s.Sent != (Sent{Recorded: 4, Refused: 1}) || s.Done() != 7 {
+		t.Errorf("refused %+v, sent %+v, done up to line %d", refused, s.Sent, s.Done())
+	}
+}
+
+// A line does not wait for others for ever: what comes slowly is sent while more may come.
+func TestSendSlowly(t *testing.T) {
+	arrived := make(chan string)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		body, err := io.ReadAll(z)
+		if err != nil {
+			t.Error(err)
+		}
+		arrived <- string(body)
+		io.WriteString(w, `{"recorded":1,"duplicates":0}`)
+	})
+	r, w := io.Pipe()
+	done := make(chan error)
+	go func() {
+		s := &Sender{Client: c, MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Millisecond, MaxRetry: time.Minute}
+		done <- s.Send(context.Background(), "f", r)
+	}()
+	for _, line := range []string{"a\n", "b\n"} {
+		io.WriteString(w, line)
+		if got := <-arrived; got != line {
+			t.Errorf("sent %q, want %q", got, line)
+		}
+	}
+	w.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSendStopsAtRefused(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(400)
+		io.WriteString(w, `{"detail":"1 of 2 events are refused, so none was recorded.","errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"line 1","description":"odd"}]}}`)
+	})
+	s := &Sender{Client: c, MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour}
+	if err := s.Send(t.Context(), "f", strings.NewReader("a\nb\n")); !errors.Is(err, ErrRefused) || s.Done() != 0 {
+		t.Errorf("%v, done up to line %d", err, s.Done())
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	now := time.Unix(1_786_331_573, 0)
+	for text, want := range map[string]int64{"1786331570": 1786331570, "2026-08-10T03:12:53Z": 1786331573, "2026-08-10T05:12:53+02:00": 1786331573,
+		"30d": 1786331573 - 30*86400, "12h": 1786331573 - 12*3600, "90m": 1786331573 - 5400, "0": 0} {
+		if got, err := ParseTime(text, now); err != nil || got != want {
+			t.Errorf("%s: %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "-5", "-5h", "1.5d", "2026-08-10", "d"} {
+		if got, err := ParseTime(text, now); err == nil {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+}
+
+func TestFromEnvironment(t *testing.T) {
+	env := map[string]string{}
+	getenv := func(name string) string { return env[name] }
+	if _, err := FromEnvironment(getenv); err == nil || !strings.Contains(err.Error(), "MONGODB_ATLAS_CLIENT_ID") {
+		t.Errorf("no credentials: %v", err)
+	}
+	env["MONGODB_ATLAS_PUBLIC_API_KEY"], env["MONGODB_ATLAS_PRIVATE_API_KEY"] = "a", "b"
+	if c, err := FromEnvironment(getenv); err != nil || c.URL != "https://cloud.mongodb.com" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	env["MONGODB_ATLAS_OPS_MANAGER_URL"] = "http://a/"
+	if c, err := FromEnvironment(getenv); err != nil || c.URL != "http://a/" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	env["WEIR_URL"] = "nonsense"
+	c, err := FromEnvironment(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(c); err == nil {
+		t.Error("a URL without a host was taken")
+	}
+}
+
+func FuzzSuggestedName(f *testing.F) {
+	f.Add(`attachment; filename="demo_audit.log.gz"`)
+	f.Add(`attachment; filename="..\..\x"`)
+	f.Fuzz(func(t *testing.T, disposition string) {
+		if name := suggestedName(disposition); strings.ContainsAny(name, "/\\\x00\n") || name == ".." || name == "." {
+			t.Errorf("%q suggests %q", disposition, name)
+		}
+	})
+}
