@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -143,7 +144,12 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 	defer l.Close()
 	var admin net.Listener
 	if n.config.AdminListen != "" {
-		if admin, err = config.Listen(ctx, "tcp", n.config.AdminListen); err != nil {
+		admin, err = config.Listen(ctx, "tcp", n.config.AdminListen)
+		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == DefaultConfig().AdminListen {
+			n.log.Warn("the default --admin-listen is taken; a free port serves instead", "address", n.config.AdminListen)
+			admin, err = config.Listen(ctx, "tcp", "127.0.0.1:0") // a second node must not need a flag to start
+		}
+		if err != nil {
 			return fmt.Errorf("admin listen (--admin-listen): %w", err)
 		}
 		defer admin.Close()
