@@ -231,7 +231,10 @@ func (m *model) download(t *rapid.T) {
 	}
 }
 
-func gunzip(t interface{ Fatalf(string, ...any) }, file []byte) []string {
+// fataler is a *testing.T, a *rapid.T, or the like.
+type fataler interface{ Fatalf(string, ...any) }
+
+func gunzip(t fataler, file []byte) []string {
 	r, err := gzip.NewReader(bytes.NewReader(file))
 	if err != nil {
 		t.Fatalf("gunzip: %v", err)
@@ -263,7 +266,7 @@ func (m *model) check(t *rapid.T) {
 
 // sequenced returns the lines of a log's segments as the design's page tells anyone to: the highest manifest, the
 // segments that it names, and those that its history names, through gunzip.
-func (m *model) sequenced(t *rapid.T, log string) []string {
+func (m *model) sequenced(t fataler, log string) []string {
 	var highest string
 	for info := range m.bucket.List(context.Background(), "logs/"+log+"/manifest/", "") {
 		highest = info.Key
@@ -286,7 +289,7 @@ func (m *model) sequenced(t *rapid.T, log string) []string {
 	return lines
 }
 
-func (m *model) object(t *rapid.T, key string) []byte {
+func (m *model) object(t fataler, key string) []byte {
 	data, err := bucket.Read(context.Background(), m.bucket, key, bucket.Range{})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -294,7 +297,7 @@ func (m *model) object(t *rapid.T, key string) []byte {
 	return data
 }
 
-func (m *model) decode(t *rapid.T, key string, v any) {
+func (m *model) decode(t fataler, key string, v any) {
 	if err := json.Unmarshal(m.object(t, key), v); err != nil {
 		t.Fatalf("%s: %v", key, err)
 	}
