@@ -142,7 +142,9 @@ func TestErrors(t *testing.T) {
 	if !errors.As(err, &e) || e.Status != 400 || e.RetryAfter != 7*time.Second || !strings.Contains(err.Error(), "startDate: odd") || !strings.Contains(err.Error(), "r-1") {
 		t.Errorf("got %v", err)
 	}
-	html := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "<html>gateway</html>", http.StatusBadGateway) })
+	html := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "<html>gateway</html>", http.StatusBadGateway)
+	})
 	if _, err := html.Download(t.Context(), "p", "w", Query{}); !errors.As(err, &e) || e.Status != 502 || !strings.Contains(e.Detail, "gateway") {
 		t.Errorf("got %v", err)
 	}

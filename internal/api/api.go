@@ -10,6 +10,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,10 +98,23 @@ func (s *Server) routes() {
 			return methodNotAllowed(c.r.Method)
 		}))
 	}
-	s.mux.Handle("/", s.handle(func(c *call) error { return resourceNotFound(c.r.URL.Path) }))
+	s.mux.Handle("/", s.handle(notFound))
 }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP answers a request. A path that is not clean ("//", "/../") names nothing: the mux would redirect, in HTML.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isClean(r.URL.EscapedPath()) {
+		s.handle(notFound).ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func isClean(p string) bool {
+	return p == "/" || strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && path.Clean(p) == strings.TrimSuffix(p, "/")
+}
+
+func notFound(c *call) error { return resourceNotFound(c.r.URL.Path) }
 
 // handler answers a request. An error that it returns becomes the reply; it must then have written nothing.
 type handler func(*call) error
@@ -125,20 +141,50 @@ func (s *Server) handle(h handler) http.Handler {
 		securityHeaders(w.Header(), r.TLS != nil)
 		w.Header().Set("X-Request-Id", c.id)
 		started := time.Now()
+		c.limitBody()
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 		defer func() {
-			aborted := recover()
+			aborted := c.aborted(recover())
 			s.metrics.observe(c, time.Since(started))
-			s.logRequest(c, time.Since(started), aborted != nil)
-			if aborted != nil {
-				panic(aborted) // the server closes the connection, and reports anything but http.ErrAbortHandler
+			s.logRequest(c, time.Since(started), aborted)
+			if aborted {
+				panic(http.ErrAbortHandler) // the server closes the connection
 			}
 		}()
 		if err := h(c); err != nil {
 			c.fail(err)
 		}
 	})
+}
+
+// limitBody sets a time until which the body must have arrived. It holds for every request, not only where a body is
+// read: the server itself reads the rest of a body that the handler has left, before it sends the reply.
+func (c *call) limitBody() {
+	if c.server.options.BodyTimeout <= 0 || c.r.Body == nil || c.r.Body == http.NoBody {
+		return
+	}
+	deadline := time.Now().Add(c.server.options.BodyTimeout)
+	if err := http.NewResponseController(c.w).SetReadDeadline(deadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		c.server.options.Logger.Error("deadline of a body", "err", err, "request", c.id)
+	}
+}
+
+// aborted tells whether the connection must be broken, given what a handler panicked with. A bug becomes a 500 if nothing
+// is sent yet.
+func (c *call) aborted(panicked any) bool {
+	if panicked == nil || panicked == http.ErrAbortHandler {
+		return panicked != nil
+	}
+	c.server.options.Logger.Error("panic", "value", panicked, "stack", string(debug.Stack()), "request", c.id)
+	if c.w.status != 0 {
+		return true
+	}
+	for _, name := range []string{"Content-Disposition", "Content-Length"} {
+		c.w.Header().Del(name)
+	}
+	c.fail(unexpected())
+	return false
 }
 
 func (s *Server) requestID(r *http.Request) string {

@@ -355,7 +355,7 @@ func TestBodies(t *testing.T) {
 func TestDecompressionBomb(t *testing.T) {
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
-	for range 1000 {
+	for range 100 {
 		z.Write(bytes.Repeat([]byte(" "), 1<<20))
 	}
 	z.Close()

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/tlog"
@@ -142,7 +144,7 @@ func parseRange(rawQuery string, now time.Time) (tlog.Query, error) {
 func fileName(tenant string, q tlog.Query, ending string) string {
 	parts := []string{tenant}
 	if q.Processor != "" {
-		parts = append(parts, strings.Map(plain, q.Processor))
+		parts = append(parts, shortened(strings.Map(plain, q.Processor)))
 	}
 	for _, ms := range []int64{q.Start, q.End - 1000} {
 		parts = append(parts, time.UnixMilli(ms).UTC().Format(time.RFC3339))
@@ -150,9 +152,20 @@ func fileName(tenant string, q tlog.Query, ending string) string {
 	return strings.Join(append(parts, ending), "_")
 }
 
+// maxNamePart is how many characters of a name that a client chose stand in a file's name: file systems take 255 bytes of
+// the whole.
+const maxNamePart = 32
+
+func shortened(name string) string {
+	if utf8.RuneCountInString(name) > maxNamePart {
+		return string([]rune(name)[:maxNamePart])
+	}
+	return name
+}
+
 // plain replaces what has no place in a file's name.
 func plain(r rune) rune {
-	if r < ' ' || r == 0x7f || strings.ContainsRune(`/\"`, r) {
+	if !unicode.IsPrint(r) || strings.ContainsRune(`/\"`, r) {
 		return '-'
 	}
 	return r

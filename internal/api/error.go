@@ -96,6 +96,10 @@ func unavailable(cause error) *problem {
 		detail: "The service cannot do this at the moment. Please retry."}
 }
 
+func unexpected() *problem {
+	return &problem{status: 500, code: "UNEXPECTED_ERROR", parameters: []any{}, detail: "Unexpected error."}
+}
+
 // seconds rounds up, to at least 1.
 func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -69,14 +70,26 @@ func (c *call) form() (form url.Values, id, secret string, ok bool) {
 		return nil, "", "", false
 	}
 	form = c.r.PostForm
-	if user, password, basic := c.r.BasicAuth(); basic {
-		id, idErr := url.QueryUnescape(user) // RFC 6749, 2.3.1
-		secret, secretErr := url.QueryUnescape(password)
-		if idErr == nil && secretErr == nil {
-			return form, id, secret, true
+	for name, values := range form {
+		if len(values) > 1 { // RFC 6749, 3.2
+			c.oauthFail(400, "invalid_request", fmt.Sprintf("The parameter %.40q stands there more than once.", name))
+			return nil, "", "", false
 		}
 	}
-	return form, form.Get("client_id"), form.Get("client_secret"), true
+	user, password, basic := c.r.BasicAuth()
+	if !basic {
+		return form, form.Get("client_id"), form.Get("client_secret"), true
+	}
+	if form.Has("client_secret") { // RFC 6749, 2.3
+		c.oauthFail(400, "invalid_request", "Send the client's credentials in the Authorization header or in the body, not in both.")
+		return nil, "", "", false
+	}
+	id, idErr := url.QueryUnescape(user) // RFC 6749, 2.3.1
+	secret, secretErr := url.QueryUnescape(password)
+	if idErr != nil || secretErr != nil {
+		id, secret = "", "" // nobody's: answered, and counted, as wrong ones
+	}
+	return form, id, secret, true
 }
 
 func (c *call) oauthAuthError(err error) error {
@@ -106,6 +119,7 @@ func (c *call) oauthReply(status int, content any) error {
 		return err
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
+	c.w.Header().Set("Pragma", "no-cache") // RFC 6749, 5.1
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
 	c.w.Write(data) // an error means that the client has gone

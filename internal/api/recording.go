@@ -6,8 +6,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -41,6 +41,10 @@ func (s *Server) recordAuditLogs(c *call) error {
 	if err := c.permit(t, account.Record); err != nil {
 		return err
 	}
+	read, err := c.recordable()
+	if err != nil {
+		return err
+	}
 	body, release, err := c.readBody()
 	defer release()
 	if err != nil {
@@ -53,10 +57,28 @@ func (s *Server) recordAuditLogs(c *call) error {
 	defer reserved()
 	in := newIntake(c, t)
 	defer in.close()
-	if err := in.read(body, c.r.Header.Get("Content-Type")); err != nil {
+	if err := read(in, body); err != nil {
 		return err
 	}
+	if in.events == 0 {
+		return invalid("There are no events in the body.")
+	}
 	return in.record()
+}
+
+// recordable returns how to read the body, or why it is not worth reading.
+func (c *call) recordable() (func(*intake, []byte) error, error) {
+	if !recordingResult.acceptable(c.r.Header.Values("Accept")) {
+		return nil, invalidVersion()
+	}
+	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && kind == "application/x-ndjson":
+		return (*intake).readLines, nil
+	case err == nil && kind == "application/json":
+		return (*intake).readElements, nil
+	}
+	return nil, unsupportedType("Send events as application/x-ndjson, or as application/json (an object or an array).")
 }
 
 // intake reads the events of one request.
@@ -105,31 +127,23 @@ func (in *intake) close() {
 	}
 }
 
-// read takes the events out of a body.
-func (in *intake) read(body []byte, contentType string) error {
-	kind, _, err := mime.ParseMediaType(contentType)
-	switch {
-	case err == nil && kind == "application/x-ndjson":
-		for n, line := range event.Lines(body) {
-			if err := in.add("line", n, line); err != nil {
-				return err
-			}
+func (in *intake) readLines(body []byte) error {
+	for n, line := range event.Lines(body) {
+		if err := in.add("line", n, line); err != nil {
+			return err
 		}
-	case err == nil && kind == "application/json":
-		elements, err := event.Elements(body)
+	}
+	return nil
+}
+
+func (in *intake) readElements(body []byte) error {
+	for element, err := range event.Elements(body) {
 		if err != nil {
 			return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: err.Error()}
 		}
-		for i, element := range elements {
-			if err := in.add("element", i+1, element); err != nil {
-				return err
-			}
+		if err := in.add("element", in.events+1, element); err != nil {
+			return err
 		}
-	default:
-		return unsupportedType("Send events as application/x-ndjson, or as application/json (an object or an array).")
-	}
-	if in.events == 0 {
-		return invalid("There are no events in the body.")
 	}
 	return nil
 }
@@ -142,7 +156,7 @@ func (in *intake) add(what string, n int, raw []byte) error {
 	start := len(*in.lines)
 	lines, f, err := in.parser.Append(*in.lines, raw, in.origin)
 	if err == nil {
-		err = in.checkOCSF(fmt.Sprintf("%s %d", what, n), lines[start:])
+		err = in.checkOCSF(what, n, lines[start:])
 	}
 	if err != nil {
 		in.refuse(what, n, err)
@@ -161,7 +175,7 @@ func (in *intake) refuse(what string, n int, err error) {
 }
 
 // checkOCSF checks a line against its OCSF class, if the workspace or the query wants that.
-func (in *intake) checkOCSF(where string, line []byte) error {
+func (in *intake) checkOCSF(what string, n int, line []byte) error {
 	if !in.mustOCSF && !in.conform {
 		return nil
 	}
@@ -174,7 +188,7 @@ func (in *intake) checkOCSF(where string, line []byte) error {
 	}
 	for _, w := range warnings {
 		if len(in.warnings) < maxFields {
-			in.warnings = append(in.warnings, field{where, w})
+			in.warnings = append(in.warnings, field{fmt.Sprintf("%s %d", what, n), w})
 		}
 	}
 	return nil
@@ -241,11 +255,6 @@ func (c *call) readBody() (body []byte, release func(), err error) {
 			bodies.Put(buf)
 		}
 	}
-	if o.BodyTimeout > 0 {
-		if err := http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(o.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return nil, release, unavailable(err)
-		}
-	}
 	src, err := unpack(c.r)
 	if err != nil {
 		return nil, release, err
@@ -281,7 +290,7 @@ func (c *call) readBody() (body []byte, release func(), err error) {
 
 // unpack returns the body's reader according to Content-Encoding.
 func unpack(r *http.Request) (io.ReadCloser, error) {
-	switch r.Header.Get("Content-Encoding") {
+	switch strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"), ",")) { // RFC 9110, 8.4.1
 	case "", "identity":
 		return r.Body, nil
 	case "gzip":

@@ -30,6 +30,13 @@ func (v versioned) mediaType(release string) string {
 	return t
 }
 
+// acceptable tells whether an Accept header takes this format, for a request that need not name a version: it is enough
+// that it names none.
+func (v versioned) acceptable(accept []string) bool {
+	_, ok := v.release(accept)
+	return ok || !strings.Contains(strings.ToLower(strings.Join(accept, ",")), mediaPrefix)
+}
+
 // release returns the newest release that is not later than the date in an Accept header, by the header's preferences;
 // false if nothing there is acceptable. "*/*" names no version and so is not.
 func (v versioned) release(accept []string) (string, bool) {

@@ -1,0 +1,218 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"crypto/md5"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
+)
+
+// A body that never arrives holds no connection for long, whoever sends it and wherever: also where no handler reads it.
+func TestBodiesThatNeverArrive(t *testing.T) {
+	w := newWorld(t, Options{BodyTimeout: 50 * time.Millisecond})
+	server := httptest.NewServer(w.server)
+	defer server.Close()
+	for name, tt := range map[string]struct{ request, header string }{
+		"record":                  {"POST " + resource, "Content-Type: application/x-ndjson\r\nAuthorization: " + w.bearer(account.GroupOwner)},
+		"record, unauthenticated": {"POST " + resource, "Content-Type: application/x-ndjson"},
+		"token":                   {"POST /api/oauth/token", "Content-Type: application/x-www-form-urlencoded"},
+		"revoke":                  {"POST /api/oauth/revoke", "Content-Type: application/x-www-form-urlencoded"},
+		"a download with a body":  {"GET " + resource, "Accept: " + download},
+		"nothing there":           {"PUT /nothing", "X: y"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetReadDeadline(time.Now().Add(20 * time.Second)) // far beyond: without a limit there is never a reply
+			fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: weir\r\n%s\r\nContent-Length: 100\r\n\r\n{", tt.request, tt.header)
+			line, err := bufio.NewReader(c).ReadString('\n')
+			if err != nil || !strings.HasPrefix(line, "HTTP/1.1 4") {
+				t.Errorf("%q, %v", line, err)
+			}
+		})
+	}
+}
+
+// What a body costs is bounded by its size, also if it is a great many tiny elements, of which most are never looked at.
+func TestTinyElements(t *testing.T) {
+	const size = 8 << 20
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write([]byte("[1" + strings.Repeat(",1", size/2) + "]"))
+	z.Close()
+	w := newWorld(t, Options{MaxRequestBytes: 2 * size, MaxRequestEvents: 1000})
+	owner := w.bearer(account.GroupOwner)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	rec := w.do("POST", resource, packed.String(), "Content-Type: application/json", "Content-Encoding: gzip", "Authorization: "+owner)
+	runtime.ReadMemStats(&after)
+	if rec.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 6*size {
+		t.Errorf("%d bytes allocated for a body of %d", got, size)
+	}
+}
+
+// Recording allocates per request, not per event. (The slice of entries grows in steps.)
+func TestRecordingAllocations(t *testing.T) {
+	w := newWorld(t, Options{})
+	const events = 2000
+	var body strings.Builder
+	for i := range events {
+		body.WriteString(eventLine(fmt.Sprint("e", i), now.UnixMilli()))
+	}
+	project := w.project
+	workspace, _ := project.Workspace("demo")
+	c := &call{server: w.server, r: httptest.NewRequest("POST", resource, nil), now: now}
+	raw := []byte(body.String())
+	got := testing.AllocsPerRun(10, func() {
+		in := newIntake(c, target{projectID, "demo", &project, workspace})
+		defer in.close()
+		if err := in.readLines(raw); err != nil || in.bad > 0 {
+			t.Fatal(err, in.fields)
+		}
+	})
+	if got > events/10 {
+		t.Errorf("%.0f allocations for %d events", got, events)
+	}
+}
+
+// A path that is not clean is answered like any that names nothing, not with a redirect in HTML.
+func TestUncleanPaths(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, p := range []string{"//", "//api/oauth/token", "/api/atlas/v2/../x", "/api//atlas", "/.", resource + "/.", resource + "//", resource + "/"} {
+		rec := w.do("GET", p, "", "Accept: "+download)
+		if rec.Code != 404 || rec.Header().Get("X-Error-Code") != "RESOURCE_NOT_FOUND" || rec.Header().Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%s: %d %v %s", p, rec.Code, rec.Header(), rec.Body)
+		}
+	}
+}
+
+// A bug costs its request a 500; if a part of the reply is sent already, the connection.
+func TestPanic(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.server.mux.Handle("GET /bug", w.server.handle(func(*call) error { panic("a bug") }))
+	w.server.mux.Handle("GET /late-bug", w.server.handle(func(c *call) error { c.w.Write([]byte("x")); panic("a bug") }))
+	golden(t, "500", w.do("GET", "/bug", ""))
+	defer func() {
+		if got := recover(); got != http.ErrAbortHandler {
+			t.Errorf("panics with %v", got)
+		}
+	}()
+	w.do("GET", "/late-bug", "")
+}
+
+func TestAcceptOfRecording(t *testing.T) {
+	w := newWorld(t, Options{})
+	for accept, want := range map[string]int{
+		"": 200, "*/*": 200, "application/json": 200, "application/vnd.atlas.2023-02-01+json": 200, "application/vnd.atlas.2025-03-12+json, */*;q=0.1": 200,
+		"application/vnd.atlas.2023-02-01+gzip": 406, "application/vnd.atlas.2020-01-01+json": 406, "application/vnd.atlas.soon+json": 406,
+	} {
+		rec := w.record(eventLine("a", now.UnixMilli()), account.GroupOwner, "Accept: "+accept)
+		if rec.Code != want {
+			t.Errorf("%q: %d %s", accept, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestContentEncodings(t *testing.T) {
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	var gz bytes.Buffer
+	g := gzip.NewWriter(&gz)
+	g.Write([]byte(eventLine("g", now.UnixMilli())))
+	g.Close()
+	zs := string(z.EncodeAll([]byte(eventLine("z", now.UnixMilli())), nil))
+	w := newWorld(t, Options{})
+	for _, tt := range []struct {
+		encoding, body string
+		want           int
+	}{
+		{"zstd", zs, 200}, {"ZSTD", zs, 200}, {"GZip", gz.String(), 200}, {"identity", eventLine("i", now.UnixMilli()), 200},
+		{"zstd", zs[:len(zs)-3], 400}, {"gzip, gzip", gz.String(), 415}, {"deflate", "", 415},
+	} {
+		if rec := w.record(tt.body, account.GroupOwner, "Content-Encoding: "+tt.encoding); rec.Code != tt.want {
+			t.Errorf("%s: %d %s", tt.encoding, rec.Code, rec.Body)
+		}
+	}
+}
+
+// A name that the client chose makes no file name that no file system takes, nor a header that no client takes.
+func TestLongProcessorName(t *testing.T) {
+	w := newWorld(t, Options{})
+	rec := w.get(resource+"?spName="+strings.Repeat("%E2%82%AC", 5000)+"%E2%80%AE", account.GroupOwner)
+	if got := rec.Header().Get("Content-Disposition"); rec.Code != 200 || len(got) > 600 {
+		t.Errorf("%d, %d bytes: %.100s", rec.Code, len(got), got)
+	}
+}
+
+func TestClientCredentials(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.bearer(account.GroupOwner)
+	id, secret := w.callers[account.GroupOwner].ID, w.secrets[account.GroupOwner]
+	basic := func(id, secret string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
+	}
+	const grant = "grant_type=client_credentials"
+	for name, tt := range map[string]struct {
+		body, authorization string
+		want                int
+	}{
+		"header":                     {grant, basic(id, secret), 200},
+		"body":                       {grant + "&client_id=" + id + "&client_secret=" + secret, "", 200},
+		"client_id beside header":    {grant + "&client_id=" + id, basic(id, secret), 200},
+		"both":                       {grant + "&client_id=" + id + "&client_secret=" + secret, basic(id, secret), 400},
+		"twice":                      {grant + "&" + grant, basic(id, secret), 400},
+		"undecodable header":         {grant + "&client_id=" + id, basic(id, "%zz"), 401},
+		"wrong":                      {grant, basic(id, "x"), 401},
+		"in the query, not the body": {"", basic(id, secret), 400},
+		"too large":                  {grant + "&x=" + strings.Repeat("x", maxForm), basic(id, secret), 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec := w.do("POST", "/api/oauth/token?"+grant, tt.body, "Content-Type: application/x-www-form-urlencoded", "Authorization: "+tt.authorization)
+			if rec.Code != tt.want || rec.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+			}
+		})
+	}
+}
+
+// The right digest with a nonce that has expired gets a challenge that lets the client try again by itself.
+func TestStaleNonce(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{NonceLife: time.Nanosecond})
+	w.server.auth = w.auth
+	key, private := account.NewAPIKey(w.org.ID, "k", []account.Grant{{Project: projectID, Role: account.GroupOwner}}, now)
+	if err := w.store.CreateCredential(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	challenge := w.do("GET", resource, "", "Accept: "+download).Header().Get("WWW-Authenticate")
+	nonce := regexp.MustCompile(`nonce="([^"]*)"`).FindStringSubmatch(challenge)[1]
+	hash := func(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
+	response := hash(hash(key.ID+":"+account.Realm+":"+private) + ":" + nonce + ":00000001:c:auth:" + hash("GET:"+resource))
+	golden(t, "401 stale", w.do("GET", resource, "", "Accept: "+download, fmt.Sprintf(
+		`Authorization: Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="c", response="%s"`,
+		key.ID, account.Realm, nonce, resource, response)))
+}
