@@ -137,11 +137,12 @@ func (in *intake) readLines(body []byte) error {
 }
 
 func (in *intake) readElements(body []byte) error {
-	for element, err := range event.Elements(body) {
-		if err != nil {
-			return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: err.Error()}
-		}
-		if err := in.add("element", in.events+1, element); err != nil {
+	elements, err := event.Elements(body)
+	if err != nil {
+		return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: err.Error()}
+	}
+	for n, element := range elements {
+		if err := in.add("element", n, element); err != nil {
 			return err
 		}
 	}

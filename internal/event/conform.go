@@ -1,10 +1,12 @@
 package event
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,15 +16,17 @@ import (
 //go:embed ocsf/classes.json
 var classesJSON []byte
 
-// schema is the part of OCSF 1.8.0 that stream processing meets (https://schema.ocsf.io).
+// schema is the part of OCSF 1.8.0 that stream processing meets (https://schema.ocsf.io), by the names of OCSF.
 type schema struct {
-	Classes map[string]kind `json:"classes"`
-	Objects map[string]kind `json:"objects"`
+	Classes map[string]shape `json:"classes"`
+	Objects map[string]shape `json:"objects"`
 }
 
-type kind struct {
+// shape is a class of events or a type of objects.
+type shape struct {
 	ClassUID    int64                `json:"class_uid"`
 	ClassName   string               `json:"class_name"`
+	CategoryUID int64                `json:"category_uid"`
 	Attributes  map[string]attribute `json:"attributes"`
 	Constraints map[string][]string  `json:"constraints"`
 }
@@ -37,63 +41,71 @@ type attribute struct {
 var ocsf = sync.OnceValues(func() (*schema, error) {
 	s := new(schema)
 	if err := json.Unmarshal(classesJSON, s); err != nil {
-		return nil, fmt.Errorf("embedded OCSF classes: %w", err)
+		return nil, fmt.Errorf("the OCSF classes that are part of this program: %w", err)
 	}
 	return s, nil
 })
 
-// Conform returns how a line deviates from its OCSF class, as sentences; none if it conforms, or if what it deviates in
-// is beyond the classes that stream processing meets.
+// Conform returns in what an event that was recorded departs from its OCSF class, as sentences in the order of the
+// attributes' names; none if it conforms. Attributes that the class does not have are passed over: profiles and
+// extensions add such. It is an error if the line is not JSON.
 func Conform(line []byte) ([]string, error) {
 	s, err := ocsf()
 	if err != nil {
 		return nil, err
 	}
 	var event map[string]any
-	d := json.NewDecoder(strings.NewReader(string(line)))
-	d.UseNumber()
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber() // keeps integers of 64 bits whole
 	if err := d.Decode(&event); err != nil {
-		return nil, fmt.Errorf("not JSON: %w", err)
+		return nil, fmt.Errorf("read an event: %w", err)
 	}
 	uid, ok := integer(event["class_uid"])
-	if !ok {
+	switch {
+	case event["class_uid"] == nil:
 		return []string{"class_uid is missing"}, nil
+	case !ok:
+		return []string{"class_uid must be an integer"}, nil
 	}
 	for _, class := range s.Classes {
 		if class.ClassUID == uid {
-			warnings := s.check("", class, event)
-			slices.Sort(warnings)
-			return append(warnings, checkTypeUID(event, uid)...), nil
+			return append(s.checkObject("", class, event), class.checkNumbers(event)...), nil
 		}
 	}
-	return []string{fmt.Sprintf("class_uid %d is not a class that stream processing audits", uid)}, nil
+	return []string{fmt.Sprintf("class_uid %d is none of the classes that are known here", uid)}, nil
 }
 
-// checkTypeUID checks the two numbers that follow from others.
-func checkTypeUID(event map[string]any, class int64) (warnings []string) {
-	activity, _ := integer(event["activity_id"])
-	if got, ok := integer(event["type_uid"]); ok && got != class*100+activity {
-		warnings = append(warnings, fmt.Sprintf("type_uid is %d, class_uid and activity_id make it %d", got, class*100+activity))
+// checkNumbers checks the two numbers that follow from the class.
+func (class shape) checkNumbers(event map[string]any) (warnings []string) {
+	if got, ok := integer(event["category_uid"]); ok && got != class.CategoryUID {
+		warnings = append(warnings, fmt.Sprintf("category_uid is %d, that of %s is %d", got, class.ClassName, class.CategoryUID))
 	}
-	if got, ok := integer(event["category_uid"]); ok && got != class/1000 {
-		warnings = append(warnings, fmt.Sprintf("category_uid is %d, class_uid makes it %d", got, class/1000))
+	activity, known := integer(event["activity_id"])
+	if got, ok := integer(event["type_uid"]); ok && known && got != class.ClassUID*100+activity {
+		warnings = append(warnings, fmt.Sprintf("type_uid is %d, class_uid and activity_id make it %d", got, class.ClassUID*100+activity))
 	}
 	return warnings
 }
 
-func (s *schema) check(path string, k kind, object map[string]any) (warnings []string) {
-	for name, a := range k.Attributes {
+// checkObject checks an object; path is what its attributes' names are written behind.
+func (s *schema) checkObject(path string, of shape, object map[string]any) (warnings []string) {
+	for name, a := range of.Attributes {
 		value, ok := object[name]
-		if !ok {
-			if a.Requirement == "required" {
-				warnings = append(warnings, path+name+" is missing")
-			}
-			continue
+		switch {
+		case ok:
+			warnings = append(warnings, s.checkAttribute(path+name, a, value)...)
+		case a.Requirement == "required":
+			warnings = append(warnings, path+name+" is missing")
 		}
-		warnings = append(warnings, s.checkAttribute(path+name, a, value)...)
 	}
-	if names := k.Constraints["at_least_one"]; len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return object[n] != nil }) {
-		warnings = append(warnings, fmt.Sprintf("%sat least one of %s is needed", path, strings.Join(names, ", ")))
+	slices.Sort(warnings)
+	present := func(name string) bool { return object[name] != nil }
+	if names := of.Constraints["at_least_one"]; len(names) > 0 && !slices.ContainsFunc(names, present) {
+		where := "the event"
+		if path != "" {
+			where = strings.TrimSuffix(path, ".")
+		}
+		warnings = append(warnings, fmt.Sprintf("%s needs at least one of %s", where, strings.Join(names, ", ")))
 	}
 	return warnings
 }
@@ -107,44 +119,59 @@ func (s *schema) checkAttribute(path string, a attribute, value any) (warnings [
 		return []string{path + " must be an array"}
 	}
 	for i, v := range list {
-		warnings = append(warnings, s.checkValue(path+"["+strconv.Itoa(i)+"]", a, v)...)
+		warnings = append(warnings, s.checkValue(fmt.Sprintf("%s[%d]", path, i), a, v)...)
 	}
 	return warnings
 }
 
 func (s *schema) checkValue(path string, a attribute, value any) []string {
+	if object, isObject := value.(map[string]any); isObject && !strings.HasSuffix(a.Type, "_t") {
+		return s.checkObject(path+".", s.Objects[a.Type], object) // of a type that is not known: anything
+	}
+	text, isText := value.(string)
+	must := ""
 	switch a.Type {
+	case "json_t":
 	case "boolean_t":
 		if _, ok := value.(bool); !ok {
-			return []string{path + " must be true or false"}
+			must = "true or false"
 		}
-	case "integer_t", "long_t", "port_t", "timestamp_t":
-		n, ok := integer(value)
-		switch {
-		case !ok:
-			return []string{path + " must be an integer"}
-		case a.Type == "port_t" && (n < 0 || n > math.MaxUint16):
-			return []string{path + " must be a port"}
-		case len(a.Enum) > 0 && a.Enum[strconv.FormatInt(n, 10)] == "" && !strings.HasSuffix(path, "category_uid") && !strings.HasSuffix(path, "class_uid"):
+	case "float_t":
+		if _, ok := value.(json.Number); !ok {
+			must = "a number"
+		}
+	case "integer_t", "long_t", "timestamp_t", "port_t":
+		if n, ok := integer(value); !ok {
+			must = "an integer"
+		} else if a.Type == "port_t" && (n < 0 || n > math.MaxUint16) {
+			must = "from 0 to 65535"
+		} else if !a.allows(path, strconv.FormatInt(n, 10)) {
 			return []string{fmt.Sprintf("%s has no value %d", path, n)}
 		}
-	case "float_t", "json_t":
+	case "ip_t":
+		if _, err := netip.ParseAddr(text); err != nil {
+			must = "an IP address"
+		}
 	default:
-		if strings.HasSuffix(a.Type, "_t") {
-			if _, ok := value.(string); !ok {
-				return []string{path + " must be a string"}
-			}
-			return nil
-		}
-		object, ok := value.(map[string]any)
-		if !ok {
-			return []string{path + " must be an object"}
-		}
-		if k, known := s.Objects[a.Type]; known {
-			return s.check(path+".", k, object)
+		if !strings.HasSuffix(a.Type, "_t") {
+			must = "an object"
+		} else if !isText {
+			must = "a string"
+		} else if !a.allows(path, text) {
+			return []string{fmt.Sprintf("%s has no value %q", path, text)}
 		}
 	}
+	if must != "" {
+		return []string{path + " must be " + must}
+	}
 	return nil
+}
+
+// allows tells whether a value is one of those that the attribute may have. The lists of class_uid and category_uid are
+// the base event's in every class, so Conform compares those numbers itself.
+func (a attribute) allows(path, value string) bool {
+	_, listed := a.Enum[value]
+	return listed || len(a.Enum) == 0 || path == "class_uid" || path == "category_uid"
 }
 
 func integer(value any) (int64, bool) {

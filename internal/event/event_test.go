@@ -2,17 +2,11 @@ package event
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 var (
@@ -20,26 +14,40 @@ var (
 	origin   = Origin{Workspace: "demo", Project: "6a793f48c0eb9e7a17712c9a", Received: received}
 )
 
-func TestAppend(t *testing.T) {
-	const full = `"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`
-	for _, tt := range []struct{ name, in, want string }{
-		{"complete: byte for byte", `{ "time" : 1763970000000, ` + full + ` }`, `{ "time" : 1763970000000, ` + full + ` }`},
-		{"white space around", " \t{\"time\":1763970000000," + full + "}\r", `{"time":1763970000000,` + full + `}`},
-		{"all of metadata but uid", `{"time":1763970000000,"metadata":{"uid":"u"}}`,
-			`{"time":1763970000000,"metadata":{"uid":"u","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`},
-		{"metadata first", `{"metadata":{"uid":"u","log_name":"l"},"time":1763970000000}`,
-			`{"metadata":{"uid":"u","log_name":"l","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000},"time":1763970000000}`},
-		{"empty metadata", `{"time":1763970000000,"metadata":{ }}`,
-			`{"time":1763970000000,"metadata":{ "uid":"0c24be0a97cfb85ea2cb92edfbe25c4c","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`},
-		{"no metadata", `{"time":1763970000000}`,
-			`{"time":1763970000000,"metadata":{"uid":"b68eb9b8bdc0e58eab4b6b8fb4d0a6b5","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`},
-		{"numbers keep their text", `{"time":1763970000000,"x":1.500e+03,"y":123456789012345678901234567890,` + full + `}`,
-			`{"time":1763970000000,"x":1.500e+03,"y":123456789012345678901234567890,` + full + `}`},
-		{"line breaks between tokens", "{\n  \"time\": 1763970000000,\n  \"s\": \"a b\", " + full + "}", `{"time":1763970000000,"s":"a b",` + full + `}`},
-		{"escaped names count", `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc","log_name":"l","tenant_uid":"t","logged_time":1}}`,
-			`{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc","log_name":"l","tenant_uid":"t","logged_time":1}}`},
-		{"MongoDB's product as a string", `{"time":1763970000000,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1,"product":"MongoDB Server"},"actor":{}}`,
-			`{"time":1763970000000,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1,"product":"MongoDB Server"},"actor":{}}`},
+// sampleLines returns the shipped samples.
+func sampleLines() [][]byte {
+	return bytes.Split(bytes.TrimSpace([]byte(samples)), []byte("\n"))
+}
+
+func TestAppendAddsWhatIsMissing(t *testing.T) {
+	const (
+		filled = `"log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000`
+		full   = `"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`
+	)
+	for _, tt := range []struct{ name, in, want, uid string }{
+		{name: "nothing: byte for byte",
+			in:   `{ "time" : 1763970000000, ` + full + ` , "x":1.500e+03,"y":123456789012345678901234567890 }`,
+			want: `{ "time" : 1763970000000, ` + full + ` , "x":1.500e+03,"y":123456789012345678901234567890 }`, uid: "u"},
+		{name: "white space around goes", in: " \t\r\n{\"time\":1763970000000," + full + "}\r\n",
+			want: `{"time":1763970000000,` + full + `}`, uid: "u"},
+		{name: "all but the uid", in: `{"time":1763970000000,"metadata":{"uid":"u"}}`,
+			want: `{"time":1763970000000,"metadata":{"uid":"u",` + filled + `}}`, uid: "u"},
+		{name: "only the time", in: `{"metadata":{"log_name":"l" ,"uid":"u", "tenant_uid":"t" },"time":1763970000000}`,
+			want: `{"metadata":{"log_name":"l" ,"uid":"u", "tenant_uid":"t" ,"logged_time":1763980000000},"time":1763970000000}`, uid: "u"},
+		{name: "metadata is empty", in: `{"time":1763970000000,"metadata":{ } }`,
+			want: `{"time":1763970000000,"metadata":{ "uid":"f861ac44a4c6d3a60bc3cc35c1c1da66",` + filled + `} }`, uid: "f861ac44a4c6d3a60bc3cc35c1c1da66"},
+		{name: "no metadata", in: `{"time":1763970000000}`,
+			want: `{"time":1763970000000,"metadata":{"uid":"fc6b80348802fb0846171374507d924f",` + filled + `}}`, uid: "fc6b80348802fb0846171374507d924f"},
+		{name: "line breaks between tokens", in: "{\n  \"time\": 1763970000000,\r\n  \"s\": \"a \\\\\\\" b\", \"l\": [ 1, 2 ], " + full + "}",
+			want: `{"time":1763970000000,"s":"a \\\" b","l":[1,2],` + full + `}`, uid: "u"},
+		{name: "line breaks, and no metadata: the uid is that of the compact form", in: "{\n\"time\":1763970000000\n}",
+			want: `{"time":1763970000000,"metadata":{"uid":"fc6b80348802fb0846171374507d924f",` + filled + `}}`, uid: "fc6b80348802fb0846171374507d924f"},
+		{name: "names and uid with escapes", in: `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc\"","log_name":"l","tenant_uid":"t","logged_time":1}}`,
+			want: `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc\"","log_name":"l","tenant_uid":"t","logged_time":1}}`, uid: "ü\""},
+		{name: "MongoDB's own form", in: `{"time":1763970000000,"actor":{},"metadata":{"product":"MongoDB Server","uid":"u"}}`,
+			want: `{"time":1763970000000,"actor":{},"metadata":{"product":"MongoDB Server","uid":"u",` + filled + `}}`, uid: "u"},
+		{name: "a metadata elsewhere is another", in: `{"time":1763970000000,"x":{"metadata":{"uid":"v"}},` + full + `}`,
+			want: `{"time":1763970000000,"x":{"metadata":{"uid":"v"}},` + full + `}`, uid: "u"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var p Parser
@@ -47,331 +55,244 @@ func TestAppend(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			line := strings.TrimPrefix(string(got), "before\n")
-			if !strings.Contains(tt.name, "no metadata") && !strings.Contains(tt.name, "empty") && line != tt.want+"\n" {
-				t.Errorf("got  %s\nwant %s", line, tt.want)
+			if want := "before\n" + tt.want + "\n"; string(got) != want {
+				t.Errorf("got  %s\nwant %s", got, want)
 			}
-			if strings.Contains(tt.name, "no metadata") || strings.Contains(tt.name, "empty") {
-				if len(f.UID) != 32 || len(line) != len(tt.want)+1 {
-					t.Errorf("got  %s\nwant something like %s", line, tt.want)
-				}
-			}
-			again, err := p.Scan([]byte(strings.TrimSuffix(line, "\n")))
-			if err != nil || again.Time != 1763970000000 {
-				t.Errorf("scanned again: %+v, %v", again, err)
+			if string(f.UID) != tt.uid || f.Time != 1763970000000 {
+				t.Errorf("fields: uid %q, time %d", f.UID, f.Time)
 			}
 		})
 	}
 }
 
+func TestAppendQuotesTheOrigin(t *testing.T) {
+	o := Origin{Workspace: "a\"b\\\n\xff", Project: "é", Received: received}
+	got, _, err := new(Parser).Append(nil, []byte(`{"time":1763970000000,"metadata":{"uid":"u"}}`), o)
+	want := `{"time":1763970000000,"metadata":{"uid":"u","log_name":"a\"b\\\n` + "\ufffd" + `","tenant_uid":"é","logged_time":1763980000000}}` + "\n"
+	if err != nil || string(got) != want {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
+	}
+}
+
 func TestAppendRefuses(t *testing.T) {
-	deep := strings.Repeat(`{"a":`, 64) + "1" + strings.Repeat("}", 64)
-	for _, tt := range []struct{ in, want string }{
-		{``, "a JSON object"},
-		{`[]`, "a JSON object"},
-		{`{"time":1763970000000`, "ends early"},
-		{`{"time":1763970000000} {}`, "behind the event's end"},
-		{`{}`, "time is missing"},
-		{`{"ts":{"$date":"2025-11-24T08:00:00.123+00:00"},"atype":"authenticate"}`, "mongod's own"},
-		{`{"time":"1763970000000"}`, "time must be an integer"},
-		{`{"time":1763970000000.0}`, "time must be an integer"},
-		{`{"time":1.7e12}`, "time must be an integer"},
-		{`{"time":99999999999999999999}`, "time must be an integer"},
-		{`{"time":1763970000}`, "not in seconds"},
-		{`{"time":-5}`, "before the year 2000"},
-		{`{"time":1763980600001}`, "in the future"},
-		{`{"time":1763970000000,"class_uid":"3002"}`, "class_uid must be an integer"},
-		{`{"time":1763970000000,"metadata":[]}`, "metadata must be an object"},
-		{`{"time":1763970000000,"metadata":null}`, "metadata must be an object"},
-		{`{"time":1763970000000,"metadata":{"uid":7}}`, "metadata.uid must be a string"},
-		{`{"time":1763970000000,"metadata":{"uid":""}}`, "metadata.uid must be a string"},
-		{`{"time":1763970000000,"metadata":{"uid":"` + strings.Repeat("u", 513) + `"}}`, "at most 512"},
-		{`{"time":1763970000000,"time":1763970000000}`, "twice"},
-		{`{"time":1763970000000,"a":{"b":1,"\u0062":2}}`, "twice"},
-		{`{"time":1763970000000,"a":` + deep + `}`, "nested deeper"},
-		{"{\"time\":1763970000000,\"a\":\"\xff\"}", "UTF-8"},
-		{"{\"time\":1763970000000,\"a\":\"\x01\"}", "control character"},
-		{`{"time":1763970000000,"a":"\ud800"}`, "wrong escape"},
-		{`{"time":1763970000000,"a":"\x"}`, "wrong escape"},
-		{`{"time":01763970000000}`, "expected ','"},
-		{`{"time":1763970000000,"a":"` + strings.Repeat("x", DefaultMaxBytes) + `"}`, "at most 1048576"},
+	nested := func(levels int) string {
+		return `{"time":1763970000000,"a":` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + `}`
+	}
+	for _, tt := range []struct {
+		in     string
+		offset int
+		want   string
+	}{
+		{``, 0, "an event is a JSON object"},
+		{`[]`, 0, "an event is a JSON object"},
+		{`{"time":1763970000000`, 21, "the event ends where a comma or a closing brace is expected"},
+		{`{"time":1763970000000} {}`, 22, "behind the event's closing brace"},
+		{`{"time":1763970000000,}`, 22, "a name in double quotes is expected"},
+		{`{"time":1763970000000,"é":é}`, 27, "'é' where a value is expected"},
+		{`{"time" 1763970000000}`, 8, "'1' where a colon is expected"},
+		{`{"time":1763970000000,"a":"b`, 26, "ends within a string"},
+		{`{"time":01763970000000}`, 8, "a number is malformed"},
+		{`{"time":1763970000000,"a":1.}`, 26, "a number is malformed"},
+		{`{"time":1763970000000,"a":nul}`, 26, "a value is expected"},
+		{`{"time":1763970000000,"a":[1 2]}`, 29, "a comma or a closing bracket is expected"},
+		{"  {\"time\":1763970000000,\"a\":\"\xff\"}", 28, "not valid UTF-8"},
+		{"{\"time\":1763970000000,\"a\":\"b\nc\"}", 28, "control character"},
+		{`{"time":1763970000000,"a":"\ud800 "}`, 27, "an escape in a string is malformed"},
+		{`{"time":1763970000000,"a":"\x"}`, 27, "an escape in a string is malformed"},
+		{`{"time":1763970000000,"time":1763970000000}`, 22, `the name "time" stands twice`},
+		{`{"time":1763970000000,"a":[{"b":1,"\u0062":2}]}`, 34, `the name "b" stands twice`},
+		{nested(64), 89, "nested deeper than 64 levels"},
+		{`{"time":1763970000000,"a":"` + strings.Repeat("x", 1<<20) + `"}`, 0, "at most 1048576 are allowed"},
+		{`{}`, 0, "time is missing"},
+		{`{"ts":{"$date":"2025-11-24T08:00:00.123+00:00"},"atype":"authenticate"}`, 0, "mongod's own audit schema, not OCSF"},
+		{`{"time":"1763970000000"}`, 8, "time must be an integer"},
+		{`{"time":1763970000000.0}`, 8, "time must be an integer"},
+		{`{"time":1.7e12}`, 8, "time must be an integer"},
+		{`{"time":null}`, 8, "time must be an integer"},
+		{`{"time":1763970000}`, 8, "time is in milliseconds since the epoch, but 1763970000 looks like seconds"},
+		{`{"time":1763970000000000}`, 8, "looks like microseconds"},
+		{`{"time":1763970000000000000}`, 8, "looks like nanoseconds"},
+		{`{"time":-5}`, 8, "before the year 2000"},
+		{`{"time":946684799}`, 8, "before the year 2000"},
+		{`{"time":946684799999}`, 8, "before the year 2000"},
+		{`{"time":-99999999999999999999}`, 8, "before the year 2000"},
+		{`{"time":99999999999999999999}`, 8, "in the future"},
+		{`{"time":1763980600001}`, 8, "more than 10 minutes in the future"},
+		{`{"time":1763970000000,"class_uid":"3002"}`, 34, "class_uid must be an integer"},
+		{`{"time":1763970000000,"class_uid":3002.0}`, 34, "class_uid must be an integer"},
+		{`{"time":1763970000000,"metadata":[]}`, 33, "metadata must be an object"},
+		{`{"time":1763970000000,"metadata":null}`, 33, "metadata must be an object"},
+		{`{"time":1763970000000,"metadata":{"uid":7}}`, 40, "metadata.uid must be a string that is not empty"},
+		{`{"time":1763970000000,"metadata":{"uid":null}}`, 40, "metadata.uid must be a string that is not empty"},
+		{`{"time":1763970000000,"metadata":{"uid":""}}`, 40, "metadata.uid must be a string that is not empty"},
+		{`{"time":1763970000000,"metadata":{"uid":"` + strings.Repeat("u", 513) + `"}}`, 40, "at most 512 are allowed"},
 	} {
-		var p Parser
-		got, _, err := p.Append(nil, []byte(tt.in), origin)
+		got, _, err := new(Parser).Append([]byte("before"), []byte(tt.in), origin)
 		var refused *Error
-		if !errors.As(err, &refused) || !strings.Contains(refused.Reason, tt.want) || len(got) > 0 {
-			t.Errorf("%.80s: got %q, %v, want an error with %q", tt.in, got, err, tt.want)
+		if !errors.As(err, &refused) || !strings.Contains(refused.Reason, tt.want) || refused.Offset != tt.offset || string(got) != "before" {
+			t.Errorf("%.80s: got %q, %v, want %q at %d", tt.in, got, err, tt.want, tt.offset)
 		}
 	}
-	// 10 minutes ahead is still fine, and so is the first moment of 2000.
-	for _, in := range []string{`{"time":1763980600000}`, `{"time":946684800000}`} {
+}
+
+func TestAppendAcceptsTheBounds(t *testing.T) {
+	for _, in := range []string{
+		`{"time":1763980600000}`,
+		`{"time":946684800000}`,
+		`{"time":1763970000000,"a":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`,
+		`{"time":1763970000000,"metadata":{"uid":"` + strings.Repeat(`\u00fc`, 256) + `"}}`,
+		`{"time":1763970000000,"a":"` + strings.Repeat("x", 1<<20-29) + `"}`,
+	} {
 		if _, _, err := new(Parser).Append(nil, []byte(in), origin); err != nil {
+			t.Errorf("%.80s: %v", in, err)
+		}
+	}
+	p := Parser{Limits: Limits{MaxBytes: 30, MaxDepth: 2}}
+	for in, ok := range map[string]bool{
+		` {"time":1763970000000,"a":[]} `:  true,
+		`{"time":1763970000000,"a":[[]]}`:  false,
+		`{"time":1763970000000,"a":"bcd"}`: false,
+	} {
+		if _, _, err := p.Append(nil, []byte(in), origin); (err == nil) != ok {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
 }
 
-func TestRetryIsRecognised(t *testing.T) {
+func TestRetryHasTheSameUID(t *testing.T) {
 	var p Parser
-	_, first, err := p.Append(nil, []byte(`{"time":1763970000000}`), origin)
-	if err != nil {
-		t.Fatal(err)
+	uid := func(in string, o Origin) string {
+		_, f, err := p.Append(nil, []byte(in), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(f.UID)
 	}
-	uid := string(first.UID)
-	later := origin
-	later.Received = received.Add(time.Minute)
-	_, second, err := p.Append(nil, []byte(` {"time":1763970000000} `), later)
-	if err != nil || string(second.UID) != uid {
-		t.Errorf("uid %q, of the retry %q, %v", uid, second.UID, err)
+	later := Origin{Workspace: "other", Received: received.Add(time.Minute)}
+	first := uid(`{"time":1763970000000}`, origin)
+	if got := uid(" {\"time\":1763970000000}\r", later); got != first {
+		t.Errorf("a retry has the uid %s, not %s", got, first)
 	}
-	_, other, err := p.Append(nil, []byte(`{"time":1763970000001}`), origin)
-	if err != nil || string(other.UID) == uid {
-		t.Errorf("another event has the same uid %q, %v", uid, err)
+	if uid(`{"time":1763970000001}`, origin) == first {
+		t.Error("another event has the same uid")
 	}
 }
 
 func TestProcessors(t *testing.T) {
 	for _, tt := range []struct {
-		in   string
-		want []string
+		members string
+		want    []string
 	}{
-		{`{"time":1763970000000}`, nil},
-		{`{"time":1763970000000,"entity":{"name":"p","type":"Stream Processor"}}`, []string{"p"}},
-		{`{"time":1763970000000,"entity":{"type":"Stream Processor","name":"p\u0070"}}`, []string{"pp"}},
-		{`{"time":1763970000000,"entity":{"type":"User","name":"p"}}`, nil},
-		{`{"time":1763970000000,"resources":[{"name":"w","type":"Stream Workspace"},{"type":"Stream Processor","name":"p"},{"name":"q","type":"Stream Processor"}]}`, []string{"p", "q"}},
-		{`{"time":1763970000000,"resources":[{"name":"w"},{"type":"Stream Processor"}]}`, nil},
-		{`{"time":1763970000000,"unmapped":{"param":{"name":"p"}}}`, []string{"p"}},
-		{`{"time":1763970000000,"unmapped":{"param":{"name":"r"}},"entity":{"name":"p","type":"Stream Processor"}}`, []string{"p"}},
-		{`{"time":1763970000000,"unmapped":{"param":{"name":7}}}`, nil},
-		{`{"time":1763970000000,"x":{"entity":{"name":"p","type":"Stream Processor"}}}`, nil},
+		{`"x":1`, nil},
+		{`"entity":{"name":"p","type":"Stream Processor"}`, []string{"p"}},
+		{`"entity":{"type":"Stream Processor","name":"p\u0070"}`, []string{"pp"}},
+		{`"entity":{"type":"Stream\u0020Processor","name":"p"}`, []string{"p"}},
+		{`"entity":{"type":"User","name":"p"}`, nil},
+		{`"entity":{"type":"Stream Processor","name":""}`, nil},
+		{`"entity":{"type":"Stream Processor","name":["p"]}`, nil},
+		{`"entity":[{"type":"Stream Processor","name":"p"}]`, nil},
+		{`"x":{"entity":{"name":"p","type":"Stream Processor"}}`, nil},
+		{`"resources":[{"name":"w","type":"Stream Workspace"},{"type":"Stream Processor","name":"q"},{"name":"p","type":"Stream Processor"}]`, []string{"p", "q"}},
+		{`"resources":[{"name":"w"},{"type":"Stream Processor"},7,[{"name":"p","type":"Stream Processor"}]]`, nil},
+		{`"resources":{"name":"p","type":"Stream Processor"}`, nil},
+		{`"resources":[{"name":"p","type":"Stream Processor"},{"name":"q","type":"Stream Processor"},{"name":"p","type":"Stream Processor"}],"entity":{"type":"Stream Processor","name":"q"}`, []string{"p", "q"}},
+		{`"unmapped":{"param":{"name":"p"}}`, []string{"p"}},
+		{`"unmapped":{"param":{"name":"r"}},"entity":{"name":"p","type":"Stream Processor"}`, []string{"p"}},
+		{`"unmapped":{"param":{"name":7}}`, nil},
+		{`"unmapped":{"param":["name"]}`, nil},
 	} {
-		var p Parser
-		f, err := p.Scan([]byte(tt.in))
+		line := []byte(`{"time":1763970000000,"metadata":{"uid":"u"},` + tt.members + `}`)
+		f, err := new(Parser).Scan(line)
 		if err != nil || !slices.Equal(f.Processors, tt.want) {
-			t.Errorf("%s: got %q, %v, want %q", tt.in, f.Processors, err, tt.want)
+			t.Errorf("%s: got %q, %v, want %q", line, f.Processors, err, tt.want)
 		}
 		for _, name := range tt.want {
-			if !MayConcern([]byte(tt.in), name) || !f.Concerns(name) {
-				t.Errorf("%s: does not concern %s", tt.in, name)
+			if !MayConcern(line, name) || !f.Concerns(name) {
+				t.Errorf("%s: does not concern %s", line, name)
 			}
+		}
+	}
+	if MayConcern([]byte(`{"entity":{"name":"p"}}`), "q") {
+		t.Error("a line without the name may concern it")
+	}
+}
+
+// A parser keeps nothing of one event that shows in the next.
+func TestParserForgets(t *testing.T) {
+	var p Parser
+	if _, err := p.Scan([]byte(`{"time":1,"metadata":{"uid":"u"},"entity":{"type":"Stream Processor","name":"p"},"resources":[{"name":"x"`)); err == nil {
+		t.Fatal("half an event was read")
+	}
+	f, err := p.Scan([]byte(`{"time":2,"metadata":{"uid":"v"},"resources":[{"type":"Stream Processor"}]}`))
+	if err != nil || f.Time != 2 || string(f.UID) != "v" || len(f.Processors) > 0 {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}
+
+func TestScanRefuses(t *testing.T) {
+	for in, want := range map[string]string{
+		``:                                    "JSON object",
+		`{"time":1,"metadata":{"uid":"u"}`:    "the event ends",
+		`{"metadata":{"uid":"u"}}`:            "time is missing",
+		`{"time":1.5,"metadata":{"uid":"u"}}`: "time is not an integer",
+		`{"time":99999999999999999999,"metadata":{"uid":"u"}}`: "time is not an integer",
+		`{"time":1}`:                      "metadata.uid is missing",
+		`{"time":1,"metadata":{"uid":1}}`: "metadata.uid is missing",
+	} {
+		if _, err := new(Parser).Scan([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", in, err, want)
 		}
 	}
 }
 
+// The names of one object are compared with each other at a cost that grows with their number, not with its square.
 func TestManyNames(t *testing.T) {
-	var b strings.Builder
-	b.WriteString(`{"time":1763970000000`)
-	for i := range 20_000 {
-		fmt.Fprintf(&b, `,"n%d":{"a":%d}`, i, i)
+	event := func(names int, last string) []byte {
+		b := []byte(`{"time":1763970000000`)
+		for i := range names {
+			b = append(b, ',', '"', byte(i>>16)+'0', byte(i>>12)&15+'0', byte(i>>8)&15+'0', byte(i>>4)&15+'0', byte(i)&15+'0')
+			b = append(b, `":{"a":1}`...)
+		}
+		return append(b, last...)
 	}
-	if _, _, err := new(Parser).Append(nil, []byte(b.String()+"}"), origin); err != nil {
+	var p Parser
+	for names := range 70 {
+		if _, _, err := p.Append(nil, event(names, `,"b":1}`), origin); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.Append(nil, event(names, `,"b":1,"\u0062":2}`), origin); err == nil {
+			t.Errorf("a name that stands twice behind %d others was not found", names)
+		}
+	}
+	p.Limits.MaxBytes = 8 << 20
+	if _, _, err := p.Append(nil, event(100_000, `}`), origin); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := new(Parser).Append(nil, []byte(b.String()+`,"n7":1}`), origin); err == nil {
-		t.Error("a name that stands twice among many was not found")
+	if _, _, err := p.Append(nil, event(100_000, `,"0000:":1}`), origin); err == nil {
+		t.Error("a name that stands twice among 100,000 was not found")
 	}
 }
 
-func TestSplit(t *testing.T) {
-	var got []string
-	for n, line := range Lines([]byte("a\r\n\n  \nb\nc")) {
-		got = append(got, fmt.Sprintf("%d:%s", n, strings.TrimSpace(string(line))))
-	}
-	if want := []string{"1:a", "4:b", "5:c"}; !slices.Equal(got, want) {
-		t.Errorf("lines %q, want %q", got, want)
-	}
-	for body, want := range map[string]int{`{"a":1}`: 1, ` [ {"a":1} , 2 ]`: 2, `[]`: 0, `{} {}`: -1, `7`: -1, `[1`: -1, `[1,]`: -1, `[1 2]`: -1, `[1]]`: -1, `null`: -1, ``: -1, "{}\n": 1} {
-		n, err := countElements([]byte(body))
-		if want < 0 && err == nil || want >= 0 && (err != nil || n != want) {
-			t.Errorf("%q: %d elements, %v, want %d", body, n, err, want)
-		}
-	}
-}
-
-func countElements(body []byte) (n int, err error) {
-	for _, err := range Elements(body) {
-		if err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
-}
-
-func TestConform(t *testing.T) {
-	for _, line := range bytes.Split(bytes.TrimSpace(samples), []byte("\n")) {
-		if warnings, err := Conform(line); err != nil || len(warnings) > 0 {
-			t.Errorf("%s: %q, %v", line, warnings, err)
-		}
-	}
-	for in, want := range map[string]string{
-		`{"time":1}`:                              "class_uid is missing",
-		`{"class_uid":4242}`:                      "is not a class",
-		`{"class_uid":3002}`:                      "severity_id is missing",
-		`{"class_uid":3002,"severity_id":"high"}`: "severity_id must be an integer",
-		`{"class_uid":3002,"severity_id":42}`:     "severity_id has no value 42",
-		`{"class_uid":3002,"metadata":{"product":"MongoDB Server"}}`: "metadata.product must be an object",
-		`{"class_uid":3002,"activity_id":1,"type_uid":300299}`:       "class_uid and activity_id make it 300201",
-	} {
-		warnings, err := Conform([]byte(in))
-		if err != nil || !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
-			t.Errorf("%s: %q, %v, want %q", in, warnings, err, want)
-		}
-	}
-}
-
-func TestOwnEventsConform(t *testing.T) {
-	access := Access{Time: received, Project: origin.Project, Workspace: "demo", RequestID: "r-1", CallerID: "gswvkocq",
-		CallerKind: "API Key", Address: netip.MustParseAddrPort("203.0.113.24:50512"), Operation: "downloadAuditLogs"}
-	refused := access
-	refused.Status, refused.ErrorCode, refused.Start, refused.End, refused.Processor = 403, "USER_UNAUTHORIZED", 1, 2, "p\"q"
-	for _, line := range append([][]byte{Accessed(access), Accessed(refused)}, Samples("demo", origin.Project, received)...) {
-		if warnings, err := Conform(line); err != nil || len(warnings) > 0 {
-			t.Errorf("%s: %q, %v", line, warnings, err)
-		}
-		if _, _, err := new(Parser).Append(nil, line, origin); err != nil {
-			t.Errorf("%s: %v", line, err)
-		}
-	}
-	if !strings.Contains(string(Accessed(refused)), `"status_id":2`) || bytes.Equal(Accessed(access), Accessed(access)) {
-		t.Error("an access event must tell a refusal, and be unlike every other")
-	}
-}
-
-func TestSamples(t *testing.T) {
-	events := Samples("demo", origin.Project, received)
-	uids := map[string]bool{}
-	last := received.Add(-72 * time.Hour).UnixMilli()
-	for _, line := range events {
-		f, err := new(Parser).Scan(line)
-		if err != nil || f.Time <= last || f.Time >= received.UnixMilli() || uids[string(f.UID)] {
-			t.Errorf("%s: %+v, %v", line, f, err)
-		}
-		last = f.Time
-		uids[string(f.UID)] = true
-	}
-	if len(events) < 50 || !slices.EqualFunc(events, Samples("demo", origin.Project, received), bytes.Equal) {
-		t.Errorf("%d samples, or not the same again", len(events))
-	}
-}
-
-// valid is the naive definition of what the scanner accepts: a general tokenizer that checks the same.
-func valid(data []byte) bool {
-	d := jsontext.NewDecoder(bytes.NewReader(data))
-	depth, most := 0, 0
-	for first := true; ; first = false {
-		tok, err := d.ReadToken()
-		if err != nil {
-			return err == io.EOF && !first && most <= MaxDepth
-		}
-		if first && tok.Kind() != '{' || !first && depth == 0 {
-			return false
-		}
-		depth = d.StackDepth()
-		most = max(most, depth)
-	}
-}
-
-func addSeeds(f *testing.F) {
-	for _, line := range bytes.Split(bytes.TrimSpace(samples), []byte("\n")) {
-		f.Add(line)
-	}
-	f.Add([]byte(`{"time":1763970000000,"a":[1,-0.5e+3,true,false,null,"\ud83d\ude00\u00e9\"\\\/",{"b":{}}],"metadata":{}}`))
-	f.Add([]byte("{\n \"time\" : 1763970000000 }"))
-	f.Add([]byte(`{"a":"\ufffd"}`))
-	f.Add([]byte(`{"time":1763970000000,"metadata":{"uid":"x"},"unmapped":{"param":{"name":"p"}}}`))
-}
-
-// The scanner accepts exactly the objects that a general tokenizer accepts.
-func FuzzScan(f *testing.F) {
-	addSeeds(f)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s := scanner{maxDepth: MaxDepth}
-		if err := s.scan(data); (err == nil) != valid(data) {
-			t.Errorf("%q: %v, the tokenizer says %t", data, err, valid(data))
-		}
-	})
-}
-
-// What Append makes is one valid line, which reads as the event did, stays as it is when appended again, and is what was
-// sent with something added.
-func FuzzAppend(f *testing.F) {
-	addSeeds(f)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var p Parser
-		line, fields, err := p.Append(nil, data, origin)
-		if err != nil {
-			return
-		}
-		uid, time, processors := string(fields.UID), fields.Time, slices.Clone(fields.Processors)
-		body, ok := bytes.CutSuffix(line, []byte("\n"))
-		if !ok || bytes.ContainsAny(body, "\n\r") || !valid(body) {
-			t.Fatalf("%q is not one valid line", line)
-		}
-		again, err := p.Scan(body)
-		if err != nil || string(again.UID) != uid || again.Time != time || !slices.Equal(again.Processors, processors) {
-			t.Fatalf("%q reads as %+v, %v, not as %q %d %q", line, again, err, uid, time, processors)
-		}
-		if second, _, err := p.Append(nil, body, origin); err != nil || !bytes.Equal(second, line) {
-			t.Fatalf("%q becomes %q, %v", line, second, err)
-		}
-		var sent, recorded map[string]json.RawMessage
-		if json.Unmarshal(data, &sent) == nil && json.Unmarshal(body, &recorded) == nil {
-			for name, value := range sent {
-				if name != "metadata" && !bytes.Equal(compact(value), compact(recorded[name])) {
-					t.Fatalf("%s was %s and is %s", name, value, recorded[name])
-				}
-			}
-		}
-	})
-}
-
-func compact(value []byte) []byte {
-	var b bytes.Buffer
-	if json.Compact(&b, value) != nil {
-		return nil
-	}
-	return b.Bytes()
-}
-
-func FuzzElements(f *testing.F) {
-	f.Add([]byte(`[{"a":1},{}]`))
-	f.Add([]byte(`{"a":1}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if n, err := countElements(data); err == nil && !json.Valid(data) {
-			t.Errorf("%q gives %d elements", data, n)
-		}
-		for n, line := range Lines(data) {
-			if n < 1 || len(line) == 0 || bytes.ContainsRune(line, '\n') {
-				t.Errorf("line %d is %q", n, line)
-			}
-		}
-	})
-}
-
-func BenchmarkAppend(b *testing.B) {
-	line := bytes.Split(samples, []byte("\n"))[3]
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
+func TestNothingIsAllocated(t *testing.T) {
 	var p Parser
 	var dst []byte
-	for b.Loop() {
-		var err error
-		if dst, _, err = p.Append(dst[:0], line, origin); err != nil {
-			b.Fatal(err)
+	lines := append(sampleLines(), []byte(`{"time":1763970000000,"resources":[{"name":"p","type":"Stream Processor"}],"\u0061":"\n"}`))
+	work := func() {
+		dst = dst[:0]
+		for _, line := range lines {
+			start := len(dst)
+			var err error
+			if dst, _, err = p.Append(dst, line, origin); err != nil {
+				t.Fatal(err)
+			}
+			if f, err := p.Scan(dst[start:]); err != nil || f.Concerns("a processor that this event does not concern") ||
+				MayConcern(line, "a processor that this event does not concern") && bytes.IndexByte(line, '\\') < 0 {
+				t.Fatal(f, err)
+			}
 		}
 	}
-}
-
-// BenchmarkTokenizer is what the same check costs with a general tokenizer.
-func BenchmarkTokenizer(b *testing.B) {
-	line := bytes.Split(samples, []byte("\n"))[3]
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if !valid(line) {
-			b.Fatal("not valid")
-		}
+	work()
+	if n := testing.AllocsPerRun(100, work); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

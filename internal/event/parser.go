@@ -2,247 +2,321 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
+	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds on one event.
 const (
-	DefaultMaxBytes = 1 << 20
-	MaxDepth        = 64
-	maxUID          = 512 // bytes
+	defaultMaxBytes = 1 << 20
+	defaultMaxDepth = 64
+	hardMaxDepth    = 10_000 // whatever the limits: the scanner's stack is bounded. It is jsontext's bound too.
+	maxUID          = 512    // bytes, decoded
 	maxAhead        = 10 * time.Minute
+
+	streamProcessor = "Stream Processor"
 )
 
-var earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+// earliest is the first moment that an event may have, 2000-01-01T00:00:00Z in milliseconds since the epoch.
+const earliest = 946_684_800_000
 
-const streamProcessor = "Stream Processor"
-
-// Origin is what weir knows of an event, and writes where its producer left it out.
-type Origin struct {
-	Workspace string    // metadata.log_name
-	Project   string    // metadata.tenant_uid
-	Received  time.Time // metadata.logged_time
-}
-
-// Fields is what weir reads of an event.
-type Fields struct {
-	Time       int64    // milliseconds since the epoch
-	UID        []byte   // valid until the Parser's next call
-	Processors []string // stream processors that it concerns; valid until the Parser's next call
-}
-
-// Concerns tells whether the event concerns a stream processor.
-func (f Fields) Concerns(processor string) bool {
-	for _, p := range f.Processors {
-		if p == processor {
-			return true
-		}
-	}
-	return false
-}
-
-// Parser reads events. It may be used again and again, not concurrently. The zero value is ready.
+// Parser reads events. The zero value is ready; it may be used again and again, not concurrently. In the long run it
+// allocates nothing per event.
 type Parser struct {
-	MaxBytes int // of an event; 0: DefaultMaxBytes
+	Limits // of Append
 
-	scanner    scanner
+	// Of the event being read:
+	values     [places]span
+	names      [][]byte // of the objects that are open
+	decoded    []byte   // strings that had escapes
 	processors []string
-	names      map[string]string // so that a name that returns is not allocated again
-	uid        [2 * sha256.Size / 2]byte
+	uid        [32]byte // made here
+	compact    []byte
+	lineBreaks bool // between tokens
+	unique     bool
+	maxDepth   int
+	err        Error
+
+	known map[string]string // names of processors, so that one that returns is not allocated again
 }
 
 // Append checks raw, one event with white space around it allowed, and appends the line that weir records to dst: the
-// producer's bytes, what was missing in metadata, and '\n'. Line breaks between tokens, which a line cannot hold, are
-// removed together with the other insignificant white space. The error is an *Error.
-func (p *Parser) Append(dst, raw []byte, o Origin) ([]byte, Fields, error) {
-	raw = bytes.Trim(raw, " \t\r\n")
-	limit := p.MaxBytes
-	if limit == 0 {
-		limit = DefaultMaxBytes
-	}
-	if len(raw) > limit {
-		return dst, Fields{}, &Error{Reason: fmt.Sprintf("%d bytes: an event may have at most %d", len(raw), limit)}
-	}
-	if err := p.scan(raw); err != nil {
-		return dst, Fields{}, err
-	}
-	if p.scanner.newline {
-		var line bytes.Buffer
-		if err := json.Compact(&line, raw); err != nil {
-			return dst, Fields{}, &Error{Reason: "not JSON: " + err.Error()}
-		}
-		raw = line.Bytes()
-		if err := p.scan(raw); err != nil {
-			return dst, Fields{}, err
-		}
-	}
-	f, err := p.fields()
+// producer's bytes, with what was missing in metadata at metadata's end, and '\n'. If there are line breaks between
+// tokens, all insignificant white space is removed, for a line cannot hold them. A uid that is missing is derived from
+// the producer's bytes, so that a retry gets the same. An error is an *Error, and dst is returned as it was.
+func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) {
+	event, before := trim(raw)
+	f, err := p.check(event, origin)
 	if err != nil {
+		if err.Offset > 0 {
+			err.Offset += before
+		}
 		return dst, Fields{}, err
 	}
-	if err := p.checkSent(f, o); err != nil {
-		return dst, Fields{}, err
+	if p.lineBreaks {
+		p.compact = appendCompact(p.compact[:0], event)
+		event = p.compact
+		p.scan(event, p.maxDepth) // cannot fail, and notes the new places
+		f = p.fields(event, f.Time)
 	}
-	if !p.scanner.found.uidSeen {
-		sum := sha256.Sum256(raw)
-		f.UID = p.uid[:hex.Encode(p.uid[:], sum[:16])]
+	if f.UID == nil {
+		h := sha256.Sum256(event)
+		f.UID = hex.AppendEncode(p.uid[:0], h[:16])
 	}
-	return p.fill(dst, raw, f, o), f, nil
+	return p.fill(dst, event, f.UID, origin), f, nil
 }
 
-// Scan reads the fields of a line as recorded.
+// Scan reads the fields of a line as recorded, with white space around it allowed. It asks less than Append: no limits,
+// and no uniqueness of names (the last of a name counts), for what is in a log stays readable. An error is an *Error.
 func (p *Parser) Scan(line []byte) (Fields, error) {
-	if err := p.scan(line); err != nil {
-		return Fields{}, err
+	line, _ = trim(line)
+	p.unique = false
+	if !p.scan(line, hardMaxDepth) {
+		return Fields{}, p.refusal()
 	}
-	return p.fields()
-}
-
-func (p *Parser) scan(raw []byte) error {
-	p.scanner.maxDepth = MaxDepth
-	return p.scanner.scan(raw)
-}
-
-func (p *Parser) refuse(reason string, args ...any) error {
-	return &Error{Reason: fmt.Sprintf(reason, args...)}
-}
-
-func (p *Parser) fields() (Fields, error) {
-	found := &p.scanner.found
-	switch {
-	case !found.timeSeen && found.mongod:
-		return Fields{}, p.refuse("time is missing; this looks like mongod's own audit schema (ts.$date), not OCSF")
-	case !found.timeSeen:
-		return Fields{}, p.refuse("time is missing")
-	case found.time == nil:
-		return Fields{}, p.refuse("time must be an integer, in milliseconds since the epoch")
+	at := p.values[eventTime]
+	if at.missing() {
+		return Fields{}, &Error{Reason: "time is missing"}
 	}
-	t, err := strconv.ParseInt(string(found.time), 10, 64)
+	t, err := strconv.ParseInt(string(at.of(line)), 10, 64)
 	if err != nil {
-		return Fields{}, p.refuse("time must be an integer, in milliseconds since the epoch, not %.40s", found.time)
+		return Fields{}, &Error{Offset: at.start, Reason: "time is not an integer of 64 bits"}
 	}
-	return Fields{Time: t, UID: found.uid, Processors: p.concerned()}, nil
+	f := p.fields(line, t)
+	if len(f.UID) == 0 {
+		return Fields{}, &Error{Reason: "metadata.uid is missing, or not a string"}
+	}
+	return f, nil
 }
 
-// concerned returns the stream processors of the event: those that it says are its entity or resources, else the name
-// among its parameters.
-func (p *Parser) concerned() []string {
-	found := &p.scanner.found
-	p.processors = p.processors[:0]
-	if string(found.entType) == streamProcessor && found.entityName != nil {
-		p.concern(found.entityName)
-	}
-	for _, name := range found.resources {
-		p.concern(name)
-	}
-	if len(p.processors) == 0 && found.paramName != nil {
-		p.concern(found.paramName)
-	}
-	return p.processors
+// refusal returns the scanner's error.
+func (p *Parser) refusal() *Error {
+	e := p.err
+	return &e
 }
 
-func (p *Parser) concern(name []byte) {
-	for _, known := range p.processors {
-		if known == string(name) {
-			return
-		}
+// check checks what is asked of an event that arrives.
+func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
+	if most := cmp.Or(p.Limits.MaxBytes, defaultMaxBytes); len(event) > most {
+		p.fail(0, "the event has %d bytes, at most %d are allowed", len(event), most)
+		return Fields{}, p.refusal()
 	}
-	known, ok := p.names[string(name)]
+	p.unique = true
+	if !p.scan(event, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) {
+		return Fields{}, p.refusal()
+	}
+	t, ok := p.checkTime(event, origin.Received)
 	if !ok {
-		if p.names == nil || len(p.names) >= 1024 {
-			p.names = map[string]string{}
-		}
+		return Fields{}, p.refusal()
+	}
+	f := p.fields(event, t)
+	meta, uid, class := p.values[metadata], p.values[metadataUID], p.values[classUID]
+	switch {
+	case !class.missing() && !isInteger(class.of(event)):
+		p.fail(class.start, "class_uid must be an integer")
+	case !meta.missing() && event[meta.start] != '{':
+		p.fail(meta.start, "metadata must be an object")
+	case !uid.missing() && len(f.UID) == 0:
+		p.fail(uid.start, "metadata.uid must be a string that is not empty; where there is none, one is derived from the event")
+	case len(f.UID) > maxUID:
+		p.fail(uid.start, "metadata.uid has %d bytes, at most %d are allowed", len(f.UID), maxUID)
+	default:
+		return f, nil
+	}
+	return Fields{}, p.refusal()
+}
+
+// checkTime returns the event's time; false after a call of fail.
+func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
+	at := p.values[eventTime]
+	text := at.of(event)
+	switch {
+	case at.missing() && !p.values[tsDate].missing():
+		p.fail(0, "time is missing, and there is ts.$date: this is mongod's own audit schema, not OCSF; "+
+			"set auditLog.schema to OCSF, or convert it")
+		return 0, false
+	case at.missing():
+		p.fail(0, "time is missing: an event needs it, an integer, in milliseconds since the epoch")
+		return 0, false
+	case !isInteger(text):
+		p.fail(at.start, "time must be an integer without fraction or exponent, in milliseconds since the epoch, not %.40s", text)
+		return 0, false
+	}
+	t, err := strconv.ParseInt(string(text), 10, 64)
+	latest := received.Add(maxAhead).UnixMilli()
+	unit := ""
+	switch in := func(t int64) bool { return t >= earliest && t <= latest }; {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		p.fail(at.start, "time must be an integer")
+		return 0, false
+	case in(t):
+		return t, true
+	case t < earliest && t > earliest/1000-1 && in(t*1000):
+		unit = "seconds"
+	case in(t / 1000):
+		unit = "microseconds"
+	case in(t / 1_000_000):
+		unit = "nanoseconds"
+	}
+	switch {
+	case unit != "":
+		p.fail(at.start, "time is in milliseconds since the epoch, but %s looks like %s", text, unit)
+	case t < earliest:
+		p.fail(at.start, "time %.40s is before the year 2000; time is in milliseconds since the epoch", text)
+	default:
+		p.fail(at.start, "time %.40s is more than 10 minutes in the future: it is %d here; time is in milliseconds since the epoch",
+			text, received.UnixMilli())
+	}
+	return 0, false
+}
+
+// fields returns the fields of the event that was scanned. The uid is nil if there is none, or none that is a string.
+func (p *Parser) fields(event []byte, time int64) Fields {
+	f := Fields{Time: time, UID: p.string(event, metadataUID)}
+	if string(p.string(event, entityType)) == streamProcessor {
+		p.concern(p.string(event, entityName))
+	}
+	if len(p.processors) == 0 {
+		p.concern(p.string(event, paramName))
+	}
+	if len(p.processors) > 1 {
+		slices.Sort(p.processors)
+		p.processors = slices.Compact(p.processors)
+	}
+	f.Processors = p.processors
+	return f
+}
+
+// endResource notes the resource that was read, if it is a stream processor.
+func (p *Parser) endResource(event []byte) {
+	if string(p.string(event, resourceType)) == streamProcessor {
+		p.concern(p.string(event, resourceName))
+	}
+	p.values[resourceName], p.values[resourceType] = span{}, span{}
+}
+
+// string returns the string at a place, decoded; nil if there is none.
+func (p *Parser) string(event []byte, at place) []byte {
+	v := p.values[at]
+	if v.missing() || event[v.start] != '"' {
+		return nil
+	}
+	return p.decode(v.of(event))
+}
+
+// concern notes that the event concerns a stream processor. A name that is empty is none.
+func (p *Parser) concern(name []byte) {
+	if len(name) == 0 {
+		return
+	}
+	known, ok := p.known[string(name)]
+	if !ok {
+		const maxKnown, maxKnownBytes = 1024, 128 // bounds what an unusual event can make the parser keep
 		known = string(name)
-		p.names[known] = known
+		if p.known == nil || len(p.known) >= maxKnown {
+			p.known = make(map[string]string)
+		}
+		if len(known) <= maxKnownBytes {
+			p.known[known] = known
+		}
 	}
 	p.processors = append(p.processors, known)
 }
 
-// checkSent checks what is asked of an event that arrives, beyond what is asked of one that was recorded.
-func (p *Parser) checkSent(f Fields, o Origin) error {
-	found := &p.scanner.found
-	switch {
-	case f.Time < earliest && f.Time > earliest/1000:
-		return p.refuse("time %d is before the year 2000; it is in milliseconds since the epoch, not in seconds", f.Time)
-	case f.Time < earliest:
-		return p.refuse("time %d is before the year 2000; it is in milliseconds since the epoch", f.Time)
-	case f.Time > o.Received.Add(maxAhead).UnixMilli():
-		return p.refuse("time %d is more than 10 minutes in the future; it is in milliseconds since the epoch, and the time here is %d", f.Time, o.Received.UnixMilli())
+// fill appends the line: the event with what is missing in metadata put at metadata's end, which is made if need be.
+func (p *Parser) fill(dst, event, uid []byte, origin Origin) []byte {
+	meta := p.values[metadata]
+	end, made := meta.end-1, meta.missing()
+	if made {
+		end = len(event) - 1
 	}
-	if found.classSeen {
-		if _, err := strconv.ParseInt(string(found.class), 10, 64); err != nil {
-			return p.refuse("class_uid must be an integer")
+	dst = append(dst, event[:end]...)
+	if made {
+		dst = append(dst, `,"metadata":{`...) // not the first member: there is time
+	}
+	comma := !made && !emptyObject(meta.of(event))
+	member := func(at place, name string) bool {
+		if !p.values[at].missing() {
+			return false
 		}
-	}
-	if found.metadataSeen && found.metadataOpen == 0 {
-		return p.refuse("metadata must be an object")
-	}
-	if found.uidSeen && len(found.uid) == 0 {
-		return p.refuse("metadata.uid must be a string that is not empty; without one, weir makes one")
-	}
-	if len(found.uid) > maxUID {
-		return p.refuse("metadata.uid has %d bytes: at most %d are allowed", len(found.uid), maxUID)
-	}
-	return nil
-}
-
-// fill appends the line: raw with what is missing in metadata put at its end.
-func (p *Parser) fill(dst, raw []byte, f Fields, o Origin) []byte {
-	found := &p.scanner.found
-	at, comma := found.metadataEnd, !found.metadataEmpty
-	if !found.metadataSeen {
-		at, comma = found.end, !found.empty
-	}
-	dst = append(dst, raw[:at]...)
-	member := func(name string) {
 		if comma {
 			dst = append(dst, ',')
 		}
 		comma = true
-		dst = append(append(append(dst, '"'), name...), '"', ':')
+		dst = append(dst, name...)
+		return true
 	}
-	if !found.metadataSeen {
-		member("metadata")
-		dst = append(dst, '{')
-		comma = false
+	if member(metadataUID, `"uid":"`) { // hexadecimal digits
+		dst = append(append(dst, uid...), '"')
 	}
-	if !found.uidSeen {
-		member("uid")
-		dst = appendQuoted(dst, string(f.UID))
+	if member(metadataLogName, `"log_name":`) {
+		dst = appendQuoted(dst, origin.Workspace)
 	}
-	if !found.logName {
-		member("log_name")
-		dst = appendQuoted(dst, o.Workspace)
+	if member(metadataTenant, `"tenant_uid":`) {
+		dst = appendQuoted(dst, origin.Project)
 	}
-	if !found.tenantUID {
-		member("tenant_uid")
-		dst = appendQuoted(dst, o.Project)
+	if member(metadataLogged, `"logged_time":`) {
+		dst = strconv.AppendInt(dst, origin.Received.UnixMilli(), 10)
 	}
-	if !found.loggedTime {
-		member("logged_time")
-		dst = strconv.AppendInt(dst, o.Received.UnixMilli(), 10)
-	}
-	if !found.metadataSeen {
+	if made {
 		dst = append(dst, '}')
 	}
-	return append(append(dst, raw[at:]...), '\n')
+	return append(append(dst, event[end:]...), '\n')
 }
 
+// appendQuoted appends a JSON string. Bytes that are not UTF-8 are replaced by U+FFFD.
 func appendQuoted(dst []byte, s string) []byte {
-	quoted, err := json.Marshal(s)
+	quoted, err := jsontext.AppendQuote(dst, s)
 	if err != nil {
-		panic(err) // a string always can be
+		return appendQuoted(dst, strings.ToValidUTF8(s, "\ufffd"))
 	}
-	return append(dst, quoted...)
+	return quoted
 }
 
-// MayConcern is false only if the event on a line certainly does not concern a stream processor, and much faster than
-// reading the event: without a backslash there are no escapes, so the name would stand there as it is.
-func MayConcern(line []byte, processor string) bool {
-	return bytes.Contains(line, []byte(processor)) || bytes.IndexByte(line, '\\') >= 0
+// appendCompact appends valid JSON without its insignificant white space.
+func appendCompact(dst, b []byte) []byte {
+	quoted := false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			dst = append(dst, c)
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c <= ' ' && !quoted:
+			continue
+		}
+		dst = append(dst, b[i])
+	}
+	return dst
+}
+
+func isInteger(number []byte) bool {
+	start := 0
+	if number[0] == '-' {
+		start = 1
+	}
+	return digits(number, start) == len(number)
+}
+
+func emptyObject(object []byte) bool {
+	inside, _ := trim(object[1:])
+	return inside[0] == '}'
+}
+
+// trim returns b without the white space around it, and the number of bytes before it.
+func trim(b []byte) ([]byte, int) {
+	const space = " \t\r\n"
+	if n := len(b); n > 0 && b[0] > ' ' && b[n-1] > ' ' {
+		return b, 0
+	}
+	rest := bytes.TrimLeft(b, space)
+	return bytes.TrimRight(rest, space), len(b) - len(rest)
 }

@@ -1,0 +1,278 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"pgregory.net/rapid"
+)
+
+// valid is the definition of what the scanner accepts.
+func valid(event []byte) bool {
+	return jsontext.Value(event).Kind() == '{' && jsontext.Value(event).IsValid()
+}
+
+// accepted tells whether the scanner accepts an event, with no limit but the hard one on nesting.
+func accepted(event []byte) bool {
+	p := Parser{unique: true}
+	event, _ = trim(event)
+	return p.scan(event, hardMaxDepth)
+}
+
+func addSeeds(f *testing.F) {
+	for _, line := range sampleLines() {
+		f.Add(line)
+	}
+	for _, s := range []string{
+		`{"time":1763970000000,"a":[1,-0.5e+3,0E0,true,false,null,"\ud83d\ude00\u00e9\"\\\/",{"b":{}}],"metadata":{}}`,
+		"{\r\n \"time\" : 1763970000000\t}\n",
+		`{"a":"\ufffd�","\uD83D\uDE00":"😀","b":"é"}`, `{"a":"\ud83d"}`, `{"a":"\ude00\ud83d"}`, `{"a":"\ud83dx"}`,
+		`{"a":1,"b":2,"\u0061":3}`, `{"a":-}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`, `{"a":.5}`, `{"a":[1,]}`, `{,}`, `{"":"","":""}`,
+		`{"time":1763970000000,"metadata":{"uid":"x"},"unmapped":{"param":{"name":"p"}}}`,
+		`{"time":1763970000000,"resources":[{"name":"a","type":"Stream Processor"},{"name":"b","type":"Stream Processor"}]}`,
+		"{\"a\":\"\xff\"}", "{\"a\":\"1234567\xc3\xa9\"}", "{\"a\":\"1234567\xed\xa0\x80\"}", "{\"a\":\"\x7f\x1f\"}",
+	} {
+		f.Add([]byte(s))
+	}
+}
+
+// The scanner accepts exactly the objects that jsontext accepts.
+func FuzzValid(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, event []byte) {
+		if got, want := accepted(event), valid(event); got != want {
+			t.Errorf("%q: accepted %t, jsontext %t", event, got, want)
+		}
+	})
+}
+
+func TestNestingIsBoundedAsInJSONText(t *testing.T) {
+	for _, levels := range []int{hardMaxDepth, hardMaxDepth + 1} {
+		event := []byte(strings.Repeat(`{"a":`, levels-1) + "{}" + strings.Repeat("}", levels-1))
+		if got, want := accepted(event), valid(event); got != want {
+			t.Errorf("%d levels: accepted %t, jsontext %t", levels, got, want)
+		}
+	}
+}
+
+// Valid events with one byte changed, cut out or put in are where two scanners could differ.
+func TestDamagedEventsAsInJSONText(t *testing.T) {
+	const bytesOfJSON = "{}[]\",:\\u09.eE+-tfn \n\x00\x1f\x7f\x80\xc3\xa9\xed\xff"
+	lines := sampleLines()
+	rapid.Check(t, func(t *rapid.T) {
+		event := bytes.Clone(rapid.SampledFrom(lines).Draw(t, "event"))
+		for range rapid.IntRange(1, 3).Draw(t, "changes") {
+			i := rapid.IntRange(0, len(event)-1).Draw(t, "at")
+			c := bytesOfJSON[rapid.IntRange(0, len(bytesOfJSON)-1).Draw(t, "byte")]
+			switch rapid.IntRange(0, 2).Draw(t, "kind") {
+			case 0:
+				event[i] = c
+			case 1:
+				event = slices.Delete(event, i, i+1)
+			case 2:
+				event = slices.Insert(event, i, c)
+			}
+		}
+		if got, want := accepted(event), valid(event); got != want {
+			t.Fatalf("%q: accepted %t, jsontext %t", event, got, want)
+		}
+	})
+}
+
+// What Append makes is one valid line that reads as the event did, stays as it is when it is appended again, and is what
+// was sent when what was added is taken out again.
+func FuzzAppend(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var p, q Parser
+		line, fields, err := p.Append(nil, raw, origin)
+		if err != nil {
+			if len(line) > 0 {
+				t.Fatalf("%q was appended, and %v", line, err)
+			}
+			return
+		}
+		if bytes.IndexByte(line, '\n') != len(line)-1 || bytes.IndexByte(line, '\r') >= 0 || !valid(line) {
+			t.Fatalf("%q is not one valid line", line)
+		}
+		for what, read := range map[string]func() (Fields, error){
+			"scanned": func() (Fields, error) { return q.Scan(line) },
+			"appended again": func() (Fields, error) {
+				again, f, err := q.Append(nil, line, origin)
+				if !bytes.Equal(again, line) {
+					t.Fatalf("%q becomes %q", line, again)
+				}
+				return f, err
+			},
+		} {
+			got, err := read()
+			if err != nil || got.Time != fields.Time || !bytes.Equal(got.UID, fields.UID) || !slices.Equal(got.Processors, fields.Processors) {
+				t.Fatalf("%q %s: %+v, %v, want %+v", line, what, got, err, fields)
+			}
+		}
+		for _, name := range fields.Processors {
+			if !MayConcern(line, name) {
+				t.Fatalf("%q concerns %q, and may not", line, name)
+			}
+		}
+		if sent, _ := trim(raw); !bytes.Equal(withoutAdded(line, sent), oneLine(sent)) {
+			t.Fatalf("%q became %q", sent, line)
+		}
+	})
+}
+
+// withoutAdded returns what was sent, by the longest beginning that it shares with the line and what remains of its end.
+func withoutAdded(line, sent []byte) []byte {
+	sent, line = oneLine(sent), bytes.TrimSuffix(line, []byte("\n"))
+	n := 0
+	for n < len(sent) && n < len(line) && sent[n] == line[n] {
+		n++
+	}
+	return append(bytes.Clone(line[:n]), line[len(line)-(len(sent)-n):]...)
+}
+
+func oneLine(event []byte) []byte {
+	if !bytes.ContainsAny(event, "\r\n") {
+		return event
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, event) != nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// Scan reads of any line what a general decoder reads, or refuses it.
+func FuzzScan(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		fields, err := new(Parser).Scan(line)
+		if err != nil || !valid(line) {
+			return
+		}
+		var event map[string]any
+		d := json.NewDecoder(bytes.NewReader(line))
+		d.UseNumber()
+		if err := d.Decode(&event); err != nil {
+			t.Fatal(err)
+		}
+		metadata, _ := event["metadata"].(map[string]any)
+		if time, ok := integer(event["time"]); !ok || time != fields.Time || metadata["uid"] != string(fields.UID) {
+			t.Errorf("%q: %+v", line, fields)
+		}
+		if want := processorsOf(event); !slices.Equal(fields.Processors, want) {
+			t.Errorf("%q: processors %q, want %q", line, fields.Processors, want)
+		}
+	})
+}
+
+// processorsOf is the definition of Fields.Processors.
+func processorsOf(event map[string]any) (names []string) {
+	resources, _ := event["resources"].([]any)
+	for _, r := range append(resources, event["entity"]) {
+		if r, _ := r.(map[string]any); r["type"] == streamProcessor {
+			if name, _ := r["name"].(string); name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		unmapped, _ := event["unmapped"].(map[string]any)
+		param, _ := unmapped["param"].(map[string]any)
+		if name, _ := param["name"].(string); name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Elements finds in valid JSON what a general decoder finds, and in any body nothing that overlaps or is out of order.
+func FuzzElements(f *testing.F) {
+	for _, s := range []string{`[{"a":1},{}]`, `{"a":"]}"}`, ` [ 1 , "\"]" , [[]] , null ] `, `[]`, `[1,]`, `[,1]`, `[1 2]`, `{}{}`, `[}]`, `[{]}]`, `["`, `[1`, `[{}{}]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		elements, err := Elements(body)
+		var want []json.RawMessage
+		switch kind := jsontext.Value(body).Kind(); {
+		case !json.Valid(body):
+		case kind == '{' && err == nil:
+			want = []json.RawMessage{bytes.TrimSpace(body)}
+		case kind == '[' && err == nil:
+			if err := json.Unmarshal(body, &want); err != nil {
+				t.Fatal(err)
+			}
+		case kind == '{' || kind == '[' || err == nil:
+			t.Fatalf("%q: %v", body, err)
+		}
+		if err != nil {
+			return
+		}
+		var got []json.RawMessage
+		rest := body
+		for n, element := range elements {
+			at := bytes.Index(rest, element)
+			if n != len(got)+1 || len(element) == 0 || at < 0 {
+				t.Fatalf("%q: element %d is %q", body, n, element)
+			}
+			rest = rest[at+len(element):]
+			got = append(got, element)
+		}
+		if json.Valid(body) && !slices.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%q: %q, want %q", body, got, want)
+		}
+	})
+}
+
+// Lines yields each line that is not blank, with its number.
+func FuzzLines(f *testing.F) {
+	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		all := strings.Split(string(body), "\n")
+		next := 0
+		for n, line := range Lines(body) {
+			for ; next < n-1; next++ {
+				if strings.Trim(all[next], " \t\r") != "" {
+					t.Fatalf("%q: line %d is left out", body, next+1)
+				}
+			}
+			if strings.TrimSuffix(all[next], "\r") != string(line) || strings.Trim(string(line), " \t\r") == "" {
+				t.Fatalf("%q: line %d is %q", body, n, line)
+			}
+			next = n
+		}
+		if rest := strings.Join(all[next:], ""); strings.Trim(rest, " \t\r") != "" {
+			t.Fatalf("%q: %q is left out", body, rest)
+		}
+	})
+}
+
+// Objects with names that differ little, so that the quick test for new names often does not decide.
+func TestNamesAsInJSONText(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 3000 {
+		event := []byte{'{'}
+		for i := range r.IntN(50) {
+			if i > 0 {
+				event = append(event, ',')
+			}
+			name := make([]byte, 1+r.IntN(3))
+			for j := range name {
+				name[j] = 'a' + byte(r.IntN(12))
+			}
+			event = append(append(append(event, '"'), name...), `":{"a":0}`...)
+		}
+		event = append(event, '}')
+		if got, want := accepted(event), valid(event); got != want {
+			t.Fatalf("%s: accepted %t, jsontext %t", event, got, want)
+		}
+	}
+}

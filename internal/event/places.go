@@ -1,0 +1,99 @@
+package event
+
+// place is a place in an event whose value weir reads; all the rest is other.
+type place uint8
+
+const (
+	other place = iota
+	root
+	eventTime
+	classUID
+	metadata
+	metadataUID
+	metadataLogName
+	metadataTenant
+	metadataLogged
+	entity
+	entityName
+	entityType
+	resources
+	resource // an element of resources; its members' values are noted until it ends
+	resourceName
+	resourceType
+	unmapped
+	param
+	paramName
+	ts // of mongod's own schema
+	tsDate
+	places // their number
+)
+
+// span is where a value stands in the event; the zero span is no value.
+type span struct{ start, end int }
+
+func (s span) of(b []byte) []byte { return b[s.start:s.end] }
+func (s span) missing() bool      { return s.end == 0 }
+
+// member returns the place of a member of the object at a place.
+func (at place) member(name []byte) place {
+	switch at {
+	case root:
+		return ofRoot(name)
+	case metadata:
+		switch string(name) {
+		case "uid":
+			return metadataUID
+		case "log_name":
+			return metadataLogName
+		case "tenant_uid":
+			return metadataTenant
+		case "logged_time":
+			return metadataLogged
+		}
+	case entity:
+		return nameOrType(name, entityName, entityType)
+	case resource:
+		return nameOrType(name, resourceName, resourceType)
+	case unmapped:
+		if string(name) == "param" {
+			return param
+		}
+	case param:
+		return nameOrType(name, paramName, other)
+	case ts:
+		if string(name) == "$date" {
+			return tsDate
+		}
+	}
+	return other
+}
+
+func ofRoot(name []byte) place {
+	switch string(name) {
+	case "time":
+		return eventTime
+	case "class_uid":
+		return classUID
+	case "metadata":
+		return metadata
+	case "entity":
+		return entity
+	case "resources":
+		return resources
+	case "unmapped":
+		return unmapped
+	case "ts":
+		return ts
+	}
+	return other
+}
+
+func nameOrType(name []byte, ifName, ifType place) place {
+	switch string(name) {
+	case "name":
+		return ifName
+	case "type":
+		return ifType
+	}
+	return other
+}
