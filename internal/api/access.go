@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
@@ -60,8 +61,8 @@ func (c *call) permit(t target, a account.Action) error {
 // exist, or that the caller may not know of, is an event in the log of the caller's own organization, whether or not
 // there is a target too: so it takes the same time.
 func (c *call) audit(t target, q tlog.Query, refusal error) error {
-	a := event.Access{Time: c.now, Project: t.groupID, Workspace: t.tenant, RequestID: c.id, CallerID: c.caller.Credential.ID,
-		CallerKind: "Service Account", Address: c.address, Operation: "downloadAuditLogs", Processor: q.Processor}
+	a := event.Access{Time: c.now, Project: cut(t.groupID), Workspace: cut(t.tenant), RequestID: c.id, CallerID: c.caller.Credential.ID,
+		CallerKind: "Service Account", Address: c.address, Operation: "downloadAuditLogs", Processor: cut(q.Processor)}
 	if c.caller.Credential.Kind == account.APIKey {
 		a.CallerKind = "API Key"
 	}
@@ -88,6 +89,16 @@ func (c *call) audit(t target, q tlog.Query, refusal error) error {
 		return unavailable(err)
 	}
 	return nil
+}
+
+// maxAudited bounds, in bytes, what a caller can make weir write of a name in one attempt.
+const maxAudited = 256
+
+func cut(name string) string {
+	if len(name) <= maxAudited {
+		return name
+	}
+	return strings.ToValidUTF8(name[:maxAudited], "") + "…"
 }
 
 // ownBatch makes a batch of an event that weir itself writes.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -284,9 +285,18 @@ func (c *call) readBody() (body []byte, release func(), err error) {
 			return *buf, release, nil
 		}
 		if err != nil {
-			return nil, release, invalid("The body could not be read: " + err.Error())
+			return nil, release, unreadable(err)
 		}
 	}
+}
+
+// unreadable tells the client why its body could not be read, without telling it of the connection.
+func unreadable(err error) *problem {
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return invalid("The body was cut short, or did not arrive in time.")
+	}
+	return invalid("The body could not be read: " + err.Error())
 }
 
 // unpack returns the body's reader according to Content-Encoding.
@@ -301,7 +311,7 @@ func unpack(r *http.Request) (io.ReadCloser, error) {
 		}
 		return z, nil
 	case "zstd":
-		z, err := zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(32<<20))
+		z, err := zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 		if err != nil {
 			return nil, invalid("The body is not zstd: " + err.Error())
 		}
