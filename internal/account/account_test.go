@@ -1,7 +1,9 @@
 package account
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +36,10 @@ func TestRoles(t *testing.T) {
 		{Grant{Org: "o1", Role: OrgGroupCreator}, false, false, false},
 		{Grant{Org: "o1", Role: OrgBillingAdmin}, false, false, false},
 		{Grant{Org: "o2", Role: OrgOwner}, false, false, false},
+		{Grant{Org: "o1", Role: GroupOwner}, false, false, false},
+		{Grant{Project: "p1", Role: OrgOwner}, false, false, false},
+		{Grant{Project: "p1", Org: "o1", Role: OrgOwner}, false, false, false},
+		{Grant{Project: "p1", Org: "o1", Role: GroupOwner}, true, true, true},
 		{Grant{}, false, false, false},
 	} {
 		c := &Credential{Roles: []Grant{tt.grant}}
@@ -74,6 +80,49 @@ func TestStoreSeesChanges(t *testing.T) {
 			t.Errorf("another node's change must be seen after %v: %q", maxAge, got)
 		}
 	})
+}
+
+// A read that was on its way while this node wrote must not bring back what was there before.
+func TestSlowReadDoesNotHideAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, b := t.Context(), &slowGet{Bucket: bucket.NewMemory(), may: make(chan struct{})}
+		s := NewStore(b)
+		if err := s.CreateProject(ctx, Project{ID: "p", Name: "one"}); err != nil {
+			t.Fatal(err)
+		}
+		b.next.Store(true)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if _, err := s.Project(ctx, "p"); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait() // it holds version 1
+		if _, err := s.UpdateProject(ctx, "p", func(p *Project) error { p.Name = "two"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		close(b.may)
+		<-done
+		if p, err := s.Project(ctx, "p"); err != nil || p.Name != "two" {
+			t.Errorf("got %+v, %v", p, err)
+		}
+	})
+}
+
+// slowGet hands over the next object only when it may.
+type slowGet struct {
+	bucket.Bucket
+	next atomic.Bool
+	may  chan struct{}
+}
+
+func (s *slowGet) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	o, err := s.Bucket.Get(ctx, key, r)
+	if s.next.CompareAndSwap(true, false) {
+		<-s.may
+	}
+	return o, err
 }
 
 func TestDeletedCredential(t *testing.T) {

@@ -1,5 +1,10 @@
 package account
 
+import (
+	"slices"
+	"strings"
+)
+
 // Action is something that a role may allow on a project.
 type Action int
 
@@ -28,17 +33,16 @@ var allowed = map[Role][]Action{
 
 // May tells whether one of the credential's roles allows an action on a project.
 func (c *Credential) May(a Action, p *Project) bool {
-	for _, g := range c.Roles {
-		if g.Project != p.ID && (g.Project != "" || g.Org != p.Org) {
-			continue
-		}
-		for _, action := range allowed[g.Role] {
-			if action == a {
-				return true
-			}
-		}
+	return slices.ContainsFunc(c.Roles, func(g Grant) bool { return g.covers(p) && slices.Contains(allowed[g.Role], a) })
+}
+
+// covers tells whether a grant counts on a project. A role of an organization counts only where it is granted in one, a
+// role of a project only where it is granted in that: GROUP_OWNER in an organization owns nothing.
+func (g Grant) covers(p *Project) bool {
+	if strings.HasPrefix(string(g.Role), "ORG_") {
+		return g.Project == "" && g.Org == p.Org
 	}
-	return false
+	return g.Project == p.ID
 }
 
 // Workspace returns the project's workspace of that name.

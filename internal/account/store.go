@@ -139,8 +139,7 @@ func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
 			return nil, err
 		}
 		if version == have.version {
-			c.docs.Set(id, cached[T]{have.doc, have.version, now})
-			return have.doc, nil
+			return c.keep(id, cached[T]{have.doc, have.version, now}), nil
 		}
 	}
 	v := new(T)
@@ -151,8 +150,21 @@ func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.docs.Set(id, cached[T]{v, version, now})
-	return v, nil
+	return c.keep(id, cached[T]{v, version, now}), nil
+}
+
+// keep puts a version into the cache, and returns the newest: who was slow to read must not hide what was written since.
+func (c cache[T]) keep(id string, new cached[T]) *T {
+	newest, ok := c.docs.Compute(id, func(have cached[T], ok bool) (cached[T], otter.ComputeOp) {
+		if ok && (have.version > new.version || have.version == new.version && have.checked.After(new.checked)) {
+			return have, otter.CancelOp
+		}
+		return new, otter.WriteOp
+	})
+	if !ok { // evicted at once
+		return new.doc
+	}
+	return newest.doc
 }
 
 func (c cache[T]) create(ctx context.Context, id string, v T) error {
@@ -160,10 +172,14 @@ func (c cache[T]) create(ctx context.Context, id string, v T) error {
 }
 
 func (c cache[T]) update(ctx context.Context, id string, change func(*T) error) (*T, error) {
-	v, err := doc.Update(ctx, c.bucket, c.prefix+id, change)
-	c.docs.Invalidate(id)
+	now := time.Now()
+	v, version, err := doc.Update(ctx, c.bucket, c.prefix+id, change)
 	if errors.Is(err, bucket.ErrNotExist) {
 		return nil, fmt.Errorf("%s%s: %w", c.prefix, id, ErrNotFound)
 	}
-	return &v, err
+	if err != nil {
+		c.docs.Invalidate(id) // it may have taken effect
+		return nil, err
+	}
+	return c.keep(id, cached[T]{&v, version, now}), nil
 }

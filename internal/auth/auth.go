@@ -127,7 +127,7 @@ func (a *Authenticator) client(ctx context.Context, clientID, secret string, add
 
 // limited runs check for an address that has not failed too often, counts its failure, and looks at the access list.
 func (a *Authenticator) limited(addr netip.Addr, check func() (*account.Credential, error)) (*Principal, error) {
-	addr = addr.Unmap()
+	addr = addr.Unmap().WithZone("") // no list names a zone
 	if wait := a.failures.wait(addr, time.Now()); wait > 0 {
 		return nil, &TooManyFailures{wait}
 	}
@@ -164,7 +164,7 @@ func (a *Authenticator) credential(ctx context.Context, id string, kind account.
 // onAccessList tells whether addr is on a list of addresses and networks; an empty list has them all.
 func onAccessList(list []string, addr netip.Addr) bool {
 	for _, entry := range list {
-		if p, err := netip.ParsePrefix(entry); err == nil && p.Contains(addr) {
+		if p, err := netip.ParsePrefix(entry); err == nil && unmap(p).Contains(addr) {
 			return true
 		}
 		if a, err := netip.ParseAddr(entry); err == nil && a.Unmap() == addr {
@@ -172,4 +172,12 @@ func onAccessList(list []string, addr netip.Addr) bool {
 		}
 	}
 	return len(list) == 0
+}
+
+// unmap returns an IPv4-mapped network (::ffff:192.0.2.0/120) as the IPv4 network that it is.
+func unmap(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p
 }

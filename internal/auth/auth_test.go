@@ -59,7 +59,11 @@ func (w *world) header(uri string, nc int) string {
 }
 
 func (w *world) encode(p map[string]string) string {
-	p["response"] = expected(p, "GET", account.NewHA1(w.public, w.private))
+	p["response"], _ = expected(p, "GET", account.NewHA1(w.public, w.private))
+	return format(p)
+}
+
+func format(p map[string]string) string {
 	return fmt.Sprintf(`Digest username=%q, realm=%q, nonce=%q, uri=%q, nc=%s, cnonce=%q, qop=%s, algorithm=%s, response=%q`,
 		p["username"], p["realm"], p["nonce"], p["uri"], p["nc"], p["cnonce"], p["qop"], p["algorithm"], p["response"])
 }
@@ -221,7 +225,7 @@ func TestForgottenNoncesAreStale(t *testing.T) {
 	header := w.header("/a?b=c", 1)
 	accepted(t, w.try(header))
 	for i := range maxNonces {
-		w.digests.use(fmt.Sprint(i), time.Now(), 1)
+		w.digests.take(fmt.Sprint(i), time.Now(), time.Now(), 1)
 	}
 	refused(t, w.try(header), true)
 	if len(w.digests.used) > maxNonces {
@@ -275,6 +279,10 @@ func TestTokens(t *testing.T) {
 		accepted(t, w.try("Bearer "+token))
 		time.Sleep(2 * time.Second)
 		refused(t, w.try("Bearer "+token), false)
+		time.Sleep(revocationsKept)
+		token, err = issue(w.clientID, w.secret)
+		accepted(t, err)
+		accepted(t, w.try("Bearer "+token))
 		for info := range w.bucket.List(ctx, revocationsPrefix, "") {
 			t.Errorf("%s is of an expired token and still there", info.Key)
 		}
@@ -309,6 +317,9 @@ func TestAccessList(t *testing.T) {
 		{[]string{"192.0.2.0/25"}, "192.0.2.128", false},
 		{[]string{"2001:db8::/32"}, "2001:db8::1", true},
 		{[]string{"::ffff:192.0.2.1"}, "192.0.2.1", true},
+		{[]string{"::ffff:192.0.2.0/120"}, "192.0.2.9", true},
+		{[]string{"::ffff:192.0.2.0/120"}, "192.0.3.9", false},
+		{[]string{"::/0"}, "192.0.2.1", false},
 		{[]string{"nonsense"}, "192.0.2.1", false},
 	} {
 		if got := onAccessList(tt.list, netip.MustParseAddr(tt.addr)); got != tt.want {

@@ -11,8 +11,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,9 +29,10 @@ type digests struct {
 	key  []byte
 	life time.Duration
 
-	mu     sync.Mutex
-	used   map[string]*counts
-	oldest time.Time // nonces made before are stale: their counts may have been forgotten
+	mu   sync.Mutex
+	used map[string]*counts
+	// Nonces made before are stale: their counts may have been forgotten, by forget or with an earlier process.
+	oldest time.Time
 }
 
 // counts are the nonce counts seen: the highest, and which of the 64 up to it, since concurrent requests of a client may
@@ -44,7 +47,7 @@ type counts struct {
 const maxNonces = 100_000
 
 func newDigests(s Secret, life time.Duration) *digests {
-	return &digests{key: s.derive("nonces"), life: life, used: map[string]*counts{}}
+	return &digests{key: s.derive("nonces"), life: life, used: map[string]*counts{}, oldest: time.Now()}
 }
 
 func (d *digests) challenges(now time.Time, stale bool) []string {
@@ -80,10 +83,14 @@ func (d *digests) made(nonce string) (time.Time, bool) {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))), true
 }
 
-// use takes a nonce count; false if it was taken before, or is too far behind to tell.
-func (d *digests) use(nonce string, made time.Time, count uint64) bool {
+// take takes a nonce count. It is refused if it was taken before or is too far behind to tell, and as stale if the nonce
+// is. Both are decided under one lock: a nonce that is forgotten in between would be new again.
+func (d *digests) take(nonce string, made, now time.Time, count uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if now.Sub(made).Abs() >= d.life || made.Before(d.oldest) {
+		return &Unauthorized{Stale: true}
+	}
 	c := d.used[nonce]
 	if c == nil {
 		if len(d.used) >= maxNonces {
@@ -92,6 +99,13 @@ func (d *digests) use(nonce string, made time.Time, count uint64) bool {
 		c = &counts{made: made}
 		d.used[nonce] = c
 	}
+	if !c.take(count) {
+		return &Unauthorized{}
+	}
+	return nil
+}
+
+func (c *counts) take(count uint64) bool {
 	switch {
 	case count > c.highest:
 		shift := count - c.highest
@@ -105,24 +119,16 @@ func (d *digests) use(nonce string, made time.Time, count uint64) bool {
 	return true
 }
 
-// forget drops expired nonces, and all if that is not enough; what is dropped becomes stale.
+// forget drops the older half of the nonces; what is dropped becomes stale. The half is found by when the nonces were
+// made, not by this node's clock: of a nonce that a node ahead of this one has made, now is no bound.
 func (d *digests) forget() {
-	d.oldest = time.Now().Add(-d.life)
-	for nonce, c := range d.used {
-		if c.made.Before(d.oldest) {
-			delete(d.used, nonce)
-		}
+	made := make([]time.Time, 0, len(d.used))
+	for _, c := range d.used {
+		made = append(made, c.made)
 	}
-	if len(d.used) >= maxNonces {
-		clear(d.used)
-		d.oldest = time.Now()
-	}
-}
-
-func (d *digests) stale(made, now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return now.Sub(made) >= d.life || made.Before(d.oldest)
+	slices.SortFunc(made, time.Time.Compare)
+	d.oldest = made[len(made)/2].Add(1)
+	maps.DeleteFunc(d.used, func(_ string, c *counts) bool { return c.made.Before(d.oldest) })
 }
 
 // digest authenticates by a Digest header, without its scheme.
@@ -131,28 +137,29 @@ func (a *Authenticator) digest(r *http.Request, header string) (*account.Credent
 	if err != nil {
 		return nil, &Unauthorized{}
 	}
+	made, ours := a.digests.made(p["nonce"])
+	count, countErr := strconv.ParseUint(p["nc"], 16, 64)
+	if !ours || countErr != nil || len(p["nc"]) != 8 || count == 0 { // RFC 7616, 3.4: counts begin at 1
+		return nil, &Unauthorized{} // before anything is read: noise costs no look into the bucket
+	}
 	c, err := a.credential(r.Context(), p["username"], account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	made, ours := a.digests.made(p["nonce"])
-	count, countErr := strconv.ParseUint(p["nc"], 16, 64)
-	right := subtle.ConstantTimeCompare([]byte(expected(p, r.Method, c.HA1)), []byte(p["response"])) == 1
-	if !right || !ours || countErr != nil || len(p["nc"]) != 8 || c.Deleted || !sameTarget(p["uri"], r) {
+	want, offered := expected(p, r.Method, c.HA1)
+	right := subtle.ConstantTimeCompare([]byte(want), []byte(p["response"])) == 1
+	if !offered || !right || c.Deleted || !sameTarget(p["uri"], r.RequestURI) {
 		return nil, &Unauthorized{}
 	}
-	if a.digests.stale(made, time.Now()) {
-		return nil, &Unauthorized{Stale: true}
-	}
-	if !a.digests.use(p["nonce"], made, count) {
-		return nil, &Unauthorized{}
+	if err := a.digests.take(p["nonce"], made, time.Now(), count); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-// expected returns the response that a client with this HA1 sends (RFC 7616, 3.4.1); nothing that a client can send, if
-// the header asks for something that was not offered.
-func expected(p map[string]string, method string, ha1 account.HA1) string {
+// expected returns the response that a client with this HA1 sends (RFC 7616, 3.4.1); false if the header asks for
+// something that was not offered.
+func expected(p map[string]string, method string, ha1 account.HA1) (response string, offered bool) {
 	hash := func(text string) []byte { sum := md5.Sum([]byte(text)); return sum[:] }
 	secret := ha1.MD5
 	switch strings.ToUpper(p["algorithm"]) {
@@ -161,23 +168,25 @@ func expected(p map[string]string, method string, ha1 account.HA1) string {
 		secret = ha1.SHA256
 	case "MD5", "":
 	default:
-		return "\x00"
+		return "", false
 	}
 	if p["qop"] != "auth" || p["realm"] != account.Realm {
-		return "\x00"
+		return "", false
 	}
 	ha2 := hex.EncodeToString(hash(method + ":" + p["uri"]))
-	return hex.EncodeToString(hash(strings.Join([]string{hex.EncodeToString(secret), p["nonce"], p["nc"], p["cnonce"], p["qop"], ha2}, ":")))
+	return hex.EncodeToString(hash(strings.Join([]string{hex.EncodeToString(secret), p["nonce"], p["nc"], p["cnonce"], p["qop"], ha2}, ":"))), true
 }
 
 // sameTarget tells whether the uri that a client has hashed is the one that it asked for; proxies may have made it
 // absolute, or relative.
-func sameTarget(uri string, r *http.Request) bool {
-	if uri == r.RequestURI {
-		return true
+func sameTarget(uri, requested string) bool { return originForm(uri) == originForm(requested) }
+
+// originForm returns a target without scheme and authority (RFC 9112, 3.2.1).
+func originForm(target string) string {
+	if u, err := url.Parse(target); err == nil && u.Host != "" && u.IsAbs() {
+		return u.RequestURI()
 	}
-	u, err := url.Parse(uri)
-	return err == nil && u.IsAbs() && u.RequestURI() == r.URL.RequestURI()
+	return target
 }
 
 var errDigest = errors.New("not a Digest header")

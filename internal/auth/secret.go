@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -56,15 +57,25 @@ func LoadOrCreateSecret(name string) (Secret, error) {
 		return s, err
 	}
 	rand.Read(s[:]) // never fails
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := createSecret(name, s); errors.Is(err, fs.ErrExist) {
+		return LoadSecret(name) // another process was faster
+	} else if err != nil {
 		return Secret{}, fmt.Errorf("secret: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "%s%s\n", secretPrefix, base64.StdEncoding.EncodeToString(s[:]))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return Secret{}, errors.Join(fmt.Errorf("secret: %w", err), os.Remove(name))
-	}
 	return s, nil
+}
+
+// createSecret makes the file under another name first, so that a crash leaves it whole or absent.
+func createSecret(name string, s Secret) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s%s\n", secretPrefix, base64.StdEncoding.EncodeToString(s[:]))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), name) // fails if the name exists
+	}
+	return errors.Join(err, os.Remove(f.Name()))
 }
 
 // derive returns 32 bytes that depend on the secret and what they are for (HKDF, RFC 5869).

@@ -98,15 +98,18 @@ func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v
 	case errors.Is(err, bucket.ErrExist):
 		return fmt.Errorf("document %s, version %d: %w", prefix, version+1, ErrConflict)
 	}
-	if there, readErr := read(ctx, b, prefix, version+1); readErr == nil && there.Nonce == s.Nonce {
+	switch there, readErr := read(ctx, b, prefix, version+1); {
+	case readErr == nil && there.Nonce == s.Nonce:
 		return nil
+	case readErr == nil: // somebody else's, so ours never can be
+		return fmt.Errorf("document %s, version %d: %w", prefix, version+1, ErrConflict)
 	}
 	return fmt.Errorf("document %s: %w", prefix, err)
 }
 
-// Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster. An
-// error of change ends it.
-func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, change func(*T) error) (T, error) {
+// Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster. It
+// returns what is stored now and its version. An error of change ends it.
+func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, change func(*T) error) (T, int64, error) {
 	for {
 		var v T
 		version, err := Read(ctx, b, prefix, &v)
@@ -114,10 +117,10 @@ func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, change f
 			err = change(&v)
 		}
 		if err != nil {
-			return v, err
+			return v, version, err
 		}
 		if err = Write(ctx, b, prefix, version, v); !errors.Is(err, ErrConflict) {
-			return v, err
+			return v, version + 1, err
 		}
 	}
 }

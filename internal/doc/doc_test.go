@@ -59,7 +59,7 @@ func TestUpdateLosesNothing(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 10 {
-				_, err := doc.Update(context.Background(), f, "c/x", func(c *counter) error { c.N++; return nil })
+				_, _, err := doc.Update(context.Background(), f, "c/x", func(c *counter) error { c.N++; return nil })
 				if err != nil {
 					t.Error(err)
 				}
@@ -73,5 +73,27 @@ func TestUpdateLosesNothing(t *testing.T) {
 	var c counter
 	if version, err := doc.Read(t.Context(), memory, "c/x", &c); err != nil || c.N != done || version != int64(done)+1 {
 		t.Errorf("%d changes, the document says %d in version %d, %v", done, c.N, version, err)
+	}
+}
+
+// A write whose outcome is unknown has lost if somebody else's change is there.
+func TestUnknownOutcomeThatLost(t *testing.T) {
+	memory, faults := bucket.NewMemory(), 1
+	if err := doc.Write(t.Context(), memory, "c/x", 0, counter{}); err != nil {
+		t.Fatal(err)
+	}
+	f := &bucketest.Faulty{Bucket: memory, Before: func(ctx context.Context, op bucketest.Op, _ string) error {
+		if op != bucketest.PutNew || faults == 0 {
+			return nil
+		}
+		faults--
+		if err := doc.Write(ctx, memory, "c/x", 1, counter{10}); err != nil {
+			t.Error(err)
+		}
+		return errors.New("no reply")
+	}}
+	c, version, err := doc.Update(t.Context(), f, "c/x", func(c *counter) error { c.N++; return nil })
+	if err != nil || c.N != 11 || version != 3 {
+		t.Errorf("version %d, %+v, %v; want 11 in version 3", version, c, err)
 	}
 }

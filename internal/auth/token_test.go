@@ -1,0 +1,175 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+)
+
+// The clocks of two nodes are never quite the same.
+func TestTokenOfANodeAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		token, err := w.tokens.issue(w.clientID, time.Now().Add(5*time.Second))
+		accepted(t, err)
+		accepted(t, w.try("Bearer "+token))
+	})
+}
+
+// A node whose clock is ahead must not remove the revocation of a token that another node would still take.
+func TestRevocationOutlivesItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, w := t.Context(), newWorld(t, Options{})
+		token, _, err := w.Issue(ctx, w.clientID, w.secret, here)
+		accepted(t, err)
+		accepted(t, w.Revoke(ctx, w.clientID, w.secret, token, here))
+		ahead := &revocations{bucket: w.bucket}
+		if _, err := ahead.has(ctx, "x", time.Now().Add(tokenLife+time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(tokenLife - time.Second)
+		other := New(w.bucket, account.NewStore(w.bucket), Secret{1}, Options{})
+		refused(t, on(other, "GET", "/", "Bearer "+token), false)
+	})
+}
+
+// While revocations cannot be read tokens are taken for 30 seconds, then no more.
+func TestUnreadableRevocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		var broken error
+		lists := 0
+		f := &bucketest.Faulty{Bucket: w.bucket, Before: func(_ context.Context, op bucketest.Op, key string) error {
+			if op == bucketest.List && strings.HasPrefix(key, revocationsPrefix) {
+				lists++
+				return broken
+			}
+			return nil
+		}}
+		a := New(f, account.NewStore(f), Secret{1}, Options{})
+		token, _, err := a.Issue(t.Context(), w.clientID, w.secret, here)
+		accepted(t, err)
+		accepted(t, on(a, "GET", "/", "Bearer "+token))
+		broken = errors.New("broken")
+		time.Sleep(10 * time.Second)
+		lists = 0
+		for range 10 {
+			accepted(t, on(a, "GET", "/", "Bearer "+token))
+		}
+		if lists > 1 {
+			t.Errorf("10 requests listed revocations %d times", lists)
+		}
+		time.Sleep(20 * time.Second)
+		if err := on(a, "GET", "/", "Bearer "+token); !errors.Is(err, broken) {
+			t.Errorf("after 30 seconds: %v, want the bucket's error", err)
+		}
+		fresh := New(f, account.NewStore(f), Secret{1}, Options{})
+		if err := on(fresh, "GET", "/", "Bearer "+token); !errors.Is(err, broken) {
+			t.Errorf("a node that never read them: %v, want the bucket's error", err)
+		}
+		broken = nil
+		accepted(t, on(a, "GET", "/", "Bearer "+token))
+	})
+}
+
+// A bucket that does not answer holds nobody longer than he wants to wait.
+func TestHangingRevocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		hang := true
+		f := &bucketest.Faulty{Bucket: w.bucket, Before: func(ctx context.Context, op bucketest.Op, key string) error {
+			if hang && strings.HasPrefix(key, revocationsPrefix) {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}}
+		r := &revocations{bucket: f}
+		ask := func(patience time.Duration) (time.Duration, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			begin := time.Now()
+			_, err := r.has(ctx, "x", time.Now())
+			return time.Since(begin), err
+		}
+		first := make(chan error)
+		go func() { _, err := ask(5 * time.Second); first <- err }()
+		synctest.Wait()
+		if took, err := ask(time.Second); took != time.Second || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the second who asks: %v after %v", err, took)
+		}
+		if err := <-first; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the first who asks: %v", err)
+		}
+		hang = false
+		_, err := ask(time.Second)
+		accepted(t, err)
+
+		hang = true // what is known now is good for 30 seconds
+		time.Sleep(revocationsAge)
+		go func() { _, err := ask(time.Hour); first <- err }()
+		synctest.Wait()
+		if took, err := ask(time.Second); took != 0 || err != nil {
+			t.Errorf("while another lists: %v after %v", err, took)
+		}
+		accepted(t, <-first)
+	})
+}
+
+// A revocation that is made while the others are being listed is not lost on the way.
+func TestRevokeWhileListing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		token, _, err := w.Issue(t.Context(), w.clientID, w.secret, here)
+		accepted(t, err)
+		r := &revocations{bucket: w.bucket}
+		_, err = r.has(t.Context(), "x", time.Now())
+		accepted(t, err)
+		claims, _ := w.tokens.parse(token)
+		slow := make(chan struct{})
+		r.bucket = slowList{w.bucket, slow}
+		time.Sleep(revocationsAge)
+		done := make(chan error)
+		go func() { _, err := r.has(t.Context(), "x", time.Now()); done <- err }()
+		synctest.Wait() // it has listed, and has not looked at what it listed
+		accepted(t, r.add(t.Context(), claims.ID, claims.ExpiresAt.Time, time.Now()))
+		close(slow)
+		accepted(t, <-done)
+		revoked, err := r.has(t.Context(), claims.ID, time.Now())
+		if err != nil || !revoked {
+			t.Errorf("revoked %t, %v", revoked, err)
+		}
+	})
+}
+
+// slowList lists at once and hands over what it found when it may.
+type slowList struct {
+	bucket.Bucket
+	may chan struct{}
+}
+
+func (s slowList) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	var infos []bucket.Info
+	for info, err := range s.Bucket.List(ctx, prefix, after) {
+		if err != nil {
+			return func(yield func(bucket.Info, error) bool) { yield(info, err) }
+		}
+		infos = append(infos, info)
+	}
+	return func(yield func(bucket.Info, error) bool) {
+		<-s.may
+		for _, info := range infos {
+			if !yield(info, nil) {
+				return
+			}
+		}
+	}
+}
