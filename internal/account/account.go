@@ -2,7 +2,10 @@
 // act on them. All of it is kept as versioned documents in the bucket.
 package account
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Organization owns projects and credentials.
 type Organization struct {
@@ -10,16 +13,44 @@ type Organization struct {
 	Name    string    `json:"name"`
 	Log     string    `json:"log"` // id of the organization's own log
 	Created time.Time `json:"created"`
+	Deleted time.Time `json:"deleted,omitzero"` // zero: it lives
 }
 
-// Project ("group" in Atlas's API) holds workspaces.
+// Project ("group" in Atlas's API) holds workspaces. The project's own log, of what weir did to its other logs, has the
+// project's id.
 type Project struct {
-	ID         string      `json:"id"` // 24 hex digits
-	Org        string      `json:"org"`
-	Name       string      `json:"name"`
-	Created    time.Time   `json:"created"`
-	Workspaces []Workspace `json:"workspaces"`
+	ID         string             `json:"id"` // 24 hex digits
+	Org        string             `json:"org"`
+	Name       string             `json:"name"` // unique in its organization
+	Created    time.Time          `json:"created"`
+	Deleted    time.Time          `json:"deleted,omitzero"` // zero: it lives
+	Tags       []Tag              `json:"tags,omitempty"`
+	Retention  Retention          `json:"retention,omitzero"`
+	Workspaces []Workspace        `json:"workspaces"`
+	Gone       []DeletedWorkspace `json:"gone,omitempty"` // whose logs are still kept
+	Network    []NetworkEntry     `json:"network,omitempty"`
+	Members    []string           `json:"members,omitempty"` // ids of credentials that may have roles on it; their roles decide
 }
+
+// Tag is a name and a value that a user gave a project.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Retention says how long a project's logs are kept. The zero value: for ever, and 30 days after their workspace was
+// deleted.
+type Retention struct {
+	DeletedDays int  `json:"deletedLogRetentionDays,omitempty"` // after the workspace was deleted, at least 30; 0: 30
+	Days        int  `json:"retentionDays,omitempty"`           // of a living log, at least 30; 0: for ever
+	Hold        bool `json:"legalHold,omitempty"`               // nothing is removed
+}
+
+// MinRetentionDays is the shortest time for which events are kept.
+const MinRetentionDays = 30
+
+// Kept returns for how many days logs are kept after their workspace was deleted.
+func (r Retention) Kept() int { return max(r.DeletedDays, MinRetentionDays) }
 
 // Workspace ("tenant" in Atlas's API) is one Stream Processing workspace. Its logs have ids of their own, so that
 // a workspace made again under the same name gets new logs.
@@ -30,9 +61,32 @@ type Workspace struct {
 	OperationalLog string    `json:"operationalLog"`
 	CloudProvider  string    `json:"cloudProvider"`
 	Region         string    `json:"region"`
+	Failover       []Region  `json:"failoverRegions,omitempty"`
 	Tier           string    `json:"tier"`
+	MaxTier        string    `json:"maxTier,omitempty"`
 	RequireOCSF    bool      `json:"requireOCSF"` // refuse events that do not conform to their OCSF class
 	Created        time.Time `json:"created"`
+}
+
+// Region is where a workspace would run: weir only remembers it.
+type Region struct {
+	CloudProvider string `json:"cloudProvider"`
+	Region        string `json:"region"`
+}
+
+// DeletedWorkspace is a workspace that was deleted and whose logs are still kept.
+type DeletedWorkspace struct {
+	Workspace
+	Deleted time.Time `json:"deleted"`
+}
+
+// NetworkEntry is one entry of a project's IP access list. It is for clusters, which weir has none of: weir keeps it.
+type NetworkEntry struct {
+	Block         string    `json:"block"` // CIDR block, or the name of an AWS security group
+	Comment       string    `json:"comment,omitempty"`
+	DeleteAfter   time.Time `json:"deleteAfter,omitzero"`
+	IsSingle      bool      `json:"isSingle,omitempty"` // given as an address
+	SecurityGroup bool      `json:"securityGroup,omitempty"`
 }
 
 // Kind of a credential.
@@ -45,17 +99,24 @@ const (
 
 // Credential is something that can authenticate, and what it may do.
 type Credential struct {
-	ID          string    `json:"id"` // client id (mdb_sa_id_…) or public key (8 lower-case letters)
-	Kind        Kind      `json:"kind"`
-	Org         string    `json:"org"`
-	Name        string    `json:"name"`
-	Description string    `json:"description"`
-	Roles       []Grant   `json:"roles"`
-	Secrets     []Secret  `json:"secrets,omitempty"`    // of a service account, at most two
-	HA1         HA1       `json:"ha1,omitzero"`         // of an API key
-	AccessList  []string  `json:"accessList,omitempty"` // addresses and CIDR blocks; empty: from anywhere
-	Created     time.Time `json:"created"`
-	Deleted     bool      `json:"deleted,omitempty"`
+	ID          string        `json:"id"` // client id (mdb_sa_id_…) or public key (8 lower-case letters)
+	Kind        Kind          `json:"kind"`
+	UserID      string        `json:"userId"` // 24 hex digits; of a service account the end of its client id
+	Org         string        `json:"org"`
+	Name        string        `json:"name"`
+	Description string        `json:"description"`
+	Roles       []Grant       `json:"roles"`
+	Secrets     []Secret      `json:"secrets,omitempty"`    // of a service account, at most two that have not expired
+	HA1         HA1           `json:"ha1,omitzero"`         // of an API key
+	AccessList  []AccessEntry `json:"accessList,omitempty"` // empty: from anywhere
+	Created     time.Time     `json:"created"`
+	Deleted     bool          `json:"deleted,omitempty"`
+}
+
+// AccessEntry is where a credential may be used from.
+type AccessEntry struct {
+	Block   netip.Prefix `json:"block"`
+	Created time.Time    `json:"created"`
 }
 
 // Grant is a role in one organization or one project.
@@ -81,25 +142,3 @@ type HA1 struct {
 	SHA256 []byte `json:"sha256"`
 	Masked string `json:"masked"` // the private key, masked for display
 }
-
-// Role is an identifier as Atlas's API names it.
-type Role string
-
-const (
-	OrgOwner                   Role = "ORG_OWNER"
-	OrgMember                  Role = "ORG_MEMBER"
-	OrgReadOnly                Role = "ORG_READ_ONLY"
-	OrgGroupCreator            Role = "ORG_GROUP_CREATOR"
-	OrgBillingAdmin            Role = "ORG_BILLING_ADMIN"
-	OrgBillingReadOnly         Role = "ORG_BILLING_READ_ONLY"
-	OrgStreamProcessingAdmin   Role = "ORG_STREAM_PROCESSING_ADMIN"
-	GroupOwner                 Role = "GROUP_OWNER"
-	GroupReadOnly              Role = "GROUP_READ_ONLY"
-	GroupDataAccessAdmin       Role = "GROUP_DATA_ACCESS_ADMIN"
-	GroupDataAccessReadWrite   Role = "GROUP_DATA_ACCESS_READ_WRITE"
-	GroupDataAccessReadOnly    Role = "GROUP_DATA_ACCESS_READ_ONLY"
-	GroupStreamProcessingOwner Role = "GROUP_STREAM_PROCESSING_OWNER"
-	GroupClusterManager        Role = "GROUP_CLUSTER_MANAGER"
-	GroupSearchIndexEditor     Role = "GROUP_SEARCH_INDEX_EDITOR"
-	GroupAuditLogWriter        Role = "GROUP_AUDIT_LOG_WRITER" // weir's own: may record, nothing else
-)

@@ -56,7 +56,7 @@ func TestStoreSeesChanges(t *testing.T) {
 		if _, err := here.Project(ctx, "p"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("missing project: %v", err)
 		}
-		if err := there.CreateProject(ctx, Project{ID: "p", Name: "one"}); err != nil {
+		if err := there.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"}); err != nil {
 			t.Fatal(err)
 		}
 		name := func(s *Store) string {
@@ -87,7 +87,7 @@ func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), &slowGet{Bucket: bucket.NewMemory(), may: make(chan struct{})}
 		s := NewStore(b)
-		if err := s.CreateProject(ctx, Project{ID: "p", Name: "one"}); err != nil {
+		if err := s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"}); err != nil {
 			t.Fatal(err)
 		}
 		b.next.Store(true)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"time"
 )
@@ -24,7 +25,7 @@ func NewID(now time.Time) string {
 
 var (
 	idPattern   = regexp.MustCompile(`^[0-9a-f]{24}$`)
-	namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) // of a workspace
 )
 
 // ValidID tells whether id has the form of an organization's or project's id.
@@ -41,13 +42,20 @@ func NewWorkspace(name string, now time.Time) (Workspace, error) {
 
 // NewServiceAccount returns a service account and its secret, which is stored nowhere.
 func NewServiceAccount(org, name string, roles []Grant, now time.Time, life time.Duration) (Credential, string) {
-	secret := "mdb_sa_sk_" + randomText(40)
-	sum := sha256.Sum256([]byte(secret))
-	return Credential{
-		ID: "mdb_sa_id_" + NewID(now), Kind: ServiceAccount, Org: org, Name: name, Roles: roles, Created: now.UTC(),
-		Secrets: []Secret{{ID: NewID(now), SHA256: sum[:], Masked: "mdb_sa_sk_..." + secret[len(secret)-4:],
-			Created: now.UTC(), Expires: now.Add(life).UTC()}},
-	}, secret
+	id := NewID(now)
+	secret, text := NewSecret(now, life)
+	return Credential{ID: serviceAccountPrefix + id, Kind: ServiceAccount, UserID: id, Org: org, Name: name, Roles: roles,
+		Created: now.UTC(), Secrets: []Secret{secret}}, text
+}
+
+const serviceAccountPrefix = "mdb_sa_id_"
+
+// NewSecret returns a secret of a service account: what is stored of it, and itself.
+func NewSecret(now time.Time, life time.Duration) (Secret, string) {
+	text := "mdb_sa_sk_" + randomText(40)
+	sum := sha256.Sum256([]byte(text))
+	return Secret{ID: NewID(now), SHA256: sum[:], Masked: "mdb_sa_sk_..." + text[len(text)-4:],
+		Created: now.UTC(), Expires: now.Add(life).UTC()}, text
 }
 
 // NewAPIKey returns an API key and its private key, which is stored nowhere.
@@ -61,7 +69,7 @@ func NewAPIKey(org, description string, roles []Grant, now time.Time) (Credentia
 	rand.Read(u[:])
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562, version 4
 	private := fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-	return Credential{ID: string(public), Kind: APIKey, Org: org, Description: description, Roles: roles,
+	return Credential{ID: string(public), Kind: APIKey, UserID: NewID(now), Org: org, Description: description, Roles: roles,
 		HA1: NewHA1(string(public), private), Created: now.UTC()}, private
 }
 
@@ -81,4 +89,18 @@ func randomText(n int) string {
 		text[i] = alphabet[text[i]%64]
 	}
 	return string(text)
+}
+
+// ParseBlock returns the network of an address or a CIDR block. An IPv4 network written as one of IPv6 is the IPv4 network.
+func ParseBlock(text string) (netip.Prefix, error) {
+	var p netip.Prefix
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		p = netip.PrefixFrom(a, a.BitLen())
+	} else if p, err = netip.ParsePrefix(text); err != nil {
+		return p, fmt.Errorf("%.50q is neither an address nor a CIDR block", text)
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
 }

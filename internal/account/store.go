@@ -15,6 +15,9 @@ import (
 // ErrNotFound is returned (wrapped) for something that does not exist, or does no longer.
 var ErrNotFound = errors.New("not found")
 
+// ErrExists is returned (wrapped) when a name is taken.
+var ErrExists = errors.New("the name is taken")
+
 // Settings of a bucket, made once. Their presence is the sign that the bucket is initialised.
 type Settings struct {
 	Format  int       `json:"format"`
@@ -28,8 +31,11 @@ const settingsFormat = 1
 // go unseen. Changes on this node are seen at once, and so is what was missing.
 const maxAge = 2 * time.Second
 
-// maxCached bounds how many documents of each kind are kept in memory.
-const maxCached = 10_000
+// How many documents of each kind are kept in memory; a directory has 32 for each organization and kind of entry.
+const (
+	maxCached      = 10_000
+	maxDirectories = 1024
+)
 
 // Store keeps the documents. It may be used concurrently, and by many processes.
 type Store struct {
@@ -37,12 +43,16 @@ type Store struct {
 	orgs        cache[Organization]
 	projects    cache[Project]
 	credentials cache[Credential]
+	directory   cache[shard]
 }
 
 // NewStore returns a Store on b.
 func NewStore(b bucket.Bucket) *Store {
-	return &Store{bucket: b, orgs: newCache[Organization](b, "orgs/"), projects: newCache[Project](b, "projects/"),
-		credentials: newCache[Credential](b, "credentials/")}
+	return &Store{bucket: b,
+		orgs:        newCache[Organization](b, "orgs/", maxCached),
+		projects:    newCache[Project](b, "projects/", maxCached),
+		credentials: newCache[Credential](b, "credentials/", maxCached),
+		directory:   newCache[shard](b, "directory/", maxDirectories)}
 }
 
 // Settings returns the bucket's settings; ErrNotFound if it is not initialised.
@@ -65,12 +75,20 @@ func (s *Store) Initialise(ctx context.Context, shards int) error {
 
 // Organization returns an organization by its id.
 func (s *Store) Organization(ctx context.Context, id string) (*Organization, error) {
-	return s.orgs.get(ctx, id)
+	o, err := s.orgs.get(ctx, id)
+	if err == nil && !o.Deleted.IsZero() {
+		return nil, fmt.Errorf("organization %s: %w", id, ErrNotFound)
+	}
+	return o, err
 }
 
 // Project returns a project by its id.
 func (s *Store) Project(ctx context.Context, id string) (*Project, error) {
-	return s.projects.get(ctx, id)
+	p, err := s.projects.get(ctx, id)
+	if err == nil && !p.Deleted.IsZero() {
+		return nil, fmt.Errorf("project %s: %w", id, ErrNotFound)
+	}
+	return p, err
 }
 
 // Credential returns a credential by its client id or public key.
@@ -87,24 +105,34 @@ func (s *Store) CreateOrganization(ctx context.Context, o Organization) error {
 	return s.orgs.create(ctx, o.ID, o)
 }
 
-// CreateProject stores a new project.
-func (s *Store) CreateProject(ctx context.Context, p Project) error {
-	return s.projects.create(ctx, p.ID, p)
+// UpdateOrganization has change change an organization; an error of change leaves it as it is.
+func (s *Store) UpdateOrganization(ctx context.Context, id string, change func(*Organization) error) (*Organization, error) {
+	return s.orgs.update(ctx, id, func(o *Organization) error {
+		if !o.Deleted.IsZero() {
+			return fmt.Errorf("organization %s: %w", id, ErrNotFound)
+		}
+		return change(o)
+	})
 }
 
-// CreateCredential stores a new credential.
-func (s *Store) CreateCredential(ctx context.Context, c Credential) error {
-	return s.credentials.create(ctx, c.ID, c)
-}
-
-// UpdateProject has change change a project; an error of change leaves it as it is.
+// UpdateProject has change change a project; an error of change leaves it as it is. It is not for its name.
 func (s *Store) UpdateProject(ctx context.Context, id string, change func(*Project) error) (*Project, error) {
-	return s.projects.update(ctx, id, change)
+	return s.projects.update(ctx, id, func(p *Project) error {
+		if !p.Deleted.IsZero() {
+			return fmt.Errorf("project %s: %w", id, ErrNotFound)
+		}
+		return change(p)
+	})
 }
 
 // UpdateCredential has change change a credential; an error of change leaves it as it is.
 func (s *Store) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
-	return s.credentials.update(ctx, id, change)
+	return s.credentials.update(ctx, id, func(c *Credential) error {
+		if c.Deleted {
+			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
+		}
+		return change(c)
+	})
 }
 
 // cache is documents of one kind. What it returns is shared: it is never changed.
@@ -120,8 +148,8 @@ type cached[T any] struct {
 	checked time.Time
 }
 
-func newCache[T any](b bucket.Bucket, prefix string) cache[T] {
-	return cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: maxCached})}
+func newCache[T any](b bucket.Bucket, prefix string, size int) cache[T] {
+	return cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size})}
 }
 
 func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
@@ -130,6 +158,7 @@ func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
 	}
 	now := time.Now()
 	have, ok := c.docs.GetIfPresent(id)
+	ok = ok && have.version > 0
 	if ok && now.Sub(have.checked) < maxAge {
 		return have.doc, nil
 	}
@@ -151,6 +180,19 @@ func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
 		return nil, err
 	}
 	return c.keep(id, cached[T]{v, version, now}), nil
+}
+
+// getOrEmpty returns an empty document for one that does not exist, and believes that for maxAge too.
+func (c cache[T]) getOrEmpty(ctx context.Context, id string) (*T, error) {
+	now := time.Now()
+	if have, ok := c.docs.GetIfPresent(id); ok && now.Sub(have.checked) < maxAge {
+		return have.doc, nil
+	}
+	v, err := c.get(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return c.keep(id, cached[T]{new(T), 0, now}), nil
+	}
+	return v, err
 }
 
 // keep puts a version into the cache, and returns the newest: who was slow to read must not hide what was written since.

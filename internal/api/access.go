@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
@@ -61,11 +62,8 @@ func (c *call) permit(t target, a account.Action) error {
 // exist, or that the caller may not know of, is an event in the log of the caller's own organization, whether or not
 // there is a target too: so it takes the same time.
 func (c *call) audit(t target, q tlog.Query, refusal error) error {
-	a := event.Access{Time: c.now, Project: cut(t.groupID), Workspace: cut(t.tenant), RequestID: c.id, CallerID: c.caller.Credential.ID,
-		CallerKind: "Service Account", Address: c.address, Operation: "downloadAuditLogs", Processor: cut(q.Processor)}
-	if c.caller.Credential.Kind == account.APIKey {
-		a.CallerKind = "API Key"
-	}
+	a := event.Access{Act: c.act(c.caller.Credential), Operation: "downloadAuditLogs", Processor: cut(q.Processor)}
+	a.Project, a.Workspace = cut(t.groupID), cut(t.tenant)
 	if q.End != 0 {
 		a.Start, a.End = q.Start/1000, q.End/1000-1
 	}
@@ -73,22 +71,32 @@ func (c *call) audit(t target, q tlog.Query, refusal error) error {
 	if errors.As(refusal, &p) {
 		a.Status, a.ErrorCode = p.status, p.code
 	}
+	line := event.Accessed(a)
 	var batches []wal.Batch
 	if t.workspace != nil {
-		batches = append(batches, ownBatch(t.workspace.AuditLog, a, c))
+		batches = append(batches, ownBatch(t.workspace.AuditLog, line, c.now))
 	}
 	if !c.visible(t) || t.workspace == nil {
 		org, err := c.server.accounts.Organization(c.context(), c.caller.Credential.Org)
 		if err != nil {
 			return unavailable(err)
 		}
-		batches = append(batches, ownBatch(org.Log, a, c))
+		batches = append(batches, ownBatch(org.Log, line, c.now))
 	}
 	// An attempt counts even if its client does not wait for the answer.
 	if _, err := c.server.recorder.Record(context.WithoutCancel(c.context()), batches...); err != nil {
 		return unavailable(err)
 	}
 	return nil
+}
+
+// act returns what a credential does now.
+func (c *call) act(by *account.Credential) event.Act {
+	a := event.Act{Time: c.now, RequestID: c.id, CallerID: by.ID, CallerName: by.Name, CallerKind: "Service Account", Address: c.address}
+	if by.Kind == account.APIKey {
+		a.CallerName, a.CallerKind = by.Description, "API Key"
+	}
+	return a
 }
 
 // maxAudited bounds, in bytes, what a caller can make weir write of a name in one attempt.
@@ -102,9 +110,9 @@ func cut(name string) string {
 }
 
 // ownBatch makes a batch of an event that weir itself writes.
-func ownBatch(log string, a event.Access, c *call) wal.Batch {
+func ownBatch(log string, own []byte, now time.Time) wal.Batch {
 	var p event.Parser
-	line, fields, err := p.Append(nil, event.Accessed(a), event.Origin{Workspace: a.Workspace, Project: a.Project, Received: c.now})
+	line, fields, err := p.Append(nil, own, event.Origin{Received: now})
 	if err != nil {
 		panic(err) // weir's own events are right
 	}

@@ -243,7 +243,7 @@ func (c *call) authError(err error) error {
 		return unauthorized()
 	case errors.As(err, &many):
 		return tooManyFailures(many.RetryAfter)
-	case errors.Is(err, auth.ErrNotOnAccessList):
+	case errors.As(err, new(*auth.NotOnAccessList)):
 		return notOnAccessList(c.address.Addr().String())
 	}
 	return unavailable(err)

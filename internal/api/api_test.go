@@ -256,7 +256,7 @@ func TestWire(t *testing.T) {
 	listed := newWorld(t, Options{})
 	token := listed.bearer(owner)
 	if _, err := listed.store.UpdateCredential(t.Context(), listed.callers[owner].ID, func(c *account.Credential) error {
-		c.AccessList = []string{"198.51.100.0/24"}
+		c.AccessList = []account.AccessEntry{{Block: netip.MustParsePrefix("198.51.100.0/24")}}
 		return nil
 	}); err != nil {
 		t.Fatal(err)

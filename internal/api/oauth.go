@@ -102,7 +102,7 @@ func (c *call) oauthAuthError(err error) error {
 	case errors.As(err, &many):
 		c.w.Header().Set("Retry-After", strconv.Itoa(seconds(many.RetryAfter)))
 		return c.oauthFail(429, "too_many_requests", "Too many failed authentications from this address.")
-	case errors.Is(err, auth.ErrNotOnAccessList):
+	case errors.As(err, new(*auth.NotOnAccessList)):
 		return c.oauthFail(403, "access_denied", "The address is not on the access list.")
 	}
 	c.server.options.Logger.Error("request failed", "err", err, "request", c.id)

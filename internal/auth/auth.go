@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,12 +27,18 @@ type Principal struct {
 // Unauthorized says that a request has no credentials, or wrong ones. Which, nobody is told.
 type Unauthorized struct {
 	Stale bool // the digest was right, but its nonce has expired: the client may try again without asking its user
+
+	// Known is the credential that somebody failed to prove to be; nil if there is none such. It is for the audit log,
+	// not for the reply.
+	Known *account.Credential
 }
 
 func (*Unauthorized) Error() string { return "not authenticated" }
 
-// ErrNotOnAccessList is returned for a credential that may not be used from where it was used.
-var ErrNotOnAccessList = errors.New("the address is not on the credential's access list")
+// NotOnAccessList says that a credential may not be used from where it was used.
+type NotOnAccessList struct{ Credential *account.Credential }
+
+func (*NotOnAccessList) Error() string { return "the address is not on the credential's access list" }
 
 // TooManyFailures says that an address has sent wrong credentials too often.
 type TooManyFailures struct{ RetryAfter time.Duration }
@@ -72,7 +79,7 @@ func (a *Authenticator) Challenges(stale bool) []string {
 	return a.digests.challenges(time.Now(), stale)
 }
 
-// Authenticate returns the caller of r, which came from addr. Its errors are *Unauthorized, ErrNotOnAccessList,
+// Authenticate returns the caller of r, which came from addr. Its errors are *Unauthorized, *NotOnAccessList,
 // *TooManyFailures, or that something could not be read.
 func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Principal, error) {
 	header := r.Header.Get("Authorization")
@@ -119,7 +126,7 @@ func (a *Authenticator) client(ctx context.Context, clientID, secret string, add
 			return nil, err
 		}
 		if !holdsSecret(c, secret, time.Now()) {
-			return nil, &Unauthorized{}
+			return nil, &Unauthorized{Known: known(c)}
 		}
 		return c, nil
 	})
@@ -140,7 +147,7 @@ func (a *Authenticator) limited(addr netip.Addr, check func() (*account.Credenti
 		return nil, err
 	}
 	if !onAccessList(c.AccessList, addr) {
-		return nil, ErrNotOnAccessList
+		return nil, &NotOnAccessList{c}
 	}
 	return &Principal{Credential: c, Address: addr}, nil
 }
@@ -152,6 +159,13 @@ var nobody = &account.Credential{
 	Deleted: true,
 }
 
+func known(c *account.Credential) *account.Credential {
+	if c == nobody {
+		return nil
+	}
+	return c
+}
+
 // credential returns the credential of that id and kind, or nobody.
 func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind) (*account.Credential, error) {
 	c, err := a.accounts.Credential(ctx, id)
@@ -161,23 +175,7 @@ func (a *Authenticator) credential(ctx context.Context, id string, kind account.
 	return c, err
 }
 
-// onAccessList tells whether addr is on a list of addresses and networks; an empty list has them all.
-func onAccessList(list []string, addr netip.Addr) bool {
-	for _, entry := range list {
-		if p, err := netip.ParsePrefix(entry); err == nil && unmap(p).Contains(addr) {
-			return true
-		}
-		if a, err := netip.ParseAddr(entry); err == nil && a.Unmap() == addr {
-			return true
-		}
-	}
-	return len(list) == 0
-}
-
-// unmap returns an IPv4-mapped network (::ffff:192.0.2.0/120) as the IPv4 network that it is.
-func unmap(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p
+// onAccessList tells whether addr is on an access list; an empty one has them all.
+func onAccessList(list []account.AccessEntry, addr netip.Addr) bool {
+	return len(list) == 0 || slices.ContainsFunc(list, func(e account.AccessEntry) bool { return e.Block.Contains(addr) })
 }

@@ -149,7 +149,7 @@ func (a *Authenticator) digest(r *http.Request, header string) (*account.Credent
 	want, offered := expected(p, r.Method, c.HA1)
 	right := subtle.ConstantTimeCompare([]byte(want), []byte(p["response"])) == 1
 	if !offered || !right || c.Deleted || !sameTarget(p["uri"], r.RequestURI) {
-		return nil, &Unauthorized{}
+		return nil, &Unauthorized{Known: known(c)}
 	}
 	if err := a.digests.take(p["nonce"], made, time.Now(), count); err != nil {
 		return nil, err

@@ -9,17 +9,23 @@ import (
 	"time"
 )
 
-// Access is an attempt to read a log.
-type Access struct {
+// Act is what is known of something that a caller did to weir itself.
+type Act struct {
 	Time       time.Time
-	Project    string // whose log it is
-	Workspace  string
+	Project    string // that it concerns; empty: none
+	Workspace  string // that it concerns; empty: none
 	RequestID  string
 	CallerID   string // of the credential
 	CallerName string // empty: the CallerID
 	CallerKind string // "Service Account" or "API Key"
 	Address    netip.AddrPort
+}
+
+// Access is an attempt to read a log.
+type Access struct {
+	Act
 	Operation  string // such as downloadAuditLogs
+	Log        string // id of the log, where it was named so
 	Start, End int64  // of the range asked for, seconds since the epoch; 0: not known
 	Processor  string // asked for; empty: all
 	Status     int    // HTTP status of the refusal; 0: not refused
@@ -30,26 +36,41 @@ type Access struct {
 // (Read). It is complete, so that Append leaves it as it is, and its uid is random: no two attempts are one event.
 func Accessed(a Access) []byte {
 	e := apiActivity{ActivityID: 2, CategoryUID: 6, ClassUID: 6003, TypeUID: 600302, Time: a.Time.UnixMilli(),
-		SeverityID: 1, StatusID: 1, Status: "Success"}
-	e.Metadata = ownMetadata{Version: "1.8.0", Product: product{"weir", "weir"}, UID: rand.Text(),
-		LogName: a.Workspace, TenantUID: a.Project, LoggedTime: e.Time}
-	e.Actor.User = user{Name: a.CallerName, Type: a.CallerKind, TypeID: 99, UID: a.CallerID}
-	if a.CallerName == "" {
-		e.Actor.User.Name = a.CallerID
-	}
-	e.Source = sourceOf(a.Address)
+		SeverityID: 1, StatusID: 1, Status: "Success", Metadata: a.metadata(), Source: sourceOf(a.Address)}
+	e.Actor.User = a.user()
 	e.API.Operation, e.API.Request.UID = a.Operation, a.RequestID
 	e.Resources = []resourceDetails{{a.Workspace, "Stream Workspace"}}
+	if a.Workspace == "" {
+		e.Resources = []resourceDetails{{a.Log, "Log"}}
+	}
 	e.Unmapped = unmappedAccess{"auditLogAccessed", accessParam{a.Start, a.End, a.Processor}}
 	if a.Status != 0 {
 		e.SeverityID, e.StatusID, e.Status, e.StatusCode = 3, 2, "Failure", strconv.Itoa(a.Status)
 		e.API.Response = &response{a.Status, a.ErrorCode}
 	}
+	return encode(e)
+}
+
+// encode returns an event's line. Strings and integers cannot fail; what is not UTF-8 becomes U+FFFD.
+func encode(e any) []byte {
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(e) // strings and integers cannot fail; what is not UTF-8 becomes U+FFFD
+	_ = encoder.Encode(e)
 	return bytes.TrimSuffix(line.Bytes(), []byte("\n"))
+}
+
+func (a *Act) metadata() ownMetadata {
+	return ownMetadata{Version: "1.8.0", Product: product{"weir", "weir"}, UID: rand.Text(),
+		LogName: a.Workspace, TenantUID: a.Project, LoggedTime: a.Time.UnixMilli()}
+}
+
+func (a *Act) user() user {
+	u := user{Name: a.CallerName, Type: a.CallerKind, TypeID: 99, UID: a.CallerID}
+	if u.Name == "" {
+		u.Name = u.UID
+	}
+	return u
 }
 
 func sourceOf(address netip.AddrPort) endpoint {
@@ -90,9 +111,11 @@ type (
 		Version    string  `json:"version"`
 		Product    product `json:"product"`
 		UID        string  `json:"uid"`
-		LogName    string  `json:"log_name"`
-		TenantUID  string  `json:"tenant_uid"`
+		LogName    string  `json:"log_name,omitempty"`
+		TenantUID  string  `json:"tenant_uid,omitempty"`
 		LoggedTime int64   `json:"logged_time"`
+
+		CorrelationUID string `json:"correlation_uid,omitempty"`
 	}
 	product struct {
 		Name       string `json:"name"`

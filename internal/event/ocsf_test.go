@@ -86,9 +86,11 @@ func TestConform(t *testing.T) {
 	}
 }
 
+var act = Act{Time: received, Project: origin.Project, Workspace: "demo", RequestID: "r-1", CallerID: "gswvkocq",
+	CallerKind: "API Key", Address: netip.MustParseAddrPort("[::ffff:203.0.113.24]:50512")}
+
 func TestAccessed(t *testing.T) {
-	access := Access{Time: received, Project: origin.Project, Workspace: "demo", RequestID: "r-1", CallerID: "gswvkocq",
-		CallerKind: "API Key", Address: netip.MustParseAddrPort("[::ffff:203.0.113.24]:50512"), Operation: "downloadAuditLogs"}
+	access := Access{Act: act, Operation: "downloadAuditLogs"}
 	refused := access
 	refused.CallerName, refused.Address = "ci <robot>", netip.MustParseAddrPort("[fe80::1%eth0]:1")
 	refused.Status, refused.ErrorCode, refused.Start, refused.End, refused.Processor = 403, "USER_UNAUTHORIZED", 1199145600, 1763980000, "p\"\xff"
@@ -127,6 +129,40 @@ func TestAccessed(t *testing.T) {
 	}
 	if bytes.Equal(Accessed(access), Accessed(access)) {
 		t.Error("two attempts are one event")
+	}
+}
+
+func TestChanged(t *testing.T) {
+	const metadata = `"metadata":{"version":"1.8.0","product":{"name":"weir","vendor_name":"weir"},"uid":"UID","log_name":"demo",` +
+		`"tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000,"correlation_uid":"r-1"},`
+	const user = `{"name":"gswvkocq","type":"API Key","type_id":99,"uid":"gswvkocq"},"src_endpoint":{"ip":"203.0.113.24","port":50512},`
+	outside := act
+	outside.Project, outside.Workspace = "", ""
+	for name, tt := range map[string]struct {
+		line []byte
+		want string
+	}{
+		"created": {Changed(Change{Act: act, Operation: "createGroupStreamWorkspace", Activity: Create, EntityType: "Stream Workspace",
+			EntityID: "w1", EntityName: "demo", After: []byte(`{"name":"demo"}`)}),
+			`{"activity_id":1,"category_uid":3,"class_uid":3004,"type_uid":300401,"time":1763980000000,"severity_id":1,"status_id":1,"status":"Success",` +
+				metadata + `"actor":{"user":` + strings.Replace(user, "99,\"uid\":\"gswvkocq\"},", "99,\"uid\":\"gswvkocq\"}},", 1) +
+				`"comment":"createGroupStreamWorkspace","entity":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99},` +
+				`"entity_result":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99,"data":{"name":"demo"}},"unmapped":{"atype":"createGroupStreamWorkspace"}}`},
+		"deleted": {Changed(Change{Act: outside, Operation: "deleteGroup", Activity: Delete, EntityType: "Project", EntityID: "p", Before: []byte(`{}`)}), ""},
+		"sign-in": {SignInFailed(act, "Digest", "wrong digest"),
+			`{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":1763980000000,"severity_id":3,"status_id":2,"status":"Failure",` +
+				`"status_detail":"wrong digest",` + metadata + `"user":` + user + `"auth_protocol":"Digest","auth_protocol_id":3,"is_remote":true,"service":{"name":"weir"},"unmapped":{"atype":"authenticate"}}`},
+	} {
+		if warnings, err := Conform(tt.line); err != nil || len(warnings) > 0 {
+			t.Errorf("%s: %s: %q, %v", name, tt.line, warnings, err)
+		}
+		recorded, f, err := new(Parser).Append(nil, tt.line, Origin{Received: received})
+		if err != nil || string(recorded) != string(tt.line)+"\n" {
+			t.Errorf("%s: recorded as %s, %v", name, recorded, err)
+		}
+		if got := strings.Replace(string(tt.line), string(f.UID), "UID", 1); tt.want != "" && got != tt.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, tt.want)
+		}
 	}
 }
 

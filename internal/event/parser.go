@@ -256,10 +256,10 @@ func (p *Parser) fill(dst, event, uid []byte, origin Origin) []byte {
 	if member(metadataUID, `"uid":"`) { // hexadecimal digits
 		dst = append(append(dst, uid...), '"')
 	}
-	if member(metadataLogName, `"log_name":`) {
+	if origin.Workspace != "" && member(metadataLogName, `"log_name":`) {
 		dst = appendQuoted(dst, origin.Workspace)
 	}
-	if member(metadataTenant, `"tenant_uid":`) {
+	if origin.Project != "" && member(metadataTenant, `"tenant_uid":`) {
 		dst = appendQuoted(dst, origin.Project)
 	}
 	if member(metadataLogged, `"logged_time":`) {

@@ -1,0 +1,131 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// CreateCredential stores a new credential. It is listed before it can be used, so that none is usable and hidden.
+func (s *Store) CreateCredential(ctx context.Context, c Credential) error {
+	if err := s.enter(ctx, c.Org, userIDs, c.UserID, c.ID, func(Entry) (bool, error) { return false, nil }); err != nil {
+		return err
+	}
+	for _, project := range c.Projects() {
+		if err := s.join(ctx, project, c.ID); err != nil {
+			return err
+		}
+	}
+	return s.credentials.create(ctx, c.ID, c)
+}
+
+// join lists a credential among those that may have roles on a project.
+func (s *Store) join(ctx context.Context, project, id string) error {
+	p, err := s.Project(ctx, project)
+	if err != nil || slices.Contains(p.Members, id) {
+		return err
+	}
+	_, err = s.UpdateProject(ctx, project, func(p *Project) error {
+		if !slices.Contains(p.Members, id) {
+			p.Members = append(p.Members, id)
+		}
+		return nil
+	})
+	return err
+}
+
+// Assign replaces a credential's roles on a project. As for any change, change may change more and may refuse.
+func (s *Store) Assign(ctx context.Context, id, project string, roles []Role, change func(*Credential) error) (*Credential, error) {
+	if len(roles) > 0 {
+		if err := s.join(ctx, project, id); err != nil {
+			return nil, err
+		}
+	}
+	c, err := s.UpdateCredential(ctx, id, func(c *Credential) error {
+		if err := change(c); err != nil {
+			return err
+		}
+		c.SetRolesOn("", project, roles)
+		return nil
+	})
+	if err != nil || len(roles) > 0 {
+		return c, err
+	}
+	return c, s.part(ctx, project, id)
+}
+
+// part takes a credential off a project's list, unless it was given a role there meanwhile.
+func (s *Store) part(ctx context.Context, project, id string) error {
+	_, err := s.UpdateProject(ctx, project, func(p *Project) error {
+		c, err := s.Credential(ctx, id)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err == nil && len(c.RolesOn("", project)) > 0 {
+			return nil
+		}
+		p.Members = slices.DeleteFunc(p.Members, func(m string) bool { return m == id })
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil // the project is gone, and its list with it
+	}
+	return err
+}
+
+// DeleteCredential deletes a credential, at once on this node, within seconds on others.
+func (s *Store) DeleteCredential(ctx context.Context, id string) error {
+	c, err := s.UpdateCredential(ctx, id, func(c *Credential) error { c.Deleted = true; return nil })
+	if err != nil {
+		return err
+	}
+	for _, project := range c.Projects() {
+		if err := s.part(ctx, project, id); err != nil {
+			return err
+		}
+	}
+	return s.leave(ctx, c.Org, userIDs, c.UserID, id)
+}
+
+// CredentialOf returns the credential of an organization by its 24 hex digits.
+func (s *Store) CredentialOf(ctx context.Context, org, userID string) (*Credential, error) {
+	id, ok, err := s.lookup(ctx, org, userIDs, userID)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("credential %q: %w", userID, ErrNotFound)
+	}
+	return s.Credential(ctx, id)
+}
+
+// Credentials returns the credentials of an organization that are of a kind, in the order in which they were made.
+func (s *Store) Credentials(ctx context.Context, org string, kind Kind) ([]*Credential, error) {
+	entries, err := s.list(ctx, org, userIDs)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.id
+	}
+	return s.credentialsByID(ctx, ids, func(c *Credential) bool { return c.Kind == kind })
+}
+
+// Members returns the credentials of a kind that have roles on a project.
+func (s *Store) Members(ctx context.Context, p *Project, kind Kind) ([]*Credential, error) {
+	return s.credentialsByID(ctx, p.Members, func(c *Credential) bool {
+		return c.Kind == kind && len(c.RolesOn("", p.ID)) > 0
+	})
+}
+
+func (s *Store) credentialsByID(ctx context.Context, ids []string, wanted func(*Credential) bool) ([]*Credential, error) {
+	all, err := fetch(ctx, ids, s.Credential)
+	return slices.DeleteFunc(all, func(c *Credential) bool { return !wanted(c) }), err
+}
+
+// Projects returns those of the projects that exist.
+func (s *Store) Projects(ctx context.Context, ids []string) ([]*Project, error) {
+	return fetch(ctx, ids, s.Project)
+}

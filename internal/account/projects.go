@@ -1,0 +1,139 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+)
+
+// CreateProject stores a new project; ErrExists if its organization has one of that name.
+func (s *Store) CreateProject(ctx context.Context, p Project) error {
+	if err := s.projects.create(ctx, p.ID, p); err != nil {
+		return err
+	}
+	err := s.claim(ctx, &p, p.Name)
+	if errors.Is(err, ErrExists) {
+		_, gone := s.UpdateProject(ctx, p.ID, func(p *Project) error { p.Deleted = time.Now().UTC(); return nil })
+		err = errors.Join(err, gone)
+	}
+	return err
+}
+
+// claimed is how long the name of a project counts as taken by one that does not bear it: it may be about to.
+const claimed = time.Minute
+
+// claim enters the project under a name, unless another bears that name.
+func (s *Store) claim(ctx context.Context, p *Project, name string) error {
+	return s.enter(ctx, p.Org, projectNames, name, p.ID, func(have Entry) (bool, error) {
+		holder, err := s.projects.get(ctx, have.ID)
+		if errors.Is(err, ErrNotFound) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return !holder.Deleted.IsZero() || holder.Name != name && time.Since(have.Since) > claimed, nil
+	})
+}
+
+// RenameProject changes a project's name; ErrExists if its organization has one of that name. As for any change,
+// change may change more and may refuse.
+func (s *Store) RenameProject(ctx context.Context, id, name string, change func(*Project) error) (*Project, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimed/2) // so that no claim takes effect after it has lapsed
+	defer cancel()
+	p, err := s.Project(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.claim(ctx, p, name); err != nil {
+		return nil, err
+	}
+	old := ""
+	renamed, err := s.UpdateProject(ctx, id, func(p *Project) error {
+		old, p.Name = p.Name, name
+		return change(p)
+	})
+	if err != nil || old == name {
+		return renamed, err // an unused claim lapses
+	}
+	return renamed, s.leave(ctx, p.Org, projectNames, old, id)
+}
+
+// DeleteProject deletes a project unless check refuses. Its document stays, and so do its logs for their time.
+func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Project) error) (*Project, error) {
+	p, err := s.UpdateProject(ctx, id, func(p *Project) error {
+		p.Deleted = time.Now().UTC()
+		return check(p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, s.leave(ctx, p.Org, projectNames, p.Name, id)
+}
+
+// ProjectIDs returns the ids of an organization's projects in the order in which they were made. named keeps those
+// whose name begins so; empty keeps all.
+func (s *Store) ProjectIDs(ctx context.Context, org, named string) ([]string, error) {
+	entries, err := s.list(ctx, org, projectNames)
+	ids := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if strings.HasPrefix(e.key, named) {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids, err
+}
+
+// ProjectWithLogs returns a project by its id, even a deleted one: its logs are kept for their time.
+func (s *Store) ProjectWithLogs(ctx context.Context, id string) (*Project, error) {
+	return s.projects.get(ctx, id)
+}
+
+// AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids.
+func (s *Store) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
+	return all(ctx, s.projects)
+}
+
+// AllOrganizations yields all organizations, deleted ones too, in the order of their ids.
+func (s *Store) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, error] {
+	return all(ctx, s.orgs)
+}
+
+// all yields the documents of a cache. Each is looked for behind the last version of the one before, so that nothing
+// needs to be remembered.
+func all[T any](ctx context.Context, c cache[T]) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for after := ""; ; {
+			id, err := c.next(ctx, after)
+			if err != nil || id == "" {
+				if err != nil {
+					yield(nil, err)
+				}
+				return
+			}
+			v, err := c.get(ctx, id)
+			if !yield(v, err) || err != nil {
+				return
+			}
+			after = c.prefix + id + "/~"
+		}
+	}
+}
+
+// next returns the id of the first document that lies behind a key; empty if there is none.
+func (c cache[T]) next(ctx context.Context, after string) (string, error) {
+	for info, err := range c.bucket.List(ctx, c.prefix, after) {
+		if err != nil {
+			return "", err
+		}
+		id, _, ok := strings.Cut(strings.TrimPrefix(info.Key, c.prefix), "/")
+		if !ok {
+			return "", fmt.Errorf("%s is not a version of a document", info.Key)
+		}
+		return id, nil
+	}
+	return "", nil
+}

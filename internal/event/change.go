@@ -1,0 +1,111 @@
+package event
+
+import "encoding/json"
+
+// Change is something that was done to what weir keeps beside events: organizations, projects, workspaces, credentials.
+type Change struct {
+	Act
+	Operation  string // such as createGroupStreamWorkspace
+	Activity   Activity
+	EntityType string // such as "Stream Workspace"
+	EntityID   string
+	EntityName string
+	Before     json.RawMessage // without secrets; nil if there was nothing
+	After      json.RawMessage // without secrets; nil if there is nothing
+}
+
+// Activity is what was done, by OCSF's numbers for Entity Management.
+type Activity int
+
+const (
+	Create Activity = 1
+	Update Activity = 3
+	Delete Activity = 4
+)
+
+// Changed returns the event of a change: OCSF class 3004 (Entity Management). Its uid is random.
+func Changed(c Change) []byte {
+	e := entityManagement{ActivityID: int(c.Activity), CategoryUID: 3, ClassUID: 3004, TypeUID: 300400 + int(c.Activity),
+		Time: c.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: c.metadata(),
+		Source: sourceOf(c.Address), Comment: c.Operation,
+		Entity: managedEntity{Name: c.EntityName, UID: c.EntityID, Type: c.EntityType, TypeID: 99, Data: c.Before}}
+	e.Metadata.CorrelationUID = c.RequestID
+	e.Actor.User = c.user()
+	if c.After != nil {
+		result := e.Entity
+		result.Data = c.After
+		e.Result = &result
+	}
+	e.Unmapped.Atype = c.Operation
+	return encode(e)
+}
+
+// SignInFailed returns the event of an authentication that failed for a credential that exists: OCSF class 3002
+// (Authentication), activity 1 (Logon). The protocol is "Digest" or "OAUTH 2.0". Its uid is random.
+func SignInFailed(a Act, protocol, why string) []byte {
+	e := authentication{ActivityID: 1, CategoryUID: 3, ClassUID: 3002, TypeUID: 300201, Time: a.Time.UnixMilli(),
+		SeverityID: 3, StatusID: 2, Status: "Failure", StatusDetail: why, Metadata: a.metadata(), User: a.user(),
+		Source: sourceOf(a.Address), Protocol: protocol, ProtocolID: protocols[protocol], IsRemote: true}
+	e.Metadata.CorrelationUID = a.RequestID
+	e.Service.Name = "weir"
+	e.Unmapped.Atype = "authenticate"
+	return encode(e)
+}
+
+// protocols are the names and numbers that OCSF has for what weir speaks.
+var protocols = map[string]int{"Digest": 3, "OAUTH 2.0": 6}
+
+// The parts of OCSF's classes that weir writes, in the order in which it writes them.
+type (
+	entityManagement struct {
+		ActivityID  int         `json:"activity_id"`
+		CategoryUID int         `json:"category_uid"`
+		ClassUID    int         `json:"class_uid"`
+		TypeUID     int         `json:"type_uid"`
+		Time        int64       `json:"time"`
+		SeverityID  int         `json:"severity_id"`
+		StatusID    int         `json:"status_id"`
+		Status      string      `json:"status"`
+		Metadata    ownMetadata `json:"metadata"`
+		Actor       struct {
+			User user `json:"user"`
+		} `json:"actor"`
+		Source   endpoint       `json:"src_endpoint"`
+		Comment  string         `json:"comment"`
+		Entity   managedEntity  `json:"entity"`
+		Result   *managedEntity `json:"entity_result,omitempty"`
+		Unmapped struct {
+			Atype string `json:"atype"`
+		} `json:"unmapped"`
+	}
+	managedEntity struct {
+		Name   string          `json:"name,omitempty"`
+		UID    string          `json:"uid,omitempty"`
+		Type   string          `json:"type"`
+		TypeID int             `json:"type_id"`
+		Data   json.RawMessage `json:"data,omitempty"`
+	}
+	authentication struct {
+		ActivityID   int         `json:"activity_id"`
+		CategoryUID  int         `json:"category_uid"`
+		ClassUID     int         `json:"class_uid"`
+		TypeUID      int         `json:"type_uid"`
+		Time         int64       `json:"time"`
+		SeverityID   int         `json:"severity_id"`
+		StatusID     int         `json:"status_id"`
+		Status       string      `json:"status"`
+		StatusDetail string      `json:"status_detail"`
+		Metadata     ownMetadata `json:"metadata"`
+		User         user        `json:"user"`
+		Source       endpoint    `json:"src_endpoint"`
+		Protocol     string      `json:"auth_protocol"`
+		ProtocolID   int         `json:"auth_protocol_id"`
+		IsRemote     bool        `json:"is_remote"`
+		Service      struct {
+			Name string `json:"name"`
+		} `json:"service"`
+		Unmapped struct {
+			Atype string `json:"atype"`
+		} `json:"unmapped"`
+	}
+)
