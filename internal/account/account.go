@@ -85,7 +85,6 @@ type NetworkEntry struct {
 	Block         string    `json:"block"` // CIDR block, or the name of an AWS security group
 	Comment       string    `json:"comment,omitempty"`
 	DeleteAfter   time.Time `json:"deleteAfter,omitzero"`
-	IsSingle      bool      `json:"isSingle,omitempty"` // given as an address
 	SecurityGroup bool      `json:"securityGroup,omitempty"`
 }
 

@@ -53,6 +53,9 @@ func TestStoreSeesChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), bucket.NewMemory()
 		here, there := NewStore(b), NewStore(b)
+		if err := there.CreateOrganization(ctx, Organization{ID: "o"}); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := here.Project(ctx, "p"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("missing project: %v", err)
 		}
@@ -87,8 +90,10 @@ func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), &slowGet{Bucket: bucket.NewMemory(), may: make(chan struct{})}
 		s := NewStore(b)
-		if err := s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"}); err != nil {
-			t.Fatal(err)
+		for _, err := range []error{s.CreateOrganization(ctx, Organization{ID: "o"}), s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"})} {
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		b.next.Store(true)
 		done := make(chan struct{})

@@ -129,3 +129,24 @@ func (s *Store) credentialsByID(ctx context.Context, ids []string, wanted func(*
 func (s *Store) Projects(ctx context.Context, ids []string) ([]*Project, error) {
 	return fetch(ctx, ids, s.Project)
 }
+
+// HasOtherOwner tells whether an organization has an owner besides one credential.
+func (s *Store) HasOtherOwner(ctx context.Context, org, except string) (bool, error) {
+	entries, err := s.list(ctx, org, userIDs)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		if e.id == except {
+			continue
+		}
+		c, err := s.Credential(ctx, e.id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil || c.MayInOrg(OwnOrg, org) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}

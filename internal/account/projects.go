@@ -9,13 +9,20 @@ import (
 	"time"
 )
 
-// CreateProject stores a new project; ErrExists if its organization has one of that name.
+// CreateProject stores a new project; ErrExists if its organization has one of that name,
+// ErrNotFound if there is no such organization.
 func (s *Store) CreateProject(ctx context.Context, p Project) error {
 	if err := s.projects.create(ctx, p.ID, p); err != nil {
 		return err
 	}
 	err := s.claim(ctx, &p, p.Name)
-	if errors.Is(err, ErrExists) {
+	if err == nil { // the organization may have been deleted since its owner was let in
+		s.orgs.docs.Invalidate(p.Org)
+		if _, err = s.Organization(ctx, p.Org); errors.Is(err, ErrNotFound) {
+			err = errors.Join(err, s.leave(ctx, p.Org, projectNames, p.Name, p.ID))
+		}
+	}
+	if errors.Is(err, ErrExists) || errors.Is(err, ErrNotFound) {
 		_, gone := s.UpdateProject(ctx, p.ID, func(p *Project) error { p.Deleted = time.Now().UTC(); return nil })
 		err = errors.Join(err, gone)
 	}
@@ -72,6 +79,39 @@ func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Projec
 		return nil, err
 	}
 	return p, s.leave(ctx, p.Org, projectNames, p.Name, id)
+}
+
+// ErrNotEmpty is returned when what is to be deleted still holds something.
+var ErrNotEmpty = errors.New("it still holds something")
+
+// DeleteOrganization deletes an organization that has no projects; ErrNotEmpty if it has. Its document stays. A project
+// that is being made meanwhile either is found here, or finds its organization deleted.
+func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
+	setDeleted := func(at time.Time) error {
+		_, err := s.orgs.update(ctx, id, func(o *Organization) error { o.Deleted = at; return nil })
+		return err
+	}
+	if err := setDeleted(time.Now().UTC()); err != nil {
+		return err
+	}
+	ids, err := s.latestProjects(ctx, id)
+	if err == nil && len(ids) > 0 {
+		err = fmt.Errorf("organization %s: %w", id, ErrNotEmpty)
+	}
+	if err != nil {
+		return errors.Join(err, setDeleted(time.Time{}))
+	}
+	return nil
+}
+
+// latestProjects returns the projects of an organization, whatever the cache believes.
+func (s *Store) latestProjects(ctx context.Context, org string) ([]*Project, error) {
+	fresh := NewStore(s.bucket)
+	ids, err := fresh.ProjectIDs(ctx, org, "")
+	if err != nil {
+		return nil, err
+	}
+	return fresh.Projects(ctx, ids)
 }
 
 // ProjectIDs returns the ids of an organization's projects in the order in which they were made. named keeps those

@@ -13,6 +13,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ type Options struct {
 	MaxRequestBytes  int64          // of a request's events, after decompression
 	MaxRequestEvents int            // in one request
 	DownloadRate     int            // downloads a minute for each credential
+	PublicURL        string         // under which clients reach the API, for links; empty: as the request came
 	BodyTimeout      time.Duration  // within which a request's body must have arrived
 	TrustedProxies   []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
 
@@ -48,6 +50,9 @@ type Server struct {
 	limits   *limits
 	metrics  *metrics
 	mux      *http.ServeMux
+
+	background sync.WaitGroup // what goes on after a reply was sent
+	failing    chan struct{}  // one element for each failed authentication that is being recorded
 }
 
 // New returns a Server.
@@ -62,8 +67,8 @@ func New(accounts *account.Store, authenticator *auth.Authenticator, logs *tlog.
 		o.NewRequestID = newRequestID
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
-		limits: newLimits(o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux()}
-	s.routes()
+		limits: newLimits(o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(), failing: make(chan struct{}, maxFailing)}
+	s.route()
 	return s
 }
 
@@ -71,34 +76,6 @@ func newRequestID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-const auditLogs = "/api/atlas/v2/groups/{groupId}/streams/{tenantName}/auditLogs"
-
-func (s *Server) routes() {
-	for path, methods := range map[string]map[string]handler{
-		auditLogs:           {"GET": s.downloadAuditLogs, "POST": s.recordAuditLogs},
-		"/api/oauth/token":  {"POST": s.token},
-		"/api/oauth/revoke": {"POST": s.revoke},
-	} {
-		allow := ""
-		for _, method := range []string{"GET", "POST"} {
-			h, ok := methods[method]
-			if !ok {
-				continue
-			}
-			s.mux.Handle(method+" "+path, s.handle(h)) // GET means HEAD too
-			allow += ", " + method
-			if method == "GET" {
-				allow += ", HEAD"
-			}
-		}
-		s.mux.Handle(path, s.handle(func(c *call) error {
-			c.w.Header().Set("Allow", allow[2:])
-			return methodNotAllowed(c.r.Method)
-		}))
-	}
-	s.mux.Handle("/", s.handle(notFound))
 }
 
 // ServeHTTP answers a request. A path that is not clean ("//", "/../") names nothing: the mux would redirect, in HTML.
@@ -126,8 +103,12 @@ type call struct {
 	r       *http.Request
 	id      string // request id
 	address netip.AddrPort
-	caller  *auth.Principal // nil until authenticated
 	now     time.Time
+
+	operation string                // its id
+	caller    *auth.Principal       // nil until authenticated
+	org       *account.Organization // that the path names, if the caller may know of it
+	target    target                // that the path names
 }
 
 func (c *call) context() context.Context { return c.r.Context() }
@@ -229,6 +210,7 @@ func (c *call) authenticate() error {
 		c.caller = p
 		return nil
 	}
+	c.signInFailed(err)
 	return c.authError(err)
 }
 

@@ -83,7 +83,7 @@ func newWorld(t testing.TB, o Options) *world {
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Now = func() time.Time { return now }
 	o.NewRequestID = func() string { return "0123456789abcdef" }
-	w.server = New(w.store, w.auth, store, record.New(store, []*wal.Writer{writer}, record.Options{MemoryBytes: 64 << 20}), o)
+	w.server = New(w.store, w.auth, store, record.New(w.faulty, store, []*wal.Writer{writer}, record.Options{MemoryBytes: 64 << 20}), o)
 	return w
 }
 
@@ -523,7 +523,7 @@ func FuzzAccept(f *testing.F) {
 	f.Add("application/vnd.atlas.2025-03-12+gzip;q=0.5, application/vnd.atlas.2023-02-01+gzip")
 	f.Add("*/*")
 	f.Fuzz(func(t *testing.T, accept string) {
-		if release, ok := auditLogFile.release([]string{accept}); ok && (release != "2023-02-01" || !strings.Contains(accept, "+")) {
+		if release, ok := auditLog.file.release([]string{accept}); ok && (release != "2023-02-01" || !strings.Contains(accept, "+")) {
 			t.Errorf("%q gives %q", accept, release)
 		}
 	})

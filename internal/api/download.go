@@ -11,57 +11,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// downloadable returns what a download asks for, or why it is refused: version, project, role, workspace, rate,
-// parameters, in this order.
-func (c *call) downloadable(t target) (tlog.Query, error) {
-	if _, ok := auditLogFile.release(c.r.Header.Values("Accept")); !ok {
-		return tlog.Query{}, invalidVersion()
-	}
-	if err := c.permit(t, account.Download); err != nil {
-		return tlog.Query{}, err
-	}
-	if err := c.server.limits.take(c.w.Header(), c.caller.Credential.ID, "api/atlas/v2/groups/streams/auditLogs", c.now); err != nil {
-		return tlog.Query{}, err
-	}
-	return parseRange(c.r.URL.RawQuery, c.now)
-}
-
-// downloadAuditLogs answers GET and HEAD …/auditLogs. Every attempt by somebody authenticated is audited before anything
-// is sent.
-func (s *Server) downloadAuditLogs(c *call) error {
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	t, err := c.find()
-	if err != nil {
-		return err
-	}
-	q, refusal := c.downloadable(t)
-	var d *tlog.Download
-	if refusal == nil {
-		// The view is taken before the attempt is recorded, so a download never contains its own event.
-		if d, err = s.logs.Download(c.context(), t.workspace.AuditLog, q); err != nil {
-			refusal = unavailable(err)
-		}
-	}
-	if err := c.audit(t, q, refusal); err != nil {
-		return err
-	}
-	if refusal != nil {
-		return refusal
-	}
-	return c.send(d, fileName(t.tenant, q, "audit.log.gz"))
-}
-
 // send sends the file. If it cannot be sent to its end the connection is broken, so that nobody takes a part for all.
-func (c *call) send(d *tlog.Download, name string) error {
-	release, _ := auditLogFile.release(c.r.Header.Values("Accept"))
+func (c *call) send(d *tlog.Download, file versioned, name string) error {
+	release, _ := file.release(c.r.Header.Values("Accept"))
 	h := c.w.Header()
-	h.Set("Content-Type", auditLogFile.mediaType(release))
+	h.Set("Content-Type", file.mediaType(release))
 	h.Set("Content-Disposition", disposition(name))
 	if size := d.Size(); size >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(size, 10))

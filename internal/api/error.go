@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/record"
 )
 
@@ -53,6 +54,28 @@ func invalidGroupID(id string) *problem {
 func groupNotFound(id string) *problem {
 	return &problem{status: 404, code: "GROUP_NOT_FOUND", parameters: []any{id},
 		detail: fmt.Sprintf("No group with ID %s exists.", id)}
+}
+
+func invalidOrgID(id string) *problem {
+	return &problem{status: 404, code: "INVALID_ORG_ID", parameters: []any{id},
+		detail: fmt.Sprintf("An invalid organization ID %s was specified.", id)}
+}
+
+func orgNotFound(id string) *problem {
+	return notFoundAs("ORG_NOT_FOUND", "No organization with ID %s exists.", id)
+}
+
+// notFoundAs is a 404 with a code of its own. The arguments are the detail's, and the parameters.
+func notFoundAs(code, detail string, args ...any) *problem {
+	return &problem{status: 404, code: code, parameters: args, detail: fmt.Sprintf(detail, args...)}
+}
+
+// conflict is a 409. The arguments are the detail's, and the parameters.
+func conflict(code, detail string, args ...any) *problem {
+	if args == nil {
+		args = []any{}
+	}
+	return &problem{status: 409, code: code, parameters: args, detail: fmt.Sprintf(detail, args...)}
 }
 
 func tenantNotFound(name, project string) *problem {
@@ -123,6 +146,8 @@ func (c *call) fail(err error) {
 	p := new(problem)
 	switch {
 	case errors.As(err, &p):
+	case errors.Is(err, account.ErrNotFound): // deleted since it was found
+		p = resourceNotFound(c.r.URL.Path)
 	case errors.Is(err, record.ErrOverloaded):
 		p = unavailable(err)
 		p.detail = "Too much is waiting to be recorded. Please retry."
@@ -150,8 +175,13 @@ func (c *call) fail(err error) {
 // in an envelope no client would answer it.
 func (c *call) write(status int, content any) {
 	if c.flag("envelope") && status != http.StatusUnauthorized {
-		content = map[string]any{"status": status, "content": content}
+		content = envelope(status, content)
 		status = http.StatusOK
+	}
+	if status == http.StatusNoContent {
+		c.w.Header().Del("Content-Type")
+		c.w.WriteHeader(status)
+		return
 	}
 	data, err := json.Marshal(content)
 	if c.flag("pretty") {
@@ -165,6 +195,23 @@ func (c *call) write(status int, content any) {
 	if c.r.Method != http.MethodHead {
 		c.w.Write(data) // an error means that the client has gone
 	}
+}
+
+// envelope wraps a reply with its status, for clients that see nothing else of it.
+func envelope(status int, content any) any {
+	if l, ok := content.(list); ok {
+		return struct {
+			Status int `json:"status"`
+			list
+		}{status, l}
+	}
+	if content == nil {
+		content = struct{}{}
+	}
+	return struct {
+		Content any `json:"content"`
+		Status  int `json:"status"`
+	}{content, status}
 }
 
 // flag tells whether the query sets a boolean parameter.

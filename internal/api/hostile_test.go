@@ -85,7 +85,7 @@ func TestRecordingAllocations(t *testing.T) {
 	c := &call{server: w.server, r: httptest.NewRequest("POST", resource, nil), now: now}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {
-		in := newIntake(c, target{projectID, "demo", &project, workspace})
+		in := newIntake(c, target{projectID, "demo", &project, workspace}, auditLog)
 		defer in.close()
 		if err := in.readLines(raw); err != nil || in.bad > 0 {
 			t.Fatal(err, in.fields)

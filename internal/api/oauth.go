@@ -93,6 +93,7 @@ func (c *call) form() (form url.Values, id, secret string, ok bool) {
 }
 
 func (c *call) oauthAuthError(err error) error {
+	c.signInFailed(err)
 	var wrong *auth.Unauthorized
 	var many *auth.TooManyFailures
 	switch {

@@ -30,8 +30,9 @@ type recorded struct {
 	Warnings         []field           `json:"warnings,omitempty"`
 }
 
-// recordAuditLogs answers POST …/auditLogs.
-func (s *Server) recordAuditLogs(c *call) error {
+// recordIn answers a recording in the log of a kind of the workspace that the path names.
+func (c *call) recordIn(kind logKind) error {
+	s := c.server
 	if err := c.authenticate(); err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (s *Server) recordAuditLogs(c *call) error {
 		return err
 	}
 	defer reserved()
-	in := newIntake(c, t)
+	in := newIntake(c, t, kind)
 	defer in.close()
 	if err := read(in, body); err != nil {
 		return err
@@ -85,7 +86,7 @@ func (c *call) recordable() (func(*intake, []byte) error, error) {
 // intake reads the events of one request.
 type intake struct {
 	call      *call
-	target    target
+	log       string
 	parser    *event.Parser
 	origin    event.Origin
 	lines     *[]byte
@@ -105,12 +106,12 @@ var (
 	lineBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
 
-func newIntake(c *call, t target) *intake {
-	in := &intake{call: c, target: t, parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
+func newIntake(c *call, t target, kind logKind) *intake {
+	in := &intake{call: c, log: kind.of(t.workspace), parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
 		names:     map[string][]string{},
 		origin:    event.Origin{Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now},
-		conform:   c.r.URL.Query().Get("conformance") == "warn",
-		mustOCSF:  t.workspace.RequireOCSF,
+		conform:   c.r.URL.Query().Get("conformance") == "warn" && !kind.operational,
+		mustOCSF:  t.workspace.RequireOCSF && !kind.operational,
 		isPartial: c.flag("partial"),
 	}
 	in.parser.MaxBytes = c.server.options.MaxEventBytes
@@ -219,7 +220,7 @@ func (in *intake) record() error {
 		m.refused.Add(float64(in.bad))
 		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", in.bad, in.events), in.fields...)
 	}
-	result, err := c.server.recorder.Record(c.context(), wal.Batch{Log: in.target.workspace.AuditLog, Lines: *in.lines, Entries: in.entries})
+	result, err := c.server.recorder.Record(c.context(), wal.Batch{Log: in.log, Lines: *in.lines, Entries: in.entries})
 	if err != nil {
 		return err
 	}

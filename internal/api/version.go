@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// versioned is something with versions: the dates of its releases, oldest first, and the formats that it comes in.
+// versioned is something with versions: the dates of its releases, oldest first, and the format that it comes in. What is
+// weir's own has no versions: it comes whatever is asked for.
 type versioned struct {
 	releases []string
 	format   string
 }
 
-var (
-	auditLogFile    = versioned{[]string{"2023-02-01"}, "gzip"}
-	recordingResult = versioned{[]string{"2023-02-01"}, "json"}
-)
+var recordingResult = versioned{[]string{"2023-02-01"}, "json"}
 
 const mediaPrefix = "application/vnd.atlas."
 
 // mediaType returns the type that a reply names: the release, not the date that was asked for.
 func (v versioned) mediaType(release string) string {
+	if len(v.releases) == 0 {
+		return "application/" + v.format
+	}
 	t := mediaPrefix + release + "+" + v.format
 	if v.format == "json" {
 		t += ";charset=utf-8"
@@ -40,6 +41,9 @@ func (v versioned) acceptable(accept []string) bool {
 // release returns the newest release that is not later than the date in an Accept header, by the header's preferences;
 // false if nothing there is acceptable. "*/*" names no version and so is not.
 func (v versioned) release(accept []string) (string, bool) {
+	if len(v.releases) == 0 {
+		return "", true
+	}
 	type choice struct {
 		date string
 		q    float64

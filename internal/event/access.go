@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 // Act is what is known of something that a caller did to weir itself.
 type Act struct {
+	UID        string // of the event; empty: a random one
 	Time       time.Time
 	Project    string // that it concerns; empty: none
 	Workspace  string // that it concerns; empty: none
@@ -61,7 +63,7 @@ func encode(e any) []byte {
 }
 
 func (a *Act) metadata() ownMetadata {
-	return ownMetadata{Version: "1.8.0", Product: product{"weir", "weir"}, UID: rand.Text(),
+	return ownMetadata{Version: "1.8.0", Product: product{"weir", "weir"}, UID: cmp.Or(a.UID, rand.Text()),
 		LogName: a.Workspace, TenantUID: a.Project, LoggedTime: a.Time.UnixMilli()}
 }
 

@@ -12,6 +12,7 @@ type Change struct {
 	EntityName string
 	Before     json.RawMessage // without secrets; nil if there was nothing
 	After      json.RawMessage // without secrets; nil if there is nothing
+	Unknown    bool            // whether it took effect is not known
 }
 
 // Activity is what was done, by OCSF's numbers for Entity Management.
@@ -29,6 +30,10 @@ func Changed(c Change) []byte {
 		Time: c.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: c.metadata(),
 		Source: sourceOf(c.Address), Comment: c.Operation,
 		Entity: managedEntity{Name: c.EntityName, UID: c.EntityID, Type: c.EntityType, TypeID: 99, Data: c.Before}}
+	if c.Unknown {
+		e.SeverityID, e.StatusID, e.Status = 3, 0, "Unknown"
+		e.StatusDetail = "weir stopped before it knew whether this took effect"
+	}
 	e.Metadata.CorrelationUID = c.RequestID
 	e.Actor.User = c.user()
 	if c.After != nil {
@@ -58,16 +63,17 @@ var protocols = map[string]int{"Digest": 3, "OAUTH 2.0": 6}
 // The parts of OCSF's classes that weir writes, in the order in which it writes them.
 type (
 	entityManagement struct {
-		ActivityID  int         `json:"activity_id"`
-		CategoryUID int         `json:"category_uid"`
-		ClassUID    int         `json:"class_uid"`
-		TypeUID     int         `json:"type_uid"`
-		Time        int64       `json:"time"`
-		SeverityID  int         `json:"severity_id"`
-		StatusID    int         `json:"status_id"`
-		Status      string      `json:"status"`
-		Metadata    ownMetadata `json:"metadata"`
-		Actor       struct {
+		ActivityID   int         `json:"activity_id"`
+		CategoryUID  int         `json:"category_uid"`
+		ClassUID     int         `json:"class_uid"`
+		TypeUID      int         `json:"type_uid"`
+		Time         int64       `json:"time"`
+		SeverityID   int         `json:"severity_id"`
+		StatusID     int         `json:"status_id"`
+		Status       string      `json:"status"`
+		StatusDetail string      `json:"status_detail,omitempty"`
+		Metadata     ownMetadata `json:"metadata"`
+		Actor        struct {
 			User user `json:"user"`
 		} `json:"actor"`
 		Source   endpoint       `json:"src_endpoint"`

@@ -89,7 +89,7 @@ func (n *node) start(ctx context.Context) error {
 		n.sequencers = append(n.sequencers, s)
 		n.writers = append(n.writers, wal.NewWriter(n.bucket, reader, shard, s.Notify))
 	}
-	n.recorder = record.New(n.logs, n.writers, record.Options{
+	n.recorder = record.New(n.bucket, n.logs, n.writers, record.Options{
 		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.waiting})
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -31,6 +32,7 @@ type Options struct {
 
 // Recorder records events. It may be used concurrently.
 type Recorder struct {
+	bucket  bucket.Bucket
 	store   *tlog.Store
 	writers []*wal.Writer // by shard
 	options Options
@@ -38,8 +40,8 @@ type Recorder struct {
 	recent  recent
 }
 
-// New returns a Recorder that writes to the shards' writers.
-func New(store *tlog.Store, writers []*wal.Writer, o Options) *Recorder {
+// New returns a Recorder that writes to the shards' writers, and keeps its intents in b.
+func New(b bucket.Bucket, store *tlog.Store, writers []*wal.Writer, o Options) *Recorder {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = 256 << 20
 	}
@@ -52,7 +54,7 @@ func New(store *tlog.Store, writers []*wal.Writer, o Options) *Recorder {
 	if o.Remembered == 0 {
 		o.Remembered = 400_000
 	}
-	return &Recorder{store: store, writers: writers, options: o, recent: recent{limit: o.Remembered / 2}}
+	return &Recorder{bucket: b, store: store, writers: writers, options: o, recent: recent{limit: o.Remembered / 2}}
 }
 
 // Reserve accounts for n bytes of a request body, until release is called. Beyond the bound it returns ErrOverloaded.

@@ -19,7 +19,7 @@ func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
 	store := tlog.NewStore(f, reader, tlog.Options{})
 	writer := wal.NewWriter(f, reader, 0, func(int64) {})
 	t.Cleanup(writer.Close)
-	return New(store, []*wal.Writer{writer}, o), f
+	return New(f, store, []*wal.Writer{writer}, o), f
 }
 
 func batch(log string, ids ...int) wal.Batch {

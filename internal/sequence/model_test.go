@@ -42,7 +42,7 @@ func startNode(b bucket.Bucket) *node {
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
 	n.writer = wal.NewWriter(n.faulty, n.reader, 0, n.sequencer.Notify)
-	n.recorder = record.New(n.store, []*wal.Writer{n.writer}, record.Options{Remembered: 8})
+	n.recorder = record.New(n.faulty, n.store, []*wal.Writer{n.writer}, record.Options{Remembered: 8})
 	return n
 }
 

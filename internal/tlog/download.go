@@ -412,12 +412,18 @@ func (s *Store) writeEntries(ctx context.Context, out *output, m *Manifest, from
 		if old, err := s.outdated(ctx, m, err); !old {
 			return err
 		}
+		from = max(next, m.Pruned.Entries)
 		if m, err = s.manifest(ctx, m.Log); err != nil {
 			return err
 		}
-		from = next
+		gone := m.Pruned
+		if from < gone.Entries && gone.MaxTime >= out.query.Start && gone.MinTime < out.query.End {
+			return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.Entries-1, m.Log, errPruned) // going on would look like the whole
+		}
 	}
 }
+
+var errPruned = errors.New("removed by retention while they were being read")
 
 // writeRuns returns the entry before which everything has been written.
 func (s *Store) writeRuns(ctx context.Context, out *output, m *Manifest, from, to int64) (next int64, err error) {

@@ -24,6 +24,7 @@ type Manifest struct {
 	History   []History `json:"history"`   // older segments, oldest first
 	Segments  []Segment `json:"segments"`  // newer segments, oldest first
 	Removing  []Removal `json:"removing"`  // objects that the log no longer needs
+	Pruned    Pruned    `json:"pruned,omitzero"`
 }
 
 // Segment is an object of consecutive entries.
@@ -185,17 +186,9 @@ func (s *Store) archive(ctx context.Context, m *Manifest) error {
 		return nil
 	}
 	old := m.Segments[:s.options.HistorySegments]
-	h := History{Key: newHistoryKey(m.Log, old[0].First), First: old[0].First, MinTime: old[0].MinTime, MaxTime: old[0].MaxTime}
-	for _, seg := range old {
-		h.Count += seg.Count
-		h.MinTime, h.MaxTime = min(h.MinTime, seg.MinTime), max(h.MaxTime, seg.MaxTime)
-	}
-	data, err := json.Marshal(old)
+	h, err := s.putHistory(ctx, m.Log, old)
 	if err != nil {
-		return fmt.Errorf("encode history: %w", err)
-	}
-	if err := s.bucket.PutNew(ctx, h.Key, data); err != nil {
-		return err // unknown or not: the next attempt takes another name
+		return err
 	}
 	m.History = append(m.History, h)
 	m.Segments = append([]Segment(nil), m.Segments[len(old):]...)

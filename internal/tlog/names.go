@@ -10,7 +10,9 @@ import (
 
 // The objects of a log. Random parts keep two writers of the same entries apart; names are never used twice.
 
-func manifestPrefix(log string) string { return "logs/" + log + "/manifest/" }
+func logPrefix(log string) string { return "logs/" + log + "/" }
+
+func manifestPrefix(log string) string { return logPrefix(log) + "manifest/" }
 
 func manifestKey(log string, version int64) string {
 	return fmt.Sprintf("%s%012d.json", manifestPrefix(log), version)

@@ -1,0 +1,389 @@
+package api
+
+import (
+	"cmp"
+	"net/netip"
+	"regexp"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
+)
+
+// maxAccess is how many entries an access list has at most.
+const maxAccess = 200
+
+// newAccess is one entry of the body of an addition.
+type newAccess struct {
+	Address       *string    `json:"ipAddress"`
+	Block         *string    `json:"cidrBlock"`
+	Comment       string     `json:"comment"`          // of a project's list
+	DeleteAfter   *time.Time `json:"deleteAfterDate"`  // of a project's list
+	SecurityGroup *string    `json:"awsSecurityGroup"` // of a project's list
+}
+
+// block returns the network that an entry names.
+func (in *newAccess) block(k *checks) netip.Prefix {
+	switch {
+	case in.Address != nil:
+		a, err := netip.ParseAddr(*in.Address)
+		k.check(err == nil && a.Zone() == "", "ipAddress", "%.50q is not an address", *in.Address)
+		if err != nil {
+			return netip.Prefix{}
+		}
+		in.Block = nil // Atlas takes the address where both are given
+	case in.Block != nil:
+		_, err := netip.ParsePrefix(*in.Block)
+		k.check(err == nil, "cidrBlock", "%.50q is not a CIDR block", *in.Block)
+		if err != nil {
+			return netip.Prefix{}
+		}
+	default:
+		require[string](k, "ipAddress", nil)
+		return netip.Prefix{}
+	}
+	p, err := account.ParseBlock(cmp.Or(deref(in.Address), deref(in.Block)))
+	if err != nil {
+		k.check(false, "cidrBlock", "%s", err)
+	}
+	return p
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// addressOf writes an address as the OpenAPI document wants it: an IPv6 one in full.
+func addressOf(a netip.Addr) string {
+	if a.Is4() {
+		return a.String()
+	}
+	return a.StringExpanded()
+}
+
+type accessView struct {
+	Block   string     `json:"cidrBlock"`
+	Address string     `json:"ipAddress,omitempty"`
+	Created *time.Time `json:"created,omitempty"`   // of a key
+	Since   *time.Time `json:"createdAt,omitempty"` // of a service account
+	Links   []link     `json:"links,omitempty"`     // of a key
+}
+
+func (c *call) showKeyAccess(key *account.Credential) func(account.AccessEntry) accessView {
+	return func(e account.AccessEntry) accessView {
+		v, created := showAccess(e), e.Created.UTC().Truncate(time.Second)
+		v.Created = &created
+		v.Links = c.self(base+"/orgs/%s/apiKeys/%s/accessList/%s", key.Org, key.UserID, cmp.Or(v.Address, v.Block))
+		return v
+	}
+}
+
+func (c *call) showAccountAccess(e account.AccessEntry) accessView {
+	v, created := showAccess(e), e.Created.UTC().Truncate(time.Second)
+	v.Since = &created
+	return v
+}
+
+func showAccess(e account.AccessEntry) accessView {
+	v := accessView{Block: e.Block.String()}
+	if e.Block.IsSingleIP() {
+		v.Address = addressOf(e.Block.Addr())
+	}
+	return v
+}
+
+// ownKey returns the key that the path names, if the caller is it or owns its organization.
+func (c *call) ownKey() (*account.Credential, error) {
+	key, err := c.credential(account.APIKey)
+	if err == nil && key.ID != c.caller.Credential.ID && !c.caller.Credential.MayInOrg(account.OwnOrg, key.Org) {
+		err = forbidden()
+	}
+	return key, err
+}
+
+func (c *call) listKeyAccess() (any, error) {
+	key, err := c.credential(account.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, key.AccessList, each(c.showKeyAccess(key)))
+}
+
+func (c *call) addKeyAccess() (any, error) {
+	key, err := c.ownKey()
+	if err == nil {
+		key, err = c.addAccess(key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, key.AccessList, each(c.showKeyAccess(key)))
+}
+
+func (c *call) getKeyAccess() (any, error) {
+	key, err := c.credential(account.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	i, err := c.findAccess(key)
+	if err != nil {
+		return nil, err
+	}
+	return c.showKeyAccess(key)(key.AccessList[i]), nil
+}
+
+func (c *call) removeKeyAccess() (any, error) {
+	key, err := c.ownKey()
+	if err == nil {
+		err = c.removeAccess(key)
+	}
+	return nil, err
+}
+
+func (c *call) listAccountAccess() (any, error) {
+	sa, err := c.credential(account.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, sa.AccessList, each(c.showAccountAccess))
+}
+
+func (c *call) addAccountAccess() (any, error) {
+	sa, err := c.changeable()
+	if err == nil {
+		sa, err = c.addAccess(sa)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, sa.AccessList, each(c.showAccountAccess))
+}
+
+func (c *call) removeAccountAccess() (any, error) {
+	sa, err := c.changeable()
+	if err == nil {
+		err = c.removeAccess(sa)
+	}
+	return nil, err
+}
+
+// addAccess adds the entries of the body to a credential's access list; those that it has already change nothing.
+func (c *call) addAccess(which *account.Credential) (*account.Credential, error) {
+	blocks, err := c.decodeAccess()
+	if err != nil {
+		return nil, err
+	}
+	return c.updateCredential(which, func(which *account.Credential) error {
+		for _, b := range blocks {
+			if !slices.ContainsFunc(which.AccessList, func(e account.AccessEntry) bool { return e.Block == b }) {
+				which.AccessList = append(which.AccessList, account.AccessEntry{Block: b, Created: c.now.UTC()})
+			}
+		}
+		return checkLength(len(which.AccessList))
+	})
+}
+
+func checkLength(n int) error {
+	if n > maxAccess {
+		return invalid("An access list has at most 200 entries.")
+	}
+	return nil
+}
+
+func (c *call) decodeAccess() ([]netip.Prefix, error) {
+	in, err := decode[[]newAccess](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	var blocks []netip.Prefix
+	for _, entry := range in {
+		blocks = append(blocks, entry.block(&k))
+	}
+	k.check(len(in) > 0, "body", "must have at least one entry")
+	return blocks, k.err()
+}
+
+// findAccess returns the place of the entry that the path names.
+func (c *call) findAccess(which *account.Credential) (int, error) {
+	text := c.r.PathValue("ipAddress")
+	block, err := account.ParseBlock(text)
+	i := slices.IndexFunc(which.AccessList, func(e account.AccessEntry) bool { return err == nil && e.Block == block })
+	if i < 0 {
+		return 0, notFoundAs("API_KEY_WHITELIST_NOT_FOUND", "IP address %s not on the access list of this credential.", text)
+	}
+	return i, nil
+}
+
+// removeAccess removes the entry that the path names. The one that lets the caller in stays.
+func (c *call) removeAccess(which *account.Credential) error {
+	if _, err := c.findAccess(which); err != nil {
+		return err
+	}
+	_, err := c.updateCredential(which, func(now *account.Credential) error {
+		i, err := c.findAccess(now)
+		if err != nil {
+			return err
+		}
+		now.AccessList = slices.Delete(now.AccessList, i, i+1)
+		lockedOut := len(now.AccessList) > 0 && !slices.ContainsFunc(now.AccessList, func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) })
+		if now.ID == c.caller.Credential.ID && lockedOut {
+			return conflict("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "The requesting address %s cannot be removed from the credential's own access list.", c.address.Addr())
+		}
+		return nil
+	})
+	return err
+}
+
+// networkView is an entry of a project's IP access list.
+type networkView struct {
+	SecurityGroup string     `json:"awsSecurityGroup,omitempty"`
+	Block         string     `json:"cidrBlock,omitempty"`
+	Comment       string     `json:"comment,omitempty"`
+	DeleteAfter   *time.Time `json:"deleteAfterDate,omitempty"`
+	Project       string     `json:"groupId"`
+	Address       string     `json:"ipAddress,omitempty"`
+	Links         []link     `json:"links,omitempty"`
+}
+
+func (c *call) showNetwork(e account.NetworkEntry) networkView {
+	v := networkView{Comment: e.Comment, Project: c.target.project.ID, Links: c.self(base+"/groups/%s/accessList/%s", c.target.project.ID, e.Block)}
+	if !e.DeleteAfter.IsZero() {
+		at := e.DeleteAfter.UTC()
+		v.DeleteAfter = &at
+	}
+	if e.SecurityGroup {
+		v.SecurityGroup = e.Block
+		return v
+	}
+	v.Block = e.Block
+	if p, err := netip.ParsePrefix(e.Block); err == nil && p.IsSingleIP() {
+		v.Address = addressOf(p.Addr())
+	}
+	return v
+}
+
+// network returns the entries of the project's list that have not ended.
+func (c *call) network() []account.NetworkEntry {
+	return living(c.target.project.Network, c.now)
+}
+
+func living(entries []account.NetworkEntry, now time.Time) []account.NetworkEntry {
+	return slices.DeleteFunc(slices.Clone(entries), func(e account.NetworkEntry) bool { return !e.DeleteAfter.IsZero() && !e.DeleteAfter.After(now) })
+}
+
+func (c *call) listNetwork() (any, error) { return paginate(c, c.network(), each(c.showNetwork)) }
+
+var securityGroup = regexp.MustCompile(`^([0-9]*/)?sg-[0-9a-f]+$`)
+
+func (c *call) decodeNetwork() ([]account.NetworkEntry, error) {
+	in, err := decode[[]newAccess](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	var entries []account.NetworkEntry
+	k.check(len(in) > 0, "body", "must have at least one entry")
+	for _, entry := range in {
+		e := account.NetworkEntry{Comment: entry.Comment}
+		if entry.SecurityGroup != nil && entry.Address == nil && entry.Block == nil {
+			k.check(securityGroup.MatchString(*entry.SecurityGroup), "awsSecurityGroup", "%.50q is not a security group", *entry.SecurityGroup)
+			e.Block, e.SecurityGroup = *entry.SecurityGroup, true
+		} else {
+			e.Block = entry.block(&k).String()
+		}
+		k.check(utf8.RuneCountInString(e.Comment) <= 80, "comment", "may have at most 80 characters")
+		if entry.DeleteAfter != nil {
+			e.DeleteAfter = entry.DeleteAfter.UTC()
+			k.check(e.DeleteAfter.After(c.now), "deleteAfterDate", "must be in the future")
+		}
+		entries = append(entries, e)
+	}
+	return entries, k.err()
+}
+
+// addNetwork adds entries to the project's list, in place of those for the same block.
+func (c *call) addNetwork() (any, error) {
+	entries, err := c.decodeNetwork()
+	if err != nil {
+		return nil, err
+	}
+	err = c.changeNetwork(func(list []account.NetworkEntry) ([]account.NetworkEntry, error) {
+		for _, e := range entries {
+			list = slices.DeleteFunc(list, func(have account.NetworkEntry) bool { return have.Block == e.Block })
+			list = append(list, e)
+		}
+		return list, checkLength(len(list))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, c.network(), each(c.showNetwork))
+}
+
+func (c *call) changeNetwork(change func([]account.NetworkEntry) ([]account.NetworkEntry, error)) error {
+	p := c.target.project
+	what := changed{activity: event.Update, kind: "Project IP Access List", id: p.ID, name: p.Name, project: p}
+	return c.change(what, func() (before, after any, err error) {
+		p, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) (err error) {
+			before = p.Network
+			p.Network, err = change(living(p.Network, c.now))
+			return err
+		})
+		if err == nil {
+			c.target.project, after = p, p.Network
+		}
+		return before, after, err
+	})
+}
+
+// findNetwork returns the place in a list of the entry that the path names.
+func (c *call) findNetwork(list []account.NetworkEntry) (int, error) {
+	text := c.r.PathValue("entryValue")
+	name := text
+	if block, err := account.ParseBlock(text); err == nil {
+		name = block.String()
+	}
+	i := slices.IndexFunc(list, func(e account.NetworkEntry) bool { return e.Block == name })
+	if i < 0 {
+		return 0, notFoundAs("ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND", "IP Address %s not on Atlas access list for group %s.", text, c.target.project.ID)
+	}
+	return i, nil
+}
+
+func (c *call) getNetwork() (any, error) {
+	list := c.network()
+	i, err := c.findNetwork(list)
+	if err != nil {
+		return nil, err
+	}
+	return c.showNetwork(list[i]), nil
+}
+
+func (c *call) removeNetwork() (any, error) {
+	if _, err := c.findNetwork(c.network()); err != nil {
+		return nil, err
+	}
+	return nil, c.changeNetwork(func(list []account.NetworkEntry) ([]account.NetworkEntry, error) {
+		i, err := c.findNetwork(list)
+		if err != nil {
+			return nil, err
+		}
+		return slices.Delete(list, i, i+1), nil
+	})
+}
+
+// getNetworkStatus says that an entry is active: there is nothing that it would have to be applied to.
+func (c *call) getNetworkStatus() (any, error) {
+	if _, err := c.findNetwork(c.network()); err != nil {
+		return nil, err
+	}
+	return struct {
+		Status string `json:"STATUS"`
+	}{"ACTIVE"}, nil
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxBody bounds the body of a request that is not events, in bytes.
+const maxBody = 1 << 20
+
+// decode reads a JSON body. Attributes that nobody asked for are ignored, as Atlas does.
+func decode[T any](c *call) (T, error) {
+	var v T
+	if !isJSON(c.r.Header.Get("Content-Type")) {
+		return v, unsupportedType("Send the body as application/json, or as one of the media types of this resource.")
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if large := new(http.MaxBytesError); errors.As(err, &large) {
+		return v, tooLarge("The body may have at most %d bytes.", maxBody)
+	}
+	if err != nil {
+		return v, unreadable(err)
+	}
+	err = json.Unmarshal(data, &v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		name := wrong.Field
+		if name == "" {
+			name = "body"
+		}
+		return v, invalidAttributes(field{name, fmt.Sprintf("must be %s, not %s", article(wrong), wrong.Value)})
+	case !utf8.Valid(data):
+		return v, &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: "The body is not UTF-8."}
+	case err != nil:
+		return v, &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: "The body is not JSON: " + err.Error()}
+	}
+	return v, nil
+}
+
+// article names a JSON type for people.
+func article(e *json.UnmarshalTypeError) string {
+	switch kind := e.Type.Kind().String(); {
+	case kind == "slice":
+		return "an array"
+	case kind == "struct" || kind == "map":
+		return "an object"
+	case kind == "bool":
+		return "true or false"
+	case strings.HasPrefix(kind, "int"):
+		return "an integer"
+	default:
+		return "a string"
+	}
+}
+
+func isJSON(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, mediaPrefix) && strings.HasSuffix(kind, "+json"))
+}
+
+// checks collects what is wrong with a body.
+type checks struct {
+	fields  []field
+	missing bool // that something is missing is all that is wrong
+}
+
+// require notes a missing attribute, and returns it, or its zero value.
+func require[T any](k *checks, name string, v *T) T {
+	if v == nil {
+		k.missing = k.missing || len(k.fields) == 0
+		k.fields = append(k.fields, field{name, "is missing"})
+		v = new(T)
+	}
+	return *v
+}
+
+// check notes what is wrong unless ok.
+func (k *checks) check(ok bool, name, format string, args ...any) {
+	if !ok {
+		k.missing = false
+		k.fields = append(k.fields, field{name, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (k *checks) err() error {
+	switch {
+	case len(k.fields) == 0:
+		return nil
+	case k.missing:
+		p := invalid("Required attributes are missing: "+names(k.fields)+".", k.fields...)
+		p.code = "MISSING_ATTRIBUTE"
+		return p
+	}
+	return invalidAttributes(k.fields...)
+}
+
+func invalidAttributes(fields ...field) *problem {
+	p := invalid("Attributes are invalid: "+names(fields)+".", fields...)
+	p.code = "INVALID_ATTRIBUTE"
+	return p
+}
+
+func names(fields []field) string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.Field)
+	}
+	return strings.Join(names, ", ")
+}

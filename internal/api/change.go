@@ -1,0 +1,153 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/event"
+)
+
+// changed says what a request is about to change.
+type changed struct {
+	activity  event.Activity
+	kind      string // of the thing: "Project", "API Key", …
+	id, name  string
+	project   *account.Project   // that it concerns; nil: none
+	workspace *account.Workspace // that it concerns; nil: none
+}
+
+// change does something that changes c.org or c.target's organization, and records it in the logs that it concerns. do
+// returns how the thing is shown before and after, without secrets. The change is announced before and reported after, so
+// that it is in the logs even if this process dies between.
+func (c *call) change(what changed, do func() (before, after any, err error)) error {
+	ctx := c.detached()
+	e := event.Change{Act: c.act(c.caller.Credential), Operation: c.operation, Activity: what.activity,
+		EntityType: what.kind, EntityID: what.id, EntityName: what.name}
+	e.UID = rand.Text()
+	logs, err := c.logsOf(what, &e)
+	if err != nil {
+		return err
+	}
+	unknown := e
+	unknown.Unknown = true
+	intent, err := c.server.recorder.Intend(ctx, logs, event.Changed(unknown))
+	if err != nil {
+		return unavailable(err)
+	}
+	before, after, err := do()
+	if err != nil {
+		if isRefusal(err) {
+			return errors.Join(err, intent.Withdraw(ctx))
+		}
+		return err // what became of it is not known, and the logs will say so
+	}
+	if e.Before, err = jsonOf(before); err == nil {
+		e.After, err = jsonOf(after)
+	}
+	if err == nil {
+		err = intent.Done(ctx, event.Changed(e))
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// logsOf returns the logs that a change belongs in: its organization's, its project's own, its workspace's audit log. It
+// completes the event with their names.
+func (c *call) logsOf(what changed, e *event.Change) ([]string, error) {
+	org := c.org
+	if org == nil {
+		id := c.caller.Credential.Org
+		if what.project != nil {
+			id = what.project.Org
+		}
+		var err error
+		if org, err = c.server.accounts.Organization(c.context(), id); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	logs := []string{org.Log}
+	if what.project != nil {
+		e.Project = what.project.ID
+		logs = append(logs, what.project.ID)
+	}
+	if what.workspace != nil {
+		e.Workspace = what.workspace.Name
+		logs = append(logs, what.workspace.AuditLog)
+	}
+	return logs, nil
+}
+
+// isRefusal tells whether an error says that nothing was changed.
+func isRefusal(err error) bool {
+	p := new(problem)
+	return errors.As(err, &p) && p.status < http.StatusInternalServerError ||
+		errors.Is(err, account.ErrNotFound) || errors.Is(err, account.ErrExists)
+}
+
+func jsonOf(v any) (json.RawMessage, error) {
+	if v == nil {
+		return nil, nil
+	}
+	return json.Marshal(v)
+}
+
+// maxFailing is how many failed authentications are being recorded at one time, before replies wait for it.
+const maxFailing = 64
+
+// signInFailed records that somebody failed to authenticate as a credential that exists, in its organization's log. It
+// does not wait for that: the time that the reply takes must not tell whether there is such a credential.
+func (c *call) signInFailed(err error) {
+	var wrong *auth.Unauthorized
+	var elsewhere *auth.NotOnAccessList
+	var by *account.Credential
+	why := "wrong secret"
+	switch {
+	case errors.As(err, &wrong) && !wrong.Stale:
+		by = wrong.Known
+	case errors.As(err, &elsewhere):
+		by, why = elsewhere.Credential, "address not on the access list"
+	}
+	if by == nil {
+		return
+	}
+	act, protocol := c.act(by), "OAUTH 2.0"
+	if by.Kind == account.APIKey {
+		protocol = "Digest"
+	}
+	s, ctx := c.server, c.detached()
+	s.failing <- struct{}{}
+	s.background.Go(func() {
+		defer func() { <-s.failing }()
+		org, err := s.accounts.Organization(ctx, by.Org)
+		if err == nil {
+			err = s.recorder.RecordOwn(ctx, []string{org.Log}, event.SignInFailed(act, protocol, why))
+		}
+		if err != nil {
+			s.options.Logger.Error("failed authentication not recorded", "credential", by.ID, "address", act.Address, "err", err)
+		}
+	})
+}
+
+// Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
+func (s *Server) Wait() { s.background.Wait() }
+
+// grants returns roles of an organization, or of a project.
+func grants(org, project string, roles []account.Role) []account.Grant {
+	var c account.Credential
+	c.SetRolesOn(org, project, roles)
+	return c.Roles
+}
+
+// roles checks that roles are assignable in an organization, or in a project.
+func (k *checks) roles(name string, roles []account.Role, ofOrganization bool) {
+	for _, r := range roles {
+		k.check(slices.Contains(account.Roles(ofOrganization), r), name, "%q is none of %v", r, account.Roles(ofOrganization))
+	}
+}

@@ -1,0 +1,275 @@
+package api
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
+)
+
+type projectView struct {
+	ClusterCount int64         `json:"clusterCount"`
+	Created      time.Time     `json:"created"`
+	ID           string        `json:"id"`
+	Links        []link        `json:"links,omitempty"`
+	Name         string        `json:"name"`
+	Org          string        `json:"orgId"`
+	Tags         []account.Tag `json:"tags"`
+	Alerts       bool          `json:"withDefaultAlertsSettings"`
+}
+
+func (c *call) showProject(p *account.Project) projectView {
+	v := projectView{Created: p.Created.UTC().Truncate(time.Second), ID: p.ID, Name: p.Name, Org: p.Org, Tags: p.Tags, Alerts: true,
+		Links: c.self(base+"/groups/%s", p.ID)}
+	if v.Tags == nil {
+		v.Tags = []account.Tag{}
+	}
+	return v
+}
+
+// showProjects shows the projects of those ids that still exist.
+func (c *call) showProjects(ids []string) ([]projectView, error) {
+	projects, err := c.server.accounts.Projects(c.context(), ids)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return each(c.showProject)(projects)
+}
+
+// listGroups lists the projects that the caller may see: those of organizations that it may read, and those that it has
+// a role on.
+func (c *call) listGroups() (any, error) {
+	var ids []string
+	for _, org := range c.caller.Credential.Organizations() {
+		visible, err := c.visibleProjects(org, "")
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, visible...)
+	}
+	named, err := c.server.accounts.Projects(c.context(), c.caller.Credential.Projects())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for _, p := range named {
+		if c.caller.Credential.May(account.Read, p) {
+			ids = append(ids, p.ID)
+		}
+	}
+	slices.Sort(ids)
+	return paginate(c, slices.Compact(ids), c.showProjects)
+}
+
+// listOrgGroups lists the projects of an organization that the caller may see.
+func (c *call) listOrgGroups() (any, error) {
+	ids, err := c.visibleProjects(c.org.ID, c.r.URL.Query().Get("name"))
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, ids, c.showProjects)
+}
+
+// visibleProjects returns the ids of the projects of an organization that the caller may read and whose name begins so.
+func (c *call) visibleProjects(org, named string) ([]string, error) {
+	own := c.caller.Credential
+	ids, err := c.server.accounts.ProjectIDs(c.context(), org, named)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if own.May(account.Read, &account.Project{Org: org}) {
+		return ids, nil
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return !own.May(account.Read, &account.Project{ID: id, Org: org}) }), nil
+}
+
+func (c *call) getGroup() (any, error) { return c.showProject(c.target.project), nil }
+
+type newProject struct {
+	Name   *string       `json:"name"`
+	Org    *string       `json:"orgId"`
+	Tags   []account.Tag `json:"tags"`
+	Alerts *bool         `json:"withDefaultAlertsSettings"`
+	Region *string       `json:"regionUsageRestrictions"`
+}
+
+const maxTags = 50
+
+func (k *checks) tags(tags []account.Tag) {
+	k.check(len(tags) <= maxTags, "tags", "may be at most %d", maxTags)
+	for _, t := range tags {
+		k.check(t.Key != "" && t.Value != "" && len(t.Key) <= 255 && len(t.Value) <= 255, "tags", "must have keys and values of 1 to 255 characters")
+	}
+}
+
+// createGroup makes a project. Who may only create projects owns those that it made.
+func (c *call) createGroup() (any, error) {
+	if id := c.r.URL.Query().Get("projectOwnerId"); id != "" && !account.ValidID(id) {
+		return nil, invalidQuery(field{"projectOwnerId", "must be 24 hexadecimal digits"})
+	}
+	in, err := decode[newProject](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	name, org := require(&k, "name", in.Name), require(&k, "orgId", in.Org)
+	k.check(in.Name == nil || entityName.MatchString(name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.check(in.Org == nil || account.ValidID(org), "orgId", "must be 24 hexadecimal digits")
+	k.tags(in.Tags)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	if err := c.enterOrg(org, account.CreateProjects); err != nil {
+		return nil, err
+	}
+	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC()}
+	view := c.showProject(&p)
+	return view, c.change(changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p}, func() (any, any, error) {
+		err := c.server.accounts.CreateProject(c.detached(), p)
+		if errors.Is(err, account.ErrExists) {
+			err = groupExists(name)
+		}
+		if err == nil && !c.caller.Credential.May(account.Own, &p) {
+			_, err = c.server.accounts.Assign(c.detached(), c.caller.Credential.ID, p.ID, []account.Role{account.GroupOwner}, always)
+		}
+		return nil, view, err
+	})
+}
+
+// always lets a change of a credential be.
+func always(*account.Credential) error { return nil }
+
+func groupExists(name string) error {
+	return conflict("GROUP_ALREADY_EXISTS", "A group with name %q already exists.", name)
+}
+
+func (c *call) updateGroup() (any, error) {
+	in, err := decode[newProject](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	k.check(in.Name == nil || entityName.MatchString(*in.Name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.tags(in.Tags)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	var view projectView
+	p := c.target.project
+	err = c.change(changed{activity: event.Update, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
+		change := func(p *account.Project) error {
+			if before == nil { // a renamed one comes with its new name
+				before = c.showProject(c.target.project)
+			}
+			if in.Tags != nil {
+				p.Tags = in.Tags
+			}
+			return nil
+		}
+		if in.Name != nil {
+			p, err = c.server.accounts.RenameProject(c.detached(), p.ID, *in.Name, change)
+		} else {
+			p, err = c.server.accounts.UpdateProject(c.detached(), p.ID, change)
+		}
+		if errors.Is(err, account.ErrExists) {
+			err = groupExists(*in.Name)
+		}
+		if err == nil {
+			view = c.showProject(p)
+		}
+		return before, view, err
+	})
+	return view, err
+}
+
+// deleteGroup deletes a project that has no workspaces. Its logs are kept for their time.
+func (c *call) deleteGroup() (any, error) {
+	p := c.target.project
+	return nil, c.change(changed{activity: event.Delete, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (any, any, error) {
+		_, err := c.server.accounts.DeleteProject(c.detached(), p.ID, func(p *account.Project) error {
+			if len(p.Workspaces) > 0 {
+				return conflict("CANNOT_CLOSE_GROUP_ACTIVE_STREAM_WORKSPACES", "Cannot close group while it has active stream workspaces; please delete all stream workspaces.")
+			}
+			if p.Retention.Hold {
+				return conflict("CANNOT_CLOSE_GROUP_LEGAL_HOLD", "Cannot close group while its logs are under legal hold; please end the legal hold.")
+			}
+			return nil
+		})
+		return c.showProject(p), nil, err
+	})
+}
+
+// settingsView is weir's own settings of a project.
+type settingsView struct {
+	DeletedDays int  `json:"deletedLogRetentionDays"`
+	Days        *int `json:"retentionDays"` // null: for ever
+	Hold        bool `json:"legalHold"`
+}
+
+func showSettings(p *account.Project) settingsView {
+	v := settingsView{DeletedDays: p.Retention.Kept(), Hold: p.Retention.Hold}
+	if p.Retention.Days > 0 {
+		v.Days = &p.Retention.Days
+	}
+	return v
+}
+
+func (c *call) getSettings() (any, error) { return showSettings(c.target.project), nil }
+
+// maxRetentionDays is a hundred years.
+const maxRetentionDays = 36500
+
+// updateSettings changes those settings that the body has. retentionDays null or 0 means for ever.
+func (c *call) updateSettings() (any, error) {
+	in, err := decode[map[string]*any](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	p := c.target.project
+	days := func(name string, set func(int)) {
+		value, given := in[name]
+		if !given {
+			return
+		}
+		if value == nil {
+			set(0)
+			return
+		}
+		n, ok := (*value).(float64)
+		whole := ok && n == float64(int(n))
+		k.check(whole && (n == 0 || n >= account.MinRetentionDays && n <= maxRetentionDays), name,
+			"must be an integer from %d to %d, or null for the default", account.MinRetentionDays, maxRetentionDays)
+		set(int(n))
+	}
+	apply := func(r *account.Retention) {
+		days("deletedLogRetentionDays", func(n int) { r.DeletedDays = n })
+		days("retentionDays", func(n int) { r.Days = n })
+		if value, given := in["legalHold"]; given {
+			hold, ok := false, value != nil
+			if ok {
+				hold, ok = (*value).(bool)
+			}
+			k.check(ok, "legalHold", "must be true or false")
+			r.Hold = hold
+		}
+	}
+	apply(new(account.Retention))
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	var view settingsView
+	err = c.change(changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
+		p, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
+			before = showSettings(p)
+			apply(&p.Retention)
+			return nil
+		})
+		if err == nil {
+			view = showSettings(p)
+		}
+		return before, view, err
+	})
+	return view, err
+}

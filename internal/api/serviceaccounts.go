@@ -1,0 +1,312 @@
+package api
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+)
+
+// newServiceAccount is the body of a creation or an update.
+type newServiceAccount struct {
+	Name        *string        `json:"name"`
+	Description *string        `json:"description"`
+	Roles       []account.Role `json:"roles"`
+	Hours       *int           `json:"secretExpiresAfterHours"`
+}
+
+// maxSecretHours is how long a secret can be valid.
+const maxSecretHours = 365 * 24
+
+func (in *newServiceAccount) check(k *checks, prefix string, ofOrganization bool) {
+	require(k, prefix+"name", in.Name)
+	require(k, prefix+"description", in.Description)
+	if len(in.Roles) == 0 {
+		require[string](k, prefix+"roles", nil)
+	}
+	k.hours(prefix, in.Hours)
+	in.checkUpdate(k, prefix, ofOrganization)
+}
+
+func (in *newServiceAccount) checkUpdate(k *checks, prefix string, ofOrganization bool) {
+	k.plainText(prefix+"name", in.Name, 64)
+	k.plainText(prefix+"description", in.Description, 250)
+	k.roles(prefix+"roles", in.Roles, ofOrganization)
+}
+
+func (k *checks) hours(prefix string, hours *int) {
+	n := require(k, prefix+"secretExpiresAfterHours", hours)
+	k.check(hours == nil || n >= 1 && n <= maxSecretHours, prefix+"secretExpiresAfterHours", "must be from 1 to %d", maxSecretHours)
+}
+
+func life(hours int) time.Duration { return time.Duration(hours) * time.Hour }
+
+type serviceAccountView struct {
+	ClientID    string         `json:"clientId"`
+	Created     time.Time      `json:"createdAt"`
+	Description string         `json:"description"`
+	Name        string         `json:"name"`
+	Roles       []account.Role `json:"roles"`
+	Secrets     []secretView   `json:"secrets"`
+}
+
+type secretView struct {
+	Created time.Time `json:"createdAt"`
+	Expires time.Time `json:"expiresAt"`
+	ID      string    `json:"id"`
+	Masked  string    `json:"maskedSecretValue,omitempty"`
+	Secret  string    `json:"secret,omitempty"`
+}
+
+func showSecret(s account.Secret) secretView {
+	return secretView{Created: s.Created.UTC().Truncate(time.Second), Expires: s.Expires.UTC().Truncate(time.Second), ID: s.ID, Masked: s.Masked}
+}
+
+// showServiceAccount shows a service account with its roles in the organization or on the project at hand.
+func (c *call) showServiceAccount(which *account.Credential) serviceAccountView {
+	org, p := c.scope()
+	v := serviceAccountView{ClientID: which.ID, Created: which.Created.UTC().Truncate(time.Second), Description: which.Description,
+		Name: which.Name, Secrets: []secretView{}}
+	if p != nil {
+		v.Roles = which.RolesOn("", p.ID)
+	} else {
+		v.Roles = which.RolesOn(org, "")
+	}
+	for _, s := range which.Secrets {
+		v.Secrets = append(v.Secrets, showSecret(s))
+	}
+	return v
+}
+
+// makeServiceAccount makes a service account and shows it with its secret, this once.
+func (c *call) makeServiceAccount(in newServiceAccount, roles []account.Grant) (*serviceAccountView, error) {
+	org, _ := c.scope()
+	sa, secret := account.NewServiceAccount(org, *in.Name, roles, c.now, life(*in.Hours))
+	sa.Description = *in.Description
+	if err := c.createCredential(sa); err != nil {
+		return nil, err
+	}
+	v := c.showServiceAccount(&sa)
+	v.Secrets[0].Secret, v.Secrets[0].Masked = secret, ""
+	return &v, nil
+}
+
+func (c *call) listOrgServiceAccounts() (any, error) {
+	all, err := c.server.accounts.Credentials(c.context(), c.org.ID, account.ServiceAccount)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return paginate(c, all, each(c.showServiceAccount))
+}
+
+func (c *call) listGroupServiceAccounts() (any, error) {
+	all, err := c.server.accounts.Members(c.context(), c.target.project, account.ServiceAccount)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return paginate(c, all, each(c.showServiceAccount))
+}
+
+func (c *call) createOrgServiceAccount() (any, error) {
+	in, err := c.decodeServiceAccount(true)
+	if err != nil {
+		return nil, err
+	}
+	return c.makeServiceAccount(in, grants(c.org.ID, "", in.Roles))
+}
+
+// createGroupServiceAccount makes a service account that has roles on the project and is a member of its organization.
+func (c *call) createGroupServiceAccount() (any, error) {
+	in, err := c.decodeServiceAccount(false)
+	if err != nil {
+		return nil, err
+	}
+	p := c.target.project
+	return c.makeServiceAccount(in, append(grants("", p.ID, in.Roles), grants(p.Org, "", []account.Role{account.OrgMember})...))
+}
+
+func (c *call) decodeServiceAccount(ofOrganization bool) (newServiceAccount, error) {
+	in, err := decode[newServiceAccount](c)
+	if err != nil {
+		return in, err
+	}
+	var k checks
+	in.check(&k, "", ofOrganization)
+	return in, k.err()
+}
+
+func (c *call) getServiceAccount() (any, error) {
+	sa, err := c.credential(account.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	return c.showServiceAccount(sa), nil
+}
+
+// updateServiceAccount changes a service account, and its roles in the organization or on the project at hand.
+func (c *call) updateServiceAccount() (any, error) {
+	org, p := c.scope()
+	sa, err := c.credential(account.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	in, err := decode[newServiceAccount](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	in.checkUpdate(&k, "", p == nil)
+	k.check(in.Roles == nil || len(in.Roles) > 0, "roles", "must not be empty")
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	if (in.Name != nil || in.Description != nil) && !c.mayChange(sa) {
+		return nil, forbidden()
+	}
+	if p == nil && in.Roles != nil && !slices.Contains(in.Roles, account.OrgOwner) {
+		if err := c.keepOwner(sa); err != nil {
+			return nil, err
+		}
+	}
+	apply := func(sa *account.Credential) error {
+		if in.Name != nil {
+			sa.Name = *in.Name
+		}
+		if in.Description != nil {
+			sa.Description = *in.Description
+		}
+		if p == nil && in.Roles != nil {
+			sa.SetRolesOn(org, "", in.Roles)
+		}
+		return nil
+	}
+	if p != nil && in.Roles != nil {
+		sa, err = c.assign(sa, in.Roles, apply)
+	} else {
+		sa, err = c.updateCredential(sa, apply)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.showServiceAccount(sa), nil
+}
+
+func (c *call) deleteOrgServiceAccount() (any, error) {
+	sa, err := c.credential(account.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.deleteCredential(sa)
+}
+
+// removeGroupServiceAccount takes a service account off the project; it stays in its organization.
+func (c *call) removeGroupServiceAccount() (any, error) {
+	sa, err := c.credential(account.ServiceAccount)
+	if err == nil {
+		_, err = c.assign(sa, nil, always)
+	}
+	return nil, err
+}
+
+// inviteServiceAccount gives a service account of the organization roles on the project. Only an owner of the organization
+// may.
+func (c *call) inviteServiceAccount() (any, error) {
+	if !c.caller.Credential.MayInOrg(account.OwnOrg, c.target.project.Org) {
+		return nil, forbidden()
+	}
+	sa, err := c.credentialOfOrg(account.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	in, err := decode[struct {
+		Roles []account.Role `json:"roles"`
+	}](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	if len(in.Roles) == 0 {
+		require[string](&k, "roles", nil)
+	}
+	k.roles("roles", in.Roles, false)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	if sa, err = c.assign(sa, in.Roles, always); err != nil {
+		return nil, err
+	}
+	return c.showServiceAccount(sa), nil
+}
+
+type serviceAccountGroup struct {
+	Project string         `json:"groupId"`
+	Roles   []account.Role `json:"roles"`
+}
+
+func (c *call) listServiceAccountGroups() (any, error) {
+	sa, err := c.credential(account.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, sa.Projects(), each(func(project string) serviceAccountGroup {
+		return serviceAccountGroup{project, sa.RolesOn("", project)}
+	}))
+}
+
+// maxSecrets is how many secrets that have not expired a service account has at most.
+const maxSecrets = 2
+
+// createSecret makes another secret and shows it, this once. Those that have expired go.
+func (c *call) createSecret() (any, error) {
+	sa, err := c.changeable()
+	if err != nil {
+		return nil, err
+	}
+	in, err := decode[newServiceAccount](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	k.hours("", in.Hours)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	secret, text := account.NewSecret(c.now, life(*in.Hours))
+	_, err = c.updateCredential(sa, func(sa *account.Credential) error {
+		sa.Secrets = slices.DeleteFunc(sa.Secrets, func(s account.Secret) bool { return !s.Expires.After(c.now) })
+		if len(sa.Secrets) >= maxSecrets {
+			return invalidAttributes(field{"secrets", "A service account has at most two secrets. Delete one first."})
+		}
+		sa.Secrets = append(sa.Secrets, secret)
+		return nil
+	})
+	v := showSecret(secret)
+	v.Secret, v.Masked = text, ""
+	return v, err
+}
+
+func (c *call) deleteSecret() (any, error) {
+	sa, err := c.changeable()
+	if err != nil {
+		return nil, err
+	}
+	id := c.r.PathValue("secretId")
+	_, err = c.updateCredential(sa, func(sa *account.Credential) error {
+		i := slices.IndexFunc(sa.Secrets, func(s account.Secret) bool { return s.ID == id })
+		if i < 0 {
+			return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
+		}
+		sa.Secrets = slices.Delete(sa.Secrets, i, i+1)
+		return nil
+	})
+	return nil, err
+}
+
+// changeable returns the service account that the path names, if the caller may change it itself.
+func (c *call) changeable() (*account.Credential, error) {
+	sa, err := c.credential(account.ServiceAccount)
+	if err == nil && !c.mayChange(sa) {
+		err = forbidden()
+	}
+	return sa, err
+}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"github.com/weirlog/weir/internal/account"
+)
+
+type statusView struct {
+	APIKey     statusKey `json:"apiKey"`
+	AppName    string    `json:"appName"`
+	Build      string    `json:"build"`
+	Links      []link    `json:"links"`
+	Throttling bool      `json:"throttling"`
+}
+
+type statusKey struct {
+	AccessList []statusAccess  `json:"accessList"`
+	ID         string          `json:"id"`
+	PublicKey  string          `json:"publicKey"`
+	Roles      []account.Grant `json:"roles"`
+}
+
+type statusAccess struct {
+	Block   string `json:"cidrBlock"`
+	Address string `json:"ipAddress"`
+}
+
+// getSystemStatus tells the caller who it is. A service account has no public key: the last eight digits of its client id
+// stand in its place.
+func (c *call) getSystemStatus() (any, error) {
+	own := c.caller.Credential
+	key := statusKey{AccessList: []statusAccess{}, ID: own.UserID, PublicKey: own.ID, Roles: own.Roles}
+	if own.Kind == account.ServiceAccount {
+		key.PublicKey = own.ID[len(own.ID)-8:]
+	}
+	for _, e := range own.AccessList {
+		key.AccessList = append(key.AccessList, statusAccess{e.Block.String(), addressOf(e.Block.Addr())})
+	}
+	// The name is the one that the OpenAPI document allows.
+	return statusView{APIKey: key, AppName: "MongoDB Atlas", Build: "weir", Links: c.self(base)}, nil
+}

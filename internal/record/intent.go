@@ -1,0 +1,118 @@
+package record
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the deed,
+// so that even if the process dies in the midst of it the logs tell of it.
+type Intent struct {
+	recorder *Recorder
+	key      string
+	logs     []string
+}
+
+// intended is an intent as it lies in the bucket.
+type intended struct {
+	Logs []string `json:"logs"`
+	Line string   `json:"line"` // the event for when the outcome stays unknown
+}
+
+const intents = "intents/"
+
+// Intend announces a deed. unknown is the event that the logs get if the deed is never reported; it must have the time and
+// the uid of the event that reports it, so that the logs never have both.
+func (r *Recorder) Intend(ctx context.Context, logs []string, unknown []byte) (*Intent, error) {
+	data, err := json.Marshal(intended{logs, string(unknown)})
+	if err != nil {
+		return nil, fmt.Errorf("intent: %w", err)
+	}
+	key := fmt.Sprintf("%s%016x-%s", intents, time.Now().UnixNano(), rand.Text())
+	if err := r.bucket.PutNew(ctx, key, data); err != nil {
+		return nil, err // if it exists after all, the logs get an event of something that may not have happened
+	}
+	return &Intent{r, key, logs}, nil
+}
+
+// Done reports the deed with its event, durably.
+func (i *Intent) Done(ctx context.Context, event []byte) error {
+	if err := i.recorder.RecordOwn(ctx, i.logs, event); err != nil {
+		return err
+	}
+	return i.Withdraw(ctx)
+}
+
+// Withdraw takes back the announcement of what was not done.
+func (i *Intent) Withdraw(ctx context.Context) error { return i.recorder.bucket.Delete(ctx, i.key) }
+
+// Unreported records the intents that are older than an age: whoever announced them has died, or could not report them.
+func (r *Recorder) Unreported(ctx context.Context, age time.Duration) error {
+	oldest := time.Now().Add(-age).UnixNano()
+	for info, err := range r.bucket.List(ctx, intents, "") {
+		if err != nil {
+			return err
+		}
+		made, _, _ := strings.Cut(strings.TrimPrefix(info.Key, intents), "-")
+		if at, err := strconv.ParseInt(made, 16, 64); err == nil && at > oldest {
+			return nil // they are sorted by time
+		}
+		if err := r.reportUnknown(ctx, info.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) reportUnknown(ctx context.Context, key string) error {
+	data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{})
+	if errors.Is(err, bucket.ErrNotExist) {
+		return nil // reported meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	var i intended
+	if err := json.Unmarshal(data, &i); err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if err := r.RecordOwn(ctx, i.Logs, []byte(i.Line)); err != nil {
+		return fmt.Errorf("report %s: %w", key, err)
+	}
+	return r.bucket.Delete(ctx, key)
+}
+
+// RecordOwn records an event that weir itself made, and that is complete, in several logs.
+func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) error {
+	batches := make([]wal.Batch, 0, len(logs))
+	for _, log := range logs {
+		b, err := ownBatch(log, own)
+		if err != nil {
+			return err
+		}
+		batches = append(batches, b)
+	}
+	_, err := r.Record(ctx, batches...)
+	return err
+}
+
+// ownBatch makes a batch of one event that weir itself made: it is complete, so its line is recorded as it is.
+func ownBatch(log string, own []byte) (wal.Batch, error) {
+	fields, err := new(event.Parser).Scan(own)
+	if err != nil {
+		return wal.Batch{}, fmt.Errorf("own event: %w", err)
+	}
+	return wal.Batch{Log: log, Lines: append(slices.Clip(own), '\n'),
+		Entries: []wal.Entry{{Time: fields.Time, Key: event.KeyOf(fields.Time, fields.UID)}}}, nil
+}

@@ -1,0 +1,50 @@
+package tlog
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Info is what is known of a log without reading its events.
+type Info struct {
+	Entries  int64 // that have content; those that wait to be sequenced count too, retries among them
+	Bytes    int64 // of its objects
+	MinTime  int64 // of its events, milliseconds since the epoch, both included; 0 if there are none
+	MaxTime  int64
+	Pruned   Pruned // what retention has removed
+	Removing bool   // objects wait to be deleted
+}
+
+// Info returns what is known of a log.
+func (s *Store) Info(ctx context.Context, log string) (Info, error) {
+	v, err := s.view(ctx, log)
+	if err != nil {
+		return Info{}, err
+	}
+	i := Info{Pruned: v.manifest.Pruned, Removing: len(v.manifest.Removing) > 0}
+	for seg, err := range s.segments(ctx, v.manifest, 0, minInt64, maxInt64) {
+		if err != nil {
+			if old, err := s.outdated(ctx, v.manifest, err); !old {
+				return Info{}, err
+			}
+			return s.Info(ctx, log)
+		}
+		i.add(seg.Count, seg.Blocks+seg.Index+seg.Filters, seg.MinTime, seg.MaxTime)
+	}
+	for _, t := range v.tail {
+		i.add(int64(t.Count), t.Length, t.MinTime, t.MaxTime)
+	}
+	if m, err := json.Marshal(v.manifest); err == nil && v.manifest.Version > 0 {
+		i.Bytes += int64(len(m))
+	}
+	return i, nil
+}
+
+func (i *Info) add(count, bytes, minTime, maxTime int64) {
+	if i.Entries == 0 {
+		i.MinTime, i.MaxTime = minTime, maxTime
+	}
+	i.Entries += count
+	i.Bytes += bytes
+	i.MinTime, i.MaxTime = min(i.MinTime, minTime), max(i.MaxTime, maxTime)
+}

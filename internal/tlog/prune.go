@@ -1,0 +1,160 @@
+package tlog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Pruned is what retention has removed from the beginning of a log. Entries keep their indexes.
+type Pruned struct {
+	Entries int64 `json:"entries"` // so the index of the first that has content
+	MinTime int64 `json:"minTime"` // of the removed events, milliseconds since the epoch, both included
+	MaxTime int64 `json:"maxTime"`
+}
+
+func (p *Pruned) add(seg Segment) {
+	if p.Entries == 0 {
+		p.MinTime, p.MaxTime = seg.MinTime, seg.MaxTime
+	}
+	p.Entries += seg.Count
+	p.MinTime, p.MaxTime = min(p.MinTime, seg.MinTime), max(p.MaxTime, seg.MaxTime)
+}
+
+// Prunable returns what Prune would remove now.
+func (s *Store) Prunable(ctx context.Context, log string, before int64) (Pruned, error) {
+	for {
+		m, err := s.manifest(ctx, log)
+		if err != nil {
+			return Pruned{}, err
+		}
+		var p Pruned
+		if _, old, err := s.oldest(ctx, m, before); err == nil {
+			for _, seg := range old {
+				p.add(seg)
+			}
+			return p, nil
+		} else if old, err := s.outdated(ctx, m, err); !old {
+			return Pruned{}, err
+		}
+	}
+}
+
+// Prune does one step of retention: it removes the oldest segments as far as every event in them is older than before
+// (milliseconds since the epoch), at most those that one history object lists. A segment that holds a younger event
+// stays, and all behind it. It returns what it removed; nothing if there is nothing more to do. Their objects are deleted
+// after the grace period, by Sweep or Merge.
+func (s *Store) Prune(ctx context.Context, log string, before int64) (Pruned, error) {
+	for {
+		m, err := s.manifest(ctx, log)
+		if err != nil {
+			return Pruned{}, err
+		}
+		p, done, err := s.prune(ctx, m, before)
+		if err != nil {
+			if old, err := s.outdated(ctx, m, err); !old {
+				return Pruned{}, err
+			}
+			continue
+		}
+		if done {
+			return p, nil
+		}
+	}
+}
+
+func (s *Store) prune(ctx context.Context, m *Manifest, before int64) (removed Pruned, done bool, err error) {
+	history, old, err := s.oldest(ctx, m, before)
+	if err != nil || len(old) == 0 {
+		return Pruned{}, err == nil, err
+	}
+	now := time.Now()
+	next := m.clone()
+	for _, seg := range old {
+		removed.add(seg)
+		next.Pruned.add(seg)
+		next.Removing = append(next.Removing, Removal{seg.Key, now})
+	}
+	if history == nil {
+		next.Segments = next.Segments[len(old):]
+	} else {
+		next.Removing = append(next.Removing, Removal{m.History[0].Key, now})
+		next.History = next.History[1:]
+		if rest := history[len(old):]; len(rest) > 0 {
+			h, err := s.putHistory(ctx, m.Log, rest)
+			if err != nil {
+				return Pruned{}, false, err
+			}
+			next.History = slices.Insert(next.History, 0, h)
+		}
+	}
+	done, err = s.commit(ctx, next)
+	return removed, done, err
+}
+
+// oldest returns the oldest segments of m whose every event is older than before, and the list of the first history object
+// that they stand in; nil if m itself lists them.
+func (s *Store) oldest(ctx context.Context, m *Manifest, before int64) (history, old []Segment, err error) {
+	segments := m.Segments
+	if len(m.History) > 0 {
+		if history, err = s.history(ctx, m.History[0].Key); err != nil {
+			return nil, nil, err
+		}
+		segments = history
+	}
+	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before })
+	if n < 0 {
+		n = len(segments)
+	}
+	return history, segments[:n], nil
+}
+
+// putHistory stores a list of segments.
+func (s *Store) putHistory(ctx context.Context, log string, segments []Segment) (History, error) {
+	first := segments[0]
+	h := History{Key: newHistoryKey(log, first.First), First: first.First, MinTime: first.MinTime, MaxTime: first.MaxTime}
+	for _, seg := range segments {
+		h.Count += seg.Count
+		h.MinTime, h.MaxTime = min(h.MinTime, seg.MinTime), max(h.MaxTime, seg.MaxTime)
+	}
+	data, err := json.Marshal(segments)
+	if err != nil {
+		return h, fmt.Errorf("encode history: %w", err)
+	}
+	return h, s.bucket.PutNew(ctx, h.Key, data) // after an error the next attempt takes another name
+}
+
+// Sweep deletes the objects that the log has not needed for the grace period. Merge does that too, but only a log that
+// grows is merged.
+func (s *Store) Sweep(ctx context.Context, log string) error {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if !slices.ContainsFunc(m.Removing, func(r Removal) bool { return s.graceOver(r, now) }) {
+		return nil
+	}
+	if err := s.remove(ctx, m); err != nil {
+		return err
+	}
+	next := m.clone()
+	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.graceOver(r, now) })
+	_, err = s.commit(ctx, next) // if somebody was faster it is for the next time
+	return err
+}
+
+// Drop deletes what is left of a log whose every entry was pruned and swept, and that nothing can be recorded in any more.
+func (s *Store) Drop(ctx context.Context, log string) error {
+	var keys []string
+	for info, err := range s.bucket.List(ctx, logPrefix(log), "") {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, info.Key)
+	}
+	s.manifests.Invalidate(log)
+	return s.bucket.Delete(ctx, keys...)
+}
