@@ -48,7 +48,7 @@ func (c *call) permit(t target, a account.Action) error {
 		return groupNotFound(t.groupID)
 	case !c.caller.Credential.May(a, t.project):
 		return forbidden()
-	case t.workspace == nil:
+	case t.tenant != "" && t.workspace == nil:
 		return tenantNotFound(t.tenant, t.groupID)
 	}
 	return nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -66,6 +67,8 @@ func addressOf(a netip.Addr) string {
 	return a.StringExpanded()
 }
 
+func blockOf(p netip.Prefix) string { return fmt.Sprintf("%s/%d", addressOf(p.Addr()), p.Bits()) }
+
 type accessView struct {
 	Block   string     `json:"cidrBlock"`
 	Address string     `json:"ipAddress,omitempty"`
@@ -90,7 +93,7 @@ func (c *call) showAccountAccess(e account.AccessEntry) accessView {
 }
 
 func showAccess(e account.AccessEntry) accessView {
-	v := accessView{Block: e.Block.String()}
+	v := accessView{Block: blockOf(e.Block)}
 	if e.Block.IsSingleIP() {
 		v.Address = addressOf(e.Block.Addr())
 	}
@@ -261,9 +264,11 @@ func (c *call) showNetwork(e account.NetworkEntry) networkView {
 		v.SecurityGroup = e.Block
 		return v
 	}
-	v.Block = e.Block
-	if p, err := netip.ParsePrefix(e.Block); err == nil && p.IsSingleIP() {
-		v.Address = addressOf(p.Addr())
+	if p, err := netip.ParsePrefix(e.Block); err == nil {
+		v.Block = blockOf(p)
+		if p.IsSingleIP() {
+			v.Address = addressOf(p.Addr())
+		}
 	}
 	return v
 }

@@ -48,6 +48,7 @@ var now = time.Date(2026, 8, 10, 3, 12, 58, 0, time.UTC)
 type world struct {
 	t       testing.TB
 	server  *Server
+	options Options
 	faulty  *bucketest.Faulty
 	auth    *auth.Authenticator
 	store   *account.Store
@@ -65,8 +66,10 @@ func newWorld(t testing.TB, o Options) *world {
 	ctx := context.Background()
 	w.org = account.Organization{ID: "6a793f48c0eb9e7a17712c00", Name: "o", Log: "6a793f48c0eb9e7a17712d00"}
 	other := account.Organization{ID: "6a793f48c0eb9e7a17712c01", Name: "p", Log: "6a793f48c0eb9e7a17712d01"}
-	demo := account.Workspace{ID: "6a793f48c0eb9e7a17712e00", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f00", OperationalLog: "6a793f48c0eb9e7a17712f01"}
-	strict := account.Workspace{ID: "6a793f48c0eb9e7a17712e02", Name: "strict", AuditLog: "6a793f48c0eb9e7a17712f02", OperationalLog: "6a793f48c0eb9e7a17712f03", RequireOCSF: true}
+	demo := account.Workspace{ID: "6a793f48c0eb9e7a17712e00", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f00", OperationalLog: "6a793f48c0eb9e7a17712f01",
+		CloudProvider: "AWS", Region: "VIRGINIA_USA", Tier: "SP30"}
+	strict := account.Workspace{ID: "6a793f48c0eb9e7a17712e02", Name: "strict", AuditLog: "6a793f48c0eb9e7a17712f02", OperationalLog: "6a793f48c0eb9e7a17712f03",
+		CloudProvider: "AWS", Region: "VIRGINIA_USA", Tier: "SP30", RequireOCSF: true}
 	w.project = account.Project{ID: projectID, Org: w.org.ID, Name: "one", Workspaces: []account.Workspace{demo, strict}}
 	foreign := account.Project{ID: otherID, Org: other.ID, Name: "two", Workspaces: []account.Workspace{{ID: "x", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f04"}}}
 	for _, err := range []error{w.store.CreateOrganization(ctx, w.org), w.store.CreateOrganization(ctx, other),
@@ -75,16 +78,28 @@ func newWorld(t testing.TB, o Options) *world {
 			t.Fatal(err)
 		}
 	}
-	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000})
-	reader := wal.NewReader(w.faulty, 1<<20)
-	store := tlog.NewStore(w.faulty, reader, tlog.Options{})
-	writer := wal.NewWriter(w.faulty, reader, 0, func(int64) {})
-	t.Cleanup(writer.Close)
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Now = func() time.Time { return now }
 	o.NewRequestID = func() string { return "0123456789abcdef" }
-	w.server = New(w.store, w.auth, store, record.New(w.faulty, store, []*wal.Writer{writer}, record.Options{MemoryBytes: 64 << 20}), o)
+	w.options = o
+	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000})
+	w.server = w.node(w.store, w.auth)
 	return w
+}
+
+// another returns another node on the same bucket.
+func (w *world) another() *Server {
+	store := account.NewStore(w.faulty)
+	return w.node(store, auth.New(w.faulty, store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000}))
+}
+
+func (w *world) node(store *account.Store, authenticator *auth.Authenticator) *Server {
+	reader := wal.NewReader(w.faulty, 1<<20)
+	logs := tlog.NewStore(w.faulty, reader, tlog.Options{})
+	writer := wal.NewWriter(w.faulty, reader, 0, func(int64) {})
+	w.t.Cleanup(writer.Close)
+	recorder := record.New(w.faulty, logs, []*wal.Writer{writer}, record.Options{MemoryBytes: 64 << 20})
+	return New(store, authenticator, logs, recorder, w.options)
 }
 
 // bearer returns the Authorization header of a caller with one role.
@@ -118,6 +133,9 @@ func (w *world) do(method, target, body string, headers ...string) *httptest.Res
 	}
 	rec := httptest.NewRecorder()
 	w.server.ServeHTTP(rec, r)
+	if err := published().check(r, rec); err != nil && method != "HEAD" {
+		w.t.Errorf("%s %s: %d %s: not as published: %v", method, target, rec.Code, rec.Body, err)
+	}
 	return rec
 }
 

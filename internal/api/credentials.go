@@ -194,7 +194,6 @@ func (in *newKey) check(k *checks, prefix string, ofOrganization bool) {
 
 func (in *newKey) checkUpdate(k *checks, prefix string, ofOrganization bool) {
 	k.check(in.Desc == nil || *in.Desc != "" && utf8.RuneCountInString(*in.Desc) <= 250, prefix+"desc", "must have 1 to 250 characters")
-	k.check(in.Roles == nil || len(in.Roles) > 0, prefix+"roles", "must not be empty")
 	k.roles(prefix+"roles", in.Roles, ofOrganization)
 }
 
@@ -311,6 +310,7 @@ func (c *call) keyUpdate(ofOrganization bool) (*account.Credential, newKey, erro
 	}
 	var k checks
 	in.checkUpdate(&k, "", ofOrganization)
+	k.check(in.Roles == nil || len(in.Roles) > 0, "roles", "must not be empty")
 	return key, in, k.err()
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -183,13 +184,16 @@ func (c *call) write(status int, content any) {
 		c.w.WriteHeader(status)
 		return
 	}
-	data, err := json.Marshal(content)
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
 	if c.flag("pretty") {
-		data, err = json.MarshalIndent(content, "", "  ")
+		encoder.SetIndent("", "  ")
 	}
-	if err != nil {
+	if err := encoder.Encode(content); err != nil {
 		panic(err) // strings and numbers only
 	}
+	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	c.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -147,10 +148,10 @@ func (c *call) showLogs(logs []keptLog, path, owner string, r account.Retention)
 		}
 		if !l.deleted.IsZero() {
 			deleted := l.deleted.UTC().Truncate(time.Second)
-			left := int(l.deleted.AddDate(0, 0, r.Kept()).Sub(c.now).Hours()/24 + 1)
-			v.State, v.Deleted, v.DaysLeft = "deleted", &deleted, &left
-			if left = max(0, left); r.Hold {
-				v.DaysLeft = nil
+			v.State, v.Deleted = "deleted", &deleted
+			if !r.Hold {
+				left := max(0, int(math.Ceil(l.deleted.AddDate(0, 0, r.Kept()).Sub(c.now).Hours()/24)))
+				v.DaysLeft = &left
 			}
 		}
 		views[i] = v

@@ -209,8 +209,8 @@ type settingsView struct {
 
 func showSettings(p *account.Project) settingsView {
 	v := settingsView{DeletedDays: p.Retention.Kept(), Hold: p.Retention.Hold}
-	if p.Retention.Days > 0 {
-		v.Days = &p.Retention.Days
+	if days := p.Retention.Days; days > 0 {
+		v.Days = &days
 	}
 	return v
 }

@@ -33,7 +33,7 @@ func (c *call) getSystemStatus() (any, error) {
 		key.PublicKey = own.ID[len(own.ID)-8:]
 	}
 	for _, e := range own.AccessList {
-		key.AccessList = append(key.AccessList, statusAccess{e.Block.String(), addressOf(e.Block.Addr())})
+		key.AccessList = append(key.AccessList, statusAccess{blockOf(e.Block), addressOf(e.Block.Addr())})
 	}
 	// The name is the one that the OpenAPI document allows.
 	return statusView{APIKey: key, AppName: "MongoDB Atlas", Build: "weir", Links: c.self(base)}, nil

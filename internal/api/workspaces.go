@@ -33,12 +33,12 @@ type workspaceView struct {
 
 // showWorkspace shows a workspace of the project at hand. It has no hostnames: there is nothing to connect to.
 func (c *call) showWorkspace(w *account.Workspace) workspaceView {
-	project := c.target.project.ID
+	project, tier, maxTier := c.target.project.ID, w.Tier, w.MaxTier // of now, whatever becomes of the workspace
 	v := workspaceView{ID: w.ID, Region: regionView{w.CloudProvider, w.Region}, Project: project, Name: w.Name,
-		Failover: []regionView{}, Hostnames: []string{}, StreamConfig: &streamConfig{Tier: &w.Tier},
+		Failover: []regionView{}, Hostnames: []string{}, StreamConfig: &streamConfig{Tier: &tier},
 		Links: c.self(base+"/groups/%s/streams/%s", project, w.Name)}
-	if w.MaxTier != "" {
-		v.StreamConfig.MaxTier = &w.MaxTier
+	if maxTier != "" {
+		v.StreamConfig.MaxTier = &maxTier
 	}
 	for _, r := range w.Failover {
 		v.Failover = append(v.Failover, regionView(r))

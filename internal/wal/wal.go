@@ -42,11 +42,24 @@ func ShardOf(log string, n int) int {
 // Prefix of the keys of a shard's WAL objects.
 func Prefix(shard int) string { return fmt.Sprintf("wal/%02d/", shard) }
 
-// newKey returns a key for a new object: 12 hex digits of the time in milliseconds, and 64 random bits.
-func newKey(shard int, now time.Time) string {
-	var random [8]byte
+// namer makes the keys of one writer's objects: 12 hex digits of the time in milliseconds, 4 that tell those of one
+// millisecond apart, and 48 random bits. So a writer's objects are listed in the order in which it wrote them, even if the
+// clock is set back.
+type namer struct {
+	shard int
+	last  int64 // milliseconds
+	count uint16
+}
+
+func (n *namer) key(now time.Time) string {
+	if ms := now.UnixMilli(); ms > n.last {
+		n.last, n.count = ms, 0
+	} else if n.count++; n.count == 0 {
+		n.last++
+	}
+	var random [6]byte
 	rand.Read(random[:]) // never fails
-	return fmt.Sprintf("%s%012x-%s.gz", Prefix(shard), now.UnixMilli(), hex.EncodeToString(random[:]))
+	return fmt.Sprintf("%s%012x-%04x%s.gz", Prefix(n.shard), n.last, n.count, hex.EncodeToString(random[:]))
 }
 
 // Written returns the time in a WAL object's key.

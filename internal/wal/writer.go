@@ -19,7 +19,7 @@ var ErrClosed = errors.New("the write-ahead log is closed")
 type Writer struct {
 	bucket   bucket.Bucket
 	reader   *Reader
-	shard    int
+	names    namer
 	maxBytes int64
 	written  func(bytes int64)
 
@@ -45,7 +45,7 @@ const attempts = 3
 // NewWriter starts a writer of a shard's WAL. After each object it calls written with the object's size. What it
 // writes, reader knows at once.
 func NewWriter(b bucket.Bucket, reader *Reader, shard int, written func(bytes int64)) *Writer {
-	w := &Writer{bucket: b, reader: reader, shard: shard, maxBytes: maxObject, written: written,
+	w := &Writer{bucket: b, reader: reader, names: namer{shard: shard}, maxBytes: maxObject, written: written,
 		requests: make(chan *request), closing: make(chan struct{})}
 	w.done.Go(w.run)
 	return w
@@ -148,7 +148,7 @@ func (w *Writer) commit(group []*request) {
 func (w *Writer) put(object []byte) (key string, err error) {
 	ctx := context.Background()
 	for range attempts {
-		key = newKey(w.shard, time.Now())
+		key = w.names.key(time.Now())
 		err = w.bucket.PutNew(ctx, key, object)
 		if err == nil {
 			return key, nil

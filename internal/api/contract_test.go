@@ -1,0 +1,133 @@
+package api
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// contract is the OpenAPI document of the part of Atlas's API that weir serves. Every reply of the tests is validated
+// against it, and it counts which operations were called.
+type contract struct {
+	operations []documented
+
+	mu     sync.Mutex
+	called map[string]bool
+}
+
+type documented struct {
+	*openapi3.Operation
+	method string
+	path   *regexp.Regexp
+}
+
+var published = sync.OnceValue(func() *contract {
+	doc, err := openapi3.NewLoader().LoadFromFile("testdata/openapi.yaml")
+	if err != nil {
+		panic(err)
+	}
+	// Where the document contradicts itself or the real service: it says that an error's parameters are objects, but they
+	// are strings and numbers; and that a region is an object which is one of several strings.
+	doc.Components.Schemas["BaseStreamsRegion"].Value.Type = nil
+	doc.Components.Schemas["ApiError"].Value.Properties["parameters"].Value.Items = openapi3.NewSchema().NewRef()
+	c := &contract{called: map[string]bool{}}
+	variable := regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
+	for path, item := range doc.Paths.Map() {
+		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(path), "[^/:]+(?:(?::|%3A)[^/]*[0-9])?") + "$")
+		for method, o := range item.Operations() {
+			c.operations = append(c.operations, documented{o, method, pattern})
+		}
+	}
+	return c
+})
+
+func (c *contract) find(method, path string) (documented, bool) {
+	i := slices.IndexFunc(c.operations, func(o documented) bool { return o.method == method && o.path.MatchString(path) })
+	if i < 0 {
+		return documented{}, false
+	}
+	return c.operations[i], true
+}
+
+// noLookahead compiles the patterns of the document. Go's regular expressions cannot look ahead, which one of them does.
+func noLookahead(pattern string) (openapi3.RegexMatcher, error) {
+	const octet = `(25[0-5]|(2[0-4]|1\d|[1-9]|)\d)`
+	return regexp.Compile(strings.ReplaceAll(pattern, `(`+octet+`(\.(?!$)|$)){4}`, octet+`(\.`+octet+`){3}`))
+}
+
+// check validates a reply.
+func (c *contract) check(r *http.Request, rec *httptest.ResponseRecorder) error {
+	o, ok := c.find(r.Method, r.URL.EscapedPath())
+	if !ok {
+		return nil
+	}
+	if rec.Code < 300 {
+		c.mu.Lock()
+		c.called[o.OperationID] = true
+		c.mu.Unlock()
+	}
+	if r.URL.Query().Get("envelope") == "true" || rec.Code == http.StatusOK && strings.HasSuffix(rec.Header().Get("Content-Type"), "gzip") {
+		return nil
+	}
+	switch rec.Code {
+	case 405, 406, 413, 415, 503: // the document has none of these; their bodies are as those of other errors
+		return c.validate(rec, o.Responses.Value("401").Value.Content["application/json"])
+	case 409:
+		if o.Responses.Value("409") == nil {
+			return c.validate(rec, o.Responses.Value("401").Value.Content["application/json"])
+		}
+	case 400:
+		if o.Responses.Value("400") == nil {
+			return c.validate(rec, o.Responses.Value("401").Value.Content["application/json"])
+		}
+	}
+	response := o.Responses.Value(strconv.Itoa(rec.Code))
+	if response == nil {
+		return fmt.Errorf("%s may not answer %d", o.OperationID, rec.Code)
+	}
+	if rec.Code == http.StatusNoContent || rec.Code == http.StatusAccepted {
+		return nil
+	}
+	kind, _, _ := strings.Cut(rec.Header().Get("Content-Type"), ";")
+	content := response.Value.Content[kind]
+	if content == nil {
+		return fmt.Errorf("%s may not answer %d with %s", o.OperationID, rec.Code, kind)
+	}
+	return c.validate(rec, content)
+}
+
+func (c *contract) validate(rec *httptest.ResponseRecorder, content *openapi3.MediaType) error {
+	var v any
+	if err := json.Unmarshal(rec.Body.Bytes(), &v); err != nil {
+		return err
+	}
+	return content.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors(), openapi3.EnableFormatValidation(),
+		openapi3.SetSchemaRegexCompiler(noLookahead))
+}
+
+func flagValue(name string) string { return flag.Lookup(name).Value.String() }
+
+// TestMain lists the operations of the document that no test has called with success: there must be none.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if filtered := flagValue("test.run") + flagValue("test.skip") + flagValue("test.list") + flagValue("test.fuzz"); code == 0 && filtered == "" && flagValue("test.bench") == "" {
+		for _, o := range published().operations {
+			if !published().called[o.OperationID] {
+				fmt.Println("no test has called", o.OperationID)
+				code = 1
+			}
+		}
+	}
+	os.Exit(code)
+}
