@@ -417,6 +417,7 @@ func TestServiceAccounts(t *testing.T) {
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+"/accessList", `[{"ipAddress":"192.0.2.1"}]`))
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "PATCH", there, `{"name":"mine"}`))
 	want[serviceAccountView](t, 200, w.as(account.GroupOwner, "PATCH", there, `{"roles":["GROUP_READ_ONLY"]}`))
+	want[serviceAccountView](t, 200, w.as(account.GroupReadOnly, "GET", there, ""))
 
 	second := want[secretView](t, 201, w.as(owner, "POST", path+"/secrets", `{"secretExpiresAfterHours":24}`))
 	w.signIn(made.ClientID, second.Secret)
