@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 )
@@ -142,38 +143,31 @@ func (s *Store) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, e
 	return all(ctx, s.orgs)
 }
 
-// all yields the documents of a cache. Each is looked for behind the last version of the one before, so that nothing
-// needs to be remembered.
+// all yields the documents of a cache.
 func all[T any](ctx context.Context, c cache[T]) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		for after := ""; ; {
-			id, err := c.next(ctx, after)
-			if err != nil || id == "" {
-				if err != nil {
-					yield(nil, err)
-				}
-				return
+		last := ""
+		for info, err := range c.bucket.List(ctx, c.prefix, "") {
+			id, _, _ := strings.Cut(strings.TrimPrefix(info.Key, c.prefix), "/")
+			if err == nil && id == last {
+				continue // another version
 			}
-			v, err := c.get(ctx, id)
+			last = id
+			var v *T
+			if err == nil {
+				v, err = c.get(ctx, id)
+			}
 			if !yield(v, err) || err != nil {
 				return
 			}
-			after = c.prefix + id + "/~"
 		}
 	}
 }
 
-// next returns the id of the first document that lies behind a key; empty if there is none.
-func (c cache[T]) next(ctx context.Context, after string) (string, error) {
-	for info, err := range c.bucket.List(ctx, c.prefix, after) {
-		if err != nil {
-			return "", err
-		}
-		id, _, ok := strings.Cut(strings.TrimPrefix(info.Key, c.prefix), "/")
-		if !ok {
-			return "", fmt.Errorf("%s is not a version of a document", info.Key)
-		}
-		return id, nil
-	}
-	return "", nil
+// ForgetWorkspace takes a deleted workspace, whose logs are gone, off its project.
+func (s *Store) ForgetWorkspace(ctx context.Context, project, workspace string) (*Project, error) {
+	return s.projects.update(ctx, project, func(p *Project) error {
+		p.Gone = slices.DeleteFunc(p.Gone, func(w DeletedWorkspace) bool { return w.ID == workspace })
+		return nil
+	})
 }

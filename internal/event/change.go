@@ -1,6 +1,9 @@
 package event
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Change is something that was done to what weir keeps beside events: organizations, projects, workspaces, credentials.
 type Change struct {
@@ -55,6 +58,35 @@ func SignInFailed(a Act, protocol, why string) []byte {
 	e.Service.Name = "weir"
 	e.Unmapped.Atype = "authenticate"
 	return encode(e)
+}
+
+// Removal is events that retention removes from a log.
+type Removal struct {
+	Time             time.Time
+	Project          string
+	Workspace        string
+	Log              string // its id
+	Setting          string // of the project, by which they go
+	Days             int    // that it says
+	First, Entries   int64  // index of the first one, and how many
+	Oldest, Youngest time.Time
+}
+
+// Pruned returns the event of a removal: OCSF class 3004 (Entity Management), activity 4 (Delete). Its uid is random.
+func Pruned(r Removal) []byte {
+	data, err := json.Marshal(struct {
+		Setting  string    `json:"setting"`
+		Days     int       `json:"days"`
+		First    int64     `json:"firstEntry"`
+		Entries  int64     `json:"entries"`
+		Oldest   time.Time `json:"oldestEvent"`
+		Youngest time.Time `json:"youngestEvent"`
+	}{r.Setting, r.Days, r.First, r.Entries, r.Oldest.UTC(), r.Youngest.UTC()})
+	if err != nil {
+		data = nil // a time beyond the year 9999: the rest still says what was removed
+	}
+	return Changed(Change{Act: Act{Time: r.Time, Project: r.Project, Workspace: r.Workspace, CallerID: "weir", CallerKind: "System"},
+		Operation: "removeEvents", Activity: Delete, EntityType: "Log", EntityID: r.Log, EntityName: r.Workspace, Before: data})
 }
 
 // protocols are the names and numbers that OCSF has for what weir speaks.

@@ -39,9 +39,13 @@ type Config struct {
 	MaxRequestEvents int           // in one request
 	MaxMemoryBytes   int64         // of all request bodies at one time; past it, 503
 	MaxWaitingBytes  int64         // of the write-ahead log; past it, 503
-	SequenceDelay    time.Duration // an event is in its log after so long at the latest
-	LogFormat        string        // text, json, or auto: text on a terminal
-	LogLevel         string        // debug, info, warn, error
+	PublicURL        string        // under which clients reach the API, for links in replies; empty: as each request came
+
+	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
+
+	SequenceDelay time.Duration // an event is in its log after so long at the latest
+	LogFormat     string        // text, json, or auto: text on a terminal
+	LogLevel      string        // debug, info, warn, error
 }
 
 // DefaultConfig returns the defaults.
@@ -52,7 +56,7 @@ func DefaultConfig() Config {
 		DownloadRate: 1200, AuthFailures: 60,
 		MaxEventBytes: 1 << 20, MaxRequestBytes: 64 << 20, MaxRequestEvents: 100_000,
 		MaxMemoryBytes: 512 << 20, MaxWaitingBytes: 256 << 20,
-		SequenceDelay: time.Minute, LogFormat: "auto", LogLevel: "info",
+		SequenceDelay: time.Minute, RetentionInterval: time.Hour, LogFormat: "auto", LogLevel: "info",
 	}
 }
 
@@ -77,6 +81,8 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.Int64Var(&c.MaxMemoryBytes, "max-memory-bytes", c.MaxMemoryBytes, "size of all request bodies at one time; past it, 503")
 	f.Int64Var(&c.MaxWaitingBytes, "max-waiting-bytes", c.MaxWaitingBytes, "size of the write-ahead log; past it, 503")
 	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest")
+	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")
+	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`URL` under which clients reach the API, for links in replies (default: as each request came)")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text, json, or auto: text on a terminal")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/retention"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -159,6 +161,7 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 	for _, s := range n.sequencers {
 		work.Go(func() { s.Run(background) })
 	}
+	work.Go(func() { n.upkeep(background) })
 	defer work.Wait()
 	defer stop()
 	if n.config.Dev {
@@ -178,11 +181,12 @@ func (n *node) url(l net.Listener) string {
 
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
-	server := n.server(api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
+	handler := api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
 		MaxEventBytes: n.config.MaxEventBytes, MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
 		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
-		Logger: n.log, Registry: n.registry,
-	}))
+		PublicURL: strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
+	})
+	server := n.server(handler)
 	wrapped := net.Listener(listener{l.(*net.TCPListener), n.config.IdleTimeout})
 	if n.config.TLSCert != "" {
 		c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
@@ -219,7 +223,41 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	}
 	err = errors.Join(err, adminServer.Close())
 	serving.Wait()
+	handler.Wait()
 	return err
+}
+
+// How old an announcement of a change must be to count as one that its node could not report, and how often a node looks
+// for such.
+const (
+	unreported      = 2 * time.Minute
+	unreportedEvery = time.Minute
+)
+
+// upkeep removes what is no longer to be kept, and reports what nodes that died were about to do, until ctx ends.
+func (n *node) upkeep(ctx context.Context) {
+	retain := time.NewTicker(max(n.config.RetentionInterval, time.Second))
+	defer retain.Stop()
+	report := time.NewTicker(unreportedEvery)
+	defer report.Stop()
+	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log}
+	for {
+		if err := job.Run(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("retention", "err", err)
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-report.C:
+				if err := n.recorder.Unreported(ctx, unreported); err != nil && ctx.Err() == nil {
+					n.log.Error("report of changes that were announced", "err", err)
+				}
+			case <-retain.C:
+				waiting = false
+			}
+		}
+	}
 }
 
 // server returns a server with timeouts against clients that are slow to ask. How slow they may take a reply is the

@@ -412,13 +412,13 @@ func (s *Store) writeEntries(ctx context.Context, out *output, m *Manifest, from
 		if old, err := s.outdated(ctx, m, err); !old {
 			return err
 		}
-		from = max(next, m.Pruned.Entries)
+		from = max(next, m.Pruned.end())
 		if m, err = s.manifest(ctx, m.Log); err != nil {
 			return err
 		}
 		gone := m.Pruned
-		if from < gone.Entries && gone.MaxTime >= out.query.Start && gone.MinTime < out.query.End {
-			return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.Entries-1, m.Log, errPruned) // going on would look like the whole
+		if from < gone.end() && gone.MaxTime >= out.query.Start && gone.MinTime < out.query.End {
+			return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.end()-1, m.Log, errPruned) // going on would look like the whole
 		}
 	}
 }

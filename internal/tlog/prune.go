@@ -8,35 +8,41 @@ import (
 	"time"
 )
 
-// Pruned is what retention has removed from the beginning of a log. Entries keep their indexes.
+// Pruned is entries that retention has removed, or would remove. Entries keep their indexes.
 type Pruned struct {
-	Entries int64 `json:"entries"` // so the index of the first that has content
-	MinTime int64 `json:"minTime"` // of the removed events, milliseconds since the epoch, both included
+	First   int64 `json:"first"`   // index of the first one
+	Entries int64 `json:"entries"` // how many
+	MinTime int64 `json:"minTime"` // of their events, milliseconds since the epoch, both included
 	MaxTime int64 `json:"maxTime"`
 }
 
+// end is the index of the first entry behind p.
+func (p Pruned) end() int64 { return p.First + p.Entries }
+
 func (p *Pruned) add(seg Segment) {
 	if p.Entries == 0 {
-		p.MinTime, p.MaxTime = seg.MinTime, seg.MaxTime
+		p.First, p.MinTime, p.MaxTime = seg.First, seg.MinTime, seg.MaxTime
 	}
 	p.Entries += seg.Count
 	p.MinTime, p.MaxTime = min(p.MinTime, seg.MinTime), max(p.MaxTime, seg.MaxTime)
 }
 
-// Prunable returns what Prune would remove now.
+// Prunable returns what one Prune would remove now.
 func (s *Store) Prunable(ctx context.Context, log string, before int64) (Pruned, error) {
 	for {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
 			return Pruned{}, err
 		}
-		var p Pruned
-		if _, old, err := s.oldest(ctx, m, before); err == nil {
+		_, old, err := s.oldest(ctx, m, before, maxInt64)
+		if err == nil {
+			var p Pruned
 			for _, seg := range old {
 				p.add(seg)
 			}
 			return p, nil
-		} else if old, err := s.outdated(ctx, m, err); !old {
+		}
+		if old, err := s.outdated(ctx, m, err); !old {
 			return Pruned{}, err
 		}
 	}
@@ -47,12 +53,17 @@ func (s *Store) Prunable(ctx context.Context, log string, before int64) (Pruned,
 // stays, and all behind it. It returns what it removed; nothing if there is nothing more to do. Their objects are deleted
 // after the grace period, by Sweep or Merge.
 func (s *Store) Prune(ctx context.Context, log string, before int64) (Pruned, error) {
+	return s.PruneTo(ctx, log, before, maxInt64)
+}
+
+// PruneTo is Prune that leaves the entries from an index on.
+func (s *Store) PruneTo(ctx context.Context, log string, before, end int64) (Pruned, error) {
 	for {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
 			return Pruned{}, err
 		}
-		p, done, err := s.prune(ctx, m, before)
+		p, done, err := s.prune(ctx, m, before, end)
 		if err != nil {
 			if old, err := s.outdated(ctx, m, err); !old {
 				return Pruned{}, err
@@ -65,8 +76,8 @@ func (s *Store) Prune(ctx context.Context, log string, before int64) (Pruned, er
 	}
 }
 
-func (s *Store) prune(ctx context.Context, m *Manifest, before int64) (removed Pruned, done bool, err error) {
-	history, old, err := s.oldest(ctx, m, before)
+func (s *Store) prune(ctx context.Context, m *Manifest, before, end int64) (removed Pruned, done bool, err error) {
+	history, old, err := s.oldest(ctx, m, before, end)
 	if err != nil || len(old) == 0 {
 		return Pruned{}, err == nil, err
 	}
@@ -94,9 +105,9 @@ func (s *Store) prune(ctx context.Context, m *Manifest, before int64) (removed P
 	return removed, done, err
 }
 
-// oldest returns the oldest segments of m whose every event is older than before, and the list of the first history object
-// that they stand in; nil if m itself lists them.
-func (s *Store) oldest(ctx context.Context, m *Manifest, before int64) (history, old []Segment, err error) {
+// oldest returns the oldest segments of m whose every event is older than before and that end before an index, and the
+// list of the first history object that they stand in; nil if m itself lists them.
+func (s *Store) oldest(ctx context.Context, m *Manifest, before, end int64) (history, old []Segment, err error) {
 	segments := m.Segments
 	if len(m.History) > 0 {
 		if history, err = s.history(ctx, m.History[0].Key); err != nil {
@@ -104,7 +115,7 @@ func (s *Store) oldest(ctx context.Context, m *Manifest, before int64) (history,
 		}
 		segments = history
 	}
-	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before })
+	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.First+seg.Count > end })
 	if n < 0 {
 		n = len(segments)
 	}

@@ -1,0 +1,139 @@
+// Package retention removes what is no longer to be kept: events older than a project's limit, and the logs of what was
+// deleted, after their time. It keeps no state of its own: every pass looks at everything anew and does what is due, in
+// small steps of which each is safe to repeat and to break off.
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Job is what a pass works on.
+type Job struct {
+	Accounts *account.Store
+	Logs     *tlog.Store
+	Recorder *record.Recorder
+	Logger   *slog.Logger
+}
+
+// Run makes one pass over all organizations and projects. What fails is reported at the end and does not keep the rest
+// from being done.
+func (j *Job) Run(ctx context.Context) error {
+	var errs []error
+	for p, err := range j.Accounts.AllProjects(ctx) {
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if err := j.project(ctx, p); err != nil {
+			errs = append(errs, fmt.Errorf("retention of project %s: %w", p.ID, err))
+		}
+	}
+	for o, err := range j.Accounts.AllOrganizations(ctx) {
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if o.Deleted.IsZero() || !over(o.Deleted, account.MinRetentionDays) {
+			continue
+		}
+		if _, err := j.remove(ctx, o.Log); err != nil { // nobody is left to be told
+			errs = append(errs, fmt.Errorf("retention of organization %s: %w", o.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// over tells whether so many days have passed since.
+func over(since time.Time, days int) bool { return time.Now().After(since.AddDate(0, 0, days)) }
+
+func (j *Job) project(ctx context.Context, p *account.Project) error {
+	if p.Retention.Hold {
+		return nil
+	}
+	var errs []error
+	if days := p.Retention.Days; days > 0 {
+		before := time.Now().AddDate(0, 0, -days)
+		for _, w := range p.Workspaces {
+			for _, log := range []string{w.AuditLog, w.OperationalLog} {
+				errs = append(errs, j.prune(ctx, p, &w, log, before.UnixMilli(), "retentionDays", days))
+			}
+		}
+	}
+	for _, w := range p.Gone {
+		if over(w.Deleted, p.Retention.Kept()) {
+			errs = append(errs, j.forget(ctx, p, &w.Workspace))
+		}
+	}
+	if !p.Deleted.IsZero() && len(p.Gone) == 0 && over(p.Deleted, p.Retention.Kept()) {
+		_, err := j.remove(ctx, p.ID)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// forget removes the logs of a deleted workspace, and then the workspace.
+func (j *Job) forget(ctx context.Context, p *account.Project, w *account.Workspace) error {
+	for _, log := range []string{w.AuditLog, w.OperationalLog} {
+		if err := j.prune(ctx, p, w, log, math.MaxInt64, "deletedLogRetentionDays", p.Retention.Kept()); err != nil {
+			return err
+		}
+		if gone, err := j.remove(ctx, log); err != nil || !gone {
+			return err // what was pruned stays for the grace period: another pass will find it gone
+		}
+	}
+	_, err := j.Accounts.ForgetWorkspace(ctx, p.ID, w.ID)
+	return err
+}
+
+// remove removes all of a log, and tells whether nothing is left of it.
+func (j *Job) remove(ctx context.Context, log string) (gone bool, err error) {
+	for {
+		removed, err := j.Logs.Prune(ctx, log, math.MaxInt64)
+		if err != nil {
+			return false, err
+		}
+		if removed.Entries == 0 {
+			break
+		}
+	}
+	if err := j.Logs.Sweep(ctx, log); err != nil {
+		return false, err
+	}
+	info, err := j.Logs.Info(ctx, log)
+	if err != nil || info.Entries > 0 || info.Removing {
+		return false, err
+	}
+	return true, j.Logs.Drop(ctx, log)
+}
+
+// prune removes the events of a log that are older than before (milliseconds since the epoch), because of a setting. What
+// it is about to remove it says first, in the project's log: so that a crash leaves nothing that was removed unsaid.
+func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspace, log string, before int64, setting string, days int) error {
+	for ctx.Err() == nil {
+		removal, err := j.Logs.Prunable(ctx, log, before)
+		if err != nil {
+			return err
+		}
+		if removal.Entries == 0 {
+			return j.Logs.Sweep(ctx, log)
+		}
+		line := event.Pruned(event.Removal{Time: time.Now(), Project: p.ID, Workspace: w.Name, Log: log, Setting: setting, Days: days,
+			First: removal.First, Entries: removal.Entries, Oldest: time.UnixMilli(removal.MinTime), Youngest: time.UnixMilli(removal.MaxTime)})
+		if err := j.Recorder.RecordOwn(ctx, []string{p.ID}, line); err != nil {
+			return err
+		}
+		if _, err := j.Logs.PruneTo(ctx, log, before, removal.First+removal.Entries); err != nil {
+			return err
+		}
+		j.Logger.Info("events removed", "project", p.ID, "workspace", w.Name, "log", log, "entries", removal.Entries, "setting", setting, "days", days)
+	}
+	return context.Cause(ctx)
+}
