@@ -1,0 +1,239 @@
+package retention
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+const day = 24 * time.Hour
+
+type world struct {
+	*Job
+	t       *testing.T
+	faulty  *bucketest.Faulty
+	writer  *wal.Writer
+	project string
+	batch   int64
+}
+
+// newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of the
+// last 100 days.
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucket.NewMemory()}}
+	w.start()
+	ctx, now := t.Context(), time.Now()
+	org := account.Organization{ID: account.NewID(now), Log: account.NewID(now)}
+	demo, err := account.NewWorkspace("demo", now)
+	p := account.Project{ID: account.NewID(now), Org: org.ID, Name: "p", Workspaces: []account.Workspace{demo}}
+	if err := errors.Join(err, w.Accounts.CreateOrganization(ctx, org), w.Accounts.CreateProject(ctx, p)); err != nil {
+		t.Fatal(err)
+	}
+	w.project = p.ID
+	for age := 100; age > 0; age-- {
+		w.append(demo.AuditLog, now.Add(-time.Duration(age)*day))
+	}
+	return w
+}
+
+// start makes the job anew, as a node does that starts.
+func (w *world) start() {
+	if w.writer != nil {
+		w.writer.Close()
+	}
+	reader := wal.NewReader(w.faulty, 1<<20)
+	logs := tlog.NewStore(w.faulty, reader, tlog.Options{})
+	w.writer = wal.NewWriter(w.faulty, reader, 0, func(int64) {})
+	w.Job = &Job{Accounts: account.NewStore(w.faulty), Logs: logs,
+		Recorder: record.New(w.faulty, logs, []*wal.Writer{w.writer}, record.Options{}), Logger: slog.New(slog.DiscardHandler)}
+}
+
+func (w *world) append(log string, at time.Time) {
+	w.batch++
+	uid := fmt.Sprint(log, at.UnixMilli())
+	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at.UnixMilli(), uid)
+	if err := w.Logs.Append(w.t.Context(), log, w.batch, "nonce", []tlog.Entry{{Line: []byte(line), Time: at.UnixMilli(),
+		Key: event.KeyOf(at.UnixMilli(), []byte(uid))}}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) lines(log string) []string {
+	w.t.Helper()
+	d, err := w.Logs.Download(w.t.Context(), log, tlog.Query{End: math.MaxInt64})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := d.WriteTo(w.t.Context(), &file); err != nil {
+		w.t.Fatal(err)
+	}
+	z, err := gzip.NewReader(&file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")[:strings.Count(string(data), "\n")]
+}
+
+func (w *world) change(change func(*account.Project)) *account.Project {
+	p, err := w.Accounts.UpdateProject(w.t.Context(), w.project, func(p *account.Project) error { change(p); return nil })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+func (w *world) run() {
+	w.t.Helper()
+	if err := w.Run(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// announced returns how many entries of a log the project's log says were removed, by setting.
+func (w *world) announced(log string) map[string]int64 {
+	all := map[string]int64{}
+	for _, line := range w.lines(w.project) {
+		var e struct {
+			Entity struct {
+				UID  string
+				Data struct {
+					Setting             string
+					FirstEntry, Entries int64
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			w.t.Fatal(err)
+		}
+		if d := e.Entity.Data; e.Entity.UID == log {
+			all[d.Setting] = max(all[d.Setting], d.FirstEntry+d.Entries)
+		}
+	}
+	return all
+}
+
+func TestLivingLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer func() { w.writer.Close() }()
+		log := w.change(func(*account.Project) {}).Workspaces[0].AuditLog
+		w.run()
+		if got := len(w.lines(log)); got != 100 {
+			t.Errorf("without a limit %d events are left", got)
+		}
+		w.change(func(p *account.Project) { p.Retention = account.Retention{Days: 40, Hold: true} })
+		w.run()
+		if got := len(w.lines(log)); got != 100 {
+			t.Errorf("under legal hold %d events are left", got)
+		}
+		w.change(func(p *account.Project) { p.Retention.Hold = false })
+		w.run()
+		w.run()
+		if got := len(w.lines(log)); got != 40 {
+			t.Errorf("%d events are left", got)
+		}
+		if got := w.announced(log); len(got) != 1 || got["retentionDays"] != 60 {
+			t.Errorf("announced %v", got)
+		}
+		if got := len(w.lines(w.project)); got != 1 {
+			t.Errorf("announced %d times", got)
+		}
+	})
+}
+
+func TestDeletedWorkspace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer func() { w.writer.Close() }()
+		p := w.change(func(p *account.Project) {
+			p.Gone, p.Workspaces = []account.DeletedWorkspace{{Workspace: p.Workspaces[0], Deleted: time.Now()}}, nil
+			p.Retention.DeletedDays = 50
+		})
+		log := p.Gone[0].AuditLog
+		time.Sleep(50*day - time.Minute)
+		w.run()
+		if got := len(w.lines(log)); got != 100 {
+			t.Errorf("%d events are left before the time", got)
+		}
+		time.Sleep(2 * time.Minute)
+		w.run()
+		time.Sleep(time.Hour)
+		w.run()
+		w.run()
+		if got := len(w.lines(log)); got != 0 {
+			t.Errorf("%d events are left", got)
+		}
+		if got := w.announced(log); got["deletedLogRetentionDays"] != 100 {
+			t.Errorf("announced %v", got)
+		}
+		for info := range w.faulty.List(t.Context(), "logs/"+log, "") {
+			t.Errorf("left: %s", info.Key)
+		}
+		if p, err := w.Accounts.Project(t.Context(), w.project); err != nil || len(p.Gone) != 0 {
+			t.Errorf("got %+v, %v", p, err)
+		}
+	})
+}
+
+// Whatever call fails, before its effect or after, and whenever the node dies: what is due goes, nothing else does, and
+// nothing goes unsaid.
+func TestFaults(t *testing.T) {
+	failure := errors.New("injected")
+	for _, after := range []bool{false, true} {
+		for call, more := 0, true; more; call++ {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer func() { w.writer.Close() }()
+				log := w.change(func(p *account.Project) { p.Retention.Days = 40 }).Workspaces[0].AuditLog
+				left := call
+				hook := func(context.Context, bucketest.Op, string) error {
+					if left--; left < 0 && left > -20 { // what stands behind it fails too, as if the node had died
+						return failure
+					}
+					return nil
+				}
+				if w.faulty.Before = hook; after {
+					w.faulty.Before, w.faulty.After = nil, hook
+				}
+				err := w.Run(t.Context())
+				more = left < 0
+				if more && err == nil && left > -20 {
+					t.Logf("call %d: the failure was overcome", call)
+				}
+				w.faulty.Before, w.faulty.After = nil, nil
+				gone := int64(100 - len(w.lines(log)))
+				w.start()
+				if said := w.announced(log)["retentionDays"]; gone > said {
+					t.Errorf("call %d: %d events are gone, %d were announced", call, gone, said)
+				}
+				w.run()
+				if got := len(w.lines(log)); got != 40 {
+					t.Errorf("call %d: %d events are left", call, got)
+				}
+			})
+		}
+	}
+}
