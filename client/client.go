@@ -82,7 +82,7 @@ func New(c Config) (*Client, error) {
 }
 
 const (
-	fileType = "application/vnd.atlas.2023-02-01+gzip"
+	fileType = "application/vnd.atlas.2025-03-12+gzip"
 	jsonType = "application/vnd.atlas.2023-02-01+json"
 )
 
@@ -99,8 +99,28 @@ type Download struct {
 	Name string // that the server suggests, without folders; perhaps empty
 }
 
-// Download asks for the audit log of a workspace. Errors of the server are *Error.
-func (c *Client) Download(ctx context.Context, project, workspace string, q Query) (*Download, error) {
+// Source is the log that a download asks for. Where Log is empty it is the one of the workspace.
+type Source struct {
+	Project, Workspace string
+	Operational        bool   // not the audit log
+	Log                string // id of a log of the project, or of the organization
+	Organization       string // whose log it is; empty: the project's
+}
+
+func (s Source) path() string {
+	switch project := "/groups/" + url.PathEscape(s.Project); {
+	case s.Log != "" && s.Organization != "":
+		return "/api/weir/v1/orgs/" + url.PathEscape(s.Organization) + "/logs/" + url.PathEscape(s.Log)
+	case s.Log != "":
+		return "/api/weir/v1" + project + "/logs/" + url.PathEscape(s.Log)
+	case s.Operational:
+		return "/api/atlas/v2" + project + "/streams/" + url.PathEscape(s.Workspace) + ":downloadOperationalLogs"
+	}
+	return auditLogs(s.Project, s.Workspace)
+}
+
+// Download asks for a log. Errors of the server are *Error.
+func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, error) {
 	values := url.Values{}
 	if q.Start != nil {
 		values.Set("startDate", strconv.FormatInt(*q.Start, 10))
@@ -111,7 +131,7 @@ func (c *Client) Download(ctx context.Context, project, workspace string, q Quer
 	if q.Processor != "" {
 		values.Set("spName", q.Processor)
 	}
-	req, err := c.request(ctx, http.MethodGet, project, workspace, nil)
+	req, err := c.request(ctx, http.MethodGet, s.path(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +142,10 @@ func (c *Client) Download(ctx context.Context, project, workspace string, q Quer
 		return nil, err
 	}
 	return &Download{ReadCloser: resp.Body, Size: resp.ContentLength, Name: suggestedName(resp.Header.Get("Content-Disposition"))}, nil
+}
+
+func auditLogs(project, workspace string) string {
+	return fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s/auditLogs", url.PathEscape(project), url.PathEscape(workspace))
 }
 
 // suggestedName returns the file name of a Content-Disposition, if it is one.
@@ -157,7 +181,7 @@ func (c *Client) Record(ctx context.Context, project, workspace string, lines []
 	if err != nil {
 		return Recorded{}, err
 	}
-	req, err := c.request(ctx, http.MethodPost, project, workspace, packed.Bytes())
+	req, err := c.request(ctx, http.MethodPost, auditLogs(project, workspace), packed.Bytes())
 	if err != nil {
 		return Recorded{}, err
 	}
@@ -182,13 +206,12 @@ func (c *Client) Record(ctx context.Context, project, workspace string, lines []
 // maxReply bounds the JSON replies that are read, in bytes.
 const maxReply = 1 << 20
 
-func (c *Client) request(ctx context.Context, method, project, workspace string, body []byte) (*http.Request, error) {
-	u := fmt.Sprintf("%s/api/atlas/v2/groups/%s/streams/%s/auditLogs", c.base, url.PathEscape(project), url.PathEscape(workspace))
+func (c *Client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
 	var r io.Reader
 	if body != nil {
 		r = bytes.NewReader(body) // which the request can read again, for digest's second try
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u, r)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, r)
 	if err == nil && c.userAgent != "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
@@ -200,7 +223,7 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, connectionError(err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode < 300 {
 		return resp, nil
 	}
 	defer resp.Body.Close()

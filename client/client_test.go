@@ -60,7 +60,7 @@ func TestDownloadRequest(t *testing.T) {
 		w.Header().Set("Content-Disposition", `attachment; filename="../x_audit.log.gz"`)
 		w.Write(zip("a\nb\n"))
 	})
-	d, err := c.Download(t.Context(), "p", "a/b", Query{Start: &start, Processor: "x&y"})
+	d, err := c.Download(t.Context(), Source{Project: "p", Workspace: "a/b"}, Query{Start: &start, Processor: "x&y"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestErrors(t *testing.T) {
 		w.WriteHeader(400)
 		io.WriteString(w, `{"detail":"Bad.","errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"startDate","description":"odd"}]}}`)
 	})
-	_, err := c.Download(t.Context(), "p", "w", Query{})
+	_, err := c.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{})
 	var e *Error
 	if !errors.As(err, &e) || e.Status != 400 || e.RetryAfter != 7*time.Second || !strings.Contains(err.Error(), "startDate: odd") || !strings.Contains(err.Error(), "r-1") {
 		t.Errorf("got %v", err)
@@ -145,14 +145,14 @@ func TestErrors(t *testing.T) {
 	html := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "<html>gateway</html>", http.StatusBadGateway)
 	})
-	if _, err := html.Download(t.Context(), "p", "w", Query{}); !errors.As(err, &e) || e.Status != 502 || !strings.Contains(e.Detail, "gateway") {
+	if _, err := html.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{}); !errors.As(err, &e) || e.Status != 502 || !strings.Contains(e.Detail, "gateway") {
 		t.Errorf("got %v", err)
 	}
 	wrong, err := New(Config{URL: html.base, ClientID: "id", ClientSecret: "wrong"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wrong.Download(t.Context(), "p", "w", Query{}); !errors.As(err, &e) || e.Status != 401 || e.Code != "invalid_client" {
+	if _, err := wrong.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{}); !errors.As(err, &e) || e.Status != 401 || e.Code != "invalid_client" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -168,7 +168,7 @@ func TestRetry(t *testing.T) {
 			w.Write(zip(""))
 		})
 		err := Retry(t.Context(), time.Minute, func() error {
-			_, err := c.Download(t.Context(), "p", "w", Query{})
+			_, err := c.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{})
 			return err
 		})
 		if n != tries || (err == nil) != (status == 200 || tries == 3) {

@@ -179,7 +179,7 @@ func fetch(ctx context.Context, s *server) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.Download(ctx, s.project, "demo", client.Query{})
+	d, err := c.Download(ctx, client.Source{Project: s.project, Workspace: "demo"}, client.Query{})
 	if err != nil {
 		return nil, err
 	}

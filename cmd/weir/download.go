@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,42 +44,44 @@ func exitCode(err error) int {
 
 // connect returns a client and the project, from the environment.
 func connect(project string) (*client.Client, string, error) {
-	config, err := client.FromEnvironment(os.Getenv)
-	if err != nil {
-		return nil, "", &exit{2, err}
-	}
+	c, err := dial()
 	if project == "" {
 		project = os.Getenv("MONGODB_ATLAS_PROJECT_ID")
 	}
-	if project == "" {
-		return nil, "", &exit{2, errors.New("no project: set MONGODB_ATLAS_PROJECT_ID or --project")}
+	if err == nil && project == "" {
+		err = &exit{2, errors.New("no project: set MONGODB_ATLAS_PROJECT_ID or --project")}
 	}
-	config.UserAgent = "weir/" + versionText()
-	c, err := client.New(config)
-	if err != nil {
-		return nil, "", &exit{2, err}
-	}
-	return c, project, nil
+	return c, project, err
 }
 
 type downloadFlags struct {
-	project, output, start, end, processor string
-	retry                                  time.Duration
+	source                        client.Source
+	output, start, end, processor string
+	retry                         time.Duration
 }
 
 func downloadCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
-		Use:   "download WORKSPACE",
+		Use:   "download [WORKSPACE]",
 		Short: "Download the audit log of a workspace, from weir or from MongoDB Atlas",
-		Long: `Download writes the audit log of a workspace to a .gz file. The file gets its name only when it is whole and its gzip
+		Long: `Download writes the audit log of a workspace, or the log with an id (--log), to a .gz file. The file gets its name only when it is whole and its gzip
 was checked to the end; until then a file that it replaces stays.
 ` + exitHelp,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return download(cmd, args[0], f) },
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 == (f.source.Log != "") {
+				return &exit{2, errors.New("name a workspace, or a log by its id with --log")}
+			}
+			f.source.Workspace = strings.Join(args, "")
+			return download(cmd, f)
+		},
 	}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write, - for standard output (default: the name that the server suggests)")
-	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().BoolVar(&f.source.Operational, "operational", false, "the operational log, not the audit log")
+	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
+	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
+	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: seconds since the epoch, RFC 3339, or how long ago (30d, 12h, 90m)")
 	cmd.Flags().StringVar(&f.end, "end", "", "up to this `time`, its second included")
 	cmd.Flags().StringVar(&f.processor, "processor", "", "only events of the stream processor with this `name`")
@@ -86,7 +89,7 @@ was checked to the end; until then a file that it replaces stays.
 	return cmd
 }
 
-func download(cmd *cobra.Command, workspace string, f downloadFlags) error {
+func download(cmd *cobra.Command, f downloadFlags) error {
 	q := client.Query{Processor: f.processor}
 	for _, t := range []struct {
 		text string
@@ -101,13 +104,13 @@ func download(cmd *cobra.Command, workspace string, f downloadFlags) error {
 		}
 		*t.to = &seconds
 	}
-	c, project, err := connect(f.project)
+	c, err := f.connect()
 	if err != nil {
 		return err
 	}
 	var d *client.Download
 	err = client.Retry(cmd.Context(), f.retry, func() (err error) {
-		d, err = c.Download(cmd.Context(), project, workspace, q)
+		d, err = c.Download(cmd.Context(), f.source, q)
 		return err
 	})
 	if err != nil {
@@ -119,7 +122,7 @@ func download(cmd *cobra.Command, workspace string, f downloadFlags) error {
 		name = d.Name
 	}
 	if name == "" {
-		name = workspace + "_audit.log.gz"
+		name = f.source.Workspace + f.source.Log + "_audit.log.gz"
 	}
 	var saved client.Saved
 	if name == "-" {
@@ -134,6 +137,14 @@ func download(cmd *cobra.Command, workspace string, f downloadFlags) error {
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d events, %d bytes\n", name, saved.Events, saved.Bytes)
 	return nil
+}
+
+func (f *downloadFlags) connect() (c *client.Client, err error) {
+	if f.source.Organization != "" {
+		return dial()
+	}
+	c, f.source.Project, err = connect(f.source.Project)
+	return c, err
 }
 
 // progressBar returns what shows on a terminal how far a download has come, and what ends that.

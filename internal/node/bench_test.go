@@ -176,7 +176,7 @@ func BenchmarkDownload(b *testing.B) {
 	} {
 		dir := b.TempDir()
 		fetch := func() (int64, error) {
-			d, err := c.Download(b.Context(), w.creds.project, "demo", q)
+			d, err := c.Download(b.Context(), client.Source{Project: w.creds.project, Workspace: "demo"}, q)
 			if err != nil {
 				return 0, err
 			}
@@ -194,7 +194,7 @@ func BenchmarkDownload(b *testing.B) {
 			}
 		})
 		b.Run(name+" from http.FileServer", func(b *testing.B) {
-			d, err := c.Download(b.Context(), w.creds.project, "demo", q)
+			d, err := c.Download(b.Context(), client.Source{Project: w.creds.project, Workspace: "demo"}, q)
 			if err != nil {
 				b.Fatal(err)
 			}

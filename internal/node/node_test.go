@@ -196,7 +196,7 @@ func get(t *testing.T, url string) string {
 func TestAdmin(t *testing.T) {
 	admin := freeAddress(t)
 	r := run(t, func(c *Config) { c.AdminListen = admin })
-	if _, err := r.client(t).Download(t.Context(), r.creds.project, "demo", client.Query{}); err != nil {
+	if _, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"}, client.Query{}); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": `weir_http_requests_total{route="GET /api/atlas/v2/groups/{groupId}/streams/{tenantName}/auditLogs",status="401"} 1`} {

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/weirlog/weir/client"
+)
+
+// adminCommand returns the commands that manage what weir keeps, through its API only.
+func adminCommand() *cobra.Command {
+	admin := &cobra.Command{
+		Use:   "admin",
+		Short: "Manage organizations, projects, workspaces, credentials and logs, through the API",
+		Long: `Admin manages what weir keeps beside events. It asks the API, so it works from anywhere, with the environment variables
+that Atlas's tools use; most of it works against MongoDB Atlas too.
+` + exitHelp + `
+MONGODB_ATLAS_ORG_ID names the organization.`,
+	}
+	for _, r := range resources() {
+		group := &cobra.Command{Use: r.name, Aliases: r.aliases, Short: r.short}
+		for _, v := range r.verbs {
+			group.AddCommand(v.command())
+		}
+		admin.AddCommand(group)
+	}
+	return admin
+}
+
+// resource is a kind of thing with the verbs that it has.
+type resource struct {
+	name    string
+	aliases []string
+	short   string
+	verbs   []verb
+}
+
+// verb is one command.
+type verb struct {
+	use, short string
+	args       cobra.PositionalArgs
+	flags      []func(*pflag.FlagSet, *adminFlags)
+	request    func(f *adminFlags, args []string) (request, error)
+	columns    []column
+}
+
+// request is what a command asks the API.
+type request struct {
+	method string // empty: all pages of a list
+	path   string
+	query  url.Values
+	body   any
+}
+
+// adminFlags are the flags of all commands; each has those that it needs.
+type adminFlags struct {
+	changed func(name string) bool
+
+	output, org, project                               string
+	name, description, provider, region, tier, maxTier string
+	key, serviceAccount, comment, retention, deleted   string
+	roles, tags                                        []string
+	hours                                              int
+	requireOCSF, hold                                  bool
+}
+
+func (v verb) command() *cobra.Command {
+	f := &adminFlags{}
+	args := v.args
+	if args == nil {
+		args = cobra.NoArgs
+	}
+	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: args}
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print the API's reply")
+	for _, add := range v.flags {
+		add(cmd.Flags(), f)
+	}
+	for name, values := range map[string][]string{"output": {"json"}, "provider": {"AWS", "AZURE", "GCP"}, "tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}, "role": roleNames} {
+		if cmd.Flags().Lookup(name) != nil {
+			cobra.CheckErr(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+		}
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		f.changed = cmd.Flags().Changed
+		return v.run(cmd, f, args)
+	}
+	return cmd
+}
+
+var roleNames = []string{"ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY", "ORG_GROUP_CREATOR", "ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY",
+	"ORG_STREAM_PROCESSING_ADMIN", "GROUP_OWNER", "GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN", "GROUP_DATA_ACCESS_READ_WRITE",
+	"GROUP_DATA_ACCESS_READ_ONLY", "GROUP_STREAM_PROCESSING_OWNER", "GROUP_CLUSTER_MANAGER", "GROUP_SEARCH_INDEX_EDITOR", "GROUP_AUDIT_LOG_WRITER"}
+
+func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
+	if f.output != "" && f.output != "json" {
+		return &exit{2, errors.New("--output must be json or left out")}
+	}
+	r, err := v.request(f, args)
+	if err != nil {
+		return &exit{2, err}
+	}
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	if r.method == "" {
+		items, err := c.List(cmd.Context(), r.path, r.query)
+		if err != nil {
+			return err
+		}
+		return printList(cmd.OutOrStdout(), f.output, items, v.columns)
+	}
+	reply, err := c.Call(cmd.Context(), r.method, r.path, r.query, r.body)
+	if err != nil {
+		return err
+	}
+	if r.method == http.MethodDelete {
+		fmt.Fprintln(cmd.ErrOrStderr(), "deleted")
+		return nil
+	}
+	if len(reply) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "done")
+		return nil
+	}
+	return printOne(cmd.OutOrStdout(), f.output, reply, v.columns)
+}
+
+// dial returns a client as the environment says.
+func dial() (*client.Client, error) {
+	config, err := client.FromEnvironment(os.Getenv)
+	if err != nil {
+		return nil, &exit{2, err}
+	}
+	config.UserAgent = "weir/" + versionText()
+	c, err := client.New(config)
+	if err != nil {
+		return nil, &exit{2, err}
+	}
+	return c, nil
+}
+
+// orgPath returns a path in the organization.
+func (f *adminFlags) orgPath(rest ...string) (string, error) {
+	return scoped("/api/atlas/v2/orgs", f.org, "MONGODB_ATLAS_ORG_ID", "organization: set MONGODB_ATLAS_ORG_ID or --org", rest)
+}
+
+// projectPath returns a path in the project.
+func (f *adminFlags) projectPath(rest ...string) (string, error) {
+	return scoped("/api/atlas/v2/groups", f.project, "MONGODB_ATLAS_PROJECT_ID", "project: set MONGODB_ATLAS_PROJECT_ID or --project", rest)
+}
+
+func scoped(base, id, variable, missing string, rest []string) (string, error) {
+	if id == "" {
+		id = os.Getenv(variable)
+	}
+	if id == "" {
+		return "", errors.New("no " + missing)
+	}
+	path := base + "/" + url.PathEscape(id)
+	for _, part := range rest {
+		path += "/" + url.PathEscape(part)
+	}
+	return path, nil
+}
+
+// credentialPath returns a path of credentials: of the project if the command says so, else of the organization.
+func (f *adminFlags) credentialPath(rest ...string) (string, error) {
+	if f.project != "" {
+		return f.projectPath(rest...)
+	}
+	return f.orgPath(rest...)
+}
+
+// own turns a path of Atlas's API into one of weir's own.
+func own(path string, err error) (string, error) {
+	return strings.Replace(path, "/api/atlas/v2/", "/api/weir/v1/", 1), err
+}

@@ -1,0 +1,360 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+type (
+	flagsOf   = []func(*pflag.FlagSet, *adminFlags)
+	requestOf = func(*adminFlags, []string) (request, error)
+)
+
+func orgFlag(s *pflag.FlagSet, f *adminFlags) {
+	s.StringVar(&f.org, "org", "", "`id` of the organization (default MONGODB_ATLAS_ORG_ID)")
+}
+
+func projectFlag(s *pflag.FlagSet, f *adminFlags) {
+	s.StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
+}
+
+// scopeFlags say whose credentials are meant.
+func scopeFlags(s *pflag.FlagSet, f *adminFlags) {
+	s.StringVar(&f.project, "project", "", "`id` of a project: its credentials, and their roles on it (default: those of the organization)")
+	orgFlag(s, f)
+}
+
+func nameFlag(s *pflag.FlagSet, f *adminFlags) { s.StringVar(&f.name, "name", "", "new `name`") }
+
+func descriptionFlag(s *pflag.FlagSet, f *adminFlags) {
+	s.StringVar(&f.description, "description", "", "what it is for")
+}
+
+func rolesFlag(s *pflag.FlagSet, f *adminFlags) {
+	s.StringSliceVar(&f.roles, "role", nil, "a `role`, such as ORG_OWNER or GROUP_OWNER; may be repeated")
+}
+
+func hoursFlag(s *pflag.FlagSet, f *adminFlags) {
+	s.IntVar(&f.hours, "secret-hours", 365*24, "after so many hours the secret expires")
+}
+
+func tagsFlag(s *pflag.FlagSet, f *adminFlags) {
+	s.StringSliceVar(&f.tags, "tag", nil, "`key=value`; may be repeated")
+}
+
+func workspaceFlags(s *pflag.FlagSet, f *adminFlags) {
+	projectFlag(s, f)
+	s.StringVar(&f.provider, "provider", "AWS", "cloud provider: AWS, AZURE or GCP")
+	s.StringVar(&f.region, "region", "VIRGINIA_USA", "the provider's region")
+	s.StringVar(&f.tier, "tier", "SP30", "tier")
+	s.StringVar(&f.maxTier, "max-tier", "", "highest tier")
+	s.BoolVar(&f.requireOCSF, "require-ocsf", false, "refuse events that do not conform to their OCSF class (weir only)")
+}
+
+// given returns the attributes whose flags were given. The last element of each is the flag's name.
+func (f *adminFlags) given(attributes ...any) map[string]any {
+	body := map[string]any{}
+	for i := 0; i < len(attributes); i += 3 {
+		if f.changed(attributes[i+2].(string)) {
+			body[attributes[i].(string)] = attributes[i+1]
+		}
+	}
+	return body
+}
+
+func list(path func(*adminFlags, []string) (string, error)) requestOf {
+	return func(f *adminFlags, args []string) (request, error) {
+		p, err := path(f, args)
+		return request{path: p}, err
+	}
+}
+
+// ask returns a request by method and path, without a body.
+func ask(method string, path func(*adminFlags, []string) (string, error)) requestOf {
+	return func(f *adminFlags, args []string) (request, error) {
+		p, err := path(f, args)
+		return request{method: method, path: p}, err
+	}
+}
+
+// send returns a request with a body.
+func send(method string, path func(*adminFlags, []string) (string, error), body func(*adminFlags, []string) (any, error)) requestOf {
+	return func(f *adminFlags, args []string) (request, error) {
+		p, err := path(f, args)
+		if err != nil {
+			return request{}, err
+		}
+		b, err := body(f, args)
+		return request{method: method, path: p, body: b}, err
+	}
+}
+
+func inOrg(rest ...string) func(*adminFlags, []string) (string, error) {
+	return func(f *adminFlags, args []string) (string, error) { return f.orgPath(append(rest, args...)...) }
+}
+
+func inProject(rest ...string) func(*adminFlags, []string) (string, error) {
+	return func(f *adminFlags, args []string) (string, error) { return f.projectPath(append(rest, args...)...) }
+}
+
+func inScope(rest ...string) func(*adminFlags, []string) (string, error) {
+	return func(f *adminFlags, args []string) (string, error) { return f.credentialPath(append(rest, args...)...) }
+}
+
+// theProject takes the project from the argument, if there is one.
+func theProject(f *adminFlags, args []string) (string, error) {
+	if len(args) > 0 {
+		f.project = args[0]
+	}
+	return f.projectPath()
+}
+
+func theOrg(f *adminFlags, args []string) (string, error) {
+	if len(args) > 0 {
+		f.org = args[0]
+	}
+	return f.orgPath()
+}
+
+func fixed(path string) func(*adminFlags, []string) (string, error) {
+	return func(*adminFlags, []string) (string, error) { return path, nil }
+}
+
+var one, upToOne = cobra.ExactArgs(1), cobra.MaximumNArgs(1)
+
+// resources is everything that "weir admin" manages.
+func resources() []resource {
+	return []resource{
+		{"organization", []string{"org"}, "Organizations", orgVerbs()},
+		{"project", []string{"group"}, "Projects, and how long their logs are kept", projectVerbs()},
+		{"workspace", []string{"tenant"}, "Stream Processing workspaces", workspaceVerbs()},
+		{"key", []string{"api-key"}, "API keys of an organization or a project", keyVerbs()},
+		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets", serviceAccountVerbs()},
+		{"access-list", nil, "From where a project, an API key or a service account may be used", accessVerbs()},
+		{"log", nil, "Logs, those of deleted workspaces too", logVerbs()},
+	}
+}
+
+func orgVerbs() []verb {
+	columns := []column{col("ID", "id", "organization.id"), col("NAME", "name", "organization.name")}
+	name := func(_ *adminFlags, args []string) (any, error) { return map[string]any{"name": args[0]}, nil }
+	return []verb{
+		{"list", "List the organizations that you have a role in", nil, nil, list(fixed("/api/atlas/v2/orgs")), columns},
+		{"create NAME", "Create an organization, which you own", one, nil, send("POST", fixed("/api/atlas/v2/orgs"), name), columns},
+		{"describe [ID]", "Show an organization", upToOne, flagsOf{orgFlag}, ask("GET", theOrg), columns},
+		{"update [ID]", "Rename an organization", upToOne, flagsOf{orgFlag, nameFlag}, send("PATCH", theOrg, func(f *adminFlags, _ []string) (any, error) {
+			return f.given("name", f.name, "name"), nil
+		}), columns},
+		{"delete ID", "Delete an organization that has no projects", one, nil, ask("DELETE", theOrg), nil},
+	}
+}
+
+func projectVerbs() []verb {
+	columns := []column{col("ID", "id"), col("NAME", "name"), col("ORGANIZATION", "orgId"), col("CREATED", "created")}
+	settings := []column{col("RETENTION DAYS", "retentionDays"), col("DELETED LOG RETENTION DAYS", "deletedLogRetentionDays"), col("LEGAL HOLD", "legalHold")}
+	theSettings := func(f *adminFlags, args []string) (string, error) {
+		path, err := own(theProject(f, args))
+		return path + "/settings", err
+	}
+	retentionFlags := func(s *pflag.FlagSet, f *adminFlags) {
+		s.StringVar(&f.retention, "retention-days", "", "events of living logs are kept for so many days, at least 30, or \"forever\"")
+		s.StringVar(&f.deleted, "deleted-log-retention-days", "", "logs of deleted workspaces are kept for so many days, at least 30")
+		s.BoolVar(&f.hold, "legal-hold", false, "nothing is removed")
+	}
+	return []verb{
+		{"list", "List the projects that you may see", nil, nil, list(fixed("/api/atlas/v2/groups")), columns},
+		{"create NAME", "Create a project", one, flagsOf{orgFlag, tagsFlag}, createProject, columns},
+		{"describe [ID]", "Show a project", upToOne, flagsOf{projectFlag}, ask("GET", theProject), columns},
+		{"update [ID]", "Rename a project, or replace its tags", upToOne, flagsOf{projectFlag, nameFlag, tagsFlag}, send("PATCH", theProject, func(f *adminFlags, _ []string) (any, error) {
+			tags, err := f.tagList()
+			return f.given("name", f.name, "name", "tags", tags, "tag"), err
+		}), columns},
+		{"delete ID", "Delete a project that has no workspaces", one, nil, ask("DELETE", theProject), nil},
+		{"settings [ID]", "Show how long a project's logs are kept", upToOne, flagsOf{projectFlag}, ask("GET", theSettings), settings},
+		{"set [ID]", "Set how long a project's logs are kept", upToOne, flagsOf{projectFlag, retentionFlags}, send("PATCH", theSettings, retentionBody), settings},
+	}
+}
+
+func createProject(f *adminFlags, args []string) (request, error) {
+	path, err := f.orgPath()
+	tags, tagsErr := f.tagList()
+	body := map[string]any{"name": args[0], "orgId": path[strings.LastIndexByte(path, '/')+1:], "tags": tags}
+	return request{method: "POST", path: "/api/atlas/v2/groups", body: body}, errors.Join(err, tagsErr)
+}
+
+func (f *adminFlags) tagList() ([]map[string]string, error) {
+	tags := []map[string]string{}
+	for _, text := range f.tags {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, fmt.Errorf("--tag %q: want key=value", text)
+		}
+		tags = append(tags, map[string]string{"key": key, "value": value})
+	}
+	return tags, nil
+}
+
+func retentionBody(f *adminFlags, _ []string) (any, error) {
+	days := func(text string) any {
+		if n, err := strconv.Atoi(text); err == nil {
+			return n
+		}
+		if text == "forever" {
+			return nil
+		}
+		return text // for the server to refuse
+	}
+	return f.given("retentionDays", days(f.retention), "retention-days", "deletedLogRetentionDays", days(f.deleted), "deleted-log-retention-days",
+		"legalHold", f.hold, "legal-hold"), nil
+}
+
+func workspaceVerbs() []verb {
+	columns := []column{col("ID", "_id"), col("NAME", "name"), col("CLOUD", "dataProcessRegion.cloudProvider"), col("REGION", "dataProcessRegion.region"), col("TIER", "streamConfig.tier")}
+	create := func(f *adminFlags, args []string) (any, error) {
+		body := map[string]any{"name": args[0], "dataProcessRegion": map[string]string{"cloudProvider": f.provider, "region": f.region}, "streamConfig": f.tiers(true)}
+		if f.requireOCSF {
+			body["requireOCSF"] = true
+		}
+		return body, nil
+	}
+	update := func(f *adminFlags, _ []string) (any, error) {
+		body := f.given("cloudProvider", f.provider, "provider", "region", f.region, "region", "requireOCSF", f.requireOCSF, "require-ocsf")
+		if tiers := f.tiers(false); len(tiers) > 0 {
+			body["streamConfig"] = tiers
+		}
+		return body, nil
+	}
+	return []verb{
+		{"list", "List the workspaces of a project", nil, flagsOf{projectFlag}, list(inProject("streams")), columns},
+		{"create NAME", "Create a workspace", one, flagsOf{workspaceFlags}, send("POST", func(f *adminFlags, _ []string) (string, error) { return f.projectPath("streams") }, create), columns},
+		{"describe NAME", "Show a workspace", one, flagsOf{projectFlag}, ask("GET", inProject("streams")), columns},
+		{"update NAME", "Change a workspace", one, flagsOf{workspaceFlags}, send("PATCH", inProject("streams"), update), columns},
+		{"delete NAME", "Delete a workspace; its logs are kept for at least 30 days", one, flagsOf{projectFlag}, ask("DELETE", inProject("streams")), nil},
+	}
+}
+
+func (f *adminFlags) tiers(all bool) map[string]string {
+	tiers := map[string]string{}
+	if all || f.changed("tier") {
+		tiers["tier"] = f.tier
+	}
+	if f.maxTier != "" {
+		tiers["maxTierSize"] = f.maxTier
+	}
+	return tiers
+}
+
+func keyVerbs() []verb {
+	columns := []column{col("ID", "id"), col("DESCRIPTION", "desc"), col("PUBLIC KEY", "publicKey"), col("PRIVATE KEY", "privateKey"), col("ROLES", "roles.roleName")}
+	body := func(f *adminFlags, _ []string) (any, error) {
+		return f.given("desc", f.description, "description", "roles", f.roles, "role"), nil
+	}
+	assign := func(f *adminFlags, _ []string) (any, error) { return []map[string]any{{"roles": f.roles}}, nil }
+	here := func(f *adminFlags, _ []string) (string, error) { return f.credentialPath("apiKeys") }
+	return []verb{
+		{"list", "List API keys", nil, flagsOf{scopeFlags}, list(here), columns},
+		{"create", "Create an API key; its private key is shown this once", nil, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("POST", here, body), columns},
+		{"describe ID", "Show an API key of the organization", one, flagsOf{orgFlag}, ask("GET", inOrg("apiKeys")), columns},
+		{"update ID", "Change an API key", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("PATCH", inScope("apiKeys"), body), columns},
+		{"assign ID", "Give an API key of the organization roles on a project", one, flagsOf{projectFlag, rolesFlag}, send("POST", inProject("apiKeys"), assign), nil},
+		{"delete ID", "Delete an API key, or take it off a project (--project)", one, flagsOf{scopeFlags}, ask("DELETE", inScope("apiKeys")), nil},
+	}
+}
+
+func serviceAccountVerbs() []verb {
+	columns := []column{col("CLIENT ID", "clientId"), col("NAME", "name"), col("ROLES", "roles"), col("SECRET ID", "secrets.id"),
+		col("SECRET", "secrets.secret", "secrets.maskedSecretValue"), col("EXPIRES", "secrets.expiresAt")}
+	secret := []column{col("SECRET ID", "id"), col("SECRET", "secret"), col("EXPIRES", "expiresAt")}
+	create := func(f *adminFlags, args []string) (any, error) {
+		return map[string]any{"name": args[0], "description": f.description, "roles": f.roles, "secretExpiresAfterHours": f.hours}, nil
+	}
+	update := func(f *adminFlags, _ []string) (any, error) {
+		return f.given("name", f.name, "name", "description", f.description, "description", "roles", f.roles, "role"), nil
+	}
+	here := func(f *adminFlags, _ []string) (string, error) { return f.credentialPath("serviceAccounts") }
+	invite := func(f *adminFlags, args []string) (string, error) {
+		path, err := f.projectPath("serviceAccounts", args[0])
+		return path + ":invite", err
+	}
+	roles := func(f *adminFlags, _ []string) (any, error) { return map[string]any{"roles": f.roles}, nil }
+	hours := func(f *adminFlags, _ []string) (any, error) {
+		return map[string]any{"secretExpiresAfterHours": f.hours}, nil
+	}
+	secrets := func(f *adminFlags, args []string) (string, error) {
+		return f.credentialPath(append([]string{"serviceAccounts", args[0], "secrets"}, args[1:]...)...)
+	}
+	projects := func(f *adminFlags, args []string) (string, error) {
+		return f.orgPath("serviceAccounts", args[0], "groups")
+	}
+	return []verb{
+		{"list", "List service accounts", nil, flagsOf{scopeFlags}, list(here), columns},
+		{"create NAME", "Create a service account; its secret is shown this once", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag, hoursFlag}, send("POST", here, create), columns},
+		{"describe ID", "Show a service account", one, flagsOf{scopeFlags}, ask("GET", inScope("serviceAccounts")), columns},
+		{"update ID", "Change a service account", one, flagsOf{scopeFlags, nameFlag, descriptionFlag, rolesFlag}, send("PATCH", inScope("serviceAccounts"), update), columns},
+		{"assign ID", "Give a service account of the organization roles on a project", one, flagsOf{projectFlag, rolesFlag}, send("POST", invite, roles), columns},
+		{"projects ID", "List the projects that a service account has roles on", one, flagsOf{orgFlag}, list(projects), []column{col("PROJECT", "groupId"), col("ROLES", "roles")}},
+		{"delete ID", "Delete a service account, or take it off a project (--project)", one, flagsOf{scopeFlags}, ask("DELETE", inScope("serviceAccounts")), nil},
+		{"create-secret ID", "Create another secret, shown this once; there are at most two", one, flagsOf{scopeFlags, hoursFlag}, send("POST", secrets, hours), secret},
+		{"delete-secret ID SECRET-ID", "Delete a secret", cobra.ExactArgs(2), flagsOf{scopeFlags}, ask("DELETE", secrets), nil},
+	}
+}
+
+func accessVerbs() []verb {
+	columns := []column{col("CIDR BLOCK", "cidrBlock", "awsSecurityGroup"), col("ADDRESS", "ipAddress"), col("COMMENT", "comment"), col("CREATED", "created", "createdAt")}
+	whose := func(s *pflag.FlagSet, f *adminFlags) {
+		s.StringVar(&f.key, "key", "", "`id` of an API key of the organization (default: the project's own list)")
+		s.StringVar(&f.serviceAccount, "service-account", "", "client `id` of a service account of the project")
+		projectFlag(s, f)
+		orgFlag(s, f)
+	}
+	comment := func(s *pflag.FlagSet, f *adminFlags) {
+		s.StringVar(&f.comment, "comment", "", "what the entries of a project's list are for")
+	}
+	path := func(f *adminFlags, args []string) (string, error) {
+		switch {
+		case f.key != "":
+			return f.orgPath(append([]string{"apiKeys", f.key, "accessList"}, args...)...)
+		case f.serviceAccount != "":
+			return f.projectPath(append([]string{"serviceAccounts", f.serviceAccount, "accessList"}, args...)...)
+		}
+		return f.projectPath(append([]string{"accessList"}, args...)...)
+	}
+	here := func(f *adminFlags, _ []string) (string, error) { return path(f, nil) }
+	return []verb{
+		{"list", "List the entries", nil, flagsOf{whose}, list(here), columns},
+		{"create ENTRY…", "Add addresses and CIDR blocks", cobra.MinimumNArgs(1), flagsOf{whose, comment}, send("POST", here, func(f *adminFlags, args []string) (any, error) {
+			var entries []map[string]string
+			for _, text := range args {
+				kind := "cidrBlock"
+				if _, err := netip.ParseAddr(text); err == nil {
+					kind = "ipAddress"
+				}
+				entry := map[string]string{kind: text}
+				if f.comment != "" {
+					entry["comment"] = f.comment
+				}
+				entries = append(entries, entry)
+			}
+			return entries, nil
+		}), []column{col("CIDR BLOCKS", "results.cidrBlock")}},
+		{"describe ENTRY", "Show an entry of a project's or an API key's list", one, flagsOf{whose}, ask("GET", path), columns},
+		{"delete ENTRY", "Remove an entry", one, flagsOf{whose}, ask("DELETE", path), nil},
+	}
+}
+
+func logVerbs() []verb {
+	columns := []column{col("ID", "logId"), col("KIND", "kind"), col("WORKSPACE", "workspaceName"), col("STATE", "state"), col("DAYS LEFT", "daysLeft"),
+		col("EVENTS", "events"), col("BYTES", "sizeBytes"), col("FIRST", "firstEvent"), col("LAST", "lastEvent")}
+	ofProject := func(f *adminFlags, _ []string) (string, error) { return own(f.projectPath("logs")) }
+	ofOrg := func(f *adminFlags, _ []string) (string, error) { return own(f.orgPath("logs")) }
+	return []verb{
+		{"list", "List the logs of a project", nil, flagsOf{projectFlag}, list(ofProject), columns},
+		{"list-organization", "List the logs of an organization itself: of changes, and of failed authentications", nil, flagsOf{orgFlag}, list(ofOrg), columns},
+	}
+}
