@@ -20,9 +20,10 @@ var ErrExists = errors.New("the name is taken")
 
 // Settings of a bucket, made once. Their presence is the sign that the bucket is initialised.
 type Settings struct {
-	Format  int       `json:"format"`
-	Shards  int       `json:"shards"` // over which logs are spread, fixed for ever
-	Created time.Time `json:"created"`
+	Format    int       `json:"format"`
+	Shards    int       `json:"shards"` // over which logs are spread, fixed for ever
+	Created   time.Time `json:"created"`
+	Directory bool      `json:"directory"` // all projects and credentials are in the directory
 }
 
 const settingsFormat = 1
@@ -70,7 +71,7 @@ func (s *Store) Settings(ctx context.Context) (Settings, error) {
 
 // Initialise makes the settings, as the last step of filling an empty bucket. doc.ErrConflict if there are some.
 func (s *Store) Initialise(ctx context.Context, shards int) error {
-	return doc.Write(ctx, s.bucket, "weir", 0, Settings{Format: settingsFormat, Shards: shards, Created: time.Now().UTC()})
+	return doc.Write(ctx, s.bucket, "weir", 0, Settings{Format: settingsFormat, Shards: shards, Created: time.Now().UTC(), Directory: true})
 }
 
 // Organization returns an organization by its id.

@@ -79,6 +79,9 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.accounts.Upgrade(ctx); err != nil && !errors.Is(err, account.ErrNotFound) {
+		return err
+	}
 	secret, err := n.secret()
 	if err != nil {
 		return err

@@ -1,0 +1,251 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+)
+
+func withOrg(t *testing.T) (*bucketest.Faulty, *Store) {
+	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	s := NewStore(f)
+	if err := s.CreateOrganization(t.Context(), Organization{ID: "o"}); err != nil {
+		t.Fatal(err)
+	}
+	return f, s
+}
+
+func project(name string) Project { return Project{ID: NewID(time.Now()), Org: "o", Name: name} }
+
+// names returns the names of the organization's projects, as a node sees them that knows nothing yet.
+func names(t *testing.T, f bucket.Bucket) (names []string) {
+	t.Helper()
+	s := NewStore(f)
+	ids, err := s.ProjectIDs(t.Context(), "o", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	projects, err := s.Projects(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range projects {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// However many nodes make projects of one name, and rename others to it, one project bears it.
+func TestOneProjectBearsAName(t *testing.T) {
+	f, _ := withOrg(t)
+	var nodes []*Store
+	var others []Project
+	for i := range 4 {
+		nodes = append(nodes, NewStore(f))
+		p := project(fmt.Sprint("other", i))
+		if err := nodes[i].CreateProject(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, p)
+	}
+	var won atomic.Int64
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			err := error(nil)
+			if s := nodes[i%4]; i < 4 {
+				err = s.CreateProject(t.Context(), project("same"))
+			} else {
+				_, err = s.RenameProject(t.Context(), others[i%4].ID, "same", func(*Project) error { return nil })
+			}
+			if err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, ErrExists) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	bearers := 0
+	for _, name := range names(t, f) {
+		if name == "same" {
+			bearers++
+		}
+	}
+	if won.Load() != 1 || bearers != 1 {
+		t.Errorf("%d won, %d bear the name", won.Load(), bearers)
+	}
+}
+
+// A crash at any call of a creation, a renaming or a deletion leaves either what was or what was to be, and no name that
+// is taken for ever.
+func TestCrashesLeaveNoNameTaken(t *testing.T) {
+	died := errors.New("died")
+	for call, more := 0, true; more; call++ {
+		synctest.Test(t, func(t *testing.T) {
+			f, s := withOrg(t)
+			old := project("old")
+			if err := s.CreateProject(t.Context(), old); err != nil {
+				t.Fatal(err)
+			}
+			left := call
+			f.Before = func(context.Context, bucketest.Op, string) error {
+				if left--; left < 0 {
+					return died
+				}
+				return nil
+			}
+			work := func(s *Store) error {
+				if err := s.CreateProject(t.Context(), project("new")); err != nil && !errors.Is(err, ErrExists) {
+					return err
+				}
+				if _, err := s.RenameProject(t.Context(), old.ID, "renamed", func(*Project) error { return nil }); err != nil {
+					return err
+				}
+				_, err := s.DeleteProject(t.Context(), old.ID, func(*Project) error { return nil })
+				return err
+			}
+			err := work(s)
+			more = errors.Is(err, died)
+			f.Before = nil
+			if got := names(t, f); !slices.Contains([]string{"[old]", "[new old]", "[new renamed]", "[new]"}, fmt.Sprint(got)) {
+				t.Errorf("call %d: %v", call, got)
+			}
+			time.Sleep(2 * claimed)
+			if err := work(NewStore(f)); err != nil && !errors.Is(err, ErrNotFound) {
+				t.Errorf("call %d: again: %v", call, err)
+			}
+			for _, name := range []string{"old", "renamed"} {
+				if err := NewStore(f).CreateProject(t.Context(), project(name)); err != nil {
+					t.Errorf("call %d: %s is taken: %v", call, name, err)
+				}
+			}
+			if got := names(t, f); fmt.Sprint(got) != "[new old renamed]" {
+				t.Errorf("call %d: %v", call, got)
+			}
+		})
+	}
+}
+
+func TestDeleteOrganization(t *testing.T) {
+	f, s := withOrg(t)
+	p := project("p")
+	if err := s.CreateProject(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewStore(f).DeleteOrganization(t.Context(), "o"); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.DeleteProject(t.Context(), p.ID, func(*Project) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewStore(f).DeleteOrganization(t.Context(), "o"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateProject(t.Context(), project("late")); !errors.Is(err, ErrNotFound) { // s believes in the organization
+		t.Errorf("got %v", err)
+	}
+	if got := names(t, f); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestCredentialsAreListed(t *testing.T) {
+	f, s := withOrg(t)
+	p := project("p")
+	if err := s.CreateProject(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	key, _ := NewAPIKey("o", "k", []Grant{{Project: p.ID, Role: GroupOwner}}, time.Now())
+	sa, _ := NewServiceAccount("o", "s", nil, time.Now(), time.Hour)
+	if err := errors.Join(s.CreateCredential(t.Context(), key), s.CreateCredential(t.Context(), sa)); err != nil {
+		t.Fatal(err)
+	}
+	list := func() (ids []string) {
+		s := NewStore(f)
+		for _, kind := range []Kind{APIKey, ServiceAccount} {
+			org, err := s.Credentials(t.Context(), "o", kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now, err := s.Project(t.Context(), p.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members, err := s.Members(t.Context(), now, kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, fmt.Sprint(len(org), len(members)))
+		}
+		return ids
+	}
+	if got := list(); !slices.Equal(got, []string{"1 1", "1 0"}) {
+		t.Errorf("got %v", got)
+	}
+	if _, err := s.Assign(t.Context(), sa.ID, p.ID, []Role{GroupReadOnly}, func(*Credential) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.CredentialOf(t.Context(), "o", key.UserID); err != nil || c.ID != key.ID {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if got := list(); !slices.Equal(got, []string{"1 1", "1 1"}) {
+		t.Errorf("got %v", got)
+	}
+	if _, err := s.Assign(t.Context(), sa.ID, p.ID, nil, func(*Credential) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteCredential(t.Context(), key.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(); !slices.Equal(got, []string{"0 0", "1 0"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A bucket that was made before there was a directory gets one.
+func TestUpgrade(t *testing.T) {
+	f, s := withOrg(t)
+	p := project("p")
+	key, _ := NewAPIKey("o", "k", []Grant{{Project: p.ID, Role: GroupOwner}}, time.Now())
+	key.UserID = ""
+	sa, _ := NewServiceAccount("o", "s", nil, time.Now(), time.Hour)
+	id := sa.UserID
+	sa.UserID = ""
+	if err := errors.Join(s.projects.create(t.Context(), p.ID, p), s.credentials.create(t.Context(), key.ID, key),
+		s.credentials.create(t.Context(), sa.ID, sa), s.Initialise(t.Context(), 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Put(t.Context(), "weir/0000000001.json", []byte(`{"nonce":"x","content":{"format":1,"shards":1}}`)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := NewStore(f).Upgrade(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := names(t, f); !slices.Equal(got, []string{"p"}) {
+		t.Errorf("got %v", got)
+	}
+	fresh := NewStore(f)
+	if c, err := fresh.CredentialOf(t.Context(), "o", id); err != nil || c.ID != sa.ID {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	keys, err := fresh.Credentials(t.Context(), "o", APIKey)
+	if err != nil || len(keys) != 1 || len(keys[0].UserID) != 24 {
+		t.Errorf("got %+v, %v", keys, err)
+	}
+	if settings, err := fresh.Settings(t.Context()); err != nil || !settings.Directory || settings.Shards != 1 {
+		t.Errorf("got %+v, %v", settings, err)
+	}
+}
