@@ -306,12 +306,17 @@ func TestDeletedLogs(t *testing.T) {
 func TestOperationalLog(t *testing.T) {
 	w := newWorld(t, Options{})
 	const path = groupV2 + "/streams/demo"
-	rec := w.by(w.bearer(account.GroupOwner), "POST", path+":recordOperationalLogs", fmt.Sprintf(`{"time":%d,"msg":"hello"}`, now.UnixMilli()))
-	if got := want[recorded](t, 200, rec); got.Recorded != 1 {
+	rec := w.by(w.bearer(account.GroupOwner), "POST", path+":recordOperationalLogs", fmt.Sprintf(
+		`[{"time":%d,"msg":"hello"},{"t":{"$date":"2026-08-10T03:00:00.000+00:00"},"attr":{"streamProcessorName":"p1"}}]`, now.UnixMilli()))
+	if got := want[recorded](t, 200, rec); got.Recorded != 2 {
 		t.Errorf("got %+v", got)
 	}
+	rec = w.get(path+":downloadOperationalLogs?spName=p1", account.GroupOwner)
+	if lines := w.lines(rec); len(lines) != 1 || !strings.Contains(lines[0], `"$date"`) {
+		t.Errorf("got %q", lines)
+	}
 	rec = w.get(path+":downloadOperationalLogs", account.GroupOwner)
-	if lines := w.lines(rec); len(lines) != 1 || !strings.Contains(lines[0], `"msg":"hello"`) {
+	if lines := w.lines(rec); len(lines) != 2 || !strings.Contains(lines[0]+lines[1], `"msg":"hello"`) {
 		t.Errorf("got %q", lines)
 	}
 	if got := rec.Header().Get("Content-Type") + rec.Header().Get("Content-Disposition"); got !=

@@ -114,6 +114,7 @@ func newIntake(c *call, t target, kind logKind) *intake {
 		mustOCSF:  t.workspace.RequireOCSF && !kind.operational,
 		isPartial: c.flag("partial"),
 	}
+	in.parser.Operational = kind.operational
 	in.parser.MaxBytes = c.server.options.MaxEventBytes
 	*in.lines = (*in.lines)[:0]
 	return in

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -294,5 +295,49 @@ func TestNothingIsAllocated(t *testing.T) {
 	work()
 	if n := testing.AllocsPerRun(100, work); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Lines of an operational log are free, but for their time.
+func TestOperational(t *testing.T) {
+	const added = `,"metadata":{"uid":"UID","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`
+	at := received.Add(-time.Minute)
+	iso, ms := at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), strconv.FormatInt(at.UnixMilli(), 10)
+	for _, tt := range []struct {
+		line, want string
+		processor  string
+		refusal    string
+	}{
+		{line: `{"time":` + ms + `,"msg":"x"}`, want: `{"time":` + ms + `,"msg":"x"` + added},
+		{line: `{"t":{"$date":"` + iso + `"},"s":"I","attr":{"streamProcessorName":"p1"}}`, processor: "p1",
+			want: `{"t":{"$date":"` + iso + `"},"s":"I","attr":{"streamProcessorName":"p1"},"time":` + ms + added},
+		{line: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2"}`, processor: "p2",
+			want: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2","time":` + ms + added},
+		{line: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7}`, want: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7,"time":` + ms + added},
+		{line: `{"class_uid":"free","time":` + ms + `}`, want: `{"class_uid":"free","time":` + ms + added},
+		{line: `{"msg":"x"}`, refusal: "t.$date"},
+		{line: `{"t":{"$date":"yesterday"}}`, refusal: "t.$date"},
+		{line: `{"t":{"$date":"2999-01-01T00:00:00Z"}}`, refusal: "in the future"},
+		{line: `{"time":"` + iso + `"}`, refusal: "must be an integer"},
+		{line: `{"time":` + ms + `,"metadata":1}`, refusal: "metadata must be an object"},
+		{line: `{"t":`, refusal: "ends where"},
+		{line: `[]`, refusal: "object"},
+	} {
+		p := Parser{Operational: true}
+		got, f, err := p.Append(nil, []byte(tt.line), origin)
+		if tt.refusal != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.refusal) {
+				t.Errorf("%s: %v", tt.line, err)
+			}
+			continue
+		}
+		if line := strings.Replace(string(got), string(f.UID), "UID", 1); err != nil || line != tt.want+"\n" || f.Time != at.UnixMilli() || strings.Join(f.Processors, ",") != tt.processor {
+			t.Errorf("%s: %s %+v %v", tt.line, line, f, err)
+		}
+		uid := string(f.UID)
+		again, err := new(Parser).Scan(got)
+		if err != nil || again.Time != f.Time || string(again.UID) != uid || !slices.Equal(again.Processors, f.Processors) {
+			t.Errorf("%s: read as %+v, %v", got, again, err)
+		}
 	}
 }

@@ -30,7 +30,8 @@ const earliest = 946_684_800_000
 // Parser reads events. The zero value is ready; it may be used again and again, not concurrently. In the long run it
 // allocates nothing per event.
 type Parser struct {
-	Limits // of Append
+	Limits           // of Append
+	Operational bool // lines are of an operational log: t.$date may stand for time, and no OCSF rule applies
 
 	// Of the event being read:
 	values     [places]span
@@ -39,7 +40,8 @@ type Parser struct {
 	processors []string
 	uid        [32]byte // made here
 	compact    []byte
-	lineBreaks bool // between tokens
+	timed      []byte // the line with its time added
+	lineBreaks bool   // between tokens
 	unique     bool
 	maxDepth   int
 	err        Error
@@ -53,6 +55,9 @@ type Parser struct {
 // the producer's bytes, so that a retry gets the same. An error is an *Error, and dst is returned as it was.
 func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) {
 	event, before := trim(raw)
+	if p.Operational {
+		event = p.withTime(event)
+	}
 	f, err := p.check(event, origin)
 	if err != nil {
 		if err.Offset > 0 {
@@ -119,7 +124,7 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	f := p.fields(event, t)
 	meta, uid, class := p.values[metadata], p.values[metadataUID], p.values[classUID]
 	switch {
-	case !class.missing() && !isInteger(class.of(event)):
+	case !p.Operational && !class.missing() && !isInteger(class.of(event)):
 		p.fail(class.start, "class_uid must be an integer")
 	case !meta.missing() && event[meta.start] != '{':
 		p.fail(meta.start, "metadata must be an object")
@@ -133,11 +138,32 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	return Fields{}, p.refusal()
 }
 
+// withTime adds time to a line that has t.$date instead, as mongod writes it: a string of RFC 3339, or, in canonical
+// Extended JSON, {"$numberLong": milliseconds since the epoch}. Any other line is returned as it is.
+func (p *Parser) withTime(line []byte) []byte {
+	p.unique = false
+	if !p.scan(line, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) || !p.values[eventTime].missing() {
+		return line
+	}
+	var ms int64
+	if at, err := time.Parse(time.RFC3339Nano, string(p.string(line, tDate))); err == nil {
+		ms = at.UnixMilli()
+	} else if ms, err = strconv.ParseInt(string(p.string(line, tLong)), 10, 64); err != nil {
+		return line
+	}
+	p.timed = append(append(p.timed[:0], line[:len(line)-1]...), `,"time":`...)
+	p.timed = append(strconv.AppendInt(p.timed, ms, 10), '}')
+	return p.timed
+}
+
 // checkTime returns the event's time; false after a call of fail.
 func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	at := p.values[eventTime]
 	text := at.of(event)
 	switch {
+	case at.missing() && p.Operational:
+		p.fail(0, "time is missing: a line needs it, an integer, in milliseconds since the epoch, or t.$date as mongod writes it")
+		return 0, false
 	case at.missing() && !p.values[tsDate].missing():
 		p.fail(0, "time is missing, and there is ts.$date: this is mongod's own audit schema, not OCSF; "+
 			"set auditLog.schema to OCSF, or convert it")
@@ -183,8 +209,10 @@ func (p *Parser) fields(event []byte, time int64) Fields {
 	if string(p.string(event, entityType)) == streamProcessor {
 		p.concern(p.string(event, entityName))
 	}
-	if len(p.processors) == 0 {
-		p.concern(p.string(event, paramName))
+	for _, at := range [...]place{paramName, rootName, attrName} {
+		if len(p.processors) == 0 {
+			p.concern(p.string(event, at))
+		}
 	}
 	if len(p.processors) > 1 {
 		slices.Sort(p.processors)

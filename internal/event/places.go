@@ -25,7 +25,13 @@ const (
 	paramName
 	ts // of mongod's own schema
 	tsDate
-	places // their number
+	t // of mongod's log format
+	tDate
+	tLong
+	attr     // of mongod's log format
+	rootName // of a stream processor, in an operational line
+	attrName // the same in attr
+	places   // their number
 )
 
 // span is where a value stands in the event; the zero span is no value.
@@ -60,6 +66,18 @@ func (at place) member(name []byte) place {
 		}
 	case param:
 		return nameOrType(name, paramName, other)
+	case t:
+		if string(name) == "$date" {
+			return tDate
+		}
+	case tDate:
+		if string(name) == "$numberLong" {
+			return tLong
+		}
+	case attr:
+		if isProcessor(name) {
+			return attrName
+		}
 	case ts:
 		if string(name) == "$date" {
 			return tsDate
@@ -84,8 +102,24 @@ func ofRoot(name []byte) place {
 		return unmapped
 	case "ts":
 		return ts
+	case "t":
+		return t
+	case "attr":
+		return attr
+	}
+	if isProcessor(name) {
+		return rootName
 	}
 	return other
+}
+
+// isProcessor tells whether a member of that name holds the name of a stream processor.
+func isProcessor(name []byte) bool {
+	switch string(name) {
+	case "processor", "processorName", "spName", "streamProcessorName":
+		return true
+	}
+	return false
 }
 
 func nameOrType(name []byte, ifName, ifType place) place {
