@@ -13,8 +13,8 @@ import (
 // entityName is what organizations and projects may be called, by the OpenAPI document.
 var entityName = regexp.MustCompile(`^[\p{L}\p{N}\-_.(),:&@+']{1,64}$`)
 
-func (k *checks) name(name, value string) {
-	k.check(entityName.MatchString(value), name, "must have 1 to 64 letters, digits and -_.(),:&@+'")
+func (k *checks) name(name *string) {
+	k.check(name == nil || entityName.MatchString(*name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
 }
 
 type orgView struct {
@@ -78,7 +78,7 @@ func (c *call) createOrg() (any, error) {
 	}
 	var k checks
 	name := require(&k, "name", in.Name)
-	k.check(in.Name == nil || entityName.MatchString(name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.name(in.Name)
 	k.check(in.OwnerID == "" || account.ValidID(in.OwnerID), "orgOwnerId", "must be 24 hexadecimal digits")
 	if in.APIKey != nil {
 		in.APIKey.check(&k, "apiKey.", true)
@@ -127,7 +127,7 @@ func (c *call) updateOrg() (any, error) {
 	}
 	var k checks
 	name := require(&k, "name", in.Name)
-	k.check(in.Name == nil || entityName.MatchString(name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.name(in.Name)
 	if err := k.err(); err != nil {
 		return nil, err
 	}

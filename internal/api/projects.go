@@ -114,7 +114,7 @@ func (c *call) createGroup() (any, error) {
 	}
 	var k checks
 	name, org := require(&k, "name", in.Name), require(&k, "orgId", in.Org)
-	k.check(in.Name == nil || entityName.MatchString(name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.name(in.Name)
 	k.check(in.Org == nil || account.ValidID(org), "orgId", "must be 24 hexadecimal digits")
 	k.tags(in.Tags)
 	if err := k.err(); err != nil {
@@ -150,7 +150,7 @@ func (c *call) updateGroup() (any, error) {
 		return nil, err
 	}
 	var k checks
-	k.check(in.Name == nil || entityName.MatchString(*in.Name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.name(in.Name)
 	k.tags(in.Tags)
 	if err := k.err(); err != nil {
 		return nil, err
