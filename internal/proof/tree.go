@@ -1,0 +1,101 @@
+// Package proof makes a log provable: its Merkle tree (RFC 6962), its signed checkpoints (https://c2sp.org/tlog-checkpoint),
+// and files that show which entries of a log somebody holds. It knows nothing of how a log is stored.
+//
+// The tree's entry i is the SHA-256 of line i, 32 bytes: proofs show nothing of what a line says, a line may be of any
+// length, and a tree whose lines were removed still verifies.
+package proof
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/bits"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Hash is a SHA-256.
+type Hash = tlog.Hash
+
+// Group is how many entries one stored hash stands for: the width of a tile.
+const (
+	Group      = 1 << groupLevel
+	groupLevel = 8
+)
+
+// Digest returns the entry of a line, which comes without its '\n'.
+func Digest(line []byte) Hash { return sha256.Sum256(line) }
+
+// Leaf returns the leaf hash of an entry (RFC 6962, 2.1).
+func Leaf(digest Hash) Hash {
+	var b [1 + sha256.Size]byte
+	copy(b[1:], digest[:])
+	return sha256.Sum256(b[:])
+}
+
+// Node returns the hash of two subtrees (RFC 6962, 2.1).
+func Node(left, right Hash) Hash {
+	var b [1 + 2*sha256.Size]byte
+	b[0] = 1
+	copy(b[1:], left[:])
+	copy(b[1+sha256.Size:], right[:])
+	return sha256.Sum256(b[:])
+}
+
+// Tree is the right edge of a Merkle tree: enough to append to it and to know its root.
+type Tree struct {
+	Size int64  `json:"size"`
+	Edge []Hash `json:"edge"` // of the largest complete subtrees, from the left
+}
+
+// Check tells whether the tree can be one.
+func (t *Tree) Check() error {
+	if t.Size < 0 || bits.OnesCount64(uint64(t.Size)) != len(t.Edge) {
+		return fmt.Errorf("a tree of size %d has not %d hashes at its edge", t.Size, len(t.Edge))
+	}
+	return nil
+}
+
+// Append appends a leaf. If that completes a group it returns the hash of the group.
+func (t *Tree) Append(leaf Hash) (group Hash, complete bool) {
+	t.Edge = append(t.Edge, leaf)
+	for n, level := t.Size, 1; n&1 == 1; n, level = n>>1, level+1 {
+		last := len(t.Edge) - 1
+		t.Edge[last-1] = Node(t.Edge[last-1], t.Edge[last])
+		t.Edge = t.Edge[:last]
+		if level == groupLevel {
+			group, complete = t.Edge[last-1], true
+		}
+	}
+	t.Size++
+	return group, complete
+}
+
+// Root returns the tree's hash (RFC 6962, 2.1).
+func (t *Tree) Root() Hash {
+	if len(t.Edge) == 0 {
+		return sha256.Sum256(nil)
+	}
+	root := t.Edge[len(t.Edge)-1]
+	for i := len(t.Edge) - 2; i >= 0; i-- {
+		root = Node(t.Edge[i], root)
+	}
+	return root
+}
+
+// Clone returns a copy that can be appended to.
+func (t Tree) Clone() Tree {
+	t.Edge = append(make([]Hash, 0, len(t.Edge)+1), t.Edge...)
+	return t
+}
+
+// Subtree returns the hash of 2^k nodes that stand side by side.
+func Subtree(nodes []Hash) Hash {
+	level := append([]Hash(nil), nodes...)
+	for len(level) > 1 {
+		for i := range len(level) / 2 {
+			level[i] = Node(level[2*i], level[2*i+1])
+		}
+		level = level[:len(level)/2]
+	}
+	return level[0]
+}
