@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -20,6 +21,12 @@ func (s *Store) Append(ctx context.Context, log string, batch int64, nonce strin
 		if err != nil || m.LastBatch >= batch {
 			return err
 		}
+		if m.Tree == nil && m.Entries > 0 {
+			if err := s.growTree(ctx, m); err != nil {
+				return err
+			}
+			continue
+		}
 		fresh, err := s.fresh(ctx, m, entries)
 		if err != nil {
 			if old, err := s.outdated(ctx, m, err); !old {
@@ -30,12 +37,16 @@ func (s *Store) Append(ctx context.Context, log string, batch int64, nonce strin
 		m = m.clone()
 		m.LastBatch, m.Nonce = batch, nonce
 		if len(fresh) > 0 {
-			seg, err := s.putSegment(ctx, log, m.Entries, fresh)
+			tree := m.tree()
+			seg, err := s.putSegment(ctx, log, m.Entries, fresh, &tree)
 			if err != nil {
 				return err
 			}
 			m.Segments = append(m.Segments, seg)
 			m.Entries += seg.Count
+			if err := s.sign(m, tree); err != nil {
+				return err
+			}
 		}
 		if err := s.archive(ctx, m); err != nil {
 			return err
@@ -68,8 +79,9 @@ func (s *Store) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entr
 	return fresh, nil
 }
 
-func (s *Store) putSegment(ctx context.Context, log string, first int64, entries []Entry) (Segment, error) {
+func (s *Store) putSegment(ctx context.Context, log string, first int64, entries []Entry, tree *proof.Tree) (Segment, error) {
 	b := newBuilder(first, s.options.BlockBytes)
+	b.tree = tree
 	for _, e := range entries {
 		b.add(e)
 	}
@@ -95,7 +107,7 @@ func (s *Store) Merge(ctx context.Context, log string) (more bool, err error) {
 		return false, err
 	}
 	from, to := s.mergeable(m.Segments)
-	if from == to {
+	if from == to || m.Tree == nil {
 		return false, nil
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
@@ -187,6 +199,11 @@ func (s *Store) mergeSegments(ctx context.Context, log string, segments []Segmen
 		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
 			return Segment{}, err
 		}
+		groups, err := s.groups(ctx, seg)
+		if err != nil {
+			return Segment{}, err
+		}
+		w.groups = append(w.groups, groups...)
 	}
 	return s.put(ctx, log, w)
 }

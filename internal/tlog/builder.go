@@ -1,6 +1,7 @@
 package tlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // Entry is a line of a log with what is known of it.
@@ -33,6 +35,9 @@ type builder struct {
 	ahead      *block // behind a full current one; becomes part of it unless it gets full itself
 	slots      chan struct{}
 	done       sync.WaitGroup
+
+	tree   *proof.Tree // that the entries are appended to; nil: their groups are known
+	groups []byte      // hashes of the groups of 256 entries that end in this segment
 }
 
 // block is a block in the making.
@@ -42,6 +47,7 @@ type block struct {
 	keys   []event.Key
 	data   []byte // compressed
 	filter []byte
+	leaves []proof.Hash // if there is a tree to append them to
 }
 
 func newBuilder(first int64, blockBytes int) *builder {
@@ -129,6 +135,12 @@ func (w *builder) cut(b *block) {
 		b.data = member.Append(make([]byte, 0, len(b.lines)/6), b.lines, member.Small)
 		b.Length = int64(len(b.data))
 		b.filter = makeFilter(b.keys)
+		if w.tree != nil {
+			b.leaves = make([]proof.Hash, 0, b.Count)
+			for line := range bytes.Lines(b.lines) {
+				b.leaves = append(b.leaves, proof.Leaf(proof.Digest(line[:len(line)-1])))
+			}
+		}
 		b.lines, b.keys = nil, nil
 	})
 }
@@ -164,6 +176,12 @@ func (w *builder) finish() ([]byte, Segment) {
 		s.Raw += b.Raw
 		data = append(data, b.data...)
 		filters = append(filters, b.filter...)
+		for _, leaf := range b.leaves {
+			if group, complete := w.tree.Append(leaf); complete {
+				w.groups = append(w.groups, group[:]...)
+			}
+		}
+		b.leaves = nil
 		b.data, b.filter = nil, nil
 	}
 	s.Blocks = int64(len(data))
@@ -171,8 +189,10 @@ func (w *builder) finish() ([]byte, Segment) {
 	s.Index = int64(len(data)) - s.Blocks
 	data = member.AppendAside(data, idFilters, filters)
 	s.Filters = int64(len(data)) - s.Blocks - s.Index
+	data = member.AppendAside(data, idGroups, w.groups)
+	s.Groups = int64(len(data)) - s.Blocks - s.Index - s.Filters
 	var trailer []byte
-	for _, n := range []int64{s.First, s.Index, s.Filters} {
+	for _, n := range []int64{s.First, s.Index, s.Filters, s.Groups} {
 		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))
 	}
 	data = member.AppendAside(data, idTrailer, trailer)

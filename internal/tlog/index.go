@@ -14,10 +14,12 @@ import (
 //	blocks     each a member that holds whole entries
 //	"WB" aside the index of the blocks
 //	"WF" aside a filter of the keys of each block's entries, in the order of the blocks
-//	"WT" aside of fixed size: first entry, length of the "WB" and of the "WF" aside, 8 bytes big-endian each
+//	"WG" aside the hashes of the groups of 256 entries that end in this segment
+//	"WT" aside of fixed size: first entry, length of the "WB", the "WF" and the "WG" aside, 8 bytes big-endian each
 var (
 	idBlocks  = member.ID{'W', 'B'}
 	idFilters = member.ID{'W', 'F'}
+	idGroups  = member.ID{'W', 'G'}
 	idTrailer = member.ID{'W', 'T'}
 )
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // Manifest says what a log consists of now. The highest version counts.
@@ -25,6 +26,11 @@ type Manifest struct {
 	Segments  []Segment `json:"segments"`  // newer segments, oldest first
 	Removing  []Removal `json:"removing"`  // objects that the log no longer needs
 	Pruned    Pruned    `json:"pruned,omitzero"`
+	Digests   []Digests `json:"digests,omitempty"` // of the pruned entries
+
+	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil: the log is from before there were trees
+	Checkpoint string      `json:"checkpoint,omitempty"` // signed, of the tree
+	Keys       []SignedBy  `json:"keys,omitempty"`       // that have signed its checkpoints, oldest first
 }
 
 // Segment is an object of consecutive entries.
@@ -35,7 +41,8 @@ type Segment struct {
 	Raw     int64  `json:"raw"`     // bytes of its lines
 	Blocks  int64  `json:"blocks"`  // bytes of its blocks,
 	Index   int64  `json:"index"`   // of the index behind them,
-	Filters int64  `json:"filters"` // and of the filters behind that
+	Filters int64  `json:"filters"` // of the filters behind that,
+	Groups  int64  `json:"groups"`  // and of the hashes of groups behind that
 	MinTime int64  `json:"minTime"` // of its events, milliseconds since the epoch, both included
 	MaxTime int64  `json:"maxTime"`
 }
@@ -177,6 +184,8 @@ func (m *Manifest) clone() *Manifest {
 	c.History = append([]History(nil), m.History...)
 	c.Segments = append([]Segment(nil), m.Segments...)
 	c.Removing = append([]Removal(nil), m.Removing...)
+	c.Digests = append([]Digests(nil), m.Digests...)
+	c.Keys = append([]SignedBy(nil), m.Keys...)
 	return &c
 }
 

@@ -38,6 +38,10 @@ func newHistoryKey(log string, first int64) string {
 	return fmt.Sprintf("logs/%s/history/%015d-%s.json", log, first, randomID())
 }
 
+func newDigestsKey(log string, first int64) string {
+	return fmt.Sprintf("%sdigests/%015d-%s", logPrefix(log), first, randomID())
+}
+
 func randomID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails

@@ -84,6 +84,11 @@ func (s *Store) prune(ctx context.Context, m *Manifest, before, end int64) (remo
 	now := time.Now()
 	next := m.clone()
 	for _, seg := range old {
+		kept, err := s.keepDigests(ctx, m, seg)
+		if err != nil {
+			return Pruned{}, false, err
+		}
+		next.Digests = append(next.Digests, kept)
 		removed.add(seg)
 		next.Pruned.add(seg)
 		next.Removing = append(next.Removing, Removal{seg.Key, now})

@@ -17,6 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -29,6 +30,9 @@ type Options struct {
 	Grace           time.Duration // how long a replaced object stays, 10 minutes
 	CacheBytes      uint64        // of memory for indexes, filters, manifests and keys, 48 MiB
 	Shards          int           // of the bucket, 1
+
+	Key    *proof.Key // signs checkpoints; nil: there are none
+	Origin string     // of the bucket's logs; that of one log is <Origin>/<id of the log>
 }
 
 func (o Options) withDefaults() Options {
@@ -61,6 +65,9 @@ type Store struct {
 	indexes   *otter.Cache[string, *Index]    // by key of the segment
 	filters   *otter.Cache[string, []byte]    // by key of the segment
 	keys      *otter.Cache[blockID, []event.Key]
+	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
+	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
+	nodes     *otter.Cache[nodeID, proof.Hash]    // of the tree, above groups
 }
 
 type blockID struct {
@@ -71,7 +78,7 @@ type blockID struct {
 // NewStore returns a Store on b, which reads the write-ahead log through w.
 func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
 	o = o.withDefaults()
-	share := o.CacheBytes / 8
+	share := o.CacheBytes / 12
 	return &Store{bucket: b, wal: w, options: o,
 		manifests: newCache(share, func(_ string, m *Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
@@ -81,6 +88,9 @@ func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
 		indexes:   newCache(2*share, func(_ string, x *Index) int { return x.weight() }),
 		filters:   newCache(2*share, func(_ string, f []byte) int { return 64 + len(f) }),
 		keys:      newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
+		digested:  newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
+		grouped:   newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
+		nodes:     newCache(share, func(nodeID, proof.Hash) int { return 160 }),
 	}
 }
 

@@ -1,0 +1,389 @@
+package tlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"filippo.io/torchwood"
+	modtlog "golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// The tree's hashes. Of the tree a manifest holds the right edge, and a segment holds the hash of each group of 256
+// entries that ends in it (0.125 bytes an entry): these are the hashes of tiles of level 1. Those below come from the
+// lines, those above from the groups. None stands in an object that a later manifest could contradict.
+
+// Digests is an object with the entries of the tree (32 bytes each) for lines that retention has removed.
+type Digests struct {
+	Key   string `json:"key"`
+	First int64  `json:"first"`
+	Count int64  `json:"count"`
+}
+
+// SignedBy is a key that has signed checkpoints of a log.
+type SignedBy struct {
+	From   int64  `json:"from"`   // the first size of the tree that it signed; it stays valid up to where the next key begins
+	Public []byte `json:"public"` // Ed25519
+}
+
+type nodeID struct {
+	log   string
+	level int
+	n     int64
+}
+
+// ErrBeyond is returned (wrapped) for what lies beyond a log's tree.
+var ErrBeyond = errors.New("beyond the log's tree")
+
+// tree returns a copy of the manifest's tree.
+func (m *Manifest) tree() proof.Tree {
+	if m.Tree == nil {
+		return proof.Tree{}
+	}
+	return m.Tree.Clone()
+}
+
+// Origin returns the name under which the checkpoints of a log are signed.
+func (s *Store) Origin(log string) string { return s.options.Origin + "/" + log }
+
+// sign makes tree the manifest's, with a checkpoint. So that who commits the manifest commits both.
+func (s *Store) sign(m *Manifest, tree proof.Tree) error {
+	m.Tree = &tree
+	if s.options.Key == nil {
+		return nil
+	}
+	if public := s.options.Key.Public(); len(m.Keys) == 0 || !bytes.Equal(m.Keys[len(m.Keys)-1].Public, public) {
+		m.Keys = append(m.Keys, SignedBy{tree.Size, public})
+	}
+	var err error
+	m.Checkpoint, err = s.options.Key.Sign(s.Origin(m.Log), tree.Size, tree.Root())
+	return err
+}
+
+// growTree gives a log from before there were trees its tree: it copies each segment, with the hashes of its groups.
+func (s *Store) growTree(ctx context.Context, m *Manifest) error {
+	next := m.clone()
+	next.History, next.Segments = nil, nil
+	tree := proof.Tree{}
+	for seg, err := range s.segments(ctx, m, 0, minInt64, maxInt64) {
+		if err != nil {
+			return err
+		}
+		digests, err := s.segmentDigests(ctx, seg)
+		if err != nil {
+			return err
+		}
+		w := newBuilder(seg.First, s.options.BlockBytes)
+		for _, d := range digests {
+			if group, complete := tree.Append(proof.Leaf(d)); complete {
+				w.groups = append(w.groups, group[:]...)
+			}
+		}
+		x, err := s.index(ctx, seg)
+		if err != nil {
+			return err
+		}
+		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
+			return err
+		}
+		grown, err := s.put(ctx, m.Log, w)
+		if err != nil {
+			return err
+		}
+		next.Segments = append(next.Segments, grown)
+	}
+	if err := s.sign(next, tree); err != nil {
+		return err
+	}
+	_, err := s.commit(ctx, next) // if somebody was faster, it is his; what it replaces, a merge will find
+	return err
+}
+
+// groups returns the hashes of the groups that end in a segment, one behind the other.
+func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
+	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
+		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index+seg.Filters, seg.Groups)
+		if err != nil {
+			return nil, err
+		}
+		groups, err := member.Aside(data, idGroups)
+		want := ((seg.First+seg.Count)/proof.Group - seg.First/proof.Group) * modtlog.HashSize
+		if err == nil && int64(len(groups)) != want {
+			err = fmt.Errorf("%d bytes for %d entries from %d: %w", len(groups), seg.Count, seg.First, member.ErrCorrupt)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("groups of %s: %w", key, err)
+		}
+		return groups, nil
+	})
+}
+
+// blockDigests returns the entries of the tree for the lines of a block.
+func (s *Store) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.Hash, error) {
+	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
+		lines, err := s.lines(ctx, seg, b)
+		if err != nil {
+			return nil, err
+		}
+		digests := make([]proof.Hash, 0, b.Count)
+		for line := range bytes.Lines(lines) {
+			digests = append(digests, proof.Digest(bytes.TrimSuffix(line, []byte("\n"))))
+		}
+		if len(digests) != b.Count {
+			return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, member.ErrCorrupt)
+		}
+		return digests, nil
+	})
+}
+
+func (s *Store) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
+	x, err := s.index(ctx, seg)
+	if err != nil {
+		return nil, err
+	}
+	digests := make([]proof.Hash, 0, seg.Count)
+	for _, b := range x.Blocks {
+		more, err := s.blockDigests(ctx, seg, b)
+		if err != nil {
+			return nil, err
+		}
+		digests = append(digests, more...)
+	}
+	return digests, nil
+}
+
+// keepDigests stores the entries of the tree for the lines of a segment that is about to go.
+func (s *Store) keepDigests(ctx context.Context, m *Manifest, seg Segment) (Digests, error) {
+	kept := Digests{Key: newDigestsKey(m.Log, seg.First), First: seg.First, Count: seg.Count}
+	digests, err := s.segmentDigests(ctx, seg)
+	if err != nil {
+		return kept, err
+	}
+	data := make([]byte, 0, len(digests)*modtlog.HashSize)
+	for _, d := range digests {
+		data = append(data, d[:]...)
+	}
+	return kept, s.bucket.PutNew(ctx, kept.Key, data) // after an error the next attempt takes another name
+}
+
+// digests returns the entries [from, to) of the tree.
+func (s *Store) digests(ctx context.Context, m *Manifest, from, to int64) ([]proof.Hash, error) {
+	all := make([]proof.Hash, 0, to-from)
+	for _, d := range m.Digests {
+		lo, hi := max(from, d.First), min(to, d.First+d.Count)
+		if lo >= hi {
+			continue
+		}
+		data, err := s.readExactly(ctx, d.Key, (lo-d.First)*modtlog.HashSize, (hi-lo)*modtlog.HashSize)
+		if err != nil {
+			return nil, err
+		}
+		for hash := range slices.Chunk(data, modtlog.HashSize) {
+			all = append(all, proof.Hash(hash))
+		}
+	}
+	next := from + int64(len(all))
+	for r, err := range s.runs(ctx, m, next, to, Query{Start: minInt64, End: maxInt64}) {
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range r.blocks {
+			digests, err := s.blockDigests(ctx, r.segment, b)
+			if err != nil {
+				return nil, err
+			}
+			lo, hi := max(next, b.First), min(to, b.end())
+			all = append(all, digests[lo-b.First:hi-b.First]...)
+		}
+	}
+	if int64(len(all)) != to-from {
+		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, m.Log, len(all), member.ErrCorrupt)
+	}
+	return all, nil
+}
+
+// hashReader reads hashes of a log's tree, by the numbers of golang.org/x/mod/sumdb/tlog.
+type hashReader struct {
+	ctx   context.Context
+	store *Store
+	m     *Manifest
+}
+
+// ReadHashes implements tlog.HashReader.
+func (r *hashReader) ReadHashes(indexes []int64) ([]modtlog.Hash, error) {
+	hashes := make([]modtlog.Hash, len(indexes))
+	var leaves []modtlog.Hash // of the group read last
+	group := int64(-1)
+	for i, index := range indexes {
+		level, n := modtlog.SplitStoredHashIndex(index)
+		var err error
+		if level >= 8 {
+			hashes[i], err = r.node(level, n)
+		} else {
+			first := n << level
+			if g := first / proof.Group; g != group {
+				leaves, err = r.leaves(g*proof.Group, min((g+1)*proof.Group, r.m.Tree.Size))
+				group = g
+			}
+			if at := first % proof.Group; err == nil {
+				hashes[i] = proof.Subtree(leaves[at : at+1<<level])
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return hashes, nil
+}
+
+func (r *hashReader) leaves(from, to int64) ([]modtlog.Hash, error) {
+	digests, err := r.store.digests(r.ctx, r.m, from, to)
+	for i, d := range digests {
+		digests[i] = proof.Leaf(d)
+	}
+	return digests, err
+}
+
+// node returns the hash of a complete subtree of 2^level entries, a group or more.
+func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
+	id := nodeID{r.m.Log, level, n}
+	if hash, ok := r.store.nodes.GetIfPresent(id); ok {
+		return hash, nil
+	}
+	var hash modtlog.Hash
+	var err error
+	if level == 8 {
+		hash, err = r.group(n)
+	} else {
+		var left, right modtlog.Hash
+		if left, err = r.node(level-1, 2*n); err == nil {
+			right, err = r.node(level-1, 2*n+1)
+		}
+		hash = proof.Node(left, right)
+	}
+	if err == nil {
+		r.store.nodes.Set(id, hash)
+	}
+	return hash, err
+}
+
+// group returns the hash of group n, from the segment that holds its last entry, or from the digests of what was removed.
+func (r *hashReader) group(n int64) (modtlog.Hash, error) {
+	last := (n+1)*proof.Group - 1
+	if last < r.m.Pruned.end() {
+		leaves, err := r.leaves(n*proof.Group, last+1)
+		if err != nil {
+			return modtlog.Hash{}, err
+		}
+		return proof.Subtree(leaves), nil
+	}
+	for seg, err := range r.store.segments(r.ctx, r.m, last, minInt64, maxInt64) {
+		if err != nil {
+			return modtlog.Hash{}, err
+		}
+		groups, err := r.store.groups(r.ctx, seg)
+		if err != nil {
+			return modtlog.Hash{}, err
+		}
+		at := (n - seg.First/proof.Group) * modtlog.HashSize
+		return modtlog.Hash(groups[at : at+modtlog.HashSize]), nil
+	}
+	return modtlog.Hash{}, fmt.Errorf("entry %d of log %s: %w", last, r.m.Log, ErrBeyond)
+}
+
+// withTree runs read on the manifest of a log that has a tree, again on a newer one if it was overtaken.
+func (s *Store) withTree(ctx context.Context, log string, read func(*Manifest, *hashReader) error) error {
+	for {
+		m, err := s.manifest(ctx, log)
+		if err != nil {
+			return err
+		}
+		if m.Tree == nil {
+			return fmt.Errorf("log %s has no tree yet: %w", log, ErrBeyond)
+		}
+		if err = read(m, &hashReader{ctx, s, m}); err == nil || !errors.Is(err, bucket.ErrNotExist) {
+			return err
+		}
+		if old, err := s.outdated(ctx, m, err); !old {
+			return err
+		}
+	}
+}
+
+// Head is a log's tree as its manifest has it.
+type Head struct {
+	Checkpoint string // signed; empty if there is no key
+	Size       int64
+	Root       proof.Hash
+	Keys       []SignedBy
+	Pruned     Pruned
+}
+
+// Head returns the tree of a log, and its checkpoint. ErrBeyond if it has none yet.
+func (s *Store) Head(ctx context.Context, log string) (h Head, err error) {
+	return h, s.withTree(ctx, log, func(m *Manifest, _ *hashReader) error {
+		h = Head{m.Checkpoint, m.Tree.Size, m.Tree.Root(), m.Keys, m.Pruned}
+		return nil
+	})
+}
+
+// Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the tree
+// does not have all of it.
+func (s *Store) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
+	return data, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
+		level := max(t.L, 0)
+		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 || t.N*proof.Group+int64(t.W) > m.Tree.Size>>(8*level) {
+			return fmt.Errorf("tile %+v: %w", t, ErrBeyond)
+		}
+		if t.L >= 0 {
+			data, err = modtlog.ReadTileData(t, r)
+			return err
+		}
+		digests, err := s.digests(ctx, m, t.N*proof.Group, t.N*proof.Group+int64(t.W))
+		if err != nil {
+			return err
+		}
+		data = nil
+		for _, d := range digests {
+			if data, err = torchwood.AppendTileEntry(data, d[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ProveEntry returns the proof that the entry with an index is in the log's tree, and the tree.
+func (s *Store) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head, digest proof.Hash, err error) {
+	err = s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
+		if index < 0 || index >= m.Tree.Size {
+			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
+		}
+		h = Head{m.Checkpoint, m.Tree.Size, m.Tree.Root(), m.Keys, m.Pruned}
+		digests, err := s.digests(ctx, m, index, index+1)
+		if err != nil {
+			return err
+		}
+		digest = digests[0]
+		p, err = modtlog.ProveRecord(m.Tree.Size, index, r)
+		return err
+	})
+	return p, h, digest, err
+}
+
+// ProveSince returns the proof that a log's tree of size to goes on from what it was at size from.
+func (s *Store) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
+	return p, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
+		if from < 1 || from > to || to > m.Tree.Size {
+			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log, m.Tree.Size, ErrBeyond)
+		}
+		p, err = modtlog.ProveTree(to, from, r)
+		return err
+	})
+}

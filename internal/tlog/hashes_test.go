@@ -1,0 +1,226 @@
+package tlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
+	modtlog "golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// reference is the tree of the regular log, by golang.org/x/mod/sumdb/tlog.
+type reference []modtlog.Hash
+
+func newReference(t testing.TB, n int) *reference {
+	r := &reference{}
+	for i := range n {
+		digest := proof.Digest(entry(i, 3).Line)
+		hashes, err := modtlog.StoredHashes(int64(i), digest[:], r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*r = append(*r, hashes...)
+	}
+	return r
+}
+
+func (r *reference) ReadHashes(indexes []int64) ([]modtlog.Hash, error) {
+	hashes := make([]modtlog.Hash, len(indexes))
+	for i, index := range indexes {
+		hashes[i] = (*r)[index]
+	}
+	return hashes, nil
+}
+
+func (r *reference) root(t testing.TB, n int64) modtlog.Hash {
+	root, err := modtlog.TreeHash(n, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func signing(t testing.TB, o Options) (Options, note.Verifier) {
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Key, o.Origin = &key, "example.org"
+	text, err := proof.VerifierKey("example.org/"+testLog, key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, v
+}
+
+// checkTree checks all that a log says of its tree against the reference: root, checkpoint, tiles, bundles, proofs.
+func checkTree(t *testing.T, s *Store, r *reference, size int64, v note.Verifier) {
+	t.Helper()
+	h, err := s.Head(t.Context(), testLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := proof.OpenCheckpoint([]byte(h.Checkpoint), v)
+	if err != nil || h.Size != size || h.Root != r.root(t, size) || c.N != size || c.Hash != h.Root || c.Origin != s.Origin(testLog) {
+		t.Fatalf("head %+v, checkpoint %+v, %v; want size %d, root %v", h, c, err, size, r.root(t, size))
+	}
+	for level := range 3 {
+		nodes := size >> (8 * level)
+		for n := int64(0); n*256 < nodes; n++ {
+			tile := modtlog.Tile{H: 8, L: level, N: n, W: int(min(256, nodes-n*256))}
+			got, err := s.Tile(t.Context(), testLog, tile)
+			want, wantErr := modtlog.ReadTileData(tile, r)
+			if err != nil || wantErr != nil || !bytes.Equal(got, want) {
+				t.Fatalf("tile %+v: %v, %v, equal %t", tile, err, wantErr, bytes.Equal(got, want))
+			}
+			if level > 0 {
+				continue
+			}
+			tile.L = -1
+			bundle, err := s.Tile(t.Context(), testLog, tile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range tile.W {
+				var e []byte
+				if e, bundle, err = torchwood.ReadTileEntry(bundle); err != nil {
+					t.Fatal(err)
+				}
+				if want := proof.Digest(entry(int(n)*256+i, 3).Line); !bytes.Equal(e, want[:]) {
+					t.Fatalf("bundle %d: entry %d", n, i)
+				}
+			}
+		}
+	}
+	for range 30 {
+		index := rand.Int64N(size)
+		p, _, digest, err := s.ProveEntry(t.Context(), testLog, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := modtlog.CheckRecord(p, size, h.Root, index, proof.Leaf(digest)); err != nil {
+			t.Errorf("entry %d of %d: %v", index, size, err)
+		}
+		from := 1 + rand.Int64N(size)
+		tp, err := s.ProveSince(t.Context(), testLog, from, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := modtlog.CheckTree(tp, size, h.Root, from, r.root(t, from)); err != nil {
+			t.Errorf("from %d to %d: %v", from, size, err)
+		}
+	}
+	for _, tile := range []modtlog.Tile{{H: 8, L: 0, N: size / 256, W: int(size%256) + 1}, {H: 8, L: 1, N: size >> 16, W: int(size>>8%256) + 1}, {H: 8, L: -1, N: 1 << 40, W: 1}, {H: 8, L: 7, N: 0, W: 1}} {
+		if _, err := s.Tile(t.Context(), testLog, tile); !errors.Is(err, ErrBeyond) {
+			t.Errorf("tile %+v: %v", tile, err)
+		}
+	}
+}
+
+// However a log grows, is merged and pruned, its tree is that of its lines.
+func TestTree(t *testing.T) {
+	const n = 5000
+	r := newReference(t, n+1000)
+	for _, batch := range []int{1, 7, 256, 300, 1700} {
+		o, v := signing(t, small)
+		b := bucket.NewMemory()
+		total := n
+		if batch == 1 {
+			total = 600
+		}
+		s := newStore(b, o)
+		fill(t, s, total, batch, 3)
+		checkTree(t, newStore(b, o), r, int64(total), v)
+		for before := int64(total) * 300; ; {
+			p, err := s.Prune(t.Context(), testLog, before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Entries == 0 {
+				break
+			}
+		}
+		if err := s.Sweep(t.Context(), testLog); err != nil {
+			t.Fatal(err)
+		}
+		checkTree(t, newStore(b, o), r, int64(total), v)
+		fillFrom(t, s, total, 999)
+		checkTree(t, newStore(b, o), r, int64(total)+999, v)
+	}
+}
+
+// A large log has tiles of level 2.
+func TestTallTree(t *testing.T) {
+	const n = 66_000
+	r := newReference(t, n)
+	o, v := signing(t, Options{})
+	b := bucket.NewMemory()
+	fill(t, newStore(b, o), n, 10_000, 3)
+	checkTree(t, newStore(b, o), r, n, v)
+	var stored int64
+	m, err := newStore(b, o).manifest(t.Context(), testLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seg := range m.Segments {
+		stored += seg.Groups
+	}
+	if perEvent := float64(stored) / n; perEvent > 0.2 {
+		t.Errorf("the tree takes %.2f bytes an event", perEvent)
+	}
+}
+
+// A log from before there were trees gets one when it grows.
+func TestTreeOfAnOldLog(t *testing.T) {
+	const n = 3000
+	o, v := signing(t, small)
+	b := bucket.NewMemory()
+	s := newStore(b, o)
+	fill(t, s, n, 100, 3)
+	m, err := s.manifest(t.Context(), testLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := m.clone()
+	old.Tree, old.Checkpoint, old.Keys = nil, "", nil
+	if done, err := s.commit(t.Context(), old); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if _, err := s.Head(t.Context(), testLog); !errors.Is(err, ErrBeyond) {
+		t.Errorf("got %v", err)
+	}
+	s = newStore(b, o)
+	fillFrom(t, s, n, 100)
+	checkTree(t, s, newReference(t, n+100), n+100, v)
+	if got := len(read(t, s, Query{End: maxInt64})); got != n+100 {
+		t.Errorf("%d events", got)
+	}
+}
+
+// A new key signs from a recorded point on; the old one stays announced.
+func TestRotation(t *testing.T) {
+	o, v := signing(t, small)
+	b := bucket.NewMemory()
+	fill(t, newStore(b, o), 500, 100, 3)
+	r := newReference(t, 600)
+	checkTree(t, newStore(b, o), r, 500, v)
+	o2, v2 := signing(t, small)
+	s := newStore(b, o2)
+	fillFrom(t, s, 500, 100)
+	checkTree(t, s, r, 600, v2)
+	h, err := s.Head(t.Context(), testLog)
+	if err != nil || len(h.Keys) != 2 || h.Keys[0].From != 100 || h.Keys[1].From != 600 || !bytes.Equal(h.Keys[0].Public, o.Key.Public()) {
+		t.Errorf("%s, %v", fmt.Sprint(h.Keys), err)
+	}
+}
