@@ -12,14 +12,17 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"filippo.io/torchwood"
 	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -38,13 +41,22 @@ type node struct {
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
 	n.reader = wal.NewReader(n.faulty, 1<<16)
-	n.store = tlog.NewStore(n.faulty, n.reader, tlog.Options{
+	n.store = tlog.NewStore(n.faulty, n.reader, tlog.Options{Key: &signingKey, Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
 	n.writer = wal.NewWriter(n.faulty, n.reader, 0, n.sequencer.Notify)
 	n.recorder = record.New(n.faulty, n.store, []*wal.Writer{n.writer}, record.Options{Remembered: 8})
 	return n
 }
+
+// signingKey is shared by all nodes.
+var signingKey = sync.OnceValue(func() proof.Key {
+	k, err := proof.GenerateKey()
+	if err != nil {
+		panic(err)
+	}
+	return k
+})()
 
 var errInjected = errors.New("injected")
 
@@ -286,7 +298,31 @@ func (m *model) sequenced(t fataler, log string) []string {
 	for _, s := range segments {
 		lines = append(lines, gunzip(t, m.object(t, s.Key))...)
 	}
+	m.checkTrees(t, log, lines)
 	return lines
+}
+
+// checkTrees checks every checkpoint of a log that lies in the bucket, whoever signed it and whether or not it counts,
+// against the log's lines: so all are consistent with each other (I3).
+func (m *model) checkTrees(t fataler, log string, lines []string) {
+	roots := map[int64]proof.Hash{}
+	var tree proof.Tree
+	for _, line := range lines {
+		tree.Append(proof.Leaf(proof.Digest([]byte(line))))
+		roots[tree.Size] = tree.Root()
+	}
+	for info := range m.bucket.List(context.Background(), "logs/"+log+"/manifest/", "") {
+		var manifest struct {
+			Entries    int64
+			Checkpoint string
+		}
+		m.decode(t, info.Key, &manifest)
+		text, _, _ := strings.Cut(manifest.Checkpoint, "\n\n")
+		c, err := torchwood.ParseCheckpoint(text + "\n")
+		if root, ok := roots[c.N]; manifest.Entries > 0 && (err != nil || c.N != manifest.Entries || !ok || c.Hash != root) {
+			t.Fatalf("%s: %d entries, checkpoint %q, %v; the log's root is %v", info.Key, manifest.Entries, manifest.Checkpoint, err, root)
+		}
+	}
 }
 
 func (m *model) object(t fataler, key string) []byte {
