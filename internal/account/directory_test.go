@@ -223,7 +223,7 @@ func TestUpgrade(t *testing.T) {
 	id := sa.UserID
 	sa.UserID = ""
 	if err := errors.Join(s.projects.create(t.Context(), p.ID, p), s.credentials.create(t.Context(), key.ID, key),
-		s.credentials.create(t.Context(), sa.ID, sa), s.Initialise(t.Context(), 1)); err != nil {
+		s.credentials.create(t.Context(), sa.ID, sa), s.Initialise(t.Context(), 1, "")); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Put(t.Context(), "weir/0000000001.json", []byte(`{"nonce":"x","content":{"format":1,"shards":1}}`)); err != nil {
@@ -245,7 +245,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil || len(keys) != 1 || len(keys[0].UserID) != 24 {
 		t.Errorf("got %+v, %v", keys, err)
 	}
-	if settings, err := fresh.Settings(t.Context()); err != nil || !settings.Directory || settings.Shards != 1 {
+	if settings, err := fresh.Settings(t.Context()); err != nil || !settings.Directory || settings.Origin == "" || settings.Shards != 1 {
 		t.Errorf("got %+v, %v", settings, err)
 	}
 }

@@ -24,6 +24,7 @@ type Settings struct {
 	Shards    int       `json:"shards"` // over which logs are spread, fixed for ever
 	Created   time.Time `json:"created"`
 	Directory bool      `json:"directory"` // all projects and credentials are in the directory
+	Origin    string    `json:"origin"`    // name of the bucket in the checkpoints of its logs, fixed for ever
 }
 
 const settingsFormat = 1
@@ -69,10 +70,17 @@ func (s *Store) Settings(ctx context.Context) (Settings, error) {
 	return settings, err
 }
 
-// Initialise makes the settings, as the last step of filling an empty bucket. doc.ErrConflict if there are some.
-func (s *Store) Initialise(ctx context.Context, shards int) error {
-	return doc.Write(ctx, s.bucket, "weir", 0, Settings{Format: settingsFormat, Shards: shards, Created: time.Now().UTC(), Directory: true})
+// Initialise makes the settings, as the last step of filling an empty bucket. doc.ErrConflict if there are some. An origin
+// that is empty becomes one that no other bucket has.
+func (s *Store) Initialise(ctx context.Context, shards int, origin string) error {
+	if origin == "" {
+		origin = NewOrigin()
+	}
+	return doc.Write(ctx, s.bucket, "weir", 0, Settings{Format: settingsFormat, Shards: shards, Created: time.Now().UTC(), Directory: true, Origin: origin})
 }
+
+// NewOrigin returns an origin that no other bucket has.
+func NewOrigin() string { return "weir-" + NewID(time.Now()) }
 
 // Organization returns an organization by its id.
 func (s *Store) Organization(ctx context.Context, id string) (*Organization, error) {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +10,11 @@ import (
 	"github.com/weirlog/weir/internal/doc"
 )
 
-// Upgrade enters everything into the directory of a bucket that was made before there was one. It may be broken off and
+// Upgrade enters everything into the directory of a bucket that was made before there was one, and gives it an origin. It may be broken off and
 // repeated.
 func (s *Store) Upgrade(ctx context.Context) error {
 	settings, err := s.Settings(ctx)
-	if err != nil || settings.Directory {
+	if err != nil || settings.Directory && settings.Origin != "" {
 		return err
 	}
 	for p, err := range s.AllProjects(ctx) {
@@ -32,7 +33,10 @@ func (s *Store) Upgrade(ctx context.Context) error {
 			return fmt.Errorf("upgrade: %w", err)
 		}
 	}
-	_, _, err = doc.Update(ctx, s.bucket, "weir", func(s *Settings) error { s.Directory = true; return nil })
+	_, _, err = doc.Update(ctx, s.bucket, "weir", func(s *Settings) error {
+		s.Directory, s.Origin = true, cmp.Or(s.Origin, NewOrigin())
+		return nil
+	})
 	return err
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	Listen      string // address of the API
 	AdminListen string // address of /healthz, /readyz and /metrics; empty: nowhere
 	KeyFile     string // the node's secret; empty: the bucket's path with .key. WEIR_SECRET in the environment wins.
+	SigningKey  string // file with the key that signs checkpoints; empty: the bucket's path with .signing-key. WEIR_SIGNING_KEY in the environment wins.
 	Dev         bool   // make what is missing for a first try, and print how to use it
 	EnvFile     string // where --dev writes how to reach it
 
@@ -90,6 +91,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 // AddBucketFlags binds the fields that say where the state is.
 func (c *Config) AddBucketFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Bucket, "bucket", c.Bucket, "`folder` with all state")
+	f.StringVar(&c.SigningKey, "signing-key-file", c.SigningKey, "`file` with the key that signs checkpoints (default: the bucket's path with .signing-key; WEIR_SIGNING_KEY in the environment wins)")
 	f.StringVar(&c.KeyFile, "key-file", c.KeyFile, "`file` with the node's secret (default: the bucket's path with .key; WEIR_SECRET in the environment wins)")
 }
 
@@ -166,6 +168,14 @@ func (c *Config) check() error {
 		return errors.New("--download-rate and --auth-failures must not be negative")
 	}
 	return nil
+}
+
+// signingKeyFile returns where the key is that signs checkpoints.
+func (c *Config) signingKeyFile() string {
+	if c.SigningKey != "" {
+		return c.SigningKey
+	}
+	return strings.TrimRight(c.Bucket, "/") + ".signing-key"
 }
 
 // secretFile returns where the node's secret is.

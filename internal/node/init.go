@@ -22,6 +22,7 @@ type Setup struct {
 	Organization, Project string // names
 	Workspace             string // none if empty
 	EnvFile               string // where the credentials go; none if empty: they are printed
+	Origin                string // of the logs' checkpoints; empty: one that no other bucket has
 }
 
 // secretLife is how long the first service account's secret is valid.
@@ -53,7 +54,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	}
 	creds, err := fill(ctx, accounts, s)
 	if err == nil {
-		err = accounts.Initialise(ctx, shards)
+		err = accounts.Initialise(ctx, shards, s.Origin)
 	}
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
 		if err == nil {
-			err = n.accounts.Initialise(ctx, shards)
+			err = n.accounts.Initialise(ctx, shards, n.origin)
 		}
 	} else if c, err = n.devCredentials(ctx); err == nil {
 		c.url = url

@@ -24,6 +24,7 @@ import (
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/retention"
 	"github.com/weirlog/weir/internal/sequence"
@@ -49,6 +50,7 @@ type node struct {
 	sequencers []*sequence.Sequencer
 	recorder   *record.Recorder
 	registry   *prometheus.Registry
+	origin     string // of the logs' checkpoints
 }
 
 // open opens the bucket and what stands on it.
@@ -69,17 +71,13 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 }
 
 func (n *node) start(ctx context.Context) error {
-	settings, err := n.accounts.Settings(ctx)
-	if errors.Is(err, account.ErrNotFound) && n.config.Dev {
-		settings, err = account.Settings{Shards: shards}, nil // filled by prepareDev
-	}
-	if errors.Is(err, account.ErrNotFound) {
-		return fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)", n.config.Bucket, n.config.Bucket)
-	}
+	settings, err := n.settings(ctx)
 	if err != nil {
 		return err
 	}
-	if err := n.accounts.Upgrade(ctx); err != nil && !errors.Is(err, account.ErrNotFound) {
+	n.origin = settings.Origin
+	key, err := n.signingKey()
+	if err != nil {
 		return err
 	}
 	secret, err := n.secret()
@@ -88,7 +86,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
 	reader := wal.NewReader(n.bucket, walCache)
-	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache})
+	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Key: &key, Origin: n.origin})
 	for shard := range settings.Shards {
 		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log})
 		n.sequencers = append(n.sequencers, s)
@@ -100,6 +98,36 @@ func (n *node) start(ctx context.Context) error {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
 			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.waiting()) }))
 	return nil
+}
+
+// settings returns the bucket's settings, those to come if --dev is about to fill it.
+func (n *node) settings(ctx context.Context) (account.Settings, error) {
+	settings, err := n.accounts.Settings(ctx)
+	switch {
+	case errors.Is(err, account.ErrNotFound) && n.config.Dev:
+		return account.Settings{Shards: shards, Origin: account.NewOrigin()}, nil // see prepareDev
+	case errors.Is(err, account.ErrNotFound):
+		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)", n.config.Bucket, n.config.Bucket)
+	case err == nil && settings.Origin == "":
+		if err := n.accounts.Upgrade(ctx); err != nil {
+			return settings, err
+		}
+		return n.accounts.Settings(ctx)
+	}
+	return settings, err
+}
+
+// signingKey returns the key that signs checkpoints: from the environment, or from its file, which a first start makes.
+func (n *node) signingKey() (proof.Key, error) {
+	if text := os.Getenv("WEIR_SIGNING_KEY"); text != "" {
+		return proof.ParseKey(text)
+	}
+	file := n.config.signingKeyFile()
+	key, created, err := proof.LoadOrCreateKey(file)
+	if created {
+		n.log.Info("made a key that signs the logs' checkpoints; keep it, and apart from the bucket", "file", file)
+	}
+	return key, err
 }
 
 // secret returns the node's secret: from the environment, or from its file, which a first start makes.
