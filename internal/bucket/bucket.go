@@ -60,7 +60,8 @@ type Range struct {
 // (sendfile) where the bucket and the writer can.
 type Object struct {
 	io.ReadCloser
-	Size int64 // of the whole object, in bytes
+	Size    int64  // of the whole object, in bytes
+	Version string // another one if the object was replaced or changed; empty if the bucket cannot tell
 }
 
 // WriteTo implements io.WriterTo.

@@ -127,7 +127,7 @@ func (l *Local) Get(ctx context.Context, key string, r Range) (*Object, error) {
 		f.Close()
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
-	return &Object{ReadCloser: &fileObject{f, io.LimitedReader{R: f, N: n}}, Size: st.Size()}, nil
+	return &Object{ReadCloser: &fileObject{f, io.LimitedReader{R: f, N: n}}, Size: st.Size(), Version: versionOf(st)}, nil
 }
 
 // readable reports ErrNotExist for an object that is not durable yet, and an error for one in doubt.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -15,24 +16,31 @@ import (
 // process that uses it is the Memory itself.
 type Memory struct {
 	mu      sync.RWMutex
-	objects map[string][]byte // values are never modified
+	objects map[string]memoryContent
+	writes  int // so far
+}
+
+type memoryContent struct {
+	data    []byte // never modified
+	version int
 }
 
 // NewMemory returns an empty bucket.
-func NewMemory() *Memory { return &Memory{objects: make(map[string][]byte)} }
+func NewMemory() *Memory { return &Memory{objects: make(map[string]memoryContent)} }
 
 func (m *Memory) Get(ctx context.Context, key string, r Range) (*Object, error) {
 	if err := begin(ctx, key); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
 	m.mu.RLock()
-	data, ok := m.objects[key]
+	content, ok := m.objects[key]
 	m.mu.RUnlock()
 	if !ok {
 		return nil, fmt.Errorf("get %s: %w", key, ErrNotExist)
 	}
-	off, n := r.within(int64(len(data)))
-	return &Object{ReadCloser: memoryObject{bytes.NewReader(data[off : off+n])}, Size: int64(len(data))}, nil
+	off, n := r.within(int64(len(content.data)))
+	return &Object{ReadCloser: memoryObject{bytes.NewReader(content.data[off : off+n])}, Size: int64(len(content.data)),
+		Version: strconv.Itoa(content.version)}, nil
 }
 
 type memoryObject struct{ *bytes.Reader }
@@ -47,8 +55,14 @@ func (m *Memory) Put(ctx context.Context, key string, data []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.objects[key] = slices.Clone(data)
+	m.set(key, data)
 	return nil
+}
+
+// set is called with the lock held.
+func (m *Memory) set(key string, data []byte) {
+	m.writes++
+	m.objects[key] = memoryContent{slices.Clone(data), m.writes}
 }
 
 func (m *Memory) PutNew(ctx context.Context, key string, data []byte) error {
@@ -60,7 +74,7 @@ func (m *Memory) PutNew(ctx context.Context, key string, data []byte) error {
 	if _, ok := m.objects[key]; ok {
 		return fmt.Errorf("put new %s: %w", key, ErrExist)
 	}
-	m.objects[key] = slices.Clone(data)
+	m.set(key, data)
 	return nil
 }
 
@@ -68,9 +82,9 @@ func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[Info,
 	return func(yield func(Info, error) bool) {
 		m.mu.RLock()
 		var infos []Info
-		for key, data := range m.objects {
+		for key, content := range m.objects {
 			if strings.HasPrefix(key, prefix) && key > after {
-				infos = append(infos, Info{Key: key, Size: int64(len(data))})
+				infos = append(infos, Info{Key: key, Size: int64(len(content.data))})
 			}
 		}
 		m.mu.RUnlock()

@@ -22,7 +22,7 @@ type Config struct {
 	Listen      string // address of the API
 	AdminListen string // address of /healthz, /readyz and /metrics; empty: nowhere
 	KeyFile     string // the node's secret; empty: the bucket's path with .key. WEIR_SECRET in the environment wins.
-	SigningKey  string // file with the key that signs checkpoints; empty: the bucket's path with .signing-key. WEIR_SIGNING_KEY in the environment wins.
+	SigningKey  string // file with the keys that sign logs; empty: the bucket's path with .signing-key. WEIR_SIGNING_KEY in the environment wins.
 	Dev         bool   // make what is missing for a first try, and print how to use it
 	EnvFile     string // where --dev writes how to reach it
 
@@ -42,6 +42,7 @@ type Config struct {
 	MaxWaitingBytes  int64         // of the write-ahead log; past it, 503
 	PublicURL        string        // under which clients reach the API, for links in replies; empty: as each request came
 
+	AdoptUnsigned     bool          // believe logs from before weir signed them, and sign them now
 	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
 
 	SequenceDelay time.Duration // an event is in its log after so long at the latest
@@ -82,6 +83,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.Int64Var(&c.MaxMemoryBytes, "max-memory-bytes", c.MaxMemoryBytes, "size of all request bodies at one time; past it, 503")
 	f.Int64Var(&c.MaxWaitingBytes, "max-waiting-bytes", c.MaxWaitingBytes, "size of the write-ahead log; past it, 503")
 	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest")
+	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
 	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")
 	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`URL` under which clients reach the API, for links in replies (default: as each request came)")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text, json, or auto: text on a terminal")
@@ -91,7 +93,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 // AddBucketFlags binds the fields that say where the state is.
 func (c *Config) AddBucketFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Bucket, "bucket", c.Bucket, "`folder` with all state")
-	f.StringVar(&c.SigningKey, "signing-key-file", c.SigningKey, "`file` with the key that signs checkpoints (default: the bucket's path with .signing-key; WEIR_SIGNING_KEY in the environment wins)")
+	f.StringVar(&c.SigningKey, "signing-key-file", c.SigningKey, "`file` with the keys that sign logs (default: the bucket's path with .signing-key; WEIR_SIGNING_KEY in the environment wins)")
 	f.StringVar(&c.KeyFile, "key-file", c.KeyFile, "`file` with the node's secret (default: the bucket's path with .key; WEIR_SECRET in the environment wins)")
 }
 
@@ -170,8 +172,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// signingKeyFile returns where the key is that signs checkpoints.
-func (c *Config) signingKeyFile() string {
+// SigningKeys returns the file with the keys that sign logs.
+func (c *Config) SigningKeys() string {
 	if c.SigningKey != "" {
 		return c.SigningKey
 	}

@@ -76,7 +76,7 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.origin = settings.Origin
-	key, err := n.signingKey()
+	keys, err := n.signingKeys()
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,8 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
 	reader := wal.NewReader(n.bucket, walCache)
-	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Key: &key, Origin: n.origin})
+	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: keys, Origin: n.origin,
+		AdoptUnsigned: n.config.AdoptUnsigned})
 	for shard := range settings.Shards {
 		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log})
 		n.sequencers = append(n.sequencers, s)
@@ -117,17 +118,24 @@ func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	return settings, err
 }
 
-// signingKey returns the key that signs checkpoints: from the environment, or from its file, which a first start makes.
-func (n *node) signingKey() (proof.Key, error) {
+// signingKeys returns the keys of the bucket: from the environment, or from their file, which a first start makes.
+func (n *node) signingKeys() (*proof.Keys, error) {
 	if text := os.Getenv("WEIR_SIGNING_KEY"); text != "" {
-		return proof.ParseKey(text)
+		keys, err := proof.ParseKeys(text)
+		if err == nil && len(keys.Signers) == 0 {
+			err = errors.New("it holds no private key")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("WEIR_SIGNING_KEY: %w", err)
+		}
+		return keys, nil
 	}
-	file := n.config.signingKeyFile()
-	key, created, err := proof.LoadOrCreateKey(file)
+	file := n.config.SigningKeys()
+	keys, created, err := proof.LoadOrCreateKeys(file)
 	if created {
-		n.log.Info("made a key that signs the logs' checkpoints; keep it, and apart from the bucket", "file", file)
+		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", file)
 	}
-	return key, err
+	return keys, err
 }
 
 // secret returns the node's secret: from the environment, or from its file, which a first start makes.

@@ -49,12 +49,13 @@ func TestTree(t *testing.T) {
 
 func TestKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
-	k, created, err := LoadOrCreateKey(file)
+	keys, created, err := LoadOrCreateKeys(file)
 	if err != nil || !created {
 		t.Fatal(created, err)
 	}
-	again, created, err := LoadOrCreateKey(file)
-	if err != nil || created || again.String() != k.String() {
+	k := keys.Signers[0]
+	again, created, err := LoadOrCreateKeys(file)
+	if err != nil || created || again.Signers[0].String() != k.String() {
 		t.Errorf("%t, %v", created, err)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
@@ -75,7 +76,7 @@ func TestKey(t *testing.T) {
 			t.Errorf("%q is a key", text)
 		}
 	}
-	signed, err := k.Sign("example.org/log", 7, Digest(nil))
+	signed, err := keys.SignCheckpoint("example.org/log", 7, Digest(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ type node struct {
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
 	n.reader = wal.NewReader(n.faulty, 1<<16)
-	n.store = tlog.NewStore(n.faulty, n.reader, tlog.Options{Key: &signingKey, Origin: "example.org",
+	n.store = tlog.NewStore(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
 	n.writer = wal.NewWriter(n.faulty, n.reader, 0, n.sequencer.Notify)
@@ -334,7 +334,7 @@ func (m *model) object(t fataler, key string) []byte {
 }
 
 func (m *model) decode(t fataler, key string, v any) {
-	if err := json.Unmarshal(m.object(t, key), v); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(m.object(t, key))).Decode(v); err != nil { // a manifest's signature follows it
 		t.Fatalf("%s: %v", key, err)
 	}
 }

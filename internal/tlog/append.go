@@ -217,7 +217,7 @@ func (s *Store) mergeSegment(ctx context.Context, w *builder, seg Segment, x *In
 	for _, b := range x.Blocks {
 		size := filterSize(b.Count)
 		if b.Raw >= int64(s.options.BlockBytes) {
-			data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+			data, err := s.block(ctx, seg, b)
 			if err != nil {
 				return err
 			}

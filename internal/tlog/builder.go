@@ -133,7 +133,7 @@ func (w *builder) cut(b *block) {
 		defer func() { <-w.slots }()
 		b.Raw = int64(len(b.lines))
 		b.data = member.Append(make([]byte, 0, len(b.lines)/6), b.lines, member.Small)
-		b.Length = int64(len(b.data))
+		b.Length, b.Sum = int64(len(b.data)), proof.Digest(b.data)
 		b.filter = makeFilter(b.keys)
 		if w.tree != nil {
 			b.leaves = make([]proof.Hash, 0, b.Count)
@@ -153,6 +153,9 @@ func (w *builder) addBlock(b Block, names []string, data, filter []byte) {
 		listed[i] = names[p]
 	}
 	b.First, b.Processors = w.next, nil
+	if b.Sum == (proof.Hash{}) { // of a segment from before there were digests
+		b.Sum = proof.Digest(data)
+	}
 	w.note(&b, listed)
 	w.next += int64(b.Count)
 	w.blocks = append(w.blocks, &block{Block: b, data: data, filter: filter})
@@ -185,12 +188,12 @@ func (w *builder) finish() ([]byte, Segment) {
 		b.data, b.filter = nil, nil
 	}
 	s.Blocks = int64(len(data))
-	data = member.AppendAside(data, idBlocks, x.encode())
-	s.Index = int64(len(data)) - s.Blocks
-	data = member.AppendAside(data, idFilters, filters)
-	s.Filters = int64(len(data)) - s.Blocks - s.Index
-	data = member.AppendAside(data, idGroups, w.groups)
-	s.Groups = int64(len(data)) - s.Blocks - s.Index - s.Filters
+	filters, groups := member.AppendAside(nil, idFilters, filters), member.AppendAside(nil, idGroups, w.groups)
+	x.FiltersSum, x.GroupsSum = proof.Digest(filters), proof.Digest(groups)
+	index := member.AppendAside(nil, idBlocks, x.encode())
+	s.Sum = proof.Digest(index)
+	s.Index, s.Filters, s.Groups = int64(len(index)), int64(len(filters)), int64(len(groups))
+	data = append(append(append(data, index...), filters...), groups...)
 	var trailer []byte
 	for _, n := range []int64{s.First, s.Index, s.Filters, s.Groups} {
 		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))

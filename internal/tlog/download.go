@@ -349,6 +349,7 @@ func (s *Store) writeTaken(ctx context.Context, out *output, v *view, from int64
 // run is consecutive blocks of a segment that are treated alike.
 type run struct {
 	segment Segment
+	number  int // of the first block in the segment
 	blocks  []Block
 	cut     bool // a single block that holds other entries too
 }
@@ -382,7 +383,7 @@ func yieldRuns(seg Segment, x *Index, from, to int64, q Query, yield func(run, e
 	flush := func(end int) bool {
 		start := copyFrom
 		copyFrom = -1
-		return start < 0 || yield(run{segment: seg, blocks: x.Blocks[start:end]}, nil)
+		return start < 0 || yield(run{segment: seg, number: start, blocks: x.Blocks[start:end]}, nil)
 	}
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
@@ -394,7 +395,7 @@ func yieldRuns(seg Segment, x *Index, from, to int64, q Query, yield func(run, e
 			}
 			continue
 		}
-		if !flush(i) || wanted && !yield(run{segment: seg, blocks: x.Blocks[i : i+1], cut: true}, nil) {
+		if !flush(i) || wanted && !yield(run{segment: seg, number: i, blocks: x.Blocks[i : i+1], cut: true}, nil) {
 			return false
 		}
 	}
@@ -438,7 +439,7 @@ func (s *Store) writeRuns(ctx context.Context, out *output, m *Manifest, from, t
 		if r.cut {
 			err = s.writeBlock(ctx, out, r.segment, r.blocks[0], from, to)
 		} else {
-			err = s.copyBlocks(ctx, out, r.segment, r.blocks)
+			err = s.copyBlocks(ctx, out, r)
 		}
 		if err != nil {
 			return next, err
@@ -448,19 +449,42 @@ func (s *Store) writeRuns(ctx context.Context, out *output, m *Manifest, from, t
 	return to, nil
 }
 
-func (s *Store) copyBlocks(ctx context.Context, out *output, seg Segment, blocks []Block) error {
-	last := blocks[len(blocks)-1]
-	o, err := s.bucket.Get(ctx, seg.Key, bucket.Range{Offset: blocks[0].Offset, Length: last.Offset + last.Length - blocks[0].Offset})
+// copyBlocks copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or
+// that has changed since, are compared now, before they are sent; others are the kernel's to copy.
+func (s *Store) copyBlocks(ctx context.Context, out *output, r run) error {
+	first, last := r.blocks[0], r.blocks[len(r.blocks)-1]
+	o, err := s.bucket.Get(ctx, r.segment.Key, bucket.Range{Offset: first.Offset, Length: last.Offset + last.Length - first.Offset})
 	if err != nil {
 		return err
 	}
 	defer o.Close()
-	return out.copy(o)
+	known := s.checkedBlocks(r.segment.Key, o.Version)
+	if known.has(r.number, len(r.blocks)) {
+		return out.copy(o)
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for i := range r.blocks {
+		b := &r.blocks[i]
+		data := slices.Grow((*buf)[:0], int(b.Length))[:b.Length]
+		*buf = data
+		if _, err := io.ReadFull(o, data); err != nil {
+			return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
+		}
+		if err := b.check(data, r.segment.Key); err != nil {
+			return err
+		}
+		if err := out.copy(bytes.NewReader(data)); err != nil {
+			return err
+		}
+		known.add(r.number + i)
+	}
+	return nil
 }
 
 // writeBlock writes those entries [from, to) of a block that out selects.
 func (s *Store) writeBlock(ctx context.Context, out *output, seg Segment, b Block, from, to int64) error {
-	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"filippo.io/torchwood"
 	modtlog "golang.org/x/mod/sumdb/tlog"
@@ -21,15 +22,17 @@ import (
 
 // Digests is an object with the entries of the tree (32 bytes each) for lines that retention has removed.
 type Digests struct {
-	Key   string `json:"key"`
-	First int64  `json:"first"`
-	Count int64  `json:"count"`
+	Key   string     `json:"key"`
+	First int64      `json:"first"`
+	Count int64      `json:"count"`
+	Sum   proof.Hash `json:"sum"` // SHA-256 of the object
 }
 
-// SignedBy is a key that has signed checkpoints of a log.
+// SignedBy is a key that has signed checkpoints of a log: those of sizes from From on, up to To, which another signed.
 type SignedBy struct {
-	From   int64  `json:"from"`   // the first size of the tree that it signed; it stays valid up to where the next key begins
-	Public []byte `json:"public"` // Ed25519
+	From   int64  `json:"from"`
+	To     int64  `json:"to,omitempty"` // 0: it still signs
+	Public []byte `json:"public"`       // Ed25519
 }
 
 type nodeID struct {
@@ -55,15 +58,28 @@ func (s *Store) Origin(log string) string { return s.options.Origin + "/" + log 
 // sign makes tree the manifest's, with a checkpoint. So that who commits the manifest commits both.
 func (s *Store) sign(m *Manifest, tree proof.Tree) error {
 	m.Tree = &tree
-	if s.options.Key == nil {
+	if s.options.Keys == nil {
 		return nil
 	}
-	if public := s.options.Key.Public(); len(m.Keys) == 0 || !bytes.Equal(m.Keys[len(m.Keys)-1].Public, public) {
-		m.Keys = append(m.Keys, SignedBy{tree.Size, public})
-	}
+	m.noteSigners(s.options.Keys.Signers, tree.Size)
 	var err error
-	m.Checkpoint, err = s.options.Key.Sign(s.Origin(m.Log), tree.Size, tree.Root())
+	m.Checkpoint, err = s.options.Keys.SignCheckpoint(s.Origin(m.Log), tree.Size, tree.Root())
 	return err
+}
+
+// noteSigners notes who signs the checkpoint of a size.
+func (m *Manifest) noteSigners(signers []proof.Key, size int64) {
+	for i := range m.Keys {
+		is := func(k proof.Key) bool { return bytes.Equal(k.Public(), m.Keys[i].Public) }
+		if m.Keys[i].To == 0 && !slices.ContainsFunc(signers, is) {
+			m.Keys[i].To = size
+		}
+	}
+	for _, k := range signers {
+		if !slices.ContainsFunc(m.Keys, func(by SignedBy) bool { return by.To == 0 && bytes.Equal(k.Public(), by.Public) }) {
+			m.Keys = append(m.Keys, SignedBy{From: size, Public: k.Public()})
+		}
+	}
 }
 
 // growTree gives a log from before there were trees its tree: it copies each segment, with the hashes of its groups.
@@ -108,7 +124,14 @@ func (s *Store) growTree(ctx context.Context, m *Manifest) error {
 // groups returns the hashes of the groups that end in a segment, one behind the other.
 func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
 	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
+		x, err := s.index(ctx, seg)
+		if err != nil {
+			return nil, err
+		}
 		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index+seg.Filters, seg.Groups)
+		if err == nil {
+			err = authenticated(data, x.GroupsSum, "groups", key)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -158,18 +181,52 @@ func (s *Store) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, 
 	return digests, nil
 }
 
-// keepDigests stores the entries of the tree for the lines of a segment that is about to go.
-func (s *Store) keepDigests(ctx context.Context, m *Manifest, seg Segment) (Digests, error) {
-	kept := Digests{Key: newDigestsKey(m.Log, seg.First), First: seg.First, Count: seg.Count}
-	digests, err := s.segmentDigests(ctx, seg)
-	if err != nil {
-		return kept, err
+// maxDigests is how many entries an object of digests holds at most, unless a single segment had more: 8 MiB.
+const maxDigests = 1 << 18
+
+// keepDigests adds to m the entries of the tree for the lines of segments that are about to go. So that a manifest stays
+// small they join those of earlier ones, as long as that makes no large object.
+func (s *Store) keepDigests(ctx context.Context, m *Manifest, segments []Segment) error {
+	var made Digests
+	var data []byte
+	put := func() error {
+		if made.Count == 0 {
+			return nil
+		}
+		made.Key, made.Sum = newDigestsKey(m.Log, made.First), proof.Digest(data)
+		m.Digests = append(m.Digests, made)
+		return s.bucket.PutNew(ctx, made.Key, data) // after an error the next attempt takes another name
 	}
-	data := make([]byte, 0, len(digests)*modtlog.HashSize)
-	for _, d := range digests {
-		data = append(data, d[:]...)
+	if last := len(m.Digests) - 1; last >= 0 && m.Digests[last].Count+segments[0].Count <= maxDigests {
+		d := m.Digests[last]
+		before, err := s.readWhole(ctx, d.Key, d.Sum)
+		if err != nil {
+			return err
+		}
+		made, data = d, before
+		m.Digests = m.Digests[:last]
+		m.Removing = append(m.Removing, Removal{d.Key, time.Now()})
 	}
-	return kept, s.bucket.PutNew(ctx, kept.Key, data) // after an error the next attempt takes another name
+	for _, seg := range segments {
+		if made.Count > 0 && made.Count+seg.Count > maxDigests {
+			if err := put(); err != nil {
+				return err
+			}
+			made, data = Digests{}, nil
+		}
+		digests, err := s.segmentDigests(ctx, seg)
+		if err != nil {
+			return err
+		}
+		if made.Count == 0 {
+			made.First = seg.First
+		}
+		made.Count += seg.Count
+		for _, d := range digests {
+			data = append(data, d[:]...)
+		}
+	}
+	return put()
 }
 
 // digests returns the entries [from, to) of the tree.

@@ -52,7 +52,7 @@ func signing(t testing.TB, o Options) (Options, note.Verifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Key, o.Origin = &key, "example.org"
+	o.Keys, o.Origin = proof.NewKeys(key), "example.org"
 	text, err := proof.VerifierKey("example.org/"+testLog, key.Public())
 	if err != nil {
 		t.Fatal(err)
@@ -186,20 +186,24 @@ func TestTreeOfAnOldLog(t *testing.T) {
 	const n = 3000
 	o, v := signing(t, small)
 	b := bucket.NewMemory()
-	s := newStore(b, o)
+	s := newStore(b, small)
 	fill(t, s, n, 100, 3)
 	m, err := s.manifest(t.Context(), testLog)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old := m.clone()
-	old.Tree, old.Checkpoint, old.Keys = nil, "", nil
+	old.Tree = nil
 	if done, err := s.commit(t.Context(), old); !done || err != nil {
 		t.Fatal(done, err)
 	}
 	if _, err := s.Head(t.Context(), testLog); !errors.Is(err, ErrBeyond) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := newStore(b, o).Download(t.Context(), testLog, Query{End: maxInt64}); !errors.Is(err, ErrNotAuthentic) {
+		t.Errorf("an unsigned log is believed: %v", err)
+	}
+	o.AdoptUnsigned = true
 	s = newStore(b, o)
 	fillFrom(t, s, n, 100)
 	checkTree(t, s, newReference(t, n+100), n+100, v)
@@ -216,11 +220,16 @@ func TestRotation(t *testing.T) {
 	r := newReference(t, 600)
 	checkTree(t, newStore(b, o), r, 500, v)
 	o2, v2 := signing(t, small)
+	if err := newStore(b, o2).Append(t.Context(), testLog, 99, "x", []Entry{entry(500, 3)}); !errors.Is(err, ErrNotAuthentic) {
+		t.Errorf("a log is believed whose key is not known: %v", err)
+	}
+	o2.Keys.Trusted = append(o2.Keys.Trusted, o.Keys.Trusted...)
 	s := newStore(b, o2)
 	fillFrom(t, s, 500, 100)
 	checkTree(t, s, r, 600, v2)
 	h, err := s.Head(t.Context(), testLog)
-	if err != nil || len(h.Keys) != 2 || h.Keys[0].From != 100 || h.Keys[1].From != 600 || !bytes.Equal(h.Keys[0].Public, o.Key.Public()) {
+	if err != nil || len(h.Keys) != 2 || h.Keys[0].From != 100 || h.Keys[0].To != 600 || h.Keys[1].From != 600 || h.Keys[1].To != 0 ||
+		!bytes.Equal(h.Keys[0].Public, o.Keys.Trusted[0]) {
 		t.Errorf("%s, %v", fmt.Sprint(h.Keys), err)
 	}
 }

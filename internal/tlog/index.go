@@ -7,15 +7,19 @@ import (
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // The layout of a segment. zcat shows its lines.
 //
 //	blocks     each a member that holds whole entries
-//	"WB" aside the index of the blocks
+//	"WB" aside the index of the blocks; the manifest has its SHA-256, and it has those of the blocks and of the asides
+//	           behind it, so that whatever is read of a segment is checked against the manifest
 //	"WF" aside a filter of the keys of each block's entries, in the order of the blocks
 //	"WG" aside the hashes of the groups of 256 entries that end in this segment
 //	"WT" aside of fixed size: first entry, length of the "WB", the "WF" and the "WG" aside, 8 bytes big-endian each
+//
+// Segments from before there were trees have neither digests nor the "WG" aside.
 var (
 	idBlocks  = member.ID{'W', 'B'}
 	idFilters = member.ID{'W', 'F'}
@@ -32,6 +36,8 @@ type Block struct {
 	MinTime, MaxTime int64 // of its events, milliseconds since the epoch, both included
 	Processors       []int // stream processors of its events, as numbers in Index.Processors
 	AnyProcessor     bool  // there are too many to list: it may hold events of every processor
+
+	Sum proof.Hash // SHA-256 of the member; zero: of a segment from before there were trees
 }
 
 func (b *Block) end() int64 { return b.First + int64(b.Count) }
@@ -40,6 +46,8 @@ func (b *Block) end() int64 { return b.First + int64(b.Count) }
 type Index struct {
 	Processors []string
 	Blocks     []Block
+	FiltersSum proof.Hash // SHA-256 of the "WF" aside,
+	GroupsSum  proof.Hash // and of the "WG" aside
 }
 
 const (
@@ -75,9 +83,11 @@ func (x *Index) encode() []byte {
 	for _, name := range x.Processors {
 		data = member.AppendString(data, name)
 	}
+	data = append(append(data, x.FiltersSum[:]...), x.GroupsSum[:]...)
 	data = binary.AppendUvarint(data, uint64(len(x.Blocks)))
 	last := int64(0)
 	for _, b := range x.Blocks {
+		data = append(data, b.Sum[:]...)
 		for _, n := range []int64{b.Length, b.Raw, int64(b.Count)} {
 			data = binary.AppendUvarint(data, uint64(n))
 		}
@@ -96,8 +106,9 @@ func (x *Index) encode() []byte {
 	return data
 }
 
-// decodeIndex reads a "WB" aside of a segment whose first entry has the index first and whose blocks take size bytes.
-func decodeIndex(aside []byte, first, size int64) (*Index, error) {
+// decodeIndex reads a "WB" aside of a segment whose first entry has the index first and whose blocks take size bytes, and
+// that has digests or not.
+func decodeIndex(aside []byte, first, size int64, digests bool) (*Index, error) {
 	data, err := member.Aside(aside, idBlocks)
 	if err != nil {
 		return nil, err
@@ -107,11 +118,19 @@ func decodeIndex(aside []byte, first, size int64) (*Index, error) {
 	for i := range x.Processors {
 		x.Processors[i] = d.String()
 	}
+	sum := func(to *proof.Hash) {
+		if digests {
+			copy(to[:], d.Bytes(len(to)))
+		}
+	}
+	sum(&x.FiltersSum)
+	sum(&x.GroupsSum)
 	x.Blocks = make([]Block, d.Count(6))
 	var offset, last int64
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
 		b.Offset, b.First = offset, first
+		sum(&b.Sum)
 		b.Length, b.Raw, b.Count = int64(d.Uint(uint64(size))), int64(d.Uint(math.MaxInt32)), int(d.Uint(math.MaxInt32))
 		last += d.Int()
 		b.MinTime, b.MaxTime = last, last+int64(d.Uint(math.MaxInt64))

@@ -3,7 +3,6 @@ package tlog
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -45,7 +44,12 @@ type Segment struct {
 	Groups  int64  `json:"groups"`  // and of the hashes of groups behind that
 	MinTime int64  `json:"minTime"` // of its events, milliseconds since the epoch, both included
 	MaxTime int64  `json:"maxTime"`
+
+	Sum proof.Hash `json:"sum,omitzero"` // SHA-256 of the index; zero: from before there were trees
 }
+
+// end is the index of the first entry behind the segment.
+func (s *Segment) end() int64 { return s.First + s.Count }
 
 // History is an immutable object that lists segments, so that the manifest of a long log stays small.
 type History struct {
@@ -54,6 +58,8 @@ type History struct {
 	Count   int64  `json:"count"` // of entries
 	MinTime int64  `json:"minTime"`
 	MaxTime int64  `json:"maxTime"`
+
+	Sum proof.Hash `json:"sum,omitzero"` // SHA-256 of the object; zero: from before there were trees
 }
 
 // Removal is an object to be deleted once nobody who saw an older manifest can still want it. Only objects that the
@@ -94,6 +100,9 @@ func (s *Store) manifest(ctx context.Context, log string) (*Manifest, error) {
 		if err != nil {
 			return nil, err
 		}
+		if version == 0 {
+			return cached, s.neverHadManifest(ctx, log)
+		}
 		if version == cached.Version {
 			return cached, nil
 		}
@@ -115,20 +124,15 @@ func (s *Store) readManifest(ctx context.Context, log string, version int64) (*M
 	if err != nil {
 		return nil, err
 	}
-	m := new(Manifest)
-	if err := json.Unmarshal(data, m); err != nil {
+	m, err := decodeManifest(data, log, version)
+	if err == nil {
+		err = s.authentic(m, data)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
-	}
-	if m.Format != manifestFormat {
-		return nil, fmt.Errorf("read %s: format %d: this version of weir reads format %d", key, m.Format, manifestFormat)
-	}
-	if m.Log != log || m.Version != version {
-		return nil, fmt.Errorf("read %s: it is version %d of log %s: %w", key, m.Version, m.Log, errMisplaced)
 	}
 	return m, nil
 }
-
-var errMisplaced = errors.New("the object is not the one that its name says")
 
 // commit makes m the version after the one that it was derived from, and tells whether it is the highest now. If it
 // is not, the caller reads the manifest again and decides again: somebody else was faster, or m stands below versions
@@ -136,9 +140,9 @@ var errMisplaced = errors.New("the object is not the one that its name says")
 func (s *Store) commit(ctx context.Context, m *Manifest) (bool, error) {
 	m.Version++
 	m.ID = randomID()
-	data, err := json.Marshal(m)
+	data, err := s.encode(m)
 	if err != nil {
-		return false, fmt.Errorf("encode manifest: %w", err)
+		return false, err
 	}
 	key := manifestKey(m.Log, m.Version)
 	err = s.bucket.PutNew(ctx, key, data)
@@ -212,7 +216,7 @@ func (s *Store) segments(ctx context.Context, m *Manifest, from, minTime, maxTim
 			if !wanted(h.First, h.Count, h.MinTime, h.MaxTime) {
 				continue
 			}
-			segments, err := s.history(ctx, h.Key)
+			segments, err := s.history(ctx, h)
 			if err != nil {
 				yield(Segment{}, err)
 				return

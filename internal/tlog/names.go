@@ -31,7 +31,12 @@ func manifestVersion(log, key string) (int64, error) {
 func segmentPrefix(log string) string { return "logs/" + log + "/segments/" }
 
 func newSegmentKey(log string, first int64) string {
-	return fmt.Sprintf("%s%015d-%s.gz", segmentPrefix(log), first, randomID())
+	return newSegmentPrefix(log, first) + randomID() + ".gz"
+}
+
+// newSegmentPrefix is what the keys of segments that begin with an entry begin with.
+func newSegmentPrefix(log string, first int64) string {
+	return fmt.Sprintf("%s%015d-", segmentPrefix(log), first)
 }
 
 func newHistoryKey(log string, first int64) string {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // Pruned is entries that retention has removed, or would remove. Entries keep their indexes.
@@ -83,12 +85,12 @@ func (s *Store) prune(ctx context.Context, m *Manifest, before, end int64) (remo
 	}
 	now := time.Now()
 	next := m.clone()
-	for _, seg := range old {
-		kept, err := s.keepDigests(ctx, m, seg)
-		if err != nil {
+	if m.Tree != nil {
+		if err := s.keepDigests(ctx, next, old); err != nil {
 			return Pruned{}, false, err
 		}
-		next.Digests = append(next.Digests, kept)
+	}
+	for _, seg := range old {
 		removed.add(seg)
 		next.Pruned.add(seg)
 		next.Removing = append(next.Removing, Removal{seg.Key, now})
@@ -115,7 +117,7 @@ func (s *Store) prune(ctx context.Context, m *Manifest, before, end int64) (remo
 func (s *Store) oldest(ctx context.Context, m *Manifest, before, end int64) (history, old []Segment, err error) {
 	segments := m.Segments
 	if len(m.History) > 0 {
-		if history, err = s.history(ctx, m.History[0].Key); err != nil {
+		if history, err = s.history(ctx, m.History[0]); err != nil {
 			return nil, nil, err
 		}
 		segments = history
@@ -139,6 +141,7 @@ func (s *Store) putHistory(ctx context.Context, log string, segments []Segment) 
 	if err != nil {
 		return h, fmt.Errorf("encode history: %w", err)
 	}
+	h.Sum = proof.Digest(data)
 	return h, s.bucket.PutNew(ctx, h.Key, data) // after an error the next attempt takes another name
 }
 

@@ -31,8 +31,10 @@ type Options struct {
 	CacheBytes      uint64        // of memory for indexes, filters, manifests and keys, 48 MiB
 	Shards          int           // of the bucket, 1
 
-	Key    *proof.Key // signs checkpoints; nil: there are none
-	Origin string     // of the bucket's logs; that of one log is <Origin>/<id of the log>
+	Keys   *proof.Keys // sign manifests and checkpoints, and say what is believed; nil: nothing is signed or checked
+	Origin string      // of the bucket's logs; that of one log is <Origin>/<id of the log>
+
+	AdoptUnsigned bool // believe logs from before there were signatures, and give them trees
 }
 
 func (o Options) withDefaults() Options {
@@ -68,6 +70,7 @@ type Store struct {
 	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
 	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
 	nodes     *otter.Cache[nodeID, proof.Hash]    // of the tree, above groups
+	checked   *otter.Cache[string, *checked]      // which blocks were compared with their digests, by key of the segment
 }
 
 type blockID struct {
@@ -78,7 +81,7 @@ type blockID struct {
 // NewStore returns a Store on b, which reads the write-ahead log through w.
 func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
 	o = o.withDefaults()
-	share := o.CacheBytes / 12
+	share := o.CacheBytes / 13
 	return &Store{bucket: b, wal: w, options: o,
 		manifests: newCache(share, func(_ string, m *Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
@@ -91,6 +94,7 @@ func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
 		digested:  newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
 		grouped:   newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
 		nodes:     newCache(share, func(nodeID, proof.Hash) int { return 160 }),
+		checked:   newCache(share, func(_ string, c *checked) int { return 256 + len(c.blocks) }),
 	}
 }
 
@@ -108,7 +112,7 @@ func cached[K comparable, V any](ctx context.Context, c *otter.Cache[K, V], key 
 }
 
 func (x *Index) weight() int {
-	n := 128 + 128*len(x.Blocks)
+	n := 192 + 160*len(x.Blocks)
 	for _, b := range x.Blocks {
 		n += 8 * len(b.Processors)
 	}
@@ -120,9 +124,9 @@ func (s *Store) Grace() time.Duration { return s.options.Grace }
 
 func (s *Store) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
 
-func (s *Store) history(ctx context.Context, key string) ([]Segment, error) {
-	return cached(ctx, s.histories, key, func(ctx context.Context, key string) ([]Segment, error) {
-		data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
+func (s *Store) history(ctx context.Context, h History) ([]Segment, error) {
+	return cached(ctx, s.histories, h.Key, func(ctx context.Context, key string) ([]Segment, error) {
+		data, err := s.readWhole(ctx, key, h.Sum)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +144,10 @@ func (s *Store) index(ctx context.Context, seg Segment) (*Index, error) {
 		if err != nil {
 			return nil, err
 		}
-		x, err := decodeIndex(data, seg.First, seg.Blocks)
+		if err := authenticated(data, seg.Sum, "index", key); err != nil {
+			return nil, err
+		}
+		x, err := decodeIndex(data, seg.First, seg.Blocks, seg.Sum != proof.Hash{})
 		if err != nil {
 			return nil, fmt.Errorf("index of %s: %w", key, err)
 		}
@@ -153,6 +160,9 @@ func (s *Store) filter(ctx context.Context, seg Segment, x *Index) ([]byte, erro
 	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
 		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index, seg.Filters)
 		if err != nil {
+			return nil, err
+		}
+		if err := authenticated(data, x.FiltersSum, "filters", key); err != nil {
 			return nil, err
 		}
 		f, err := member.Aside(data, idFilters)
@@ -180,7 +190,7 @@ func (s *Store) readExactly(ctx context.Context, key string, offset, length int6
 
 // lines returns the lines of a block, in memory that the caller owns.
 func (s *Store) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
-	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return nil, err
 	}

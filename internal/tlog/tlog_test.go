@@ -385,12 +385,12 @@ func FuzzIndex(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(payload, seg.Blocks)
-	f.Fuzz(func(t *testing.T, payload []byte, size int64) {
+	f.Add(payload, seg.Blocks, true)
+	f.Fuzz(func(t *testing.T, payload []byte, size int64, digests bool) {
 		if size < 0 {
 			return
 		}
-		x, err := decodeIndex(member.AppendAside(nil, idBlocks, payload), 0, size)
+		x, err := decodeIndex(member.AppendAside(nil, idBlocks, payload), 0, size, digests)
 		if err != nil {
 			return
 		}

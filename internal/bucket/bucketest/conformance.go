@@ -19,6 +19,7 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 	for name, test := range map[string]func(*testing.T, bucket.Bucket){
 		"read what was written":       readWritten,
 		"ranges":                      ranges,
+		"versions":                    versions,
 		"missing objects":             missing,
 		"put new never replaces":      putNewNeverReplaces,
 		"one of many put news wins":   oneWins,
@@ -110,6 +111,23 @@ func ranges(t *testing.T, b bucket.Bucket) {
 		must(t, o.Close())
 		if copied.String() != tt.want || o.Size != 10 {
 			t.Errorf("%+v: copied %q of %d, want %q of 10", tt.r, copied.String(), o.Size, tt.want)
+		}
+	}
+}
+
+// Contents of one key that differ have versions that differ, unless the bucket knows none.
+func versions(t *testing.T, b bucket.Bucket) {
+	seen := map[string]string{}
+	for _, content := range []string{"one", "two", "one, longer"} {
+		must(t, b.Put(t.Context(), "k", []byte(content)))
+		for range 2 {
+			o, err := b.Get(t.Context(), "k", bucket.Range{Offset: 1})
+			must(t, err)
+			must(t, o.Close())
+			if before, ok := seen[o.Version]; ok && before != content && o.Version != "" {
+				t.Errorf("%q and %q have the same version %q", before, content, o.Version)
+			}
+			seen[o.Version] = content
 		}
 	}
 }

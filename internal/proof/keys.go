@@ -1,0 +1,184 @@
+package proof
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Keys are the keys of a bucket: those that sign, and those that have signed and are retired. What a bucket itself says of
+// keys is never believed, so that who can write it cannot make it trust another one.
+//
+// In a file or the environment each stands on a line of its own: private keys sign, the first of them first; public keys
+// only verify. All private keys sign each checkpoint, so that after a rotation those who know only the old key and those
+// who know only the new one can follow, until the old one is retired.
+type Keys struct {
+	Signers []Key
+	Trusted []ed25519.PublicKey // the signers' too
+}
+
+// NewKeys returns keys that sign.
+func NewKeys(signers ...Key) *Keys {
+	k := &Keys{Signers: signers}
+	for _, s := range signers {
+		k.Trusted = append(k.Trusted, s.Public())
+	}
+	return k
+}
+
+// ParseKeys reads keys, one on each line. Empty lines and those that begin with '#' are skipped.
+func ParseKeys(text string) (*Keys, error) {
+	k := &Keys{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if !strings.HasPrefix(line, "PRIVATE+") {
+			public, err := ParsePublic(line)
+			if err != nil {
+				return nil, err
+			}
+			k.Trusted = append(k.Trusted, public)
+			continue
+		}
+		signer, err := ParseKey(line)
+		if err != nil {
+			return nil, err
+		}
+		k.Signers = append(k.Signers, signer)
+		k.Trusted = append(k.Trusted, signer.Public())
+	}
+	if len(k.Trusted) == 0 {
+		return nil, errors.New("keys: there is none")
+	}
+	return k, nil
+}
+
+// LoadKeys reads a file of keys, one of which must sign.
+func LoadKeys(file string) (*Keys, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	k, err := ParseKeys(string(text))
+	if err == nil && len(k.Signers) == 0 {
+		err = errors.New("it holds no private key")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %s: %w", file, err)
+	}
+	return k, nil
+}
+
+// LoadOrCreateKeys reads a file of keys. If there is none it makes one with a new key; created tells.
+func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
+	k, err = LoadKeys(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return k, false, err
+	}
+	key, err := GenerateKey()
+	if err != nil {
+		return nil, false, err
+	}
+	if err := CreateKeys(file, key.String()+"\n"); errors.Is(err, fs.ErrExist) {
+		k, err = LoadKeys(file) // somebody else made it meanwhile
+		return k, false, err
+	} else if err != nil {
+		return nil, false, err
+	}
+	return NewKeys(key), true, nil
+}
+
+// CreateKeys makes a file of keys that only its owner may read; fs.ErrExist (wrapped) if it exists. A crash leaves none, or
+// a whole one.
+func CreateKeys(file, text string) error { return writeKeys(file, text, os.Link) }
+
+// ReplaceKeys is CreateKeys for a file that exists.
+func ReplaceKeys(file, text string) error { return writeKeys(file, text, os.Rename) }
+
+func writeKeys(file, text string, place func(from, to string) error) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".weir-signing-*") // made with mode 0600
+	if err != nil {
+		return fmt.Errorf("signing key: %w", err)
+	}
+	defer os.Remove(f.Name()) // fails after a rename
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = place(f.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("signing key: %w", err)
+	}
+	return nil
+}
+
+// SignCheckpoint returns the checkpoint of a log (https://c2sp.org/tlog-checkpoint), signed by all signers. The signatures
+// have the name of the origin.
+func (k *Keys) SignCheckpoint(origin string, size int64, root Hash) (string, error) {
+	var signers []note.Signer
+	for _, key := range k.Signers {
+		signer, err := note.NewSigner(key.encode(origin))
+		if err != nil {
+			return "", fmt.Errorf("sign the checkpoint of %s: %w", origin, err)
+		}
+		signers = append(signers, signer)
+	}
+	c := torchwood.Checkpoint{Origin: origin, Tree: tlog.Tree{N: size, Hash: root}}
+	signed, err := note.Sign(&note.Note{Text: c.String()}, signers...)
+	return string(signed), err
+}
+
+// OpenCheckpoint verifies that a checkpoint is one of the origin, signed by a trusted key.
+func (k *Keys) OpenCheckpoint(origin, signed string) (torchwood.Checkpoint, error) {
+	verifiers := make([]note.Verifier, len(k.Trusted))
+	for i, public := range k.Trusted {
+		text, err := VerifierKey(origin, public)
+		if err == nil {
+			verifiers[i], err = note.NewVerifier(text)
+		}
+		if err != nil {
+			return torchwood.Checkpoint{}, fmt.Errorf("checkpoint of %q: %w", origin, err)
+		}
+	}
+	c, err := OpenCheckpoint([]byte(signed), verifiers...)
+	if err == nil && c.Origin != origin {
+		err = fmt.Errorf("checkpoint: it is of %q, not of %q", c.Origin, origin)
+	}
+	return c, err
+}
+
+// Sign signs a statement in a context, which keeps it from being taken for one of another kind, with the first signer.
+func (k *Keys) Sign(context string, statement []byte) []byte {
+	return ed25519.Sign(k.Signers[0].private, inContext(context, statement))
+}
+
+// Verify tells whether a trusted key signed a statement in a context.
+func (k *Keys) Verify(context string, statement, signature []byte) bool {
+	message := inContext(context, statement)
+	for _, public := range k.Trusted {
+		if len(signature) == ed25519.SignatureSize && ed25519.Verify(public, message, signature) {
+			return true
+		}
+	}
+	return false
+}
+
+// inContext prefixes a statement. No checkpoint begins with a zero byte.
+func inContext(context string, statement []byte) []byte {
+	return append([]byte("\x00"+context+"\n"), statement...)
+}
+
+// Origin returns the origin that a signed checkpoint claims, "" if it claims none.
+func Origin(signed string) string {
+	origin, _, _ := strings.Cut(signed, "\n")
+	return origin
+}

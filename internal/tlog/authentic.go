@@ -1,0 +1,170 @@
+package tlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// Who can write the bucket must not be able to make a node serve, or sign, what was never recorded. So a manifest is
+// signed, has the digests of the objects that it names, and is believed only if a trusted key has signed it; and what is
+// read of these objects is checked against their digests. An object in the bucket that nothing signed names is nothing.
+
+// ErrNotAuthentic is returned (wrapped) for an object of a log that is not what its writer wrote.
+var ErrNotAuthentic = errors.New("not authentic")
+
+// signatureOf is the second line of a manifest.
+type signatureOf struct {
+	Signature []byte `json:"signature"` // Ed25519
+}
+
+// manifestContext keeps the signature of a manifest from being taken for one of anything else.
+const manifestContext = "weir manifest"
+
+// encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one.
+func (s *Store) encode(m *Manifest) ([]byte, error) {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	data = append(data, '\n')
+	if s.options.Keys == nil {
+		return data, nil
+	}
+	signature, err := json.Marshal(signatureOf{s.options.Keys.Sign(manifestContext, data)})
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	return append(append(data, signature...), '\n'), nil
+}
+
+// decodeManifest reads a version of a log's manifest. It does not look at the signature.
+func decodeManifest(data []byte, log string, version int64) (*Manifest, error) {
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	m := new(Manifest)
+	if err := json.Unmarshal(line, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+	}
+	if m.Format != manifestFormat {
+		return nil, fmt.Errorf("format %d: this version of weir reads format %d", m.Format, manifestFormat)
+	}
+	if m.Log != log || m.Version != version {
+		return nil, fmt.Errorf("%w: it is version %d of log %s", ErrNotAuthentic, m.Version, m.Log)
+	}
+	return m, m.check()
+}
+
+// check returns what makes a manifest impossible, whoever signed it.
+func (m *Manifest) check() error {
+	next := m.Pruned.end()
+	for _, h := range m.History {
+		if h.First != next || h.Count <= 0 {
+			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
+		}
+		next += h.Count
+	}
+	for _, seg := range m.Segments {
+		if seg.First != next || seg.Count <= 0 {
+			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
+		}
+		next += seg.Count
+	}
+	if next != m.Entries {
+		return fmt.Errorf("%w: its segments hold entries up to %d, not %d", ErrNotAuthentic, next, m.Entries)
+	}
+	if m.Tree == nil {
+		return nil
+	}
+	if err := m.Tree.Check(); err != nil || m.Tree.Size != m.Entries {
+		return fmt.Errorf("%w: its tree is not one of %d entries", ErrNotAuthentic, m.Entries)
+	}
+	return nil
+}
+
+// authentic returns why a manifest is not to be believed; nil if it is.
+func (s *Store) authentic(m *Manifest, data []byte) error {
+	keys := s.options.Keys
+	if keys == nil {
+		return nil
+	}
+	line, rest, _ := bytes.Cut(data, []byte("\n"))
+	if len(rest) == 0 && m.Tree == nil {
+		if s.options.AdoptUnsigned {
+			return nil
+		}
+		return fmt.Errorf("%w: it has no signature; if this bucket was last written by a version of weir that did not sign, start once with --adopt-unsigned-logs", ErrNotAuthentic)
+	}
+	var by signatureOf
+	if err := json.Unmarshal(rest, &by); err != nil || !keys.Verify(manifestContext, data[:len(line)+1], by.Signature) {
+		return fmt.Errorf("%w: no trusted key has signed it", ErrNotAuthentic)
+	}
+	if m.Entries == 0 {
+		return nil
+	}
+	return checkCheckpoint(m, keys, s.Origin(m.Log))
+}
+
+// checkCheckpoint checks that the checkpoint of a manifest is that of its tree.
+func checkCheckpoint(m *Manifest, keys *proof.Keys, origin string) error {
+	if m.Tree == nil {
+		return fmt.Errorf("%w: it has no tree", ErrNotAuthentic)
+	}
+	c, err := keys.OpenCheckpoint(origin, m.Checkpoint)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+	}
+	if c.N != m.Entries || c.Hash != m.Tree.Root() {
+		return fmt.Errorf("%w: its checkpoint is not that of its tree", ErrNotAuthentic)
+	}
+	return nil
+}
+
+// neverHadManifest returns an error for a log without a manifest that must have had one: only a log's first segment can
+// be there before its first manifest.
+func (s *Store) neverHadManifest(ctx context.Context, log string) error {
+	for info, err := range s.bucket.List(ctx, segmentPrefix(log), newSegmentPrefix(log, 1)) {
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("log %s has no manifest, but %s is there: %w", log, info.Key, ErrNotAuthentic)
+	}
+	return nil
+}
+
+// authenticated returns bytes of an object if they have the digest; a zero digest, of what is older than digests, is not
+// compared.
+func authenticated(data []byte, sum proof.Hash, what, key string) error {
+	if sum != (proof.Hash{}) && proof.Digest(data) != sum {
+		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic, member.ErrCorrupt)
+	}
+	return nil
+}
+
+// block reads a block, as it lies.
+func (s *Store) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+	if err != nil {
+		return nil, err
+	}
+	return data, b.check(data, seg.Key)
+}
+
+// check checks the bytes of a block.
+func (b *Block) check(data []byte, key string) error {
+	return authenticated(data, b.Sum, fmt.Sprintf("block with entries %d to %d", b.First, b.end()-1), key)
+}
+
+// readWhole reads an object that has a digest.
+func (s *Store) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
+	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
+	if err != nil {
+		return nil, err
+	}
+	return data, authenticated(data, sum, "content", key)
+}
