@@ -8,6 +8,7 @@ package proof
 import (
 	"crypto/sha256"
 	"fmt"
+	"iter"
 	"math/bits"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -68,6 +69,39 @@ func (t *Tree) Append(leaf Hash) (group Hash, complete bool) {
 	}
 	t.Size++
 	return group, complete
+}
+
+// AppendSubtree appends a complete subtree of count entries by its hash. It fails where there can be none: count is a power
+// of two, and divides the size of the tree.
+func (t *Tree) AppendSubtree(count int64, hash Hash) error {
+	if count < 1 || count&(count-1) != 0 || t.Size%count != 0 {
+		return fmt.Errorf("no subtree of %d entries can follow %d entries", count, t.Size)
+	}
+	t.Edge = append(t.Edge, hash)
+	for n := t.Size / count; n&1 == 1; n >>= 1 {
+		last := len(t.Edge) - 1
+		t.Edge[last-1] = Node(t.Edge[last-1], t.Edge[last])
+		t.Edge = t.Edge[:last]
+	}
+	t.Size += count
+	return nil
+}
+
+// Cover yields the largest complete subtrees that make up the entries [from, to), from the left: the first entry of each, and
+// how many it has.
+func Cover(from, to int64) iter.Seq2[int64, int64] {
+	return func(yield func(first, count int64) bool) {
+		for from < to {
+			count := int64(1) << (bits.Len64(uint64(to-from)) - 1)
+			if from > 0 {
+				count = min(count, from&-from)
+			}
+			if !yield(from, count) {
+				return
+			}
+			from += count
+		}
+	}
 }
 
 // Root returns the tree's hash (RFC 6962, 2.1).

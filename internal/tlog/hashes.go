@@ -8,10 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"filippo.io/torchwood"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/member"
 	"github.com/weirlog/weir/internal/proof"
 )
@@ -270,33 +268,39 @@ type hashReader struct {
 	ctx   context.Context
 	store *Store
 	m     *Manifest
+
+	groupNumber int64          // of the group read last
+	groupLeaves []modtlog.Hash // of it; nil: none was read
 }
 
 // ReadHashes implements tlog.HashReader.
 func (r *hashReader) ReadHashes(indexes []int64) ([]modtlog.Hash, error) {
 	hashes := make([]modtlog.Hash, len(indexes))
-	var leaves []modtlog.Hash // of the group read last
-	group := int64(-1)
 	for i, index := range indexes {
 		level, n := modtlog.SplitStoredHashIndex(index)
 		var err error
-		if level >= 8 {
-			hashes[i], err = r.node(level, n)
-		} else {
-			first := n << level
-			if g := first / proof.Group; g != group {
-				leaves, err = r.leaves(g*proof.Group, min((g+1)*proof.Group, r.m.Tree.Size))
-				group = g
-			}
-			if at := first % proof.Group; err == nil {
-				hashes[i] = proof.Subtree(leaves[at : at+1<<level])
-			}
-		}
-		if err != nil {
+		if hashes[i], err = r.subtree(level, n); err != nil {
 			return nil, err
 		}
 	}
 	return hashes, nil
+}
+
+// subtree returns the hash of a complete subtree of 2^level entries.
+func (r *hashReader) subtree(level int, n int64) (modtlog.Hash, error) {
+	if level >= 8 {
+		return r.node(level, n)
+	}
+	first := n << level
+	if g := first / proof.Group; r.groupLeaves == nil || g != r.groupNumber {
+		leaves, err := r.leaves(g*proof.Group, min((g+1)*proof.Group, r.m.Tree.Size))
+		if err != nil {
+			return modtlog.Hash{}, err
+		}
+		r.groupNumber, r.groupLeaves = g, leaves
+	}
+	at := first % proof.Group
+	return proof.Subtree(r.groupLeaves[at : at+1<<level]), nil
 }
 
 func (r *hashReader) leaves(from, to int64) ([]modtlog.Hash, error) {
@@ -352,95 +356,4 @@ func (r *hashReader) group(n int64) (modtlog.Hash, error) {
 		return modtlog.Hash(groups[at : at+modtlog.HashSize]), nil
 	}
 	return modtlog.Hash{}, fmt.Errorf("entry %d of log %s: %w", last, r.m.Log, ErrBeyond)
-}
-
-// withTree runs read on the manifest of a log that has a tree, again on a newer one if it was overtaken.
-func (s *Store) withTree(ctx context.Context, log string, read func(*Manifest, *hashReader) error) error {
-	for {
-		m, err := s.manifest(ctx, log)
-		if err != nil {
-			return err
-		}
-		if m.Tree == nil {
-			return fmt.Errorf("log %s has no tree yet: %w", log, ErrBeyond)
-		}
-		if err = read(m, &hashReader{ctx, s, m}); err == nil || !errors.Is(err, bucket.ErrNotExist) {
-			return err
-		}
-		if old, err := s.outdated(ctx, m, err); !old {
-			return err
-		}
-	}
-}
-
-// Head is a log's tree as its manifest has it.
-type Head struct {
-	Checkpoint string // signed; empty if there is no key
-	Size       int64
-	Root       proof.Hash
-	Keys       []SignedBy
-	Pruned     Pruned
-}
-
-// Head returns the tree of a log, and its checkpoint. ErrBeyond if it has none yet.
-func (s *Store) Head(ctx context.Context, log string) (h Head, err error) {
-	return h, s.withTree(ctx, log, func(m *Manifest, _ *hashReader) error {
-		h = Head{m.Checkpoint, m.Tree.Size, m.Tree.Root(), m.Keys, m.Pruned}
-		return nil
-	})
-}
-
-// Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the tree
-// does not have all of it.
-func (s *Store) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
-	return data, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
-		level := max(t.L, 0)
-		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 || t.N*proof.Group+int64(t.W) > m.Tree.Size>>(8*level) {
-			return fmt.Errorf("tile %+v: %w", t, ErrBeyond)
-		}
-		if t.L >= 0 {
-			data, err = modtlog.ReadTileData(t, r)
-			return err
-		}
-		digests, err := s.digests(ctx, m, t.N*proof.Group, t.N*proof.Group+int64(t.W))
-		if err != nil {
-			return err
-		}
-		data = nil
-		for _, d := range digests {
-			if data, err = torchwood.AppendTileEntry(data, d[:]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// ProveEntry returns the proof that the entry with an index is in the log's tree, and the tree.
-func (s *Store) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head, digest proof.Hash, err error) {
-	err = s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
-		if index < 0 || index >= m.Tree.Size {
-			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
-		}
-		h = Head{m.Checkpoint, m.Tree.Size, m.Tree.Root(), m.Keys, m.Pruned}
-		digests, err := s.digests(ctx, m, index, index+1)
-		if err != nil {
-			return err
-		}
-		digest = digests[0]
-		p, err = modtlog.ProveRecord(m.Tree.Size, index, r)
-		return err
-	})
-	return p, h, digest, err
-}
-
-// ProveSince returns the proof that a log's tree of size to goes on from what it was at size from.
-func (s *Store) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
-	return p, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
-		if from < 1 || from > to || to > m.Tree.Size {
-			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log, m.Tree.Size, ErrBeyond)
-		}
-		p, err = modtlog.ProveTree(to, from, r)
-		return err
-	})
 }
