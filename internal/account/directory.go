@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/weirlog/weir/internal/doc"
 )
 
 // The directory of an organization says which projects and credentials it has: documents of the form key → id, spread over
@@ -78,15 +76,8 @@ func (s *Store) leave(ctx context.Context, org, kind, key, id string) error {
 }
 
 func (s *Store) changeShard(ctx context.Context, id string, change func(*shard) error) error {
-	for {
-		_, err := s.directory.update(ctx, id, change)
-		if !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		if err := s.directory.create(ctx, id, shard{}); err != nil && !errors.Is(err, doc.ErrConflict) {
-			return err
-		}
-	}
+	_, err := s.directory.updateOrCreate(ctx, id, change)
+	return err
 }
 
 // lookup returns the id that stands under key.

@@ -46,6 +46,8 @@ type Store struct {
 	projects    cache[Project]
 	credentials cache[Credential]
 	directory   cache[shard]
+
+	publications cache[Publication]
 }
 
 // NewStore returns a Store on b.
@@ -54,7 +56,9 @@ func NewStore(b bucket.Bucket) *Store {
 		orgs:        newCache[Organization](b, "orgs/", maxCached),
 		projects:    newCache[Project](b, "projects/", maxCached),
 		credentials: newCache[Credential](b, "credentials/", maxCached),
-		directory:   newCache[shard](b, "directory/", maxDirectories)}
+		directory:   newCache[shard](b, "directory/", maxDirectories),
+
+		publications: newCache[Publication](b, "publications/", maxCached)}
 }
 
 // Settings returns the bucket's settings; ErrNotFound if it is not initialised.
@@ -233,4 +237,17 @@ func (c cache[T]) update(ctx context.Context, id string, change func(*T) error) 
 		return nil, err
 	}
 	return c.keep(id, cached[T]{&v, version, now}), nil
+}
+
+// updateOrCreate is update for a document that need not exist: change is then given an empty one.
+func (c cache[T]) updateOrCreate(ctx context.Context, id string, change func(*T) error) (*T, error) {
+	for {
+		v, err := c.update(ctx, id, change)
+		if !errors.Is(err, ErrNotFound) {
+			return v, err
+		}
+		if err := c.create(ctx, id, *new(T)); err != nil && !errors.Is(err, doc.ErrConflict) {
+			return nil, err
+		}
+	}
 }

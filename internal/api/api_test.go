@@ -27,7 +27,9 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -50,6 +52,7 @@ type world struct {
 	server  *Server
 	options Options
 	faulty  *bucketest.Faulty
+	keys    *proof.Keys // that sign the logs
 	auth    *auth.Authenticator
 	store   *account.Store
 	org     account.Organization
@@ -57,12 +60,19 @@ type world struct {
 	tokens  map[account.Role]string // of a caller with that role on the project, or its organization
 	callers map[account.Role]account.Credential
 	secrets map[account.Role]string
+
+	sequencer *sequence.Sequencer
 }
 
 func newWorld(t testing.TB, o Options) *world {
 	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucket.NewMemory()}, tokens: map[account.Role]string{},
 		callers: map[account.Role]account.Credential{}, secrets: map[account.Role]string{}}
 	w.store = account.NewStore(w.faulty)
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.keys = proof.NewKeys(key)
 	ctx := context.Background()
 	w.org = account.Organization{ID: "6a793f48c0eb9e7a17712c00", Name: "o", Log: "6a793f48c0eb9e7a17712d00"}
 	other := account.Organization{ID: "6a793f48c0eb9e7a17712c01", Name: "p", Log: "6a793f48c0eb9e7a17712d01"}
@@ -95,11 +105,20 @@ func (w *world) another() *Server {
 
 func (w *world) node(store *account.Store, authenticator *auth.Authenticator) *Server {
 	reader := wal.NewReader(w.faulty, 1<<20)
-	logs := tlog.NewStore(w.faulty, reader, tlog.Options{})
+	logs := tlog.NewStore(w.faulty, reader, tlog.Options{Keys: w.keys, Origin: "example.org"})
+	w.sequencer = sequence.New(w.faulty, reader, logs, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
 	writer := wal.NewWriter(w.faulty, reader, 0, func(int64) {})
 	w.t.Cleanup(writer.Close)
 	recorder := record.New(w.faulty, logs, []*wal.Writer{writer}, record.Options{MemoryBytes: 64 << 20})
 	return New(store, authenticator, logs, recorder, w.options)
+}
+
+// sequence moves what was recorded into its logs.
+func (w *world) sequence() {
+	w.t.Helper()
+	if _, err := w.sequencer.Round(context.Background(), true); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // bearer returns the Authorization header of a caller with one role.

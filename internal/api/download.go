@@ -42,6 +42,19 @@ func (c *call) send(d *tlog.Download, file versioned, name string) error {
 	panic(http.ErrAbortHandler)
 }
 
+// describe says in headers which log a download is of, and up to where it was sequenced: what a proof of the file starts
+// from. It says too which entries that the download could have held retention has removed.
+func (c *call) describe(log string, q tlog.Query, head tlog.Head) {
+	h := c.w.Header()
+	h.Set("Weir-Log", log)
+	h.Set("Weir-Checkpoint-Size", strconv.FormatInt(head.Size, 10))
+	h.Set("Weir-Checkpoint-Root", head.Root.String())
+	if gone := head.Pruned; gone.Entries > 0 && gone.MaxTime >= q.Start && gone.MinTime < q.End {
+		at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+		h.Set("Weir-Removed", fmt.Sprintf("entries=%d-%d; from=%s; to=%s", gone.First, gone.First+gone.Entries-1, at(gone.MinTime), at(gone.MaxTime)))
+	}
+}
+
 // Bounds on dates: from when Atlas's API accepts them, and to where a date still has milliseconds and four digits.
 const (
 	minDate = 1199145600   // 2008-01-01T00:00:00Z

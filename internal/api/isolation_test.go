@@ -39,10 +39,10 @@ func allRoles() []account.Role { return append(account.Roles(true), account.Role
 type place map[string]string
 
 var (
-	variable = regexp.MustCompile(`\{(\w+)\}`)
+	variable = regexp.MustCompile(`\{(\w+(?:\.\.\.)?)\}`)
 	nowhere  = place{"orgId": "6a793f48c0eb9e7a17712caa", "groupId": missingID, "tenantName": "demo", "apiUserId": "6a793f48c0eb9e7a17712cab",
 		"clientId": "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad", "ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
-		"logId": "6a793f48c0eb9e7a17712cae"}
+		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
 
 func (p place) fill(path string) string {
@@ -75,7 +75,9 @@ func (s *Server) served() [][2]string {
 	for _, op := range s.operations() {
 		all = append(all, [2]string{op.method, op.path})
 	}
-	s.addLogs(func(method, path string, _ handler) { all = append(all, [2]string{method, path}) })
+	add := func(method, path string, _ handler) { all = append(all, [2]string{method, path}) }
+	s.addLogs(add)
+	s.addProofs(add)
 	return all
 }
 
@@ -101,7 +103,7 @@ func (w *world) foreign(org, project string) place {
 		w.t.Fatal(err)
 	}
 	return place{"orgId": org, "groupId": project, "tenantName": "demo", "apiUserId": key.UserID, "clientId": sa.ID, "secretId": sa.Secrets[0].ID,
-		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog}
+		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
 // TestI5Everywhere: for every role and everything that is served, what exists and is not the caller's to see looks exactly
@@ -167,6 +169,8 @@ var goodBodies = map[string]string{
 	group + "/serviceAccounts/{clientId}:invite":    `{"roles":["GROUP_READ_ONLY"]}`,
 	group + "/serviceAccounts/{clientId}/secrets":   `{"secretExpiresAfterHours":8}`,
 	orgPath + "/serviceAccounts/{clientId}/secrets": `{"secretExpiresAfterHours":8}`,
+	ownGroup + "/logs/{logId}/document":             `{"public":true}`,
+	ownOrg + "/logs/{logId}/document":               `{"public":true}`,
 }
 
 // TestRolesAsPublished: each operation is refused to exactly those roles that the document does not name.

@@ -124,7 +124,10 @@ func (c *call) listGroupLogs() (any, error) {
 }
 
 func (c *call) listOrgLogs() (any, error) {
-	logs := []keptLog{{id: c.org.Log, kind: "organization"}}
+	logs, err := c.orgLogs()
+	if err != nil {
+		return nil, err
+	}
 	return paginate(c, logs, func(page []keptLog) ([]logView, error) {
 		return c.showLogs(page, "/api/weir/v1/orgs/%s/logs/%s", c.org.ID, account.Retention{})
 	})
@@ -174,11 +177,7 @@ func (c *call) downloadOrgLog() error {
 	if err := c.authenticate(); err != nil {
 		return err
 	}
-	err := c.enterOrg(c.r.PathValue("orgId"), account.OwnOrg)
-	var logs []keptLog
-	if err == nil {
-		logs = []keptLog{{id: c.org.Log, kind: "organization"}}
-	}
+	logs, err := c.orgLogs()
 	return c.downloadByID(logs, err)
 }
 
@@ -190,7 +189,7 @@ func (c *call) downloadByID(logs []keptLog, refusal error) error {
 	switch {
 	case refusal != nil:
 	case i < 0:
-		refusal = notFoundAs("LOG_NOT_FOUND", "No log with ID %s exists.", id)
+		refusal = logNotFound(id)
 	case logs[i].workspace != nil:
 		r.log, r.attempts, r.workspace = id, logs[i].workspace.AuditLog, logs[i].workspace.Name
 		r.name = cmp.Or(r.workspace, id) + "_" + logs[i].kind
@@ -254,6 +253,7 @@ func (c *call) read(r reading, refusal error) error {
 	if refusal != nil {
 		return refusal
 	}
+	c.describe(r.log, q, d.Head())
 	return c.send(d, r.kind.file, fileName(r.name, q, r.kind.ending))
 }
 

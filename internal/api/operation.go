@@ -116,6 +116,10 @@ func (s *Server) operations() []operation {
 		{"updateGroupSettings", patch, ownGroup + "/settings", own, account.Own, 200, (*call).updateSettings},
 		{"listGroupLogs", get, ownGroup + "/logs", own, everyone, 200, (*call).listGroupLogs},
 		{"listOrgLogs", get, ownOrg + "/logs", own, account.OwnOrg, 200, (*call).listOrgLogs},
+		{"getGroupLog", get, ownGroup + "/logs/{logId}/document", own, everyone, 200, (*call).getGroupLog},
+		{"updateGroupLog", patch, ownGroup + "/logs/{logId}/document", own, everyone, 200, (*call).updateGroupLog},
+		{"getOrgLog", get, ownOrg + "/logs/{logId}/document", own, account.OwnOrg, 200, (*call).getOrgLog},
+		{"updateOrgLog", patch, ownOrg + "/logs/{logId}/document", own, account.OwnOrg, 200, (*call).updateOrgLog},
 	}
 }
 
@@ -141,6 +145,7 @@ func (s *Server) route() {
 	add("POST", "/api/oauth/token", s.token)
 	add("POST", "/api/oauth/revoke", s.revoke)
 	s.addLogs(add)
+	s.addProofs(add)
 	for path, r := range paths {
 		s.mux.Handle(path, s.handle(r.dispatch))
 	}

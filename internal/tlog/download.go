@@ -85,6 +85,9 @@ func (s *Store) prepare(ctx context.Context, v *view, q Query) (*Download, error
 // Size returns the number of bytes that WriteTo writes, -1 if only writing will tell.
 func (d *Download) Size() int64 { return d.size }
 
+// Head returns the tree of the log as the download holds it; what the file holds beyond is not sequenced yet.
+func (d *Download) Head() Head { return d.view.manifest.head() }
+
 // findDuplicates notes which lines of the tail are in the log or in an earlier section, exactly as sequencing will.
 func (d *Download) findDuplicates(ctx context.Context) error {
 	seen := map[event.Key]struct{}{}

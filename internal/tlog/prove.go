@@ -49,12 +49,20 @@ func (m *Manifest) head() Head {
 	return Head{m.Checkpoint, tree.Size, tree.Root(), m.Keys, m.Pruned}
 }
 
-// Head returns the tree of a log, and its checkpoint. ErrBeyond if it has none yet.
-func (s *Store) Head(ctx context.Context, log string) (h Head, err error) {
-	return h, s.withTree(ctx, log, func(m *Manifest, _ *hashReader) error {
-		h = m.head()
-		return nil
-	})
+// Head returns the tree of a log, and its checkpoint, also if it has no entries. ErrBeyond if it has no tree yet.
+func (s *Store) Head(ctx context.Context, log string) (Head, error) {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return Head{}, err
+	}
+	h := m.head()
+	if m.Entries != h.Size {
+		return h, fmt.Errorf("log %s has no tree yet: %w", log, ErrBeyond)
+	}
+	if h.Size == 0 && s.options.Keys != nil {
+		h.Checkpoint, err = s.options.Keys.SignCheckpoint(s.Origin(log), 0, h.Root)
+	}
+	return h, err
 }
 
 // Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the tree

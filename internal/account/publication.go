@@ -1,0 +1,25 @@
+package account
+
+import "context"
+
+// Publication says who may see what is proven of a log: its checkpoints and tiles, which hold digests only. It is a
+// document of its own, under the log's id, so that who asks without a credential makes nobody look at projects.
+type Publication struct {
+	Public bool   `json:"public"` // everybody
+	Owner  string `json:"owner"`  // id of the project, or of the organization
+}
+
+// Publication returns that of a log. A log that has none is not public.
+func (s *Store) Publication(ctx context.Context, log string) (Publication, error) {
+	p, err := s.publications.getOrEmpty(ctx, log)
+	if err != nil {
+		return Publication{}, err
+	}
+	return *p, nil
+}
+
+// Publish sets the publication of a log.
+func (s *Store) Publish(ctx context.Context, log string, p Publication) error {
+	_, err := s.publications.updateOrCreate(ctx, log, func(have *Publication) error { *have = p; return nil })
+	return err
+}
