@@ -2,7 +2,6 @@ package tlog
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math"
 	"runtime"
 	"slices"
@@ -194,10 +193,5 @@ func (w *builder) finish() ([]byte, Segment) {
 	s.Sum = proof.Digest(index)
 	s.Index, s.Filters, s.Groups = int64(len(index)), int64(len(filters)), int64(len(groups))
 	data = append(append(append(data, index...), filters...), groups...)
-	var trailer []byte
-	for _, n := range []int64{s.First, s.Index, s.Filters, s.Groups} {
-		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))
-	}
-	data = member.AppendAside(data, idTrailer, trailer)
-	return data, s
+	return appendTrailer(data, s), s
 }

@@ -148,19 +148,31 @@ func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
 // blockDigests returns the entries of the tree for the lines of a block.
 func (s *Store) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.Hash, error) {
 	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
-		lines, err := s.lines(ctx, seg, b)
+		data, err := s.block(ctx, seg, b)
 		if err != nil {
 			return nil, err
 		}
-		digests := make([]proof.Hash, 0, b.Count)
-		for line := range bytes.Lines(lines) {
-			digests = append(digests, proof.Digest(bytes.TrimSuffix(line, []byte("\n"))))
-		}
-		if len(digests) != b.Count {
-			return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, member.ErrCorrupt)
-		}
-		return digests, nil
+		return s.digestsOf(seg, b, data)
 	})
+}
+
+// digestsOf returns the entries of the tree for the lines of a block that was read.
+func (s *Store) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	lines, err := member.Decode((*buf)[:0], data, b.Raw)
+	*buf = lines[:0]
+	if err != nil {
+		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+	}
+	digests := make([]proof.Hash, 0, b.Count)
+	for line := range bytes.Lines(lines) {
+		digests = append(digests, proof.Digest(bytes.TrimSuffix(line, []byte("\n"))))
+	}
+	if len(digests) != b.Count {
+		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, member.ErrCorrupt)
+	}
+	return digests, nil
 }
 
 func (s *Store) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {

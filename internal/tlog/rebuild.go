@@ -1,0 +1,146 @@
+package tlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	modtlog "golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// trailerSize is the size of a segment's trailer.
+var trailerSize = int64(member.AsideSize(4 * 8))
+
+// rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other from
+// entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
+func (d *Auditor) rebuild(ctx context.Context, s *Store, a *Audit) (*Manifest, error) {
+	a.Rebuilt = true
+	m := &Manifest{Format: manifestFormat, Log: a.Log}
+	digests := map[int64]Digests{} // by first entry
+	for info, err := range d.Bucket.List(ctx, logPrefix(a.Log)+"digests/", "") {
+		if err != nil {
+			return nil, err
+		}
+		first, err := firstOf(info.Key)
+		if count := info.Size / modtlog.HashSize; err == nil && count > digests[first].Count {
+			digests[first] = Digests{Key: info.Key, First: first, Count: count}
+		}
+	}
+	segments := map[int64]Segment{}
+	for info, err := range d.Bucket.List(ctx, segmentPrefix(a.Log), "") {
+		if err != nil {
+			return nil, err
+		}
+		seg, err := readTrailer(ctx, d.Bucket, info)
+		if isFatal(err) {
+			return nil, err
+		}
+		if err != nil {
+			a.find(info.Key, -1, err)
+			continue
+		}
+		if seg.Count > segments[seg.First].Count {
+			segments[seg.First] = seg
+		}
+	}
+	for {
+		if seg, ok := segments[m.Entries]; ok {
+			m.Segments = append(m.Segments, seg)
+			m.Entries += seg.Count
+		} else if r, ok := digests[m.Entries]; ok && len(m.Segments) == 0 {
+			m.Digests = append(m.Digests, r)
+			m.Entries += r.Count
+			m.Pruned.Entries = m.Entries
+		} else {
+			break
+		}
+	}
+	for first := range segments {
+		if first > m.Entries {
+			a.find(segmentPrefix(a.Log), m.Entries, fmt.Errorf("the segment with entry %d, before those from entry %d on: %w", m.Entries, first, bucket.ErrNotExist))
+			break
+		}
+	}
+	return m, nil
+}
+
+// firstOf returns the first entry in the key of an object.
+func firstOf(key string) (int64, error) {
+	name := key[strings.LastIndexByte(key, '/')+1:]
+	number, _, ok := strings.Cut(name, "-")
+	first, err := strconv.ParseInt(number, 10, 64)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("%s does not begin with the number of an entry", key)
+	}
+	return first, nil
+}
+
+// decodeTrailer returns what the end of a segment of size bytes says of its parts.
+func decodeTrailer(tail []byte, size int64) (seg Segment, err error) {
+	trailer, err := member.Aside(tail, idTrailer)
+	if err != nil || len(trailer) != 4*8 {
+		return seg, fmt.Errorf("%w: it does not end as a segment: %w", ErrNotAuthentic, member.ErrCorrupt)
+	}
+	seg.Blocks = size - trailerSize
+	for i, to := range []*int64{&seg.First, &seg.Index, &seg.Filters, &seg.Groups} {
+		*to = int64(binary.BigEndian.Uint64(trailer[8*i:]))
+		if *to < 0 || i > 0 && *to > seg.Blocks {
+			return seg, fmt.Errorf("%w: its end names parts that it cannot have", ErrNotAuthentic)
+		}
+		if i > 0 {
+			seg.Blocks -= *to
+		}
+	}
+	return seg, nil
+}
+
+// appendTrailer appends what ends a segment.
+func appendTrailer(data []byte, seg Segment) []byte {
+	var trailer []byte
+	for _, n := range []int64{seg.First, seg.Index, seg.Filters, seg.Groups} {
+		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))
+	}
+	return member.AppendAside(data, idTrailer, trailer)
+}
+
+// checkTrailer checks that a segment ends as its manifest says.
+func checkTrailer(ctx context.Context, b bucket.Bucket, seg Segment) error {
+	end, err := bucket.Read(ctx, b, seg.Key, bucket.Range{Offset: seg.Blocks + seg.Index + seg.Filters + seg.Groups})
+	if err == nil && !bytes.Equal(end, appendTrailer(nil, seg)) {
+		err = fmt.Errorf("%w: it does not end as it must", ErrNotAuthentic)
+	}
+	return err
+}
+
+// readTrailer returns what a segment says of itself.
+func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (Segment, error) {
+	seg := Segment{Key: info.Key}
+	tail, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: -trailerSize})
+	if err != nil {
+		return seg, err
+	}
+	if seg, err = decodeTrailer(tail, info.Size); err != nil {
+		return seg, err
+	}
+	seg.Key = info.Key
+	index, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: seg.Blocks, Length: max(1, seg.Index)})
+	if err != nil {
+		return seg, err
+	}
+	x, err := decodeIndex(index, seg.First, seg.Blocks, true)
+	if err != nil {
+		return seg, fmt.Errorf("%w: index: %w", ErrNotAuthentic, err)
+	}
+	seg.Sum = proof.Digest(index)
+	for _, b := range x.Blocks {
+		seg.Count += int64(b.Count)
+	}
+	return seg, nil
+}

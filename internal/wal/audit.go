@@ -1,0 +1,78 @@
+package wal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
+)
+
+// Audited is what waits to be sequenced.
+type Audited struct {
+	Objects int
+	Events  int64          // retries among them
+	Waiting map[string]int // events by log
+	Damaged map[string]error
+}
+
+// Audit reads everything that waits to be sequenced, and the plans. Nobody has signed it yet: an audit finds what is
+// damaged, not what somebody has made to look right. What is sequenced and deleted meanwhile is left out.
+func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
+	a := &Audited{Waiting: map[string]int{}, Damaged: map[string]error{}}
+	reader := NewReader(b, 1<<20)
+	for info, err := range b.List(ctx, "wal/", "") {
+		if err != nil {
+			return nil, err
+		}
+		err = a.object(ctx, reader, info.Key)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
+			a.Damaged[info.Key] = err
+		}
+	}
+	for info, err := range b.List(ctx, "plans/", "") {
+		if err != nil {
+			return nil, err
+		}
+		data, err := bucket.Read(ctx, b, info.Key, bucket.Range{})
+		if err == nil {
+			err = json.Unmarshal(data, new(Plan))
+		}
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
+			a.Damaged[info.Key] = err
+		}
+	}
+	return a, nil
+}
+
+func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
+	sections, err := r.Sections(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, s := range sections {
+		data, err := r.Member(ctx, key, s)
+		if err == nil {
+			_, err = r.Entries(ctx, key, s)
+		}
+		var lines []byte
+		if err == nil {
+			lines, err = member.Decode(nil, data, s.RawLength)
+		}
+		if err == nil {
+			_, err = SplitLines(lines, s.Count)
+		}
+		if err != nil {
+			return fmt.Errorf("section at %d: %w", s.Offset, err)
+		}
+		a.Waiting[s.Log] += s.Count
+		a.Events += int64(s.Count)
+	}
+	a.Objects++
+	return nil
+}
