@@ -92,11 +92,29 @@ type Query struct {
 	Processor  string // only events of this stream processor; empty: all
 }
 
+func (q Query) values() url.Values {
+	values := url.Values{}
+	if q.Start != nil {
+		values.Set("startDate", strconv.FormatInt(*q.Start, 10))
+	}
+	if q.End != nil {
+		values.Set("endDate", strconv.FormatInt(*q.End, 10))
+	}
+	if q.Processor != "" {
+		values.Set("spName", q.Processor)
+	}
+	return values
+}
+
 // Download is the body of a download: a gzip file.
 type Download struct {
 	io.ReadCloser
 	Size int64  // bytes, -1 if the server does not say
 	Name string // that the server suggests, without folders; perhaps empty
+
+	Log       string // id of the log that weir says it is of; empty: the server is not weir
+	Sequenced int64  // how many entries the log's tree had
+	Removed   string // which entries of the range retention has removed; empty: none
 }
 
 // Source is the log that a download asks for. Where Log is empty it is the one of the workspace.
@@ -108,40 +126,45 @@ type Source struct {
 }
 
 func (s Source) path() string {
-	switch project := "/groups/" + url.PathEscape(s.Project); {
-	case s.Log != "" && s.Organization != "":
-		return "/api/weir/v1/orgs/" + url.PathEscape(s.Organization) + "/logs/" + url.PathEscape(s.Log)
+	switch {
 	case s.Log != "":
-		return "/api/weir/v1" + project + "/logs/" + url.PathEscape(s.Log)
+		return s.LogPath(s.Log)
 	case s.Operational:
-		return "/api/atlas/v2" + project + "/streams/" + url.PathEscape(s.Workspace) + ":downloadOperationalLogs"
+		return "/api/atlas/v2/groups/" + url.PathEscape(s.Project) + "/streams/" + url.PathEscape(s.Workspace) + ":downloadOperationalLogs"
 	}
 	return auditLogs(s.Project, s.Workspace)
 }
 
+// LogPath returns the path of a log by its id, below which is what weir proves of it.
+func (s Source) LogPath(log string) string {
+	owner := "/groups/" + url.PathEscape(s.Project)
+	if s.Organization != "" {
+		owner = "/orgs/" + url.PathEscape(s.Organization)
+	}
+	return "/api/weir/v1" + owner + "/logs/" + url.PathEscape(log)
+}
+
 // Download asks for a log. Errors of the server are *Error.
 func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, error) {
-	values := url.Values{}
-	if q.Start != nil {
-		values.Set("startDate", strconv.FormatInt(*q.Start, 10))
-	}
-	if q.End != nil {
-		values.Set("endDate", strconv.FormatInt(*q.End, 10))
-	}
-	if q.Processor != "" {
-		values.Set("spName", q.Processor)
-	}
 	req, err := c.request(ctx, http.MethodGet, s.path(), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.URL.RawQuery = values.Encode()
+	req.URL.RawQuery = q.values().Encode()
 	req.Header.Set("Accept", fileType)
 	resp, err := c.do(req)
 	if err != nil {
 		return nil, err
 	}
-	return &Download{ReadCloser: resp.Body, Size: resp.ContentLength, Name: suggestedName(resp.Header.Get("Content-Disposition"))}, nil
+	d := &Download{ReadCloser: resp.Body, Size: resp.ContentLength, Name: suggestedName(resp.Header.Get("Content-Disposition")),
+		Log: resp.Header.Get("Weir-Log"), Removed: resp.Header.Get("Weir-Removed")}
+	if d.Log != "" {
+		if d.Sequenced, err = strconv.ParseInt(resp.Header.Get("Weir-Checkpoint-Size"), 10, 64); err != nil {
+			resp.Body.Close()
+			return nil, fmt.Errorf("the server's reply: Weir-Checkpoint-Size: %w", err)
+		}
+	}
+	return d, nil
 }
 
 func auditLogs(project, workspace string) string {

@@ -68,7 +68,7 @@ type adminFlags struct {
 	key, serviceAccount, comment, retention, deleted   string
 	roles, tags                                        []string
 	hours                                              int
-	requireOCSF, hold                                  bool
+	requireOCSF, hold, public                          bool
 }
 
 func (v verb) command() *cobra.Command {

@@ -14,11 +14,12 @@ import (
 	"golang.org/x/term"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/proof"
 )
 
 const exitHelp = `
 Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage; 3 not authenticated or not allowed; 4 not found;
-5 events were refused; 6 the download was incomplete or damaged.
+5 events were refused; 6 the download was incomplete or damaged; 7 does not verify; 8 cannot tell, since something is missing.
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
 MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
@@ -58,6 +59,8 @@ type downloadFlags struct {
 	source                        client.Source
 	output, start, end, processor string
 	retry                         time.Duration
+	proof                         bool
+	keys                          []string
 }
 
 func downloadCommand() *cobra.Command {
@@ -79,6 +82,8 @@ was checked to the end; until then a file that it replaces stays.
 	}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write, - for standard output (default: the name that the server suggests)")
 	cmd.Flags().BoolVar(&f.source.Operational, "operational", false, "the operational log, not the audit log")
+	cmd.Flags().BoolVar(&f.proof, "proof", false, "write beside the file, as FILE.proof, what \"weir verify\" checks it by (weir only)")
+	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
@@ -103,6 +108,12 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 			return &exit{2, err}
 		}
 		*t.to = &seconds
+	}
+	if f.proof {
+		if f.output == "-" {
+			return &exit{2, errors.New("--proof needs a file: give another --output")}
+		}
+		fixRange(&q, time.Now())
 	}
 	c, err := f.connect()
 	if err != nil {
@@ -136,7 +147,42 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d events, %d bytes\n", name, saved.Events, saved.Bytes)
+	if d.Removed != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "retention has removed of this range: %s\n", d.Removed)
+	}
+	if f.proof {
+		return f.prove(cmd, c, d, q, name)
+	}
 	return nil
+}
+
+// fixRange says of a range that the server would complete by its own clock what it is, so that it can be asked for again.
+func fixRange(q *client.Query, now time.Time) {
+	const usual = 30 * 24 * 60 * 60 // seconds
+	if q.End == nil {
+		end := now.Unix()
+		q.End = &end
+	}
+	if q.Start == nil {
+		start := *q.End - usual
+		q.Start = &start
+	}
+}
+
+// prove writes the proof of a file that was downloaded.
+func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Download, q client.Query, name string) error {
+	if d.Log == "" {
+		return errors.New("the server proves nothing of its logs: it is not weir")
+	}
+	text, err := c.FileProof(cmd.Context(), f.source.LogPath(d.Log), q, d.Sequenced)
+	if err != nil {
+		return err
+	}
+	p, err := proof.ParseFile(text)
+	if err != nil {
+		return &exit{7, err}
+	}
+	return writeProof(cmd, c, p, name, f.keys)
 }
 
 func (f *downloadFlags) connect() (c *client.Client, err error) {

@@ -353,8 +353,22 @@ func logVerbs() []verb {
 		col("EVENTS", "events"), col("BYTES", "sizeBytes"), col("FIRST", "firstEvent"), col("LAST", "lastEvent")}
 	ofProject := func(f *adminFlags, _ []string) (string, error) { return own(f.projectPath("logs")) }
 	ofOrg := func(f *adminFlags, _ []string) (string, error) { return own(f.orgPath("logs")) }
+	proven := []column{col("ID", "logId"), col("ORIGIN", "origin"), col("SIZE", "size"), col("ROOT", "root"), col("PUBLIC", "public"), col("KEYS", "keys.key")}
+	ownOrgFlag := func(s *pflag.FlagSet, f *adminFlags) {
+		s.StringVar(&f.org, "org", "", "`id` of the organization whose own log it is")
+	}
+	document := func(f *adminFlags, args []string) (string, error) {
+		if f.org != "" {
+			return own(f.orgPath("logs", args[0], "document"))
+		}
+		return own(f.projectPath("logs", args[0], "document"))
+	}
 	return []verb{
 		{"list", "List the logs of a project", nil, flagsOf{projectFlag}, list(ofProject), columns},
+		{"describe ID", "Show where what is proven of a log comes from: its origin, size, root and keys", one, flagsOf{projectFlag, ownOrgFlag}, ask("GET", document), proven},
+		{"update ID", "Make a log's checkpoints and tiles, which hold digests only, public, or not", one, flagsOf{projectFlag, ownOrgFlag, func(s *pflag.FlagSet, f *adminFlags) {
+			s.BoolVar(&f.public, "public", false, "everybody may read them")
+		}}, send("PATCH", document, func(f *adminFlags, _ []string) (any, error) { return map[string]bool{"public": f.public}, nil }), proven},
 		{"list-organization", "List the logs of an organization itself: of changes, and of failed authentications", nil, flagsOf{orgFlag}, list(ofOrg), columns},
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // Config is everything that can be set. Each field has a flag; what the command line leaves out is taken from the
@@ -178,6 +180,22 @@ func (c *Config) SigningKeys() string {
 		return c.SigningKey
 	}
 	return strings.TrimRight(c.Bucket, "/") + ".signing-key"
+}
+
+// signingKeys returns the keys that sign logs: from the environment, or from their file, which is made if there is none;
+// created tells.
+func (c *Config) signingKeys() (keys *proof.Keys, created bool, err error) {
+	text := os.Getenv("WEIR_SIGNING_KEY")
+	if text == "" {
+		return proof.LoadOrCreateKeys(c.SigningKeys())
+	}
+	if keys, err = proof.ParseKeys(text); err == nil && len(keys.Signers) == 0 {
+		err = errors.New("it holds no private key")
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("WEIR_SIGNING_KEY: %w", err)
+	}
+	return keys, false, nil
 }
 
 // secretFile returns where the node's secret is.

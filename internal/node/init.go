@@ -33,6 +33,7 @@ type credentials struct {
 	url, org, project, workspace string
 	clientID, clientSecret       string
 	publicKey, privateKey        string
+	verifierKey                  string // that signatures of logs are checked with
 }
 
 // Init fills an empty bucket with an organization, a project, and two credentials that may do everything, and shows
@@ -52,7 +53,12 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	} else if !errors.Is(err, account.ErrNotFound) {
 		return err
 	}
+	keys, _, err := c.signingKeys()
+	if err != nil {
+		return err
+	}
 	creds, err := fill(ctx, accounts, s)
+	creds.verifierKey = keys.Signers[0].PublicText()
 	if err == nil {
 		err = accounts.Initialise(ctx, shards, s.Origin)
 	}
@@ -111,6 +117,7 @@ func (c *credentials) variables() []struct {
 		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
 		{"MONGODB_ATLAS_CLIENT_ID", &c.clientID}, {"MONGODB_ATLAS_CLIENT_SECRET", &c.clientSecret},
 		{"MONGODB_ATLAS_PUBLIC_API_KEY", &c.publicKey}, {"MONGODB_ATLAS_PRIVATE_API_KEY", &c.privateKey},
+		{"WEIR_VERIFIER_KEY", &c.verifierKey},
 	}
 }
 
@@ -177,7 +184,7 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 		if err == nil {
 			err = n.recordSamples(ctx, c)
 		}
-		c.url = url
+		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()
 		if err == nil {
 			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
@@ -185,7 +192,7 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 			err = n.accounts.Initialise(ctx, shards, n.origin)
 		}
 	} else if c, err = n.devCredentials(ctx); err == nil {
-		c.url = url
+		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()
 		err = c.writeFile(n.config.EnvFile)
 	}
 	if err != nil {

@@ -51,6 +51,7 @@ type node struct {
 	recorder   *record.Recorder
 	registry   *prometheus.Registry
 	origin     string // of the logs' checkpoints
+	keys       *proof.Keys
 }
 
 // open opens the bucket and what stands on it.
@@ -76,17 +77,21 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.origin = settings.Origin
-	keys, err := n.signingKeys()
+	keys, created, err := n.config.signingKeys()
 	if err != nil {
 		return err
 	}
+	if created {
+		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", n.config.SigningKeys())
+	}
+	n.keys = keys
 	secret, err := n.secret()
 	if err != nil {
 		return err
 	}
 	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
 	reader := wal.NewReader(n.bucket, walCache)
-	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: keys, Origin: n.origin,
+	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: n.keys, Origin: n.origin,
 		AdoptUnsigned: n.config.AdoptUnsigned})
 	for shard := range settings.Shards {
 		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log})
@@ -116,26 +121,6 @@ func (n *node) settings(ctx context.Context) (account.Settings, error) {
 		return n.accounts.Settings(ctx)
 	}
 	return settings, err
-}
-
-// signingKeys returns the keys of the bucket: from the environment, or from their file, which a first start makes.
-func (n *node) signingKeys() (*proof.Keys, error) {
-	if text := os.Getenv("WEIR_SIGNING_KEY"); text != "" {
-		keys, err := proof.ParseKeys(text)
-		if err == nil && len(keys.Signers) == 0 {
-			err = errors.New("it holds no private key")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("WEIR_SIGNING_KEY: %w", err)
-		}
-		return keys, nil
-	}
-	file := n.config.SigningKeys()
-	keys, created, err := proof.LoadOrCreateKeys(file)
-	if created {
-		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", file)
-	}
-	return keys, err
 }
 
 // secret returns the node's secret: from the environment, or from its file, which a first start makes.

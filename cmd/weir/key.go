@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/internal/node"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+func keyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Make, show and change the keys that sign logs",
+		Long: `The keys that sign logs are in a file apart from the bucket (--signing-key-file), or in WEIR_SIGNING_KEY: one on each line.
+Private keys sign, all of them; public keys are those of earlier days, whose signatures are still believed.
+
+To change the key: "weir key rotate", restart weir, tell those who verify the new public key; once they know it, "weir key
+retire" and restart. On several nodes put the new public key into every node's file before any node signs with it.`,
+	}
+	cmd.AddCommand(keyGenerate(), keyShow(), keyRotate(), keyRetire())
+	return cmd
+}
+
+// keyFile returns where a command's keys are: its argument, or where "weir serve" would look.
+func keyFile(cmd *cobra.Command, config *node.Config, args []string) (string, error) {
+	if err := node.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
+		return "", &exit{2, err}
+	}
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	return config.SigningKeys(), nil
+}
+
+// onKeys returns a command on a file of keys.
+func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) *cobra.Command {
+	config := node.DefaultConfig()
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		file, err := keyFile(cmd, &config, args)
+		if err != nil {
+			return err
+		}
+		return run(cmd, file)
+	}}
+	config.AddBucketFlags(cmd.Flags())
+	return cmd
+}
+
+func keyGenerate() *cobra.Command {
+	return onKeys("generate [FILE]", "Make a key in a file that does not exist yet, - for standard output, and print the public key", func(cmd *cobra.Command, file string) error {
+		key, err := proof.GenerateKey()
+		if err != nil {
+			return err
+		}
+		if file == "-" {
+			fmt.Fprintln(cmd.OutOrStdout(), key)
+			fmt.Fprintln(cmd.ErrOrStderr(), key.PublicText())
+			return nil
+		}
+		if err := proof.CreateKeys(file, key.String()+"\n"); err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
+		return nil
+	})
+}
+
+func keyShow() *cobra.Command {
+	origin := ""
+	cmd := onKeys("show [FILE]", "Print the public keys, those that sign first", func(cmd *cobra.Command, file string) error {
+		keys, err := loadKeys(file)
+		if err != nil {
+			return err
+		}
+		name := origin
+		if name == "" {
+			name = "weir"
+		}
+		for _, public := range keys.Trusted {
+			text, err := proof.VerifierKey(name, public)
+			if err != nil {
+				return &exit{2, fmt.Errorf("--origin: %w", err)}
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+		}
+		return nil
+	})
+	cmd.Flags().StringVar(&origin, "origin", "", "`origin` of a log, as its checkpoint begins: print the keys as other tools want them for that log")
+	return cmd
+}
+
+// loadKeys reads the keys from WEIR_SIGNING_KEY if it is set, as "weir serve" does, else from their file.
+func loadKeys(file string) (*proof.Keys, error) {
+	if text := os.Getenv("WEIR_SIGNING_KEY"); text != "" {
+		return proof.ParseKeys(text)
+	}
+	return proof.LoadKeys(file)
+}
+
+func keyRotate() *cobra.Command {
+	return onKeys("rotate [FILE]", "Add a new key, which signs from the next start on, beside those that sign now", func(cmd *cobra.Command, file string) error {
+		text, err := keysToChange(file)
+		if err != nil {
+			return err
+		}
+		key, err := proof.GenerateKey()
+		if err != nil {
+			return err
+		}
+		if err := proof.ReplaceKeys(file, key.String()+"\n"+text); err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
+		return nil
+	})
+}
+
+func keyRetire() *cobra.Command {
+	return onKeys("retire [FILE]", "Have only the newest key sign; of the others the public keys stay, so that what they signed is believed", func(cmd *cobra.Command, file string) error {
+		text, err := keysToChange(file)
+		if err != nil {
+			return err
+		}
+		var lines []string
+		signing := false
+		for line := range strings.Lines(text) {
+			key, err := proof.ParseKey(line)
+			if err == nil && signing {
+				line = key.PublicText() + "\n"
+			}
+			signing = signing || err == nil
+			lines = append(lines, line)
+		}
+		return proof.ReplaceKeys(file, strings.Join(lines, ""))
+	})
+}
+
+// keysToChange returns the text of a file of keys.
+func keysToChange(file string) (string, error) {
+	if os.Getenv("WEIR_SIGNING_KEY") != "" {
+		return "", &exit{2, errors.New("the keys are in WEIR_SIGNING_KEY: change them there")}
+	}
+	if _, err := proof.LoadKeys(file); err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(file)
+	return strings.TrimRight(string(text), "\n") + "\n", err
+}

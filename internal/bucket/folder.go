@@ -1,0 +1,72 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Folder reads the bucket in a folder while another process may be writing it. It takes no lock and changes nothing, and so
+// it shows too what is written but not yet durable.
+type Folder struct {
+	local  *Local
+	prefix string
+}
+
+// ErrReadOnly is returned (wrapped) by what would change a Folder.
+var ErrReadOnly = errors.New("the bucket is open for reading only")
+
+// OpenFolder opens the folder root, whose files are the objects with the keys prefix + their path. fs.ErrNotExist (wrapped) if
+// there is none.
+func OpenFolder(root, prefix string) (*Folder, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket: %w", err)
+	}
+	info, err := os.Stat(root)
+	if err == nil && !info.IsDir() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", root, err)
+	}
+	return &Folder{&Local{root: root, disk: osDisk{}}, prefix}, nil
+}
+
+// Get is as the contract says.
+func (f *Folder) Get(ctx context.Context, key string, r Range) (*Object, error) {
+	name, ok := strings.CutPrefix(key, f.prefix)
+	if !ok {
+		return nil, fmt.Errorf("get %s: %w", key, ErrNotExist)
+	}
+	return f.local.Get(ctx, name, r)
+}
+
+// List is as the contract says.
+func (f *Folder) List(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		for info, err := range f.local.List(ctx, strings.TrimPrefix(prefix, f.prefix), "") {
+			info.Key = f.prefix + info.Key
+			if err == nil && (info.Key <= after || !strings.HasPrefix(info.Key, prefix)) {
+				continue
+			}
+			if !yield(info, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Put fails.
+func (f *Folder) Put(context.Context, string, []byte) error { return ErrReadOnly }
+
+// PutNew fails.
+func (f *Folder) PutNew(context.Context, string, []byte) error { return ErrReadOnly }
+
+// Delete fails.
+func (f *Folder) Delete(context.Context, ...string) error { return ErrReadOnly }

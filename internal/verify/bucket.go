@@ -1,0 +1,138 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// bareLog stands for the log whose segments lie in a folder by themselves.
+const bareLog = "000000000000000000000000"
+
+// OpenFolder opens a folder with a bucket, with one log of it, or with nothing but segments. log is the only log that it
+// holds; empty: see Bucket.
+func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
+	prefix := ""
+	has := func(name string) bool { _, err := os.Stat(filepath.Join(root, name)); return err == nil }
+	switch segments, _ := filepath.Glob(filepath.Join(root, "*.gz")); {
+	case has("logs"), has("weir"):
+	case has("segments"), has("manifest"):
+		if log = filepath.Base(root); len(log) != len(bareLog) {
+			log = bareLog
+		}
+		prefix = "logs/" + log + "/"
+	case len(segments) > 0:
+		log = bareLog
+		prefix = "logs/" + log + "/segments/"
+	default:
+		return nil, "", fmt.Errorf("%s holds neither a bucket, nor a log, nor segments", root)
+	}
+	b, err = bucket.OpenFolder(root, prefix)
+	return b, log, err
+}
+
+// Bucket checks logs in a bucket, all that it has if none is named, and what waits to be sequenced.
+func Bucket(ctx context.Context, b bucket.Bucket, logs []string, keys *proof.Keys, since *Checkpoint, progress func(int64)) ([]*Report, error) {
+	d := &tlog.Auditor{Bucket: b, Keys: keys, Progress: progress}
+	waiting, err := wal.Audit(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	all := len(logs) == 0
+	if all {
+		for log, err := range d.Logs(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			logs = append(logs, log)
+		}
+	}
+	var reports []*Report
+	for _, log := range logs {
+		r, err := oneLog(ctx, d, log, since, waiting.Waiting[log])
+		if err != nil {
+			return nil, err
+		}
+		reports = append(reports, r)
+	}
+	if all && waiting.Objects+len(waiting.Damaged) > 0 {
+		reports = append(reports, waitingReport(waiting))
+	}
+	return reports, nil
+}
+
+// waitingReport reports on the write-ahead log, which nothing is signed of yet.
+func waitingReport(a *wal.Audited) *Report {
+	r := &Report{Subject: "write-ahead log", Unsequenced: int64(a.Events)}
+	for _, key := range slices.Sorted(maps.Keys(a.Damaged)) {
+		r.add(Problem{Object: key, What: a.Damaged[key].Error()})
+	}
+	r.note("what waits to be sequenced is whole; it is not proven yet")
+	r.judge()
+	if r.Verdict != Verified {
+		r.Notes = nil
+	}
+	return r
+}
+
+func oneLog(ctx context.Context, d *tlog.Auditor, log string, since *Checkpoint, waiting int) (*Report, error) {
+	var sizes []int64
+	if since != nil {
+		sizes = []int64{since.Size}
+	}
+	a, err := d.Log(ctx, log, sizes...)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Subject: "log " + log, Log: a.Origin, Size: a.Size, Root: a.Root.String(), Entries: a.Content, Removed: a.Removed, Unsequenced: int64(waiting)}
+	for _, f := range a.Findings {
+		p := Problem{Object: f.Object, What: f.What, Missing: f.Missing}
+		if f.Entry >= 0 {
+			entry := f.Entry
+			p.Entry = &entry
+		}
+		r.add(p)
+	}
+	r.noManifest(a, since)
+	if since != nil {
+		if r.Log == "" {
+			r.Log = since.Origin // nothing here says otherwise; the root will
+		}
+		roots := map[int64]proof.Hash{}
+		if root, ok := a.RootAt(since.Size); ok {
+			roots[since.Size] = root
+		}
+		if strings.HasSuffix(since.Origin, "/"+log) || log == bareLog {
+			r.since(since, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint cannot be compared", since.Size))
+		}
+	}
+	if a.Unnamed > 0 && !a.Rebuilt {
+		r.note("%d objects are named by no manifest: left by merges, or by writers that died", a.Unnamed)
+	}
+	r.judge()
+	return r, nil
+}
+
+// noManifest says what a log without a manifest can still be checked by.
+func (r *Report) noManifest(a *tlog.Audit, since *Checkpoint) {
+	if !a.Rebuilt {
+		return
+	}
+	r.note("there is no manifest: the log was put together from its segments")
+	switch {
+	case since == nil:
+		r.add(Problem{What: fmt.Sprintf("a signed checkpoint to compare with: give one that was kept elsewhere with --since; what is there has %d entries and the root %s", a.Size, a.Root), Missing: true})
+	case since.Size < a.Size:
+		size := since.Size
+		r.add(Problem{Entry: &size, What: fmt.Sprintf("a signed checkpoint for the entries from %d on", since.Size), Missing: true})
+	}
+}

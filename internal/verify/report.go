@@ -1,0 +1,134 @@
+// Package verify checks that nothing in a log was altered, removed or reordered: in a downloaded file with its proof, in a
+// log over the API, in a bucket or in a folder of segments. It trusts a public key and nothing else.
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// Verdict is what a check comes to.
+type Verdict string
+
+const (
+	Verified Verdict = "verified"
+	Differs  Verdict = "does not verify"
+	Unknown  Verdict = "cannot tell" // something that is needed is missing
+)
+
+// Report is what was found of one log, or of one file of it.
+type Report struct {
+	Subject     string    `json:"subject"`       // what was checked
+	Log         string    `json:"log,omitempty"` // origin of its checkpoints
+	Verdict     Verdict   `json:"verdict"`
+	Size        int64     `json:"size"`              // entries of the tree that the checkpoint signs, or that was computed
+	Root        string    `json:"root,omitempty"`    // of that tree
+	Entries     int64     `json:"entries"`           // whose content was checked
+	First       *int64    `json:"first,omitempty"`   // index of the first of these, and of the last
+	Last        *int64    `json:"last,omitempty"`    //
+	Between     []Run     `json:"between,omitempty"` // entries between those two that the file does not hold
+	Removed     int64     `json:"removed,omitempty"` // entries whose content retention has removed
+	Unsequenced int64     `json:"unsequenced,omitempty"`
+	Since       string    `json:"since,omitempty"` // the older checkpoint that the log goes on from: its size
+	Problems    []Problem `json:"problems,omitempty"`
+	Notes       []string  `json:"notes,omitempty"`
+}
+
+// Run is consecutive entries.
+type Run struct {
+	First int64 `json:"first"`
+	Count int64 `json:"count"`
+}
+
+// Problem is one thing that is not as it must be.
+type Problem struct {
+	Object  string `json:"object,omitempty"` // key in the bucket
+	Entry   *int64 `json:"entry,omitempty"`  // the first index concerned
+	Line    *int64 `json:"line,omitempty"`   // of the file, the first is 1
+	Lines   int64  `json:"lines,omitempty"`  // how many, from there on, if it is not that one
+	What    string `json:"what"`
+	Missing bool   `json:"missing,omitempty"` // it is not there, rather than another
+}
+
+func (r *Report) add(p Problem) { r.Problems = append(r.Problems, p) }
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// judge sets the verdict by the problems: something that differs outweighs something that is missing.
+func (r *Report) judge() {
+	r.Verdict = Verified
+	for _, p := range r.Problems {
+		if !p.Missing {
+			r.Verdict = Differs
+			return
+		}
+		r.Verdict = Unknown
+	}
+}
+
+// Worst returns the worst verdict of several reports.
+func Worst(reports []*Report) Verdict {
+	worst := Verified
+	for _, r := range reports {
+		if r.Verdict == Differs || r.Verdict == Unknown && worst == Verified {
+			worst = r.Verdict
+		}
+	}
+	return worst
+}
+
+// LoadKeys reads the public keys that a check trusts: each text is a key, or the name of a file of keys. Names in keys do not
+// matter, since one key signs all logs of a bucket.
+func LoadKeys(texts ...string) (*proof.Keys, error) {
+	all := &proof.Keys{}
+	for _, text := range texts {
+		if data, err := os.ReadFile(text); err == nil {
+			text = string(data)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("key: %w", err)
+		} else if !strings.Contains(text, "+") {
+			return nil, fmt.Errorf("key: there is no file %s, and it is not a key such as \"weir key show\" prints", text)
+		}
+		keys, err := proof.ParseKeys(text)
+		if err != nil {
+			return nil, err
+		}
+		all.Trusted = append(all.Trusted, keys.Trusted...)
+	}
+	if len(all.Trusted) == 0 {
+		return nil, errors.New("no key to check with: give --key, or set WEIR_VERIFIER_KEY; \"weir key show\" prints it where the log is kept")
+	}
+	return all, nil
+}
+
+// Checkpoint is a signed checkpoint that was kept elsewhere.
+type Checkpoint struct {
+	Origin string
+	Size   int64
+	Root   proof.Hash
+}
+
+// LoadCheckpoint reads a checkpoint from a file: a signed checkpoint, or a proof that ends with one. A trusted key must have
+// signed it.
+func LoadCheckpoint(file string, keys *proof.Keys) (Checkpoint, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	signed := string(data)
+	if f, err := proof.ParseFile(data); err == nil {
+		signed = f.Checkpoint
+	}
+	c, err := keys.OpenCheckpoint(proof.Origin(signed), signed)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return Checkpoint{c.Origin, c.N, c.Hash}, nil
+}
