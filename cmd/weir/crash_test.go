@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/verify"
 )
 
 var kills = flag.Int("kills", 200, "how often TestCrash kills the process")
@@ -102,10 +106,12 @@ func (h *history) copyOf(m map[string]bool) map[string]bool {
 }
 
 // TestCrash kills the process again and again while others record and download. I1: each acknowledged event is there
-// afterwards; I2: once; I4: a download that ends cleanly was complete; and nothing is there that was never sent.
+// afterwards; I2: once; I3: each checkpoint that anybody saw is one of the log as it is in the end; I4: a download that ends
+// cleanly was complete; and nothing is there that was never sent.
 func TestCrash(t *testing.T) {
 	s := &server{dir: t.TempDir()}
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
+	watched := &watcher{checkpoints: map[string]bool{}}
 	downloads := 0
 	for round := range *kills {
 		s.start(t)
@@ -116,6 +122,7 @@ func TestCrash(t *testing.T) {
 		}
 		clean := 0
 		work.Go(func() { clean = consume(ctx, t, s, h) })
+		work.Go(func() { watched.follow(ctx, s) })
 		time.Sleep(time.Duration(20+rand.IntN(120)) * time.Millisecond)
 		s.kill(t)
 		stop()
@@ -123,15 +130,86 @@ func TestCrash(t *testing.T) {
 		downloads += clean
 	}
 	s.start(t)
-	defer s.kill(t)
 	got, err := fetch(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(t, h, h.acked, got)
-	t.Logf("%d kills, %d events sent, %d acknowledged, %d clean downloads meanwhile", *kills, len(h.sent), len(h.acked), downloads)
+	s.kill(t)
+	watched.check(t, filepath.Join(s.dir, "bucket"))
+	t.Logf("%d kills, %d events sent, %d acknowledged, %d clean downloads and %d checkpoints meanwhile",
+		*kills, len(h.sent), len(h.acked), downloads, len(watched.checkpoints))
 	if len(h.acked) == 0 || downloads == 0 {
 		t.Error("nothing was recorded or downloaded: this has shown nothing")
+	}
+}
+
+// watcher keeps every checkpoint that it sees.
+type watcher struct {
+	log         string
+	checkpoints map[string]bool
+}
+
+// follow fetches checkpoints until the server is gone.
+func (w *watcher) follow(ctx context.Context, s *server) {
+	c, err := client.New(s.config)
+	if err != nil {
+		return
+	}
+	source := client.Source{Project: s.project}
+	for ctx.Err() == nil {
+		if w.log == "" {
+			logs, err := c.List(ctx, "/api/weir/v1/groups/"+s.project+"/logs", nil)
+			if err != nil {
+				return
+			}
+			for _, l := range logs {
+				var log struct{ LogID, Kind string }
+				if json.Unmarshal(l, &log) == nil && log.Kind == "audit" {
+					w.log = log.LogID
+				}
+			}
+		}
+		signed, err := c.Fetch(ctx, source.LogPath(w.log)+"/checkpoint", nil)
+		if err != nil {
+			return
+		}
+		w.checkpoints[string(signed)] = true
+	}
+}
+
+// check checks every checkpoint against the log as its bucket has it.
+func (w *watcher) check(t *testing.T, bucket string) {
+	t.Helper()
+	keys, err := proof.LoadKeys(bucket + ".signing-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := verify.OpenFolder(bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := map[int64]proof.Hash{}
+	var sizes []int64
+	for signed := range w.checkpoints {
+		c, err := keys.OpenCheckpoint(proof.Origin(signed), signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if root, ok := roots[c.N]; ok && root != c.Hash {
+			t.Errorf("two trees of %d entries were signed", c.N)
+		}
+		roots[c.N] = c.Hash
+		sizes = append(sizes, c.N)
+	}
+	a, err := (&tlog.Auditor{Bucket: b, Keys: keys}).Log(t.Context(), w.log, sizes...)
+	if err != nil || len(a.Findings) > 0 || len(sizes) == 0 {
+		t.Fatalf("%d checkpoints, audit %+v, %v", len(sizes), a, err)
+	}
+	for size, root := range roots {
+		if got, ok := a.RootAt(size); !ok || got != root {
+			t.Errorf("a tree of %d entries was signed that is not the log's", size)
+		}
 	}
 }
 

@@ -28,6 +28,20 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// TestOutsideTools runs programs of others against weir. Where WEIR_OUTSIDE_TOOLS is not set they are not expected to be
+// installed; .ci/run installs them and sets it.
+func TestOutsideTools(t *testing.T) {
+	dir := "testdata/outside"
+	if os.Getenv("WEIR_OUTSIDE_TOOLS") == "" {
+		t.Logf("WEIR_OUTSIDE_TOOLS is not set: the scripts in %s are left out", dir)
+		return
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: dir, Setup: func(e *testscript.Env) error { e.Setenv("PATH", e.Getenv("PATH")); return nil },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"source": source, "interrupt": interrupt},
+	})
+}
+
 // source FILE waits until a server has written its environment file, and sets the variables in it.
 func source(ts *testscript.TestScript, _ bool, args []string) {
 	var data []byte

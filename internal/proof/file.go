@@ -3,6 +3,7 @@ package proof
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 //	processor <quoted name>          if only its events were asked for
 //	removed <first> <count>          entries that retention has removed, if any
 //	sequenced <size>                 of the tree when the file was made: what the file holds beyond is not shown yet
+//	pending <count>                  of the file's lines that are not shown yet, if any
 //	entries <first> <count> <line>   the file's lines from <line> on (the first is 0) are these entries
 //	entries <first> <count> <line> <hash>   the same, with the hash of the subtree, which tells where a file differs
 //	hash <first> <count> <hash>      of a subtree of entries that the file does not hold
@@ -37,6 +39,7 @@ type File struct {
 	Processor  string // that was asked for; empty: all
 	Removed    Run    // entries that retention has removed
 	Sequenced  int64  // size of the tree when the file was made
+	Pending    int64  // lines of the file that are not shown yet
 	Parts      []Part
 	Checkpoint string // signed
 }
@@ -77,6 +80,9 @@ func NewFileWriter(w io.Writer, f *File) *FileWriter {
 		fmt.Fprintf(b, "removed %d %d\n", f.Removed.First, f.Removed.Count)
 	}
 	fmt.Fprintf(b, "sequenced %d\n", f.Sequenced)
+	if f.Pending > 0 {
+		fmt.Fprintf(b, "pending %d\n", f.Pending)
+	}
 	return &FileWriter{b}
 }
 
@@ -159,6 +165,8 @@ func (f *File) parseLine(line string) (err error) {
 		f.Removed = Run{number(0, 0), number(1, 1)}
 	case "sequenced":
 		f.Sequenced = number(0, 0)
+	case "pending":
+		f.Pending = number(0, 1)
 	case "entries":
 		p := Part{Run: Run{number(0, 0), number(1, 1)}, Held: true, Line: number(2, 0), Hashed: len(fields) > 3}
 		if p.Hashed && err == nil {
@@ -238,7 +246,15 @@ func (f *File) Verify(keys *Keys, leaves []Hash) (*Shown, error) {
 			continue
 		}
 		if p.Line+p.Count > int64(len(leaves)) {
-			return nil, &Differs{Why: fmt.Sprintf("the file has %d lines, too few: line %d should be entry %d", len(leaves), len(leaves)+1, p.First+int64(len(leaves))-p.Line)}
+			missing := max(0, int64(len(leaves))-p.Line)
+			first = cmp.Or(first, &Differs{Why: fmt.Sprintf("the file has %d lines, too few: line %d should be entry %d", len(leaves), p.Line+missing+1, p.First+missing)})
+			if !p.Hashed {
+				return nil, first
+			}
+			if err := errors.Join(tree.AppendSubtree(p.Count, Hash{}), claimed.AppendSubtree(p.Count, p.Hash)); err != nil {
+				return nil, &Differs{Why: err.Error()}
+			}
+			continue
 		}
 		for i := p.Line; i < p.Line+p.Count; i++ {
 			if used[i] {

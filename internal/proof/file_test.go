@@ -167,6 +167,26 @@ func TestSettle(t *testing.T) {
 	})
 }
 
+// Of a file that lines were removed from, or added to, a marked proof tells where.
+func TestFileTellsWhatIsMissing(t *testing.T) {
+	k := keys(t)
+	f, lines := newLog(100).prove(t, k, 100, func(i int) bool { return i >= 50 })
+	f.Mark(lines)
+	for name, bad := range map[string][]Hash{
+		"removed": slices.Delete(slices.Clone(lines), 7, 8),
+		"added":   slices.Insert(slices.Clone(lines), 7, Hash{}),
+	} {
+		var d *Differs
+		if _, err := f.Verify(k, bad); !errors.As(err, &d) || d.Lines != (Run{7, 1}) || d.Entries != (Run{57, 1}) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var d *Differs
+	if _, err := f.Verify(k, lines[:len(lines)-1]); !errors.As(err, &d) || !strings.Contains(d.Why, "line 50 should be entry 99") {
+		t.Errorf("%v", err)
+	}
+}
+
 func count(runs []Run) (n int) {
 	for _, r := range runs {
 		n += int(r.Count)
@@ -231,7 +251,7 @@ func TestCover(t *testing.T) {
 func FuzzFile(f *testing.F) {
 	k := keys(f)
 	p, lines := newLog(40).prove(f, k, 35, func(i int) bool { return i%4 == 0 })
-	p.Removed, p.Processor = Run{0, 3}, "a \"b\""
+	p.Removed, p.Processor, p.Pending = Run{0, 3}, "a \"b\"", 5
 	text, err := p.Encode()
 	if err != nil {
 		f.Fatal(err)

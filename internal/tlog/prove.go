@@ -55,12 +55,17 @@ func (s *Store) Head(ctx context.Context, log string) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
+	return s.headOf(m)
+}
+
+func (s *Store) headOf(m *Manifest) (Head, error) {
 	h := m.head()
 	if m.Entries != h.Size {
-		return h, fmt.Errorf("log %s has no tree yet: %w", log, ErrBeyond)
+		return h, fmt.Errorf("log %s has no tree yet: %w", m.Log, ErrBeyond)
 	}
+	var err error
 	if h.Size == 0 && s.options.Keys != nil {
-		h.Checkpoint, err = s.options.Keys.SignCheckpoint(s.Origin(log), 0, h.Root)
+		h.Checkpoint, err = s.options.Keys.SignCheckpoint(s.Origin(m.Log), 0, h.Root)
 	}
 	return h, err
 }
@@ -129,16 +134,19 @@ func (s *Store) ProveFile(ctx context.Context, log, source string, q Query, belo
 	if err != nil {
 		return err
 	}
-	if m.Tree == nil || below > m.Tree.Size || below < 0 {
+	head, err := s.headOf(m)
+	if err != nil {
+		return err
+	}
+	if below > head.Size || below < 0 {
 		return fmt.Errorf("a tree of %d entries of log %s: %w", below, log, ErrBeyond)
 	}
-	p := &filePart{store: s, ctx: ctx, m: m, size: m.Tree.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Source: source,
+	p := &filePart{store: s, ctx: ctx, m: m, size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Source: source,
 		Start: q.Start, End: q.End, Processor: q.Processor, Removed: proof.Run{First: m.Pruned.First, Count: m.Pruned.Entries}, Sequenced: below})}
-	checkpoint := m.Checkpoint
 	for {
 		err := p.prove(below)
 		if err == nil {
-			return p.w.End(checkpoint)
+			return p.w.End(head.Checkpoint)
 		}
 		if old, err := s.outdated(ctx, p.m, err); !old {
 			return err

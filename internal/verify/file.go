@@ -42,7 +42,11 @@ func File(ctx context.Context, name, proofName string, keys *proof.Keys, since *
 	if err != nil {
 		return nil, err
 	}
-	r.file(p, keys, leaves, since)
+	if r.file(p, keys, leaves, since) != nil && r.Unsequenced > p.Pending {
+		last := int64(len(leaves))
+		r.add(Problem{Line: &last, What: fmt.Sprintf("%d lines were added to the file since its proof was made", r.Unsequenced-p.Pending)})
+		r.judge()
+	}
 	return r, nil
 }
 

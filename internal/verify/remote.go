@@ -115,6 +115,7 @@ func Prove(ctx context.Context, c *client.Client, p *proof.File, leaves []proof.
 	r := &Report{}
 	shown := r.file(p, keys, leaves, nil)
 	if shown == nil || len(shown.Pending) == 0 {
+		complete(p, r, leaves, shown)
 		return p, r, nil
 	}
 	if p.Source == "" {
@@ -134,10 +135,17 @@ func Prove(ctx context.Context, c *client.Client, p *proof.File, leaves []proof.
 	}
 	p.Settle(leaves, shown.Pending, entries, string(signed))
 	again := &Report{}
-	if shown := again.file(p, keys, leaves, nil); shown != nil {
+	shown = again.file(p, keys, leaves, nil)
+	complete(p, again, leaves, shown)
+	return p, again, nil
+}
+
+// complete adds to a proof that was checked what only helps who checks it later.
+func complete(p *proof.File, r *Report, leaves []proof.Hash, shown *proof.Shown) {
+	if shown != nil {
+		p.Pending = r.Unsequenced
 		p.Mark(leaves)
 	}
-	return p, again, nil
 }
 
 // leafHashes returns the leaf hashes of the entries [from, to) of a log, from its tiles.
