@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,10 +33,11 @@ type bench struct {
 	token string
 }
 
-func startBench(b *testing.B) *bench {
+func startBench(b *testing.B) *bench { return startBenchWith(b, DefaultConfig()) }
+
+func startBenchWith(b *testing.B, c Config) *bench {
 	b.Helper()
 	dir := b.TempDir()
-	c := DefaultConfig()
 	c.Bucket, c.EnvFile, c.Dev, c.DownloadRate = filepath.Join(dir, "bucket"), filepath.Join(dir, "env"), true, 0
 	n, err := open(b.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -139,6 +141,98 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
+// BenchmarkProof records and downloads with trees and without them. An operation is to record 8 times 5,000 events with 8
+// clients and to sequence them, or a download of 30 days.
+func BenchmarkProof(b *testing.B) {
+	for _, without := range []bool{true, false} {
+		c := DefaultConfig()
+		c.withoutTree = without
+		name := map[bool]string{true: "without tree", false: "with tree"}[without]
+		b.Run("record/"+name, func(b *testing.B) {
+			w := startBenchWith(b, c)
+			lines := corpus(5000, time.Now())
+			n := int64(0)
+			before := cpuTime(b)
+			for b.Loop() {
+				var work sync.WaitGroup
+				for range 8 {
+					n++
+					body := renamed(lines, n)
+					work.Go(func() {
+						if err := w.post(body); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				work.Wait()
+			}
+			w.sequenceAll(b)
+			b.ReportMetric(float64(cpuTime(b)-before)/float64(n*5000)/1000, "cpu-us/event")
+		})
+		b.Run("download/"+name, func(b *testing.B) {
+			w := startBenchWith(b, c)
+			w.fill(b, corpus(*benchEvents, time.Now()))
+			fetch := w.downloader(b, client.Query{})
+			if _, err := fetch(); err != nil { // blocks are compared with their digests once
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := fetch(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// cpuTime returns the time that this process has spent computing, in nanoseconds.
+func cpuTime(b *testing.B) int64 {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return usage.Utime.Nano() + usage.Stime.Nano()
+}
+
+// fill records lines and has them sequenced.
+func (b *bench) fill(t *testing.B, lines [][]byte) {
+	t.Helper()
+	for first := 0; first < len(lines); first += 5000 {
+		if err := b.post(bytes.Join(lines[first:min(first+5000, len(lines))], nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.sequenceAll(t)
+}
+
+func (b *bench) sequenceAll(t *testing.B) {
+	t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = b.sequencers[0].Round(context.Background(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// downloader returns what downloads the events of a query and tells how many bytes they were.
+func (b *bench) downloader(t *testing.B, q client.Query) func() (int64, error) {
+	t.Helper()
+	c, err := client.New(client.Config{URL: b.url, ClientID: b.creds.clientID, ClientSecret: b.creds.clientSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() (int64, error) {
+		d, err := c.Download(context.Background(), client.Source{Project: b.creds.project, Workspace: "demo"}, q)
+		if err != nil {
+			return 0, err
+		}
+		defer d.Close()
+		return io.Copy(io.Discard, d)
+	}
+}
+
 // renamed returns the lines with other uids, so that they are other events.
 func renamed(lines [][]byte, n int64) []byte {
 	uid := fmt.Appendf(nil, `"uid":"%08x-`, n)
@@ -155,17 +249,7 @@ func BenchmarkDownload(b *testing.B) {
 	w := startBench(b)
 	until := time.Now()
 	lines := corpus(*benchEvents, until)
-	for first := 0; first < len(lines); first += 5000 {
-		if err := w.post(bytes.Join(lines[first:min(first+5000, len(lines))], nil)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for more := true; more; {
-		var err error
-		if more, err = w.sequencers[0].Round(b.Context(), true); err != nil {
-			b.Fatal(err)
-		}
-	}
+	w.fill(b, lines)
 	c, err := client.New(client.Config{URL: w.url, ClientID: w.creds.clientID, ClientSecret: w.creds.clientSecret})
 	if err != nil {
 		b.Fatal(err)
@@ -175,14 +259,7 @@ func BenchmarkDownload(b *testing.B) {
 		"30 days": {}, "1 hour": {Start: &day, End: &hour}, "1 processor": {Processor: "processor-07"},
 	} {
 		dir := b.TempDir()
-		fetch := func() (int64, error) {
-			d, err := c.Download(b.Context(), client.Source{Project: w.creds.project, Workspace: "demo"}, q)
-			if err != nil {
-				return 0, err
-			}
-			defer d.Close()
-			return io.Copy(io.Discard, d)
-		}
+		fetch := w.downloader(b, q)
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -50,6 +50,8 @@ type Config struct {
 	SequenceDelay time.Duration // an event is in its log after so long at the latest
 	LogFormat     string        // text, json, or auto: text on a terminal
 	LogLevel      string        // debug, info, warn, error
+
+	withoutTree bool // only for benchmarks, to tell what the trees cost
 }
 
 // DefaultConfig returns the defaults.

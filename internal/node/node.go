@@ -92,7 +92,7 @@ func (n *node) start(ctx context.Context) error {
 	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
 	reader := wal.NewReader(n.bucket, walCache)
 	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: n.keys, Origin: n.origin,
-		AdoptUnsigned: n.config.AdoptUnsigned})
+		AdoptUnsigned: n.config.AdoptUnsigned, WithoutTree: n.config.withoutTree})
 	for shard := range settings.Shards {
 		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log})
 		n.sequencers = append(n.sequencers, s)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -21,7 +20,7 @@ func (s *Store) Append(ctx context.Context, log string, batch int64, nonce strin
 		if err != nil || m.LastBatch >= batch {
 			return err
 		}
-		if m.Tree == nil && m.Entries > 0 {
+		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
 			if err := s.growTree(ctx, m); err != nil {
 				return err
 			}
@@ -37,14 +36,7 @@ func (s *Store) Append(ctx context.Context, log string, batch int64, nonce strin
 		m = m.clone()
 		m.LastBatch, m.Nonce = batch, nonce
 		if len(fresh) > 0 {
-			tree := m.tree()
-			seg, err := s.putSegment(ctx, log, m.Entries, fresh, &tree)
-			if err != nil {
-				return err
-			}
-			m.Segments = append(m.Segments, seg)
-			m.Entries += seg.Count
-			if err := s.sign(m, tree); err != nil {
+			if err := s.grow(ctx, m, fresh); err != nil {
 				return err
 			}
 		}
@@ -79,13 +71,26 @@ func (s *Store) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entr
 	return fresh, nil
 }
 
-func (s *Store) putSegment(ctx context.Context, log string, first int64, entries []Entry, tree *proof.Tree) (Segment, error) {
-	b := newBuilder(first, s.options.BlockBytes)
-	b.tree = tree
+// grow appends entries to m, in a segment of their own, and signs what the log has become.
+func (s *Store) grow(ctx context.Context, m *Manifest, entries []Entry) error {
+	tree := m.tree()
+	b := newBuilder(m.Entries, s.options.BlockBytes)
+	if !s.options.WithoutTree {
+		b.tree = &tree
+	}
 	for _, e := range entries {
 		b.add(e)
 	}
-	return s.put(ctx, log, b)
+	seg, err := s.put(ctx, m.Log, b)
+	if err != nil {
+		return err
+	}
+	m.Segments = append(m.Segments, seg)
+	m.Entries += seg.Count
+	if s.options.WithoutTree {
+		return nil
+	}
+	return s.sign(m, tree)
 }
 
 // put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
@@ -107,7 +112,7 @@ func (s *Store) Merge(ctx context.Context, log string) (more bool, err error) {
 		return false, err
 	}
 	from, to := s.mergeable(m.Segments)
-	if from == to || m.Tree == nil {
+	if from == to || m.Tree == nil && !s.options.WithoutTree {
 		return false, nil
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
@@ -198,6 +203,9 @@ func (s *Store) mergeSegments(ctx context.Context, log string, segments []Segmen
 		}
 		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
 			return Segment{}, err
+		}
+		if s.options.WithoutTree {
+			continue
 		}
 		groups, err := s.groups(ctx, seg)
 		if err != nil {

@@ -35,6 +35,7 @@ type Options struct {
 	Origin string      // of the bucket's logs; that of one log is <Origin>/<id of the log>
 
 	AdoptUnsigned bool // believe logs from before there were signatures, and give them trees
+	WithoutTree   bool // make no trees and no checkpoints: only to measure what they cost
 }
 
 func (o Options) withDefaults() Options {
