@@ -1,6 +1,7 @@
 package member
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -17,6 +18,12 @@ const (
 	sumSize    = 4                     // CRC-32C of the data, before it
 )
 
+// What an aside's members begin and end with: a header with FEXTRA, an empty deflate stream with its checksum and length.
+var (
+	asideStart = []byte{0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff}
+	asideEnd   = []byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+)
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // AsideSize is the number of bytes that AppendAside appends for n bytes of data.
@@ -31,12 +38,12 @@ func AppendAside(dst []byte, id ID, data []byte) []byte {
 	payload = append(payload, data...)
 	for len(payload) > 0 {
 		n := min(len(payload), asideMax)
-		dst = append(dst, 0x1f, 0x8b, 8, 4 /* FEXTRA */, 0, 0, 0, 0, 0, 0xff)
+		dst = append(dst, asideStart...)
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(4+n))
 		dst = append(dst, id[0], id[1])
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(n))
 		dst = append(dst, payload[:n]...)
-		dst = append(dst, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+		dst = append(dst, asideEnd...)
 		payload = payload[n:]
 	}
 	return dst
@@ -46,11 +53,11 @@ func AppendAside(dst []byte, id ID, data []byte) []byte {
 func Aside(src []byte, id ID) ([]byte, error) {
 	var payload []byte
 	for len(src) > 0 {
-		if len(src) < asideFrame || src[0] != 0x1f || src[1] != 0x8b || src[3] != 4 || src[12] != id[0] || src[13] != id[1] {
+		if len(src) < asideFrame || !bytes.HasPrefix(src, asideStart) || src[12] != id[0] || src[13] != id[1] {
 			return nil, fmt.Errorf("aside %s: %w header", id, ErrCorrupt)
 		}
 		n := int(binary.LittleEndian.Uint16(src[14:]))
-		if int(binary.LittleEndian.Uint16(src[10:])) != n+4 || len(src) < n+asideFrame {
+		if int(binary.LittleEndian.Uint16(src[10:])) != n+4 || len(src) < n+asideFrame || !bytes.Equal(src[asideHead+n:n+asideFrame], asideEnd) {
 			return nil, fmt.Errorf("aside %s: %w length", id, ErrCorrupt)
 		}
 		part := src[asideHead : asideHead+n]

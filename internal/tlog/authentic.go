@@ -132,6 +132,9 @@ func (s *Store) neverHadManifest(ctx context.Context, log string) error {
 		if err != nil {
 			return err
 		}
+		if version, err := s.highest(ctx, log, 0); err != nil || version > 0 {
+			return err // it has got one since
+		}
 		return fmt.Errorf("log %s has no manifest, but %s is there: %w", log, info.Key, ErrNotAuthentic)
 	}
 	return nil

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -41,7 +40,7 @@ func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
 		}
 		data, err := bucket.Read(ctx, b, info.Key, bucket.Range{})
 		if err == nil {
-			err = json.Unmarshal(data, new(Plan))
+			_, err = decodePlan(data)
 		}
 		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
 			a.Damaged[info.Key] = err

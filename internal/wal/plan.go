@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/member"
 )
 
 // Plan says which WAL objects of a shard are sequenced together. The highest-numbered plan of a shard is the current
@@ -18,6 +21,27 @@ type Plan struct {
 	Batch   int64    `json:"batch"` // its number, from 1
 	Nonce   string   `json:"nonce"` // tells it from another plan under the same number
 	Objects []string `json:"objects"`
+
+	// Sum is a digest of the rest. A name that was damaged would look like an object that is gone, so like a plan that is
+	// finished, and what it names would be deleted. Empty: the plan is from before there were sums.
+	Sum string `json:"sum,omitempty"`
+}
+
+func (p Plan) sum() string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%d %s %q", p.Batch, p.Nonce, p.Objects))
+	return hex.EncodeToString(h[:])
+}
+
+// decodePlan reads a plan.
+func decodePlan(data []byte) (Plan, error) {
+	var p Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		return p, err
+	}
+	if p.Sum != "" && p.Sum != p.sum() {
+		return p, fmt.Errorf("%w, its digest is another one", member.ErrCorrupt)
+	}
+	return p, nil
 }
 
 func planPrefix(shard int) string { return fmt.Sprintf("plans/%02d/", shard) }
@@ -28,7 +52,9 @@ func planKey(shard int, batch int64) string {
 
 // NewPlan returns a plan with a fresh nonce.
 func NewPlan(batch int64, objects []string) Plan {
-	return Plan{Batch: batch, Nonce: rand.Text(), Objects: objects}
+	p := Plan{Batch: batch, Nonce: rand.Text(), Objects: objects}
+	p.Sum = p.sum()
+	return p
 }
 
 // HighestPlan returns the number of the current plan of a shard, 0 if there is none, and the keys of those below it.
@@ -55,8 +81,8 @@ func ReadPlan(ctx context.Context, b bucket.Bucket, shard int, batch int64) (Pla
 	if err != nil {
 		return Plan{}, err
 	}
-	var p Plan
-	if err := json.Unmarshal(data, &p); err != nil {
+	p, err := decodePlan(data)
+	if err != nil {
 		return Plan{}, fmt.Errorf("read %s: %w", key, err)
 	}
 	return p, nil

@@ -1,0 +1,335 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+const logID = "6a793f48c0eb9e7a17712f00"
+
+// place is a bucket in a folder, with what a node does in it.
+type place struct {
+	t         *testing.T
+	root      string
+	keys      *proof.Keys
+	bucket    *bucket.Local
+	store     *tlog.Store
+	writer    *wal.Writer
+	sequencer *sequence.Sequencer
+	events    int
+}
+
+func newPlace(t *testing.T) *place {
+	k, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &place{t: t, root: filepath.Join(t.TempDir(), "bucket"), keys: proof.NewKeys(k)}
+	p.open()
+	return p
+}
+
+func (p *place) open() {
+	b, err := bucket.OpenLocal(p.root)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	reader := wal.NewReader(b, 1<<20)
+	p.bucket = b
+	p.store = tlog.NewStore(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8})
+	p.sequencer = sequence.New(b, reader, p.store, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
+	p.writer = wal.NewWriter(b, reader, 0, func(int64) {})
+}
+
+func (p *place) close() {
+	p.writer.Close()
+	if err := p.bucket.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) record(n int) {
+	b := wal.Batch{Log: logID}
+	for range n {
+		p.events++
+		b.Lines = fmt.Appendf(b.Lines, `{"time":%d,"metadata":{"uid":"%d"}}`+"\n", p.events, p.events)
+		b.Entries = append(b.Entries, wal.Entry{Time: int64(p.events), Key: event.KeyOf(int64(p.events), fmt.Append(nil, p.events))})
+	}
+	if err := p.writer.Append(p.t.Context(), b); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) sequence() {
+	if _, err := p.sequencer.Round(p.t.Context(), true); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) checkpoint() string {
+	h, err := p.store.Head(p.t.Context(), logID)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	name := filepath.Join(p.t.TempDir(), "checkpoint")
+	if err := os.WriteFile(name, []byte(h.Checkpoint), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return name
+}
+
+func (p *place) verify(since string) []*Report {
+	p.t.Helper()
+	b, _, err := OpenFolder(p.root)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var c *Checkpoint
+	if since != "" {
+		loaded, err := LoadCheckpoint(since, p.keys)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		c = &loaded
+	}
+	reports, err := Bucket(p.t.Context(), b, nil, p.keys, c, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return reports
+}
+
+// files returns the files of the bucket that are objects.
+func (p *place) files(kind string) (names []string) {
+	err := filepath.WalkDir(p.root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.Contains(path, kind) && !strings.Contains(path, "/.") {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return names
+}
+
+// Any damage to what waits to be sequenced is found, in the object that it is in.
+func TestWaitingEvents(t *testing.T) {
+	p := newPlace(t)
+	p.record(300)
+	p.sequence()
+	p.record(50)
+	p.close()
+	if reports := p.verify(""); Worst(reports) != Verified || len(reports) != 2 || reports[0].Unsequenced != 50 || reports[1].Unsequenced != 50 {
+		t.Fatalf("%+v", reports[0])
+	}
+	for _, kind := range []string{"/wal/", "/plans/"} {
+		names := p.files(kind)
+		if len(names) == 0 {
+			t.Fatalf("no object of %s", kind)
+		}
+		name := names[0]
+		good, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(data []byte) {
+			if err := os.WriteFile(name, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for what, bad := range map[string][]byte{"cut": good[:len(good)/2], "empty": nil, "first bit": flip(good, 0), "in the middle": flip(good, len(good)/3), "last": flip(good, len(good)-3)} {
+			write(bad)
+			reports := p.verify("")
+			found := slices.ContainsFunc(reports, func(r *Report) bool {
+				return slices.ContainsFunc(r.Problems, func(p Problem) bool { return strings.HasSuffix(name, p.Object) })
+			})
+			if !found {
+				t.Errorf("%s, %s: %+v", kind, what, reports[len(reports)-1])
+			}
+		}
+		write(good)
+	}
+}
+
+func flip(data []byte, at int) []byte {
+	bad := slices.Clone(data)
+	bad[at] ^= 0x10
+	return bad
+}
+
+// A bucket that is put back to an earlier state, all of it, is good by itself and found by any checkpoint kept elsewhere;
+// so is a log that went on from there in another way.
+func TestRollback(t *testing.T) {
+	p := newPlace(t)
+	p.record(300)
+	p.sequence()
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(old, os.DirFS(p.root)); err != nil {
+		t.Fatal(err)
+	}
+	early := p.checkpoint()
+	p.record(200)
+	p.sequence()
+	late := p.checkpoint()
+	for _, since := range []string{"", early, late} {
+		if reports := p.verify(since); Worst(reports) != Verified {
+			t.Fatalf("%+v", reports[0])
+		}
+	}
+	p.close()
+	if err := os.RemoveAll(p.root); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(p.root, os.DirFS(old)); err != nil {
+		t.Fatal(err)
+	}
+	for since, want := range map[string]Verdict{"": Verified, early: Verified, late: Differs} {
+		if reports := p.verify(since); Worst(reports) != want {
+			t.Errorf("put back, since %q: %+v, want %s", since, reports[0], want)
+		}
+	}
+	p.events += 1000 // other events than before
+	p.open()
+	p.record(200)
+	p.sequence()
+	p.close()
+	for since, want := range map[string]Verdict{"": Verified, early: Verified, late: Differs} {
+		if reports := p.verify(since); Worst(reports) != want {
+			t.Errorf("forked, since %q: %+v, want %s", since, reports[0], want)
+		}
+	}
+}
+
+// pack makes a gzip file of lines, in members that end after so many.
+func pack(t testing.TB, lines []string, each int) []byte {
+	var file bytes.Buffer
+	for chunk := range slices.Chunk(lines, each) {
+		z, err := gzip.NewWriterLevel(&file, 5)
+		if err == nil {
+			_, err = z.Write([]byte(strings.Join(chunk, "")))
+		}
+		if err == nil {
+			err = z.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file.Bytes()
+}
+
+// However a file is packed, its leaves are those of its lines.
+func TestLeaves(t *testing.T) {
+	var lines []string
+	var want []proof.Hash
+	for range 4000 {
+		line := fmt.Sprintf("%x", rand.Uint64())
+		lines = append(lines, line+"\n")
+		want = append(want, proof.Leaf(proof.Digest([]byte(line))))
+	}
+	for _, each := range []int{1, 100, 2500, 4000} {
+		file := pack(t, lines, each)
+		var counted int64
+		got, err := Leaves(t.Context(), bytes.NewReader(file), func(n int64) { counted += n })
+		if err != nil || !slices.Equal(got, want) || counted < int64(len(file)) {
+			t.Errorf("%d lines a member: %d leaves of %d, %v; %d bytes counted of %d", each, len(got), len(want), err, counted, len(file))
+		}
+		got, err = StreamLeaves(t.Context(), bytes.NewReader(file))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%d lines a member, as a stream: %d leaves, %v", each, len(got), err)
+		}
+		for _, bad := range [][]byte{file[:len(file)-1], file[:len(file)/2], append(bytes.Clone(file), 'x'), flip(file, len(file)-6)} {
+			if _, err := Leaves(t.Context(), bytes.NewReader(bad), nil); !errors.Is(err, ErrNotGzip) {
+				t.Errorf("a damaged file: %v", err)
+			}
+		}
+	}
+	// A member that ends in the middle of a line, and what looks like the beginning of a member but is none.
+	text := strings.Join(lines, "")
+	for _, file := range [][]byte{
+		append(pack(t, []string{text[:len(text)/2]}, 1), pack(t, []string{text[len(text)/2:]}, 1)...),
+		stored(t, strings.Repeat("x", 100_000)+string(memberStart)+"\n"),
+	} {
+		got, err := Leaves(t.Context(), bytes.NewReader(file), nil)
+		again, againErr := StreamLeaves(t.Context(), bytes.NewReader(file))
+		if err != nil || againErr != nil || !slices.Equal(got, again) || len(got) == 0 {
+			t.Errorf("%d leaves, %v; as a stream %d, %v", len(got), err, len(again), againErr)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Leaves(ctx, bytes.NewReader(pack(t, lines, 100)), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// stored packs without compression, so that the file holds the text as it is.
+func stored(t *testing.T, text string) []byte {
+	var file bytes.Buffer
+	z, err := gzip.NewWriterLevel(&file, gzip.NoCompression)
+	if err == nil {
+		_, err = z.Write([]byte(text))
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func TestLoadKeys(t *testing.T) {
+	k, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := proof.CreateKeys(file, "# comment\n"+k.String()+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{file, k.PublicText()} {
+		if keys, err := LoadKeys(text); err != nil || len(keys.Trusted) != 1 || !keys.Trusted[0].Equal(k.Public()) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, texts := range [][]string{nil, {"nothing"}, {"a+b+c"}} {
+		if _, err := LoadKeys(texts...); err == nil {
+			t.Errorf("%q are keys", texts)
+		}
+	}
+}
+
+// BenchmarkLeaves reads a file as it is downloaded.
+func BenchmarkLeaves(b *testing.B) {
+	var lines []string
+	for i := range 100_000 {
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%x"},"filler":%q}`+"\n", i, rand.Uint64(), strings.Repeat("abc ", 150)))
+	}
+	file := pack(b, lines, 700)
+	b.SetBytes(int64(len(strings.Join(lines, ""))))
+	for b.Loop() {
+		if _, err := Leaves(b.Context(), bytes.NewReader(file), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
