@@ -36,6 +36,7 @@ type Audit struct {
 	Removed    int64  // entries of which retention left the digests
 	Rebuilt    bool   // there is no manifest to go by
 	Unnamed    int    // objects that no manifest names: left by merges and by writers that died
+	Unsigned   int    // manifests from before the log was signed, below signed ones
 	Findings   []Finding
 
 	tree    proof.Tree
@@ -153,6 +154,7 @@ func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, 
 // manifests reads all manifests of a log and returns the highest that is one; nil if there is none.
 func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 	var highest *Manifest
+	var unsigned []string // since the last signed one
 	for info, err := range d.Bucket.List(ctx, manifestPrefix(a.Log), "") {
 		if err != nil {
 			return nil, err
@@ -170,6 +172,11 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 			return nil, err
 		}
 		m, err := decodeManifest(data, a.Log, version)
+		if err == nil && m.Tree == nil && m.Entries > 0 && isUnsigned(data) {
+			unsigned = append(unsigned, info.Key) // it counts for nothing unless it is the highest
+			highest = m
+			continue
+		}
 		if err == nil {
 			err = d.authentic(m, data)
 		}
@@ -179,12 +186,15 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 				continue
 			}
 		}
-		highest = m
+		a.Unsigned, unsigned, highest = a.Unsigned+len(unsigned), nil, m
 		if m.Tree != nil && m.Entries > 0 {
 			a.signed = append(a.signed, signedHead{info.Key, m.Tree.Size, m.Tree.Root()})
 			a.wanted[m.Tree.Size] = true
 			a.Checkpoint, a.Origin = m.Checkpoint, proof.Origin(m.Checkpoint)
 		}
+	}
+	for _, key := range unsigned {
+		a.find(key, -1, fmt.Errorf("%w: it has no signature", ErrNotAuthentic))
 	}
 	return highest, nil
 }

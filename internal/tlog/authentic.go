@@ -94,7 +94,7 @@ func (s *Store) authentic(m *Manifest, data []byte) error {
 		return nil
 	}
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
-	if len(rest) == 0 && m.Tree == nil {
+	if isUnsigned(data) && m.Tree == nil {
 		if s.options.AdoptUnsigned {
 			return nil
 		}
@@ -108,6 +108,12 @@ func (s *Store) authentic(m *Manifest, data []byte) error {
 		return nil
 	}
 	return checkCheckpoint(m, keys, s.Origin(m.Log))
+}
+
+// isUnsigned tells whether a manifest has no second line, as those from before logs were signed.
+func isUnsigned(data []byte) bool {
+	_, rest, _ := bytes.Cut(data, []byte("\n"))
+	return len(rest) == 0
 }
 
 // checkCheckpoint checks that the checkpoint of a manifest is that of its tree.
