@@ -35,6 +35,8 @@ func exitCode(err error) int {
 		return 6
 	case !errors.As(err, &e):
 		return 1
+	case e.Status == 400:
+		return 2
 	case e.Status == 401 || e.Status == 403:
 		return 3
 	case e.Status == 404:

@@ -68,6 +68,19 @@ func (f *adminFlags) given(attributes ...any) map[string]any {
 	return body
 }
 
+// changes returns the attributes whose flags were given, as given does; at least one must be.
+func (f *adminFlags) changes(attributes ...any) (any, error) {
+	body := f.given(attributes...)
+	if len(body) > 0 {
+		return body, nil
+	}
+	var flags []string
+	for i := 2; i < len(attributes); i += 3 {
+		flags = append(flags, "--"+attributes[i].(string))
+	}
+	return nil, errors.New("nothing to change: give " + strings.Join(flags, ", ") + "; see --help")
+}
+
 func list(path func(*adminFlags, []string) (string, error)) requestOf {
 	return func(f *adminFlags, args []string) (request, error) {
 		p, err := path(f, args)
@@ -149,7 +162,7 @@ func orgVerbs() []verb {
 		{"create NAME", "Create an organization, which you own", one, nil, send("POST", fixed("/api/atlas/v2/orgs"), name), columns},
 		{"describe [ID]", "Show an organization", upToOne, flagsOf{orgFlag}, ask("GET", theOrg), columns},
 		{"update [ID]", "Rename an organization", upToOne, flagsOf{orgFlag, nameFlag}, send("PATCH", theOrg, func(f *adminFlags, _ []string) (any, error) {
-			return f.given("name", f.name, "name"), nil
+			return f.changes("name", f.name, "name")
 		}), columns},
 		{"delete ID", "Delete an organization that has no projects", one, nil, ask("DELETE", theOrg), nil},
 	}
@@ -173,7 +186,10 @@ func projectVerbs() []verb {
 		{"describe [ID]", "Show a project", upToOne, flagsOf{projectFlag}, ask("GET", theProject), columns},
 		{"update [ID]", "Rename a project, or replace its tags", upToOne, flagsOf{projectFlag, nameFlag, tagsFlag}, send("PATCH", theProject, func(f *adminFlags, _ []string) (any, error) {
 			tags, err := f.tagList()
-			return f.given("name", f.name, "name", "tags", tags, "tag"), err
+			if err != nil {
+				return nil, err
+			}
+			return f.changes("name", f.name, "name", "tags", tags, "tag")
 		}), columns},
 		{"delete ID", "Delete a project that has no workspaces", one, nil, ask("DELETE", theProject), nil},
 		{"settings [ID]", "Show how long a project's logs are kept", upToOne, flagsOf{projectFlag}, ask("GET", theSettings), settings},
@@ -210,25 +226,24 @@ func retentionBody(f *adminFlags, _ []string) (any, error) {
 		}
 		return text // for the server to refuse
 	}
-	return f.given("retentionDays", days(f.retention), "retention-days", "deletedLogRetentionDays", days(f.deleted), "deleted-log-retention-days",
-		"legalHold", f.hold, "legal-hold"), nil
+	return f.changes("retentionDays", days(f.retention), "retention-days", "deletedLogRetentionDays", days(f.deleted), "deleted-log-retention-days",
+		"legalHold", f.hold, "legal-hold")
 }
 
 func workspaceVerbs() []verb {
 	columns := []column{col("ID", "_id"), col("NAME", "name"), col("CLOUD", "dataProcessRegion.cloudProvider"), col("REGION", "dataProcessRegion.region"), col("TIER", "streamConfig.tier")}
 	create := func(f *adminFlags, args []string) (any, error) {
-		body := map[string]any{"name": args[0], "dataProcessRegion": map[string]string{"cloudProvider": f.provider, "region": f.region}, "streamConfig": f.tiers(true)}
+		tiers := f.tiers()
+		tiers["tier"] = f.tier
+		body := map[string]any{"name": args[0], "dataProcessRegion": map[string]string{"cloudProvider": f.provider, "region": f.region}, "streamConfig": tiers}
 		if f.requireOCSF {
 			body["requireOCSF"] = true
 		}
 		return body, nil
 	}
 	update := func(f *adminFlags, _ []string) (any, error) {
-		body := f.given("cloudProvider", f.provider, "provider", "region", f.region, "region", "requireOCSF", f.requireOCSF, "require-ocsf")
-		if tiers := f.tiers(false); len(tiers) > 0 {
-			body["streamConfig"] = tiers
-		}
-		return body, nil
+		return f.changes("cloudProvider", f.provider, "provider", "region", f.region, "region", "requireOCSF", f.requireOCSF, "require-ocsf",
+			"streamConfig", f.tiers(), "tier", "streamConfig", f.tiers(), "max-tier")
 	}
 	return []verb{
 		{"list", "List the workspaces of a project", nil, flagsOf{projectFlag}, list(inProject("streams")), columns},
@@ -239,29 +254,25 @@ func workspaceVerbs() []verb {
 	}
 }
 
-func (f *adminFlags) tiers(all bool) map[string]string {
-	tiers := map[string]string{}
-	if all || f.changed("tier") {
-		tiers["tier"] = f.tier
-	}
-	if f.maxTier != "" {
-		tiers["maxTierSize"] = f.maxTier
-	}
-	return tiers
+func (f *adminFlags) tiers() map[string]any {
+	return f.given("tier", f.tier, "tier", "maxTierSize", f.maxTier, "max-tier")
 }
 
 func keyVerbs() []verb {
 	columns := []column{col("ID", "id"), col("DESCRIPTION", "desc"), col("PUBLIC KEY", "publicKey"), col("PRIVATE KEY", "privateKey"), col("ROLES", "roles.roleName")}
-	body := func(f *adminFlags, _ []string) (any, error) {
-		return f.given("desc", f.description, "description", "roles", f.roles, "role"), nil
+	create := func(f *adminFlags, _ []string) (any, error) {
+		return map[string]any{"desc": f.description, "roles": f.roles}, nil
+	}
+	update := func(f *adminFlags, _ []string) (any, error) {
+		return f.changes("desc", f.description, "description", "roles", f.roles, "role")
 	}
 	assign := func(f *adminFlags, _ []string) (any, error) { return []map[string]any{{"roles": f.roles}}, nil }
 	here := func(f *adminFlags, _ []string) (string, error) { return f.credentialPath("apiKeys") }
 	return []verb{
 		{"list", "List API keys", nil, flagsOf{scopeFlags}, list(here), columns},
-		{"create", "Create an API key; its private key is shown this once", nil, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("POST", here, body), columns},
+		{"create", "Create an API key; its private key is shown this once", nil, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("POST", here, create), columns},
 		{"describe ID", "Show an API key of the organization", one, flagsOf{orgFlag}, ask("GET", inOrg("apiKeys")), columns},
-		{"update ID", "Change an API key", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("PATCH", inScope("apiKeys"), body), columns},
+		{"update ID", "Change an API key", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("PATCH", inScope("apiKeys"), update), columns},
 		{"assign ID", "Give an API key of the organization roles on a project", one, flagsOf{projectFlag, rolesFlag}, send("POST", inProject("apiKeys"), assign), nil},
 		{"delete ID", "Delete an API key, or take it off a project (--project)", one, flagsOf{scopeFlags}, ask("DELETE", inScope("apiKeys")), nil},
 	}
@@ -275,7 +286,7 @@ func serviceAccountVerbs() []verb {
 		return map[string]any{"name": args[0], "description": f.description, "roles": f.roles, "secretExpiresAfterHours": f.hours}, nil
 	}
 	update := func(f *adminFlags, _ []string) (any, error) {
-		return f.given("name", f.name, "name", "description", f.description, "description", "roles", f.roles, "role"), nil
+		return f.changes("name", f.name, "name", "description", f.description, "description", "roles", f.roles, "role")
 	}
 	here := func(f *adminFlags, _ []string) (string, error) { return f.credentialPath("serviceAccounts") }
 	invite := func(f *adminFlags, args []string) (string, error) {
@@ -309,7 +320,7 @@ func accessVerbs() []verb {
 	columns := []column{col("CIDR BLOCK", "cidrBlock", "awsSecurityGroup"), col("ADDRESS", "ipAddress"), col("COMMENT", "comment"), col("CREATED", "created", "createdAt")}
 	whose := func(s *pflag.FlagSet, f *adminFlags) {
 		s.StringVar(&f.key, "key", "", "`id` of an API key of the organization (default: the project's own list)")
-		s.StringVar(&f.serviceAccount, "service-account", "", "client `id` of a service account of the project")
+		s.StringVar(&f.serviceAccount, "service-account", "", "client `id` of a service account of the organization, or of the project that --project names")
 		projectFlag(s, f)
 		orgFlag(s, f)
 	}
@@ -321,7 +332,7 @@ func accessVerbs() []verb {
 		case f.key != "":
 			return f.orgPath(append([]string{"apiKeys", f.key, "accessList"}, args...)...)
 		case f.serviceAccount != "":
-			return f.projectPath(append([]string{"serviceAccounts", f.serviceAccount, "accessList"}, args...)...)
+			return f.credentialPath(append([]string{"serviceAccounts", f.serviceAccount, "accessList"}, args...)...)
 		}
 		return f.projectPath(append([]string{"accessList"}, args...)...)
 	}

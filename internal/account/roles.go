@@ -115,7 +115,7 @@ func (c *Credential) RolesOn(org, project string) []Role {
 	return roles
 }
 
-// SetRolesOn replaces the credential's roles of a project (org empty) or of an organization.
+// SetRolesOn replaces the credential's roles of a project (org empty) or of an organization. Each counts once.
 func (c *Credential) SetRolesOn(org, project string, roles []Role) {
 	var grants []Grant
 	for _, g := range c.Roles { // what a cache has handed out is never changed
@@ -128,7 +128,9 @@ func (c *Credential) SetRolesOn(org, project string, roles []Role) {
 		if project == "" {
 			g.Org = org
 		}
-		grants = append(grants, g)
+		if !slices.Contains(grants, g) {
+			grants = append(grants, g)
+		}
 	}
 	c.Roles = grants
 }

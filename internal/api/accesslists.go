@@ -177,6 +177,9 @@ func (c *call) removeAccountAccess() (any, error) {
 
 // addAccess adds the entries of the body to a credential's access list; those that it has already change nothing.
 func (c *call) addAccess(which *account.Credential) (*account.Credential, error) {
+	if _, _, err := c.page(); err != nil { // of the reply
+		return nil, err
+	}
 	blocks, err := c.decodeAccess()
 	if err != nil {
 		return nil, err
@@ -314,6 +317,9 @@ func (c *call) decodeNetwork() ([]account.NetworkEntry, error) {
 
 // addNetwork adds entries to the project's list, in place of those for the same block.
 func (c *call) addNetwork() (any, error) {
+	if _, _, err := c.page(); err != nil { // of the reply
+		return nil, err
+	}
 	entries, err := c.decodeNetwork()
 	if err != nil {
 		return nil, err

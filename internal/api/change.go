@@ -17,6 +17,7 @@ type changed struct {
 	activity  event.Activity
 	kind      string // of the thing: "Project", "API Key", …
 	id, name  string
+	org       string             // that it belongs to; empty: the project's, the path's, or the caller's
 	project   *account.Project   // that it concerns; nil: none
 	workspace *account.Workspace // that it concerns; nil: none
 }
@@ -61,12 +62,15 @@ func (c *call) change(what changed, do func() (before, after any, err error)) er
 // logsOf returns the logs that a change belongs in: its organization's, its project's own, its workspace's audit log. It
 // completes the event with their names.
 func (c *call) logsOf(what changed, e *event.Change) ([]string, error) {
-	org := c.org
-	if org == nil {
-		id := c.caller.Credential.Org
-		if what.project != nil {
-			id = what.project.Org
-		}
+	org, id := c.org, what.org
+	switch {
+	case id != "":
+	case what.project != nil:
+		id = what.project.Org
+	case org == nil:
+		id = c.caller.Credential.Org
+	}
+	if org == nil || id != "" && id != org.ID {
 		var err error
 		if org, err = c.server.accounts.Organization(c.context(), id); err != nil {
 			return nil, unavailable(err)
@@ -143,6 +147,12 @@ func grants(org, project string, roles []account.Role) []account.Grant {
 	var c account.Credential
 	c.SetRolesOn(org, project, roles)
 	return c.Roles
+}
+
+// memberGrants returns roles on the project at hand, and membership of its organization.
+func (c *call) memberGrants(roles []account.Role) []account.Grant {
+	p := c.target.project
+	return append(grants("", p.ID, roles), grants(p.Org, "", []account.Role{account.OrgMember})...)
 }
 
 // roles checks that roles are assignable in an organization, or in a project.

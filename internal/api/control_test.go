@@ -383,7 +383,8 @@ func TestAPIKeys(t *testing.T) {
 		t.Errorf("a member does not see roles on projects that it does not see: %+v", got)
 	}
 	want[any](t, 204, w.as(account.GroupOwner, "DELETE", groupV2+"/apiKeys/"+made.ID, ""))
-	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID, `{"roles":["GROUP_OWNER"]}`))
+	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID, `{"desc":"not yours"}`))
+	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "DELETE", groupV2+"/apiKeys/"+made.ID, ""))
 
 	inProject := want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys", `{"desc":"project's","roles":["GROUP_AUDIT_LOG_WRITER"]}`))
 	want[keyView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+inProject.ID, `{"desc":"ours"}`))

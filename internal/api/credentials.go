@@ -71,7 +71,7 @@ func (c *call) mayChange(which *account.Credential) bool {
 
 func (c *call) changedCredential(a event.Activity, which *account.Credential) changed {
 	_, p := c.scope()
-	what := changed{activity: a, kind: "Service Account", id: which.ID, name: which.Name, project: p}
+	what := changed{activity: a, kind: "Service Account", id: which.ID, name: which.Name, org: which.Org, project: p}
 	if which.Kind == account.APIKey {
 		what.kind, what.name = "API Key", which.Description
 	}
@@ -162,7 +162,7 @@ func audited(which *account.Credential) auditedCredential {
 }
 
 // shownGrants returns the roles of a credential that the caller may know of: through a project, those there; through an
-// organization, those in it and on the projects that the caller may see.
+// organization, those on the projects that the caller may see; and those in organizations that the caller may see.
 func (c *call) shownGrants(which *account.Credential) []account.Grant {
 	org, p := c.scope()
 	own := c.caller.Credential
@@ -170,7 +170,7 @@ func (c *call) shownGrants(which *account.Credential) []account.Grant {
 	for _, g := range which.Roles {
 		switch {
 		case p != nil && g.Project == p.ID,
-			p == nil && g.Project == "" && own.MayInOrg(account.SeeOrg, g.Org),
+			g.Project == "" && own.MayInOrg(account.SeeOrg, g.Org),
 			p == nil && g.Project != "" && own.May(account.See, &account.Project{ID: g.Project, Org: org}):
 			shown = append(shown, g)
 		}
@@ -248,12 +248,13 @@ func (c *call) createOrgKey() (any, error) {
 	return c.makeKey(in, grants(c.org.ID, "", in.Roles))
 }
 
+// createGroupKey makes a key that has roles on the project and is a member of its organization.
 func (c *call) createGroupKey() (any, error) {
 	in, err := c.decodeKey(false)
 	if err != nil {
 		return nil, err
 	}
-	return c.makeKey(in, grants("", c.target.project.ID, in.Roles))
+	return c.makeKey(in, c.memberGrants(in.Roles))
 }
 
 func (c *call) decodeKey(ofOrganization bool) (newKey, error) {
@@ -300,7 +301,7 @@ func (c *call) updateOrgKey() (any, error) {
 }
 
 func (c *call) keyUpdate(ofOrganization bool) (*account.Credential, newKey, error) {
-	key, err := c.credential(account.APIKey)
+	key, err := c.credentialOfOrg(account.APIKey)
 	if err != nil {
 		return nil, newKey{}, err
 	}
@@ -344,15 +345,19 @@ func (c *call) addGroupKey() (any, error) {
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	slices.Sort(roles)
-	_, err = c.assign(key, slices.Compact(roles), always)
+	_, err = c.assign(key, roles, always)
 	return nil, err
 }
 
+// updateGroupKey changes a key of the project, or gives any of the organization roles there: that is how Atlas's CLI
+// assigns one.
 func (c *call) updateGroupKey() (any, error) {
 	key, in, err := c.keyUpdate(false)
 	if err != nil {
 		return nil, err
+	}
+	if in.Roles == nil && len(key.RolesOn("", c.target.project.ID)) == 0 {
+		return nil, c.credentialNotFound(account.APIKey)
 	}
 	if in.Desc != nil && *in.Desc != key.Description && !c.mayChange(key) {
 		return nil, forbidden()

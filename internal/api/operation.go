@@ -94,6 +94,10 @@ func (s *Server) operations() []operation {
 		{"createOrgServiceAccountSecret", post, sa + "/secrets", accounts, account.OwnOrg, 201, (*call).createSecret},
 		{"deleteOrgServiceAccountSecret", remove, sa + "/secrets/{secretId}", accounts, account.OwnOrg, 204, (*call).deleteSecret},
 
+		{"listOrgServiceAccountAccessList", get, sa + "/accessList", accounts, account.ReadOrg, 200, (*call).listAccountAccess},
+		{"createOrgServiceAccountAccessList", post, sa + "/accessList", accounts, account.OwnOrg, 200, (*call).addAccountAccess},
+		{"deleteOrgServiceAccountAccessListEntry", remove, sa + "/accessList/{ipAddress}", accounts, account.OwnOrg, 204, (*call).removeAccountAccess},
+
 		{"listGroupServiceAccounts", get, groupSAs, accounts, account.Read, 200, (*call).listGroupServiceAccounts},
 		{"createGroupServiceAccount", post, groupSAs, accounts, account.Own, 201, (*call).createGroupServiceAccount},
 		{"getGroupServiceAccount", get, groupSA, accounts, account.Read, 200, (*call).getServiceAccount},

@@ -108,7 +108,7 @@ func (c *call) createOrg() (any, error) {
 			}
 		}
 		if in.APIKey == nil && in.ServiceAccount == nil {
-			_, err = c.server.accounts.UpdateCredential(c.detached(), c.caller.Credential.ID, func(own *account.Credential) error {
+			_, err = c.updateCredential(c.caller.Credential, func(own *account.Credential) error {
 				own.SetRolesOn(org.ID, "", []account.Role{account.OrgOwner})
 				return nil
 			})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
@@ -99,9 +100,11 @@ const maxTags = 50
 func (k *checks) tags(tags []account.Tag) {
 	k.check(len(tags) <= maxTags, "tags", "may be at most %d", maxTags)
 	for _, t := range tags {
-		k.check(t.Key != "" && t.Value != "" && len(t.Key) <= 255 && len(t.Value) <= 255, "tags", "must have keys and values of 1 to 255 characters")
+		k.check(isTag(t.Key) && isTag(t.Value), "tags", "must have keys and values of 1 to 255 characters")
 	}
 }
+
+func isTag(text string) bool { return text != "" && utf8.RuneCountInString(text) <= 255 }
 
 // createGroup makes a project. Who may only create projects owns those that it made.
 func (c *call) createGroup() (any, error) {
@@ -131,7 +134,8 @@ func (c *call) createGroup() (any, error) {
 			err = groupExists(name)
 		}
 		if err == nil && !c.caller.Credential.May(account.Own, &p) {
-			_, err = c.server.accounts.Assign(c.detached(), c.caller.Credential.ID, p.ID, []account.Role{account.GroupOwner}, always)
+			c.target.project = &p
+			_, err = c.assign(c.caller.Credential, []account.Role{account.GroupOwner}, always)
 		}
 		return nil, view, err
 	})

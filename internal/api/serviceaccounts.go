@@ -121,8 +121,7 @@ func (c *call) createGroupServiceAccount() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := c.target.project
-	return c.makeServiceAccount(in, append(grants("", p.ID, in.Roles), grants(p.Org, "", []account.Role{account.OrgMember})...))
+	return c.makeServiceAccount(in, c.memberGrants(in.Roles))
 }
 
 func (c *call) decodeServiceAccount(ofOrganization bool) (newServiceAccount, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type workspaceView struct {
 	Hostnames    []string      `json:"hostnames"`
 	Links        []link        `json:"links,omitempty"`
 	Name         string        `json:"name"`
+	RequireOCSF  bool          `json:"requireOCSF,omitempty"` // weir's own
 	StreamConfig *streamConfig `json:"streamConfig,omitempty"`
 }
 
@@ -35,7 +37,7 @@ type workspaceView struct {
 func (c *call) showWorkspace(w *account.Workspace) workspaceView {
 	project, tier, maxTier := c.target.project.ID, w.Tier, w.MaxTier // of now, whatever becomes of the workspace
 	v := workspaceView{ID: w.ID, Region: regionView{w.CloudProvider, w.Region}, Project: project, Name: w.Name,
-		Failover: []regionView{}, Hostnames: []string{}, StreamConfig: &streamConfig{Tier: &tier},
+		Failover: []regionView{}, Hostnames: []string{}, RequireOCSF: w.RequireOCSF, StreamConfig: &streamConfig{Tier: &tier},
 		Links: c.self(base+"/groups/%s/streams/%s", project, w.Name)}
 	if maxTier != "" {
 		v.StreamConfig.MaxTier = &maxTier
@@ -175,13 +177,16 @@ func (c *call) updateWorkspace() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.DataRegion = nil // an update names its region otherwise
+	p, w := c.target.project, c.target.workspace
+	in.DataRegion = nil // an update names its region otherwise, and may name one half of it
+	if in.CloudProvider != nil || in.Region != nil {
+		in.CloudProvider, in.Region = cmp.Or(in.CloudProvider, &w.CloudProvider), cmp.Or(in.Region, &w.Region)
+	}
 	var k checks
 	in.check(&k)
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	p, w := c.target.project, c.target.workspace
 	var view workspaceView
 	err = c.change(changed{activity: event.Update, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (before, after any, err error) {
 		_, err = c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
