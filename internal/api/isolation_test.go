@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
 // roleNames are the roles that have what the document calls a role, by the names that it uses.
@@ -107,70 +109,135 @@ func (w *world) foreign(org, project string) place {
 }
 
 // TestI5Everywhere: for every role and everything that is served, what exists and is not the caller's to see looks exactly
-// as what does not exist; and nothing of it is in any list.
+// as what does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
 func TestI5Everywhere(t *testing.T) {
 	w := newWorld(t, Options{})
 	const otherOrg = "6a793f48c0eb9e7a17712c01"
 	const sibling = "6a793f48c0eb9e7a17712c9d" // of the callers' organization
-	for _, p := range []account.Project{{ID: sibling, Org: orgID, Name: "sibling", Workspaces: []account.Workspace{{ID: "y", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f05"}}}} {
-		if err := w.store.CreateProject(t.Context(), p); err != nil {
-			t.Fatal(err)
-		}
+	p := account.Project{ID: sibling, Org: orgID, Name: "sibling", Workspaces: []account.Workspace{{ID: "y", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f05"}}}
+	if err := w.store.CreateProject(t.Context(), p); err != nil {
+		t.Fatal(err)
 	}
 	elsewhere, beside := w.foreign(otherOrg, otherID), w.foreign(orgID, sibling)
 	home := place{"orgId": orgID, "groupId": projectID, "tenantName": "absent"}
+	atHome := func(p place) place { return p.with(home, "orgId", "groupId", "tenantName") }
+	type pair struct {
+		name         string
+		there, where place
+	}
 	for _, role := range allRoles() {
-		var own = &account.Credential{Roles: grants(orgID, "", []account.Role{role})}
-		pairs := []struct {
-			name         string
-			there, where place
-		}{
+		own := &account.Credential{Roles: []account.Grant{{Org: orgID, Role: role}}}
+		pairs := []pair{
 			{"another organization", elsewhere, nowhere},
-			{"another organization's things, in one's own", elsewhere.with(home, "orgId", "groupId", "tenantName"), nowhere.with(home, "orgId", "groupId", "tenantName")},
+			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
-		if !strings.HasPrefix(string(role), "ORG_") || !own.May(account.See, &account.Project{ID: sibling, Org: orgID}) {
-			pairs = append(pairs, struct {
-				name         string
-				there, where place
-			}{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere})
+		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"], elsewhere["logId"]}
+		if !own.May(account.See, &p) {
+			pairs = append(pairs,
+				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
+				// An owner may assign any API key of the organization, and so may name it.
+				pair{"another project's things, in one's own", atHome(beside).with(nowhere, "apiUserId"), atHome(nowhere)})
+			hidden = append(hidden, sibling, beside["logId"])
 		}
 		for _, pair := range pairs {
 			for _, op := range w.server.served() {
-				for _, body := range []string{"", goodBodies[op[1]]} {
-					if len(variable.FindAllString(op[1], -1)) == 0 {
-						continue
-					}
-					there := pair.there.anonymous(w.as(role, op[0], pair.there.fill(op[1]), body))
-					where := pair.where.anonymous(w.as(role, op[0], pair.where.fill(op[1]), body))
-					if there != where {
-						t.Errorf("%s, %s, %s %s:\n%s", role, pair.name, op[0], op[1], cmp.Diff(where, there))
-					}
+				if pair.there.fill(op[1]) != pair.where.fill(op[1]) {
+					w.alike(role, pair.name, op, pair.there, pair.where)
 				}
 			}
 		}
-		for _, list := range []string{"/api/atlas/v2/orgs", "/api/atlas/v2/groups", orgV2 + "/groups", orgV2 + "/apiKeys", groupV2 + "/apiKeys", groupV2 + "/serviceAccounts"} {
-			rec := w.as(role, "GET", list, "")
-			if strings.Contains(rec.Body.String(), otherOrg) || strings.Contains(rec.Body.String(), otherID) {
-				t.Errorf("%s: %s shows another organization: %s", role, list, rec.Body)
+		for _, op := range w.server.served() {
+			if op[0] != "GET" || len(variable.FindAllString(op[1], -1)) > 1 {
+				continue
 			}
-			if !own.May(account.See, &account.Project{ID: sibling, Org: orgID}) && strings.Contains(rec.Body.String(), sibling) {
-				t.Errorf("%s: %s shows another project: %s", role, list, rec.Body)
+			text := w.as(role, "GET", home.fill(op[1]), "").Body.String()
+			for _, name := range hidden {
+				if strings.Contains(text, name) {
+					t.Errorf("%s: %s shows %s, which is not for it: %s", role, op[1], name, text)
+				}
 			}
+		}
+		there := w.as(role, "POST", "/api/atlas/v2/groups", `{"name":"x","orgId":"`+otherOrg+`"}`)
+		where := w.as(role, "POST", "/api/atlas/v2/groups", `{"name":"x","orgId":"`+nowhere["orgId"]+`"}`)
+		if place(place{"orgId": otherOrg}).anonymous(there) != nowhere.anonymous(where) {
+			t.Errorf("%s can tell another organization by making a project in it: %s, %s", role, there.Body, where.Body)
 		}
 	}
 }
 
-// goodBodies are bodies that get far.
-var goodBodies = map[string]string{
-	group:                            `{"name":"renamed"}`,
-	orgPath:                          `{"name":"renamed"}`,
-	group + "/apiKeys/{apiUserId}":   `[{"roles":["GROUP_READ_ONLY"]}]`,
-	orgPath + "/apiKeys/{apiUserId}": `{"desc":"x"}`,
-	group + "/serviceAccounts/{clientId}:invite":    `{"roles":["GROUP_READ_ONLY"]}`,
-	group + "/serviceAccounts/{clientId}/secrets":   `{"secretExpiresAfterHours":8}`,
-	orgPath + "/serviceAccounts/{clientId}/secrets": `{"secretExpiresAfterHours":8}`,
-	ownGroup + "/logs/{logId}/document":             `{"public":true}`,
-	ownOrg + "/logs/{logId}/document":               `{"public":true}`,
+// alike checks that a request for something of one place, in all its forms, gets what it gets for that of another.
+func (w *world) alike(role account.Role, what string, op [2]string, there, where place) {
+	authorization, any, good := "Authorization: "+w.bearer(role), latest+","+download, goodBodies[op]
+	for _, form := range []struct{ method, query, body, accept string }{
+		{op[0], "", good, any},
+		{op[0], "", "", any},
+		{op[0], "", "[", any},
+		{op[0], "", good, "Accept: */*"},
+		{op[0], "?envelope=true&pretty=true", good, any},
+		{op[0], "?pageNum=0&startDate=x", good, any},
+		{"HEAD", "", "", any},
+	} {
+		ask := func(p place) (reply string, writes int) {
+			w.faulty.Before = func(_ context.Context, op bucketest.Op, _ string) error {
+				if op == bucketest.Put || op == bucketest.PutNew {
+					writes++
+				}
+				return nil
+			}
+			defer func() { w.faulty.Before = nil }()
+			rec := w.do(form.method, p.fill(op[1])+form.query, form.body, form.accept, authorization, "Content-Type: application/json")
+			return p.anonymous(rec), writes
+		}
+		a, writesThere := ask(there)
+		b, writesWhere := ask(where)
+		if a != b || writesThere != writesWhere {
+			w.t.Errorf("%s, %s, %s %s %+v: %d writes, %d where nothing is\n%s", role, what, op[0], op[1], form, writesThere, writesWhere, cmp.Diff(b, a))
+		}
+	}
+}
+
+const service = group + "/serviceAccounts/{clientId}"
+
+// goodBodies are bodies that get far, by method and path.
+var goodBodies = map[[2]string]string{
+	{"PATCH", group}:                            `{"name":"renamed"}`,
+	{"PATCH", orgPath}:                          `{"name":"renamed"}`,
+	{"POST", group + "/accessList"}:             `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", group + "/apiKeys"}:                `{"desc":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", group + "/apiKeys/{apiUserId}"}:    `[{"roles":["GROUP_READ_ONLY"]}]`,
+	{"PATCH", group + "/apiKeys/{apiUserId}"}:   `{"desc":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", group + "/serviceAccounts"}:        `{"name":"x","description":"x","roles":["GROUP_OWNER"],"secretExpiresAfterHours":8}`,
+	{"PATCH", service}:                          `{"name":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", service + ":invite"}:               `{"roles":["GROUP_READ_ONLY"]}`,
+	{"POST", service + "/secrets"}:              `{"secretExpiresAfterHours":8}`,
+	{"POST", service + "/accessList"}:           `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", tenants}:                           `{"name":"made"}`,
+	{"PATCH", tenant}:                           `{"streamConfig":{"tier":"SP2"}}`,
+	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
+	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
+	{"PATCH", ownGroup + "/settings"}:           `{"legalHold":true}`,
+
+	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
+	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,
+
+	{"POST", orgPath + "/apiKeys"}:                               `{"desc":"x","roles":["ORG_OWNER"]}`,
+	{"PATCH", orgPath + "/apiKeys/{apiUserId}"}:                  `{"desc":"x"}`,
+	{"POST", orgPath + "/apiKeys/{apiUserId}/accessList"}:        `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", orgPath + "/serviceAccounts"}:                       `{"name":"x","description":"x","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}`,
+	{"PATCH", orgPath + "/serviceAccounts/{clientId}"}:           `{"name":"x"}`,
+	{"POST", orgPath + "/serviceAccounts/{clientId}/secrets"}:    `{"secretExpiresAfterHours":8}`,
+	{"POST", orgPath + "/serviceAccounts/{clientId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,
+}
+
+// Everything that changes something has a body that gets far.
+func TestGoodBodiesAreComplete(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, op := range w.server.served() {
+		_, ok := goodBodies[op]
+		if needs := (op[0] == "POST" || op[0] == "PATCH") && variable.MatchString(op[1]); needs != ok {
+			t.Errorf("%s %s: has a body %t, needs one %t", op[0], op[1], ok, needs)
+		}
+	}
 }
 
 // TestRolesAsPublished: each operation is refused to exactly those roles that the document does not name.
