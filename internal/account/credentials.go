@@ -20,6 +20,92 @@ func (s *Store) CreateCredential(ctx context.Context, c Credential) error {
 	return s.credentials.create(ctx, c.ID, c)
 }
 
+// UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would leave an
+// organization without an owner.
+func (s *Store) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
+	var before Credential
+	c, err := s.credentials.update(ctx, id, func(c *Credential) error {
+		if c.Deleted {
+			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
+		}
+		before = *c
+		if err := change(c); err != nil {
+			return err
+		}
+		return s.checkOwners(ctx, lost(&before, c), id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Owners that step down at the same time each found the other. So each looks again, and takes it back if nobody is left.
+	orgs := lost(&before, c)
+	if err := s.checkOwners(ctx, orgs, id); err != nil {
+		_, undone := s.credentials.update(ctx, id, func(c *Credential) error {
+			c.Deleted = false
+			for _, org := range orgs {
+				c.SetRolesOn(org, "", append(c.RolesOn(org, ""), OrgOwner))
+			}
+			return nil
+		})
+		if undone != nil {
+			return nil, fmt.Errorf("ownership of %v was not given back to %s: %w", orgs, id, undone)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// ErrLastOwner is returned (wrapped) when an organization would have no owner: nobody could ever do anything to it again.
+var ErrLastOwner = errors.New("the last owner of the organization")
+
+// lost returns the organizations that a credential owned and owns no longer.
+func lost(before, after *Credential) []string {
+	return slices.DeleteFunc(before.Organizations(), func(org string) bool {
+		return !before.MayInOrg(OwnOrg, org) || !after.Deleted && after.MayInOrg(OwnOrg, org)
+	})
+}
+
+// checkOwners returns ErrLastOwner if one of the organizations is owned by none of its credentials besides one.
+func (s *Store) checkOwners(ctx context.Context, orgs []string, besides string) error {
+	if len(orgs) == 0 {
+		return nil
+	}
+	fresh := NewStore(s.bucket) // whatever the cache believes
+	for _, org := range orgs {
+		_, err := fresh.Organization(ctx, org)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = fresh.checkOwner(ctx, org, besides)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) checkOwner(ctx context.Context, org, besides string) error {
+	entries, err := s.list(ctx, org, userIDs)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.id == besides {
+			continue
+		}
+		c, err := s.Credential(ctx, e.id)
+		if err == nil && c.MayInOrg(OwnOrg, org) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return fmt.Errorf("organization %s: %w", org, ErrLastOwner)
+}
+
 // join lists a credential among those that may have roles on a project.
 func (s *Store) join(ctx context.Context, project, id string) error {
 	p, err := s.Project(ctx, project)
@@ -128,25 +214,4 @@ func (s *Store) credentialsByID(ctx context.Context, ids []string, wanted func(*
 // Projects returns those of the projects that exist.
 func (s *Store) Projects(ctx context.Context, ids []string) ([]*Project, error) {
 	return fetch(ctx, ids, s.Project)
-}
-
-// HasOtherOwner tells whether an organization has an owner besides one credential.
-func (s *Store) HasOtherOwner(ctx context.Context, org, except string) (bool, error) {
-	entries, err := s.list(ctx, org, userIDs)
-	if err != nil {
-		return false, err
-	}
-	for _, e := range entries {
-		if e.id == except {
-			continue
-		}
-		c, err := s.Credential(ctx, e.id)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil || c.MayInOrg(OwnOrg, org) {
-			return err == nil, err
-		}
-	}
-	return false, nil
 }

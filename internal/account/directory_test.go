@@ -143,9 +143,16 @@ func TestDeleteOrganization(t *testing.T) {
 	if err := s.CreateProject(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
+	f.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		if op == bucketest.PutNew {
+			t.Errorf("an organization that is not empty is changed: %s", key)
+		}
+		return nil
+	}
 	if err := NewStore(f).DeleteOrganization(t.Context(), "o"); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("got %v", err)
 	}
+	f.Before = nil
 	if _, err := s.DeleteProject(t.Context(), p.ID, func(*Project) error { return nil }); err != nil {
 		t.Fatal(err)
 	}

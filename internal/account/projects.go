@@ -86,8 +86,12 @@ func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Projec
 var ErrNotEmpty = errors.New("it still holds something")
 
 // DeleteOrganization deletes an organization that has no projects; ErrNotEmpty if it has. Its document stays. A project
-// that is being made meanwhile either is found here, or finds its organization deleted.
+// that is being made meanwhile either is found here, or finds its organization deleted: so it is looked for again after the
+// deletion. One that is not empty to begin with is never deleted, not even for a moment.
 func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
+	if err := s.checkEmpty(ctx, id); err != nil {
+		return err
+	}
 	setDeleted := func(at time.Time) error {
 		_, err := s.orgs.update(ctx, id, func(o *Organization) error { o.Deleted = at; return nil })
 		return err
@@ -95,24 +99,29 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 	if err := setDeleted(time.Now().UTC()); err != nil {
 		return err
 	}
-	ids, err := s.latestProjects(ctx, id)
-	if err == nil && len(ids) > 0 {
-		err = fmt.Errorf("organization %s: %w", id, ErrNotEmpty)
-	}
-	if err != nil {
+	if err := s.checkEmpty(ctx, id); err != nil {
 		return errors.Join(err, setDeleted(time.Time{}))
 	}
 	return nil
 }
 
-// latestProjects returns the projects of an organization, whatever the cache believes.
-func (s *Store) latestProjects(ctx context.Context, org string) ([]*Project, error) {
+// checkEmpty returns ErrNotEmpty if an organization has a project, whatever the cache believes.
+func (s *Store) checkEmpty(ctx context.Context, org string) error {
 	fresh := NewStore(s.bucket)
 	ids, err := fresh.ProjectIDs(ctx, org, "")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return fresh.Projects(ctx, ids)
+	for _, id := range ids {
+		_, err := fresh.Project(ctx, id)
+		if err == nil {
+			err = fmt.Errorf("organization %s: %w", org, ErrNotEmpty)
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // ProjectIDs returns the ids of an organization's projects in the order in which they were made. named keeps those

@@ -138,16 +138,6 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*Proje
 	})
 }
 
-// UpdateCredential has change change a credential; an error of change leaves it as it is.
-func (s *Store) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
-	return s.credentials.update(ctx, id, func(c *Credential) error {
-		if c.Deleted {
-			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
-		}
-		return change(c)
-	})
-}
-
 // cache is documents of one kind. What it returns is shared: it is never changed.
 type cache[T any] struct {
 	bucket bucket.Bucket

@@ -96,7 +96,7 @@ func (c *call) updateCredential(which *account.Credential, change func(*account.
 		if err == nil {
 			after = audited(now)
 		}
-		return before, after, err
+		return before, after, keepOwner(err)
 	})
 	return now, err
 }
@@ -118,29 +118,19 @@ func (c *call) assign(which *account.Credential, roles []account.Role, change fu
 }
 
 func (c *call) deleteCredential(which *account.Credential) error {
-	if err := c.keepOwner(which); err != nil {
-		return err
-	}
 	return c.change(c.changedCredential(event.Delete, which), func() (any, any, error) {
-		return audited(which), nil, c.server.accounts.DeleteCredential(c.detached(), which.ID)
+		return audited(which), nil, keepOwner(c.server.accounts.DeleteCredential(c.detached(), which.ID))
 	})
 }
 
-// keepOwner refuses to take the last owner from an organization: nobody could ever do anything to it again.
-func (c *call) keepOwner(which *account.Credential) error {
-	if !which.MayInOrg(account.OwnOrg, which.Org) {
-		return nil
+// keepOwner refuses to take the last owner from an organization.
+func keepOwner(err error) error {
+	if !errors.Is(err, account.ErrLastOwner) {
+		return err
 	}
-	other, err := c.server.accounts.HasOtherOwner(c.context(), which.Org, which.ID)
-	if err != nil {
-		return unavailable(err)
-	}
-	if !other {
-		p := forbidden()
-		p.code, p.detail = "CANNOT_DEMOTE_LAST_ORG_OWNER", "Cannot demote the last owner of the organization."
-		return p
-	}
-	return nil
+	p := forbidden()
+	p.code, p.detail = "CANNOT_DEMOTE_LAST_ORG_OWNER", "Cannot demote the last owner of the organization."
+	return p
 }
 
 // auditedCredential is how a credential is shown in the log: all that counts but its secrets.
@@ -279,11 +269,6 @@ func (c *call) updateOrgKey() (any, error) {
 	key, in, err := c.keyUpdate(true)
 	if err != nil {
 		return nil, err
-	}
-	if in.Roles != nil && !slices.Contains(in.Roles, account.OrgOwner) {
-		if err := c.keepOwner(key); err != nil {
-			return nil, err
-		}
 	}
 	key, err = c.updateCredential(key, func(key *account.Credential) error {
 		if in.Desc != nil {

@@ -162,11 +162,6 @@ func (c *call) updateServiceAccount() (any, error) {
 	if (in.Name != nil || in.Description != nil) && !c.mayChange(sa) {
 		return nil, forbidden()
 	}
-	if p == nil && in.Roles != nil && !slices.Contains(in.Roles, account.OrgOwner) {
-		if err := c.keepOwner(sa); err != nil {
-			return nil, err
-		}
-	}
 	apply := func(sa *account.Credential) error {
 		if in.Name != nil {
 			sa.Name = *in.Name
