@@ -142,6 +142,12 @@ func (s *Store) ProjectWithLogs(ctx context.Context, id string) (*Project, error
 	return s.projects.get(ctx, id)
 }
 
+// LatestProject returns a project, even a deleted one, as it is stored, whatever the cache believes.
+func (s *Store) LatestProject(ctx context.Context, id string) (*Project, error) {
+	s.projects.docs.Invalidate(id)
+	return s.projects.get(ctx, id)
+}
+
 // AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids.
 func (s *Store) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
 	return all(ctx, s.projects)

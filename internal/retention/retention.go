@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
@@ -44,7 +45,7 @@ func (j *Job) Run(ctx context.Context) error {
 		if o.Deleted.IsZero() || !over(o.Deleted, account.MinRetentionDays) {
 			continue
 		}
-		if _, err := j.remove(ctx, o.Log); err != nil { // nobody is left to be told
+		if _, err := j.remove(ctx, nil, o.Log); err != nil { // nobody is left to be told
 			errs = append(errs, fmt.Errorf("retention of organization %s: %w", o.ID, err))
 		}
 	}
@@ -53,6 +54,18 @@ func (j *Job) Run(ctx context.Context) error {
 
 // over tells whether so many days have passed since.
 func over(since time.Time, days int) bool { return time.Now().After(since.AddDate(0, 0, days)) }
+
+// errHeld is returned when a project came under legal hold since the pass came to it.
+var errHeld = errors.New("the project is under legal hold")
+
+// checkHold returns errHeld if a project is under legal hold now. A pass can take long, so it asks before each removal.
+func (j *Job) checkHold(ctx context.Context, p *account.Project) error {
+	now, err := j.Accounts.LatestProject(ctx, p.ID)
+	if err == nil && now.Retention.Hold {
+		err = errHeld
+	}
+	return err
+}
 
 func (j *Job) project(ctx context.Context, p *account.Project) error {
 	if p.Retention.Hold {
@@ -73,9 +86,10 @@ func (j *Job) project(ctx context.Context, p *account.Project) error {
 		}
 	}
 	if !p.Deleted.IsZero() && len(p.Gone) == 0 && over(p.Deleted, p.Retention.Kept()) {
-		_, err := j.remove(ctx, p.ID)
+		_, err := j.remove(ctx, p, p.ID)
 		errs = append(errs, err)
 	}
+	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, errHeld) })
 	return errors.Join(errs...)
 }
 
@@ -85,7 +99,7 @@ func (j *Job) forget(ctx context.Context, p *account.Project, w *account.Workspa
 		if err := j.prune(ctx, p, w, log, math.MaxInt64, "deletedLogRetentionDays", p.Retention.Kept()); err != nil {
 			return err
 		}
-		if gone, err := j.remove(ctx, log); err != nil || !gone {
+		if gone, err := j.remove(ctx, p, log); err != nil || !gone {
 			return err // what was pruned stays for the grace period: another pass will find it gone
 		}
 	}
@@ -93,9 +107,14 @@ func (j *Job) forget(ctx context.Context, p *account.Project, w *account.Workspa
 	return err
 }
 
-// remove removes all of a log, and tells whether nothing is left of it.
-func (j *Job) remove(ctx context.Context, log string) (gone bool, err error) {
+// remove removes all of a log of a project (nil: of none), and tells whether nothing is left of it.
+func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone bool, err error) {
 	for {
+		if p != nil {
+			if err := j.checkHold(ctx, p); err != nil {
+				return false, err
+			}
+		}
 		removed, err := j.Logs.Prune(ctx, log, math.MaxInt64)
 		if err != nil {
 			return false, err
@@ -127,6 +146,9 @@ func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspac
 		}
 		line := event.Pruned(event.Removal{Time: time.Now(), Project: p.ID, Workspace: w.Name, Log: log, Setting: setting, Days: days,
 			First: removal.First, Entries: removal.Entries, Oldest: time.UnixMilli(removal.MinTime), Youngest: time.UnixMilli(removal.MaxTime)})
+		if err := j.checkHold(ctx, p); err != nil {
+			return err
+		}
 		if err := j.Recorder.RecordOwn(ctx, []string{p.ID}, line); err != nil {
 			return err
 		}

@@ -164,6 +164,31 @@ func TestLivingLog(t *testing.T) {
 	})
 }
 
+// A legal hold that another node is told of while a pass is on its way keeps the pass from removing anything more.
+func TestHoldDuringAPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer func() { w.writer.Close() }()
+		log := w.change(func(p *account.Project) { p.Retention.Days = 40 }).Workspaces[0].AuditLog
+		elsewhere := account.NewStore(w.faulty.Bucket)
+		w.faulty.Before = func(ctx context.Context, _ bucketest.Op, key string) error {
+			if !strings.HasPrefix(key, "logs/"+log) {
+				return nil
+			}
+			w.faulty.Before = nil // the pass has come to the log
+			_, err := elsewhere.UpdateProject(ctx, w.project, func(p *account.Project) error { p.Retention.Hold = true; return nil })
+			return err
+		}
+		w.run()
+		if got := len(w.lines(log)); got != 100 {
+			t.Errorf("under legal hold %d events are left", got)
+		}
+		if got := w.announced(log); len(got) != 0 {
+			t.Errorf("announced %v", got)
+		}
+	})
+}
+
 func TestDeletedWorkspace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
