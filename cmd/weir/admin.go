@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,7 @@ func (v verb) command() *cobra.Command {
 	if args == nil {
 		args = cobra.NoArgs
 	}
-	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: args}
+	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: cobra.MatchAll(args, notEmpty), ValidArgsFunction: cobra.NoFileCompletions}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print the API's reply")
 	for _, add := range v.flags {
 		add(cmd.Flags(), f)
@@ -92,6 +93,15 @@ func (v verb) command() *cobra.Command {
 		return v.run(cmd, f, args)
 	}
 	return cmd
+}
+
+// notEmpty refuses empty arguments, such as a variable that is not set gives: they must not mean what stands in the
+// environment.
+func notEmpty(_ *cobra.Command, args []string) error {
+	if slices.Contains(args, "") {
+		return errors.New("an argument is empty")
+	}
+	return nil
 }
 
 var roleNames = []string{"ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY", "ORG_GROUP_CREATOR", "ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY",
