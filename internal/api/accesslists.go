@@ -18,11 +18,11 @@ const maxAccess = 200
 
 // newAccess is one entry of the body of an addition.
 type newAccess struct {
-	Address       *string    `json:"ipAddress"`
-	Block         *string    `json:"cidrBlock"`
-	Comment       string     `json:"comment"`          // of a project's list
-	DeleteAfter   *time.Time `json:"deleteAfterDate"`  // of a project's list
-	SecurityGroup *string    `json:"awsSecurityGroup"` // of a project's list
+	Address       *string `json:"ipAddress"`
+	Block         *string `json:"cidrBlock"`
+	Comment       string  `json:"comment"`          // of a project's list
+	DeleteAfter   *string `json:"deleteAfterDate"`  // of a project's list
+	SecurityGroup *string `json:"awsSecurityGroup"` // of a project's list
 }
 
 // block returns the network that an entry names.
@@ -30,8 +30,9 @@ func (in *newAccess) block(k *checks) netip.Prefix {
 	switch {
 	case in.Address != nil:
 		a, err := netip.ParseAddr(*in.Address)
-		k.check(err == nil && a.Zone() == "", "ipAddress", "%.50q is not an address", *in.Address)
-		if err != nil {
+		ok := err == nil && a.Zone() == ""
+		k.check(ok, "ipAddress", "%.50q is not an address", *in.Address)
+		if !ok {
 			return netip.Prefix{}
 		}
 		in.Block = nil // Atlas takes the address where both are given
@@ -307,8 +308,9 @@ func (c *call) decodeNetwork() ([]account.NetworkEntry, error) {
 		}
 		k.check(utf8.RuneCountInString(e.Comment) <= 80, "comment", "may have at most 80 characters")
 		if entry.DeleteAfter != nil {
-			e.DeleteAfter = entry.DeleteAfter.UTC()
-			k.check(e.DeleteAfter.After(c.now), "deleteAfterDate", "must be in the future")
+			at, err := time.Parse(time.RFC3339, *entry.DeleteAfter)
+			k.check(err == nil && at.After(c.now), "deleteAfterDate", "%.50q is not a date and time in the future, such as 2030-01-31T00:00:00Z", *entry.DeleteAfter)
+			e.DeleteAfter = at.UTC()
 		}
 		entries = append(entries, e)
 	}
@@ -342,7 +344,7 @@ func (c *call) changeNetwork(change func([]account.NetworkEntry) ([]account.Netw
 	what := changed{activity: event.Update, kind: "Project IP Access List", id: p.ID, name: p.Name, project: p}
 	return c.change(what, func() (before, after any, err error) {
 		p, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) (err error) {
-			before = p.Network
+			before = append([]account.NetworkEntry{}, p.Network...) // a list even if it is empty
 			p.Network, err = change(living(p.Network, c.now))
 			return err
 		})

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -28,8 +29,9 @@ type contract struct {
 
 type documented struct {
 	*openapi3.Operation
-	method string
-	path   *regexp.Regexp
+	method   string
+	template string
+	path     *regexp.Regexp
 }
 
 var published = sync.OnceValue(func() *contract {
@@ -46,7 +48,7 @@ var published = sync.OnceValue(func() *contract {
 	for path, item := range doc.Paths.Map() {
 		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(path), "[^/:]+(?:(?::|%3A)[^/]*[0-9])?") + "$")
 		for method, o := range item.Operations() {
-			c.operations = append(c.operations, documented{o, method, pattern})
+			c.operations = append(c.operations, documented{o, method, path, pattern})
 		}
 	}
 	return c
@@ -114,6 +116,44 @@ func (c *contract) validate(rec *httptest.ResponseRecorder, content *openapi3.Me
 	}
 	return content.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors(), openapi3.EnableFormatValidation(),
 		openapi3.SetSchemaRegexCompiler(noLookahead))
+}
+
+// releases lists the versions that an operation's replies have.
+func (o documented) releases() []string {
+	var releases []string
+	for status, response := range o.Responses.Map() {
+		for kind := range response.Value.Content {
+			if release, ok := strings.CutPrefix(kind, mediaPrefix); ok && status[0] == '2' {
+				releases = append(releases, release[:len("2006-01-02")])
+			}
+		}
+	}
+	slices.Sort(releases)
+	return slices.Compact(releases)
+}
+
+// TestCompatibilityTable: docs/compatibility.md names every operation of the document, with its path and its versions, and
+// no other.
+func TestCompatibilityTable(t *testing.T) {
+	data, err := os.ReadFile("../../docs/compatibility.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^(\\| `[a-zA-Z]+` \\| .*? \\| .*? \\|) ").FindAllStringSubmatch(string(data), -1) {
+		rows[row[1]] = true
+	}
+	for _, o := range published().operations {
+		path := cmp.Or(strings.TrimPrefix(o.template, base), "/")
+		row := fmt.Sprintf("| `%s` | %s `%s` | %s |", o.OperationID, o.method, path, strings.Join(o.releases(), ", "))
+		if !rows[row] {
+			t.Errorf("no row begins with %s", row)
+		}
+		delete(rows, row)
+	}
+	for row := range rows {
+		t.Errorf("the document has no %s", row)
+	}
 }
 
 func flagValue(name string) string { return flag.Lookup(name).Value.String() }

@@ -538,6 +538,9 @@ func TestBadBodies(t *testing.T) {
 		{"POST", groupV2 + "/apiKeys", `{"desc":"x","roles":"GROUP_OWNER"}`, "INVALID_ATTRIBUTE", []string{"roles"}},
 		{"POST", orgV2 + "/serviceAccounts", `{"name":"a;b","description":"","roles":["ORG_OWNER"],"secretExpiresAfterHours":0}`, "INVALID_ATTRIBUTE",
 			[]string{"secretExpiresAfterHours", "name", "description"}},
+		{"POST", groupV2 + "/accessList", `[{"ipAddress":"192.0.2.1","deleteAfterDate":"tomorrow"}]`, "INVALID_ATTRIBUTE", []string{"deleteAfterDate"}},
+		{"POST", groupV2 + "/accessList", `[{"ipAddress":"192.0.2.1","deleteAfterDate":5}]`, "INVALID_ATTRIBUTE", []string{"deleteAfterDate"}},
+		{"POST", groupV2 + "/accessList", `[{"ipAddress":"fe80::1%eth0"}]`, "INVALID_ATTRIBUTE", []string{"ipAddress"}},
 	} {
 		rec := w.as(owner, tt.method, tt.path, tt.body)
 		refusedAs(t, 400, tt.code, rec)
