@@ -93,7 +93,8 @@ func (s *Store) lookup(ctx context.Context, org, kind, key string) (string, bool
 // named is an entry with its key.
 type named struct{ key, id string }
 
-// list returns the entries of a kind, sorted by id, so by when the thing was made, each id once.
+// list returns the entries of a kind, sorted by id, so by when the thing was made. A project can stand there under a name that
+// it is about to bear, too.
 func (s *Store) list(ctx context.Context, org, kind string) ([]named, error) {
 	shards := make([]*shard, directoryShards)
 	g, ctx := errgroup.WithContext(ctx)
@@ -114,7 +115,7 @@ func (s *Store) list(ctx context.Context, org, kind string) ([]named, error) {
 		}
 	}
 	slices.SortFunc(entries, func(a, b named) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.key, b.key)) })
-	return slices.CompactFunc(entries, func(a, b named) bool { return a.id == b.id }), nil
+	return entries, nil
 }
 
 // fetch gets documents by their ids, several at a time, and leaves out those that do not exist.

@@ -256,3 +256,24 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("got %+v, %v", settings, err)
 	}
 }
+
+// A project whose renaming was broken off is found by the name that it bears, in whatever case.
+func TestFindByName(t *testing.T) {
+	_, s := withOrg(t)
+	p := project("Bears")
+	if err := s.CreateProject(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	died := errors.New("died")
+	if _, err := s.RenameProject(t.Context(), p.ID, "Another", func(*Project) error { return died }); !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "Bears", "bea"} {
+		if ids, err := s.ProjectIDs(t.Context(), "o", name); err != nil || !slices.Equal(ids, []string{p.ID}) {
+			t.Errorf("%q: got %v, %v", name, ids, err)
+		}
+	}
+	if ids, err := s.ProjectIDs(t.Context(), "o", "ears"); err != nil || len(ids) != 0 {
+		t.Errorf("got %v, %v", ids, err)
+	}
+}

@@ -125,16 +125,16 @@ func (s *Store) checkEmpty(ctx context.Context, org string) error {
 }
 
 // ProjectIDs returns the ids of an organization's projects in the order in which they were made. named keeps those
-// whose name begins so; empty keeps all.
+// whose name begins so, in whatever case; empty keeps all.
 func (s *Store) ProjectIDs(ctx context.Context, org, named string) ([]string, error) {
 	entries, err := s.list(ctx, org, projectNames)
-	ids := make([]string, 0, len(entries))
+	ids, prefix := make([]string, 0, len(entries)), strings.ToLower(named)
 	for _, e := range entries {
-		if strings.HasPrefix(e.key, named) {
+		if named == "" || strings.HasPrefix(strings.ToLower(e.key), prefix) {
 			ids = append(ids, e.id)
 		}
 	}
-	return ids, err
+	return slices.Compact(ids), err
 }
 
 // ProjectWithLogs returns a project by its id, even a deleted one: its logs are kept for their time.

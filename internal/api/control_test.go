@@ -172,7 +172,7 @@ func TestProjects(t *testing.T) {
 	if got := want[page[projectView]](t, 200, w.as(account.OrgMember, "GET", orgV2+"/groups", "")); len(got.Results) != 0 || *got.Total != 0 {
 		t.Errorf("a member sees %+v", got)
 	}
-	if got := want[page[projectView]](t, 200, w.as(account.OrgReadOnly, "GET", orgV2+"/groups?name=b", "")); len(got.Results) != 1 {
+	if got := want[page[projectView]](t, 200, w.as(account.OrgReadOnly, "GET", orgV2+"/groups?name=B", "")); len(got.Results) != 1 || got.Results[0].Name != "b" {
 		t.Errorf("got %+v", got)
 	}
 
