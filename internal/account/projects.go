@@ -70,7 +70,8 @@ func (s *Store) RenameProject(ctx context.Context, id, name string, change func(
 	return renamed, s.leave(ctx, p.Org, projectNames, old, id)
 }
 
-// DeleteProject deletes a project unless check refuses. Its document stays, and so do its logs for their time.
+// DeleteProject deletes a project unless check refuses, and the roles on it. Its document stays, and so do its logs for their
+// time.
 func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Project) error) (*Project, error) {
 	p, err := s.UpdateProject(ctx, id, func(p *Project) error {
 		p.Deleted = time.Now().UTC()
@@ -79,7 +80,14 @@ func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Projec
 	if err != nil {
 		return nil, err
 	}
-	return p, s.leave(ctx, p.Org, projectNames, p.Name, id)
+	errs := []error{s.leave(ctx, p.Org, projectNames, p.Name, id)}
+	for _, member := range p.Members {
+		_, err := s.UpdateCredential(ctx, member, func(c *Credential) error { c.SetRolesOn("", id, nil); return nil })
+		if !errors.Is(err, ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return p, errors.Join(errs...)
 }
 
 // ErrNotEmpty is returned when what is to be deleted still holds something.

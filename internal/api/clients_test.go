@@ -44,6 +44,23 @@ func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 	}
 }
 
+// Nobody has roles on a project that is gone: the provider would try to take them away there.
+func TestRolesGoWithTheirProject(t *testing.T) {
+	w := newWorld(t, Options{})
+	p := want[projectView](t, 200, w.as(account.OrgOwner, "POST", "/api/atlas/v2/groups", `{"name":"short","orgId":"`+orgID+`"}`))
+	path := "/api/atlas/v2/groups/" + p.ID
+	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", path+"/apiKeys", `{"desc":"ci","roles":["GROUP_OWNER"]}`))
+	sa := want[serviceAccountView](t, 201, w.as(account.OrgOwner, "POST", path+"/serviceAccounts",
+		`{"name":"ci","description":"d","roles":["GROUP_OWNER"],"secretExpiresAfterHours":8}`))
+	want[any](t, 204, w.as(account.OrgOwner, "DELETE", path, ""))
+	if got := want[keyView](t, 200, w.as(account.OrgOwner, "GET", orgV2+"/apiKeys/"+key.ID, "")); len(got.Roles) != 1 || got.Roles[0].Role != account.OrgMember {
+		t.Errorf("got %+v", got.Roles)
+	}
+	if got := want[page[serviceAccountGroup]](t, 200, w.as(account.OrgOwner, "GET", orgV2+"/serviceAccounts/"+sa.ClientID+"/groups", "")); len(got.Results) != 0 {
+		t.Errorf("got %+v", got.Results)
+	}
+}
+
 // An organization's service account has an access list whatever projects it is on.
 func TestAccessListOfAnOrganizationsServiceAccount(t *testing.T) {
 	w := newWorld(t, Options{})
