@@ -18,8 +18,9 @@ import (
 )
 
 const exitHelp = `
-Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage; 3 not authenticated or not allowed; 4 not found;
-5 events were refused; 6 the download was incomplete or damaged; 7 does not verify; 8 cannot tell, since something is missing.
+Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage, also if it is the server that finds it wrong; 3 not
+authenticated or not allowed; 4 not found; 5 events were refused; 6 the download was incomplete or damaged; 7 does not verify;
+8 cannot tell, since something is missing.
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
 MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with

@@ -95,6 +95,14 @@ func (c *Credential) MayInOrg(a Action, org string) bool {
 	})
 }
 
+// MightSee tells whether one of the credential's roles would let it see a project, were that in its organization: without
+// having looked at the project.
+func (c *Credential) MightSee(project string) bool {
+	return slices.ContainsFunc(c.Roles, func(g Grant) bool {
+		return g.Project == project || g.Project == "" && g.Role.isOrg() && slices.Contains(allowed[g.Role], See)
+	})
+}
+
 // covers tells whether a grant counts on a project. A role of an organization counts only where it is granted in one, a
 // role of a project only where it is granted in that: GROUP_OWNER in an organization owns nothing.
 func (g Grant) covers(p *Project) bool {

@@ -16,6 +16,9 @@ type target struct {
 }
 
 // find looks for the workspace that the path names, whether or not the caller may know of it.
+//
+// BUG(weir): a project that this node has in memory is found sooner than that there is none. Who has a role of an
+// organization that counts on its projects, and knows the id of another's, can tell from the time whether it is in use.
 func (c *call) find() (target, error) {
 	t := target{groupID: c.r.PathValue("groupId"), tenant: c.r.PathValue("tenantName")}
 	if !account.ValidID(t.groupID) {

@@ -252,8 +252,12 @@ func (c *call) enter(a account.Action) error {
 	if id := c.r.PathValue("orgId"); id != "" {
 		return c.enterOrg(id, a)
 	}
-	if c.r.PathValue("groupId") == "" {
+	group := c.r.PathValue("groupId")
+	if group == "" {
 		return nil
+	}
+	if !c.caller.Credential.MightSee(group) { // who may see nothing there must not learn from the time that a look takes either
+		return c.permit(target{groupID: group}, a)
 	}
 	t, err := c.find()
 	if err != nil {
@@ -270,8 +274,11 @@ func (c *call) enterOrg(id string, a account.Action) error {
 	if !account.ValidID(id) {
 		return invalidOrgID(id)
 	}
+	if !c.caller.Credential.MayInOrg(account.SeeOrg, id) {
+		return orgNotFound(id)
+	}
 	org, err := c.server.accounts.Organization(c.context(), id)
-	if errors.Is(err, account.ErrNotFound) || err == nil && !c.caller.Credential.MayInOrg(account.SeeOrg, id) {
+	if errors.Is(err, account.ErrNotFound) {
 		return orgNotFound(id)
 	}
 	if err != nil {
