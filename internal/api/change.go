@@ -149,10 +149,15 @@ func grants(org, project string, roles []account.Role) []account.Grant {
 	return c.Roles
 }
 
-// memberGrants returns roles on the project at hand, and membership of its organization.
+// memberGrants returns roles on the project at hand, and membership of its organization: except for who may only record,
+// and so has nothing to look for there.
 func (c *call) memberGrants(roles []account.Role) []account.Grant {
 	p := c.target.project
-	return append(grants("", p.ID, roles), grants(p.Org, "", []account.Role{account.OrgMember})...)
+	all := grants("", p.ID, roles)
+	if slices.ContainsFunc(roles, func(r account.Role) bool { return r != account.GroupAuditLogWriter }) {
+		all = append(all, grants(p.Org, "", []account.Role{account.OrgMember})...)
+	}
+	return all
 }
 
 // roles checks that roles are assignable in an organization, or in a project.

@@ -42,6 +42,10 @@ func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 	if roles := shown(account.GroupReadOnly); !slices.Equal(roles, []account.Grant{{Project: projectID, Role: account.GroupOwner}}) {
 		t.Errorf("who has no role in the organization sees %+v", roles)
 	}
+	writer := want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys", `{"desc":"producer","roles":["GROUP_AUDIT_LOG_WRITER"]}`))
+	if len(writer.Roles) != 1 {
+		t.Errorf("who may only record has %+v", writer.Roles)
+	}
 }
 
 // Nobody has roles on a project that is gone: the provider would try to take them away there.
