@@ -51,7 +51,31 @@ func TestTheLastOwnerStays(t *testing.T) {
 	if err := s.DeleteOrganization(t.Context(), "o"); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.Credential(t.Context(), b.ID); !errors.Is(err, ErrNotFound) { // it went with its organization
+		t.Errorf("got %v", err)
+	}
 	if err := s.DeleteCredential(t.Context(), b.ID); err != nil { // what is gone needs no owner
+		t.Error(err)
+	}
+}
+
+// An organization whose only owner is a credential of another is not left alone by the deletion of that other.
+func TestOwnersFromElsewhere(t *testing.T) {
+	_, s := withOrg(t)
+	if err := s.CreateOrganization(t.Context(), Organization{ID: "second"}); err != nil {
+		t.Fatal(err)
+	}
+	a := newOwner(t, s)
+	if _, err := s.UpdateCredential(t.Context(), a.ID, func(c *Credential) error { c.SetRolesOn("second", "", []Role{OrgOwner}); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteOrganization(t.Context(), "o"); !errors.Is(err, ErrLastOwner) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.DeleteOrganization(t.Context(), "second"); err != nil {
+		t.Error(err)
+	}
+	if err := s.DeleteOrganization(t.Context(), "o"); err != nil {
 		t.Error(err)
 	}
 }

@@ -93,11 +93,15 @@ func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Projec
 // ErrNotEmpty is returned when what is to be deleted still holds something.
 var ErrNotEmpty = errors.New("it still holds something")
 
-// DeleteOrganization deletes an organization that has no projects; ErrNotEmpty if it has. Its document stays. A project
+// DeleteOrganization deletes an organization that has no projects, and its credentials with it; ErrNotEmpty if it has
+// projects, ErrLastOwner if another organization would have no owner. Its document stays. A project
 // that is being made meanwhile either is found here, or finds its organization deleted: so it is looked for again after the
 // deletion. One that is not empty to begin with is never deleted, not even for a moment.
 func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 	if err := s.checkEmpty(ctx, id); err != nil {
+		return err
+	}
+	if err := s.checkOthers(ctx, id); err != nil {
 		return err
 	}
 	setDeleted := func(at time.Time) error {
@@ -109,6 +113,25 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 	}
 	if err := s.checkEmpty(ctx, id); err != nil {
 		return errors.Join(err, setDeleted(time.Time{}))
+	}
+	return nil
+}
+
+// checkOthers returns ErrLastOwner if a credential of an organization is the last owner of another.
+func (s *Store) checkOthers(ctx context.Context, org string) error {
+	entries, err := NewStore(s.bucket).list(ctx, org, userIDs)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		c, err := s.Credential(ctx, e.id)
+		if err == nil {
+			left := &Credential{Roles: []Grant{{Org: org, Role: OrgOwner}}}
+			err = s.checkOwners(ctx, lost(c, left), c.ID)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	return nil
 }

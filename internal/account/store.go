@@ -104,13 +104,20 @@ func (s *Store) Project(ctx context.Context, id string) (*Project, error) {
 	return p, err
 }
 
-// Credential returns a credential by its client id or public key.
+// Credential returns a credential by its client id or public key. Those of an organization go with it.
 func (s *Store) Credential(ctx context.Context, id string) (*Credential, error) {
 	c, err := s.credentials.get(ctx, id)
-	if err == nil && c.Deleted {
+	if err != nil {
+		return nil, err
+	}
+	org, err := s.orgs.get(ctx, c.Org)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if c.Deleted || err == nil && !org.Deleted.IsZero() {
 		return nil, fmt.Errorf("credential %s: %w", id, ErrNotFound)
 	}
-	return c, err
+	return c, nil
 }
 
 // CreateOrganization stores a new organization.

@@ -111,7 +111,7 @@ func TestOrganizations(t *testing.T) {
 	refusedAs(t, 409, "ORG_NOT_EMPTY", w.by(sa, "DELETE", second, ""))
 	want[any](t, 204, w.by(sa, "DELETE", "/api/atlas/v2/groups/"+p.ID, ""))
 	want[any](t, 204, w.by(sa, "DELETE", second, ""))
-	refusedAs(t, 404, "ORG_NOT_FOUND", w.by(sa, "GET", second, ""))
+	refusedAs(t, 401, "UNEXPECTED_ERROR", w.by(sa, "GET", second, "")) // its credentials went with it
 
 	own := want[newOrgView](t, 201, w.as(owner, "POST", "/api/atlas/v2/orgs", `{"name":"third"}`))
 	want[orgView](t, 200, w.as(owner, "GET", "/api/atlas/v2/orgs/"+own.Organization.ID, "")) // the caller owns it

@@ -153,6 +153,6 @@ func (c *call) deleteOrg() (any, error) {
 		if errors.Is(err, account.ErrNotEmpty) {
 			err = conflict("ORG_NOT_EMPTY", "Organization cannot be deleted because it still contains active groups.")
 		}
-		return c.showOrg(c.org), nil, err
+		return c.showOrg(c.org), nil, keepOwner(err)
 	})
 }
