@@ -48,6 +48,7 @@ type Config struct {
 	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
 
 	SequenceDelay time.Duration // an event is in its log after so long at the latest
+	Pprof         bool          // profiles on AdminListen, below /debug/pprof/
 	LogFormat     string        // text, json, or auto: text on a terminal
 	LogLevel      string        // debug, info, warn, error
 
@@ -90,6 +91,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
 	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")
 	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`URL` under which clients reach the API, for links in replies (default: as each request came)")
+	f.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve Go's profiles below /debug/pprof/ on --admin-listen")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text, json, or auto: text on a terminal")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }

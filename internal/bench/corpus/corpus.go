@@ -1,0 +1,177 @@
+// Package corpus makes events as a busy stream processing workspace audits them, the same for the same seed, to measure
+// with.
+package corpus
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// Processors is how many stream processors there are. The first half works all the time, each of the others only in a
+// tenth of it.
+const Processors = 60
+
+// Processor returns the name of a stream processor.
+func Processor(n int) string { return fmt.Sprintf("processor-%02d", n) }
+
+// Corpus yields Events events, spread evenly over the days before Until, in the order of their times.
+type Corpus struct {
+	Events int
+	Days   int
+	Until  time.Time
+	Seed   uint64
+
+	rnd      *rand.Rand
+	next     int
+	sessions []session
+}
+
+// session is one connection: what it does has its user, address and correlation id.
+type session struct {
+	user, processor int
+	ip              [2]int
+	port            int
+	correlation     string
+}
+
+// concurrent is how many connections are open at a time.
+const concurrent = 40
+
+// kinds are the actions, with the OCSF activity and atype of each.
+var kinds = [...]struct {
+	class, activity int
+	atype           string
+}{
+	{3004, 10, "startStreamProcessor"}, {3004, 11, "stopStreamProcessor"}, {3004, 3, "modifyStreamProcessor"},
+	{3004, 1, "createStreamProcessor"}, {6003, 2, "sampleStreamProcessor"}, {6003, 2, "sampleStreamProcessor"},
+	{3002, 1, "authenticate"}, {3002, 2, "logout"},
+}
+
+// Next appends the next event and a newline to dst; ok is false behind the last one.
+func (c *Corpus) Next(dst []byte) (line []byte, ok bool) {
+	if c.next == c.Events {
+		return dst, false
+	}
+	if c.rnd == nil {
+		c.rnd = rand.New(rand.NewPCG(c.Seed, c.Seed))
+		c.sessions = make([]session, concurrent)
+		for i := range c.sessions {
+			c.sessions[i] = c.connect()
+		}
+	}
+	at := c.rnd.IntN(concurrent)
+	if c.rnd.IntN(12) == 0 {
+		c.sessions[at] = c.connect()
+	}
+	span := int64(c.Days) * 24 * 3600 * 1000
+	time := c.Until.UnixMilli() - span + int64(float64(c.next)/float64(c.Events)*float64(span))
+	c.next++
+	return c.event(dst, &c.sessions[at], time), true
+}
+
+func (c *Corpus) connect() session {
+	user := c.rnd.IntN(400)
+	return session{user: user, processor: c.processor(), ip: [2]int{user % 4, c.rnd.IntN(250)}, port: 1024 + c.rnd.IntN(60000), correlation: c.uuid(c.rnd.Uint64())}
+}
+
+// processor returns one that works now.
+func (c *Corpus) processor() int {
+	const half = Processors / 2
+	if n := c.rnd.IntN(Processors); n < half {
+		return n
+	}
+	tenth := c.next * 10 / c.Events // of the time; three of the second half work in each
+	return half + tenth*half/10 + c.rnd.IntN(half/10)
+}
+
+// uuid returns a UUID of version 7 whose first 48 bits are given.
+func (c *Corpus) uuid(first uint64) string {
+	a, b := c.rnd.Uint64(), c.rnd.Uint64()
+	return fmt.Sprintf("%08x-%04x-7%03x-%04x-%012x", first>>16&0xffffffff, first&0xffff, a&0xfff, a>>16&0x3fff|0x8000, b&0xffffffffffff)
+}
+
+func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
+	k := kinds[c.rnd.IntN(len(kinds))]
+	status, outcome, severity := 1, "Success", 1
+	if c.rnd.IntN(30) == 0 {
+		status, outcome, severity = 2, "Failure", 3
+	}
+	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":%d,"class_uid":%d,"type_uid":%d,"time":%d,"severity_id":%d,"status_id":%d,"status":%q,"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},"src_endpoint":{"ip":"203.0.%d.%d","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},"unmapped":{"atype":"%s"}`,
+		k.activity, k.class/1000, k.class, k.class*100+k.activity, ms, severity, status, outcome, c.uuid(uint64(ms)), s.correlation, s.user, 112+s.ip[0], s.ip[1], s.port, k.atype)
+	name := Processor(s.processor)
+	switch k.class {
+	case 3004:
+		dst = fmt.Appendf(dst, `,"entity":{"name":"%s","type":"Stream Processor","type_id":99,"uid":"6a7941c22c88faeba59c58%02x"}`, name, s.processor)
+	case 6003:
+		dst = fmt.Appendf(dst, `,"api":{"operation":"%s","request":{"uid":"r-%d"}},"resources":[{"name":"%s","type":"Stream Processor"}]`, k.atype, c.next, name)
+	case 3002:
+		dst = fmt.Appendf(dst, `,"user":{"type_id":1,"name":"admin.user-%d"},"auth_protocol":"SCRAM-SHA-256"`, s.user)
+	}
+	if status == 2 {
+		dst = append(dst, `,"status_code":"13","status_detail":"Unauthorized"`...)
+	}
+	return append(dst, "}\n"...)
+}
+
+// Body is a request's body whose events become others, as large and as realistic, whenever Renew is called.
+type Body struct {
+	Lines []byte
+	uids  []int // where the last 12 digits of each event's uid begin
+}
+
+// NewBody returns the next n events of a corpus as a body, fewer if it ends.
+func (c *Corpus) NewBody(n int) *Body {
+	b := &Body{}
+	for range n {
+		start := len(b.Lines)
+		lines, ok := c.Next(b.Lines)
+		if !ok {
+			break
+		}
+		b.Lines = lines
+		b.uids = append(b.uids, start+uidEnd(lines[start:])-12)
+	}
+	return b
+}
+
+// Count returns the number of events.
+func (b *Body) Count() int { return len(b.uids) }
+
+// Renew gives the events uids that no other call with another number gives.
+func (b *Body) Renew(number uint64) {
+	var raw [6]byte
+	for i, at := range b.uids {
+		n := number*uint64(len(b.uids)) + uint64(i)
+		n *= 0x9e3779b97f4b // odd, so a permutation of 48 bits
+		for j := range raw {
+			raw[j] = byte(n >> (40 - 8*j))
+		}
+		hex.Encode(b.Lines[at:at+12], raw[:])
+	}
+}
+
+// uidEnd returns where the digits of metadata.uid end.
+func uidEnd(line []byte) int {
+	const before, uuid = `"vendor_name":"MongoDB"},"uid":"`, 36
+	for i := 0; ; i++ {
+		if string(line[i:i+len(before)]) == before {
+			return i + len(before) + uuid
+		}
+	}
+}
+
+// Small returns n events of a small workspace, the newest last.
+func Small(n int, seed uint64, until time.Time) []byte {
+	c := Corpus{Events: n, Days: 30, Until: until, Seed: seed}
+	var lines []byte
+	for line, ok := c.Next(nil); ok; line, ok = c.Next(line[:0]) {
+		lines = append(lines, line...)
+	}
+	return lines
+}
+
+// WorkspaceName returns the name of a small workspace.
+func WorkspaceName(n int) string { return "small-" + strconv.Itoa(n) }

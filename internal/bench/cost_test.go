@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/api"
+	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/bench/corpus"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// costly is a server on a bucket in a folder that counts its operations, with a log that is sequenced and merged.
+type costly struct {
+	t       *testing.T
+	handler http.Handler
+	folder  string
+	token   string
+	path    string
+	until   time.Time
+	round   func()
+
+	operations [5]atomic.Int64 // get, put, put new, list, delete
+	blocks     atomic.Int64    // gets of parts of segments
+}
+
+// corpusEvents is enough for some fifty blocks.
+const corpusEvents = 30_000
+
+var kindsOf = map[bucketest.Op]int{bucketest.Get: 0, bucketest.Put: 1, bucketest.PutNew: 2, bucketest.List: 3, bucketest.Delete: 4}
+
+func newCostly(t *testing.T) *costly {
+	t.Helper()
+	ctx := context.Background()
+	c := &costly{t: t, folder: t.TempDir(), until: time.Now().Truncate(time.Hour)}
+	local, err := bucket.OpenLocal(c.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bucketest.Faulty{Bucket: local, Before: func(_ context.Context, op bucketest.Op, key string) error {
+		c.operations[kindsOf[op]].Add(1)
+		if op == bucketest.Get && strings.Contains(key, "/segments/") {
+			c.blocks.Add(1)
+		}
+		return nil
+	}}
+	now := time.Now()
+	accounts := account.NewStore(b)
+	org := account.Organization{ID: account.NewID(now), Name: "o", Log: account.NewID(now)}
+	w, err := account.NewWorkspace(big, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project := account.Project{ID: account.NewID(now), Org: org.ID, Name: "p", Workspaces: []account.Workspace{w}}
+	caller, secret := account.NewServiceAccount(org.ID, "owner", []account.Grant{{Project: project.ID, Role: account.GroupOwner}}, now, time.Hour)
+	for _, err := range []error{accounts.CreateOrganization(ctx, org), accounts.CreateProject(ctx, project), accounts.CreateCredential(ctx, caller)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	authenticator := auth.New(b, accounts, auth.Secret{1}, auth.Options{})
+	if c.token, _, err = authenticator.Issue(ctx, caller.ID, secret, netip.MustParseAddr("192.0.2.1")); err != nil {
+		t.Fatal(err)
+	}
+	reader := wal.NewReader(b, 32<<20)
+	logs := tlog.NewStore(b, reader, tlog.Options{})
+	writer := wal.NewWriter(b, reader, 0, func(int64) {})
+	t.Cleanup(func() {
+		writer.Close()
+		local.Close()
+	})
+	sequencer := sequence.New(b, reader, logs, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
+	c.round = func() {
+		for more := true; more; {
+			if more, err = sequencer.Round(ctx, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	recorder := record.New(b, logs, []*wal.Writer{writer}, record.Options{})
+	c.handler = api.New(accounts, authenticator, logs, recorder, api.Options{Logger: slog.New(slog.DiscardHandler)})
+	c.path = fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s/auditLogs", project.ID, big)
+	c.fill()
+	return c
+}
+
+// fill records the corpus, sequencing now and then as a server does.
+func (c *costly) fill() {
+	all := corpus.Corpus{Events: corpusEvents, Days: 30, Until: c.until, Seed: 1}
+	for b := all.NewBody(1000); b.Count() > 0; b = all.NewBody(1000) {
+		c.record(b.Lines)
+		c.round()
+	}
+}
+
+func (c *costly) record(lines []byte) {
+	c.t.Helper()
+	r := httptest.NewRequest("POST", c.path, bytes.NewReader(lines))
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	rec := httptest.NewRecorder()
+	if c.handler.ServeHTTP(rec, r); rec.Code != http.StatusOK {
+		c.t.Fatalf("record: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// sink takes a reply without keeping it, and lets what sends it copy as into a connection.
+type sink struct {
+	header http.Header
+	status int
+	bytes  int64
+}
+
+func (s *sink) Header() http.Header    { return s.header }
+func (s *sink) WriteHeader(status int) { s.status = status }
+func (s *sink) Write(p []byte) (int, error) {
+	s.bytes += int64(len(p))
+	return len(p), nil
+}
+
+func (s *sink) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Discard.(io.ReaderFrom).ReadFrom(r)
+	s.bytes += n
+	return n, err
+}
+
+func (c *costly) download(q query) *sink {
+	c.t.Helper()
+	r := httptest.NewRequest("GET", c.path+"?"+q.String(), nil)
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Accept", "application/vnd.atlas.2025-03-12+gzip")
+	s := &sink{header: http.Header{}}
+	c.handler.ServeHTTP(s, r)
+	if s.status != 0 && s.status != http.StatusOK || s.bytes == 0 {
+		c.t.Fatalf("download: status %d, %d bytes", s.status, s.bytes)
+	}
+	return s
+}
+
+// cost is what one request needs, however fast the machine is.
+type cost struct {
+	allocated  int64    // bytes
+	operations [5]int64 // get, put, put new, list, delete
+	blocks     int64    // gets of parts of segments
+}
+
+// of returns what do costs once everything is cached that will be: the least of several, since what others allocate
+// meanwhile, and pools that the garbage collector has emptied, are not do's.
+func (c *costly) of(do func()) cost {
+	do()
+	var least cost
+	for i := range 8 {
+		c.round() // what an earlier request left waiting is not this one's
+		var before, after runtime.MemStats
+		var start, now cost
+		for k := range c.operations {
+			start.operations[k] = c.operations[k].Load()
+		}
+		start.blocks = c.blocks.Load()
+		runtime.ReadMemStats(&before)
+		do()
+		runtime.ReadMemStats(&after)
+		now.allocated = int64(after.TotalAlloc - before.TotalAlloc)
+		for k := range c.operations {
+			now.operations[k] = c.operations[k].Load() - start.operations[k]
+		}
+		now.blocks = c.blocks.Load() - start.blocks
+		if i == 0 || now.allocated < least.allocated {
+			least = now
+		}
+	}
+	return least
+}
+
+// What requests cost, in counts that no machine changes: bytes allocated, operations of the bucket, blocks opened, bytes
+// on disk. Each limit is a little above what was measured when it was set; the targets are in docs/performance.md.
+func TestCost(t *testing.T) {
+	c := newCostly(t)
+	whole, err := weigh(c.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("on disk: %.1f B an event", whole.All)
+	if whole.Events < corpusEvents || whole.All > 75 {
+		t.Errorf("%d events take %.1f bytes each on disk, want at most 75", whole.Events, whole.All)
+	}
+	kinds := downloads(30, c.until)
+	brief := kinds[4].query
+	concerned, all, err := blocksWith(whole.files, brief.processor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(concerned.blocks) == 0 || len(concerned.blocks)*2 > all {
+		t.Fatalf("the processor is in %d of %d blocks: this corpus shows nothing", len(concerned.blocks), all)
+	}
+	line := corpus.Corpus{Events: 1, Days: 1, Until: time.Now(), Seed: 2}
+	body := line.NewBody(1)
+	number := uint64(0)
+	for _, test := range []struct {
+		name       string
+		do         func()
+		allocated  int64 // bytes at most
+		operations int64 // of the bucket, all kinds together, at most
+		blocks     int64 // gets from segments, at most
+	}{
+		{"download of all", func() { c.download(kinds[0].query) }, allAllocated, 5, 1},
+		{"download of one hour", func() { c.download(kinds[1].query) }, hourAllocated, 6, 2},
+		{"download of a brief processor", func() { c.download(brief) }, int64(len(concerned.blocks)) * perBlockAllocated,
+			4 + int64(len(concerned.blocks)), int64(len(concerned.blocks))},
+		// The first after a round reads the index and the filters of the segment that the round has made.
+		{"recording of one event", func() {
+			number++
+			body.Renew(number)
+			c.record(body.Lines)
+		}, recordAllocated, 3, 2},
+	} {
+		got := c.of(test.do)
+		var operations int64
+		for _, n := range got.operations {
+			operations += n
+		}
+		t.Logf("%s: %d bytes allocated, operations %v (get, put, put new, list, delete), %d gets from segments", test.name, got.allocated, got.operations, got.blocks)
+		if got.allocated > test.allocated || operations > test.operations || got.blocks > test.blocks {
+			t.Errorf("%s: %d bytes allocated, %d operations, %d gets from segments; want at most %d, %d, %d",
+				test.name, got.allocated, operations, got.blocks, test.allocated, test.operations, test.blocks)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(c.folder, "wal", "*", "*")); err != nil || len(left) > 1 {
+		t.Errorf("%d WAL objects are left, %v", len(left), err)
+	}
+}
+
+// Limits of what requests allocate, in bytes.
+const (
+	allAllocated      = 40 << 10
+	hourAllocated     = 200 << 10
+	recordAllocated   = 30 << 10
+	perBlockAllocated = 170 << 10
+)
