@@ -228,7 +228,7 @@ func TestCost(t *testing.T) {
 		// The first after a round reads the index and the filters of the segment that the round has made.
 		{"recording of one event", func() {
 			number++
-			body.Renew(number)
+			body.Renew(number, time.Now())
 			c.record(body.Lines)
 		}, recordAllocated, 3, 2},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -107,12 +108,13 @@ func readManifest(dir string) (m manifest, size int64, err error) {
 	return m, size, err
 }
 
+// readJSON reads the first value in a file, behind which a signature may stand.
 func readJSON(file string, v any) (size int64, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(v); err != nil {
 		return 0, fmt.Errorf("%s: %w", file, err)
 	}
 	return int64(len(data)), nil

@@ -30,10 +30,11 @@ type settings struct {
 	For        time.Duration `json:"recordingFor"`     // each of the repetitions of a recording
 	Times      int           `json:"recordingRepeats"` // how many they are
 
-	dir, json, tmpfs string
-	only             *regexp.Regexp
-	growth           bool
-	most             int // events, with growth
+	dir, json, tmpfs, profiles string
+
+	only   *regexp.Regexp
+	growth bool
+	most   int // events, with growth
 }
 
 func main() {
@@ -58,6 +59,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&s.dir, "dir", "", "`folder` on the disk to be measured (default: a new one, removed afterwards)")
 	f.StringVar(&s.json, "json", "", "`file` for the figures as JSON")
 	f.StringVar(&s.tmpfs, "tmpfs", "/dev/shm", "`folder` in memory, for recording without durability; empty: leave that out")
+	f.StringVar(&s.profiles, "profiles", "", "`folder` for profiles of the server, for each row, taken after it was measured")
 	f.StringVar(&only, "only", "", "measure only rows whose name `matches`: record/8x5000, download/hour, disk, start, gzip")
 	f.BoolVar(&s.growth, "growth", false, "measure how cost grows with events and workspaces, instead")
 	f.IntVar(&s.most, "most", 1_000_000, "the most events with -growth")
@@ -153,7 +155,11 @@ func (b *bench) corpus() corpus.Corpus {
 
 // with runs a server on the bucket while do works.
 func (b *bench) with(ctx context.Context, bucket string, do func(*server, *client) error) error {
-	s, err := serve(ctx, b.binary, bucket)
+	var flags []string
+	if b.profiles != "" {
+		flags = []string{"--pprof"}
+	}
+	s, err := serve(ctx, b.binary, bucket, flags...)
 	if err != nil {
 		return err
 	}
@@ -231,6 +237,12 @@ func (b *bench) downloads(ctx context.Context) error {
 			if err == nil && d.query.processor != "" {
 				err = b.opening(&d)
 			}
+			if err == nil {
+				err = s.profile(ctx, b.profiles, d.Name, func() error {
+					_, err := c.fetch(ctx, c.logs(c.project, big)+"?"+d.query.String(), nil)
+					return err
+				})
+			}
 			if err != nil {
 				return err
 			}
@@ -267,11 +279,17 @@ func (b *bench) opening(d *downloaded) error {
 func (b *bench) recordings(ctx context.Context) error {
 	return b.with(ctx, b.bucket, func(s *server, c *client) error {
 		m := &recorder{server: s, client: c, workspace: recording, seed: b.Seed + 1, last: b.For, repeat: b.Times}
+		if b.growth {
+			m.workspace = big
+		}
 		for _, r := range recordings() {
 			if !b.only.MatchString(r.name()) {
 				continue
 			}
 			r, err := m.measure(ctx, r)
+			if err == nil {
+				err = s.profile(ctx, b.profiles, r.name(), func() error { return m.again(ctx, r) })
+			}
 			if err != nil {
 				return err
 			}

@@ -50,11 +50,7 @@ type recorder struct {
 
 // measure fills in how r goes.
 func (m *recorder) measure(ctx context.Context, r recorded) (recorded, error) {
-	bodies := make([]*corpus.Body, r.Clients)
-	for i := range bodies {
-		c := corpus.Corpus{Events: r.Events, Days: 1, Until: time.Now(), Seed: m.seed + uint64(i)}
-		bodies[i] = c.NewBody(r.Events)
-	}
+	bodies := m.bodies(r)
 	var all []time.Duration
 	var rates []float64
 	var events int
@@ -83,6 +79,22 @@ func (m *recorder) measure(ctx context.Context, r recorded) (recorded, error) {
 	return r, nil
 }
 
+// bodies returns one for each client.
+func (m *recorder) bodies(r recorded) []*corpus.Body {
+	bodies := make([]*corpus.Body, r.Clients)
+	for i := range bodies {
+		c := corpus.Corpus{Events: r.Events, Days: 1, Until: time.Now(), Seed: m.seed + uint64(i)}
+		bodies[i] = c.NewBody(r.Events)
+	}
+	return bodies
+}
+
+// again repeats r once, without measuring.
+func (m *recorder) again(ctx context.Context, r recorded) error {
+	_, _, err := m.run(ctx, m.bodies(r), time.Now().Add(m.last))
+	return err
+}
+
 // run lets each client send its body again and again until the deadline, each time with other events.
 func (m *recorder) run(ctx context.Context, bodies []*corpus.Body, deadline time.Time) (took []time.Duration, busy int, err error) {
 	group, ctx := errgroup.WithContext(ctx)
@@ -91,7 +103,7 @@ func (m *recorder) run(ctx context.Context, bodies []*corpus.Body, deadline time
 	for i, b := range bodies {
 		group.Go(func() error {
 			for time.Now().Before(deadline) {
-				b.Renew(m.number.Add(1))
+				b.Renew(m.number.Add(1), time.Now())
 				t, n, err := m.client.record(ctx, m.client.project, m.workspace, b.Lines)
 				if err != nil {
 					return err
@@ -120,7 +132,7 @@ func (m *recorder) steadily(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		body.Renew(m.number.Add(1))
+		body.Renew(m.number.Add(1), time.Now())
 		if _, _, err := m.client.record(ctx, m.client.project, m.workspace, body.Lines); err != nil && ctx.Err() == nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package corpus
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -120,6 +121,7 @@ func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
 type Body struct {
 	Lines []byte
 	uids  []int // where the last 12 digits of each event's uid begin
+	times []int // where the 13 digits of its time begin
 }
 
 // NewBody returns the next n events of a corpus as a body, fewer if it ends.
@@ -132,17 +134,22 @@ func (c *Corpus) NewBody(n int) *Body {
 			break
 		}
 		b.Lines = lines
-		b.uids = append(b.uids, start+uidEnd(lines[start:])-12)
+		b.uids = append(b.uids, start+end(lines[start:], `"vendor_name":"MongoDB"},"uid":"`)+36-12)
+		b.times = append(b.times, start+end(lines[start:], `"time":`))
 	}
 	return b
 }
 
+// end returns where the first text in line ends.
+func end(line []byte, text string) int { return bytes.Index(line, []byte(text)) + len(text) }
+
 // Count returns the number of events.
 func (b *Body) Count() int { return len(b.uids) }
 
-// Renew gives the events uids that no other call with another number gives.
-func (b *Body) Renew(number uint64) {
+// Renew gives the events uids that no other call with another number gives, and times in the second before now.
+func (b *Body) Renew(number uint64, now time.Time) {
 	var raw [6]byte
+	first := now.UnixMilli() - 1000
 	for i, at := range b.uids {
 		n := number*uint64(len(b.uids)) + uint64(i)
 		n *= 0x9e3779b97f4b // odd, so a permutation of 48 bits
@@ -150,16 +157,7 @@ func (b *Body) Renew(number uint64) {
 			raw[j] = byte(n >> (40 - 8*j))
 		}
 		hex.Encode(b.Lines[at:at+12], raw[:])
-	}
-}
-
-// uidEnd returns where the digits of metadata.uid end.
-func uidEnd(line []byte) int {
-	const before, uuid = `"vendor_name":"MongoDB"},"uid":"`, 36
-	for i := 0; ; i++ {
-		if string(line[i:i+len(before)]) == before {
-			return i + len(before) + uuid
-		}
+		strconv.AppendInt(b.Lines[:b.times[i]], first+int64(i*1000/len(b.uids)), 10) // in place: 13 digits until the year 2286
 	}
 }
 
