@@ -147,8 +147,10 @@ func (r *report) print(out io.Writer) error {
 	y := r.Yardsticks
 	fmt.Fprintf(out, "%s, %d cores, Linux %s, %s, load %s before the run; %d events, %d small workspaces, seed %d.\n",
 		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Machine.Load, r.Settings.Events, r.Settings.Workspaces, r.Settings.Seed)
-	fmt.Fprintf(out, "1 KiB appended and fsynced: %s ms; in a new file with a durable name: %s ms. gzip -6 of the corpus: %s of %s B an event, %s µs.\n",
-		figure(y.Append), figure(y.New), figure(y.Gzip), figure(y.Raw), figure(y.GzipTime))
+	fmt.Fprintf(out, "1 KiB appended and fsynced: %s ms; in a new file with a durable name: %s ms.\n", figure(y.Append), figure(y.New))
+	if y.Raw > 0 {
+		fmt.Fprintf(out, "gzip -6 of the corpus: %s of %s B an event, %s µs.\n", figure(y.Gzip), figure(y.Raw), figure(y.GzipTime))
+	}
 	t := newTable(out, "clients", "events a request", "events/s", "requests/s", "CPU µs an event", "p50 ms", "p99 ms")
 	for _, d := range r.Recording {
 		t.row(d.Clients, d.Events, d.Rate, d.Requests, d.CPU, d.P50, d.P99)

@@ -1,0 +1,75 @@
+package corpus
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/event"
+)
+
+var until = time.Date(2026, 8, 10, 0, 0, 0, 0, time.UTC)
+
+func all(c Corpus) []byte {
+	var lines []byte
+	for ok := true; ok; {
+		lines, ok = c.Next(lines)
+	}
+	return lines
+}
+
+// The corpus is the same for the same seed and another for another; its events are good, different, and in order.
+func TestCorpus(t *testing.T) {
+	c := Corpus{Events: 5000, Days: 30, Until: until, Seed: 1}
+	lines := all(c)
+	if !bytes.Equal(lines, all(c)) {
+		t.Error("the same seed gives another corpus")
+	}
+	c.Seed = 2
+	if bytes.Equal(lines, all(c)) {
+		t.Error("another seed gives the same corpus")
+	}
+	if each := len(lines) / 5000; each < 650 || each > 800 {
+		t.Errorf("%d bytes an event, want about 700", each)
+	}
+	var p event.Parser
+	uids, names, last := map[string]bool{}, map[string]bool{}, until.AddDate(0, 0, -30).UnixMilli()
+	for line := range bytes.Lines(lines) {
+		f, err := p.Scan(bytes.TrimSuffix(line, []byte("\n")))
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if f.Time < last || f.Time >= until.UnixMilli() {
+			t.Fatalf("time %d after %d", f.Time, last)
+		}
+		last = f.Time
+		uids[string(f.UID)] = true
+		for _, name := range f.Processors {
+			names[string(name)] = true
+		}
+	}
+	if len(uids) != 5000 || len(names) != Processors {
+		t.Errorf("%d uids, %d stream processors", len(uids), len(names))
+	}
+}
+
+// Renewed events have other uids, and times in the second before.
+func TestRenew(t *testing.T) {
+	c := Corpus{Events: 100, Days: 1, Until: until, Seed: 1}
+	b := c.NewBody(100)
+	var p event.Parser
+	uids := map[string]bool{}
+	for n := range uint64(50) {
+		b.Renew(n, until)
+		for line := range bytes.Lines(b.Lines) {
+			f, err := p.Scan(bytes.TrimSuffix(line, []byte("\n")))
+			if err != nil || f.Time < until.UnixMilli()-1000 || f.Time >= until.UnixMilli() {
+				t.Fatalf("%s: %d, %v", line, f.Time, err)
+			}
+			uids[string(f.UID)] = true
+		}
+	}
+	if len(uids) != 50*100 {
+		t.Errorf("%d uids of %d events", len(uids), 50*100)
+	}
+}
