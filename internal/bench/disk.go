@@ -39,29 +39,20 @@ type segment struct {
 	Blocks, Index, Filters, Groups int64
 }
 
-// weigh finds the log with the most entries in a bucket's folder, and what it takes.
+// weigh finds the audit log of the big workspace in a bucket's folder, and what it takes.
 func weigh(bucket string) (disk, error) {
-	manifests, err := filepath.Glob(filepath.Join(bucket, "logs", "*", "manifest"))
+	log, err := logOf(bucket, big)
 	if err != nil {
 		return disk{}, err
 	}
-	var best manifest
-	var log string
-	var documents int64
-	for _, dir := range manifests {
-		m, size, err := readManifest(dir)
-		if err != nil {
-			return disk{}, err
-		}
-		if m.Entries > best.Entries {
-			best, log, documents = m, filepath.Dir(dir), size
-		}
+	log = filepath.Join(bucket, "logs", log)
+	var m manifest
+	documents, err := readHighest(filepath.Join(log, "manifest"), &m)
+	if err != nil {
+		return disk{}, err
 	}
-	if best.Entries == 0 {
-		return disk{}, fmt.Errorf("there are no logs in %s", bucket)
-	}
-	segments := best.Segments
-	for _, h := range slices.Backward(best.History) {
+	segments := m.Segments
+	for _, h := range slices.Backward(m.History) {
 		var older []segment
 		size, err := readJSON(filepath.Join(bucket, h.Key), &older)
 		if err != nil {
@@ -69,7 +60,31 @@ func weigh(bucket string) (disk, error) {
 		}
 		segments, documents = append(older, segments...), documents+size
 	}
-	return weighSegments(bucket, log, best.Entries, documents, segments)
+	return weighSegments(bucket, log, m.Entries, documents, segments)
+}
+
+// logOf returns the id of the audit log of the workspace with a name.
+func logOf(bucket, workspace string) (string, error) {
+	projects, err := filepath.Glob(filepath.Join(bucket, "projects", "*"))
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range projects {
+		var document struct {
+			Content struct {
+				Workspaces []struct{ Name, AuditLog string }
+			}
+		}
+		if _, err := readHighest(dir, &document); err != nil {
+			return "", err
+		}
+		for _, w := range document.Content.Workspaces {
+			if w.Name == workspace {
+				return w.AuditLog, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no workspace %s in %s", workspace, bucket)
 }
 
 func weighSegments(bucket, log string, entries, documents int64, segments []segment) (disk, error) {
@@ -99,13 +114,16 @@ func weighSegments(bucket, log string, entries, documents int64, segments []segm
 	return d, err
 }
 
-func readManifest(dir string) (m manifest, size int64, err error) {
+// readHighest reads the highest version of a document.
+func readHighest(dir string, v any) (size int64, err error) {
 	versions, err := os.ReadDir(dir) // sorted
-	if err != nil || len(versions) == 0 {
-		return m, 0, err
+	if err != nil {
+		return 0, err
 	}
-	size, err = readJSON(filepath.Join(dir, versions[len(versions)-1].Name()), &m)
-	return m, size, err
+	if len(versions) == 0 {
+		return 0, fmt.Errorf("%s is empty", dir)
+	}
+	return readJSON(filepath.Join(dir, versions[len(versions)-1].Name()), v)
 }
 
 // readJSON reads the first value in a file, behind which a signature may stand.
