@@ -25,7 +25,7 @@ func (s settings) measureGrowth(ctx context.Context, binary string) error {
 		s.only = growing
 	}
 	s.tmpfs = ""
-	var reports []*report
+	t := newTable(os.Stdout, "events", "workspaces", "one hour ms", "all ms", "nginx's ms", "record 8×5,000 events/s", "64×1 requests/s", "1×1 p50 ms", "start ms", "RSS MB", "peak MB", "B an event", "segments")
 	for i, size := range sizes {
 		s.Events, s.Workspaces = size[0], size[1]
 		dir := filepath.Join(s.dir, fmt.Sprintf("growth-%d", i))
@@ -33,14 +33,12 @@ func (s settings) measureGrowth(ctx context.Context, binary string) error {
 		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 			return err
 		}
-		reports = append(reports, r)
-		fmt.Fprintf(os.Stderr, "measured %d events, %d workspaces\n", size[0], size[1])
-	}
-	t := newTable(os.Stdout, "events", "workspaces", "one hour ms", "all ms", "nginx's ms", "record 8×5,000 events/s", "64×1 requests/s", "1×1 p50 ms", "start ms", "RSS MB", "peak MB", "B an event", "segments")
-	for _, r := range reports {
 		t.row(r.growthRow()...)
+		if err := t.end(); err != nil { // now: the next may take minutes
+			return err
+		}
 	}
-	return t.end()
+	return nil
 }
 
 func (r *report) growthRow() []any {
