@@ -90,7 +90,7 @@ func (c *call) checkpoint(log string) error {
 	if err != nil {
 		return c.proofError(err)
 	}
-	c.sendText("text/plain; charset=utf-8", "no-cache", []byte(h.Checkpoint))
+	c.sendText("text/plain; charset=utf-8", "no-cache", []byte(h.Signed()))
 	return nil
 }
 
@@ -178,10 +178,10 @@ func (c *call) proveEntry(log string, query url.Values) error {
 		return c.proofError(err)
 	}
 	if !strings.Contains(strings.Join(c.r.Header.Values("Accept"), ","), "text/plain") {
-		c.writeOwn(entryProof{index, digest, nonNil(p), h.Checkpoint})
+		c.writeOwn(entryProof{index, digest, nonNil(p), h.Signed()})
 		return nil
 	}
-	c.sendText("text/plain; charset=utf-8", "no-cache", torchwood.FormatProof(index, p, []byte(h.Checkpoint)))
+	c.sendText("text/plain; charset=utf-8", "no-cache", torchwood.FormatProof(index, p, []byte(h.Signed())))
 	return nil
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	MaxWaitingBytes  int64         // of the write-ahead log; past it, 503
 	PublicURL        string        // under which clients reach the API, for links in replies; empty: as each request came
 
+	Witnesses         []string      // "<verifier key> <URL>" of those that are asked to cosign checkpoints
 	AdoptUnsigned     bool          // believe logs from before weir signed them, and sign them now
 	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
 
@@ -88,6 +89,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.Int64Var(&c.MaxMemoryBytes, "max-memory-bytes", c.MaxMemoryBytes, "size of all request bodies at one time; past it, 503")
 	f.Int64Var(&c.MaxWaitingBytes, "max-waiting-bytes", c.MaxWaitingBytes, "size of the write-ahead log; past it, 503")
 	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest")
+	f.Var((*list)(&c.Witnesses), "witness", "`\"key URL\"` of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may be repeated")
 	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
 	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")
 	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`URL` under which clients reach the API, for links in replies (default: as each request came)")
@@ -209,6 +211,22 @@ func (c *Config) secretFile() string {
 	}
 	return strings.TrimRight(c.Bucket, "/") + ".key"
 }
+
+// list is a flag that may be repeated, or has values between commas.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(value string) error {
+	for part := range strings.SplitSeq(value, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*l = append(*l, part)
+		}
+	}
+	return nil
+}
+
+func (l *list) Type() string { return "list" }
 
 // prefixes is a flag with networks or single addresses.
 type prefixes []netip.Prefix

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/term"
 
 	"github.com/weirlog/weir/internal/account"
@@ -30,6 +31,7 @@ import (
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
+	"github.com/weirlog/weir/internal/witness"
 )
 
 // Memory for what is kept of objects, in bytes. It does not grow with the number of logs or events.
@@ -52,6 +54,8 @@ type node struct {
 	registry   *prometheus.Registry
 	origin     string // of the logs' checkpoints
 	keys       *proof.Keys
+	witnesses  []witness.Witness
+	askers     []*witness.Asker // one for each witness
 }
 
 // open opens the bucket and what stands on it.
@@ -90,11 +94,15 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
+	if err := n.parseWitnesses(); err != nil {
+		return err
+	}
 	reader := wal.NewReader(n.bucket, walCache)
 	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: n.keys, Origin: n.origin,
-		AdoptUnsigned: n.config.AdoptUnsigned, WithoutTree: n.config.withoutTree})
+		Witnesses: n.verifiers(), AdoptUnsigned: n.config.AdoptUnsigned, WithoutTree: n.config.withoutTree})
+	n.makeAskers()
 	for shard := range settings.Shards {
-		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log})
+		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log, Committed: n.committed})
 		n.sequencers = append(n.sequencers, s)
 		n.writers = append(n.writers, wal.NewWriter(n.bucket, reader, shard, s.Notify))
 	}
@@ -104,6 +112,46 @@ func (n *node) start(ctx context.Context) error {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
 			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.waiting()) }))
 	return nil
+}
+
+func (n *node) parseWitnesses() error {
+	for _, text := range n.config.Witnesses {
+		w, err := witness.Parse(text)
+		if err != nil {
+			return fmt.Errorf("--witness: %w", err)
+		}
+		n.witnesses = append(n.witnesses, w)
+	}
+	return nil
+}
+
+func (n *node) verifiers() []note.Verifier {
+	var all []note.Verifier
+	for _, w := range n.witnesses {
+		all = append(all, w.Verifier)
+	}
+	return all
+}
+
+// committed tells the witnesses that a log has a new checkpoint.
+func (n *node) committed(log string) {
+	for _, a := range n.askers {
+		a.Committed(log)
+	}
+}
+
+// makeAskers makes what asks the witnesses.
+func (n *node) makeAskers() {
+	if len(n.witnesses) == 0 {
+		return
+	}
+	asked := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_witness_requests_total",
+		Help: "Checkpoints that witnesses were asked to cosign."}, []string{"witness", "result"})
+	n.registry.MustRegister(asked)
+	for _, w := range n.witnesses {
+		n.askers = append(n.askers, witness.New(w, n.logs, witness.Options{Logger: n.log,
+			Counted: func(name, result string) { asked.WithLabelValues(name, result).Inc() }}))
+	}
 }
 
 // settings returns the bucket's settings, those to come if --dev is about to fill it.
@@ -186,6 +234,9 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 		work.Go(func() { s.Run(background) })
 	}
 	work.Go(func() { n.upkeep(background) })
+	for _, a := range n.askers {
+		work.Go(func() { a.Run(background) })
+	}
 	defer work.Wait()
 	defer stop()
 	if n.config.Dev {

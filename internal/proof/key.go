@@ -80,7 +80,8 @@ func VerifierKey(origin string, public ed25519.PublicKey) (string, error) {
 	return note.NewEd25519VerifierKey(origin, public)
 }
 
-// OpenCheckpoint verifies a signed checkpoint with any of the keys.
+// OpenCheckpoint verifies a signed checkpoint with any of the keys. A signature covers the checkpoint only, not the name on its
+// line, and one key signs all logs of a bucket: whose log it is the caller must look at the checkpoint's origin for.
 func OpenCheckpoint(signed []byte, keys ...note.Verifier) (torchwood.Checkpoint, error) {
 	n, err := note.Open(signed, note.VerifierList(keys...))
 	if err != nil {

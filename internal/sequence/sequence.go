@@ -29,6 +29,8 @@ type Options struct {
 	BatchBytes int64         // of lines that one plan takes, unless a single object has more, 64 MiB
 	Parallel   int           // how many logs are appended to at the same time, 4
 	Logger     *slog.Logger  // slog.Default()
+
+	Committed func(log string) // called, without waiting for it, after a plan was applied to a log; nil: not
 }
 
 func (o Options) withDefaults() Options {
@@ -252,6 +254,9 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 	}
 	for log := range sections {
 		s.upkeep.due(log, time.Now())
+		if s.options.Committed != nil {
+			s.options.Committed(log)
+		}
 	}
 	return s.retire(ctx, p)
 }

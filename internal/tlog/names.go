@@ -47,6 +47,15 @@ func newDigestsKey(log string, first int64) string {
 	return fmt.Sprintf("%sdigests/%015d-%s", logPrefix(log), first, randomID())
 }
 
+func cosignaturePrefix(log string) string { return logPrefix(log) + "cosignatures/" }
+
+// cosignaturesOf is what the keys of the cosignatures of a size begin with.
+func cosignaturesOf(log string, size int64) string {
+	return fmt.Sprintf("%s%015d-", cosignaturePrefix(log), size)
+}
+
+func newCosignatureKey(log string, size int64) string { return cosignaturesOf(log, size) + randomID() }
+
 func randomID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails

@@ -41,12 +41,14 @@ type Head struct {
 	Root       proof.Hash
 	Keys       []SignedBy
 	Pruned     Pruned
+
+	Cosignatures []string // of the checkpoint, by witnesses; lines
 }
 
 // head returns the tree of a manifest. That of a log without entries is empty, and has no checkpoint.
 func (m *Manifest) head() Head {
 	tree := m.tree()
-	return Head{m.Checkpoint, tree.Size, tree.Root(), m.Keys, m.Pruned}
+	return Head{Checkpoint: m.Checkpoint, Size: tree.Size, Root: tree.Root(), Keys: m.Keys, Pruned: m.Pruned}
 }
 
 // Head returns the tree of a log, and its checkpoint, also if it has no entries. ErrBeyond if it has no tree yet.
@@ -55,7 +57,11 @@ func (s *Store) Head(ctx context.Context, log string) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	return s.headOf(m)
+	h, err := s.headOf(m)
+	if err == nil {
+		h.Cosignatures, err = s.cosignatures(ctx, log, h)
+	}
+	return h, err
 }
 
 func (s *Store) headOf(m *Manifest) (Head, error) {
@@ -103,6 +109,9 @@ func (s *Store) ProveEntry(ctx context.Context, log string, index int64) (p modt
 			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
 		}
 		h = m.head()
+		if h.Cosignatures, err = s.cosignatures(ctx, log, h); err != nil {
+			return err
+		}
 		digests, err := s.digests(ctx, m, index, index+1)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
@@ -33,6 +34,8 @@ type Options struct {
 
 	Keys   *proof.Keys // sign manifests and checkpoints, and say what is believed; nil: nothing is signed or checked
 	Origin string      // of the bucket's logs; that of one log is <Origin>/<id of the log>
+
+	Witnesses []note.Verifier // whose cosignatures are shown with checkpoints
 
 	AdoptUnsigned bool // believe logs from before there were signatures, and give them trees
 	WithoutTree   bool // make no trees and no checkpoints: only to measure what they cost

@@ -1,0 +1,85 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Cosignatures of a checkpoint (https://c2sp.org/tlog-cosignature) come after it was committed, from witnesses, so they are
+// objects beside the manifest, one each, named by the size of the tree. A reader believes those that verify.
+
+// IsCosignature tells whether a line is a signature of a checkpoint by a verifier's key.
+func IsCosignature(checkpoint, line string, by note.Verifier) bool {
+	text, _, ok := strings.Cut(checkpoint, "\n\n")
+	if !ok || !strings.HasSuffix(line, "\n") || strings.Count(line, "\n") != 1 {
+		return false
+	}
+	n, err := note.Open([]byte(text+"\n\n"+line), note.VerifierList(by))
+	return err == nil && len(n.Sigs) == 1
+}
+
+// Signed returns the checkpoint with its cosignatures, as it is published.
+func (h Head) Signed() string { return h.Checkpoint + strings.Join(h.Cosignatures, "") }
+
+// CosignedBy tells whether one of the cosignatures is by a verifier's key.
+func (h Head) CosignedBy(v note.Verifier) bool {
+	for _, line := range h.Cosignatures {
+		if IsCosignature(h.Checkpoint, line, v) {
+			return true
+		}
+	}
+	return false
+}
+
+// KeepCosignature keeps a cosignature of the checkpoint that a log had at a size, and deletes those of smaller sizes.
+func (s *Store) KeepCosignature(ctx context.Context, log string, size int64, line string) error {
+	if err := s.bucket.PutNew(ctx, newCosignatureKey(log, size), []byte(line)); err != nil {
+		return err // the witness is asked again, and the name is another one
+	}
+	var old []string
+	for info, err := range s.bucket.List(ctx, cosignaturePrefix(log), "") {
+		if err != nil {
+			return err
+		}
+		if info.Key >= cosignaturesOf(log, size) {
+			break
+		}
+		old = append(old, info.Key)
+	}
+	return s.bucket.Delete(ctx, old...)
+}
+
+// cosignatures returns the cosignatures of a checkpoint that are good by the configured witnesses' keys, one for each.
+func (s *Store) cosignatures(ctx context.Context, log string, h Head) ([]string, error) {
+	if len(s.options.Witnesses) == 0 || h.Checkpoint == "" {
+		return nil, nil
+	}
+	var good []string
+	seen := map[string]bool{}
+	for info, err := range s.bucket.List(ctx, cosignaturesOf(log, h.Size), "") {
+		if err != nil {
+			return nil, err
+		}
+		line, err := bucket.Read(ctx, s.bucket, info.Key, bucket.Range{})
+		if errors.Is(err, bucket.ErrNotExist) {
+			continue // deleted since: there is a larger tree
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range s.options.Witnesses {
+			id := fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash())
+			if !seen[id] && IsCosignature(h.Checkpoint, string(line), v) {
+				seen[id] = true
+				good = append(good, string(line))
+			}
+		}
+	}
+	return good, nil
+}

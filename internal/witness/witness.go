@@ -1,0 +1,267 @@
+// Package witness asks witnesses (https://c2sp.org/tlog-witness) to cosign the checkpoints of logs. A witness signs a
+// checkpoint only if the log goes on from what it signed before, so who trusts a witness need not have watched the log.
+//
+// Nothing waits for a witness: one that fails or hangs costs a log line, and is asked again later.
+package witness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"filippo.io/torchwood"
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/mod/sumdb/note"
+	modtlog "golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Witness is one that can be asked.
+type Witness struct {
+	URL      string // below which is add-checkpoint
+	Verifier note.Verifier
+}
+
+// Parse reads "<verifier key> <URL>".
+func Parse(text string) (Witness, error) {
+	key, at, _ := strings.Cut(strings.TrimSpace(text), " ")
+	v, err := torchwood.NewCosignatureVerifier(key)
+	if err != nil {
+		return Witness{}, fmt.Errorf("witness %q: want \"<verifier key> <URL>\", the key as https://c2sp.org/tlog-cosignature says: %w", text, err)
+	}
+	u, err := url.Parse(strings.TrimSpace(at))
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return Witness{}, fmt.Errorf("witness %q: %q is not the URL of a server", text, at)
+	}
+	return Witness{strings.TrimRight(u.String(), "/"), v}, nil
+}
+
+// Log is what an Asker must know of logs. *tlog.Store is one.
+type Log interface {
+	Head(ctx context.Context, log string) (tlog.Head, error)
+	ProveSince(ctx context.Context, log string, from, to int64) (modtlog.TreeProof, error)
+	KeepCosignature(ctx context.Context, log string, size int64, line string) error
+}
+
+// Options of an Asker. The zero value of each field means its default.
+type Options struct {
+	Timeout time.Duration // of a request, 10 s
+	Pause   time.Duration // after a witness failed, 10 s; it doubles up to 64 times that
+	Logger  *slog.Logger  // slog.Default()
+	Counted func(witness, result string)
+}
+
+// Asker asks one witness.
+type Asker struct {
+	witness Witness
+	logs    Log
+	options Options
+	http    *http.Client
+	signed  *otter.Cache[string, int64] // the size that the witness signed last, by log: a guess, it says if it is wrong
+
+	mu   sync.Mutex
+	due  map[string]bool // logs
+	wake chan struct{}
+}
+
+// maxDue bounds how many logs are remembered to have a new checkpoint; others are asked for at their next one.
+const maxDue = 100_000
+
+// New returns an Asker. Run does its work.
+func New(w Witness, logs Log, o Options) *Asker {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Pause == 0 {
+		o.Pause = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Counted == nil {
+		o.Counted = func(string, string) {}
+	}
+	return &Asker{witness: w, logs: logs, options: o, http: &http.Client{Timeout: o.Timeout},
+		signed: otter.Must(&otter.Options[string, int64]{MaximumSize: maxDue}), due: map[string]bool{}, wake: make(chan struct{}, 1)}
+}
+
+// Committed tells that a log has a new checkpoint. It never waits.
+func (a *Asker) Committed(log string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.due) >= maxDue {
+		return
+	}
+	a.due[log] = true
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next takes a log that is due.
+func (a *Asker) next() (string, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for log := range a.due {
+		delete(a.due, log)
+		return log, true
+	}
+	return "", false
+}
+
+// Run asks for one log after the other, until ctx ends.
+func (a *Asker) Run(ctx context.Context) {
+	pause := a.options.Pause
+	for {
+		log, ok := a.next()
+		if !ok {
+			select {
+			case <-ctx.Done():
+				return
+			case <-a.wake:
+			}
+			continue
+		}
+		err := a.ask(ctx, log)
+		if ctx.Err() != nil {
+			return
+		}
+		a.count(err)
+		if err == nil {
+			pause = a.options.Pause
+			continue
+		}
+		a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log", log, "err", err)
+		if errors.Is(err, errRefused) {
+			continue // it will at the next checkpoint, or never
+		}
+		a.Committed(log)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 64*a.options.Pause)
+	}
+}
+
+func (a *Asker) count(err error) {
+	result := "cosigned"
+	switch {
+	case errors.Is(err, errRefused):
+		result = "refused"
+	case err != nil:
+		result = "failed"
+	}
+	a.options.Counted(a.witness.Verifier.Name(), result)
+}
+
+// errRefused is returned (wrapped) if asking again for the same checkpoint is of no use.
+var errRefused = errors.New("the witness refuses")
+
+// ask has the newest checkpoint of a log cosigned.
+func (a *Asker) ask(ctx context.Context, log string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*a.options.Timeout)
+	defer cancel()
+	h, err := a.logs.Head(ctx, log)
+	if errors.Is(err, tlog.ErrBeyond) || err == nil && h.Size == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	checkpoint := h.Signed()
+	old, _ := a.signed.GetIfPresent(log)
+	for range 2 { // the second time from what the witness says
+		if old > h.Size {
+			return fmt.Errorf("%w: it has signed a tree of %d entries of log %s, which has %d: was the log put back to an earlier state?", errRefused, old, log, h.Size)
+		}
+		if old == h.Size && old > 0 && h.CosignedBy(a.witness.Verifier) {
+			return nil
+		}
+		lines, conflict, err := a.add(ctx, log, old, h.Size, checkpoint)
+		if err != nil {
+			return err
+		}
+		if conflict >= 0 {
+			old = conflict
+			continue
+		}
+		a.signed.Set(log, h.Size)
+		return a.keep(ctx, log, h.Size, checkpoint, lines)
+	}
+	return errors.New("the witness names another size each time it is asked")
+}
+
+// maxReply bounds what is read of a witness's reply, in bytes.
+const maxReply = 16 << 10
+
+// add asks the witness to cosign a checkpoint that goes on from the size that it signed last. It returns the lines that it
+// replies, or the size that it says it signed last (-1: it does not).
+func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint string) (lines string, conflict int64, err error) {
+	var body bytes.Buffer
+	fmt.Fprintf(&body, "old %d\n", old)
+	if old > 0 {
+		p, err := a.logs.ProveSince(ctx, log, old, size)
+		if err != nil {
+			return "", -1, err
+		}
+		for _, hash := range p {
+			fmt.Fprintf(&body, "%s\n", hash)
+		}
+	}
+	fmt.Fprintf(&body, "\n%s", checkpoint)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.witness.URL+"/add-checkpoint", &body)
+	if err != nil {
+		return "", -1, err
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return "", -1, err
+	}
+	defer resp.Body.Close()
+	reply, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return "", -1, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return string(reply), -1, nil
+	case resp.StatusCode == http.StatusConflict:
+		conflict, err := parseSize(reply)
+		return "", conflict, err
+	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
+		return "", -1, fmt.Errorf("it replies %d: %.200q", resp.StatusCode, reply)
+	}
+	return "", -1, fmt.Errorf("%w: it replies %d: %.200q", errRefused, resp.StatusCode, reply)
+}
+
+// parseSize reads the size in a 409.
+func parseSize(reply []byte) (int64, error) {
+	size, err := strconv.ParseInt(strings.TrimSpace(string(reply)), 10, 64)
+	if err != nil || size < 0 {
+		return -1, fmt.Errorf("%w: it replies 409, but %.40q is no size", errRefused, reply)
+	}
+	return size, nil
+}
+
+// keep keeps the line of the reply that is this witness's cosignature.
+func (a *Asker) keep(ctx context.Context, log string, size int64, checkpoint, reply string) error {
+	for line := range strings.Lines(reply) {
+		if tlog.IsCosignature(checkpoint, line, a.witness.Verifier) {
+			return a.logs.KeepCosignature(ctx, log, size, line)
+		}
+	}
+	return fmt.Errorf("%w: what it replies is not its cosignature: %.200q", errRefused, reply)
+}
