@@ -34,7 +34,14 @@ func keyFile(cmd *cobra.Command, config *node.Config, args []string) (string, er
 	if len(args) == 1 {
 		return args[0], nil
 	}
-	return config.SigningKeys(), nil
+	if os.Getenv("WEIR_SIGNING_KEY") != "" {
+		return "", nil // loadKeys takes them from there
+	}
+	file, err := config.SigningKeys()
+	if err != nil {
+		return "", &exit{2, err}
+	}
+	return file, nil
 }
 
 // onKeys returns a command on a file of keys.

@@ -14,13 +14,16 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
 )
 
 // Config is everything that can be set. Each field has a flag; what the command line leaves out is taken from the
 // environment (--admin-listen is WEIR_ADMIN_LISTEN), then from the YAML file (admin-listen: …), then from DefaultConfig.
 type Config struct {
-	Bucket      string // folder with all state
+	Bucket      string // with all state: a folder, or s3://name/prefix
+	S3          bucket.S3Options
+	Shards      int    // of a bucket that is about to be filled; 0: 1 in a folder, 8 on S3
 	Listen      string // address of the API
 	AdminListen string // address of /healthz, /readyz and /metrics; empty: nowhere
 	KeyFile     string // the node's secret; empty: the bucket's path with .key. WEIR_SECRET in the environment wins.
@@ -60,6 +63,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Bucket: "./weir-data", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", EnvFile: "weir-dev.env",
+		S3:    bucket.S3Options{Addressing: "auto"},
 		Drain: 20 * time.Second, IdleTimeout: time.Minute, BodyTimeout: 2 * time.Minute,
 		DownloadRate: 1200, AuthFailures: 60,
 		MaxEventBytes: 1 << 20, MaxRequestBytes: 64 << 20, MaxRequestEvents: 100_000,
@@ -100,7 +104,12 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 
 // AddBucketFlags binds the fields that say where the state is.
 func (c *Config) AddBucketFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Bucket, "bucket", c.Bucket, "`folder` with all state")
+	f.StringVar(&c.Bucket, "bucket", c.Bucket, "`folder` with all state, or s3://name/prefix; S3 credentials come from AWS's environment, shared file or role")
+	f.StringVar(&c.S3.Endpoint, "s3-endpoint", c.S3.Endpoint, "`URL` of the S3 store, http:// for one without TLS (default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon)")
+	f.StringVar(&c.S3.Region, "s3-region", c.S3.Region, "`region` of the S3 bucket (default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1)")
+	f.StringVar(&c.S3.Addressing, "s3-addressing", c.S3.Addressing, "where requests name the S3 bucket: path, host, or auto: host at Amazon, else path")
+	f.StringVar(&c.S3.CAFile, "s3-ca-file", c.S3.CAFile, "PEM `file` with authorities to trust for the S3 store beside the system's")
+	f.IntVar(&c.Shards, "shards", c.Shards, "parts, 1 to 64, of a bucket that is about to be filled, fixed for ever (default: 1 in a folder, 8 on S3)")
 	f.StringVar(&c.SigningKey, "signing-key-file", c.SigningKey, "`file` with the keys that sign logs (default: the bucket's path with .signing-key; WEIR_SIGNING_KEY in the environment wins)")
 	f.StringVar(&c.KeyFile, "key-file", c.KeyFile, "`file` with the node's secret (default: the bucket's path with .key; WEIR_SECRET in the environment wins)")
 }
@@ -161,6 +170,8 @@ func (c *Config) check() error {
 		return errors.New("--bucket must not be empty")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key belong together: set both or none")
+	case c.Shards < 0 || c.Shards > 64:
+		return fmt.Errorf("--shards %d: want 1 to 64", c.Shards)
 	case !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat):
 		return fmt.Errorf("--log-format %q: want auto, text or json", c.LogFormat)
 	}
@@ -180,36 +191,59 @@ func (c *Config) check() error {
 	return nil
 }
 
-// SigningKeys returns the file with the keys that sign logs.
-func (c *Config) SigningKeys() string {
-	if c.SigningKey != "" {
-		return c.SigningKey
+// shards returns how many parts a bucket that is about to be filled gets.
+func (c *Config) shards() int {
+	switch {
+	case c.Shards > 0:
+		return c.Shards
+	case bucket.IsS3(c.Bucket):
+		return 8
 	}
-	return strings.TrimRight(c.Bucket, "/") + ".signing-key"
+	return 1
 }
 
-// signingKeys returns the keys that sign logs: from the environment, or from their file, which is made if there is none;
-// created tells.
-func (c *Config) signingKeys() (keys *proof.Keys, created bool, err error) {
-	text := os.Getenv("WEIR_SIGNING_KEY")
-	if text == "" {
-		return proof.LoadOrCreateKeys(c.SigningKeys())
+// SigningKeys returns the file with the keys that sign logs.
+func (c *Config) SigningKeys() (string, error) {
+	return c.beside(c.SigningKey, ".signing-key", "--signing-key-file", "WEIR_SIGNING_KEY")
+}
+
+// signingKeys returns the keys that sign logs: from the environment, or from their file. If there is none it is made, and made
+// names it.
+func (c *Config) signingKeys() (keys *proof.Keys, made string, err error) {
+	if text := os.Getenv("WEIR_SIGNING_KEY"); text != "" {
+		if keys, err = proof.ParseKeys(text); err == nil && len(keys.Signers) == 0 {
+			err = errors.New("it holds no private key")
+		}
+		if err != nil {
+			err = fmt.Errorf("WEIR_SIGNING_KEY: %w", err)
+		}
+		return keys, "", err
 	}
-	if keys, err = proof.ParseKeys(text); err == nil && len(keys.Signers) == 0 {
-		err = errors.New("it holds no private key")
-	}
+	file, err := c.SigningKeys()
 	if err != nil {
-		return nil, false, fmt.Errorf("WEIR_SIGNING_KEY: %w", err)
+		return nil, "", err
 	}
-	return keys, false, nil
+	keys, created, err := proof.LoadOrCreateKeys(file)
+	if created {
+		made = file
+	}
+	return keys, made, err
 }
 
 // secretFile returns where the node's secret is.
-func (c *Config) secretFile() string {
-	if c.KeyFile != "" {
-		return c.KeyFile
+func (c *Config) secretFile() (string, error) {
+	return c.beside(c.KeyFile, ".key", "--key-file", "WEIR_SECRET")
+}
+
+// beside returns the file, if one is set, else one beside the bucket's folder. A bucket on S3 has nothing beside it.
+func (c *Config) beside(file, extension, flag, variable string) (string, error) {
+	switch {
+	case file != "":
+		return file, nil
+	case bucket.IsS3(c.Bucket):
+		return "", fmt.Errorf("the bucket is on S3, where no secret belongs: name a file with %s, or set %s", flag, variable)
 	}
-	return strings.TrimRight(c.Bucket, "/") + ".key"
+	return strings.TrimRight(c.Bucket, "/") + extension, nil
 }
 
 // list is a flag that may be repeated, or has values between commas.

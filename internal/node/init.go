@@ -42,7 +42,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	b, err := bucket.OpenLocal(c.Bucket)
+	b, err := bucket.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	creds, err := fill(ctx, accounts, s)
 	creds.verifierKey = keys.Signers[0].PublicText()
 	if err == nil {
-		err = accounts.Initialise(ctx, shards, s.Origin)
+		err = accounts.Initialise(ctx, c.shards(), s.Origin)
 	}
 	if err != nil {
 		return err
@@ -74,9 +74,6 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	fmt.Fprintf(out, "The owner's credentials, shown this once:\n\n%s", creds.shell())
 	return nil
 }
-
-// shards of a bucket in a folder.
-const shards = 1
 
 // fill makes an organization, a project, and credentials. Until the bucket is initialised, as the last step, it counts as
 // empty, whatever a crash left in it.
@@ -189,7 +186,7 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
 		if err == nil {
-			err = n.accounts.Initialise(ctx, shards, n.origin)
+			err = n.accounts.Initialise(ctx, n.config.shards(), n.origin)
 		}
 	} else if c, err = n.devCredentials(ctx); err == nil {
 		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/term"
+	"golang.org/x/time/rate"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/api"
@@ -44,7 +45,7 @@ const (
 type node struct {
 	config     Config
 	log        *slog.Logger
-	bucket     *bucket.Local
+	bucket     bucket.Store
 	accounts   *account.Store
 	auth       *auth.Authenticator
 	logs       *tlog.Store
@@ -63,7 +64,7 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	b, err := bucket.OpenLocal(c.Bucket)
+	b, err := bucket.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +82,12 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.origin = settings.Origin
-	keys, created, err := n.config.signingKeys()
+	keys, made, err := n.config.signingKeys()
 	if err != nil {
 		return err
 	}
-	if created {
-		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", n.config.SigningKeys())
+	if made != "" {
+		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", made)
 	}
 	n.keys = keys
 	secret, err := n.secret()
@@ -101,10 +102,11 @@ func (n *node) start(ctx context.Context) error {
 	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: n.keys, Origin: n.origin,
 		Witnesses: n.verifiers(), AdoptUnsigned: n.config.AdoptUnsigned, WithoutTree: n.config.withoutTree})
 	n.makeAskers()
+	pace := n.pace()
 	for shard := range settings.Shards {
 		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log, Committed: n.committed})
 		n.sequencers = append(n.sequencers, s)
-		n.writers = append(n.writers, wal.NewWriter(n.bucket, reader, shard, s.Notify))
+		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace, s.Notify))
 	}
 	n.recorder = record.New(n.bucket, n.logs, n.writers, record.Options{
 		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.waiting})
@@ -159,7 +161,7 @@ func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	settings, err := n.accounts.Settings(ctx)
 	switch {
 	case errors.Is(err, account.ErrNotFound) && n.config.Dev:
-		return account.Settings{Shards: shards, Origin: account.NewOrigin()}, nil // see prepareDev
+		return account.Settings{Shards: n.config.shards(), Origin: account.NewOrigin()}, nil // see prepareDev
 	case errors.Is(err, account.ErrNotFound):
 		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)", n.config.Bucket, n.config.Bucket)
 	case err == nil && settings.Origin == "":
@@ -176,7 +178,22 @@ func (n *node) secret() (auth.Secret, error) {
 	if text := os.Getenv("WEIR_SECRET"); text != "" {
 		return auth.ParseSecret(text)
 	}
-	return auth.LoadOrCreateSecret(n.config.secretFile())
+	file, err := n.config.secretFile()
+	if err != nil {
+		return auth.Secret{}, err
+	}
+	return auth.LoadOrCreateSecret(file)
+}
+
+// On S3, where each request costs, the writers of all shards together begin a WAL object at most so often.
+const writeEvery = 100 * time.Millisecond
+
+// pace returns what the writers of all shards share to bound the number of their objects.
+func (n *node) pace() *rate.Limiter {
+	if bucket.IsS3(n.config.Bucket) {
+		return rate.NewLimiter(rate.Every(writeEvery), 1)
+	}
+	return rate.NewLimiter(rate.Inf, 1)
 }
 
 func (n *node) waiting() int64 {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/weirlog/weir/internal/bucket"
 )
 
@@ -22,6 +24,7 @@ type Writer struct {
 	names    namer
 	maxBytes int64
 	written  func(bytes int64)
+	pace     *rate.Limiter
 
 	requests chan *request
 	closing  chan struct{}
@@ -45,7 +48,13 @@ const attempts = 3
 // NewWriter starts a writer of a shard's WAL. After each object it calls written with the object's size. What it
 // writes, reader knows at once.
 func NewWriter(b bucket.Bucket, reader *Reader, shard int, written func(bytes int64)) *Writer {
-	w := &Writer{bucket: b, reader: reader, names: namer{shard: shard}, maxBytes: maxObject, written: written,
+	return NewPacedWriter(b, reader, shard, rate.NewLimiter(rate.Inf, 1), written)
+}
+
+// NewPacedWriter starts a writer that begins an object only when pace, which may be shared with others, lets it; what
+// arrives until then is in it.
+func NewPacedWriter(b bucket.Bucket, reader *Reader, shard int, pace *rate.Limiter, written func(bytes int64)) *Writer {
+	w := &Writer{bucket: b, reader: reader, names: namer{shard: shard}, maxBytes: maxObject, written: written, pace: pace,
 		requests: make(chan *request), closing: make(chan struct{})}
 	w.done.Go(w.run)
 	return w
@@ -93,12 +102,16 @@ func (w *Writer) run() {
 	for {
 		select {
 		case first := <-w.requests:
+			w.wait()
 			w.commit(w.collect(first))
 		case <-w.closing:
 			return
 		}
 	}
 }
+
+// wait waits for the turn to write an object.
+func (w *Writer) wait() { time.Sleep(w.pace.Reserve().Delay()) }
 
 // collect returns first and all requests that are waiting behind it, as far as one object takes them.
 func (w *Writer) collect(first *request) []*request {
@@ -147,7 +160,10 @@ func (w *Writer) commit(group []*request) {
 // the events of others.
 func (w *Writer) put(object []byte) (key string, err error) {
 	ctx := context.Background()
-	for range attempts {
+	for attempt := range attempts {
+		if attempt > 0 {
+			w.wait()
+		}
 		key = w.names.key(time.Now())
 		err = w.bucket.PutNew(ctx, key, object)
 		if err == nil {
