@@ -41,8 +41,7 @@ func passing(err error) bool {
 	return r.StatusCode >= 500 && r.StatusCode != http.StatusNotImplemented || r.StatusCode == http.StatusTooManyRequests || r.Code == "RequestTimeout"
 }
 
-// explain gives an error of the library the meaning that the contract has for it, or says what to do about it. No error
-// of an object that is missing becomes ErrNotExist unless it is the object that is missing.
+// explain gives an error of the library the meaning that the contract has for it, or says what to do about it.
 func (s *S3) explain(err error) error {
 	if r := (minio.ErrorResponse{}); errors.As(err, &r) && r.Code == minio.NoSuchKey {
 		return ErrNotExist
