@@ -126,9 +126,9 @@ func (s *S3) get(ctx context.Context, key string, r Range) (*Object, error) {
 		return nil, err
 	}
 	if wantOff-off+wantN < n {
-		return &Object{ReadCloser: &cutReader{whole, wantN}, Size: size}, nil
+		return &Object{ReadCloser: &cutReader{whole, wantN}, Size: size, Version: info.ETag}, nil
 	}
-	return &Object{ReadCloser: whole, Size: size}, nil
+	return &Object{ReadCloser: whole, Size: size, Version: info.ETag}, nil
 }
 
 // getNothing returns an empty range of the object at key.

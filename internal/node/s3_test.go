@@ -32,6 +32,11 @@ func TestS3(t *testing.T) {
 	t.Setenv("WEIR_SIGNING_KEY", "")
 	c := DefaultConfig()
 	c.Bucket, c.S3.Endpoint = "s3://weir/p", server.URL
+	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err == nil || !strings.Contains(err.Error(), "--signing-key-file") {
+		t.Errorf("%v; want an error that names --signing-key-file", err)
+	}
+	signing := filepath.Join(t.TempDir(), "signing-key")
+	c.SigningKey = signing
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +48,7 @@ func TestS3(t *testing.T) {
 	if settings, err := account.NewStore(b).Settings(t.Context()); err != nil || settings.Shards != 8 {
 		t.Errorf("%+v, %v; want 8 shards", settings, err)
 	}
+	c.SigningKey = ""
 	log, err := newLogger(c)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +58,7 @@ func TestS3(t *testing.T) {
 			t.Fatalf("%v, %v; want an error that names %s", n, err, flag)
 		}
 		if flag == "--signing-key-file" {
-			c.SigningKey = filepath.Join(t.TempDir(), "signing-key")
+			c.SigningKey = signing
 		} else {
 			c.KeyFile = filepath.Join(t.TempDir(), "key")
 		}

@@ -231,7 +231,7 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 			err = s.exists(ctx, key) // what is known of an object may outlive it
 		}
 		if errors.Is(err, bucket.ErrNotExist) {
-			return s.retire(ctx, p)
+			return s.retireRest(ctx, p)
 		}
 		if err != nil {
 			return err
@@ -247,7 +247,7 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 	}
 	err := group.Wait()
 	if errors.Is(err, errRetiring) {
-		return s.retire(ctx, p)
+		return s.retireRest(ctx, p)
 	}
 	if err != nil {
 		return err
@@ -308,6 +308,21 @@ func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places [
 		return fmt.Errorf("append to log %s: %w", log, err)
 	}
 	return nil
+}
+
+// retireRest retires a plan one of whose objects is gone, if the listing says so too: what is deleted for a "not found" that
+// came from elsewhere than the store, a proxy for instance, would be lost.
+func (s *Sequencer) retireRest(ctx context.Context, p wal.Plan) error {
+	waiting, err := s.wal.List(ctx, s.shard)
+	if err != nil {
+		return err
+	}
+	for _, key := range p.Objects {
+		if !slices.ContainsFunc(waiting, func(o bucket.Info) bool { return o.Key == key }) {
+			return s.retire(ctx, p)
+		}
+	}
+	return fmt.Errorf("an object of plan %d cannot be found, but all of them are listed", p.Batch)
 }
 
 // retire deletes the objects of a plan that all logs have.

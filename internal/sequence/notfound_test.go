@@ -1,0 +1,51 @@
+package sequence
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+// A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for it.
+func TestFalseNotFound(t *testing.T) {
+	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
+	b := bucket.NewMemory()
+	for serial := range 3 {
+		n := startNode(b)
+		line, _, entry := makeEvent(serial, epoch+int64(serial), "")
+		if err := n.writer.Append(t.Context(), wal.Batch{Log: log, Lines: []byte(line + "\n"), Entries: []wal.Entry{entry}}); err != nil {
+			t.Fatal(err)
+		}
+		n.writer.Close()
+	}
+	n := startNode(b) // which has nothing in memory
+	defer n.writer.Close()
+	planned := false
+	n.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		planned = planned || op == bucketest.PutNew && strings.HasPrefix(key, "plans/")
+		if planned && op == bucketest.Get && strings.HasPrefix(key, "wal/") {
+			return bucket.ErrNotExist
+		}
+		return nil
+	}
+	if _, err := n.sequencer.Round(t.Context(), true); err == nil || !strings.Contains(err.Error(), "all of them are listed") {
+		t.Errorf("got %v", err)
+	}
+	n.faulty.Before = nil
+	n = startNode(b)
+	defer n.writer.Close()
+	for range 2 {
+		if _, err := n.sequencer.Round(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := n.store.Download(t.Context(), log, tlog.Query{Start: epoch, End: epoch + 10})
+	if err != nil || d.Head().Size != 3 {
+		t.Errorf("%d events are sequenced, want 3; %v", d.Head().Size, err)
+	}
+}
