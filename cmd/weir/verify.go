@@ -9,8 +9,11 @@ import (
 	"regexp"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
 )
@@ -35,16 +38,19 @@ type verifyFlags struct {
 	keys, logs           []string
 	proof, since, output string
 	source               client.Source
+	config               node.Config // how to reach a bucket on S3
 }
 
 func verifyCommand() *cobra.Command {
-	var f verifyFlags
+	f := verifyFlags{config: node.DefaultConfig()}
+	s3 := pflag.NewFlagSet("s3", pflag.ContinueOnError)
+	f.config.AddS3Flags(s3)
 	cmd := &cobra.Command{
-		Use:   "verify FILE.gz | FOLDER | LOG-ID",
+		Use:   "verify FILE.gz | FOLDER | s3://BUCKET/PREFIX | LOG-ID",
 		Short: "Check that nothing was altered, removed or reordered",
 		Long: `Verify checks, with nothing but a public key,
   - a downloaded file, by the .proof that "weir download --proof" wrote beside it;
-  - a bucket in a folder, one log of it, or a folder of segments: every byte, without weir, even with the manifest gone;
+  - a bucket in a folder or on S3, one log of it, or a folder of segments: every byte, without weir, even with the manifest gone;
   - a log by its id, over the API: all that can be downloaded of it.
 --since compares with a checkpoint that was kept elsewhere, which shows too whether everything was put back to an earlier
 state; a proof or a file with a signed checkpoint serves.
@@ -52,8 +58,14 @@ state; a proof or a file with a signed checkpoint serves.
 Exit status: 0 verified; 7 does not verify; 8 cannot tell, since something is missing; 2 wrong usage; 1 failed otherwise, as
 other commands do.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
+				return &exit{2, err}
+			}
+			return f.run(cmd, args[0])
+		},
 	}
+	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
 	cmd.Flags().StringVar(&f.since, "since", "", "`file` with an older checkpoint, or proof, that the log must go on from")
@@ -102,6 +114,15 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 func (f *verifyFlags) check(cmd *cobra.Command, target string, keys *proof.Keys, since *verify.Checkpoint) ([]*verify.Report, error) {
 	info, err := os.Stat(target)
 	switch {
+	case bucket.IsS3(target):
+		b, err := bucket.OpenS3ToRead(target, f.config.S3)
+		if err != nil {
+			return nil, err
+		}
+		defer b.Close()
+		count, done := counter(0)
+		defer done()
+		return verify.Bucket(cmd.Context(), b, f.logs, keys, since, count)
 	case err == nil && info.IsDir():
 		b, log, err := verify.OpenFolder(target)
 		if err != nil {

@@ -51,6 +51,15 @@ func OpenS3(ctx context.Context, location string, o S3Options) (*S3, error) {
 	return s, nil
 }
 
+// OpenS3ToRead opens the bucket at an URL s3://name/prefix for who only reads it, so changes nothing there.
+func OpenS3ToRead(location string, o S3Options) (*S3, error) {
+	s, err := newS3(location, o)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", location, err)
+	}
+	return s, nil
+}
+
 // probe makes sure that the store refuses to create an object that exists, on a key of its own.
 func (s *S3) probe(ctx context.Context) (err error) {
 	key := "probe/" + rand.Text()

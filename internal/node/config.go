@@ -105,13 +105,18 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 // AddBucketFlags binds the fields that say where the state is.
 func (c *Config) AddBucketFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Bucket, "bucket", c.Bucket, "`folder` with all state, or s3://name/prefix; S3 credentials come from AWS's environment, shared file or role")
+	c.AddS3Flags(f)
+	f.IntVar(&c.Shards, "shards", c.Shards, "parts, 1 to 64, of a bucket that is about to be filled, fixed for ever (default: 1 in a folder, 8 on S3)")
+	f.StringVar(&c.SigningKey, "signing-key-file", c.SigningKey, "`file` with the keys that sign logs (default: the bucket's path with .signing-key; WEIR_SIGNING_KEY in the environment wins)")
+	f.StringVar(&c.KeyFile, "key-file", c.KeyFile, "`file` with the node's secret (default: the bucket's path with .key; WEIR_SECRET in the environment wins)")
+}
+
+// AddS3Flags binds the fields that say how to reach a bucket on S3.
+func (c *Config) AddS3Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.S3.Endpoint, "s3-endpoint", c.S3.Endpoint, "`URL` of the S3 store, http:// for one without TLS (default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon)")
 	f.StringVar(&c.S3.Region, "s3-region", c.S3.Region, "`region` of the S3 bucket (default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1)")
 	f.StringVar(&c.S3.Addressing, "s3-addressing", c.S3.Addressing, "where requests name the S3 bucket: path, host, or auto: host at Amazon, else path")
 	f.StringVar(&c.S3.CAFile, "s3-ca-file", c.S3.CAFile, "PEM `file` with authorities to trust for the S3 store beside the system's")
-	f.IntVar(&c.Shards, "shards", c.Shards, "parts, 1 to 64, of a bucket that is about to be filled, fixed for ever (default: 1 in a folder, 8 on S3)")
-	f.StringVar(&c.SigningKey, "signing-key-file", c.SigningKey, "`file` with the keys that sign logs (default: the bucket's path with .signing-key; WEIR_SIGNING_KEY in the environment wins)")
-	f.StringVar(&c.KeyFile, "key-file", c.KeyFile, "`file` with the node's secret (default: the bucket's path with .key; WEIR_SECRET in the environment wins)")
 }
 
 // Complete sets the flags that the command line left out, from the environment and from a YAML file (none if empty).
