@@ -58,6 +58,7 @@ func initCommand() *cobra.Command {
 	cmd.Flags().StringVar(&setup.Organization, "organization", "weir", "`name` of the organization")
 	cmd.Flags().StringVar(&setup.Project, "project", "default", "`name` of the project")
 	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")
+	cmd.Flags().StringVar(&setup.Origin, "origin", "", "`name` of the bucket in its logs' checkpoints, such as audit.example.com, fixed for ever (default: one that no other bucket has)")
 	cmd.Flags().StringVar(&setup.EnvFile, "env-file", "", "`file` to write the credentials to, instead of showing them")
 	return cmd
 }

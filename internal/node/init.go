@@ -42,6 +42,9 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if strings.ContainsAny(s.Origin, "+ \t\n") {
+		return fmt.Errorf("--origin %q: it must have neither spaces nor '+'", s.Origin)
+	}
 	b, err := bucket.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return err
