@@ -81,6 +81,12 @@ func New(c Config) (*Client, error) {
 	return cl, nil
 }
 
+// URL returns the address of the server, without '/' at its end.
+func (c *Client) URL() string { return c.base }
+
+// HTTP returns what sends requests with the client's credentials. It is for requests to that server only.
+func (c *Client) HTTP() *http.Client { return c.http }
+
 const (
 	fileType = "application/vnd.atlas.2025-03-12+gzip"
 	jsonType = "application/vnd.atlas.2023-02-01+json"

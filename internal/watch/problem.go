@@ -1,0 +1,87 @@
+package watch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Kind is what is wrong with a log.
+type Kind string
+
+const (
+	Forked      Kind = "forked"      // two signed checkpoints of it exclude each other: its past was rewritten
+	Shrunk      Kind = "shrunk"      // it has fewer entries than it had
+	Signature   Kind = "signature"   // no trusted key signed its checkpoint, or that is of another log
+	Damaged     Kind = "damaged"     // its tiles are not those of its checkpoint
+	Stalled     Kind = "stalled"     // it has not grown for long
+	Unreachable Kind = "unreachable" // nothing can be told
+)
+
+func (k Kind) known() bool {
+	return slices.Contains([]Kind{Forked, Shrunk, Signature, Damaged, Stalled, Unreachable}, k)
+}
+
+// Problem is what is reported of a log, when it begins and when it ends.
+type Problem struct {
+	Log         string    `json:"log"` // its name
+	Origin      string    `json:"origin,omitempty"`
+	Kind        Kind      `json:"problem"`
+	Detail      string    `json:"detail"`
+	Checkpoints []string  `json:"checkpoints,omitempty"` // signed: the one that was kept, then the one that is wrong
+	Time        time.Time `json:"time"`
+	Ended       bool      `json:"ended,omitempty"` // it is over
+}
+
+// A webhook is tried so often, each time so long, and with pauses that begin so short and double. All that a round has to
+// report takes no longer than webhookMost.
+const (
+	webhookTries   = 4
+	webhookTimeout = 10 * time.Second
+	webhookPause   = time.Second
+	webhookMost    = time.Minute
+)
+
+// post sends a problem to the webhook.
+func (w *Watcher) post(ctx context.Context, p *Problem) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	for try, pause := 1, webhookPause; ; try, pause = try+1, 2*pause {
+		if err = w.postOnce(ctx, body); err == nil || try == webhookTries {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (w *Watcher) postOnce(ctx context.Context, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, webhookTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.options.Webhook, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", w.options.UserAgent)
+	resp, err := w.options.HTTP.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be used again
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("it answers %s", resp.Status)
+	}
+	return nil
+}
