@@ -33,7 +33,7 @@ func bad(kind Kind, signed, format string, args ...any) finding {
 func (w *Watcher) check(ctx context.Context, s Source, kept *Log, whole bool) finding {
 	ctx, cancel := context.WithTimeout(ctx, checkMost)
 	defer cancel()
-	f := &fetcher{strings.TrimRight(s.URL, "/") + "/", s.HTTP, w.options.UserAgent}
+	f := &fetcher{strings.TrimRight(s.URL, "/") + "/", s.HTTP, w.options.UserAgent, map[tlog.Tile][]byte{}}
 	data, err := f.ReadEndpoint(ctx, "checkpoint")
 	if unreached(err) || missing(err) {
 		return bad(Unreachable, "", "%v", err)

@@ -25,6 +25,7 @@ type fetcher struct {
 	base  string // URL that paths are appended to, with '/' at its end
 	http  *http.Client
 	agent string
+	saved map[tlog.Tile][]byte // that were found to be good
 }
 
 // fetchError says that the answer to a request is not there.
@@ -90,6 +91,9 @@ func (f *fetcher) ReadTiles(ctx context.Context, tiles []tlog.Tile) ([][]byte, e
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	for i, t := range tiles {
+		if data[i] = f.saved[t]; data[i] != nil {
+			continue
+		}
 		group.Go(func() (err error) {
 			data[i], err = f.tile(ctx, t)
 			return err
@@ -117,4 +121,8 @@ func (f *fetcher) tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
 }
 
 // SaveTiles implements torchwood.TileReader.
-func (f *fetcher) SaveTiles([]tlog.Tile, [][]byte) {}
+func (f *fetcher) SaveTiles(tiles []tlog.Tile, data [][]byte) {
+	for i, t := range tiles {
+		f.saved[t] = data[i]
+	}
+}
