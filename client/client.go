@@ -84,8 +84,13 @@ func New(c Config) (*Client, error) {
 // URL returns the address of the server, without '/' at its end.
 func (c *Client) URL() string { return c.base }
 
-// HTTP returns what sends requests with the client's credentials. It is for requests to that server only.
-func (c *Client) HTTP() *http.Client { return c.http }
+// HTTP returns what sends requests with the client's credentials, for requests to that server only: it follows no redirects,
+// whose targets would be given the credentials too.
+func (c *Client) HTTP() *http.Client {
+	own := *c.http
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &own
+}
 
 const (
 	fileType = "application/vnd.atlas.2025-03-12+gzip"

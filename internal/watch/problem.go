@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,23 @@ type Problem struct {
 	Checkpoints []string  `json:"checkpoints,omitempty"` // signed: the one that was kept, then the one that is wrong
 	Time        time.Time `json:"time"`
 	Ended       bool      `json:"ended,omitempty"` // it is over
+}
+
+// What a server says without a trusted signature is reported only as far, in bytes.
+const maxUnsigned = 4096
+
+func newProblem(name string, l *Log, f finding, now time.Time) *Problem {
+	if f.kind == Signature {
+		f.signed = f.signed[:min(len(f.signed), maxUnsigned)]
+	}
+	p := &Problem{Log: name, Origin: l.Origin, Kind: f.kind, Time: now,
+		Detail: strings.ToValidUTF8(f.detail[:min(len(f.detail), maxUnsigned)], "?")}
+	for _, signed := range []string{l.Checkpoint, strings.ToValidUTF8(f.signed, "?")} {
+		if signed != "" {
+			p.Checkpoints = append(p.Checkpoints, signed)
+		}
+	}
+	return p
 }
 
 // A webhook is tried so often, each time so long, and with pauses that begin so short and double. All that a round has to

@@ -54,7 +54,7 @@ type Watcher struct {
 	options Options
 	state   *State
 	whole   map[string]bool // logs whose tiles were good for the checkpoint that is kept
-	found   map[string]bool // logs that a problem was found of
+	found   map[string]Kind // logs that a problem was found of, the last one
 	unknown map[string]bool // logs that cannot be reached now
 }
 
@@ -64,12 +64,12 @@ func New(o Options) (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Watcher{o, state, map[string]bool{}, map[string]bool{}, map[string]bool{}}, nil
+	return &Watcher{o, state, map[string]bool{}, map[string]Kind{}, map[string]bool{}}, nil
 }
 
 // Result is what was found since the Watcher was made.
 type Result struct {
-	Problems []string // logs that had one, even if it ended
+	Problems []string // logs that had one, even if it ended, each with the last
 	Unknown  []string // logs that cannot be reached now, without another problem
 }
 
@@ -165,6 +165,11 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 	case f.kind == Unreachable:
 		if l.Failing.IsZero() {
 			l.Failing = now
+			w.options.Logger.Warn("log not reached", "log", name, "detail", f.detail)
+		}
+		if p := l.Problem; p != nil && p.Kind != Unreachable && p.Kind != Stalled {
+			w.found[name] = p.Kind // it is not over because nothing can be told
+			return nil
 		}
 		if now.Sub(l.Failing) < w.options.UnreachableAfter {
 			return nil // it may be back soon
@@ -177,7 +182,7 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 	}
 	w.unknown[name] = f.kind == Unreachable
 	if f.kind != "" && f.kind != Unreachable {
-		w.found[name] = true
+		w.found[name] = f.kind
 	}
 	if l.Problem == nil && f.kind == "" || l.Problem != nil && l.Problem.Kind == f.kind {
 		return nil
@@ -189,12 +194,7 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 		reports, l.Problem = append(reports, &ended), nil
 	}
 	if f.kind != "" {
-		l.Problem = &Problem{Log: name, Origin: l.Origin, Kind: f.kind, Detail: f.detail, Time: now}
-		for _, signed := range []string{l.Checkpoint, f.signed} {
-			if signed != "" {
-				l.Problem.Checkpoints = append(l.Problem.Checkpoints, signed)
-			}
-		}
+		l.Problem = newProblem(name, l, f, now)
 		if f.kind == Forked && len(l.Evidence) < maxEvidence {
 			l.Evidence = append(l.Evidence, l.Problem)
 		}
@@ -250,9 +250,12 @@ func (w *Watcher) report(ctx context.Context, reports []*Problem) {
 }
 
 func (w *Watcher) result() Result {
-	r := Result{Problems: slices.Sorted(maps.Keys(w.found))}
+	var r Result
+	for _, name := range slices.Sorted(maps.Keys(w.found)) {
+		r.Problems = append(r.Problems, fmt.Sprintf("%s (%s)", name, w.found[name]))
+	}
 	for name, unknown := range w.unknown {
-		if unknown && !w.found[name] {
+		if unknown && w.found[name] == "" {
 			r.Unknown = append(r.Unknown, name)
 		}
 	}

@@ -123,7 +123,7 @@ func TestFork(t *testing.T) {
 		if len(e) != 1 || !slices.Equal(e[0].Checkpoints, []string{good, fork.checkpoint()}) {
 			t.Errorf("%+v: the evidence is %+v", tt, e)
 		}
-		if r := w.result(); !slices.Equal(r.Problems, []string{"log"}) || r.Unknown != nil {
+		if r := w.result(); !slices.Equal(r.Problems, []string{"log (forked)"}) || r.Unknown != nil {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -144,6 +144,10 @@ func TestShrink(t *testing.T) {
 	w.round("")
 	w.kept(105)
 	w.said("problem=forked", 2) // its end too
+	l.broken = func(string, []byte) (int, []byte) { return 404, nil }
+	w.round(Unreachable)
+	l.broken = nil
+	w.round("")
 	if r := w.result(); len(r.Problems) != 1 {
 		t.Errorf("a problem that ended is forgotten: %+v", r)
 	}
@@ -180,6 +184,12 @@ func TestSignature(t *testing.T) {
 	w.round(Signature)
 	l.broken = func(string, []byte) (int, []byte) { return http.StatusOK, make([]byte, maxCheckpoint+1) }
 	w.round(Signature)
+	l.broken = func(string, []byte) (int, []byte) { return http.StatusOK, bytes.Repeat([]byte{0xff}, maxCheckpoint) }
+	garbage := newWatching(t, l, k, nil) // it is kept from the state, which must stay what can be read
+	garbage.round(Signature)
+	if c := garbage.state.Logs["log"].Problem.Checkpoints; len(c) != 1 || len(c[0]) > maxUnsigned {
+		t.Errorf("%d checkpoints are reported", len(c))
+	}
 }
 
 // Tiles that are not those of the checkpoint are found at the first sight, when the log grows, and when watching starts.
@@ -396,6 +406,25 @@ func sameJSON(t *testing.T, a, b string) bool {
 	return err == nil && err2 == nil && bytes.Equal(p, q)
 }
 
+// A problem is not over because the log cannot be reached.
+func TestProblemOutlivesOutage(t *testing.T) {
+	k := keys(t, 1)
+	l := newLog(t, k, 10)
+	w := newWatching(t, l, k, nil)
+	w.round("")
+	*l = *newLog(t, k, 9)
+	w.round(Shrunk)
+	l.broken = func(string, []byte) (int, []byte) { return 503, nil }
+	w.open(w.options)
+	w.round(Shrunk)
+	if r := w.result(); !slices.Equal(r.Problems, []string{"log (shrunk)"}) || r.Unknown != nil {
+		t.Errorf("%+v", r)
+	}
+	w.said("msg=problem ", 1)
+	w.said("problem ended", 0)
+	w.said("log not reached", 1)
+}
+
 // A log that joins the list is followed; one that leaves it is followed too; a list that fails ends nothing.
 func TestList(t *testing.T) {
 	k := keys(t, 1)
@@ -446,17 +475,26 @@ func TestStop(t *testing.T) {
 		l := newLog(t, k, 10)
 		ctx, stop := context.WithCancel(t.Context())
 		w := newWatching(t, l, k, nil)
-		go func() {
-			time.Sleep(150 * time.Second)
-			*l = *newLog(t, k, 9)
-			time.Sleep(time.Minute)
-			l.broken = func(string, []byte) (int, []byte) { stop(); return 503, nil }
-		}()
+		shorter, rounds := newLog(t, k, 9).checkpoint(), 0
+		l.broken = func(path string, data []byte) (int, []byte) {
+			if path != "checkpoint" {
+				return 200, data
+			}
+			switch rounds++; rounds {
+			case 3:
+				return 200, []byte(shorter)
+			case 4:
+				stop()
+				return 503, nil
+			}
+			return 200, data
+		}
 		r, err := w.Run(ctx)
-		if err != nil || !slices.Equal(r.Problems, []string{"log"}) || r.Unknown != nil {
+		if err != nil || !slices.Equal(r.Problems, []string{"log (shrunk)"}) || r.Unknown != nil {
 			t.Errorf("%+v, %v", r, err)
 		}
 		w.said("msg=problem ", 1)
+		w.said("problem ended", 0)
 	})
 }
 
