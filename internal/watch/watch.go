@@ -163,16 +163,20 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 	l, now := w.kept(name), time.Now().UTC()
 	switch {
 	case f.kind == Unreachable:
-		if l.Failing.IsZero() {
+		first := l.Failing.IsZero()
+		if first {
 			l.Failing = now
-			w.options.Logger.Warn("log not reached", "log", name, "detail", f.detail)
 		}
-		if p := l.Problem; p != nil && p.Kind != Unreachable && p.Kind != Stalled {
-			w.found[name] = p.Kind // it is not over because nothing can be told
+		// A problem of the log itself is not over because nothing can be told.
+		outlives := l.Problem != nil && l.Problem.Kind != Unreachable && l.Problem.Kind != Stalled
+		if outlives {
+			w.found[name] = l.Problem.Kind
+		}
+		if outlives || now.Sub(l.Failing) < w.options.UnreachableAfter { // it may be back soon
+			if first {
+				w.options.Logger.Warn("log not reached", "log", name, "detail", f.detail)
+			}
 			return nil
-		}
-		if now.Sub(l.Failing) < w.options.UnreachableAfter {
-			return nil // it may be back soon
 		}
 	case f.kind == "":
 		f = w.advance(name, l, f, now)
