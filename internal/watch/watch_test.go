@@ -517,3 +517,37 @@ func TestStateSurvivesCrash(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 }
+
+// A state that cannot be written is said, and is an error; what was good stays known to the watcher.
+func TestStateNotWritten(t *testing.T) {
+	k := keys(t, 1)
+	l := newLog(t, k, 10)
+	w := newWatching(t, l, k, func(o *Options) { o.State = filepath.Join(o.State, "none", "state.json") })
+	if _, err := w.Round(t.Context()); err == nil {
+		t.Fatal("it was written to a folder that does not exist")
+	}
+	*l = *newLog(t, k, 9)
+	if r, err := w.Round(t.Context()); err == nil || !slices.Equal(r.Problems, []string{"log (shrunk)"}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// No check asks for more than the tiles along the right edges of both trees, and for none twice.
+func TestRequests(t *testing.T) {
+	k := keys(t, 1)
+	l := newLog(t, k, 70000)
+	w := newWatching(t, l, k, nil)
+	w.round("")
+	l.grow(5000, "entry")
+	l.asked = nil
+	w.round("")
+	slices.Sort(l.asked)
+	if len(slices.Compact(slices.Clone(l.asked))) != len(l.asked) || len(l.asked) > 8 {
+		t.Errorf("asked for %v", l.asked)
+	}
+	l.asked = nil
+	w.round("")
+	if !slices.Equal(l.asked, []string{"checkpoint"}) {
+		t.Errorf("nothing changed, and it asked for %v", l.asked)
+	}
+}
