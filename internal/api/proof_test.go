@@ -249,3 +249,35 @@ func TestPublicLog(t *testing.T) {
 		t.Errorf("%d", rec.Code)
 	}
 }
+
+// A download says which part of its range retention has removed, and what is left still verifies.
+func TestRemovedIsSaid(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.recordMany(0, 300)
+	if removed, err := w.server.logs.Prune(t.Context(), demoLog, now.UnixMilli()); err != nil || removed.Entries != 300 {
+		t.Fatalf("%+v, %v", removed, err)
+	}
+	w.recordMany(300, 50)
+	rec := w.get(demoPath+"?"+everRange, account.GroupOwner)
+	if got := rec.Header().Get("Weir-Removed"); got != "entries=0-299; from=2026-08-10T03:12:57Z; to=2026-08-10T03:12:57Z" {
+		t.Errorf("Weir-Removed: %q", got)
+	}
+	lines := w.lines(rec)
+	size := rec.Header().Get("Weir-Checkpoint-Size")
+	text := w.get(demoPath+"/proof?"+everRange+"&size="+size, account.GroupOwner)
+	f, err := proof.ParseFile(text.Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leaves []proof.Hash
+	for _, line := range lines {
+		leaves = append(leaves, proof.Leaf(proof.Digest([]byte(strings.TrimSuffix(line, "\n")))))
+	}
+	shown, err := f.Verify(w.keys, leaves)
+	if err != nil || f.Removed.Count != 300 || shown.First != 300 || shown.Held != int64(len(lines)) {
+		t.Errorf("%+v, %+v, %v", f.Removed, shown, err)
+	}
+	if later := w.get(demoPath+"?startDate=1786331600", account.GroupOwner).Header().Get("Weir-Removed"); later != "" {
+		t.Errorf("of another range: %q", later)
+	}
+}
