@@ -278,13 +278,17 @@ func (b *bench) opening(d *downloaded) error {
 
 func (b *bench) recordings(ctx context.Context) error {
 	return b.with(ctx, b.bucket, func(s *server, c *client) error {
-		m := &recorder{server: s, client: c, workspace: recording, seed: b.Seed + 1, last: b.For, repeat: b.Times}
-		if b.growth {
-			m.workspace = big
-		}
+		m := &recorder{server: s, client: c, seed: b.Seed + 1, last: b.For, repeat: b.Times}
 		for _, r := range recordings() {
 			if !b.only.MatchString(r.name()) {
 				continue
+			}
+			m.workspace, m.span = recording, time.Second
+			if b.growth {
+				m.workspace = big
+			}
+			if r.Late {
+				m.workspace, m.span = big, time.Duration(b.Days)*24*time.Hour
 			}
 			r, err := m.measure(ctx, r)
 			if err == nil {
@@ -315,7 +319,7 @@ func (b *bench) volatile(ctx context.Context) error {
 		return err
 	}
 	return b.with(ctx, bucket, func(s *server, c *client) error {
-		m := &recorder{server: s, client: c, workspace: recording, seed: b.Seed + 1, last: b.For, repeat: b.Times}
+		m := &recorder{server: s, client: c, workspace: recording, seed: b.Seed + 1, span: time.Second, last: b.For, repeat: b.Times}
 		r, err := m.measure(ctx, r)
 		b.report.Volatile = &r
 		return err

@@ -16,6 +16,7 @@ import (
 type recorded struct {
 	Clients  int     `json:"clients"`
 	Events   int     `json:"eventsPerRequest"`
+	Late     bool    `json:"late"`            // the events are of all the days that the log covers already, not of the last second
 	Rate     float64 `json:"eventsPerSecond"` // median of the repetitions
 	Requests float64 `json:"requestsPerSecond"`
 	CPU      float64 `json:"cpuMicrosecondsPerEvent"` // of the server, until all is sequenced and merged
@@ -25,7 +26,12 @@ type recorded struct {
 	Repeated int     `json:"repeated"`
 }
 
-func (r recorded) name() string { return fmt.Sprintf("record/%dx%d", r.Clients, r.Events) }
+func (r recorded) name() string {
+	if r.Late {
+		return fmt.Sprintf("record-late/%dx%d", r.Clients, r.Events)
+	}
+	return fmt.Sprintf("record/%dx%d", r.Clients, r.Events)
+}
 
 // recordings are the kinds that are measured: clients, events a request.
 func recordings() (all []recorded) {
@@ -34,7 +40,7 @@ func recordings() (all []recorded) {
 			all = append(all, recorded{Clients: clients, Events: events})
 		}
 	}
-	return all
+	return append(all, recorded{Clients: 8, Events: 100, Late: true}, recorded{Clients: 8, Events: 5000, Late: true})
 }
 
 // recorder measures recordings into one workspace.
@@ -43,6 +49,7 @@ type recorder struct {
 	client    *client
 	workspace string
 	seed      uint64
+	span      time.Duration // of the times of a request's events
 	last      time.Duration // of one repetition
 	repeat    int
 	number    atomic.Uint64 // of bodies
@@ -60,7 +67,7 @@ func (m *recorder) measure(ctx context.Context, r recorded) (recorded, error) {
 	before := m.server.cpu()
 	for range m.repeat {
 		begin := time.Now()
-		took, busy, err := m.run(ctx, bodies, begin.Add(m.last))
+		took, busy, err := m.run(ctx, bodies, m.span, begin.Add(m.last))
 		if err != nil {
 			return r, fmt.Errorf("%s: %w", r.name(), err)
 		}
@@ -91,19 +98,20 @@ func (m *recorder) bodies(r recorded) []*corpus.Body {
 
 // again repeats r once, without measuring.
 func (m *recorder) again(ctx context.Context, r recorded) error {
-	_, _, err := m.run(ctx, m.bodies(r), time.Now().Add(m.last))
+	_, _, err := m.run(ctx, m.bodies(r), m.span, time.Now().Add(m.last))
 	return err
 }
 
-// run lets each client send its body again and again until the deadline, each time with other events.
-func (m *recorder) run(ctx context.Context, bodies []*corpus.Body, deadline time.Time) (took []time.Duration, busy int, err error) {
+// run lets each client send its body again and again until the deadline, each time with other events, of times in the
+// span before now.
+func (m *recorder) run(ctx context.Context, bodies []*corpus.Body, span time.Duration, deadline time.Time) (took []time.Duration, busy int, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	times := make([][]time.Duration, len(bodies))
 	busies := make([]int, len(bodies))
 	for i, b := range bodies {
 		group.Go(func() error {
 			for time.Now().Before(deadline) {
-				b.Renew(m.number.Add(1), time.Now())
+				b.RenewOver(m.number.Add(1), time.Now(), span)
 				t, n, err := m.client.record(ctx, m.client.project, m.workspace, b.Lines)
 				if err != nil {
 					return err

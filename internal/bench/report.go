@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -153,7 +154,11 @@ func (r *report) print(out io.Writer) error {
 	}
 	t := newTable(out, "clients", "events a request", "events/s", "requests/s", "CPU µs an event", "p50 ms", "p99 ms")
 	for _, d := range r.Recording {
-		t.row(d.Clients, d.Events, d.Rate, d.Requests, d.CPU, d.P50, d.P99)
+		clients := strconv.Itoa(d.Clients)
+		if d.Late {
+			clients += ", of all days"
+		}
+		t.row(clients, d.Events, d.Rate, d.Requests, d.CPU, d.P50, d.P99)
 	}
 	if v := r.Volatile; v != nil {
 		t.row("64, bucket in memory", v.Events, v.Rate, v.Requests, v.CPU, v.P50, v.P99)

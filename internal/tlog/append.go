@@ -217,19 +217,25 @@ func (s *Store) mergeSegments(ctx context.Context, log string, segments []Segmen
 }
 
 func (s *Store) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
-	filters, err := s.filter(ctx, seg, x)
+	filters, err := s.blockFilters(ctx, seg, x)
 	if err != nil {
 		return err
 	}
-	offset := 0
-	for _, b := range x.Blocks {
-		size := filterSize(b.Count)
+	for i, b := range x.Blocks {
 		if b.Raw >= int64(s.options.BlockBytes) {
 			data, err := s.block(ctx, seg, b)
 			if err != nil {
 				return err
 			}
-			w.addBlock(b, x.Processors, data, filters[offset:offset+size])
+			filter := filters[i]
+			if len(filter) != filterSize(b.Count, w.filterBits) { // of an older segment
+				keys, err := s.blockKeys(ctx, seg, b)
+				if err != nil {
+					return err
+				}
+				filter = makeFilter(keys, w.filterBits)
+			}
+			w.addBlock(b, x.Processors, data, filter)
 		} else {
 			entries, err := s.entries(ctx, seg, b)
 			if err != nil {
@@ -239,7 +245,6 @@ func (s *Store) mergeSegment(ctx context.Context, w *builder, seg Segment, x *In
 				w.add(e)
 			}
 		}
-		offset += size
 	}
 	return nil
 }

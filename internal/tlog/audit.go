@@ -356,7 +356,7 @@ func (d *Auditor) segment(ctx context.Context, s *Store, a *Audit, seg Segment, 
 	x, err := s.index(ctx, seg)
 	var groups []byte
 	if err == nil {
-		_, err = s.filter(ctx, seg, x)
+		_, err = s.blockFilters(ctx, seg, x)
 	}
 	if err == nil {
 		groups, err = s.groups(ctx, seg)

@@ -33,6 +33,7 @@ type builder struct {
 	current    *block // being filled, or full
 	ahead      *block // behind a full current one; becomes part of it unless it gets full itself
 	slots      chan struct{}
+	filterBits int
 	done       sync.WaitGroup
 
 	tree   *proof.Tree // that the entries are appended to; nil: their groups are known
@@ -51,7 +52,7 @@ type block struct {
 
 func newBuilder(first int64, blockBytes int) *builder {
 	return &builder{blockBytes: blockBytes, first: first, next: first, numbers: map[string]int{},
-		slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), filterBits: filterBits}
 }
 
 // add appends an entry.
@@ -133,7 +134,7 @@ func (w *builder) cut(b *block) {
 		b.Raw = int64(len(b.lines))
 		b.data = member.Append(make([]byte, 0, len(b.lines)/6), b.lines, member.Small)
 		b.Length, b.Sum = int64(len(b.data)), proof.Digest(b.data)
-		b.filter = makeFilter(b.keys)
+		b.filter = makeFilter(b.keys, w.filterBits)
 		if w.tree != nil {
 			b.leaves = make([]proof.Hash, 0, b.Count)
 			for line := range bytes.Lines(b.lines) {

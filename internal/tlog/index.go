@@ -154,17 +154,40 @@ func decodeIndex(aside []byte, first, size int64, digests bool) (*Index, error) 
 	return x, nil
 }
 
-// A filter tells for a key either "not here" or "perhaps here", the latter wrongly for 1 key of 120 (a Bloom filter
-// of 10 bits a key and 7 probes; the keys are hashes already).
+// A filter tells for a key either "not here" or "perhaps here", the latter wrongly for 1 key of 15,000 (a Bloom filter
+// of 24 bits a key and 7 probes; the keys are hashes already). Those of older segments have 10 bits a key, and are wrong
+// for 1 of 120. All filters of a segment have as many.
 const (
-	filterBits   = 10
-	filterProbes = 7
+	filterBits    = 24
+	oldFilterBits = 10
+	filterProbes  = 7
 )
 
-func filterSize(count int) int { return (count*filterBits + 7) / 8 }
+func filterSize(count, bits int) int { return (count*bits + 7) / 8 }
 
-func makeFilter(keys []event.Key) []byte {
-	f := make([]byte, filterSize(len(keys)))
+// splitFilters returns the filter of each block, given what the "WF" aside of their segment holds: its length tells how
+// many bits a key has.
+func splitFilters(data []byte, blocks []Block) ([][]byte, error) {
+	for _, bits := range []int{filterBits, oldFilterBits} {
+		size := 0
+		for _, b := range blocks {
+			size += filterSize(b.Count, bits)
+		}
+		if size != len(data) {
+			continue
+		}
+		filters := make([][]byte, len(blocks))
+		for i, b := range blocks {
+			n := filterSize(b.Count, bits)
+			filters[i], data = data[:n:n], data[n:]
+		}
+		return filters, nil
+	}
+	return nil, fmt.Errorf("%d bytes for %d blocks: %w", len(data), len(blocks), member.ErrCorrupt)
+}
+
+func makeFilter(keys []event.Key, bits int) []byte {
+	f := make([]byte, filterSize(len(keys), bits))
 	for _, k := range keys {
 		h, step := filterHash(k)
 		for range filterProbes {

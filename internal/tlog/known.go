@@ -52,10 +52,9 @@ func (s *Store) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, b
 	if err != nil {
 		return err
 	}
-	offset := 0
+	var filters [][]byte // read once they are needed
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
-		size := filterSize(b.Count)
 		lo := sort.Search(len(byTime), func(i int) bool { return entries[byTime[i]].Time >= b.MinTime })
 		for _, e := range byTime[lo:] {
 			if entries[e].Time > b.MaxTime {
@@ -64,11 +63,12 @@ func (s *Store) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, b
 			if known[e] {
 				continue
 			}
-			filters, err := s.filter(ctx, seg, x)
-			if err != nil {
-				return err
+			if filters == nil {
+				if filters, err = s.blockFilters(ctx, seg, x); err != nil {
+					return err
+				}
 			}
-			if !filterHas(filters[offset:offset+size], entries[e].Key) {
+			if !filterHas(filters[i], entries[e].Key) {
 				continue
 			}
 			keys, err := s.blockKeys(ctx, seg, *b)
@@ -77,7 +77,6 @@ func (s *Store) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, b
 			}
 			_, known[e] = slices.BinarySearchFunc(keys, entries[e].Key, compareKeys)
 		}
-		offset += size
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ type Store struct {
 	plans     *otter.Cache[string, []string]  // objects of plans, by nonce
 	histories *otter.Cache[string, []Segment] // by key, immutable as the rest
 	indexes   *otter.Cache[string, *Index]    // by key of the segment
-	filters   *otter.Cache[string, []byte]    // by key of the segment
+	filters   *otter.Cache[string, [][]byte]  // of blocks, by key of the segment
 	keys      *otter.Cache[blockID, []event.Key]
 	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
 	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
@@ -93,12 +93,18 @@ func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
 		plans:     newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
 		histories: newCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
 		indexes:   newCache(2*share, func(_ string, x *Index) int { return x.weight() }),
-		filters:   newCache(2*share, func(_ string, f []byte) int { return 64 + len(f) }),
-		keys:      newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
-		digested:  newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
-		grouped:   newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
-		nodes:     newCache(share, func(nodeID, proof.Hash) int { return 160 }),
-		checked:   newCache(share, func(_ string, c *checked) int { return 256 + len(c.blocks) }),
+		filters: newCache(2*share, func(_ string, filters [][]byte) int {
+			size := 64
+			for _, f := range filters {
+				size += 24 + len(f)
+			}
+			return size
+		}),
+		keys:     newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
+		digested: newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
+		grouped:  newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
+		nodes:    newCache(share, func(nodeID, proof.Hash) int { return 160 }),
+		checked:  newCache(share, func(_ string, c *checked) int { return 256 + len(c.blocks) }),
 	}
 }
 
@@ -159,9 +165,9 @@ func (s *Store) index(ctx context.Context, seg Segment) (*Index, error) {
 	})
 }
 
-// filter returns the filters of all blocks of a segment, which has the index x, one behind the other.
-func (s *Store) filter(ctx context.Context, seg Segment, x *Index) ([]byte, error) {
-	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
+// blockFilters returns the filter of each block of a segment, which has the index x.
+func (s *Store) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byte, error) {
+	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([][]byte, error) {
 		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index, seg.Filters)
 		if err != nil {
 			return nil, err
@@ -169,18 +175,15 @@ func (s *Store) filter(ctx context.Context, seg Segment, x *Index) ([]byte, erro
 		if err := authenticated(data, x.FiltersSum, "filters", key); err != nil {
 			return nil, err
 		}
-		f, err := member.Aside(data, idFilters)
-		size := 0
-		for _, b := range x.Blocks {
-			size += filterSize(b.Count)
-		}
-		if err == nil && len(f) != size {
-			err = fmt.Errorf("%d bytes for %d blocks: %w", len(f), len(x.Blocks), member.ErrCorrupt)
+		payload, err := member.Aside(data, idFilters)
+		var filters [][]byte
+		if err == nil {
+			filters, err = splitFilters(payload, x.Blocks)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("filters of %s: %w", key, err)
 		}
-		return f, nil
+		return filters, nil
 	})
 }
 

@@ -147,9 +147,12 @@ func end(line []byte, text string) int { return bytes.Index(line, []byte(text)) 
 func (b *Body) Count() int { return len(b.uids) }
 
 // Renew gives the events uids that no other call with another number gives, and times in the second before now.
-func (b *Body) Renew(number uint64, now time.Time) {
+func (b *Body) Renew(number uint64, now time.Time) { b.RenewOver(number, now, time.Second) }
+
+// RenewOver is Renew with times spread evenly over a span before now.
+func (b *Body) RenewOver(number uint64, now time.Time, span time.Duration) {
 	var raw [6]byte
-	first := now.UnixMilli() - 1000
+	first := now.Add(-span).UnixMilli()
 	for i, at := range b.uids {
 		n := number*uint64(len(b.uids)) + uint64(i)
 		n *= 0x9e3779b97f4b // odd, so a permutation of 48 bits
@@ -157,7 +160,7 @@ func (b *Body) Renew(number uint64, now time.Time) {
 			raw[j] = byte(n >> (40 - 8*j))
 		}
 		hex.Encode(b.Lines[at:at+12], raw[:])
-		strconv.AppendInt(b.Lines[:b.times[i]], first+int64(i*1000/len(b.uids)), 10) // in place: 13 digits until the year 2286
+		strconv.AppendInt(b.Lines[:b.times[i]], first+int64(i)*span.Milliseconds()/int64(len(b.uids)), 10) // in place: 13 digits until the year 2286
 	}
 }
 
