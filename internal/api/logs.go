@@ -6,7 +6,10 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
@@ -134,12 +137,21 @@ func (c *call) listOrgLogs() (any, error) {
 }
 
 func (c *call) showLogs(logs []keptLog, path, owner string, r account.Retention) ([]logView, error) {
+	infos := make([]tlog.Info, len(logs))
+	group, ctx := errgroup.WithContext(c.context())
+	group.SetLimit(16)
+	for i, l := range logs {
+		group.Go(func() (err error) {
+			infos[i], err = c.server.logs.Info(ctx, l.id)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, unavailable(err)
+	}
 	views := make([]logView, len(logs))
 	for i, l := range logs {
-		info, err := c.server.logs.Info(c.context(), l.id)
-		if err != nil {
-			return nil, unavailable(err)
-		}
+		info := infos[i]
 		v := logView{ID: l.id, Kind: l.kind, State: "active", Events: info.Entries, Bytes: info.Bytes, Removed: info.Pruned.Entries,
 			Links: c.self(path, owner, l.id)}
 		if l.workspace != nil {
@@ -247,7 +259,13 @@ func (c *call) read(r reading, refusal error) error {
 			refusal = unavailable(err)
 		}
 	}
-	if err := c.auditRead(r, q, refusal); err != nil {
+	var prepared sync.WaitGroup
+	if d != nil { // while the attempt is being recorded
+		prepared.Go(func() { d.Prepare(c.context()) })
+	}
+	err := c.auditRead(r, q, refusal)
+	prepared.Wait()
+	if err != nil {
 		return err
 	}
 	if refusal != nil {

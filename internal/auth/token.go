@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
@@ -28,12 +29,18 @@ type tokens struct {
 	key     ed25519.PrivateKey
 	parser  *jwt.Parser
 	revoked *revocations
+
+	verified *otter.Cache[[sha256.Size]byte, *jwt.RegisteredClaims] // by SHA-256 of the token; none enters that is not good
 }
+
+// maxVerified is how many tokens are remembered to be good: checking a signature costs more than all else of a small request.
+const maxVerified = 10_000
 
 // newTokens does not have the time of issue checked: a node whose clock is a little ahead makes good tokens.
 func newTokens(b bucket.Bucket, s Secret) tokens {
 	return tokens{key: s.signingKey(), revoked: &revocations{bucket: b},
-		parser: jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer), jwt.WithExpirationRequired())}
+		parser:   jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer), jwt.WithExpirationRequired()),
+		verified: otter.Must(&otter.Options[[sha256.Size]byte, *jwt.RegisteredClaims]{MaximumSize: maxVerified})}
 }
 
 func (t tokens) issue(clientID string, now time.Time) (string, error) {
@@ -48,12 +55,19 @@ func (t tokens) issue(clientID string, now time.Time) (string, error) {
 }
 
 func (t tokens) parse(token string) (*jwt.RegisteredClaims, bool) {
-	claims := new(jwt.RegisteredClaims)
 	if len(token) > maxToken {
-		return claims, false
+		return nil, false
 	}
-	_, err := t.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return t.key.Public(), nil })
-	return claims, err == nil
+	sum := sha256.Sum256([]byte(token))
+	if claims, ok := t.verified.GetIfPresent(sum); ok {
+		return claims, time.Now().Before(claims.ExpiresAt.Time)
+	}
+	claims := new(jwt.RegisteredClaims)
+	if _, err := t.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return t.key.Public(), nil }); err != nil {
+		return nil, false
+	}
+	t.verified.Set(sum, claims)
+	return claims, true
 }
 
 // bearer authenticates by a token. The token itself needs no lookup; what its client may do is looked up, so that a change

@@ -173,3 +173,38 @@ func (s slowList) List(ctx context.Context, prefix, after string) iter.Seq2[buck
 		}
 	}
 }
+
+// A token that was found good once is still refused when it has expired, was revoked, or its client is gone; and none that
+// was refused is remembered.
+func TestRememberedTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, w := t.Context(), newWorld(t, Options{})
+		expiring, _, err := w.Issue(ctx, w.clientID, w.secret, here)
+		accepted(t, err)
+		accepted(t, w.try("Bearer "+expiring))
+		time.Sleep(tokenLife - time.Second)
+		accepted(t, w.try("Bearer "+expiring))
+		time.Sleep(2 * time.Second)
+		refused(t, w.try("Bearer "+expiring), false)
+
+		revoked, _, err := w.Issue(ctx, w.clientID, w.secret, here)
+		accepted(t, err)
+		accepted(t, w.try("Bearer "+revoked))
+		accepted(t, w.Revoke(ctx, w.clientID, w.secret, revoked, here))
+		refused(t, w.try("Bearer "+revoked), false)
+
+		orphaned, _, err := w.Issue(ctx, w.clientID, w.secret, here)
+		accepted(t, err)
+		accepted(t, w.try("Bearer "+orphaned))
+		known := w.tokens.verified.EstimatedSize()
+		for _, bad := range []string{orphaned + "x", strings.Replace(orphaned, ".", "..", 1), "", strings.Repeat("x", 1000)} {
+			refused(t, w.try("Bearer "+bad), false)
+		}
+		if n := w.tokens.verified.EstimatedSize(); n != known {
+			t.Errorf("%d tokens are remembered, were %d", n, known)
+		}
+		accepted(t, account.NewStore(w.bucket).DeleteCredential(ctx, w.clientID))
+		time.Sleep(5 * time.Second) // documents are believed for a while
+		refused(t, w.try("Bearer "+orphaned), false)
+	})
+}

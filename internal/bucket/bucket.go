@@ -74,8 +74,9 @@ func Read(ctx context.Context, b Bucket, key string, r Range) ([]byte, error) {
 		return nil, err
 	}
 	defer o.Close()
-	data, err := io.ReadAll(o)
-	if err != nil {
+	_, n := r.within(o.Size)
+	data := make([]byte, n)
+	if _, err := io.ReadFull(o, data); err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	return data, nil

@@ -30,6 +30,14 @@ type Download struct {
 	// runs of full blocks, which every merge copies as they lie.
 	parts []part
 	size  int64
+
+	unmade *unmade // parts that Prepare makes, if it is called
+}
+
+// unmade is a download that is little work, but work.
+type unmade struct {
+	parts  []part
+	copied int64
 }
 
 // part is one or the other.
@@ -196,10 +204,25 @@ func (d *Download) measure(ctx context.Context) error {
 			cuts++
 		}
 	}
-	if len(parts)+len(d.view.tail) > measureParts || cuts > measureCuts || memory > measureMemory || cuts > 0 && copied < measureWorth {
+	if len(parts)+len(d.view.tail) > measureParts || cuts > measureCuts || memory > measureMemory {
+		return nil
+	}
+	if cuts > 0 && copied < measureWorth {
+		d.unmade = &unmade{parts, copied}
 		return nil
 	}
 	return d.hold(ctx, parts, copied)
+}
+
+// Prepare makes the file of a small download in memory, if it is not made yet, for who has something to wait for before the
+// first byte may be sent. Where that fails WriteTo will find out why.
+func (d *Download) Prepare(ctx context.Context) {
+	if d.unmade == nil || d.size >= 0 {
+		return
+	}
+	if err := d.hold(ctx, d.unmade.parts, d.unmade.copied); err != nil {
+		d.parts, d.size = nil, -1
+	}
 }
 
 // hold makes the parts that are held in memory.
