@@ -2,11 +2,15 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/internal/node"
 )
+
+// devSequenceDelay is --sequence-delay where --dev is set and it is not.
+const devSequenceDelay = 2 * time.Second
 
 func serveCommand() *cobra.Command {
 	config := node.DefaultConfig()
@@ -22,6 +26,9 @@ the command line wins over the environment, the environment over the file.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := node.Complete(cmd.Flags(), configFile(cmd, file), os.LookupEnv); err != nil {
 				return &exit{2, err}
+			}
+			if config.Dev && !cmd.Flags().Changed("sequence-delay") {
+				config.SequenceDelay = devSequenceDelay // so that what was just recorded can be proven at once
 			}
 			return node.Serve(cmd.Context(), config, cmd.OutOrStdout())
 		},

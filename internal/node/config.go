@@ -92,7 +92,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.MaxRequestEvents, "max-request-events", c.MaxRequestEvents, "events in one request")
 	f.Int64Var(&c.MaxMemoryBytes, "max-memory-bytes", c.MaxMemoryBytes, "size of all request bodies at one time; past it, 503")
 	f.Int64Var(&c.MaxWaitingBytes, "max-waiting-bytes", c.MaxWaitingBytes, "size of the write-ahead log; past it, 503")
-	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest")
+	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest; with --dev 2s if it is not set")
 	f.Var((*list)(&c.Witnesses), "witness", "`\"key URL\"` of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may be repeated")
 	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
 	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")

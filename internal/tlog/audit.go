@@ -62,7 +62,8 @@ type signedHead struct {
 }
 
 func (a *Audit) find(object string, entry int64, err error) {
-	a.Findings = append(a.Findings, Finding{Object: object, Entry: entry, What: err.Error(), Missing: errors.Is(err, bucket.ErrNotExist)})
+	what := strings.ReplaceAll(err.Error(), "\n", "; ")
+	a.Findings = append(a.Findings, Finding{Object: object, Entry: entry, What: what, Missing: errors.Is(err, bucket.ErrNotExist)})
 }
 
 // RootAt returns the root that the tree had at a size that the audit was asked for.
