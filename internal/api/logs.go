@@ -259,13 +259,7 @@ func (c *call) read(r reading, refusal error) error {
 			refusal = unavailable(err)
 		}
 	}
-	var prepared sync.WaitGroup
-	if d != nil { // while the attempt is being recorded
-		prepared.Go(func() { d.Prepare(c.context()) })
-	}
-	err := c.auditRead(r, q, refusal)
-	prepared.Wait()
-	if err != nil {
+	if err := c.auditWhilePreparing(d, r, q, refusal); err != nil {
 		return err
 	}
 	if refusal != nil {
@@ -273,6 +267,24 @@ func (c *call) read(r reading, refusal error) error {
 	}
 	c.describe(r.log, q, d.Head())
 	return c.send(d, r.kind.file, fileName(r.name, q, r.kind.ending))
+}
+
+// auditWhilePreparing has a small download (nil: there is none) made while the attempt is being recorded.
+func (c *call) auditWhilePreparing(d *tlog.Download, r reading, q tlog.Query, refusal error) error {
+	var prepared sync.WaitGroup
+	var panicked any
+	if d != nil {
+		prepared.Go(func() {
+			defer func() { panicked = recover() }()
+			d.Prepare(c.context())
+		})
+	}
+	err := c.auditRead(r, q, refusal)
+	prepared.Wait()
+	if panicked != nil {
+		panic(panicked) // where requests' panics are caught
+	}
+	return err
 }
 
 // auditRead makes the attempt to read a log an event in the log that is for that, durably. An attempt at something that
