@@ -263,7 +263,7 @@ func (d *Auditor) content(ctx context.Context, s *Store, m *Manifest, a *Audit) 
 		return nil, err
 	}
 	work := newInOrder(ctx, runtime.GOMAXPROCS(0))
-	defer work.stop()
+	defer work.wait() // for who gives up early
 	add := func(seg Segment) {
 		named[seg.Key] = true
 		d.segment(ctx, s, a, seg, work)

@@ -46,7 +46,7 @@ func (o *inOrder) do(work, then func()) {
 	o.pending <- s
 }
 
-// wait returns when everything is done.
+// wait returns when everything is done. It may be called again.
 func (o *inOrder) wait() {
 	if o.pending != nil {
 		close(o.pending)
@@ -54,6 +54,3 @@ func (o *inOrder) wait() {
 		o.pending = nil
 	}
 }
-
-// stop is wait for who gives up early.
-func (o *inOrder) stop() { o.wait() }
