@@ -2,6 +2,7 @@ package tlog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -335,7 +336,8 @@ func (d *Download) follow(ctx context.Context, out *output, i int) error {
 			return err
 		}
 		if err = d.store.writeTaken(ctx, out, v, from); err == nil && len(wanted) > 0 {
-			err = fmt.Errorf("%d events of log %s that waited to be sequenced are gone", len(wanted), v.manifest.Log)
+			err = cmp.Or(v.manifest.pruned(from, out.query),
+				fmt.Errorf("%d events of log %s that waited to be sequenced are gone", len(wanted), v.manifest.Log))
 		}
 		if err == nil {
 			return nil
@@ -443,14 +445,23 @@ func (s *Store) writeEntries(ctx context.Context, out *output, m *Manifest, from
 		if m, err = s.manifest(ctx, m.Log); err != nil {
 			return err
 		}
-		gone := m.Pruned
-		if from < gone.end() && gone.MaxTime >= out.query.Start && gone.MinTime < out.query.End {
-			return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.end()-1, m.Log, errPruned) // going on would look like the whole
+		if err := m.pruned(from, out.query); err != nil {
+			return err // going on would look like the whole
 		}
 	}
 }
 
-var errPruned = errors.New("removed by retention while they were being read")
+// pruned returns ErrPruned if entries from an index on that a query may select have been removed.
+func (m *Manifest) pruned(from int64, q Query) error {
+	gone := m.Pruned
+	if from < gone.end() && gone.MaxTime >= q.Start && gone.MinTime < q.End {
+		return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.end()-1, m.Log, ErrPruned)
+	}
+	return nil
+}
+
+// ErrPruned is returned (wrapped) by a download of entries that retention removes meanwhile.
+var ErrPruned = errors.New("removed by retention while they were being read")
 
 // writeRuns returns the entry before which everything has been written.
 func (s *Store) writeRuns(ctx context.Context, out *output, m *Manifest, from, to int64) (next int64, err error) {

@@ -14,13 +14,22 @@ import (
 // Known tells which of the entries a log has already, as far as they are sequenced.
 func (s *Store) Known(ctx context.Context, log string, entries []wal.Entry) ([]bool, error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
-	if !ok {
-		var err error
-		if m, err = s.manifest(ctx, log); err != nil {
+	for {
+		if !ok {
+			var err error
+			if m, err = s.manifest(ctx, log); err != nil {
+				return nil, err
+			}
+		}
+		known, err := s.known(ctx, m, entries)
+		if err == nil {
+			return known, nil
+		}
+		if old, err := s.outdated(ctx, m, err); !old { // so stale that its segments are gone
 			return nil, err
 		}
+		ok = false
 	}
-	return s.known(ctx, m, entries)
 }
 
 // known tells which of the entries are in the log as m describes it. The filters of the blocks whose span of time

@@ -180,7 +180,7 @@ func TestPrunedWhileRead(t *testing.T) {
 	if err := other.Sweep(t.Context(), testLog); err != nil {
 		t.Fatal(err)
 	}
-	if err := all.WriteTo(t.Context(), io.Discard); !errors.Is(err, errPruned) {
+	if err := all.WriteTo(t.Context(), io.Discard); !errors.Is(err, ErrPruned) {
 		t.Errorf("got %v", err)
 	}
 	if err := late.WriteTo(t.Context(), io.Discard); err != nil {
