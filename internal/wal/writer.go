@@ -77,6 +77,9 @@ func (w *Writer) Append(ctx context.Context, batches ...Batch) error {
 	if len(r.sections) == 0 {
 		return nil
 	}
+	if ctx.Err() != nil { // else one that has gone would be written for, or not, as it happens
+		return fmt.Errorf("append to the write-ahead log: %w", context.Cause(ctx))
+	}
 	select {
 	case w.requests <- r:
 	case <-w.closing:
