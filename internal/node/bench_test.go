@@ -93,7 +93,7 @@ func (b *bench) post(body []byte) error {
 func BenchmarkProof(b *testing.B) {
 	for _, without := range []bool{true, false} {
 		c := DefaultConfig()
-		c.withoutTree = without
+		c.logs.WithoutTree = without
 		name := map[bool]string{true: "without tree", false: "with tree"}[without]
 		b.Run("record/"+name, func(b *testing.B) {
 			w := startBench(b, c)

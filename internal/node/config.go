@@ -16,6 +16,8 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/tlog"
 )
 
 // Config is everything that can be set. Each field has a flag; what the command line leaves out is taken from the
@@ -56,7 +58,9 @@ type Config struct {
 	LogFormat     string        // text, json, or auto: text on a terminal
 	LogLevel      string        // debug, info, warn, error
 
-	withoutTree bool // only for benchmarks, to tell what the trees cost
+	// Only for benchmarks and simulations: what differs from the defaults.
+	logs       tlog.Options
+	sequencing sequence.Options
 }
 
 // DefaultConfig returns the defaults.

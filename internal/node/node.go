@@ -99,12 +99,16 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	reader := wal.NewReader(n.bucket, walCache)
-	n.logs = tlog.NewStore(n.bucket, reader, tlog.Options{Shards: settings.Shards, CacheBytes: logCache, Keys: n.keys, Origin: n.origin,
-		Witnesses: n.verifiers(), AdoptUnsigned: n.config.AdoptUnsigned, WithoutTree: n.config.withoutTree})
+	logs := n.config.logs
+	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
+	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned
+	n.logs = tlog.NewStore(n.bucket, reader, logs)
 	n.makeAskers()
+	sequencing := n.config.sequencing
+	sequencing.MaxDelay, sequencing.Logger, sequencing.Committed = n.config.SequenceDelay, n.log, n.committed
 	pace := n.pace()
 	for shard := range settings.Shards {
-		s := sequence.New(n.bucket, reader, n.logs, shard, sequence.Options{MaxDelay: n.config.SequenceDelay, Logger: n.log, Committed: n.committed})
+		s := sequence.New(n.bucket, reader, n.logs, shard, sequencing)
 		n.sequencers = append(n.sequencers, s)
 		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace, s.Notify))
 	}
@@ -250,7 +254,8 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 	for _, s := range n.sequencers {
 		work.Go(func() { s.Run(background) })
 	}
-	work.Go(func() { n.upkeep(background) })
+	work.Go(func() { n.retain(background) })
+	work.Go(func() { n.report(background) })
 	for _, a := range n.askers {
 		work.Go(func() { a.Run(background) })
 	}
@@ -326,27 +331,34 @@ const (
 	unreportedEvery = time.Minute
 )
 
-// upkeep removes what is no longer to be kept, and reports what nodes that died were about to do, until ctx ends.
-func (n *node) upkeep(ctx context.Context) {
-	retain := time.NewTicker(max(n.config.RetentionInterval, time.Second))
-	defer retain.Stop()
-	report := time.NewTicker(unreportedEvery)
-	defer report.Stop()
+// retain removes what is no longer to be kept, now and then, until ctx ends.
+func (n *node) retain(ctx context.Context) {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log}
+	every := time.NewTicker(max(n.config.RetentionInterval, time.Second))
+	defer every.Stop()
 	for {
 		if err := job.Run(ctx); err != nil && ctx.Err() == nil {
 			n.log.Error("retention", "err", err)
 		}
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-report.C:
-				if err := n.recorder.Unreported(ctx, unreported); err != nil && ctx.Err() == nil {
-					n.log.Error("report of changes that were announced", "err", err)
-				}
-			case <-retain.C:
-				waiting = false
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// report reports what nodes that died were about to do, until ctx ends.
+func (n *node) report(ctx context.Context) {
+	every := time.NewTicker(unreportedEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+			if err := n.recorder.Unreported(ctx, unreported); err != nil && ctx.Err() == nil {
+				n.log.Error("report of changes that were announced", "err", err)
 			}
 		}
 	}

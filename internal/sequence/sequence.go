@@ -28,6 +28,7 @@ type Options struct {
 	MaxBytes   int64         // nor when they have this many bytes, 8 MiB
 	BatchBytes int64         // of lines that one plan takes, unless a single object has more, 64 MiB
 	Parallel   int           // how many logs are appended to at the same time, 4
+	KeepPlans  int           // below the current one, so that readers find those that manifests name, 2
 	Logger     *slog.Logger  // slog.Default()
 
 	Committed func(log string) // called, without waiting for it, after a plan was applied to a log; nil: not
@@ -39,6 +40,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxBytes, 8<<20)
 	set(&o.BatchBytes, 64<<20)
 	set(&o.Parallel, 4)
+	set(&o.KeepPlans, 2)
 	set(&o.Logger, slog.Default())
 	return o
 }
@@ -98,6 +100,10 @@ func (s *Sequencer) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-s.wake:
 		}
+		select {
+		case <-s.wake: // both at once are one
+		default:
+		}
 		wait := pause
 		switch more, err := s.Round(ctx, false); {
 		case ctx.Err() != nil:
@@ -146,15 +152,12 @@ func (s *Sequencer) finish(ctx context.Context, batch int64) error {
 	return s.apply(ctx, p)
 }
 
-// keepPlans is how many plans below the current one stay, so that readers find those that manifests name. A manifest
-// that names one that is gone needs none: its objects are gone too.
-const keepPlans = 2
-
+// cleanPlans removes old plans. A manifest that names one that is gone needs none: its objects are gone too.
 func (s *Sequencer) cleanPlans(ctx context.Context, older []string) error {
-	if len(older) < 2*keepPlans {
+	if len(older) < 2*s.options.KeepPlans {
 		return nil
 	}
-	return s.bucket.Delete(ctx, older[:len(older)-keepPlans]...)
+	return s.bucket.Delete(ctx, older[:len(older)-s.options.KeepPlans]...)
 }
 
 // plan makes and applies the plan after the one numbered batch, if that is due.
@@ -242,8 +245,9 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(s.options.Parallel)
-	for log, places := range sections {
-		group.Go(func() error { return s.append(groupCtx, p, log, places) })
+	logs := slices.Sorted(maps.Keys(sections))
+	for _, log := range logs {
+		group.Go(func() error { return s.append(groupCtx, p, log, sections[log]) })
 	}
 	err := group.Wait()
 	if errors.Is(err, errRetiring) {
@@ -252,7 +256,7 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 	if err != nil {
 		return err
 	}
-	for log := range sections {
+	for _, log := range logs {
 		s.upkeep.due(log, time.Now())
 		if s.options.Committed != nil {
 			s.options.Committed(log)

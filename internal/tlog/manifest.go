@@ -159,14 +159,11 @@ func (s *Store) commit(ctx context.Context, m *Manifest) (bool, error) {
 		return false, err
 	}
 	s.manifests.Set(m.Log, m)
-	if m.Version%keepManifests == 0 {
+	if m.Version%s.options.KeepManifests == 0 {
 		return true, s.cleanManifests(ctx, m)
 	}
 	return true, nil
 }
-
-// keepManifests is how many versions a cleaning leaves, and how many are made between two cleanings.
-const keepManifests = 8
 
 func (s *Store) cleanManifests(ctx context.Context, m *Manifest) error {
 	var old []string
@@ -174,7 +171,7 @@ func (s *Store) cleanManifests(ctx context.Context, m *Manifest) error {
 		if err != nil {
 			return err
 		}
-		if info.Key >= manifestKey(m.Log, max(0, m.Version-keepManifests)) {
+		if info.Key >= manifestKey(m.Log, max(0, m.Version-s.options.KeepManifests)) {
 			break
 		}
 		old = append(old, info.Key)

@@ -28,6 +28,7 @@ type Options struct {
 	SegmentBytes    int64         // no merge makes a larger segment, 32 MiB compressed
 	MergeWidth      int           // how many segments of a size are merged into one, 8
 	HistorySegments int           // how many segments a history object lists, 256
+	KeepManifests   int64         // how many versions a cleaning leaves, and how many are made between two cleanings, 8
 	Grace           time.Duration // how long a replaced object stays, 10 minutes
 	CacheBytes      uint64        // of memory for indexes, filters, manifests and keys, 48 MiB
 	Shards          int           // of the bucket, 1
@@ -46,6 +47,7 @@ func (o Options) withDefaults() Options {
 	set(&o.SegmentBytes, 32<<20)
 	set(&o.MergeWidth, 8)
 	set(&o.HistorySegments, 256)
+	set(&o.KeepManifests, 8)
 	set(&o.Grace, 10*time.Minute)
 	set(&o.CacheBytes, 48<<20)
 	set(&o.Shards, 1)

@@ -1,0 +1,212 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Op is an operation of a bucket.
+type Op string
+
+const (
+	Get    Op = "get"
+	Put    Op = "put"
+	PutNew Op = "put new"
+	List   Op = "list"
+	Delete Op = "delete"
+)
+
+func (o Op) changes() bool { return o == Put || o == PutNew || o == Delete }
+
+// repeatable tells whether a client may send the operation twice. It may never with PutNew: the contract of bucket.Bucket.
+func (o Op) repeatable() bool { return o == Put || o == Delete }
+
+// call is a call to the bucket that is under way.
+type call struct {
+	process *Process
+	op      Op
+	key     string
+	arrival int
+	ready   time.Time // not to be let on before
+	run     func() error
+
+	result    error
+	done      bool // it took effect, the reply is on its way
+	failed    bool // the caller was told that it failed, but it will take effect
+	abandoned bool // the caller does not wait for it any more
+	released  chan struct{}
+}
+
+// Process is a process's view of the bucket.
+type Process struct {
+	world  *World
+	name   string
+	asleep time.Time // until then
+	storm  time.Time // until then most calls fail
+	died   chan struct{}
+}
+
+// pageSize is how many objects a page of a listing has.
+const pageSize = 4
+
+var _ bucket.Bucket = (*Process)(nil)
+
+// Process starts a process. Its name should be another one than any before.
+func (w *World) Process(name string) *Process {
+	p := &Process{world: w, name: name, died: make(chan struct{})}
+	w.mu.Lock()
+	w.processes = append(w.processes, p)
+	ended := w.ended
+	w.mu.Unlock()
+	if ended {
+		p.Kill()
+	}
+	return p
+}
+
+// Died is closed when the process dies.
+func (p *Process) Died() <-chan struct{} { return p.died }
+
+// Dead tells whether the process has died.
+func (p *Process) Dead() bool {
+	select {
+	case <-p.died:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill ends the process: from now on its calls fail, without effect.
+func (p *Process) Kill() {
+	w := p.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.Dead() {
+		return
+	}
+	close(p.died)
+	w.waiting = slices.DeleteFunc(w.waiting, func(c *call) bool {
+		if c.process != p {
+			return false
+		}
+		c.result = ErrDead
+		close(c.released)
+		return true
+	})
+}
+
+// call waits until the world has let a call go on and has answered it.
+func (p *Process) call(ctx context.Context, op Op, key string, run func() error) error {
+	w := p.world
+	w.mu.Lock()
+	if p.Dead() {
+		w.mu.Unlock()
+		return fmt.Errorf("%s %s: %w", op, key, ErrDead)
+	}
+	w.arrived++
+	c := &call{process: p, op: op, key: key, arrival: w.arrived, run: run, released: make(chan struct{})}
+	w.waiting = append(w.waiting, c)
+	w.mu.Unlock()
+	select {
+	case <-c.released:
+	case <-ctx.Done():
+		w.mu.Lock()
+		c.abandoned = true
+		w.mu.Unlock()
+		return fmt.Errorf("%s %s: %w", op, key, ctx.Err())
+	}
+	if c.result != nil {
+		return fmt.Errorf("%s %s: %w", op, key, c.result)
+	}
+	return nil
+}
+
+func (p *Process) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	var o *bucket.Object
+	err := p.call(ctx, Get, key, func() (err error) {
+		o, err = p.world.Bucket.Get(context.Background(), key, r)
+		if err == nil && p.world.once(p.world.Faults.Cut) {
+			o.ReadCloser = &cut{o.ReadCloser, p.world.rand.Int64N(1 + o.Size)}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// cut is an object whose connection breaks after so many bytes.
+type cut struct {
+	io.ReadCloser
+	left int64
+}
+
+func (c *cut) Read(data []byte) (int, error) {
+	if c.left == 0 {
+		return 0, errInjected
+	}
+	n, err := c.ReadCloser.Read(data[:min(int64(len(data)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+func (p *Process) Put(ctx context.Context, key string, data []byte) error {
+	data = slices.Clone(data)
+	return p.call(ctx, Put, key, func() error { return p.world.Bucket.Put(context.Background(), key, data) })
+}
+
+func (p *Process) PutNew(ctx context.Context, key string, data []byte) error {
+	data = slices.Clone(data)
+	return p.call(ctx, PutNew, key, func() error { return p.world.Bucket.PutNew(context.Background(), key, data) })
+}
+
+func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
+		for {
+			var page []bucket.Info
+			err := p.call(ctx, List, prefix, func() error {
+				page = nil
+				for info, err := range p.world.Bucket.List(context.Background(), prefix, after) {
+					if err != nil || len(page) == pageSize {
+						return err
+					}
+					page = append(page, info)
+				}
+				return nil
+			})
+			if err != nil {
+				yield(bucket.Info{}, err)
+				return
+			}
+			for _, info := range page {
+				if !yield(info, nil) {
+					return
+				}
+			}
+			if len(page) < pageSize {
+				return
+			}
+			after = page[len(page)-1].Key
+		}
+	}
+}
+
+func (p *Process) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := p.call(ctx, Delete, key, func() error { return p.world.Bucket.Delete(context.Background(), key) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close does nothing: a process that is not dead may go on.
+func (p *Process) Close() error { return nil }

@@ -1,0 +1,27 @@
+// Package seeds holds the flags that say which histories simulations play. Each package with tests imports it, so that
+// "go test ./internal/... -sim.seeds=N" is understood everywhere.
+package seeds
+
+import "flag"
+
+var (
+	count = flag.Uint64("sim.seeds", 20, "how many histories each simulation plays")
+	from  = flag.Uint64("sim.from", 1, "seed of the first history")
+	only  = flag.Uint64("sim.seed", 0, "play the history of this seed only; with -v print its steps")
+)
+
+// First is the seed of the first history to be played.
+func First() uint64 {
+	if *only > 0 {
+		return *only
+	}
+	return *from
+}
+
+// Last is the seed of the last history to be played, no less than First.
+func Last() uint64 {
+	if *only > 0 {
+		return *only
+	}
+	return *from + max(*count, 1) - 1
+}

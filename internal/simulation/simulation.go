@@ -1,0 +1,314 @@
+// Package simulation plays many processes on one bucket under one clock, all in one process and from one seed, so that a
+// history that goes wrong can be played again.
+//
+// Each call to the bucket waits until the world lets it go on, one at a time, in an order that the seed decides. So between
+// any two calls of a process anything may happen: others go on, the process sleeps with whatever it believes, or dies; a call
+// fails before or after its effect, the effect comes long after the failure, the reply comes late or ends early. Listings
+// come in small pages, as a store gives them, each at its own moment. What is read is never stale: stores like S3 are
+// consistent.
+package simulation
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/simulation/seeds"
+)
+
+// Faults says how often things go wrong: once in so many calls; 0: never.
+type Faults struct {
+	Before int // a call fails without effect
+	After  int // a change takes effect, and looks failed
+	Late   int // a change looks failed and takes effect later, perhaps after its process has died
+	Twice  int // a change that a client may repeat, a Put or a Delete, takes effect again later
+	Slow   int // a reply comes late
+	Cut    int // the reply of a Get ends in the middle
+	Death  int // the process dies before or after the effect of a call
+	Pause  int // the process is stopped in a call, and goes on much later
+	Storm  int // the process loses touch with the bucket for a while: most calls fail, before or after their effect
+
+	Trap  string // a process is often stopped just before it creates an object whose key begins so
+	Often int    // once in so many of them
+}
+
+// Vary returns faults as they are in one history of many: each kind rare, usual, frequent or absent, so that the histories
+// differ as much as they can, and a trap at one of the prefixes.
+func (w *World) Vary(f Faults, prefixes ...string) Faults {
+	for _, rate := range []*int{&f.Before, &f.After, &f.Late, &f.Twice, &f.Slow, &f.Cut, &f.Death, &f.Pause, &f.Storm} {
+		*rate = []int{0, *rate / 3, *rate, *rate, *rate * 3}[w.rand.IntN(5)]
+	}
+	f.Trap, f.Often = prefixes[w.rand.IntN(len(prefixes))], 4
+	return f
+}
+
+// How long things last at most.
+const (
+	maxCall  = 80 * time.Millisecond // between a step and the next
+	maxIdle  = time.Second           // the same, while nobody calls
+	maxReply = 10 * time.Second
+	maxStorm = 20 * time.Second
+	maxLate  = 40 * time.Second
+	maxPause = 40 * time.Second
+)
+
+// World is a bucket, a clock and the processes on it.
+type World struct {
+	Bucket *bucket.Memory
+	Faults Faults
+	// Check is called after each change of the bucket, before anybody can do anything, and tells what is wrong now.
+	Check func(op Op, key string) error
+
+	t       *testing.T
+	seed    uint64
+	rand    *rand.Rand
+	mu      sync.Mutex
+	waiting []*call
+	late    []*call
+	arrived int
+	favour  *Process // goes on for a while, as the others sleep
+	wrong   error
+	trace   uint64 // a digest of all steps
+
+	processes []*Process
+	ended     bool
+}
+
+// Run plays a history for each seed that the flags name. The test must not be parallel to others: each history decides what
+// crypto/rand returns.
+func Run(t *testing.T, history func(t *testing.T, w *World)) {
+	first := play(t, seeds.First(), history)
+	if again := play(t, seeds.First(), history); again != first && !t.Failed() {
+		t.Errorf("seed %d: played again, it is another history: something besides the bucket decides what happens", seeds.First())
+	}
+	for s := seeds.First() + 1; s <= seeds.Last() && !t.Failed(); s++ {
+		play(t, s, history)
+	}
+}
+
+// play plays the history of a seed, and returns a digest of its steps.
+func play(t *testing.T, seed uint64, history func(t *testing.T, w *World)) (trace uint64) {
+	t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, seed)
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // what goes on between two calls has an order, too
+		synctest.Test(t, func(t *testing.T) {
+			w := &World{Bucket: bucket.NewMemory(), t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0))}
+			history(t, w)
+			trace = w.trace
+		})
+		if t.Failed() {
+			t.Logf("to play this history again, with its steps: -sim.seed=%d -v", seed)
+		}
+	})
+	return trace
+}
+
+// Rand returns a source of randomness of the caller's own.
+func (w *World) Rand(name string) *rand.Rand {
+	h := fnv.New64a()
+	io.WriteString(h, name)
+	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
+}
+
+// Wrong notes that something is wrong, which ends the history.
+func (w *World) Wrong(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wrong == nil {
+		w.wrong = err
+	}
+}
+
+// Play lets the processes go on until a condition holds, or something is wrong.
+func (w *World) Play(until func() bool) error {
+	for {
+		synctest.Wait()
+		w.mu.Lock()
+		wrong := w.wrong
+		w.mu.Unlock()
+		if wrong != nil || until() {
+			return wrong
+		}
+		w.step()
+	}
+}
+
+// PlayFor lets the processes go on for a time of the clock.
+func (w *World) PlayFor(d time.Duration) error {
+	end := time.Now().Add(d)
+	return w.Play(func() bool { return time.Now().After(end) })
+}
+
+// Heal ends all faults, and what they have left: nobody sleeps any more, and what is late comes now.
+func (w *World) Heal() {
+	w.Faults = Faults{}
+	for _, c := range w.late {
+		w.effect(c)
+	}
+	w.late = nil
+	for _, c := range w.waiting {
+		c.process.asleep, c.process.storm, c.ready = time.Time{}, time.Time{}, time.Time{}
+	}
+}
+
+// End kills all processes, those to come too, so that whoever waits for one goes on.
+func (w *World) End() {
+	w.mu.Lock()
+	w.ended = true
+	all := slices.Clone(w.processes)
+	w.mu.Unlock()
+	for _, p := range all {
+		p.Kill()
+	}
+}
+
+// step does one thing that can be done now, or lets time pass.
+func (w *World) step() {
+	now := time.Now()
+	possible := w.possible(now)
+	if len(possible) == 0 {
+		time.Sleep(1 + time.Duration(w.rand.Int64N(int64(maxIdle))))
+		return
+	}
+	c := possible[w.rand.IntN(len(possible))]
+	if w.rand.IntN(8) == 0 {
+		w.favour = c.process
+	}
+	w.do(c, now)
+	// Each step has a moment of its own: the bubble's timers that are set at one moment for another go off in any order.
+	synctest.Wait()
+	time.Sleep(1 + time.Duration(w.rand.Int64N(int64(maxCall)/[]int64{1, 2, 1 << 20}[w.rand.IntN(3)])))
+}
+
+// possible returns the calls that can go on, in an order that depends on nothing but the seed.
+func (w *World) possible(now time.Time) []*call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all, favoured []*call
+	for _, c := range slices.Concat(w.waiting, w.late) {
+		if c.ready.After(now) || !c.failed && c.process.asleep.After(now) {
+			continue
+		}
+		all = append(all, c)
+		if c.process == w.favour {
+			favoured = append(favoured, c)
+		}
+	}
+	if len(favoured) > 0 {
+		all = favoured
+	}
+	slices.SortStableFunc(all, func(a, b *call) int {
+		return cmp.Or(cmp.Compare(a.process.name, b.process.name), cmp.Compare(a.op, b.op), cmp.Compare(a.key, b.key), cmp.Compare(a.arrival, b.arrival))
+	})
+	return all
+}
+
+func (w *World) once(in int) bool { return in > 0 && w.rand.IntN(in) == 0 }
+
+func (w *World) in(d time.Duration, now time.Time) time.Time {
+	return now.Add(1 + time.Duration(w.rand.Int64N(int64(d))))
+}
+
+// do lets a call go on.
+func (w *World) do(c *call, now time.Time) {
+	f, p := w.Faults, c.process
+	if w.once(f.Storm) {
+		p.storm = w.in(maxStorm, now)
+	}
+	if p.storm.After(now) {
+		f.Before, f.After, f.Late = 2, 2, 4
+	}
+	switch {
+	case c.failed:
+		w.note(c, "takes effect late")
+		w.effect(c)
+		w.late = without(w.late, c)
+	case c.done:
+		w.reply(c, "is answered late", c.result)
+	case c.abandoned && w.rand.IntN(2) == 0:
+		w.reply(c, "was given up", nil)
+	case w.once(f.Pause) || c.op == PutNew && strings.HasPrefix(c.key, f.Trap) && w.once(f.Often):
+		w.note(c, "finds its process stopped")
+		p.asleep = w.in(maxPause, now)
+	case w.once(f.Death):
+		if w.rand.IntN(2) == 0 {
+			w.effect(c)
+		}
+		w.note(c, "finds its process dead")
+		p.Kill()
+	case w.once(f.Before):
+		w.reply(c, "fails", errInjected)
+	case c.op.changes() && w.once(f.Late):
+		w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
+		w.reply(c, "fails, for now", errInjected)
+	default:
+		w.effect(c)
+		switch {
+		case c.op.changes() && w.once(f.After):
+			w.reply(c, "takes effect and fails", errInjected)
+		case w.once(f.Slow):
+			c.done, c.ready = true, w.in(maxReply, now)
+			w.note(c, "takes effect")
+		default:
+			w.reply(c, "", c.result)
+		}
+		if c.op.repeatable() && w.once(f.Twice) {
+			w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
+		}
+	}
+}
+
+// effect carries a call out.
+func (w *World) effect(c *call) {
+	c.result = c.run()
+	if c.result == nil && c.op.changes() && w.Check != nil {
+		if err := w.Check(c.op, c.key); err != nil {
+			w.note(c, err.Error())
+			w.Wrong(fmt.Errorf("after %s %s of %s: %w", c.op, c.key, c.process.name, err))
+		}
+	}
+}
+
+func (w *World) reply(c *call, what string, result error) {
+	w.note(c, what)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = without(w.waiting, c)
+	c.result = result
+	close(c.released)
+}
+
+// note adds a step to the trace.
+func (w *World) note(c *call, what string) {
+	line := fmt.Sprintf("%s %s %s %s %s", time.Now().Format("15:04:05.000"), c.process.name, c.op, c.key, what)
+	h := fnv.New64a()
+	fmt.Fprintln(h, w.trace, line)
+	w.trace = h.Sum64()
+	if seeds.First() == seeds.Last() && testing.Verbose() {
+		w.t.Log(line)
+	}
+}
+
+func without(calls []*call, c *call) []*call {
+	return slices.DeleteFunc(calls, func(other *call) bool { return other == c })
+}
+
+// ErrDead is returned by all calls of a process that has died.
+var ErrDead = errors.New("this process is dead")
+
+var errInjected = errors.New("injected")
+
+// Expected tells whether an error comes from the faults of the world.
+func Expected(err error) bool { return errors.Is(err, errInjected) || errors.Is(err, ErrDead) }
