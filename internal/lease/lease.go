@@ -1,0 +1,212 @@
+// Package lease spreads work over the processes that share a bucket. Each is a member, and shows that it lives by beats:
+// objects whose names say everything, so that one listing shows all members. From that each member works out for itself who
+// does what, by rendezvous hashing, so that nobody hands out anything.
+//
+// Leases save work and promise nothing: members may see each other late, and two may believe for a while that they hold the
+// same thing. What is done under a lease must be safe whoever does it.
+//
+// Time is each member's own, and only how much of it passes counts: clocks are never compared. A beat's name says within how
+// many seconds the next one comes. A member that others saw last that long ago, and two fast beats more, counts as dead; it
+// gives up what it holds one fast beat before that. Names are never used twice: a member's id is random.
+package lease
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Options of a Member. The zero value of each field means its default.
+type Options struct {
+	Works     int           // pieces of work that there are, numbered from 0; 1
+	Fast      time.Duration // between beats, whole seconds; all members must have the same; 3 s
+	Slow      time.Duration // between beats while there is nothing to do, whole seconds; 60 s
+	SlowAfter time.Duration // without anything to do beats become slow; 5 min
+	Version   string        // of the program, for people
+	Logger    *slog.Logger  // slog.Default()
+	Now       func() time.Time
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.Works, 1)
+	set(&o.Fast, 3*time.Second)
+	set(&o.Slow, time.Minute)
+	set(&o.SlowAfter, 5*time.Minute)
+	set(&o.Logger, slog.Default())
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Member is this process among those that share a role. It may be used concurrently.
+type Member struct {
+	bucket  bucket.Bucket
+	role    string
+	id      string
+	about   []byte
+	options Options
+	wake    chan struct{} // beat now
+
+	beating sync.Mutex // held during a beat
+	number  int64      // of the last beat, good or not
+
+	mu       sync.Mutex
+	good     time.Time            // when the last good beat began; zero: there was none, or the member has left
+	promised time.Duration        // by that
+	active   time.Time            // when there was something to do
+	seen     map[string]*sighting // the others, by id
+	live     []string             // ids, sorted, this one's too
+	epoch    int64
+	changed  chan struct{} // closed at the next epoch
+}
+
+// about is what a beat holds, for people.
+type about struct {
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Version string    `json:"version,omitempty"`
+	Started time.Time `json:"started"`
+}
+
+// Join makes this process a member of those with a role. It begins with the first Beat.
+func Join(b bucket.Bucket, role string, o Options) *Member {
+	o = o.withDefaults()
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	host, _ := os.Hostname()
+	data, err := json.Marshal(about{host, os.Getpid(), o.Version, o.Now().UTC()})
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return &Member{bucket: b, role: role, id: hex.EncodeToString(random[:]), about: data, options: o, wake: make(chan struct{}, 1),
+		active: o.Now(), seen: map[string]*sighting{}, changed: make(chan struct{})}
+}
+
+// Run beats until ctx ends. A beat that fails is logged, and soon tried again.
+func (m *Member) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-m.wake:
+		}
+		began := time.Now()
+		limited, cancel := context.WithTimeout(ctx, 2*m.options.Fast)
+		err := m.Beat(limited)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		wait := m.interval() - time.Since(began)
+		if err != nil {
+			wait = m.options.Fast / 3
+		}
+		m.logFailure(err, failing)
+		failing = err != nil
+		timer.Reset(max(wait, m.options.Fast/3))
+	}
+}
+
+// logFailure logs the first of several failures, and their end.
+func (m *Member) logFailure(err error, failing bool) {
+	switch {
+	case err != nil && !failing:
+		m.options.Logger.Warn("cannot beat; others will take over what this node does in the background", "member", m.id, "err", err)
+	case err == nil && failing:
+		m.options.Logger.Info("beating again", "member", m.id)
+	}
+}
+
+// Beat shows that this member lives, and looks at the others. After an error it may be tried again at any time.
+func (m *Member) Beat(ctx context.Context) error {
+	m.beating.Lock()
+	defer m.beating.Unlock()
+	began := m.options.Now()
+	promised := m.interval()
+	m.number++ // whatever becomes of it, this name is used up
+	key := beatKey(m.role, m.id, m.number, promised)
+	putErr := m.bucket.PutNew(ctx, key, m.about)
+	all, err := m.list(ctx)
+	if err != nil {
+		return errors.Join(putErr, err)
+	}
+	if putErr != nil && !slices.Contains(all[m.id].keys, key) {
+		return putErr
+	}
+	past := slices.DeleteFunc(all[m.id].keys, func(k string) bool { return k == key })
+	past = append(past, m.look(all, began, promised)...)
+	if len(past) == 0 {
+		return nil
+	}
+	if err := m.bucket.Delete(ctx, past...); err != nil { // the next beat finds them again
+		m.options.Logger.Debug("past beats could not be deleted", "member", m.id, "err", err)
+	}
+	return nil
+}
+
+// interval returns the time until the next beat.
+func (m *Member) interval() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.options.Now().Sub(m.active) > m.options.SlowAfter {
+		return m.options.Slow
+	}
+	return m.options.Fast
+}
+
+// Active tells that there is something to do, so that beats are fast.
+func (m *Member) Active() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active = m.options.Now()
+	if m.promised <= m.options.Fast {
+		return
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Leave gives up everything and takes the beats away, so that others take over with their next beat. The member must not beat
+// any more.
+func (m *Member) Leave(ctx context.Context) error {
+	m.beating.Lock()
+	defer m.beating.Unlock()
+	m.mu.Lock()
+	m.good = time.Time{}
+	m.mu.Unlock()
+	if m.number == 0 {
+		return nil
+	}
+	all, err := m.list(ctx)
+	if err == nil && len(all[m.id].keys) > 0 {
+		err = m.bucket.Delete(ctx, all[m.id].keys...)
+	}
+	if err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	return nil
+}
