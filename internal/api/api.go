@@ -33,6 +33,8 @@ type Options struct {
 	PublicURL        string         // under which clients reach the API, for links; empty: as the request came
 	BodyTimeout      time.Duration  // within which a request's body must have arrived
 	TrustedProxies   []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
+	NoIngest         bool           // other nodes take events
+	NoRead           bool           // other nodes serve logs
 
 	Logger       *slog.Logger
 	Registry     prometheus.Registerer // nil: metrics are kept nowhere

@@ -120,6 +120,12 @@ func unavailable(cause error) *problem {
 		detail: "The service cannot do this at the moment. Please retry."}
 }
 
+// elsewhere is the reply to what only nodes with another role do.
+func elsewhere(role string) *problem {
+	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{role}, retryAfter: time.Second,
+		detail: fmt.Sprintf("This node does not have the role %s. Please ask one that has.", role)}
+}
+
 func unexpected() *problem {
 	return &problem{status: 500, code: "UNEXPECTED_ERROR", parameters: []any{}, detail: "Unexpected error."}
 }

@@ -44,12 +44,29 @@ func (k logKind) of(w *account.Workspace) string {
 
 // addLogs adds the handlers that record and download logs.
 func (s *Server) addLogs(add func(method, path string, h handler)) {
-	add("GET", tenant+"/auditLogs", func(c *call) error { return c.downloadOf(auditLog) })
-	add("POST", tenant+"/auditLogs", func(c *call) error { return c.recordIn(auditLog) })
-	add("GET", tenant+":downloadOperationalLogs", func(c *call) error { return c.downloadOf(operationalLog) })
-	add("POST", tenant+":recordOperationalLogs", func(c *call) error { return c.recordIn(operationalLog) })
-	add("GET", ownGroup+"/logs/{logId}", (*call).downloadGroupLog)
-	add("GET", ownOrg+"/logs/{logId}", (*call).downloadOrgLog)
+	add("GET", tenant+"/auditLogs", s.reading(func(c *call) error { return c.downloadOf(auditLog) }))
+	add("POST", tenant+"/auditLogs", s.ingesting(func(c *call) error { return c.recordIn(auditLog) }))
+	add("GET", tenant+":downloadOperationalLogs", s.reading(func(c *call) error { return c.downloadOf(operationalLog) }))
+	add("POST", tenant+":recordOperationalLogs", s.ingesting(func(c *call) error { return c.recordIn(operationalLog) }))
+	add("GET", ownGroup+"/logs/{logId}", s.reading((*call).downloadGroupLog))
+	add("GET", ownOrg+"/logs/{logId}", s.reading((*call).downloadOrgLog))
+}
+
+// ingesting returns the handler of a request that only a node answers that takes events. Others say so before they know who
+// asks.
+func (s *Server) ingesting(h handler) handler {
+	if s.options.NoIngest {
+		return func(*call) error { return elsewhere("ingest") }
+	}
+	return h
+}
+
+// reading returns the handler of a request that only a node answers that serves logs.
+func (s *Server) reading(h handler) handler {
+	if s.options.NoRead {
+		return func(*call) error { return elsewhere("read") }
+	}
+	return h
 }
 
 // logView is a log in a list.

@@ -26,9 +26,9 @@ func (s *Server) addProofs(add func(method, path string, h handler)) {
 		ownGroup + "/logs/{logId}": (*call).projectWithLogs,
 		ownOrg + "/logs/{logId}":   (*call).orgLogs,
 	} {
-		add("GET", path+"/checkpoint", ofLog(find, true, (*call).checkpoint))
-		add("GET", path+"/tile/{tile...}", ofLog(find, true, (*call).tile))
-		add("GET", path+"/proof", ofLog(find, false, (*call).proof))
+		add("GET", path+"/checkpoint", s.reading(ofLog(find, true, (*call).checkpoint)))
+		add("GET", path+"/tile/{tile...}", s.reading(ofLog(find, true, (*call).tile)))
+		add("GET", path+"/proof", s.reading(ofLog(find, false, (*call).proof)))
 	}
 }
 

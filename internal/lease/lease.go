@@ -28,13 +28,14 @@ import (
 
 // Options of a Member. The zero value of each field means its default.
 type Options struct {
-	Works     int           // pieces of work that there are, numbered from 0; 1
-	Fast      time.Duration // between beats, whole seconds; all members must have the same; 3 s
-	Slow      time.Duration // between beats while there is nothing to do, whole seconds; 60 s
-	SlowAfter time.Duration // without anything to do beats become slow; 5 min
-	Version   string        // of the program, for people
-	Logger    *slog.Logger  // slog.Default()
-	Now       func() time.Time
+	Works       int           // pieces of work that there are, numbered from 0; 1
+	Fast        time.Duration // between beats, whole seconds; all members must have the same; 3 s
+	Slow        time.Duration // between beats while there is nothing to do, whole seconds; 60 s
+	SlowAfter   time.Duration // without anything to do beats become slow; 5 min
+	DeleteAfter time.Duration // what a dead member left is deleted by others; 10 min
+	Version     string        // of the program, for people
+	Logger      *slog.Logger  // slog.Default()
+	Now         func() time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -42,6 +43,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Fast, 3*time.Second)
 	set(&o.Slow, time.Minute)
 	set(&o.SlowAfter, 5*time.Minute)
+	set(&o.DeleteAfter, 10*time.Minute)
 	set(&o.Logger, slog.Default())
 	if o.Now == nil {
 		o.Now = time.Now
@@ -67,6 +69,7 @@ type Member struct {
 
 	beating sync.Mutex // held during a beat
 	number  int64      // of the last beat, good or not
+	past    []string   // beats to be deleted after the next
 
 	mu       sync.Mutex
 	good     time.Time            // when the last good beat began; zero: there was none, or the member has left
@@ -112,6 +115,10 @@ func (m *Member) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-m.wake:
 		}
+		select {
+		case <-m.wake: // both at once are one
+		default:
+		}
 		began := time.Now()
 		limited, cancel := context.WithTimeout(ctx, 2*m.options.Fast)
 		err := m.Beat(limited)
@@ -148,6 +155,12 @@ func (m *Member) Beat(ctx context.Context) error {
 	m.number++ // whatever becomes of it, this name is used up
 	key := beatKey(m.role, m.id, m.number, promised)
 	putErr := m.bucket.PutNew(ctx, key, m.about)
+	if past := m.past; putErr == nil {
+		m.past = []string{key}
+		m.remove(ctx, past) // also if the listing fails, so that beats never pile up
+	} else {
+		m.past = append(past, key)
+	}
 	all, err := m.list(ctx)
 	if err != nil {
 		return errors.Join(putErr, err)
@@ -155,15 +168,19 @@ func (m *Member) Beat(ctx context.Context) error {
 	if putErr != nil && !slices.Contains(all[m.id].keys, key) {
 		return putErr
 	}
-	past := slices.DeleteFunc(all[m.id].keys, func(k string) bool { return k == key })
-	past = append(past, m.look(all, began, promised)...)
+	left := slices.DeleteFunc(all[m.id].keys, func(k string) bool { return k == key }) // came late, or could not be deleted
+	m.remove(ctx, append(left, m.look(all, began, promised)...))
+	return nil
+}
+
+// remove deletes past beats. If that fails, a later beat finds them in its listing.
+func (m *Member) remove(ctx context.Context, past []string) {
 	if len(past) == 0 {
-		return nil
+		return
 	}
-	if err := m.bucket.Delete(ctx, past...); err != nil { // the next beat finds them again
+	if err := m.bucket.Delete(ctx, past...); err != nil {
 		m.options.Logger.Debug("past beats could not be deleted", "member", m.id, "err", err)
 	}
-	return nil
 }
 
 // interval returns the time until the next beat.

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// deleteAfter is how long a member must have been dead before others delete what it left.
-const deleteAfter = 10 * time.Minute
-
 // sighting is what a member knows of another.
 type sighting struct {
 	number   int64 // of its last beat
@@ -69,11 +66,12 @@ func (m *Member) look(all map[string]found, began time.Time, promised time.Durat
 		late := now.Sub(s.moved) - s.promised - 2*m.options.Fast
 		if late <= 0 {
 			live = append(live, id)
-		} else if late > deleteAfter {
+		} else if late > m.options.DeleteAfter {
 			stale = append(stale, f.keys...)
 		}
 	}
 	slices.Sort(live)
+	slices.Sort(stale)
 	if !touch || !slices.Equal(live, m.live) {
 		m.live = live
 		m.begin(now)

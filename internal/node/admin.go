@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/pprof"
@@ -33,10 +34,17 @@ func (n *node) adminServer() *http.Server {
 	return n.server(mux)
 }
 
-// ready tells whether the bucket can be read and the write-ahead log has room.
+// ready tells whether the bucket can be read, and whether requests are taken; without an API, whether the node takes its part
+// in the background work.
 func (n *node) ready(ctx context.Context) error {
 	if _, err := n.accounts.Settings(ctx); err != nil {
 		return err
+	}
+	if !n.config.Roles.api() {
+		if n.member != nil && !n.member.Status().InTouch {
+			return errors.New("the bucket does not take this node's beats")
+		}
+		return nil
 	}
 	release, err := n.recorder.Reserve(1)
 	if err != nil {

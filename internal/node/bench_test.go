@@ -47,9 +47,7 @@ func startBench(b *testing.B, c Config) *bench {
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { server.Serve(listener{l.(*net.TCPListener), c.IdleTimeout}) })
-	for _, s := range n.sequencers {
-		work.Go(func() { s.Run(ctx) })
-	}
+	work.Go(func() { n.sequencers.Run(ctx) })
 	b.Cleanup(func() {
 		server.Close()
 		stop()
@@ -162,7 +160,7 @@ func (b *bench) sequenceAll(t *testing.B) {
 	t.Helper()
 	for more := true; more; {
 		var err error
-		if more, err = b.sequencers[0].Round(context.Background(), true); err != nil {
+		if more, err = b.sequencers.Shard(0).Round(context.Background(), true); err != nil {
 			t.Fatal(err)
 		}
 	}

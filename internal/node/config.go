@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
@@ -30,6 +31,7 @@ type Config struct {
 	AdminListen string // address of /healthz, /readyz and /metrics; empty: nowhere
 	KeyFile     string // the node's secret; empty: the bucket's path with .key. WEIR_SECRET in the environment wins.
 	SigningKey  string // file with the keys that sign logs; empty: the bucket's path with .signing-key. WEIR_SIGNING_KEY in the environment wins.
+	Roles       Roles  // what the node does
 	Dev         bool   // make what is missing for a first try, and print how to use it
 	EnvFile     string // where --dev writes how to reach it
 
@@ -61,12 +63,13 @@ type Config struct {
 	// Only for benchmarks and simulations: what differs from the defaults.
 	logs       tlog.Options
 	sequencing sequence.Options
+	leases     lease.Options
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Bucket: "./weir-data", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", EnvFile: "weir-dev.env",
+		Bucket: "./weir-data", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", EnvFile: "weir-dev.env", Roles: everything,
 		S3:    bucket.S3Options{Addressing: "auto"},
 		Drain: 20 * time.Second, IdleTimeout: time.Minute, BodyTimeout: 2 * time.Minute,
 		DownloadRate: 1200, AuthFailures: 60,
@@ -81,6 +84,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	c.AddBucketFlags(f)
 	f.StringVar(&c.Listen, "listen", c.Listen, "`address` of the API; port 0 takes a free one")
 	f.StringVar(&c.AdminListen, "admin-listen", c.AdminListen, "`address` of /healthz, /readyz and /metrics; empty: nowhere")
+	f.Var(&c.Roles, "role", "comma-separated `roles` of the node: ingest takes events, read serves logs, background sequences them and removes old ones; or all")
 	f.BoolVar(&c.Dev, "dev", c.Dev, "make a project, a workspace, credentials and sample events in an empty bucket, and print how to use them")
 	f.StringVar(&c.EnvFile, "env-file", c.EnvFile, "`file` that --dev writes addresses and credentials to")
 	f.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM `file` with the certificate chain; read again when it changes")
@@ -183,6 +187,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("--shards %d: want 1 to 64", c.Shards)
 	case !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat):
 		return fmt.Errorf("--log-format %q: want auto, text or json", c.LogFormat)
+	}
+	if err := c.checkRoles(); err != nil {
+		return err
 	}
 	for name, value := range map[string]int64{
 		"drain": int64(c.Drain), "idle-timeout": int64(c.IdleTimeout), "body-timeout": int64(c.BodyTimeout),

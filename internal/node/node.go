@@ -26,9 +26,9 @@ import (
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
-	"github.com/weirlog/weir/internal/retention"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -50,7 +50,8 @@ type node struct {
 	auth       *auth.Authenticator
 	logs       *tlog.Store
 	writers    []*wal.Writer
-	sequencers []*sequence.Sequencer
+	sequencers *sequence.Group
+	member     *lease.Member // of those that do background work; nil: alone, or without that role
 	recorder   *record.Recorder
 	registry   *prometheus.Registry
 	origin     string // of the logs' checkpoints
@@ -68,6 +69,11 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openOn(ctx, b, c, log)
+}
+
+// openOn opens a node on a bucket, which is the node's to close.
+func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger) (*node, error) {
 	n := &node{config: c, log: log, bucket: b, accounts: account.NewStore(b), registry: prometheus.NewRegistry()}
 	if err := n.start(ctx); err != nil {
 		b.Close()
@@ -104,19 +110,16 @@ func (n *node) start(ctx context.Context) error {
 	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned
 	n.logs = tlog.NewStore(n.bucket, reader, logs)
 	n.makeAskers()
-	sequencing := n.config.sequencing
-	sequencing.MaxDelay, sequencing.Logger, sequencing.Committed = n.config.SequenceDelay, n.log, n.committed
 	pace := n.pace()
+	n.sequencers = sequence.NewGroup(n.bucket, reader, n.logs, settings.Shards, n.join(settings.Shards))
 	for shard := range settings.Shards {
-		s := sequence.New(n.bucket, reader, n.logs, shard, sequencing)
-		n.sequencers = append(n.sequencers, s)
-		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace, s.Notify))
+		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace, n.sequencers.Shard(shard).Notify))
 	}
 	n.recorder = record.New(n.bucket, n.logs, n.writers, record.Options{
-		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.waiting})
+		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.sequencers.Waiting})
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
-			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.waiting()) }))
+			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.sequencers.Waiting()) }))
 	return nil
 }
 
@@ -200,14 +203,6 @@ func (n *node) pace() *rate.Limiter {
 	return rate.NewLimiter(rate.Inf, 1)
 }
 
-func (n *node) waiting() int64 {
-	var bytes int64
-	for _, s := range n.sequencers {
-		bytes += s.Waiting()
-	}
-	return bytes
-}
-
 // close stops writing and lets go of the bucket.
 func (n *node) close() error {
 	for _, w := range n.writers {
@@ -232,12 +227,15 @@ func Serve(ctx context.Context, c Config, out io.Writer) error {
 
 func (n *node) serve(ctx context.Context, out io.Writer) error {
 	config := net.ListenConfig{}
-	l, err := config.Listen(ctx, "tcp", n.config.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+	var l, admin net.Listener
+	var err error
+	if n.config.Roles.api() {
+		l, err = config.Listen(ctx, "tcp", n.config.Listen)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		defer l.Close()
 	}
-	defer l.Close()
-	var admin net.Listener
 	if n.config.AdminListen != "" {
 		admin, err = config.Listen(ctx, "tcp", n.config.AdminListen)
 		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == DefaultConfig().AdminListen {
@@ -249,18 +247,7 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 		}
 		defer admin.Close()
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var work sync.WaitGroup
-	for _, s := range n.sequencers {
-		work.Go(func() { s.Run(background) })
-	}
-	work.Go(func() { n.retain(background) })
-	work.Go(func() { n.report(background) })
-	for _, a := range n.askers {
-		work.Go(func() { a.Run(background) })
-	}
-	defer work.Wait()
-	defer stop()
+	defer n.background(ctx)()
 	if n.config.Dev {
 		if err := n.prepareDev(ctx, n.url(l), out); err != nil {
 			return err
@@ -276,21 +263,34 @@ func (n *node) url(l net.Listener) string {
 	return "http://" + l.Addr().String()
 }
 
+// wrap returns what the API listens on, with limits and TLS; nil if the node has no API.
+func (n *node) wrap(l net.Listener) (net.Listener, error) {
+	if l == nil {
+		return nil, nil
+	}
+	wrapped := listener{l.(*net.TCPListener), n.config.IdleTimeout}
+	if n.config.TLSCert == "" {
+		return wrapped, nil
+	}
+	c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
+	if _, err := c.get(nil); err != nil {
+		return nil, err
+	}
+	return tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	handler := api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
 		MaxEventBytes: n.config.MaxEventBytes, MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
 		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
 		PublicURL: strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
+		NoIngest: !n.config.Roles.Ingest, NoRead: !n.config.Roles.Read,
 	})
 	server := n.server(handler)
-	wrapped := net.Listener(listener{l.(*net.TCPListener), n.config.IdleTimeout})
-	if n.config.TLSCert != "" {
-		c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
-		if _, err := c.get(nil); err != nil {
-			return err
-		}
-		wrapped = tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	wrapped, err := n.wrap(l)
+	if err != nil {
+		return err
 	}
 	failed := make(chan error, 2)
 	var serving sync.WaitGroup
@@ -299,15 +299,15 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 			failed <- err
 		}
 	}
-	serving.Go(func() { run(server, wrapped) })
+	if wrapped != nil {
+		serving.Go(func() { run(server, wrapped) })
+		n.log.Info("serving", "url", n.url(l), "bucket", n.config.Bucket, "roles", n.config.Roles.String())
+	}
 	adminServer := n.adminServer()
 	if admin != nil {
 		serving.Go(func() { run(adminServer, admin) })
 		n.log.Info("metrics and health", "address", admin.Addr().String())
 	}
-	n.log.Info("serving", "url", n.url(l), "bucket", n.config.Bucket)
-
-	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -322,46 +322,6 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	serving.Wait()
 	handler.Wait()
 	return err
-}
-
-// How old an announcement of a change must be to count as one that its node could not report, and how often a node looks
-// for such.
-const (
-	unreported      = 2 * time.Minute
-	unreportedEvery = time.Minute
-)
-
-// retain removes what is no longer to be kept, now and then, until ctx ends.
-func (n *node) retain(ctx context.Context) {
-	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log}
-	every := time.NewTicker(max(n.config.RetentionInterval, time.Second))
-	defer every.Stop()
-	for {
-		if err := job.Run(ctx); err != nil && ctx.Err() == nil {
-			n.log.Error("retention", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
-	}
-}
-
-// report reports what nodes that died were about to do, until ctx ends.
-func (n *node) report(ctx context.Context) {
-	every := time.NewTicker(unreportedEvery)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-			if err := n.recorder.Unreported(ctx, unreported); err != nil && ctx.Err() == nil {
-				n.log.Error("report of changes that were announced", "err", err)
-			}
-		}
-	}
 }
 
 // server returns a server with timeouts against clients that are slow to ask. How slow they may take a reply is the

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/sequence"
@@ -83,6 +84,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 	c.config.SequenceDelay, c.config.RetentionInterval = 4*time.Second, 15*time.Second
 	c.config.logs = tlog.Options{BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2,
 		KeepManifests: 2, Grace: 10 * time.Second}
+	c.config.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second, DeleteAfter: 20 * time.Second}
 	c.config.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {
 		t.Fatal(err)
@@ -150,20 +152,14 @@ func (c *cluster) live(i int, p *simulation.Process) {
 		return
 	}
 	c.put(i, n)
-	var work sync.WaitGroup
-	for _, s := range n.sequencers {
-		work.Go(func() { s.Run(ctx) })
-	}
-	work.Go(func() { n.retain(ctx) })
-	work.Go(func() { n.report(ctx) })
+	stop := n.background(ctx)
 	select {
 	case <-p.Died():
 	case <-c.ending:
 	}
 	p.Kill()
 	c.put(i, nil)
-	cancel()
-	work.Wait()
+	stop()
 	n.close()
 }
 

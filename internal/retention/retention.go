@@ -24,7 +24,10 @@ type Job struct {
 	Logs     *tlog.Store
 	Recorder *record.Recorder
 	Logger   *slog.Logger
+	Mine     func(log string) bool // tells which logs this job looks after; nil: all. What several look after, they do twice
 }
+
+func (j *Job) mine(log string) bool { return j.Mine == nil || j.Mine(log) }
 
 // Run makes one pass over all organizations and projects. What fails is reported at the end and does not keep the rest
 // from being done.
@@ -42,7 +45,7 @@ func (j *Job) Run(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		if o.Deleted.IsZero() || !over(o.Deleted, account.MinRetentionDays) {
+		if o.Deleted.IsZero() || !j.mine(o.Log) || !over(o.Deleted, account.MinRetentionDays) {
 			continue
 		}
 		if _, err := j.remove(ctx, nil, o.Log); err != nil { // nobody is left to be told
@@ -76,16 +79,18 @@ func (j *Job) project(ctx context.Context, p *account.Project) error {
 		before := time.Now().AddDate(0, 0, -days)
 		for _, w := range p.Workspaces {
 			for _, log := range []string{w.AuditLog, w.OperationalLog} {
-				errs = append(errs, j.prune(ctx, p, &w, log, before.UnixMilli(), "retentionDays", days))
+				if j.mine(log) {
+					errs = append(errs, j.prune(ctx, p, &w, log, before.UnixMilli(), "retentionDays", days))
+				}
 			}
 		}
 	}
 	for _, w := range p.Gone {
-		if over(w.Deleted, p.Retention.Kept()) {
+		if j.mine(w.AuditLog) && over(w.Deleted, p.Retention.Kept()) {
 			errs = append(errs, j.forget(ctx, p, &w.Workspace))
 		}
 	}
-	if !p.Deleted.IsZero() && len(p.Gone) == 0 && over(p.Deleted, p.Retention.Kept()) {
+	if !p.Deleted.IsZero() && len(p.Gone) == 0 && j.mine(p.ID) && over(p.Deleted, p.Retention.Kept()) {
 		_, err := j.remove(ctx, p, p.ID)
 		errs = append(errs, err)
 	}

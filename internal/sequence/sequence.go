@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +31,8 @@ type Options struct {
 	Logger     *slog.Logger  // slog.Default()
 
 	Committed func(log string) // called, without waiting for it, after a plan was applied to a log; nil: not
+	Active    func()           // called whenever something waits to be sequenced, or is written; nil: not
+	Leases    Leases           // nil: every shard is this process's own
 }
 
 func (o Options) withDefaults() Options {
@@ -42,6 +43,12 @@ func (o Options) withDefaults() Options {
 	set(&o.Parallel, 4)
 	set(&o.KeepPlans, 2)
 	set(&o.Logger, slog.Default())
+	if o.Active == nil {
+		o.Active = func() {}
+	}
+	if o.Leases == nil {
+		o.Leases = alone{}
+	}
 	return o
 }
 
@@ -62,60 +69,15 @@ type Sequencer struct {
 
 	finished int64 // the plan that this process knows to be finished
 	upkeep   upkeep
-	wake     chan struct{}
-	objects  atomic.Int64 // waiting, by the last listing and what was notified since
-	bytes    atomic.Int64
+	wake     chan struct{} // make a round
+	look     chan struct{} // list again what waits; nil: nobody does
+	waiting  waiting
 }
 
 // New returns a Sequencer that appends to the logs of store.
 func New(b bucket.Bucket, w *wal.Reader, store *tlog.Store, shard int, o Options) *Sequencer {
 	return &Sequencer{bucket: b, wal: w, store: store, shard: shard, options: o.withDefaults(),
 		upkeep: upkeep{}, wake: make(chan struct{}, 1)}
-}
-
-// Notify tells that a WAL object of so many bytes was written.
-func (s *Sequencer) Notify(bytes int64) {
-	objects, waiting := s.objects.Add(1), s.bytes.Add(bytes)
-	if objects >= int64(s.options.MaxObjects) || waiting >= s.options.MaxBytes {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// Waiting returns the size in bytes of the WAL objects that wait, as far as this process knows.
-func (s *Sequencer) Waiting() int64 { return s.bytes.Load() }
-
-// Run sequences whenever something is due, until ctx ends. A failed round is logged and tried again: the events stay in
-// the write-ahead log, where readers find them.
-func (s *Sequencer) Run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	pause := s.options.MaxDelay / 4
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-s.wake:
-		}
-		select {
-		case <-s.wake: // both at once are one
-		default:
-		}
-		wait := pause
-		switch more, err := s.Round(ctx, false); {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			s.options.Logger.Error("sequencing failed; the events wait in the write-ahead log", "shard", s.shard, "err", err)
-			wait = min(time.Second, pause)
-		case more:
-			wait = 0
-		}
-		timer.Reset(wait)
-	}
 }
 
 // Round finishes the current plan, and makes and applies another one if that is due, or if all is set and anything
@@ -166,13 +128,8 @@ func (s *Sequencer) plan(ctx context.Context, batch int64, all bool) (more bool,
 	if err != nil {
 		return false, err
 	}
-	var bytes int64
-	for _, o := range waiting {
-		bytes += o.Size
-	}
-	s.objects.Store(int64(len(waiting)))
-	s.bytes.Store(bytes)
-	if len(waiting) == 0 || !all && !s.due(waiting, bytes) {
+	s.waiting.listed(waiting, time.Now())
+	if len(waiting) == 0 || !all && s.due().After(time.Now()) {
 		return false, nil
 	}
 	objects, err := s.take(ctx, waiting)
@@ -191,14 +148,6 @@ func (s *Sequencer) plan(ctx context.Context, batch int64, all bool) (more bool,
 		return true, err
 	}
 	return true, s.apply(ctx, p)
-}
-
-func (s *Sequencer) due(waiting []bucket.Info, bytes int64) bool {
-	if len(waiting) >= s.options.MaxObjects || bytes >= s.options.MaxBytes {
-		return true
-	}
-	written, err := wal.Written(waiting[0].Key)
-	return err != nil || time.Since(written) >= s.options.MaxDelay*3/4 // the rest is for the pause between rounds
 }
 
 // take returns the oldest of the waiting objects, as many as one plan takes.
@@ -345,6 +294,16 @@ func (s *Sequencer) retire(ctx context.Context, p wal.Plan) error {
 type upkeep map[string]time.Time
 
 func (u upkeep) due(log string, at time.Time) { u[log] = at }
+
+// next returns when the first log should be looked after; false: none.
+func (u upkeep) next() (first time.Time, ok bool) {
+	for _, at := range u {
+		if !ok || at.Before(first) {
+			first, ok = at, true
+		}
+	}
+	return first, ok
+}
 
 // maintain merges segments of logs that have grown, and deletes what merges replaced once its time has come. What is
 // replaced and not deleted when the process ends goes when its log grows again.

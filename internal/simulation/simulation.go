@@ -56,7 +56,7 @@ func (w *World) Vary(f Faults, prefixes ...string) Faults {
 
 // How long things last at most.
 const (
-	maxCall  = 80 * time.Millisecond // between a step and the next
+	maxCall  = 20 * time.Millisecond // between a step and the next
 	maxIdle  = time.Second           // the same, while nobody calls
 	maxReply = 10 * time.Second
 	maxStorm = 20 * time.Second

@@ -57,6 +57,20 @@ func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
 	return objects, nil
 }
 
+// ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing.
+func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, error) {
+	all := make([][]bucket.Info, shards)
+	for info, err := range r.bucket.List(ctx, root, "") {
+		if err != nil {
+			return nil, err
+		}
+		if shard, ok := shardOf(info.Key); ok && shard < shards {
+			all[shard] = append(all[shard], info)
+		}
+	}
+	return all, nil
+}
+
 // likelyIndex is how many bytes are read at the end of an object in the hope that they hold its index.
 const likelyIndex = 16 << 10
 

@@ -39,8 +39,17 @@ func ShardOf(log string, n int) int {
 	return int(h.Sum64() % uint64(n))
 }
 
+const root = "wal/"
+
 // Prefix of the keys of a shard's WAL objects.
-func Prefix(shard int) string { return fmt.Sprintf("wal/%02d/", shard) }
+func Prefix(shard int) string { return fmt.Sprintf("%s%02d/", root, shard) }
+
+// shardOf returns the shard of a WAL object's key.
+func shardOf(key string) (shard int, ok bool) {
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, root), "/")
+	n, err := strconv.ParseUint(name, 10, 16)
+	return int(n), err == nil && strings.HasPrefix(key, Prefix(int(n)))
+}
 
 // namer makes the keys of one writer's objects: 12 hex digits of the time in milliseconds, 4 that tell those of one
 // millisecond apart, and 48 random bits. So a writer's objects are listed in the order in which it wrote them, even if the
