@@ -189,10 +189,16 @@ func (w *watcher) check(t *testing.T, bucket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.checkIn(t, &tlog.Auditor{Bucket: b, Keys: keys})
+}
+
+// checkIn checks every checkpoint against the log that an auditor reads.
+func (w *watcher) checkIn(t *testing.T, auditor *tlog.Auditor) {
+	t.Helper()
 	roots := map[int64]proof.Hash{}
 	var sizes []int64
 	for signed := range w.checkpoints {
-		c, err := keys.OpenCheckpoint(proof.Origin(signed), signed)
+		c, err := auditor.Keys.OpenCheckpoint(proof.Origin(signed), signed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +208,7 @@ func (w *watcher) check(t *testing.T, bucket string) {
 		roots[c.N] = c.Hash
 		sizes = append(sizes, c.N)
 	}
-	a, err := (&tlog.Auditor{Bucket: b, Keys: keys}).Log(t.Context(), w.log, sizes...)
+	a, err := auditor.Log(t.Context(), w.log, sizes...)
 	if err != nil || len(a.Findings) > 0 || len(sizes) == 0 {
 		t.Fatalf("%d checkpoints, audit %+v, %v", len(sizes), a, err)
 	}

@@ -16,11 +16,15 @@ import (
 // Started is a real S3 server that a test owns.
 type Started struct {
 	Endpoint string
+
+	program   string
+	arguments []string
+	process   *exec.Cmd
 }
 
 // StartS3 starts versitygw or minio, found by PATH, on a free loopback port, with a folder that has the S3 bucket weir,
 // and with the credentials of the environment. The server is killed when the test ends.
-func StartS3(t *testing.T, program string) Started {
+func StartS3(t *testing.T, program string) *Started {
 	t.Helper()
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "weir"), 0o700); err != nil { // a bucket, for both of them
@@ -32,37 +36,46 @@ func StartS3(t *testing.T, program string) Started {
 	}
 	address := l.Addr().String()
 	l.Close()
-	arguments := map[string][]string{
+	s := &Started{Endpoint: "http://" + address, program: program, arguments: map[string][]string{
 		"versitygw": {"--port", address, "posix", folder},
 		"minio":     {"server", "--quiet", "--address", address, folder},
-	}[program]
-	if arguments == nil {
+	}[program]}
+	if s.arguments == nil {
 		t.Fatalf("WEIR_S3_SERVERS names %q; known are versitygw and minio", program)
 	}
+	s.Start(t)
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Start starts the server after it was killed, and returns once it answers.
+func (s *Started) Start(t *testing.T) {
+	t.Helper()
 	id, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
-	cmd := exec.Command(program, arguments...)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+id, "ROOT_SECRET_KEY="+secret, "MINIO_ROOT_USER="+id, "MINIO_ROOT_PASSWORD="+secret)
-	if err := cmd.Start(); err != nil {
+	s.process = exec.Command(s.program, s.arguments...)
+	s.process.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+id, "ROOT_SECRET_KEY="+secret, "MINIO_ROOT_USER="+id, "MINIO_ROOT_PASSWORD="+secret)
+	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	s := Started{Endpoint: "http://" + address}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) { // another process: no event to wait for
 		r, err := http.Get(s.Endpoint)
 		if err == nil {
 			r.Body.Close()
 			if r.StatusCode < 500 {
-				return s
+				return
 			}
 			err = fmt.Errorf("status %s", r.Status)
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer: %v", program, err)
+			t.Fatalf("%s does not answer: %v", s.program, err)
 		}
 	}
+}
+
+// Kill ends the server without a word.
+func (s *Started) Kill() {
+	s.process.Process.Kill()
+	s.process.Wait()
 }
 
 // PEM returns a certificate as it stands in a file.
