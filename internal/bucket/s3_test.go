@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -257,5 +259,62 @@ func TestS3TLS(t *testing.T) {
 	b.Close()
 	if _, err := bucket.OpenS3(t.Context(), "s3://weir", bucket.S3Options{Endpoint: s.URL}); err == nil {
 		t.Error("an unknown authority was trusted")
+	}
+}
+
+// Each request that the store gets is counted as what it is billed as.
+func TestS3Counted(t *testing.T) {
+	s3Environment(t)
+	var mu sync.Mutex
+	counts, received := map[string]int{}, int64(0)
+	failing := false
+	store := &bucketest.S3Server{Name: "weir", Page: 2}
+	endpoint := serveS3(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if failing {
+			failing = false
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		store.ServeHTTP(w, r)
+	})).URL
+	b, err := bucket.OpenS3(t.Context(), "s3://weir", bucket.S3Options{Endpoint: endpoint, Observe: func(r bucket.S3Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		counts[fmt.Sprint(r.Operation, " ", r.Status)]++
+		if r.Operation == "get" {
+			received += r.Received
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	clear(counts) // of the probe
+	received = 0
+	for _, key := range []string{"a", "b", "c"} {
+		if err := b.PutNew(t.Context(), key, []byte("content")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.PutNew(t.Context(), "a", nil); !errors.Is(err, bucket.ErrExist) {
+		t.Fatal(err)
+	}
+	failing = true
+	if _, err := bucket.Read(t.Context(), b, "b", bucket.Range{Offset: 3}); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range b.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Delete(t.Context(), "a", "b", "c"); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"put 200": 3, "put 412": 1, "get 503": 1, "get 206": 1, "list 200": 2, "delete 200": 1}
+	mu.Lock()
+	defer mu.Unlock()
+	if !maps.Equal(counts, want) || received != 4 {
+		t.Errorf("%v, %d bytes; want %v, 4", counts, received, want)
 	}
 }

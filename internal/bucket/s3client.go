@@ -24,6 +24,8 @@ type S3Options struct {
 	Region     string // empty: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 or, at Amazon, the bucket's
 	Addressing string // "path", "host", or "auto" (or empty): host at Amazon, path elsewhere
 	CAFile     string // PEM file of authorities to trust beside the system's
+
+	Observe func(S3Request) // called with each request that was sent; nil: nobody counts
 }
 
 // IsS3 tells whether a bucket's location is that of an S3 bucket.
@@ -50,7 +52,11 @@ func newS3(location string, o S3Options) (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := minio.NewCore(host, &minio.Options{Creds: s3Credentials(), Secure: secure, Transport: transport,
+	counted := http.RoundTripper(transport)
+	if o.Observe != nil {
+		counted = &meter{transport, o.Observe}
+	}
+	client, err := minio.NewCore(host, &minio.Options{Creds: s3Credentials(), Secure: secure, Transport: counted,
 		Region: o.region(host), BucketLookup: lookup, MaxRetries: 1}) // 1: the library never repeats a request
 	if err != nil {
 		return nil, err

@@ -65,16 +65,20 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	registry := prometheus.NewRegistry()
+	if bucket.IsS3(c.Bucket) {
+		c.S3.Observe = countRequests(registry)
+	}
 	b, err := bucket.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return nil, err
 	}
-	return openOn(ctx, b, c, log)
+	return openOn(ctx, b, c, log, registry)
 }
 
 // openOn opens a node on a bucket, which is the node's to close.
-func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger) (*node, error) {
-	n := &node{config: c, log: log, bucket: b, accounts: account.NewStore(b), registry: prometheus.NewRegistry()}
+func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
+	n := &node{config: c, log: log, bucket: b, accounts: account.NewStore(b), registry: registry}
 	if err := n.start(ctx); err != nil {
 		b.Close()
 		return nil, err

@@ -143,8 +143,8 @@ func (c *cluster) run(i int) {
 func (c *cluster) live(i int, p *simulation.Process) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	n := &node{config: c.config, log: slog.New(slog.DiscardHandler), bucket: p, accounts: account.NewStore(p), registry: prometheus.NewRegistry()}
-	if err := n.start(ctx); err != nil {
+	n, err := openOn(ctx, p, c.config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
 		if !simulation.Expected(err) {
 			c.world.Wrong(fmt.Errorf("start: %w", err))
 		}
