@@ -26,6 +26,9 @@ import (
 type Config struct {
 	Bucket      string // with all state: a folder, or s3://name/prefix
 	S3          bucket.S3Options
+	CacheDir    string // folder for parts of objects that are read often, of a bucket on S3; empty: none
+	CacheSize   int64  // of that folder, bytes
+	CacheMemory int64  // for such parts, of a bucket on S3, bytes
 	Shards      int    // of a bucket that is about to be filled; 0: 1 in a folder, 8 on S3
 	Listen      string // address of the API
 	AdminListen string // address of /healthz, /readyz and /metrics; empty: nowhere
@@ -70,7 +73,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Bucket: "./weir-data", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", EnvFile: "weir-dev.env", Roles: everything,
-		S3:    bucket.S3Options{Addressing: "auto"},
+		S3: bucket.S3Options{Addressing: "auto"}, CacheSize: 10 << 30, CacheMemory: 64 << 20,
 		Drain: 20 * time.Second, IdleTimeout: time.Minute, BodyTimeout: 2 * time.Minute,
 		DownloadRate: 1200, AuthFailures: 60,
 		MaxEventBytes: 1 << 20, MaxRequestBytes: 64 << 20, MaxRequestEvents: 100_000,
@@ -85,6 +88,9 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "listen", c.Listen, "`address` of the API; port 0 takes a free one")
 	f.StringVar(&c.AdminListen, "admin-listen", c.AdminListen, "`address` of /healthz, /readyz and /metrics; empty: nowhere")
 	f.Var(&c.Roles, "role", "comma-separated `roles` of the node: ingest takes events, read serves logs, background sequences them and removes old ones; or all")
+	f.StringVar(&c.CacheDir, "cache-dir", c.CacheDir, "`folder` on a local disk that keeps what is read often of a bucket on S3 (default: none)")
+	f.Var((*size)(&c.CacheSize), "cache-size", "`size` of --cache-dir, such as 500MB or 20GiB")
+	f.Var((*size)(&c.CacheMemory), "cache-memory", "`size` of memory for what is read often of a bucket on S3")
 	f.BoolVar(&c.Dev, "dev", c.Dev, "make a project, a workspace, credentials and sample events in an empty bucket, and print how to use them")
 	f.StringVar(&c.EnvFile, "env-file", c.EnvFile, "`file` that --dev writes addresses and credentials to")
 	f.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM `file` with the certificate chain; read again when it changes")
@@ -185,6 +191,8 @@ func (c *Config) check() error {
 		return errors.New("--tls-cert and --tls-key belong together: set both or none")
 	case c.Shards < 0 || c.Shards > 64:
 		return fmt.Errorf("--shards %d: want 1 to 64", c.Shards)
+	case c.CacheDir != "" && !bucket.IsS3(c.Bucket):
+		return errors.New("--cache-dir is for a bucket on S3: a folder is on a disk already")
 	case !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat):
 		return fmt.Errorf("--log-format %q: want auto, text or json", c.LogFormat)
 	}

@@ -73,6 +73,11 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bucket.IsS3(c.Bucket) {
+		if b, err = cacheFor(b, c, log, registry); err != nil {
+			return nil, err
+		}
+	}
 	return openOn(ctx, b, c, log, registry)
 }
 

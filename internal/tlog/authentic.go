@@ -155,13 +155,22 @@ func authenticated(data []byte, sum proof.Hash, what, key string) error {
 	return nil
 }
 
+// doubted passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
+// the next reader sees what the bucket has.
+func (s *Store) doubted(key string, err error) error {
+	if cache, ok := s.bucket.(interface{ Forget(key string) }); ok && errors.Is(err, ErrNotAuthentic) {
+		cache.Forget(key)
+	}
+	return err
+}
+
 // block reads a block, as it lies.
 func (s *Store) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
 	}
-	return data, b.check(data, seg.Key)
+	return data, s.doubted(seg.Key, b.check(data, seg.Key))
 }
 
 // check checks the bytes of a block.
@@ -175,5 +184,5 @@ func (s *Store) readWhole(ctx context.Context, key string, sum proof.Hash) ([]by
 	if err != nil {
 		return nil, err
 	}
-	return data, authenticated(data, sum, "content", key)
+	return data, s.doubted(key, authenticated(data, sum, "content", key))
 }

@@ -508,7 +508,7 @@ func (s *Store) copyBlocks(ctx context.Context, out *output, r run) error {
 		if _, err := io.ReadFull(o, data); err != nil {
 			return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
 		}
-		if err := b.check(data, r.segment.Key); err != nil {
+		if err := s.doubted(r.segment.Key, b.check(data, r.segment.Key)); err != nil {
 			return err
 		}
 		if err := out.copy(bytes.NewReader(data)); err != nil {

@@ -128,7 +128,7 @@ func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
 		}
 		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index+seg.Filters, seg.Groups)
 		if err == nil {
-			err = authenticated(data, x.GroupsSum, "groups", key)
+			err = s.doubted(key, authenticated(data, x.GroupsSum, "groups", key))
 		}
 		if err != nil {
 			return nil, err

@@ -157,7 +157,7 @@ func (s *Store) index(ctx context.Context, seg Segment) (*Index, error) {
 			return nil, err
 		}
 		if err := authenticated(data, seg.Sum, "index", key); err != nil {
-			return nil, err
+			return nil, s.doubted(key, err)
 		}
 		x, err := decodeIndex(data, seg.First, seg.Blocks, seg.Sum != proof.Hash{})
 		if err != nil {
@@ -175,7 +175,7 @@ func (s *Store) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]by
 			return nil, err
 		}
 		if err := authenticated(data, x.FiltersSum, "filters", key); err != nil {
-			return nil, err
+			return nil, s.doubted(key, err)
 		}
 		payload, err := member.Aside(data, idFilters)
 		var filters [][]byte

@@ -1,0 +1,50 @@
+package node
+
+import (
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// countRequests returns what counts the requests that are sent to an S3 store, as metrics.
+func countRequests(r prometheus.Registerer) func(bucket.S3Request) {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_bucket_requests_total",
+		Help: "Requests sent to the S3 store, by operation and HTTP status; 0: there was no reply."}, []string{"operation", "status"})
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_bucket_request_duration_seconds",
+		Help: "Time until the S3 store began to reply.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 10)}, []string{"operation"})
+	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_bucket_bytes_total",
+		Help: "Bytes sent to the S3 store, and received from it."}, []string{"direction"})
+	r.MustRegister(requests, duration, bytes)
+	return func(s bucket.S3Request) {
+		requests.WithLabelValues(s.Operation, strconv.Itoa(s.Status)).Inc()
+		duration.WithLabelValues(s.Operation).Observe(s.Duration.Seconds())
+		bytes.WithLabelValues("sent").Add(float64(s.Sent))
+		bytes.WithLabelValues("received").Add(float64(s.Received))
+	}
+}
+
+// cacheAge is for how long a node keeps parts of objects: those that other nodes removed from the bucket are gone here by then.
+const cacheAge = 24 * time.Hour
+
+// cacheFor puts a cache before a bucket on S3.
+func cacheFor(b bucket.Store, c Config, log *slog.Logger, r prometheus.Registerer) (bucket.Store, error) {
+	parts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_cache_parts_total",
+		Help: "Parts of objects that were wanted, by where they came from: memory, folder, store; damaged: in the folder, and fetched again."}, []string{"from"})
+	cached, err := bucket.NewCached(b, bucket.CacheOptions{Immutable: tlog.Immutable, Memory: c.CacheMemory, Folder: c.CacheDir, FolderBytes: c.CacheSize,
+		MaxAge: cacheAge, Logger: log, Observe: func(from string) { parts.WithLabelValues(from).Inc() }})
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	r.MustRegister(parts,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_cache_memory_bytes", Help: "Parts of objects kept in memory."},
+			func() float64 { memory, _ := cached.Bytes(); return float64(memory) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_cache_folder_bytes", Help: "Parts of objects kept in --cache-dir."},
+			func() float64 { _, folder := cached.Bytes(); return float64(folder) }))
+	return cached, nil
+}
