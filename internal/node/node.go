@@ -25,6 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
@@ -92,6 +93,9 @@ func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger, reg
 }
 
 func (n *node) start(ctx context.Context) error {
+	if err := backup.Check(ctx, n.bucket); err != nil {
+		return err
+	}
 	settings, err := n.settings(ctx)
 	if err != nil {
 		return err

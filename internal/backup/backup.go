@@ -1,0 +1,497 @@
+// Package backup copies a bucket, which may be in use, into another one.
+//
+// Why the copy is one from which a node can go on, though the source never stands still:
+//
+//   - The write-ahead log is copied first, then each log. An event that was acknowledged before the copy began is in a WAL
+//     object then, or in its log. An object that vanishes before it is copied was sequenced, into a manifest that is copied
+//     later. An event that is in both comes once: sequencing and every download leave out of the write-ahead log what the log
+//     has, by its time and uid.
+//   - Of a log the objects that its highest manifest names are copied, then that manifest: one that the source had. If a merge
+//     takes an object away meanwhile, the log is taken again as it is then. So all its checkpoints are the source's.
+//   - Plans are not copied: one that names an object which the copy has not would count as finished, and what else it names
+//     would be deleted unsequenced. Instead each shard gets a plan that names nothing, with a number that no manifest has
+//     reached, so that the next plan on the copy counts as a new one for every log.
+//   - Documents are copied last, so that none is older than the logs, again and again until nothing new is found.
+//
+// While it is under way, the copy says so in a document, and no node starts on it.
+package backup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+var (
+	// ErrIncomplete is returned (wrapped) for a bucket that a copy is being made in, or was broken off.
+	ErrIncomplete = errors.New("the bucket is an unfinished copy: run the same \"weir bucket copy\" again until it says that it is complete")
+	// ErrOther is returned (wrapped) for a destination that holds something else than an older copy of the source.
+	ErrOther = errors.New("the destination is not an older copy of the source")
+)
+
+// stateKey is the object in which a copy says how far it is.
+const stateKey = "copy/state.json"
+
+// state is what a copy knows of itself.
+type state struct {
+	Origin   string        `json:"origin"` // of the source
+	Complete bool          `json:"complete"`
+	Finished time.Time     `json:"finished,omitzero"`
+	Plans    map[int]int64 `json:"plans"` // the plan that the copy made, by shard
+	WAL      []string      `json:"wal"`   // objects of the write-ahead log that it may have copied
+}
+
+// Check returns ErrIncomplete if a bucket is an unfinished copy.
+func Check(ctx context.Context, b bucket.Bucket) error {
+	var s state
+	switch known, err := readState(ctx, b, &s); {
+	case err != nil:
+		return err
+	case known && !s.Complete:
+		return ErrIncomplete
+	}
+	return nil
+}
+
+func readState(ctx context.Context, b bucket.Bucket, s *state) (known bool, err error) {
+	data, err := bucket.Read(ctx, b, stateKey, bucket.Range{})
+	if errors.Is(err, bucket.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, s)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", stateKey, err)
+	}
+	return true, nil
+}
+
+func writeState(ctx context.Context, b bucket.Bucket, s state) error {
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = b.Put(ctx, stateKey, data)
+	}
+	return err
+}
+
+// Summary says what a copy did.
+type Summary struct {
+	Logs    int   `json:"logs"`
+	Copied  int64 `json:"copied"` // objects,
+	Bytes   int64 `json:"bytes"`  // and their bytes
+	There   int64 `json:"there"`  // objects that an earlier copy had brought
+	Removed int64 `json:"removed"`
+	// Changed are the logs that this copy brought forward: their content is to be verified.
+	Changed []string `json:"changed"`
+}
+
+// Copier copies a bucket.
+type Copier struct {
+	From, To bucket.Bucket
+	Progress func(bytes int64) // called as bytes are copied; nil: not
+	Retry    time.Duration     // before what failed is tried again; attempts are few
+
+	state                        state
+	shards                       int
+	there                        map[string]int64 // sizes of the destination's objects, when the copy began
+	keep                         map[string]bool  // keys that belong to the copy
+	lastBatch                    map[int]int64    // the highest of the copied manifests, by shard
+	copied, bytes, already, gone atomic.Int64
+	summary                      Summary
+}
+
+// Run copies what the destination lacks. It may be broken off at any time and run again.
+func (c *Copier) Run(ctx context.Context) (Summary, error) {
+	c.keep, c.lastBatch = map[string]bool{stateKey: true}, map[int]int64{}
+	err := c.begin(ctx)
+	for _, step := range []func(context.Context) error{c.copyWAL, c.copyLogs, c.copyDocuments, c.makePlans, c.tidy, c.finish} {
+		if err == nil {
+			err = step(ctx)
+		}
+	}
+	c.summary.Copied, c.summary.Bytes, c.summary.There, c.summary.Removed = c.copied.Load(), c.bytes.Load(), c.already.Load(), c.gone.Load()
+	return c.summary, err
+}
+
+// begin makes sure that the destination is an older copy of the source, or empty, and marks it.
+func (c *Copier) begin(ctx context.Context) error {
+	settings, err := account.NewStore(c.From).Settings(ctx)
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if err := Check(ctx, c.From); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	c.shards = settings.Shards
+	c.there = map[string]int64{}
+	for info, err := range c.To.List(ctx, "", "") {
+		if err != nil {
+			return fmt.Errorf("destination: %w", err)
+		}
+		c.there[info.Key] = info.Size
+	}
+	known, err := readState(ctx, c.To, &c.state)
+	switch {
+	case err != nil:
+		return err
+	case known && c.state.Origin != settings.Origin:
+		return fmt.Errorf("%w: it is a copy of %s, the source is %s", ErrOther, c.state.Origin, settings.Origin)
+	case !known && len(c.there) > 0:
+		return fmt.Errorf("%w: it is not empty, and no copy", ErrOther)
+	}
+	if c.state.Plans == nil {
+		c.state.Plans = map[int]int64{}
+	}
+	if err := c.unmoved(ctx); err != nil {
+		return err
+	}
+	c.state.Origin, c.state.Complete = settings.Origin, false
+	return writeState(ctx, c.To, c.state)
+}
+
+// unmoved returns ErrOther if a node has worked on the destination: what it did there would be lost.
+func (c *Copier) unmoved(ctx context.Context) error {
+	for key := range c.there {
+		switch kind, _, _ := strings.Cut(key, "/"); kind {
+		case "wal":
+			if !slices.Contains(c.state.WAL, key) {
+				return fmt.Errorf("%w: a node has recorded events there (%s)", ErrOther, key)
+			}
+		case "logs", "plans", "copy":
+		default:
+			if strings.HasSuffix(key, ".json") {
+				if err := c.sourceHas(ctx, key); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for shard := range c.shards {
+		batch, _, err := wal.HighestPlan(ctx, c.To, shard)
+		if err != nil {
+			return err
+		}
+		if batch == 0 || batch == c.state.Plans[shard] {
+			continue
+		}
+		if p, err := wal.ReadPlan(ctx, c.To, shard, batch); err != nil || len(p.Objects) > 0 {
+			return errors.Join(fmt.Errorf("%w: a node has sequenced events there", ErrOther), err)
+		}
+	}
+	return nil
+}
+
+// sourceHas returns ErrOther if the source lacks a version of a document, none of which is ever deleted there.
+func (c *Copier) sourceHas(ctx context.Context, key string) error {
+	o, err := c.From.Get(ctx, key, bucket.Range{Length: 1})
+	if errors.Is(err, bucket.ErrNotExist) {
+		return fmt.Errorf("%w: %s is only there", ErrOther, key)
+	}
+	if err != nil {
+		return err
+	}
+	return o.Close()
+}
+
+// parallel is how many objects are copied at the same time; each is held in memory.
+const parallel = 4
+
+// attempts is how often a call is tried.
+const attempts = 4
+
+// try does something that may be repeated, again after errors that are not about the object itself.
+func (c *Copier) try(ctx context.Context, do func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if err == nil || attempt == attempts || ctx.Err() != nil || errors.Is(err, bucket.ErrNotExist) || errors.Is(err, ErrOther) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(c.Retry * time.Duration(attempt)):
+		}
+	}
+}
+
+// object copies an object, unless the destination has it. bucket.ErrNotExist (wrapped) if the source has it no more.
+func (c *Copier) object(ctx context.Context, key string) error {
+	return c.try(ctx, func() error {
+		data, err := bucket.Read(ctx, c.From, key, bucket.Range{})
+		if err != nil {
+			return err
+		}
+		return c.put(ctx, key, data)
+	})
+}
+
+// put makes an object at the destination. That an object is there already is well if it is the same.
+func (c *Copier) put(ctx context.Context, key string, data []byte) error {
+	err := c.To.PutNew(ctx, key, data)
+	if err != nil {
+		there, readErr := bucket.Read(ctx, c.To, key, bucket.Range{})
+		switch {
+		case readErr == nil && !bytes.Equal(there, data):
+			return fmt.Errorf("%w: %s is another one there", ErrOther, key)
+		case readErr != nil:
+			return err
+		}
+	}
+	c.copied.Add(1)
+	c.bytes.Add(int64(len(data)))
+	if c.Progress != nil {
+		c.Progress(int64(len(data)))
+	}
+	return nil
+}
+
+// copyAll copies those of some objects that the destination does not have in the same size.
+func (c *Copier) copyAll(ctx context.Context, infos []bucket.Info) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, info := range infos {
+		c.keep[info.Key] = true
+		if size, ok := c.there[info.Key]; ok && (info.Size < 0 || size == info.Size) {
+			c.already.Add(1)
+			continue
+		}
+		group.Go(func() error { return c.object(groupCtx, info.Key) })
+	}
+	return group.Wait()
+}
+
+// copyWAL copies what waits to be sequenced. Where it will be is said first, so that nobody takes it for a node's.
+func (c *Copier) copyWAL(ctx context.Context) error {
+	infos, err := c.list(ctx, "wal/")
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		c.state.WAL = append(c.state.WAL, info.Key)
+	}
+	slices.Sort(c.state.WAL)
+	c.state.WAL = slices.Compact(c.state.WAL)
+	if err := writeState(ctx, c.To, c.state); err != nil {
+		return err
+	}
+	for _, info := range infos {
+		if err := c.copyAll(ctx, []bucket.Info{info}); err != nil && !errors.Is(err, bucket.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Copier) list(ctx context.Context, prefix string) ([]bucket.Info, error) {
+	var infos []bucket.Info
+	err := c.try(ctx, func() error {
+		infos = nil
+		for info, err := range c.From.List(ctx, prefix, "") {
+			if err != nil {
+				return err
+			}
+			infos = append(infos, info)
+		}
+		return nil
+	})
+	return infos, err
+}
+
+func (c *Copier) copyLogs(ctx context.Context) error {
+	auditor := &tlog.Auditor{Bucket: c.From}
+	var logs []string
+	for log, err := range auditor.Logs(ctx) {
+		if err != nil {
+			return err
+		}
+		logs = append(logs, log)
+	}
+	for _, log := range logs {
+		if err := c.copyLog(ctx, auditor, log); err != nil {
+			return fmt.Errorf("log %s: %w", log, err)
+		}
+		c.summary.Logs++
+	}
+	return nil
+}
+
+// copyLog copies a log as it is at some moment.
+func (c *Copier) copyLog(ctx context.Context, auditor *tlog.Auditor, log string) error {
+	for {
+		var contents *tlog.Contents
+		err := c.try(ctx, func() (err error) {
+			contents, err = auditor.Contents(ctx, log)
+			return err
+		})
+		if err != nil || contents.Manifest == "" {
+			return err
+		}
+		var infos []bucket.Info
+		for _, key := range contents.Objects {
+			infos = append(infos, bucket.Info{Key: key, Size: -1}) // never made twice, so it is enough that it is there
+		}
+		err = c.copyAll(ctx, infos)
+		if errors.Is(err, bucket.ErrNotExist) { // merged or removed meanwhile
+			later, laterErr := auditor.Contents(ctx, log)
+			if laterErr == nil && later.Version == contents.Version {
+				return fmt.Errorf("it names an object that is not there: %w", err)
+			}
+			err = laterErr
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return c.copyManifest(ctx, log, contents)
+	}
+}
+
+func (c *Copier) copyManifest(ctx context.Context, log string, contents *tlog.Contents) error {
+	newer := &tlog.Auditor{Bucket: c.To}
+	have, err := newer.Contents(ctx, log)
+	if err == nil && have.Version > contents.Version {
+		err = fmt.Errorf("%w: its log has gone on by itself", ErrOther)
+	}
+	if err != nil {
+		return err
+	}
+	shard := wal.ShardOf(log, c.shards)
+	c.lastBatch[shard] = max(c.lastBatch[shard], contents.LastBatch)
+	c.keep[contents.Manifest] = true
+	if _, ok := c.there[contents.Manifest]; ok && have.Version == contents.Version && bytes.Equal(have.Data, contents.Data) {
+		c.already.Add(1)
+	} else {
+		if err := c.try(ctx, func() error { return c.put(ctx, contents.Manifest, contents.Data) }); err != nil {
+			return err
+		}
+		c.summary.Changed = append(c.summary.Changed, log)
+	}
+	cosignatures, err := c.list(ctx, "logs/"+log+"/cosignatures/")
+	if err != nil {
+		return err
+	}
+	if err := c.copyAll(ctx, cosignatures); err != nil && !errors.Is(err, bucket.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// left are the kinds of objects that are copied in another way, or not at all.
+var left = []string{"copy/", "leases/", "logs/", "plans/", "probe/", "quarantine/", "wal/"}
+
+// documentPasses bounds how often documents are looked for that came meanwhile.
+const documentPasses = 20
+
+// copyDocuments copies everything else.
+func (c *Copier) copyDocuments(ctx context.Context) error {
+	for range documentPasses {
+		before := c.copied.Load()
+		after := ""
+		for {
+			infos, skip, err := c.documents(ctx, after)
+			if err != nil {
+				return err
+			}
+			for _, info := range infos {
+				err := c.copyAll(ctx, []bucket.Info{info})
+				if err == nil {
+					c.there[info.Key] = info.Size
+				} else if !errors.Is(err, bucket.ErrNotExist) { // a note that is not needed any more
+					return err
+				}
+			}
+			if skip == "" {
+				break
+			}
+			after = skip[:len(skip)-1] + "0" // behind everything that begins with it
+		}
+		if c.copied.Load() == before {
+			return nil
+		}
+	}
+	return nil
+}
+
+// documents returns the objects behind a key up to the next kind that is left out, which it returns too.
+func (c *Copier) documents(ctx context.Context, after string) (infos []bucket.Info, skip string, err error) {
+	err = c.try(ctx, func() error {
+		infos, skip = nil, ""
+		for info, err := range c.From.List(ctx, "", after) {
+			if err != nil {
+				return err
+			}
+			if i := slices.IndexFunc(left, func(prefix string) bool { return strings.HasPrefix(info.Key, prefix) }); i >= 0 {
+				skip = left[i]
+				return nil
+			}
+			infos = append(infos, info)
+		}
+		return nil
+	})
+	return infos, skip, err
+}
+
+// makePlans gives each shard a plan that names nothing and that no manifest has reached.
+func (c *Copier) makePlans(ctx context.Context) error {
+	for shard := range c.shards {
+		have, _, err := wal.HighestPlan(ctx, c.To, shard)
+		if err != nil {
+			return err
+		}
+		batch := max(have, c.lastBatch[shard])
+		if batch == 0 || batch == have {
+			continue
+		}
+		c.state.Plans[shard] = batch
+		err = c.try(ctx, func() error {
+			err := wal.CreatePlan(ctx, c.To, shard, wal.NewPlan(batch, nil))
+			if errors.Is(err, bucket.ErrExist) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidy removes from the destination what an earlier copy brought and the source has no more.
+func (c *Copier) tidy(ctx context.Context) error {
+	var old []string
+	for key := range c.there {
+		if !c.keep[key] && !strings.HasPrefix(key, "plans/") && !strings.HasPrefix(key, "quarantine/") {
+			old = append(old, key)
+		}
+	}
+	slices.Sort(old)
+	for part := range slices.Chunk(old, 500) {
+		if err := c.try(ctx, func() error { return c.To.Delete(ctx, part...) }); err != nil {
+			return err
+		}
+		c.gone.Add(int64(len(part)))
+	}
+	return nil
+}
+
+func (c *Copier) finish(ctx context.Context) error {
+	c.state.Complete, c.state.Finished = true, time.Now().UTC()
+	c.state.WAL = slices.DeleteFunc(c.state.WAL, func(key string) bool { return !c.keep[key] })
+	return writeState(ctx, c.To, c.state)
+}

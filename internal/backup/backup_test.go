@@ -1,0 +1,334 @@
+package backup
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+const shards = 2
+
+var logs = []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccccccc"}
+
+// weir is a process that works on a bucket. Sizes are tiny, so that a short history meets every case.
+type weir struct {
+	t          *testing.T
+	store      *tlog.Store
+	accounts   *account.Store
+	writers    []*wal.Writer
+	recorder   *record.Recorder
+	sequencers []*sequence.Sequencer
+}
+
+func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
+	w := &weir{t: t, accounts: account.NewStore(b)}
+	reader := wal.NewReader(b, 1<<16)
+	w.store = tlog.NewStore(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
+		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
+	for shard := range shards {
+		s := sequence.New(b, reader, w.store, shard, sequence.Options{BatchBytes: 2000, Parallel: 1, KeepPlans: 1, Logger: slog.New(slog.DiscardHandler)})
+		w.sequencers = append(w.sequencers, s)
+		w.writers = append(w.writers, wal.NewWriter(b, reader, shard, s.Notify))
+	}
+	w.recorder = record.New(b, w.store, w.writers, record.Options{Remembered: 8})
+	return w
+}
+
+func (w *weir) stop() {
+	for _, writer := range w.writers {
+		writer.Close()
+	}
+}
+
+// line is event number n.
+func line(n int) (string, wal.Entry) {
+	uid, ms := fmt.Sprintf("uid-%d", n), int64(1_700_000_000_000+n*37%100)
+	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, ms, uid), wal.Entry{Time: ms, Key: event.KeyOf(ms, []byte(uid))}
+}
+
+// record records events, those with numbers that were used before among them.
+func (w *weir) record(log string, numbers ...int) {
+	w.t.Helper()
+	b := wal.Batch{Log: log}
+	for _, n := range numbers {
+		text, entry := line(n)
+		b.Lines, b.Entries = append(append(b.Lines, text...), '\n'), append(b.Entries, entry)
+	}
+	if _, err := w.recorder.Record(context.Background(), b); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *weir) round(shard int) {
+	w.t.Helper()
+	if _, err := w.sequencers[shard].Round(context.Background(), true); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *weir) download(log string) []string {
+	w.t.Helper()
+	d, err := w.store.Download(context.Background(), log, tlog.Query{Start: math.MinInt64, End: math.MaxInt64})
+	var file bytes.Buffer
+	if err == nil {
+		err = d.WriteTo(context.Background(), &file)
+	}
+	var z *gzip.Reader
+	if err == nil {
+		z, err = gzip.NewReader(&file)
+	}
+	var data []byte
+	if err == nil {
+		data, err = io.ReadAll(z)
+	}
+	if err != nil {
+		w.t.Fatalf("download of %s: %v", log, err)
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+// source is a bucket that is in use: between any two calls of whoever copies it, it goes on.
+type source struct {
+	*weir
+	rnd    *rand.Rand
+	memory *bucket.Memory
+	serial int
+	acked  map[string]map[string]bool // by log and line
+	docs   int
+}
+
+var errInjected = errors.New("injected")
+
+// live does something, or not.
+func (s *source) live() {
+	switch log := logs[s.rnd.IntN(len(logs))]; s.rnd.IntN(12) {
+	case 0, 1:
+		var numbers []int
+		for range 1 + s.rnd.IntN(4) {
+			n := s.serial
+			if n > 0 && s.rnd.IntN(4) == 0 {
+				n = s.rnd.IntN(n)
+			} else {
+				s.serial++
+			}
+			numbers = append(numbers, n)
+		}
+		s.record(log, numbers...)
+		for _, n := range numbers {
+			text, _ := line(n)
+			s.acked[log][text] = true
+		}
+	case 2, 3:
+		s.round(s.rnd.IntN(shards))
+	case 4:
+		if s.docs++; s.docs < 30 {
+			o := account.Organization{ID: account.NewID(time.Now()), Name: fmt.Sprint("o", s.docs), Log: account.NewID(time.Now())}
+			if err := s.accounts.CreateOrganization(context.Background(), o); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
+	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucket.NewMemory(), acked: map[string]map[string]bool{}}
+	s.weir = startWeir(t, s.memory, keys)
+	if err := s.accounts.Initialise(t.Context(), shards, "example.org"); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range logs {
+		s.acked[log] = map[string]bool{}
+	}
+	for range 120 {
+		s.live()
+	}
+	return s
+}
+
+// copyTo copies, while the source goes on, with failures and breaks, until it is complete. It returns what was acknowledged before
+// the last try began.
+func (s *source) copyTo(to *bucket.Memory) map[string]map[string]bool {
+	s.t.Helper()
+	for try := 0; ; try++ {
+		broken := 0
+		if try < 3 {
+			broken = 1 + s.rnd.IntN(120)
+		}
+		calls := 0
+		fault := func(context.Context, bucketest.Op, string) error {
+			for range s.rnd.IntN(3) {
+				s.live()
+			}
+			if calls++; calls == broken || broken > 0 && s.rnd.IntN(60) == 0 {
+				return errInjected
+			}
+			return nil
+		}
+		before := map[string]map[string]bool{}
+		for log, lines := range s.acked {
+			before[log] = maps.Clone(lines)
+		}
+		c := &Copier{From: &bucketest.Faulty{Bucket: s.memory, Before: fault}, To: &bucketest.Faulty{Bucket: to, Before: fault}}
+		_, err := c.Run(s.t.Context())
+		if err == nil {
+			return before
+		}
+		if !errors.Is(err, errInjected) {
+			s.t.Fatalf("copy: %v", err)
+		}
+		if err := Check(s.t.Context(), to); try > 5 || err != nil && !errors.Is(err, ErrIncomplete) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// checkCopy checks a copy by a node that starts on it: each event once, as proven, and more can be recorded. It works on a copy of
+// the copy, so that this stays one.
+func (s *source) checkCopy(to *bucket.Memory, acked map[string]map[string]bool, keys *proof.Keys) {
+	s.t.Helper()
+	there := bucket.NewMemory()
+	for info := range to.List(s.t.Context(), "", "") {
+		data, err := bucket.Read(s.t.Context(), to, info.Key, bucket.Range{})
+		if err == nil {
+			err = there.Put(s.t.Context(), info.Key, data)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := Check(s.t.Context(), there); err != nil {
+		s.t.Fatal(err)
+	}
+	n := startWeir(s.t, there, keys)
+	defer n.stop()
+	for range 3 {
+		for _, log := range logs {
+			got := map[string]int{}
+			for _, text := range n.download(log) {
+				got[text]++
+				if got[text] > 1 {
+					s.t.Fatalf("log %s: %s is there twice", log, text)
+				}
+			}
+			for text := range acked[log] {
+				if got[text] != 1 {
+					s.t.Fatalf("log %s: %s was acknowledged before the copy began, and is missing", log, text)
+				}
+			}
+			n.record(log, s.serial+1_000_000+len(got))
+		}
+		for shard := range shards {
+			for range 4 {
+				n.round(shard)
+			}
+		}
+	}
+	for _, log := range logs {
+		here, err := (&tlog.Auditor{Bucket: s.memory, Keys: keys}).Log(s.t.Context(), log)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		a, err := (&tlog.Auditor{Bucket: to, Keys: keys}).Log(s.t.Context(), log)
+		if err != nil || len(a.Findings) > 0 {
+			s.t.Fatalf("log %s: %+v, %v", log, a, err)
+		}
+		again, err := (&tlog.Auditor{Bucket: s.memory, Keys: keys}).Log(s.t.Context(), log, a.Size)
+		if root, ok := again.RootAt(a.Size); err != nil || !ok || root != a.Root || here.Size < a.Size {
+			s.t.Fatalf("log %s: the copy's tree of %d entries is not one that the source had, %v", log, a.Size, err)
+		}
+	}
+}
+
+// A copy of a bucket in use, broken off and begun again, brought forward later: everything that was acknowledged before it began is
+// there once, its checkpoints are the source's, and a node goes on with it.
+func TestCopyOfALiveBucket(t *testing.T) {
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := proof.NewKeys(key)
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			s := newSource(t, seed, keys)
+			defer s.stop()
+			to := bucket.NewMemory()
+			for range 3 {
+				acked := s.copyTo(to)
+				s.checkCopy(to, acked, keys)
+				for range 30 {
+					s.live()
+				}
+			}
+		})
+	}
+}
+
+// Nothing is copied over something else.
+func TestCopyRefuses(t *testing.T) {
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := proof.NewKeys(key)
+	for name, change := range map[string]func(s *source, to *bucket.Memory){
+		"another bucket": func(s *source, to *bucket.Memory) {
+			if err := to.Put(t.Context(), stateKey, []byte(`{"origin":"another.example.org","complete":true}`)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"something that is no bucket": func(s *source, to *bucket.Memory) {
+			if err := to.Delete(t.Context(), stateKey); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"events were recorded there": func(s *source, to *bucket.Memory) {
+			n := startWeir(t, to, keys)
+			n.record(logs[0], 5_000_000)
+			n.stop()
+		},
+		"and sequenced": func(s *source, to *bucket.Memory) {
+			n := startWeir(t, to, keys)
+			n.record(logs[0], 5_000_000)
+			n.round(wal.ShardOf(logs[0], shards))
+			n.stop()
+		},
+		"an organization was made there": func(s *source, to *bucket.Memory) {
+			if err := account.NewStore(to).CreateOrganization(t.Context(), account.Organization{ID: "new", Name: "n"}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSource(t, 1, keys)
+			defer s.stop()
+			to := bucket.NewMemory()
+			if _, err := (&Copier{From: s.memory, To: to}).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			change(s, to)
+			if _, err := (&Copier{From: s.memory, To: to}).Run(t.Context()); !errors.Is(err, ErrOther) {
+				t.Errorf("%v; want ErrOther", err)
+			}
+		})
+	}
+}

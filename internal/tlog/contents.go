@@ -1,0 +1,79 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Contents is what a log consists of, for who copies it: the objects first, then the manifest that names them.
+type Contents struct {
+	Manifest  string // key of the highest manifest; empty: the log has none
+	Version   int64
+	Data      []byte // of the manifest
+	LastBatch int64  // the last plan applied to the log
+	Objects   []string
+}
+
+// Contents returns what a log consists of now. Nothing is believed but that the manifest is one.
+func (d *Auditor) Contents(ctx context.Context, log string) (*Contents, error) {
+	s := d.store()
+	for {
+		version, err := s.highest(ctx, log, 0)
+		if err != nil || version == 0 {
+			return &Contents{}, err
+		}
+		c, err := d.contents(ctx, s, log, version)
+		if !errors.Is(err, bucket.ErrNotExist) {
+			return c, err
+		}
+		if newer, highestErr := s.highest(ctx, log, version); highestErr != nil || newer == version {
+			return nil, errors.Join(err, highestErr)
+		}
+	}
+}
+
+func (d *Auditor) contents(ctx context.Context, s *Store, log string, version int64) (*Contents, error) {
+	c := &Contents{Manifest: manifestKey(log, version), Version: version}
+	var err error
+	if c.Data, err = bucket.Read(ctx, d.Bucket, c.Manifest, bucket.Range{}); err != nil {
+		return nil, err
+	}
+	m, err := decodeManifest(c.Data, log, version)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Manifest, err)
+	}
+	c.LastBatch = m.LastBatch
+	for _, r := range m.Digests {
+		c.Objects = append(c.Objects, r.Key)
+	}
+	segments := m.Segments
+	for _, h := range m.History {
+		older, err := d.history(ctx, s, h)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h.Key, err)
+		}
+		c.Objects = append(c.Objects, h.Key)
+		segments = append(segments[:len(segments):len(segments)], older...)
+	}
+	for _, seg := range segments {
+		c.Objects = append(c.Objects, seg.Key)
+	}
+	return c, nil
+}
+
+// OldManifests returns the keys of a log's manifests below a version.
+func (d *Auditor) OldManifests(ctx context.Context, log string, version int64) ([]string, error) {
+	var old []string
+	for info, err := range d.Bucket.List(ctx, manifestPrefix(log), "") {
+		if err != nil {
+			return nil, err
+		}
+		if v, err := manifestVersion(log, info.Key); err == nil && v < version {
+			old = append(old, info.Key)
+		}
+	}
+	return old, nil
+}
