@@ -34,7 +34,7 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(), keyCommand(), adminCommand())
+	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(), keyCommand(), bucketCommand(), adminCommand())
 	checkUsage(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

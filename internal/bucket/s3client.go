@@ -24,6 +24,7 @@ type S3Options struct {
 	Region     string // empty: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 or, at Amazon, the bucket's
 	Addressing string // "path", "host", or "auto" (or empty): host at Amazon, path elsewhere
 	CAFile     string // PEM file of authorities to trust beside the system's
+	Profile    string // of the shared file, from which then alone credentials are taken; empty: see above
 
 	Observe func(S3Request) // called with each request that was sent; nil: nobody counts
 }
@@ -56,7 +57,7 @@ func newS3(location string, o S3Options) (*S3, error) {
 	if o.Observe != nil {
 		counted = &meter{transport, o.Observe}
 	}
-	client, err := minio.NewCore(host, &minio.Options{Creds: s3Credentials(), Secure: secure, Transport: counted,
+	client, err := minio.NewCore(host, &minio.Options{Creds: o.credentials(), Secure: secure, Transport: counted,
 		Region: o.region(host), BucketLookup: lookup, MaxRetries: 1}) // 1: the library never repeats a request
 	if err != nil {
 		return nil, err
@@ -114,7 +115,10 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-func s3Credentials() *credentials.Credentials {
+func (o S3Options) credentials() *credentials.Credentials {
+	if o.Profile != "" {
+		return credentials.NewFileAWSCredentials("", o.Profile)
+	}
 	return credentials.NewChainCredentials([]credentials.Provider{
 		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}},
 	})

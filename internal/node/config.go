@@ -130,6 +130,7 @@ func (c *Config) AddS3Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.S3.Endpoint, "s3-endpoint", c.S3.Endpoint, "`URL` of the S3 store, http:// for one without TLS (default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon)")
 	f.StringVar(&c.S3.Region, "s3-region", c.S3.Region, "`region` of the S3 bucket (default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1)")
 	f.StringVar(&c.S3.Addressing, "s3-addressing", c.S3.Addressing, "where requests name the S3 bucket: path, host, or auto: host at Amazon, else path")
+	f.StringVar(&c.S3.Profile, "s3-profile", c.S3.Profile, "`profile` of ~/.aws/credentials to use, whatever the environment says")
 	f.StringVar(&c.S3.CAFile, "s3-ca-file", c.S3.CAFile, "PEM `file` with authorities to trust for the S3 store beside the system's")
 }
 

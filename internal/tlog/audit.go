@@ -31,12 +31,12 @@ type Audit struct {
 	Origin     string // of its checkpoint; empty: it has none
 	Size       int64  // of the tree that was computed
 	Root       proof.Hash
-	Checkpoint string // signed, of the highest manifest; empty: there is none
-	Content    int64  // entries whose lines are there
-	Removed    int64  // entries of which retention left the digests
-	Rebuilt    bool   // there is no manifest to go by
-	Unnamed    int    // objects that no manifest names: left by merges and by writers that died
-	Unsigned   int    // manifests from before the log was signed, below signed ones
+	Checkpoint string   // signed, of the highest manifest; empty: there is none
+	Content    int64    // entries whose lines are there
+	Removed    int64    // entries of which retention left the digests
+	Rebuilt    bool     // there is no manifest to go by
+	Unnamed    []string // keys of objects that no manifest names: left by merges and by writers that died
+	Unsigned   int      // manifests from before the log was signed, below signed ones
 	Findings   []Finding
 
 	tree    proof.Tree
@@ -446,7 +446,7 @@ func (d *Auditor) unnamed(ctx context.Context, m *Manifest, a *Audit, named map[
 				return err
 			}
 			if !named[info.Key] {
-				a.Unnamed++
+				a.Unnamed = append(a.Unnamed, info.Key)
 			}
 		}
 	}

@@ -118,8 +118,8 @@ func oneLog(ctx context.Context, d *tlog.Auditor, log string, since *Checkpoint,
 	if a.Unsigned > 0 {
 		r.note("%d old manifests are from before the log was signed, and count for nothing", a.Unsigned)
 	}
-	if a.Unnamed > 0 && !a.Rebuilt {
-		r.note("%d objects are named by no manifest: left by merges, or by writers that died", a.Unnamed)
+	if len(a.Unnamed) > 0 && !a.Rebuilt {
+		r.note("%d objects are named by no manifest: left by merges, or by writers that died", len(a.Unnamed))
 	}
 	r.judge()
 	return r, nil

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/weirlog/weir/internal/backup"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/node"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/verify"
+)
+
+func bucketCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "bucket", Short: "Copy a bucket, or check all that is in it"}
+	cmd.AddCommand(bucketCopyCommand(), bucketCheckCommand())
+	return cmd
+}
+
+// openToRead opens a bucket that may be in use, without changing anything.
+func openToRead(location string, o bucket.S3Options) (bucket.Bucket, func() error, error) {
+	if bucket.IsS3(location) {
+		b, err := bucket.OpenS3ToRead(location, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return b, b.Close, nil
+	}
+	b, err := bucket.OpenFolder(location, "")
+	return b, func() error { return nil }, err
+}
+
+// keysIfAny returns the keys of the flags, or of the environment; nil if there are none.
+func keysIfAny(keys []string) (*proof.Keys, error) {
+	if len(keys) == 0 && os.Getenv("WEIR_VERIFIER_KEY") == "" {
+		return nil, nil
+	}
+	return trusted(keys)
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+type copyFlags struct {
+	keys     []string
+	output   string
+	from, to node.Config
+}
+
+func bucketCopyCommand() *cobra.Command {
+	f := copyFlags{from: node.DefaultConfig(), to: node.DefaultConfig()}
+	from, to, s3 := pflag.NewFlagSet("from", pflag.ContinueOnError), pflag.NewFlagSet("to", pflag.ContinueOnError), pflag.NewFlagSet("s3", pflag.ContinueOnError)
+	f.from.AddS3Flags(from)
+	f.to.AddS3Flags(to)
+	s3.AddFlagSet(from)
+	to.VisitAll(func(flag *pflag.Flag) {
+		flag.Name, flag.Usage = "to-"+flag.Name, flag.Usage+" (of DST)"
+		s3.AddFlag(flag)
+	})
+	cmd := &cobra.Command{
+		Use:   "copy SRC DST",
+		Short: "Copy a bucket, which may be in use, to another place; again, to bring the copy forward",
+		Long: `Copy copies a bucket, a folder or s3://name/prefix each, while nodes use it. All that was acknowledged before it began is in
+the copy. Broken off, it goes on where it was when it is run again; run later, it brings the copy forward and removes from it
+what the source has no more. What it brought is verified: digests, and signatures if there is a public key (--key).
+Until it is complete no node starts on the copy. A copy that a node has worked on is not written to any more.
+Keys are not in the bucket: bring the file with the signing keys, and the node's secret, yourself.
+
+Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does not verify; 1 failed.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
+				return &exit{2, err}
+			}
+			return f.run(cmd, args[0], args[1])
+		},
+	}
+	cmd.Flags().AddFlagSet(s3)
+	addKeyFlag(cmd, &f.keys)
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a summary as JSON")
+	return cmd
+}
+
+// copied is what a copy prints as JSON.
+type copied struct {
+	backup.Summary
+	Verdict verify.Verdict   `json:"verdict"`
+	Reports []*verify.Report `json:"reports,omitempty"` // of logs that do not verify
+}
+
+func (f *copyFlags) run(cmd *cobra.Command, src, dst string) error {
+	keys, err := keysIfAny(f.keys)
+	if err != nil {
+		return err
+	}
+	from, closeFrom, err := openToRead(src, f.from.S3)
+	if err != nil {
+		return err
+	}
+	defer closeFrom()
+	to, err := bucket.Open(cmd.Context(), dst, f.to.S3)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	count, done := counter(0)
+	c := &backup.Copier{From: from, To: to, Progress: count, Retry: time.Second}
+	result := copied{}
+	result.Summary, err = c.Run(cmd.Context())
+	done()
+	if errors.Is(err, backup.ErrOther) {
+		return &exit{5, err}
+	}
+	if err != nil {
+		return err
+	}
+	if err := result.verify(cmd.Context(), to, keys); err != nil {
+		return err
+	}
+	if err := result.print(cmd, f.output, dst); err != nil {
+		return err
+	}
+	if result.Verdict != verify.Verified {
+		return &exit{7, fmt.Errorf("%s: %s", dst, result.Verdict)}
+	}
+	return nil
+}
+
+// verify verifies the logs that the copy brought forward.
+func (r *copied) verify(ctx context.Context, to bucket.Bucket, keys *proof.Keys) error {
+	r.Verdict = verify.Verified
+	if len(r.Changed) == 0 {
+		return nil
+	}
+	count, done := counter(0)
+	defer done()
+	reports, err := verify.Bucket(ctx, to, r.Changed, keys, nil, count)
+	if err != nil {
+		return err
+	}
+	r.Verdict = verify.Worst(reports)
+	for _, report := range reports {
+		if report.Verdict != verify.Verified {
+			r.Reports = append(r.Reports, report)
+		}
+	}
+	return nil
+}
+
+func (r *copied) print(cmd *cobra.Command, format, dst string) error {
+	if format == "json" {
+		return printJSON(cmd.OutOrStdout(), r)
+	}
+	for _, report := range r.Reports {
+		printReport(cmd.OutOrStdout(), report)
+	}
+	if r.Verdict == verify.Verified {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is complete: %d logs; %d objects copied (%d bytes), %d were there, %d removed; %d logs verified.\n",
+			dst, r.Logs, r.Copied, r.Bytes, r.There, r.Removed, len(r.Changed))
+		fmt.Fprintln(cmd.OutOrStdout(), "To run a node on it, bring the signing keys (--signing-key-file) and the node's secret (--key-file): they are in no bucket.")
+	}
+	return nil
+}
+
+type checkFlags struct {
+	keys            []string
+	output          string
+	repair, stopped bool
+	config          node.Config
+}
+
+func bucketCheckCommand() *cobra.Command {
+	f := checkFlags{config: node.DefaultConfig()}
+	s3 := pflag.NewFlagSet("s3", pflag.ContinueOnError)
+	f.config.AddS3Flags(s3)
+	cmd := &cobra.Command{
+		Use:   "check [BUCKET]",
+		Short: "Look at every object of a bucket, which may be in use",
+		Long: `Check reads every object of a bucket, a folder (./weir-data if none is named) or s3://name/prefix: documents, the write-ahead
+log, plans, every log with all its manifests, and what nothing names. Digests are compared, and signatures if there is a public
+key (--key). It changes nothing. What a node is just writing looks like something that nothing names.
+--repair moves what nothing names below quarantine/<time>/ in the bucket, each under the key that it had: nothing is deleted that
+has not been read back there, and what a log consists of is not touched. No node may use the bucket meanwhile. What is damaged
+can only be put back from a copy.
+
+Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 failed otherwise.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
+				return &exit{2, err}
+			}
+			location := f.config.Bucket
+			if len(args) > 0 {
+				location = args[0]
+			}
+			return f.run(cmd, location)
+		},
+	}
+	cmd.Flags().AddFlagSet(s3)
+	addKeyFlag(cmd, &f.keys)
+	cmd.Flags().BoolVar(&f.repair, "repair", false, "move what nothing names below quarantine/")
+	cmd.Flags().BoolVar(&f.stopped, "nodes-are-stopped", false, "with --repair, on S3: you know that no node uses the bucket")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a report as JSON")
+	return cmd
+}
+
+// open opens the bucket to read it, or, to repair it, to change it while nobody else does.
+func (f *checkFlags) open(ctx context.Context, location string) (bucket.Bucket, func() error, error) {
+	if !f.repair {
+		return openToRead(location, f.config.S3)
+	}
+	if bucket.IsS3(location) && !f.stopped {
+		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so with --nodes-are-stopped")}
+	}
+	if !bucket.IsS3(location) {
+		if _, err := os.Stat(location); err != nil {
+			return nil, nil, err // Open would make it
+		}
+	}
+	b, err := bucket.Open(ctx, location, f.config.S3)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b.Close, nil
+}
+
+func (f *checkFlags) run(cmd *cobra.Command, location string) error {
+	keys, err := keysIfAny(f.keys)
+	if err != nil {
+		return err
+	}
+	b, closeBucket, err := f.open(cmd.Context(), location)
+	if err != nil {
+		return err
+	}
+	defer closeBucket()
+	count, done := counter(0)
+	whole, err := verify.CheckBucket(cmd.Context(), b, keys, count)
+	done()
+	if err != nil {
+		return err
+	}
+	if err := backup.Check(cmd.Context(), b); err != nil {
+		whole.Notes = append(whole.Notes, err.Error())
+	}
+	if f.repair {
+		err = whole.Quarantine(cmd.Context(), b, time.Now())
+	}
+	if f.output == "json" {
+		err = errors.Join(err, printJSON(cmd.OutOrStdout(), whole))
+	} else {
+		printWhole(cmd.OutOrStdout(), whole, keys != nil)
+	}
+	if err != nil {
+		return err
+	}
+	switch whole.Verdict {
+	case verify.Differs:
+		return &exit{7, fmt.Errorf("%s: something is damaged", location)}
+	case verify.Unknown:
+		return &exit{8, fmt.Errorf("%s: something is missing", location)}
+	}
+	return nil
+}
+
+func printWhole(w io.Writer, whole *verify.Whole, signatures bool) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "kind\tobjects\tbytes\t")
+	for _, k := range whole.Kinds {
+		fmt.Fprintf(table, "%s\t%d\t%d\t\n", k.Name, k.Objects, k.Bytes)
+	}
+	table.Flush()
+	for _, p := range whole.Problems {
+		fmt.Fprintf(w, "PROBLEM %s: %s\n", p.Object, p.What)
+	}
+	for _, s := range whole.Strays {
+		fmt.Fprintf(w, "not needed: %s: %s\n", s.Object, s.Why)
+	}
+	for _, key := range whole.Moved {
+		fmt.Fprintf(w, "moved to quarantine: %s\n", key)
+	}
+	for _, note := range whole.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	if !signatures {
+		fmt.Fprintln(w, "note: without --key, digests were compared, but no signatures")
+	}
+	if whole.Verdict == verify.Verified {
+		fmt.Fprintf(w, "All is well: %d logs.\n", whole.Logs)
+	}
+}
