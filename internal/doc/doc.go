@@ -9,6 +9,8 @@ package doc
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +27,33 @@ var ErrConflict = errors.New("the document was changed by somebody else")
 type stored struct {
 	Nonce   string          `json:"nonce"` // tells equal changes by different writers apart
 	Content json.RawMessage `json:"content"`
+	Sum     string          `json:"sum,omitempty"` // SHA-256 of the content, as it lies; empty: from before there were sums
+}
+
+func sum(content []byte) string {
+	h := sha256.Sum256(content)
+	return hex.EncodeToString(h[:])
+}
+
+// ErrDamaged is returned (wrapped) for an object that is not the version of a document that was written.
+var ErrDamaged = errors.New("it is damaged")
+
+// decode reads a version as it lies in the bucket.
+func decode(data []byte) (stored, error) {
+	var s stored
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if s.Nonce == "" || len(s.Content) == 0 || s.Sum != "" && s.Sum != sum(s.Content) {
+		return s, fmt.Errorf("%w: its digest is another one", ErrDamaged)
+	}
+	return s, nil
+}
+
+// Check returns ErrDamaged (wrapped) unless data is a version of a document.
+func Check(data []byte) error {
+	_, err := decode(data)
+	return err
 }
 
 func key(prefix string, version int64) string { return fmt.Sprintf("%s/%010d.json", prefix, version) }
@@ -72,7 +101,7 @@ func read(ctx context.Context, b bucket.Bucket, prefix string, version int64) (s
 	var s stored
 	data, err := bucket.Read(ctx, b, key(prefix, version), bucket.Range{})
 	if err == nil {
-		err = json.Unmarshal(data, &s)
+		s, err = decode(data)
 	}
 	if err != nil {
 		return s, fmt.Errorf("document %s: %w", key(prefix, version), err)
@@ -86,7 +115,7 @@ func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v
 	if err != nil {
 		return fmt.Errorf("document %s: %w", prefix, err)
 	}
-	s := stored{Nonce: rand.Text(), Content: content}
+	s := stored{Nonce: rand.Text(), Content: content, Sum: sum(content)}
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("document %s: %w", prefix, err)

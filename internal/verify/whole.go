@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -139,13 +139,7 @@ func (w *Whole) document(ctx context.Context, b bucket.Bucket, key string) error
 	if err != nil {
 		return err
 	}
-	var stored struct {
-		Nonce   string          `json:"nonce"`
-		Content json.RawMessage `json:"content"`
-	}
-	if err = json.Unmarshal(data, &stored); err == nil && (stored.Nonce == "" || len(stored.Content) == 0) {
-		err = errors.New("it is no version of a document")
-	}
+	err = doc.Check(data)
 	if err != nil {
 		w.problem(Problem{Object: key, What: err.Error() + "; put it back from a copy"})
 	}

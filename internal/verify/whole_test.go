@@ -1,0 +1,134 @@
+package verify_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/verify"
+	"github.com/weirlog/weir/internal/wal"
+)
+
+const wholeLog = "6a793f48c0eb9e7a17712f00"
+
+// wholeBucket has objects of every kind that lasts.
+func wholeBucket(t *testing.T) (*bucket.Memory, *proof.Keys) {
+	t.Helper()
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, ctx, keys := bucket.NewMemory(), context.Background(), proof.NewKeys(key)
+	accounts := account.NewStore(b)
+	reader := wal.NewReader(b, 1<<20)
+	logs := tlog.NewStore(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2, MergeWidth: 100})
+	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
+		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog, OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
+	errs := []error{accounts.CreateOrganization(ctx, account.Organization{ID: "o", Name: "o", Log: "6a793f48c0eb9e7a17712f02"}),
+		accounts.CreateProject(ctx, project), accounts.Initialise(ctx, 1, "example.org")}
+	entry := func(n int) tlog.Entry {
+		line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"}}`, n, n)
+		return tlog.Entry{Line: line, Time: int64(n), Key: event.KeyOf(int64(n), fmt.Append(nil, n))}
+	}
+	for batch := range 5 {
+		var entries []tlog.Entry
+		for i := range 30 {
+			entries = append(entries, entry(batch*30+i))
+		}
+		errs = append(errs, logs.Append(ctx, wholeLog, int64(batch+1), "nonce", entries))
+	}
+	w := wal.NewWriter(b, reader, 0, func(int64) {})
+	e := entry(1000)
+	errs = append(errs, w.Append(ctx, wal.Batch{Log: wholeLog, Lines: append(e.Line, '\n'), Entries: []wal.Entry{{Time: e.Time, Key: e.Key}}}))
+	w.Close()
+	errs = append(errs, wal.CreatePlan(ctx, b, 0, wal.NewPlan(5, nil)))
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b, keys
+}
+
+// A byte that is changed in any object, and any object that a log needs and that is gone, is found and named.
+func TestCheckBucketFindsDamage(t *testing.T) {
+	whole, keys := wholeBucket(t)
+	w, err := verify.CheckBucket(t.Context(), whole, keys, nil)
+	if err != nil || w.Verdict != verify.Verified || len(w.Strays) > 0 || w.Logs != 1 {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	var all []bucket.Info
+	for info := range whole.List(t.Context(), "", "") {
+		all = append(all, info)
+	}
+	for _, info := range all {
+		data, err := bucket.Read(t.Context(), whole, info.Key, bucket.Range{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, put := range map[string]func() error{
+			"cut": func() error { return whole.Put(t.Context(), info.Key, data[:len(data)/2]) },
+			"flipped": func() error {
+				c := []byte(string(data))
+				c[len(c)/2] ^= 0x80
+				return whole.Put(t.Context(), info.Key, c)
+			},
+		} {
+			if err := put(); err != nil {
+				t.Fatal(err)
+			}
+			w, err := verify.CheckBucket(t.Context(), whole, keys, nil)
+			if err != nil {
+				t.Fatalf("%s %s: %v", info.Key, what, err)
+			}
+			named := false
+			for _, p := range w.Problems {
+				named = named || strings.HasPrefix(info.Key, strings.TrimSuffix(p.Object, "/")) || p.Object == info.Key
+			}
+			if w.Verdict == verify.Verified || !named {
+				t.Errorf("%s %s: %+v", info.Key, what, w)
+			}
+		}
+		if err := whole.Put(t.Context(), info.Key, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w, err = verify.CheckBucket(t.Context(), whole, keys, nil); err != nil || w.Verdict != verify.Verified {
+		t.Errorf("all is as it was: %+v, %v", w, err)
+	}
+}
+
+// Quarantine moves what nothing names, and nothing else; every byte is still there.
+func TestQuarantine(t *testing.T) {
+	b, keys := wholeBucket(t)
+	stray := "logs/" + wholeLog + "/segments/000000000000500-0123456789abcdef.gz"
+	unknown := "somebody/else.txt"
+	for _, key := range []string{stray, unknown} {
+		if err := b.PutNew(t.Context(), key, []byte(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := verify.CheckBucket(t.Context(), b, keys, nil)
+	if err != nil || w.Verdict != verify.Verified || len(w.Strays) != 2 {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	now := time.UnixMilli(math.MaxInt32 * 1000)
+	if err := w.Quarantine(t.Context(), b, now); err != nil || len(w.Moved) != 1 || w.Moved[0] != stray {
+		t.Fatalf("%v, %v", w.Moved, err)
+	}
+	moved, err := bucket.Read(t.Context(), b, "quarantine/"+now.UTC().Format("20060102T150405Z")+"/"+stray, bucket.Range{})
+	if err != nil || string(moved) != stray {
+		t.Errorf("%q, %v", moved, err)
+	}
+	if w, err = verify.CheckBucket(t.Context(), b, keys, nil); err != nil || w.Verdict != verify.Verified || len(w.Strays) != 1 || w.Strays[0].Object != unknown {
+		t.Errorf("%+v, %v", w, err)
+	}
+}
