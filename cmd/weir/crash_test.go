@@ -274,6 +274,7 @@ func fetch(ctx context.Context, s *server) (map[string]int, error) {
 	}
 	got := map[string]int{}
 	lines := bufio.NewScanner(z)
+	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		_, rest, ok := strings.Cut(lines.Text(), `"metadata":{"uid":"`)
 		uid, _, _ := strings.Cut(rest, `"`)
