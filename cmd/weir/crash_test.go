@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,10 +29,12 @@ var kills = flag.Int("kills", 200, "how often TestCrash kills the process")
 
 // server is weir in a process of its own, on a folder that outlives it.
 type server struct {
-	dir     string
-	process *exec.Cmd
-	config  client.Config
-	project string
+	dir       string
+	admin     string   // address of its metrics; empty: any
+	arguments []string // beside those that every test needs
+	process   *exec.Cmd
+	config    client.Config
+	project   string
 }
 
 // start starts the server and waits until it has written its environment file anew.
@@ -39,8 +42,9 @@ func (s *server) start(t *testing.T) {
 	t.Helper()
 	env := filepath.Join(s.dir, "dev.env")
 	before, _ := os.Stat(env)
-	s.process = exec.Command(os.Args[0], "serve", "--dev", "--bucket", filepath.Join(s.dir, "bucket"), "--env-file", env,
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--sequence-delay", "50ms", "--log-level", "error", "--download-rate", "0")
+	s.process = exec.Command(os.Args[0], append([]string{"serve", "--dev", "--bucket", filepath.Join(s.dir, "bucket"), "--env-file", env,
+		"--listen", "127.0.0.1:0", "--admin-listen", cmp.Or(s.admin, "127.0.0.1:0"), "--sequence-delay", "50ms", "--log-level", "error",
+		"--download-rate", "0"}, s.arguments...)...)
 	s.process.Env = append(os.Environ(), "WEIR_TEST_BE_WEIR=1")
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
