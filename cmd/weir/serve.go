@@ -66,6 +66,7 @@ func initCommand() *cobra.Command {
 	cmd.Flags().StringVar(&setup.Project, "project", "default", "`name` of the project")
 	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")
 	cmd.Flags().StringVar(&setup.Origin, "origin", "", "`name` of the bucket in its logs' checkpoints, such as audit.example.com, fixed for ever (default: one that no other bucket has)")
+	cmd.Flags().BoolVar(&setup.IfEmpty, "if-empty", false, "leave a bucket that is initialised already as it is, without an error")
 	cmd.Flags().StringVar(&setup.EnvFile, "env-file", "", "`file` to write the credentials to, instead of showing them")
 	return cmd
 }

@@ -23,6 +23,7 @@ type Setup struct {
 	Workspace             string // none if empty
 	EnvFile               string // where the credentials go; none if empty: they are printed
 	Origin                string // of the logs' checkpoints; empty: one that no other bucket has
+	IfEmpty               bool   // a bucket that is filled already is left as it is, without an error
 }
 
 // secretLife is how long the first service account's secret is valid.
@@ -51,7 +52,10 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	}
 	defer b.Close()
 	accounts := account.NewStore(b)
-	if _, err := accounts.Settings(ctx); err == nil {
+	if _, err := accounts.Settings(ctx); err == nil && s.IfEmpty {
+		fmt.Fprintf(out, "The bucket %s is initialised already; nothing was done.\n", c.Bucket)
+		return nil
+	} else if err == nil {
 		return fmt.Errorf("the bucket %s is initialised already", c.Bucket)
 	} else if !errors.Is(err, account.ErrNotFound) {
 		return err

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/node"
+)
+
+// What deploy/ gives is well formed, and every setting and metric that it names is one of weir's.
+func TestDeployFiles(t *testing.T) {
+	files, err := filepath.Glob("../../deploy/*")
+	if err != nil || len(files) < 6 {
+		t.Fatal(files, err)
+	}
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	config := node.DefaultConfig()
+	config.AddFlags(flags)
+	exported := exportedMetrics(t)
+	variable, option := regexp.MustCompile(`\bWEIR_[A-Z0-9_]+`), regexp.MustCompile(`(?:^|[\s\[",'])--([a-z0-9][a-z0-9-]+)`)
+	// Options of other programs, and of weir's other commands.
+	others := []string{"config", "help", "workspace", "if-empty", "rm", "read-only", "ignore-existing", "from-literal", "from", "chown"}
+	metric := regexp.MustCompile(`\bweir_[a-z_]+`)
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		switch filepath.Ext(name) {
+		case ".json":
+			if !json.Valid(data) {
+				t.Errorf("%s is not JSON", name)
+			}
+		case ".yaml":
+			for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
+				var document any
+				if err := decoder.Decode(&document); err == io.EOF {
+					break
+				} else if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+		}
+		for _, v := range variable.FindAllString(text, -1) {
+			flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(v, "WEIR_"), "_", "-"))
+			if v != "WEIR_SECRET" && v != "WEIR_SIGNING_KEY" && flags.Lookup(flag) == nil {
+				t.Errorf("%s names %s, which sets nothing", name, v)
+			}
+		}
+		for _, m := range metric.FindAllString(text, -1) {
+			base := strings.TrimSuffix(strings.TrimSuffix(m, "_bucket"), "_count")
+			if !exported[m] && !exported[base] {
+				t.Errorf("%s names %s, which is no metric of weir's", name, m)
+			}
+		}
+		for _, o := range option.FindAllStringSubmatch(text, -1) {
+			if flags.Lookup(o[1]) == nil && !slices.Contains(others, o[1]) {
+				t.Errorf("%s names --%s, which is no setting of weir's", name, o[1])
+			}
+		}
+	}
+}
+
+// exportedMetrics returns the names of all metrics that a node on S3 has.
+func exportedMetrics(t *testing.T) map[string]bool {
+	t.Helper()
+	store := httptest.NewServer(&bucketest.S3Server{Name: "weir"})
+	defer store.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "weirtest")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "weirtestsecret")
+	dir, admin := t.TempDir(), freeAddress(t)
+	s3 := []string{"--bucket", "s3://weir", "--s3-endpoint", store.URL, "--signing-key-file", filepath.Join(dir, "signing-key"), "--key-file", filepath.Join(dir, "key")}
+	weir := func(arguments ...string) *exec.Cmd {
+		cmd := exec.Command(os.Args[0], append(arguments, s3...)...)
+		cmd.Env = append(os.Environ(), "WEIR_TEST_BE_WEIR=1")
+		return cmd
+	}
+	for range 2 { // the second time there is nothing to do
+		if out, err := weir("init", "--workspace", "demo", "--if-empty").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	server := weir("serve", "--listen", "127.0.0.1:0", "--admin-listen", admin, "--log-level", "error")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		server.Process.Kill()
+		server.Wait()
+	}()
+	names := map[string]bool{"weir_witness_requests_total": true} // with a witness only
+	until(t, "metrics", func(int) bool {
+		pause(t.Context(), 50*time.Millisecond)
+		r, err := http.Get("http://" + admin + "/readyz")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil && r.StatusCode == http.StatusOK
+	})
+	r, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, help := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(string(text), -1) {
+		names[help[1]] = true
+	}
+	for _, vector := range []string{"weir_http_requests_total", "weir_http_request_duration_seconds", "weir_cache_parts_total"} {
+		names[vector] = true // these appear with the first request; docs/operating.md and internal/api/metrics.go have them
+	}
+	return names
+}
