@@ -109,7 +109,7 @@ func TestSoak(t *testing.T) {
 		before, after := median(early, of), median(late, of)
 		t.Logf("%s: %.0f, then %.0f", name, before, after)
 		// A cache fills, a garbage collector lags: what leaks grows with the load, so without end.
-		if room := map[string]float64{"memory": 48 << 20, "goroutines": 30, "files": 30}[name]; after > before*1.25+room {
+		if room := map[string]float64{"memory": 48 << 20, "goroutines": 30, "files": 30}[name]; after > before*1.25+room && (memoryIsReal || name != "memory") {
 			t.Errorf("%s grew from %.0f to %.0f", name, before, after)
 		}
 	}
@@ -139,6 +139,9 @@ func TestSlowReaders(t *testing.T) {
 		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if !memoryIsReal {
+		*readers = min(*readers, 100)
 	}
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
@@ -179,7 +182,7 @@ func TestSlowReaders(t *testing.T) {
 	if n := reading.Load(); n < int64(*readers)*9/10 {
 		t.Errorf("only %d of %d readers were being served: this has shown nothing", n, *readers)
 	}
-	if after.memory-before.memory > float64(*readers)*slowReaderBytes+64<<20 {
+	if memoryIsReal && after.memory-before.memory > float64(*readers)*slowReaderBytes+64<<20 {
 		t.Errorf("memory grew from %.0f to %.0f", before.memory, after.memory)
 	}
 	stop()
