@@ -58,6 +58,7 @@ type Config struct {
 	AdoptUnsigned     bool          // believe logs from before weir signed them, and sign them now
 	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
 
+	WALInterval   time.Duration // on S3, between two objects of the node's write-ahead log, over all shards: what arrives meanwhile shares one
 	SequenceDelay time.Duration // an event is in its log after so long at the latest
 	Pprof         bool          // profiles on AdminListen, below /debug/pprof/
 	LogFormat     string        // text, json, or auto: text on a terminal
@@ -78,7 +79,7 @@ func DefaultConfig() Config {
 		DownloadRate: 1200, AuthFailures: 60,
 		MaxEventBytes: 1 << 20, MaxRequestBytes: 64 << 20, MaxRequestEvents: 100_000,
 		MaxMemoryBytes: 512 << 20, MaxWaitingBytes: 256 << 20,
-		SequenceDelay: time.Minute, RetentionInterval: time.Hour, LogFormat: "auto", LogLevel: "info",
+		WALInterval: 100 * time.Millisecond, SequenceDelay: time.Minute, RetentionInterval: time.Hour, LogFormat: "auto", LogLevel: "info",
 	}
 }
 
@@ -106,6 +107,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.MaxRequestEvents, "max-request-events", c.MaxRequestEvents, "events in one request")
 	f.Int64Var(&c.MaxMemoryBytes, "max-memory-bytes", c.MaxMemoryBytes, "size of all request bodies at one time; past it, 503")
 	f.Int64Var(&c.MaxWaitingBytes, "max-waiting-bytes", c.MaxWaitingBytes, "size of the write-ahead log; past it, 503")
+	f.DurationVar(&c.WALInterval, "wal-interval", c.WALInterval, "on S3, the least time between two write-ahead log objects of this node: a request to record waits up to so long, and each object is a request to pay for")
 	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest; with --dev 2s if it is not set")
 	f.Var((*list)(&c.Witnesses), "witness", "`\"key URL\"` of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may be repeated")
 	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
@@ -204,7 +206,7 @@ func (c *Config) check() error {
 		"drain": int64(c.Drain), "idle-timeout": int64(c.IdleTimeout), "body-timeout": int64(c.BodyTimeout),
 		"max-event-bytes": int64(c.MaxEventBytes), "max-request-bytes": c.MaxRequestBytes,
 		"max-request-events": int64(c.MaxRequestEvents), "max-memory-bytes": c.MaxMemoryBytes,
-		"max-waiting-bytes": c.MaxWaitingBytes, "sequence-delay": int64(c.SequenceDelay),
+		"max-waiting-bytes": c.MaxWaitingBytes, "sequence-delay": int64(c.SequenceDelay), "wal-interval": int64(c.WALInterval),
 	} {
 		if value <= 0 {
 			return fmt.Errorf("--%s must be more than 0", name)

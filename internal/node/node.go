@@ -205,13 +205,10 @@ func (n *node) secret() (auth.Secret, error) {
 	return auth.LoadOrCreateSecret(file)
 }
 
-// On S3, where each request costs, the writers of all shards together begin a WAL object at most so often.
-const writeEvery = 100 * time.Millisecond
-
 // pace returns what the writers of all shards share to bound the number of their objects.
 func (n *node) pace() *rate.Limiter {
 	if bucket.IsS3(n.config.Bucket) {
-		return rate.NewLimiter(rate.Every(writeEvery), 1)
+		return rate.NewLimiter(rate.Every(n.config.WALInterval), 1)
 	}
 	return rate.NewLimiter(rate.Inf, 1)
 }
