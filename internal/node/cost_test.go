@@ -209,3 +209,51 @@ func TestPutsASecond(t *testing.T) {
 type storeOf struct{ bucket.Bucket }
 
 func (storeOf) Close() error { return nil }
+
+// Three nodes with nothing to do cost some requests a minute, in an hour that has a pass of retention: each beats once a minute (a
+// put, a deletion, a listing) and lists the write-ahead log twice.
+func TestIdleCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const nodes, hour = 3, 60
+		var mu sync.Mutex
+		counts := map[bucketest.Op]int{}
+		memory := &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			counts[op]++
+			return nil
+		}}
+		if err := account.NewStore(memory).Initialise(t.Context(), 64, "example.org"); err != nil {
+			t.Fatal(err)
+		}
+		c := DefaultConfig()
+		c.Bucket = "s3://weir"
+		c.SigningKey, c.KeyFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
+		var end []func()
+		for range nodes {
+			n, err := openOn(t.Context(), storeOf{memory}, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := n.background(t.Context())
+			end = append(end, stop, func() { n.close() })
+		}
+		time.Sleep(20 * time.Minute)
+		mu.Lock()
+		clear(counts)
+		mu.Unlock()
+		time.Sleep(hour * time.Minute)
+		mu.Lock()
+		t.Logf("%d nodes, an hour: %v", nodes, counts)
+		if puts := counts[bucketest.Put] + counts[bucketest.PutNew]; puts == 0 || puts > nodes*(hour+1) {
+			t.Errorf("%d puts", puts)
+		}
+		if counts[bucketest.List] > nodes*(4*hour+20) || counts[bucketest.Get] > 20 {
+			t.Errorf("%v", counts)
+		}
+		mu.Unlock()
+		for _, do := range end {
+			do()
+		}
+	})
+}
