@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,13 +30,19 @@ type cluster struct {
 type process struct {
 	*Member
 	faulty *bucketest.Faulty
-	kill   context.CancelFunc // without a farewell
+
+	requests atomic.Int64
+	kill     context.CancelFunc // without a farewell
 }
 
 func newCluster(t *testing.T) *cluster { return &cluster{t: t, bucket: bucket.NewMemory()} }
 
 func (c *cluster) start() *process {
-	p := &process{faulty: &bucketest.Faulty{Bucket: c.bucket}}
+	p := &process{}
+	p.faulty = &bucketest.Faulty{Bucket: c.bucket, Before: func(context.Context, bucketest.Op, string) error {
+		p.requests.Add(1)
+		return nil
+	}}
 	p.Member = Join(p.faulty, "background", Options{Works: shards, Logger: slog.New(slog.DiscardHandler)})
 	ctx, kill := context.WithCancel(c.t.Context())
 	p.kill = kill
@@ -268,20 +275,11 @@ func TestIdle(t *testing.T) {
 		c.settle(a, b)
 		epoch := a.Status().Epoch
 		time.Sleep(10 * time.Minute)
-		var mu sync.Mutex
-		requests := 0
-		a.faulty.Before = func(context.Context, bucketest.Op, string) error {
-			mu.Lock()
-			defer mu.Unlock()
-			requests++
-			return nil
-		}
+		before := a.requests.Load()
 		time.Sleep(time.Hour)
-		mu.Lock()
-		if requests < 3*59 || requests > 3*61 {
+		if requests := a.requests.Load() - before; requests < 3*59 || requests > 3*61 {
 			t.Errorf("%d requests an hour, want 3 a minute", requests)
 		}
-		mu.Unlock()
 		if a.Status().Epoch != epoch || b.Status().Members != 2 {
 			t.Errorf("%+v, %+v: slow beats must not look like death", a.Status(), b.Status())
 		}
