@@ -93,7 +93,11 @@ func Run(t *testing.T, history func(t *testing.T, w *World)) {
 	if again := play(t, seeds.First(), history); again != first && !t.Failed() {
 		t.Errorf("seed %d: played again, it is another history: something besides the bucket decides what happens", seeds.First())
 	}
+	deadline, limited := t.Deadline()
 	for s := seeds.First() + 1; s <= seeds.Last() && !t.Failed(); s++ {
+		if limited && time.Until(deadline) < time.Minute {
+			t.Errorf("the test's time is nearly over before history %d of %d, all well so far: give it more with -timeout, 0 for no limit", s, seeds.Last())
+		}
 		play(t, s, history)
 	}
 }
