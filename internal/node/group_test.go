@@ -235,7 +235,7 @@ func TestTakeover(t *testing.T) {
 			t.Errorf("15 seconds after the other died: %+v", s)
 		}
 		third := c.start(everything)
-		time.Sleep(10 * time.Second)
+		time.Sleep(15 * time.Second) // until it knows that what the dead one left does not move
 		c.checkSpread(a, third)
 		c.end(third)
 		time.Sleep(4 * time.Second)
