@@ -15,20 +15,20 @@ import (
 	"filippo.io/torchwood"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/member"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/simulation"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 // check looks at the bucket after a change of it: from outside, as somebody without weir would, and as a node that has
 // just started would.
-func (c *cluster) check(op simulation.Op, key string) error {
+func (c *cluster) check(op bucketest.Op, key string) error {
 	for _, log := range c.logs {
 		inLog, inWAL := strings.HasPrefix(key, "logs/"+log.id+"/"), strings.HasPrefix(key, wal.Prefix(log.shard))
 		planned := strings.HasPrefix(key, fmt.Sprintf("plans/%02d/", log.shard))
-		if !inLog && !planned && !(inWAL && op == simulation.Delete) {
+		if !inLog && !planned && !(inWAL && op == bucketest.Delete) {
 			continue
 		}
 		c.mu.Lock()

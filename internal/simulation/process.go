@@ -9,28 +9,21 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// Op is an operation of a bucket.
-type Op string
+// changes tells whether an operation changes the bucket.
+func changes(op bucketest.Op) bool {
+	return op == bucketest.Put || op == bucketest.PutNew || op == bucketest.Delete
+}
 
-const (
-	Get    Op = "get"
-	Put    Op = "put"
-	PutNew Op = "put new"
-	List   Op = "list"
-	Delete Op = "delete"
-)
-
-func (o Op) changes() bool { return o == Put || o == PutNew || o == Delete }
-
-// repeatable tells whether a client may send the operation twice. It may never with PutNew: the contract of bucket.Bucket.
-func (o Op) repeatable() bool { return o == Put || o == Delete }
+// repeatable tells whether a client may send an operation twice. It may never with PutNew: the contract of bucket.Bucket.
+func repeatable(op bucketest.Op) bool { return op == bucketest.Put || op == bucketest.Delete }
 
 // call is a call to the bucket that is under way.
 type call struct {
 	process *Process
-	op      Op
+	op      bucketest.Op
 	key     string
 	arrival int
 	ready   time.Time // not to be let on before
@@ -103,7 +96,7 @@ func (p *Process) Kill() {
 }
 
 // call waits until the world has let a call go on and has answered it.
-func (p *Process) call(ctx context.Context, op Op, key string, run func() error) error {
+func (p *Process) call(ctx context.Context, op bucketest.Op, key string, run func() error) error {
 	w := p.world
 	w.mu.Lock()
 	if p.Dead() {
@@ -130,7 +123,7 @@ func (p *Process) call(ctx context.Context, op Op, key string, run func() error)
 
 func (p *Process) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	var o *bucket.Object
-	err := p.call(ctx, Get, key, func() (err error) {
+	err := p.call(ctx, bucketest.Get, key, func() (err error) {
 		o, err = p.world.Bucket.Get(context.Background(), key, r)
 		if err == nil && p.world.once(p.world.Faults.Cut) {
 			o.ReadCloser = &cut{o.ReadCloser, p.world.rand.Int64N(1 + o.Size)}
@@ -160,19 +153,19 @@ func (c *cut) Read(data []byte) (int, error) {
 
 func (p *Process) Put(ctx context.Context, key string, data []byte) error {
 	data = slices.Clone(data)
-	return p.call(ctx, Put, key, func() error { return p.world.Bucket.Put(context.Background(), key, data) })
+	return p.call(ctx, bucketest.Put, key, func() error { return p.world.Bucket.Put(context.Background(), key, data) })
 }
 
 func (p *Process) PutNew(ctx context.Context, key string, data []byte) error {
 	data = slices.Clone(data)
-	return p.call(ctx, PutNew, key, func() error { return p.world.Bucket.PutNew(context.Background(), key, data) })
+	return p.call(ctx, bucketest.PutNew, key, func() error { return p.world.Bucket.PutNew(context.Background(), key, data) })
 }
 
 func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
 	return func(yield func(bucket.Info, error) bool) {
 		for {
 			var page []bucket.Info
-			err := p.call(ctx, List, prefix, func() error {
+			err := p.call(ctx, bucketest.List, prefix, func() error {
 				page = nil
 				for info, err := range p.world.Bucket.List(context.Background(), prefix, after) {
 					if err != nil || len(page) == pageSize {
@@ -201,7 +194,7 @@ func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[buck
 
 func (p *Process) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
-		if err := p.call(ctx, Delete, key, func() error { return p.world.Bucket.Delete(context.Background(), key) }); err != nil {
+		if err := p.call(ctx, bucketest.Delete, key, func() error { return p.world.Bucket.Delete(context.Background(), key) }); err != nil {
 			return err
 		}
 	}

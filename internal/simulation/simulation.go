@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/simulation/seeds"
 )
 
@@ -69,7 +70,7 @@ type World struct {
 	Bucket *bucket.Memory
 	Faults Faults
 	// Check is called after each change of the bucket, before anybody can do anything, and tells what is wrong now.
-	Check func(op Op, key string) error
+	Check func(op bucketest.Op, key string) error
 
 	t       *testing.T
 	seed    uint64
@@ -243,7 +244,7 @@ func (w *World) do(c *call, now time.Time) {
 		w.reply(c, "is answered late", c.result)
 	case c.abandoned && w.rand.IntN(2) == 0:
 		w.reply(c, "was given up", nil)
-	case w.once(f.Pause) || c.op == PutNew && strings.HasPrefix(c.key, f.Trap) && w.once(f.Often):
+	case w.once(f.Pause) || c.op == bucketest.PutNew && strings.HasPrefix(c.key, f.Trap) && w.once(f.Often):
 		w.note(c, "finds its process stopped")
 		p.asleep = w.in(maxPause, now)
 	case w.once(f.Death):
@@ -254,13 +255,13 @@ func (w *World) do(c *call, now time.Time) {
 		p.Kill()
 	case w.once(f.Before):
 		w.reply(c, "fails", errInjected)
-	case c.op.changes() && w.once(f.Late):
+	case changes(c.op) && w.once(f.Late):
 		w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
 		w.reply(c, "fails, for now", errInjected)
 	default:
 		w.effect(c)
 		switch {
-		case c.op.changes() && w.once(f.After):
+		case changes(c.op) && w.once(f.After):
 			w.reply(c, "takes effect and fails", errInjected)
 		case w.once(f.Slow):
 			c.done, c.ready = true, w.in(maxReply, now)
@@ -268,7 +269,7 @@ func (w *World) do(c *call, now time.Time) {
 		default:
 			w.reply(c, "", c.result)
 		}
-		if c.op.repeatable() && w.once(f.Twice) {
+		if repeatable(c.op) && w.once(f.Twice) {
 			w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
 		}
 	}
@@ -277,7 +278,7 @@ func (w *World) do(c *call, now time.Time) {
 // effect carries a call out.
 func (w *World) effect(c *call) {
 	c.result = c.run()
-	if c.result == nil && c.op.changes() && w.Check != nil {
+	if c.result == nil && changes(c.op) && w.Check != nil {
 		if err := w.Check(c.op, c.key); err != nil {
 			w.note(c, err.Error())
 			w.Wrong(fmt.Errorf("after %s %s of %s: %w", c.op, c.key, c.process.name, err))

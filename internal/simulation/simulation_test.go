@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
 // counter is a number in the bucket that processes count up, and how often they were told that they did.
@@ -56,7 +57,7 @@ func (c *counter) run(i int, count func(context.Context, *Process) error) {
 }
 
 // check returns an error if the number is lower than what the processes were told.
-func (c *counter) check(Op, string) error {
+func (c *counter) check(bucketest.Op, string) error {
 	n := 0
 	for info := range c.world.Bucket.List(context.Background(), "n", "") {
 		if n++; info.Key == "n" {
