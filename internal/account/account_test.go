@@ -52,7 +52,7 @@ func TestRoles(t *testing.T) {
 func TestStoreSeesChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), bucket.NewMemory()
-		here, there := NewStore(b), NewStore(b)
+		here, there := NewDirectory(b), NewDirectory(b)
 		if err := there.CreateOrganization(ctx, Organization{ID: "o"}); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestStoreSeesChanges(t *testing.T) {
 		if err := there.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"}); err != nil {
 			t.Fatal(err)
 		}
-		name := func(s *Store) string {
+		name := func(s *Directory) string {
 			p, err := s.Project(ctx, "p")
 			if err != nil {
 				t.Fatal(err)
@@ -89,7 +89,7 @@ func TestStoreSeesChanges(t *testing.T) {
 func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), &slowGet{Bucket: bucket.NewMemory(), may: make(chan struct{})}
-		s := NewStore(b)
+		s := NewDirectory(b)
 		for _, err := range []error{s.CreateOrganization(ctx, Organization{ID: "o"}), s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"})} {
 			if err != nil {
 				t.Fatal(err)
@@ -131,7 +131,7 @@ func (s *slowGet) Get(ctx context.Context, key string, r bucket.Range) (*bucket.
 }
 
 func TestDeletedCredential(t *testing.T) {
-	ctx, s := t.Context(), NewStore(bucket.NewMemory())
+	ctx, s := t.Context(), NewDirectory(bucket.NewMemory())
 	c, _ := NewAPIKey("o", "", nil, time.Now())
 	if err := s.CreateCredential(ctx, c); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 )
 
 // CreateCredential stores a new credential. It is listed before it can be used, so that none is usable and hidden.
-func (s *Store) CreateCredential(ctx context.Context, c Credential) error {
+func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 	if err := s.enter(ctx, c.Org, userIDs, c.UserID, c.ID, func(Entry) (bool, error) { return false, nil }); err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (s *Store) CreateCredential(ctx context.Context, c Credential) error {
 
 // UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would leave an
 // organization without an owner.
-func (s *Store) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
+func (s *Directory) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
 	var before Credential
 	c, err := s.credentials.update(ctx, id, func(c *Credential) error {
 		if c.Deleted {
@@ -66,11 +66,11 @@ func lost(before, after *Credential) []string {
 }
 
 // checkOwners returns ErrLastOwner if one of the organizations is owned by none of its credentials besides one.
-func (s *Store) checkOwners(ctx context.Context, orgs []string, besides string) error {
+func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string) error {
 	if len(orgs) == 0 {
 		return nil
 	}
-	fresh := NewStore(s.bucket) // whatever the cache believes
+	fresh := NewDirectory(s.bucket) // whatever the cache believes
 	for _, org := range orgs {
 		_, err := fresh.Organization(ctx, org)
 		if errors.Is(err, ErrNotFound) {
@@ -86,7 +86,7 @@ func (s *Store) checkOwners(ctx context.Context, orgs []string, besides string) 
 	return nil
 }
 
-func (s *Store) checkOwner(ctx context.Context, org, besides string) error {
+func (s *Directory) checkOwner(ctx context.Context, org, besides string) error {
 	entries, err := s.list(ctx, org, userIDs)
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (s *Store) checkOwner(ctx context.Context, org, besides string) error {
 }
 
 // join lists a credential among those that may have roles on a project.
-func (s *Store) join(ctx context.Context, project, id string) error {
+func (s *Directory) join(ctx context.Context, project, id string) error {
 	p, err := s.Project(ctx, project)
 	if err != nil || slices.Contains(p.Members, id) {
 		return err
@@ -122,7 +122,7 @@ func (s *Store) join(ctx context.Context, project, id string) error {
 }
 
 // Assign replaces a credential's roles on a project. As for any change, change may change more and may refuse.
-func (s *Store) Assign(ctx context.Context, id, project string, roles []Role, change func(*Credential) error) (*Credential, error) {
+func (s *Directory) Assign(ctx context.Context, id, project string, roles []Role, change func(*Credential) error) (*Credential, error) {
 	if len(roles) > 0 {
 		if err := s.join(ctx, project, id); err != nil {
 			return nil, err
@@ -142,7 +142,7 @@ func (s *Store) Assign(ctx context.Context, id, project string, roles []Role, ch
 }
 
 // part takes a credential off a project's list, unless it was given a role there meanwhile.
-func (s *Store) part(ctx context.Context, project, id string) error {
+func (s *Directory) part(ctx context.Context, project, id string) error {
 	_, err := s.UpdateProject(ctx, project, func(p *Project) error {
 		c, err := s.Credential(ctx, id)
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -161,7 +161,7 @@ func (s *Store) part(ctx context.Context, project, id string) error {
 }
 
 // DeleteCredential deletes a credential, at once on this node, within seconds on others.
-func (s *Store) DeleteCredential(ctx context.Context, id string) error {
+func (s *Directory) DeleteCredential(ctx context.Context, id string) error {
 	c, err := s.UpdateCredential(ctx, id, func(c *Credential) error { c.Deleted = true; return nil })
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func (s *Store) DeleteCredential(ctx context.Context, id string) error {
 }
 
 // CredentialOf returns the credential of an organization by its 24 hex digits.
-func (s *Store) CredentialOf(ctx context.Context, org, userID string) (*Credential, error) {
+func (s *Directory) CredentialOf(ctx context.Context, org, userID string) (*Credential, error) {
 	id, ok, err := s.lookup(ctx, org, userIDs, userID)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (s *Store) CredentialOf(ctx context.Context, org, userID string) (*Credenti
 }
 
 // Credentials returns the credentials of an organization that are of a kind, in the order in which they were made.
-func (s *Store) Credentials(ctx context.Context, org string, kind Kind) ([]*Credential, error) {
+func (s *Directory) Credentials(ctx context.Context, org string, kind Kind) ([]*Credential, error) {
 	entries, err := s.list(ctx, org, userIDs)
 	if err != nil {
 		return nil, err
@@ -200,18 +200,18 @@ func (s *Store) Credentials(ctx context.Context, org string, kind Kind) ([]*Cred
 }
 
 // Members returns the credentials of a kind that have roles on a project.
-func (s *Store) Members(ctx context.Context, p *Project, kind Kind) ([]*Credential, error) {
+func (s *Directory) Members(ctx context.Context, p *Project, kind Kind) ([]*Credential, error) {
 	return s.credentialsByID(ctx, p.Members, func(c *Credential) bool {
 		return c.Kind == kind && len(c.RolesOn("", p.ID)) > 0
 	})
 }
 
-func (s *Store) credentialsByID(ctx context.Context, ids []string, wanted func(*Credential) bool) ([]*Credential, error) {
+func (s *Directory) credentialsByID(ctx context.Context, ids []string, wanted func(*Credential) bool) ([]*Credential, error) {
 	all, err := fetch(ctx, ids, s.Credential)
 	return slices.DeleteFunc(all, func(c *Credential) bool { return !wanted(c) }), err
 }
 
 // Projects returns those of the projects that exist.
-func (s *Store) Projects(ctx context.Context, ids []string) ([]*Project, error) {
+func (s *Directory) Projects(ctx context.Context, ids []string) ([]*Project, error) {
 	return fetch(ctx, ids, s.Project)
 }

@@ -42,7 +42,7 @@ func directoryID(org, kind, key string) string {
 func shardID(org, kind string, n int) string { return fmt.Sprintf("%s/%s/%02d", org, kind, n) }
 
 // enter puts an entry for id under key. allowed says whether it may take the place of another's.
-func (s *Store) enter(ctx context.Context, org, kind, key, id string, allowed func(Entry) (bool, error)) error {
+func (s *Directory) enter(ctx context.Context, org, kind, key, id string, allowed func(Entry) (bool, error)) error {
 	return s.changeShard(ctx, directoryID(org, kind, key), func(d *shard) error {
 		have, ok := d.Entries[key]
 		if ok && have.ID == id {
@@ -66,7 +66,7 @@ func (s *Store) enter(ctx context.Context, org, kind, key, id string, allowed fu
 }
 
 // leave removes the entry of id under key.
-func (s *Store) leave(ctx context.Context, org, kind, key, id string) error {
+func (s *Directory) leave(ctx context.Context, org, kind, key, id string) error {
 	return s.changeShard(ctx, directoryID(org, kind, key), func(d *shard) error {
 		if d.Entries[key].ID == id {
 			delete(d.Entries, key)
@@ -75,13 +75,13 @@ func (s *Store) leave(ctx context.Context, org, kind, key, id string) error {
 	})
 }
 
-func (s *Store) changeShard(ctx context.Context, id string, change func(*shard) error) error {
+func (s *Directory) changeShard(ctx context.Context, id string, change func(*shard) error) error {
 	_, err := s.directory.updateOrCreate(ctx, id, change)
 	return err
 }
 
 // lookup returns the id that stands under key.
-func (s *Store) lookup(ctx context.Context, org, kind, key string) (string, bool, error) {
+func (s *Directory) lookup(ctx context.Context, org, kind, key string) (string, bool, error) {
 	d, err := s.directory.getOrEmpty(ctx, directoryID(org, kind, key))
 	if err != nil {
 		return "", false, err
@@ -95,7 +95,7 @@ type named struct{ key, id string }
 
 // list returns the entries of a kind, sorted by id, so by when the thing was made. A project can stand there under a name that
 // it is about to bear, too.
-func (s *Store) list(ctx context.Context, org, kind string) ([]named, error) {
+func (s *Directory) list(ctx context.Context, org, kind string) ([]named, error) {
 	shards := make([]*shard, directoryShards)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)

@@ -15,9 +15,9 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-func withOrg(t *testing.T) (*bucketest.Faulty, *Store) {
+func withOrg(t *testing.T) (*bucketest.Faulty, *Directory) {
 	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
-	s := NewStore(f)
+	s := NewDirectory(f)
 	if err := s.CreateOrganization(t.Context(), Organization{ID: "o"}); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func project(name string) Project { return Project{ID: NewID(time.Now()), Org: "
 // names returns the names of the organization's projects, as a node sees them that knows nothing yet.
 func names(t *testing.T, f bucket.Bucket) (names []string) {
 	t.Helper()
-	s := NewStore(f)
+	s := NewDirectory(f)
 	ids, err := s.ProjectIDs(t.Context(), "o", "")
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +48,10 @@ func names(t *testing.T, f bucket.Bucket) (names []string) {
 // However many nodes make projects of one name, and rename others to it, one project bears it.
 func TestOneProjectBearsAName(t *testing.T) {
 	f, _ := withOrg(t)
-	var nodes []*Store
+	var nodes []*Directory
 	var others []Project
 	for i := range 4 {
-		nodes = append(nodes, NewStore(f))
+		nodes = append(nodes, NewDirectory(f))
 		p := project(fmt.Sprint("other", i))
 		if err := nodes[i].CreateProject(t.Context(), p); err != nil {
 			t.Fatal(err)
@@ -105,7 +105,7 @@ func TestCrashesLeaveNoNameTaken(t *testing.T) {
 				}
 				return nil
 			}
-			work := func(s *Store) error {
+			work := func(s *Directory) error {
 				if err := s.CreateProject(t.Context(), project("new")); err != nil && !errors.Is(err, ErrExists) {
 					return err
 				}
@@ -122,11 +122,11 @@ func TestCrashesLeaveNoNameTaken(t *testing.T) {
 				t.Errorf("call %d: %v", call, got)
 			}
 			time.Sleep(2 * claimed)
-			if err := work(NewStore(f)); err != nil && !errors.Is(err, ErrNotFound) {
+			if err := work(NewDirectory(f)); err != nil && !errors.Is(err, ErrNotFound) {
 				t.Errorf("call %d: again: %v", call, err)
 			}
 			for _, name := range []string{"old", "renamed"} {
-				if err := NewStore(f).CreateProject(t.Context(), project(name)); err != nil {
+				if err := NewDirectory(f).CreateProject(t.Context(), project(name)); err != nil {
 					t.Errorf("call %d: %s is taken: %v", call, name, err)
 				}
 			}
@@ -149,14 +149,14 @@ func TestDeleteOrganization(t *testing.T) {
 		}
 		return nil
 	}
-	if err := NewStore(f).DeleteOrganization(t.Context(), "o"); !errors.Is(err, ErrNotEmpty) {
+	if err := NewDirectory(f).DeleteOrganization(t.Context(), "o"); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("got %v", err)
 	}
 	f.Before = nil
 	if _, err := s.DeleteProject(t.Context(), p.ID, func(*Project) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := NewStore(f).DeleteOrganization(t.Context(), "o"); err != nil {
+	if err := NewDirectory(f).DeleteOrganization(t.Context(), "o"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.CreateProject(t.Context(), project("late")); !errors.Is(err, ErrNotFound) { // s believes in the organization
@@ -179,7 +179,7 @@ func TestCredentialsAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := func() (ids []string) {
-		s := NewStore(f)
+		s := NewDirectory(f)
 		for _, kind := range []Kind{APIKey, ServiceAccount} {
 			org, err := s.Credentials(t.Context(), "o", kind)
 			if err != nil {
@@ -237,14 +237,14 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := NewStore(f).Upgrade(t.Context()); err != nil {
+		if err := NewDirectory(f).Upgrade(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := names(t, f); !slices.Equal(got, []string{"p"}) {
 		t.Errorf("got %v", got)
 	}
-	fresh := NewStore(f)
+	fresh := NewDirectory(f)
 	if c, err := fresh.CredentialOf(t.Context(), "o", id); err != nil || c.ID != sa.ID {
 		t.Errorf("got %+v, %v", c, err)
 	}

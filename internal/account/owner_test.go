@@ -12,7 +12,7 @@ import (
 )
 
 // newOwner makes an owner of the organization "o".
-func newOwner(t *testing.T, s *Store) Credential {
+func newOwner(t *testing.T, s *Directory) Credential {
 	c, _ := NewAPIKey("o", "", []Grant{{Org: "o", Role: OrgOwner}}, time.Now())
 	if err := s.CreateCredential(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func stepDown(c *Credential) error {
 }
 
 func owns(t *testing.T, f bucket.Bucket, id string) bool {
-	c, err := NewStore(f).Credential(t.Context(), id)
+	c, err := NewDirectory(f).Credential(t.Context(), id)
 	return err == nil && c.MayInOrg(OwnOrg, "o")
 }
 
@@ -82,12 +82,12 @@ func TestOwnersFromElsewhere(t *testing.T) {
 
 // Two owners that step down, or are deleted, at the same time on two nodes do not leave the organization without any.
 func TestOwnersThatStepDownTogether(t *testing.T) {
-	for name, leave := range map[string]func(context.Context, *Store, string) error{
-		"step down": func(ctx context.Context, s *Store, id string) error {
+	for name, leave := range map[string]func(context.Context, *Directory, string) error{
+		"step down": func(ctx context.Context, s *Directory, id string) error {
 			_, err := s.UpdateCredential(ctx, id, stepDown)
 			return err
 		},
-		"are deleted": func(ctx context.Context, s *Store, id string) error { return s.DeleteCredential(ctx, id) },
+		"are deleted": func(ctx context.Context, s *Directory, id string) error { return s.DeleteCredential(ctx, id) },
 	} {
 		f, s := withOrg(t)
 		a, b := newOwner(t, s), newOwner(t, s)
@@ -95,7 +95,7 @@ func TestOwnersThatStepDownTogether(t *testing.T) {
 		f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
 			if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) { // the first has looked, and found the second
 				f.Before = nil
-				other = leave(ctx, NewStore(f), b.ID)
+				other = leave(ctx, NewDirectory(f), b.ID)
 			}
 			return nil
 		}

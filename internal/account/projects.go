@@ -12,7 +12,7 @@ import (
 
 // CreateProject stores a new project; ErrExists if its organization has one of that name,
 // ErrNotFound if there is no such organization.
-func (s *Store) CreateProject(ctx context.Context, p Project) error {
+func (s *Directory) CreateProject(ctx context.Context, p Project) error {
 	if err := s.projects.create(ctx, p.ID, p); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (s *Store) CreateProject(ctx context.Context, p Project) error {
 const claimed = time.Minute
 
 // claim enters the project under a name, unless another bears that name.
-func (s *Store) claim(ctx context.Context, p *Project, name string) error {
+func (s *Directory) claim(ctx context.Context, p *Project, name string) error {
 	return s.enter(ctx, p.Org, projectNames, name, p.ID, func(have Entry) (bool, error) {
 		holder, err := s.projects.get(ctx, have.ID)
 		if errors.Is(err, ErrNotFound) {
@@ -49,7 +49,7 @@ func (s *Store) claim(ctx context.Context, p *Project, name string) error {
 
 // RenameProject changes a project's name; ErrExists if its organization has one of that name. As for any change,
 // change may change more and may refuse.
-func (s *Store) RenameProject(ctx context.Context, id, name string, change func(*Project) error) (*Project, error) {
+func (s *Directory) RenameProject(ctx context.Context, id, name string, change func(*Project) error) (*Project, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimed/2) // so that no claim takes effect after it has lapsed
 	defer cancel()
 	p, err := s.Project(ctx, id)
@@ -72,7 +72,7 @@ func (s *Store) RenameProject(ctx context.Context, id, name string, change func(
 
 // DeleteProject deletes a project unless check refuses, and the roles on it. Its document stays, and so do its logs for their
 // time.
-func (s *Store) DeleteProject(ctx context.Context, id string, check func(*Project) error) (*Project, error) {
+func (s *Directory) DeleteProject(ctx context.Context, id string, check func(*Project) error) (*Project, error) {
 	p, err := s.UpdateProject(ctx, id, func(p *Project) error {
 		p.Deleted = time.Now().UTC()
 		return check(p)
@@ -97,7 +97,7 @@ var ErrNotEmpty = errors.New("it still holds something")
 // projects, ErrLastOwner if another organization would have no owner. Its document stays. A project
 // that is being made meanwhile either is found here, or finds its organization deleted: so it is looked for again after the
 // deletion. One that is not empty to begin with is never deleted, not even for a moment.
-func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
+func (s *Directory) DeleteOrganization(ctx context.Context, id string) error {
 	if err := s.checkEmpty(ctx, id); err != nil {
 		return err
 	}
@@ -118,8 +118,8 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 }
 
 // checkOthers returns ErrLastOwner if a credential of an organization is the last owner of another.
-func (s *Store) checkOthers(ctx context.Context, org string) error {
-	entries, err := NewStore(s.bucket).list(ctx, org, userIDs)
+func (s *Directory) checkOthers(ctx context.Context, org string) error {
+	entries, err := NewDirectory(s.bucket).list(ctx, org, userIDs)
 	if err != nil {
 		return err
 	}
@@ -137,8 +137,8 @@ func (s *Store) checkOthers(ctx context.Context, org string) error {
 }
 
 // checkEmpty returns ErrNotEmpty if an organization has a project, whatever the cache believes.
-func (s *Store) checkEmpty(ctx context.Context, org string) error {
-	fresh := NewStore(s.bucket)
+func (s *Directory) checkEmpty(ctx context.Context, org string) error {
+	fresh := NewDirectory(s.bucket)
 	ids, err := fresh.ProjectIDs(ctx, org, "")
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (s *Store) checkEmpty(ctx context.Context, org string) error {
 
 // ProjectIDs returns the ids of an organization's projects in the order in which they were made. named keeps those
 // whose name begins so, in whatever case; empty keeps all.
-func (s *Store) ProjectIDs(ctx context.Context, org, named string) ([]string, error) {
+func (s *Directory) ProjectIDs(ctx context.Context, org, named string) ([]string, error) {
 	entries, err := s.list(ctx, org, projectNames)
 	ids, prefix := make([]string, 0, len(entries)), strings.ToLower(named)
 	for _, e := range entries {
@@ -169,23 +169,23 @@ func (s *Store) ProjectIDs(ctx context.Context, org, named string) ([]string, er
 }
 
 // ProjectWithLogs returns a project by its id, even a deleted one: its logs are kept for their time.
-func (s *Store) ProjectWithLogs(ctx context.Context, id string) (*Project, error) {
+func (s *Directory) ProjectWithLogs(ctx context.Context, id string) (*Project, error) {
 	return s.projects.get(ctx, id)
 }
 
 // LatestProject returns a project, even a deleted one, as it is stored, whatever the cache believes.
-func (s *Store) LatestProject(ctx context.Context, id string) (*Project, error) {
+func (s *Directory) LatestProject(ctx context.Context, id string) (*Project, error) {
 	s.projects.docs.Invalidate(id)
 	return s.projects.get(ctx, id)
 }
 
 // AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids.
-func (s *Store) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
+func (s *Directory) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
 	return all(ctx, s.projects)
 }
 
 // AllOrganizations yields all organizations, deleted ones too, in the order of their ids.
-func (s *Store) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, error] {
+func (s *Directory) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, error] {
 	return all(ctx, s.orgs)
 }
 
@@ -211,7 +211,7 @@ func all[T any](ctx context.Context, c cache[T]) iter.Seq2[*T, error] {
 }
 
 // ForgetWorkspace takes a deleted workspace, whose logs are gone, off its project.
-func (s *Store) ForgetWorkspace(ctx context.Context, project, workspace string) (*Project, error) {
+func (s *Directory) ForgetWorkspace(ctx context.Context, project, workspace string) (*Project, error) {
 	return s.projects.update(ctx, project, func(p *Project) error {
 		p.Gone = slices.DeleteFunc(p.Gone, func(w DeletedWorkspace) bool { return w.ID == workspace })
 		return nil

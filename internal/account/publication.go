@@ -10,7 +10,7 @@ type Publication struct {
 }
 
 // Publication returns that of a log. A log that has none is not public.
-func (s *Store) Publication(ctx context.Context, log string) (Publication, error) {
+func (s *Directory) Publication(ctx context.Context, log string) (Publication, error) {
 	p, err := s.publications.getOrEmpty(ctx, log)
 	if err != nil {
 		return Publication{}, err
@@ -19,7 +19,7 @@ func (s *Store) Publication(ctx context.Context, log string) (Publication, error
 }
 
 // Publish sets the publication of a log.
-func (s *Store) Publish(ctx context.Context, log string, p Publication) error {
+func (s *Directory) Publish(ctx context.Context, log string, p Publication) error {
 	_, err := s.publications.updateOrCreate(ctx, log, func(have *Publication) error { *have = p; return nil })
 	return err
 }

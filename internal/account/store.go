@@ -39,8 +39,8 @@ const (
 	maxDirectories = 1024
 )
 
-// Store keeps the documents. It may be used concurrently, and by many processes.
-type Store struct {
+// Directory keeps the documents. It may be used concurrently, and by many processes.
+type Directory struct {
 	bucket      bucket.Bucket
 	orgs        cache[Organization]
 	projects    cache[Project]
@@ -50,9 +50,9 @@ type Store struct {
 	publications cache[Publication]
 }
 
-// NewStore returns a Store on b.
-func NewStore(b bucket.Bucket) *Store {
-	return &Store{bucket: b,
+// NewDirectory returns a Directory on b.
+func NewDirectory(b bucket.Bucket) *Directory {
+	return &Directory{bucket: b,
 		orgs:        newCache[Organization](b, "orgs/", maxCached),
 		projects:    newCache[Project](b, "projects/", maxCached),
 		credentials: newCache[Credential](b, "credentials/", maxCached),
@@ -62,7 +62,7 @@ func NewStore(b bucket.Bucket) *Store {
 }
 
 // Settings returns the bucket's settings; ErrNotFound if it is not initialised.
-func (s *Store) Settings(ctx context.Context) (Settings, error) {
+func (s *Directory) Settings(ctx context.Context) (Settings, error) {
 	var settings Settings
 	_, err := doc.Read(ctx, s.bucket, "weir", &settings)
 	if errors.Is(err, bucket.ErrNotExist) {
@@ -76,7 +76,7 @@ func (s *Store) Settings(ctx context.Context) (Settings, error) {
 
 // Initialise makes the settings, as the last step of filling an empty bucket. doc.ErrConflict if there are some. An origin
 // that is empty becomes one that no other bucket has.
-func (s *Store) Initialise(ctx context.Context, shards int, origin string) error {
+func (s *Directory) Initialise(ctx context.Context, shards int, origin string) error {
 	if origin == "" {
 		origin = NewOrigin()
 	}
@@ -87,7 +87,7 @@ func (s *Store) Initialise(ctx context.Context, shards int, origin string) error
 func NewOrigin() string { return "weir-" + NewID(time.Now()) }
 
 // Organization returns an organization by its id.
-func (s *Store) Organization(ctx context.Context, id string) (*Organization, error) {
+func (s *Directory) Organization(ctx context.Context, id string) (*Organization, error) {
 	o, err := s.orgs.get(ctx, id)
 	if err == nil && !o.Deleted.IsZero() {
 		return nil, fmt.Errorf("organization %s: %w", id, ErrNotFound)
@@ -96,7 +96,7 @@ func (s *Store) Organization(ctx context.Context, id string) (*Organization, err
 }
 
 // Project returns a project by its id.
-func (s *Store) Project(ctx context.Context, id string) (*Project, error) {
+func (s *Directory) Project(ctx context.Context, id string) (*Project, error) {
 	p, err := s.projects.get(ctx, id)
 	if err == nil && !p.Deleted.IsZero() {
 		return nil, fmt.Errorf("project %s: %w", id, ErrNotFound)
@@ -105,7 +105,7 @@ func (s *Store) Project(ctx context.Context, id string) (*Project, error) {
 }
 
 // Credential returns a credential by its client id or public key. Those of an organization go with it.
-func (s *Store) Credential(ctx context.Context, id string) (*Credential, error) {
+func (s *Directory) Credential(ctx context.Context, id string) (*Credential, error) {
 	c, err := s.credentials.get(ctx, id)
 	if err != nil {
 		return nil, err
@@ -121,12 +121,12 @@ func (s *Store) Credential(ctx context.Context, id string) (*Credential, error) 
 }
 
 // CreateOrganization stores a new organization.
-func (s *Store) CreateOrganization(ctx context.Context, o Organization) error {
+func (s *Directory) CreateOrganization(ctx context.Context, o Organization) error {
 	return s.orgs.create(ctx, o.ID, o)
 }
 
 // UpdateOrganization has change change an organization; an error of change leaves it as it is.
-func (s *Store) UpdateOrganization(ctx context.Context, id string, change func(*Organization) error) (*Organization, error) {
+func (s *Directory) UpdateOrganization(ctx context.Context, id string, change func(*Organization) error) (*Organization, error) {
 	return s.orgs.update(ctx, id, func(o *Organization) error {
 		if !o.Deleted.IsZero() {
 			return fmt.Errorf("organization %s: %w", id, ErrNotFound)
@@ -136,7 +136,7 @@ func (s *Store) UpdateOrganization(ctx context.Context, id string, change func(*
 }
 
 // UpdateProject has change change a project; an error of change leaves it as it is. It is not for its name.
-func (s *Store) UpdateProject(ctx context.Context, id string, change func(*Project) error) (*Project, error) {
+func (s *Directory) UpdateProject(ctx context.Context, id string, change func(*Project) error) (*Project, error) {
 	return s.projects.update(ctx, id, func(p *Project) error {
 		if !p.Deleted.IsZero() {
 			return fmt.Errorf("project %s: %w", id, ErrNotFound)

@@ -12,7 +12,7 @@ import (
 
 // Upgrade enters everything into the directory of a bucket that was made before there was one, and gives it an origin. It may be broken off and
 // repeated.
-func (s *Store) Upgrade(ctx context.Context) error {
+func (s *Directory) Upgrade(ctx context.Context) error {
 	settings, err := s.Settings(ctx)
 	if err != nil || settings.Directory && settings.Origin != "" {
 		return err
@@ -40,7 +40,7 @@ func (s *Store) Upgrade(ctx context.Context) error {
 	return err
 }
 
-func (s *Store) enterCredential(ctx context.Context, c *Credential) error {
+func (s *Directory) enterCredential(ctx context.Context, c *Credential) error {
 	if c.UserID == "" {
 		id, ok := strings.CutPrefix(c.ID, serviceAccountPrefix)
 		if !ok {

@@ -45,9 +45,9 @@ type Options struct {
 // Server answers requests.
 type Server struct {
 	options  Options
-	accounts *account.Store
+	accounts *account.Directory
 	auth     *auth.Authenticator
-	logs     *tlog.Store
+	logs     *tlog.Logs
 	recorder *record.Recorder
 	limits   *limits
 	metrics  *metrics
@@ -58,7 +58,7 @@ type Server struct {
 }
 
 // New returns a Server.
-func New(accounts *account.Store, authenticator *auth.Authenticator, logs *tlog.Store, recorder *record.Recorder, o Options) *Server {
+func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *tlog.Logs, recorder *record.Recorder, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

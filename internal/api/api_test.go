@@ -54,7 +54,7 @@ type world struct {
 	faulty  *bucketest.Faulty
 	keys    *proof.Keys // that sign the logs
 	auth    *auth.Authenticator
-	store   *account.Store
+	store   *account.Directory
 	org     account.Organization
 	project account.Project
 	tokens  map[account.Role]string // of a caller with that role on the project, or its organization
@@ -67,7 +67,7 @@ type world struct {
 func newWorld(t testing.TB, o Options) *world {
 	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucket.NewMemory()}, tokens: map[account.Role]string{},
 		callers: map[account.Role]account.Credential{}, secrets: map[account.Role]string{}}
-	w.store = account.NewStore(w.faulty)
+	w.store = account.NewDirectory(w.faulty)
 	key, err := proof.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -99,13 +99,13 @@ func newWorld(t testing.TB, o Options) *world {
 
 // another returns another node on the same bucket.
 func (w *world) another() *Server {
-	store := account.NewStore(w.faulty)
+	store := account.NewDirectory(w.faulty)
 	return w.node(store, auth.New(w.faulty, store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000}))
 }
 
-func (w *world) node(store *account.Store, authenticator *auth.Authenticator) *Server {
+func (w *world) node(store *account.Directory, authenticator *auth.Authenticator) *Server {
 	reader := wal.NewReader(w.faulty, 1<<20)
-	logs := tlog.NewStore(w.faulty, reader, tlog.Options{Keys: w.keys, Origin: "example.org"})
+	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{Keys: w.keys, Origin: "example.org"})
 	w.sequencer = sequence.New(w.faulty, reader, logs, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
 	writer := wal.NewWriter(w.faulty, reader, 0, func(int64) {})
 	w.t.Cleanup(writer.Close)

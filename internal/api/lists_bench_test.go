@@ -26,7 +26,7 @@ func BenchmarkLists(b *testing.B) {
 	defer local.Close()
 	w := newWorld(b, Options{})
 	w.faulty.Bucket = local
-	w.store = account.NewStore(w.faulty)
+	w.store = account.NewDirectory(w.faulty)
 	started := time.Now()
 	if err := w.store.CreateOrganization(context.Background(), w.org); err != nil {
 		b.Fatal(err)
@@ -50,7 +50,7 @@ func BenchmarkLists(b *testing.B) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	w.store = account.NewStore(w.faulty)
+	w.store = account.NewDirectory(w.faulty)
 	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000})
 	w.server = w.node(w.store, w.auth)
 	own, secret := account.NewServiceAccount(w.org.ID, "x", []account.Grant{{Org: w.org.ID, Role: account.OrgOwner}}, time.Now(), time.Hour)

@@ -55,14 +55,14 @@ type Options struct {
 
 // Authenticator checks credentials. It may be used concurrently.
 type Authenticator struct {
-	accounts *account.Store
+	accounts *account.Directory
 	tokens   tokens
 	digests  *digests
 	failures *failures
 }
 
 // New returns an Authenticator for the credentials in accounts.
-func New(b bucket.Bucket, accounts *account.Store, secret Secret, o Options) *Authenticator {
+func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options) *Authenticator {
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}

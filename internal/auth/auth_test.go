@@ -31,14 +31,14 @@ var here = netip.MustParseAddr("192.0.2.1")
 type world struct {
 	*Authenticator
 	bucket           *bucket.Memory
-	accounts         *account.Store
+	accounts         *account.Directory
 	public, private  string
 	clientID, secret string
 }
 
 func newWorld(t testing.TB, o Options) *world {
 	w := &world{bucket: bucket.NewMemory()}
-	w.accounts = account.NewStore(w.bucket)
+	w.accounts = account.NewDirectory(w.bucket)
 	key, private := account.NewAPIKey("o", "", nil, time.Now())
 	sa, secret := account.NewServiceAccount("o", "", nil, time.Now(), 24*time.Hour)
 	w.public, w.private, w.clientID, w.secret = key.ID, private, sa.ID, secret
@@ -253,7 +253,7 @@ func TestTokens(t *testing.T) {
 		refused(t, w.try("Bearer "+token[:len(token)-2]), false)
 		refused(t, w.try("Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."), false)
 
-		other := New(w.bucket, account.NewStore(w.bucket), Secret{1}, Options{}) // another node with the same secret
+		other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{}) // another node with the same secret
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		_, err = other.Authenticate(r, here)

@@ -91,7 +91,7 @@ func TestFormsOfTheTarget(t *testing.T) {
 // Nodes that share a secret take each other's nonces, and each refuses what it has seen.
 func TestNoncesOfAnotherNode(t *testing.T) {
 	w := newWorld(t, Options{})
-	other := New(w.bucket, account.NewStore(w.bucket), Secret{1}, Options{})
+	other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
 	header := w.header("/a?b=c", 1)
 	for _, node := range []*Authenticator{other, w.Authenticator} {
 		accepted(t, on(node, "GET", "/a?b=c", header))
@@ -106,7 +106,7 @@ func TestNoReplayAfterRestart(t *testing.T) {
 		header := w.header("/a?b=c", 1)
 		accepted(t, w.try(header))
 		time.Sleep(time.Second)
-		again := New(w.bucket, account.NewStore(w.bucket), Secret{1}, Options{})
+		again := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
 		refused(t, on(again, "GET", "/a?b=c", header), true)
 		accepted(t, on(again, "GET", "/a?b=c", w.header("/a?b=c", 1)))
 	})
@@ -177,7 +177,7 @@ func TestNoiseDoesNotReachTheBucket(t *testing.T) {
 	counted := &bucketest.Faulty{Bucket: w.bucket, Before: func(_ context.Context, op bucketest.Op, key string) error {
 		return fmt.Errorf("unexpected")
 	}}
-	a := New(counted, account.NewStore(counted), Secret{1}, Options{})
+	a := New(counted, account.NewDirectory(counted), Secret{1}, Options{})
 	p := w.right(newDigests(Secret{2}, time.Hour).nonce(time.Now()))
 	refused(t, on(a, "GET", "/a?b=c", w.encode(p)), false)
 	refused(t, on(a, "GET", "/a?b=c", "Bearer "+strings.Repeat("a", 1000)), false)
@@ -188,7 +188,7 @@ func TestUnreadableCredential(t *testing.T) {
 	w := newWorld(t, Options{FailuresPerMinute: 1})
 	broken := errors.New("broken")
 	f := &bucketest.Faulty{Bucket: w.bucket, Before: func(context.Context, bucketest.Op, string) error { return broken }}
-	a := New(f, account.NewStore(f), Secret{1}, Options{FailuresPerMinute: 1})
+	a := New(f, account.NewDirectory(f), Secret{1}, Options{FailuresPerMinute: 1})
 	for range 3 {
 		if err := on(a, "GET", "/a?b=c", w.header("/a?b=c", 1)); !errors.Is(err, broken) {
 			t.Errorf("got %v, want the bucket's error", err)

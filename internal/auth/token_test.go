@@ -36,7 +36,7 @@ func TestRevocationOutlivesItsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(tokenLife - time.Second)
-		other := New(w.bucket, account.NewStore(w.bucket), Secret{1}, Options{})
+		other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
 		refused(t, on(other, "GET", "/", "Bearer "+token), false)
 	})
 }
@@ -54,7 +54,7 @@ func TestUnreadableRevocations(t *testing.T) {
 			}
 			return nil
 		}}
-		a := New(f, account.NewStore(f), Secret{1}, Options{})
+		a := New(f, account.NewDirectory(f), Secret{1}, Options{})
 		token, _, err := a.Issue(t.Context(), w.clientID, w.secret, here)
 		accepted(t, err)
 		accepted(t, on(a, "GET", "/", "Bearer "+token))
@@ -71,7 +71,7 @@ func TestUnreadableRevocations(t *testing.T) {
 		if err := on(a, "GET", "/", "Bearer "+token); !errors.Is(err, broken) {
 			t.Errorf("after 30 seconds: %v, want the bucket's error", err)
 		}
-		fresh := New(f, account.NewStore(f), Secret{1}, Options{})
+		fresh := New(f, account.NewDirectory(f), Secret{1}, Options{})
 		if err := on(fresh, "GET", "/", "Bearer "+token); !errors.Is(err, broken) {
 			t.Errorf("a node that never read them: %v, want the bucket's error", err)
 		}
@@ -203,7 +203,7 @@ func TestRememberedTokens(t *testing.T) {
 		if n := w.tokens.verified.EstimatedSize(); n != known {
 			t.Errorf("%d tokens are remembered, were %d", n, known)
 		}
-		accepted(t, account.NewStore(w.bucket).DeleteCredential(ctx, w.clientID))
+		accepted(t, account.NewDirectory(w.bucket).DeleteCredential(ctx, w.clientID))
 		time.Sleep(5 * time.Second) // documents are believed for a while
 		refused(t, w.try("Bearer "+orphaned), false)
 	})

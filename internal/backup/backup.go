@@ -109,14 +109,14 @@ type Copier struct {
 	shards                       int
 	there                        map[string]int64 // sizes of the destination's objects, when the copy began
 	keep                         map[string]bool  // keys that belong to the copy
-	lastBatch                    map[int]int64    // the highest of the copied manifests, by shard
+	lastPlan                     map[int]int64    // the highest of the copied manifests, by shard
 	copied, bytes, already, gone atomic.Int64
 	summary                      Summary
 }
 
 // Run copies what the destination lacks. It may be broken off at any time and run again.
 func (c *Copier) Run(ctx context.Context) (Summary, error) {
-	c.keep, c.lastBatch = map[string]bool{stateKey: true}, map[int]int64{}
+	c.keep, c.lastPlan = map[string]bool{stateKey: true}, map[int]int64{}
 	err := c.begin(ctx)
 	for _, step := range []func(context.Context) error{c.copyWAL, c.copyLogs, c.copyDocuments, c.makePlans, c.tidy, c.finish} {
 		if err == nil {
@@ -129,7 +129,7 @@ func (c *Copier) Run(ctx context.Context) (Summary, error) {
 
 // begin makes sure that the destination is an older copy of the source, or empty, and marks it.
 func (c *Copier) begin(ctx context.Context) error {
-	settings, err := account.NewStore(c.From).Settings(ctx)
+	settings, err := account.NewDirectory(c.From).Settings(ctx)
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
@@ -371,7 +371,7 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *tlog.Co
 		return err
 	}
 	shard := wal.ShardOf(log, c.shards)
-	c.lastBatch[shard] = max(c.lastBatch[shard], contents.LastBatch)
+	c.lastPlan[shard] = max(c.lastPlan[shard], contents.LastPlan)
 	c.keep[contents.Manifest] = true
 	if _, ok := c.there[contents.Manifest]; ok && have.Version == contents.Version && bytes.Equal(have.Data, contents.Data) {
 		c.already.Add(1)
@@ -453,7 +453,7 @@ func (c *Copier) makePlans(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		batch := max(have, c.lastBatch[shard])
+		batch := max(have, c.lastPlan[shard])
 		if batch == 0 || batch == have {
 			continue
 		}

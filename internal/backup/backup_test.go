@@ -33,17 +33,17 @@ var logs = []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb", "ccc
 // weir is a process that works on a bucket. Sizes are tiny, so that a short history meets every case.
 type weir struct {
 	t          *testing.T
-	store      *tlog.Store
-	accounts   *account.Store
+	store      *tlog.Logs
+	accounts   *account.Directory
 	writers    []*wal.Writer
 	recorder   *record.Recorder
 	sequencers []*sequence.Sequencer
 }
 
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
-	w := &weir{t: t, accounts: account.NewStore(b)}
+	w := &weir{t: t, accounts: account.NewDirectory(b)}
 	reader := wal.NewReader(b, 1<<16)
-	w.store = tlog.NewStore(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
+	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
 		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	for shard := range shards {
 		s := sequence.New(b, reader, w.store, shard, sequence.Options{BatchBytes: 2000, Parallel: 1, KeepPlans: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -313,7 +313,7 @@ func TestCopyRefuses(t *testing.T) {
 			n.stop()
 		},
 		"an organization was made there": func(s *source, to *bucket.Memory) {
-			if err := account.NewStore(to).CreateOrganization(t.Context(), account.Organization{ID: "new", Name: "n"}); err != nil {
+			if err := account.NewDirectory(to).CreateOrganization(t.Context(), account.Organization{ID: "new", Name: "n"}); err != nil {
 				t.Fatal(err)
 			}
 		},

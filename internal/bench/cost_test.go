@@ -62,7 +62,7 @@ func newCostly(t *testing.T) *costly {
 		return nil
 	}}
 	now := time.Now()
-	accounts := account.NewStore(b)
+	accounts := account.NewDirectory(b)
 	org := account.Organization{ID: account.NewID(now), Name: "o", Log: account.NewID(now)}
 	w, err := account.NewWorkspace(big, now)
 	if err != nil {
@@ -80,7 +80,7 @@ func newCostly(t *testing.T) *costly {
 		t.Fatal(err)
 	}
 	reader := wal.NewReader(b, 32<<20)
-	logs := tlog.NewStore(b, reader, tlog.Options{})
+	logs := tlog.NewLogs(b, reader, tlog.Options{})
 	writer := wal.NewWriter(b, reader, 0, func(int64) {})
 	t.Cleanup(func() {
 		writer.Close()

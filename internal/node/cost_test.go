@@ -158,7 +158,7 @@ func TestPutsASecond(t *testing.T) {
 			}
 			return nil
 		}}
-		if err := account.NewStore(memory).Initialise(t.Context(), 8, "example.org"); err != nil {
+		if err := account.NewDirectory(memory).Initialise(t.Context(), 8, "example.org"); err != nil {
 			t.Fatal(err)
 		}
 		c := DefaultConfig()

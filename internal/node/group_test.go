@@ -56,7 +56,7 @@ func onBucket(t *testing.T, test func(c *group)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &group{t: t, bucket: bucket.NewMemory(), config: DefaultConfig(), acked: map[string][]string{}}
 		c.config.Bucket, c.config.KeyFile, c.config.SigningKey = "s3://memory", filepath.Join(dir, "key"), filepath.Join(dir, "signing-key")
-		accounts := account.NewStore(c.bucket)
+		accounts := account.NewDirectory(c.bucket)
 		creds, err := fill(t.Context(), accounts, devSetup)
 		if err == nil {
 			err = accounts.Initialise(t.Context(), 8, "example.org")

@@ -51,7 +51,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 		return err
 	}
 	defer b.Close()
-	accounts := account.NewStore(b)
+	accounts := account.NewDirectory(b)
 	if _, err := accounts.Settings(ctx); err == nil && s.IfEmpty {
 		fmt.Fprintf(out, "The bucket %s is initialised already; nothing was done.\n", c.Bucket)
 		return nil
@@ -84,7 +84,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 
 // fill makes an organization, a project, and credentials. Until the bucket is initialised, as the last step, it counts as
 // empty, whatever a crash left in it.
-func fill(ctx context.Context, accounts *account.Store, s Setup) (credentials, error) {
+func fill(ctx context.Context, accounts *account.Directory, s Setup) (credentials, error) {
 	now := time.Now()
 	org := account.Organization{ID: account.NewID(now), Name: s.Organization, Log: account.NewID(now), Created: now.UTC()}
 	project := account.Project{ID: account.NewID(now), Org: org.ID, Name: s.Project, Created: now.UTC()}

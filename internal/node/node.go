@@ -47,9 +47,9 @@ type node struct {
 	config     Config
 	log        *slog.Logger
 	bucket     bucket.Store
-	accounts   *account.Store
+	accounts   *account.Directory
 	auth       *auth.Authenticator
-	logs       *tlog.Store
+	logs       *tlog.Logs
 	writers    []*wal.Writer
 	sequencers *sequence.Group
 	member     *lease.Member // of those that do background work; nil: alone, or without that role
@@ -84,7 +84,7 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 
 // openOn opens a node on a bucket, which is the node's to close.
 func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
-	n := &node{config: c, log: log, bucket: b, accounts: account.NewStore(b), registry: registry}
+	n := &node{config: c, log: log, bucket: b, accounts: account.NewDirectory(b), registry: registry}
 	if err := n.start(ctx); err != nil {
 		b.Close()
 		return nil, err
@@ -121,7 +121,7 @@ func (n *node) start(ctx context.Context) error {
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned
-	n.logs = tlog.NewStore(n.bucket, reader, logs)
+	n.logs = tlog.NewLogs(n.bucket, reader, logs)
 	n.makeAskers()
 	pace := n.pace()
 	n.sequencers = sequence.NewGroup(n.bucket, reader, n.logs, settings.Shards, n.join(settings.Shards))

@@ -45,7 +45,7 @@ func TestS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if settings, err := account.NewStore(b).Settings(t.Context()); err != nil || settings.Shards != 8 {
+	if settings, err := account.NewDirectory(b).Settings(t.Context()); err != nil || settings.Shards != 8 {
 		t.Errorf("%+v, %v; want 8 shards", settings, err)
 	}
 	c.SigningKey = ""

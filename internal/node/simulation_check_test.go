@@ -16,7 +16,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -215,7 +215,7 @@ func (c *cluster) durable(log *simulatedLog) error {
 			}
 			data, err := reader.Member(context.Background(), o.Key, s)
 			if err == nil {
-				data, err = member.Decode(nil, data, s.RawLength)
+				data, err = gzipmember.Decode(nil, data, s.RawLength)
 			}
 			if err != nil {
 				return err

@@ -39,7 +39,7 @@ type cluster struct {
 	clients atomic.Int32 // that have not ended
 
 	// Who looks at the bucket at a moment, between two steps.
-	observer *tlog.Store
+	observer *tlog.Logs
 	reader   *wal.Reader
 	parsed   map[string]any  // what objects say, by key and version
 	checked  map[string]bool // manifests whose checkpoint is right
@@ -91,7 +91,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 	}
 	w.Check = c.check
 	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, 1<<20), map[string]any{}, map[string]bool{}
-	c.observer = tlog.NewStore(w.Bucket, c.reader, c.observing(t))
+	c.observer = tlog.NewLogs(w.Bucket, c.reader, c.observing(t))
 	return c
 }
 
@@ -108,7 +108,7 @@ func (c *cluster) observing(t *testing.T) tlog.Options {
 
 // fill makes two projects, of which one keeps its events for 30 days only.
 func (c *cluster) fill(ctx context.Context) error {
-	accounts, now := account.NewStore(c.world.Bucket), time.Now()
+	accounts, now := account.NewDirectory(c.world.Bucket), time.Now()
 	org := account.Organization{ID: account.NewID(now), Name: "o", Log: account.NewID(now), Created: now}
 	errs := []error{accounts.CreateOrganization(ctx, org)}
 	for i, days := range []int{0, keptDays} {
@@ -276,7 +276,7 @@ func (c *cluster) read(ctx context.Context, rnd *rand.Rand, n *node) {
 	}
 }
 
-func (c *cluster) download(ctx context.Context, store *tlog.Store, log *simulatedLog, q tlog.Query) error {
+func (c *cluster) download(ctx context.Context, store *tlog.Logs, log *simulatedLog, q tlog.Query) error {
 	selected := func(e simulatedEvent) bool {
 		return e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor)
 	}

@@ -33,7 +33,7 @@ type Options struct {
 // Recorder records events. It may be used concurrently.
 type Recorder struct {
 	bucket  bucket.Bucket
-	store   *tlog.Store
+	store   *tlog.Logs
 	writers []*wal.Writer // by shard
 	options Options
 	memory  atomic.Int64
@@ -41,7 +41,7 @@ type Recorder struct {
 }
 
 // New returns a Recorder that writes to the shards' writers, and keeps its intents in b.
-func New(b bucket.Bucket, store *tlog.Store, writers []*wal.Writer, o Options) *Recorder {
+func New(b bucket.Bucket, store *tlog.Logs, writers []*wal.Writer, o Options) *Recorder {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = 256 << 20
 	}

@@ -16,7 +16,7 @@ import (
 func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
 	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
 	reader := wal.NewReader(f, 1<<20)
-	store := tlog.NewStore(f, reader, tlog.Options{})
+	store := tlog.NewLogs(f, reader, tlog.Options{})
 	writer := wal.NewWriter(f, reader, 0, func(int64) {})
 	t.Cleanup(writer.Close)
 	return New(f, store, []*wal.Writer{writer}, o), f

@@ -20,8 +20,8 @@ import (
 
 // Job is what a pass works on.
 type Job struct {
-	Accounts *account.Store
-	Logs     *tlog.Store
+	Accounts *account.Directory
+	Logs     *tlog.Logs
 	Recorder *record.Recorder
 	Logger   *slog.Logger
 	Mine     func(log string) bool // tells which logs this job looks after; nil: all. What several look after, they do twice

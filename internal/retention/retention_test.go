@@ -60,9 +60,9 @@ func (w *world) start() {
 		w.writer.Close()
 	}
 	reader := wal.NewReader(w.faulty, 1<<20)
-	logs := tlog.NewStore(w.faulty, reader, tlog.Options{})
+	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{})
 	w.writer = wal.NewWriter(w.faulty, reader, 0, func(int64) {})
-	w.Job = &Job{Accounts: account.NewStore(w.faulty), Logs: logs,
+	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: logs,
 		Recorder: record.New(w.faulty, logs, []*wal.Writer{w.writer}, record.Options{}), Logger: slog.New(slog.DiscardHandler)}
 }
 
@@ -170,7 +170,7 @@ func TestHoldDuringAPass(t *testing.T) {
 		w := newWorld(t)
 		defer func() { w.writer.Close() }()
 		log := w.change(func(p *account.Project) { p.Retention.Days = 40 }).Workspaces[0].AuditLog
-		elsewhere := account.NewStore(w.faulty.Bucket)
+		elsewhere := account.NewDirectory(w.faulty.Bucket)
 		w.faulty.Before = func(ctx context.Context, _ bucketest.Op, key string) error {
 			if !strings.HasPrefix(key, "logs/"+log) {
 				return nil

@@ -41,7 +41,7 @@ type Group struct {
 }
 
 // NewGroup returns the sequencers of so many shards.
-func NewGroup(b bucket.Bucket, w *wal.Reader, store *tlog.Store, shards int, o Options) *Group {
+func NewGroup(b bucket.Bucket, w *wal.Reader, store *tlog.Logs, shards int, o Options) *Group {
 	g := &Group{wal: w, options: o.withDefaults(), wake: make(chan struct{}, 1)}
 	for shard := range shards {
 		s := New(b, w, store, shard, o)

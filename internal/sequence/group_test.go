@@ -53,7 +53,7 @@ const groupShards = 4
 type process struct {
 	*Group
 	t       *testing.T
-	store   *tlog.Store
+	store   *tlog.Logs
 	reader  *wal.Reader
 	writers []*wal.Writer
 
@@ -71,7 +71,7 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 		return nil
 	}}
 	m.reader = wal.NewReader(faulty, 1<<20)
-	m.store = tlog.NewStore(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org", Shards: groupShards, MergeWidth: 2})
+	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org", Shards: groupShards, MergeWidth: 2})
 	o.Logger = slog.New(slog.DiscardHandler)
 	m.Group = NewGroup(faulty, m.reader, m.store, groupShards, o)
 	for shard := range groupShards {

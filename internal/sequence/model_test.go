@@ -32,7 +32,7 @@ import (
 type node struct {
 	faulty    *bucketest.Faulty
 	reader    *wal.Reader
-	store     *tlog.Store
+	store     *tlog.Logs
 	writer    *wal.Writer
 	recorder  *record.Recorder
 	sequencer *Sequencer
@@ -41,7 +41,7 @@ type node struct {
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
 	n.reader = wal.NewReader(n.faulty, 1<<16)
-	n.store = tlog.NewStore(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
+	n.store = tlog.NewLogs(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
 	n.writer = wal.NewWriter(n.faulty, n.reader, 0, n.sequencer.Notify)

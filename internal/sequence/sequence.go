@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -63,7 +63,7 @@ func set[T comparable](field *T, value T) {
 type Sequencer struct {
 	bucket  bucket.Bucket
 	wal     *wal.Reader
-	store   *tlog.Store
+	store   *tlog.Logs
 	shard   int
 	options Options
 
@@ -75,7 +75,7 @@ type Sequencer struct {
 }
 
 // New returns a Sequencer that appends to the logs of store.
-func New(b bucket.Bucket, w *wal.Reader, store *tlog.Store, shard int, o Options) *Sequencer {
+func New(b bucket.Bucket, w *wal.Reader, store *tlog.Logs, shard int, o Options) *Sequencer {
 	return &Sequencer{bucket: b, wal: w, store: store, shard: shard, options: o.withDefaults(),
 		upkeep: upkeep{}, wake: make(chan struct{}, 1)}
 }
@@ -83,19 +83,19 @@ func New(b bucket.Bucket, w *wal.Reader, store *tlog.Store, shard int, o Options
 // Round finishes the current plan, and makes and applies another one if that is due, or if all is set and anything
 // waits. It tells whether there may be more to do at once.
 func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) {
-	batch, older, err := wal.HighestPlan(ctx, s.bucket, s.shard)
+	number, older, err := wal.HighestPlan(ctx, s.bucket, s.shard)
 	if err != nil {
 		return false, err
 	}
-	if batch > s.finished {
-		if err := s.finish(ctx, batch); err != nil {
+	if number > s.finished {
+		if err := s.finish(ctx, number); err != nil {
 			return false, err
 		}
 	}
 	if err := s.cleanPlans(ctx, older); err != nil {
 		return false, err
 	}
-	more, err = s.plan(ctx, batch, all)
+	more, err = s.plan(ctx, number, all)
 	if err != nil {
 		return false, err
 	}
@@ -103,8 +103,8 @@ func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) 
 }
 
 // finish applies a plan that may have been left half-done.
-func (s *Sequencer) finish(ctx context.Context, batch int64) error {
-	p, err := wal.ReadPlan(ctx, s.bucket, s.shard, batch)
+func (s *Sequencer) finish(ctx context.Context, number int64) error {
+	p, err := wal.ReadPlan(ctx, s.bucket, s.shard, number)
 	if errors.Is(err, bucket.ErrNotExist) {
 		return nil // cleaned away since: there is a higher one, which the next round finds
 	}
@@ -122,8 +122,8 @@ func (s *Sequencer) cleanPlans(ctx context.Context, older []string) error {
 	return s.bucket.Delete(ctx, older[:len(older)-s.options.KeepPlans]...)
 }
 
-// plan makes and applies the plan after the one numbered batch, if that is due.
-func (s *Sequencer) plan(ctx context.Context, batch int64, all bool) (more bool, err error) {
+// plan makes and applies the plan after the one with that number, if that is due.
+func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool, err error) {
 	waiting, err := s.wal.List(ctx, s.shard)
 	if err != nil {
 		return false, err
@@ -136,7 +136,7 @@ func (s *Sequencer) plan(ctx context.Context, batch int64, all bool) (more bool,
 	if err != nil {
 		return false, err
 	}
-	p := wal.NewPlan(batch+1, objects)
+	p := wal.NewPlan(number+1, objects)
 	if err := wal.CreatePlan(ctx, s.bucket, s.shard, p); errors.Is(err, bucket.ErrExist) {
 		return true, nil // somebody else planned
 	} else if err != nil {
@@ -144,7 +144,7 @@ func (s *Sequencer) plan(ctx context.Context, batch int64, all bool) (more bool,
 	}
 	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that it
 	// took had been cleaned away.
-	if highest, _, err := wal.HighestPlan(ctx, s.bucket, s.shard); err != nil || highest != p.Batch {
+	if highest, _, err := wal.HighestPlan(ctx, s.bucket, s.shard); err != nil || highest != p.Number {
 		return true, err
 	}
 	return true, s.apply(ctx, p)
@@ -245,7 +245,7 @@ func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places [
 		if err != nil {
 			return err
 		}
-		raw, err := member.Decode(nil, data, at.RawLength)
+		raw, err := gzipmember.Decode(nil, data, at.RawLength)
 		if err != nil {
 			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
 		}
@@ -257,7 +257,7 @@ func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places [
 			entries = append(entries, tlog.Entry{Line: lines[i], Time: e.Time, Key: e.Key, Processors: e.Processors})
 		}
 	}
-	if err := s.store.Append(ctx, log, p.Batch, p.Nonce, entries); err != nil {
+	if err := s.store.Append(ctx, log, p.Number, p.Nonce, entries); err != nil {
 		return fmt.Errorf("append to log %s: %w", log, err)
 	}
 	return nil
@@ -275,7 +275,7 @@ func (s *Sequencer) retireRest(ctx context.Context, p wal.Plan) error {
 			return s.retire(ctx, p)
 		}
 	}
-	return fmt.Errorf("an object of plan %d cannot be found, but all of them are listed", p.Batch)
+	return fmt.Errorf("an object of plan %d cannot be found, but all of them are listed", p.Number)
 }
 
 // retire deletes the objects of a plan that all logs have.
@@ -286,7 +286,7 @@ func (s *Sequencer) retire(ctx context.Context, p wal.Plan) error {
 	for _, key := range p.Objects {
 		s.wal.Forget(key)
 	}
-	s.finished = p.Batch
+	s.finished = p.Number
 	return nil
 }
 

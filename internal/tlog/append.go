@@ -13,11 +13,11 @@ import (
 // Append applies a plan to a log: it appends those of the entries that the log does not have yet, in the order of
 // their times (entries of one time in the order given), and notes the plan. Whoever applies the plan, and however
 // often, it takes effect once.
-func (s *Store) Append(ctx context.Context, log string, batch int64, nonce string, entries []Entry) error {
+func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string, entries []Entry) error {
 	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
 	for {
 		m, err := s.manifest(ctx, log)
-		if err != nil || m.LastBatch >= batch {
+		if err != nil || m.LastPlan >= plan {
 			return err
 		}
 		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
@@ -34,7 +34,7 @@ func (s *Store) Append(ctx context.Context, log string, batch int64, nonce strin
 			continue
 		}
 		m = m.clone()
-		m.LastBatch, m.Nonce = batch, nonce
+		m.LastPlan, m.Nonce = plan, nonce
 		if len(fresh) > 0 {
 			if err := s.grow(ctx, m, fresh); err != nil {
 				return err
@@ -50,7 +50,7 @@ func (s *Store) Append(ctx context.Context, log string, batch int64, nonce strin
 }
 
 // fresh returns the entries that the log does not have, each once.
-func (s *Store) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry, error) {
+func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry, error) {
 	known := make([]wal.Entry, len(entries))
 	for i, e := range entries {
 		known[i] = wal.Entry{Time: e.Time, Key: e.Key}
@@ -72,7 +72,7 @@ func (s *Store) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entr
 }
 
 // grow appends entries to m, in a segment of their own, and signs what the log has become.
-func (s *Store) grow(ctx context.Context, m *Manifest, entries []Entry) error {
+func (s *Logs) grow(ctx context.Context, m *Manifest, entries []Entry) error {
 	tree := m.tree()
 	b := newBuilder(m.Entries, s.options.BlockBytes)
 	if !s.options.WithoutTree {
@@ -95,7 +95,7 @@ func (s *Store) grow(ctx context.Context, m *Manifest, entries []Entry) error {
 
 // put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
 // Merge removes it.
-func (s *Store) put(ctx context.Context, log string, b *builder) (Segment, error) {
+func (s *Logs) put(ctx context.Context, log string, b *builder) (Segment, error) {
 	data, seg := b.finish()
 	seg.Key = newSegmentKey(log, seg.First)
 	return seg, s.bucket.PutNew(ctx, seg.Key, data)
@@ -103,7 +103,7 @@ func (s *Store) put(ctx context.Context, log string, b *builder) (Segment, error
 
 // Merge does one step of upkeep on a log, and tells whether there may be more to do: it merges a run of small segments
 // into a larger one, and removes objects that the log no longer needs.
-func (s *Store) Merge(ctx context.Context, log string) (more bool, err error) {
+func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	m, err := s.manifest(ctx, log)
 	if err != nil {
 		return false, err
@@ -133,10 +133,10 @@ func (s *Store) Merge(ctx context.Context, log string) (more bool, err error) {
 	return err == nil, err
 }
 
-func (s *Store) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > s.options.Grace }
+func (s *Logs) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > s.options.Grace }
 
 // remove deletes what m lists as no longer needed for long enough. The next merge takes it off the list.
-func (s *Store) remove(ctx context.Context, m *Manifest) error {
+func (s *Logs) remove(ctx context.Context, m *Manifest) error {
 	now := time.Now()
 	var keys []string
 	for _, r := range m.Removing {
@@ -149,7 +149,7 @@ func (s *Store) remove(ctx context.Context, m *Manifest) error {
 
 // noteOrphans lists for removal the segments that m does not name: left by a writer that died, or that lost a race.
 // If their writer still lives, it cannot commit them any more once m is committed (see Removal).
-func (s *Store) noteOrphans(ctx context.Context, m *Manifest, now time.Time) error {
+func (s *Logs) noteOrphans(ctx context.Context, m *Manifest, now time.Time) error {
 	named := map[string]bool{}
 	for _, r := range m.Removing {
 		named[r.Key] = true
@@ -174,7 +174,7 @@ func (s *Store) noteOrphans(ctx context.Context, m *Manifest, now time.Time) err
 // mergeable returns a run of segments worth merging: at least MergeWidth neighbours none of which is of a higher tier
 // than the run is looked for in, a tier being MergeWidth times the one before; fewer, if they fill a segment. So a log
 // has at most about MergeWidth segments of each tier, and an entry is moved at most once for each tier.
-func (s *Store) mergeable(segments []Segment) (from, to int) {
+func (s *Logs) mergeable(segments []Segment) (from, to int) {
 	for limit := int64(16 << 10); limit <= s.options.SegmentBytes; limit *= int64(s.options.MergeWidth) {
 		from, size := len(segments), int64(0)
 		to := from
@@ -194,7 +194,7 @@ func (s *Store) mergeable(segments []Segment) (from, to int) {
 
 // mergeSegments makes one segment of several consecutive ones. Full blocks are copied as they lie, so their bytes stay
 // the same for ever; smaller ones are cut anew.
-func (s *Store) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
+func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
 	w := newBuilder(segments[0].First, s.options.BlockBytes)
 	for _, seg := range segments {
 		x, err := s.index(ctx, seg)
@@ -216,7 +216,7 @@ func (s *Store) mergeSegments(ctx context.Context, log string, segments []Segmen
 	return s.put(ctx, log, w)
 }
 
-func (s *Store) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
+func (s *Logs) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
 	filters, err := s.blockFilters(ctx, seg, x)
 	if err != nil {
 		return err

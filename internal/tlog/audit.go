@@ -120,9 +120,9 @@ func (d *Auditor) moved(ctx context.Context, log string, m *Manifest, a *Audit) 
 	return false, nil
 }
 
-// store returns a Store that believes all manifests: the audit looks at their signatures itself.
-func (d *Auditor) store() *Store {
-	return NewStore(d.Bucket, wal.NewReader(d.Bucket, 1<<20), Options{CacheBytes: 8 << 20})
+// store returns Logs that believes all manifests: the audit looks at their signatures itself.
+func (d *Auditor) store() *Logs {
+	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, 1<<20), Options{CacheBytes: 8 << 20})
 }
 
 func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, *Manifest, error) {
@@ -209,7 +209,7 @@ func (d *Auditor) authentic(m *Manifest, data []byte) error {
 	if m.Entries > 0 && !strings.HasSuffix(origin, "/"+m.Log) {
 		return fmt.Errorf("%w: its checkpoint is of %q", ErrNotAuthentic, origin)
 	}
-	s := &Store{options: Options{Keys: d.Keys, Origin: strings.TrimSuffix(origin, "/"+m.Log)}}
+	s := &Logs{options: Options{Keys: d.Keys, Origin: strings.TrimSuffix(origin, "/"+m.Log)}}
 	return s.authentic(m, data)
 }
 
@@ -254,7 +254,7 @@ func (a *Audit) compare() {
 }
 
 // content reads all that a manifest names, and appends it to the tree. It returns the keys.
-func (d *Auditor) content(ctx context.Context, s *Store, m *Manifest, a *Audit) (map[string]bool, error) {
+func (d *Auditor) content(ctx context.Context, s *Logs, m *Manifest, a *Audit) (map[string]bool, error) {
 	named := map[string]bool{}
 	for _, r := range m.Removing {
 		named[r.Key] = true
@@ -297,7 +297,7 @@ func isFatal(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func (d *Auditor) history(ctx context.Context, s *Store, h History) ([]Segment, error) {
+func (d *Auditor) history(ctx context.Context, s *Logs, h History) ([]Segment, error) {
 	data, err := s.readWhole(ctx, h.Key, h.Sum)
 	if err != nil {
 		return nil, err
@@ -320,7 +320,7 @@ func (d *Auditor) history(ctx context.Context, s *Store, h History) ([]Segment, 
 }
 
 // removed appends the digests of what retention has removed.
-func (d *Auditor) removed(ctx context.Context, s *Store, m *Manifest, a *Audit, named map[string]bool) error {
+func (d *Auditor) removed(ctx context.Context, s *Logs, m *Manifest, a *Audit, named map[string]bool) error {
 	for _, r := range m.Digests {
 		named[r.Key] = true
 		if r.First != a.tree.Size {
@@ -353,7 +353,7 @@ func (d *Auditor) removed(ctx context.Context, s *Store, m *Manifest, a *Audit, 
 }
 
 // segment checks a segment, its blocks side by side, and appends its lines to the tree.
-func (d *Auditor) segment(ctx context.Context, s *Store, a *Audit, seg Segment, work *inOrder) {
+func (d *Auditor) segment(ctx context.Context, s *Logs, a *Audit, seg Segment, work *inOrder) {
 	x, err := s.index(ctx, seg)
 	var groups []byte
 	if err == nil {
@@ -416,7 +416,7 @@ func (a *Audit) narrow(key string, entry int64) {
 }
 
 // blockLeaves returns the leaves of a block's lines. With an error there may be leaves of what is there instead.
-func blockLeaves(ctx context.Context, s *Store, seg Segment, b Block) ([]proof.Hash, error) {
+func blockLeaves(ctx context.Context, s *Logs, seg Segment, b Block) ([]proof.Hash, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -237,7 +237,7 @@ func TestAuditFindsForgery(t *testing.T) {
 	for name, by := range map[string]*proof.Keys{"no key": nil, "another key": other.Keys} {
 		forged := m.clone()
 		forged.Segments[len(forged.Segments)-1].MaxTime++
-		data, err := (&Store{options: Options{Keys: by}}).encode(forged)
+		data, err := (&Logs{options: Options{Keys: by}}).encode(forged)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func FuzzTrailer(f *testing.F) {
 	}
 	data, _ := w.finish()
 	f.Add(data)
-	f.Add(member.AppendAside(nil, idTrailer, make([]byte, 32)))
+	f.Add(gzipmember.AppendAside(nil, idTrailer, make([]byte, 32)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := bucket.NewMemory()
 		key := newSegmentKey(testLog, 0)

@@ -8,7 +8,7 @@ import (
 	"fmt"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -28,7 +28,7 @@ type signatureOf struct {
 const manifestContext = "weir manifest"
 
 // encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one.
-func (s *Store) encode(m *Manifest) ([]byte, error) {
+func (s *Logs) encode(m *Manifest) ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
@@ -88,7 +88,7 @@ func (m *Manifest) check() error {
 }
 
 // authentic returns why a manifest is not to be believed; nil if it is.
-func (s *Store) authentic(m *Manifest, data []byte) error {
+func (s *Logs) authentic(m *Manifest, data []byte) error {
 	keys := s.options.Keys
 	if keys == nil {
 		return nil
@@ -133,7 +133,7 @@ func checkCheckpoint(m *Manifest, keys *proof.Keys, origin string) error {
 
 // neverHadManifest returns an error for a log without a manifest that must have had one: only a log's first segment can
 // be there before its first manifest.
-func (s *Store) neverHadManifest(ctx context.Context, log string) error {
+func (s *Logs) neverHadManifest(ctx context.Context, log string) error {
 	for info, err := range s.bucket.List(ctx, segmentPrefix(log), newSegmentPrefix(log, 1)) {
 		if err != nil {
 			return err
@@ -150,14 +150,14 @@ func (s *Store) neverHadManifest(ctx context.Context, log string) error {
 // compared.
 func authenticated(data []byte, sum proof.Hash, what, key string) error {
 	if sum != (proof.Hash{}) && proof.Digest(data) != sum {
-		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic, member.ErrCorrupt)
+		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic, gzipmember.ErrCorrupt)
 	}
 	return nil
 }
 
 // doubted passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
 // the next reader sees what the bucket has.
-func (s *Store) doubted(key string, err error) error {
+func (s *Logs) doubted(key string, err error) error {
 	if cache, ok := s.bucket.(interface{ Forget(key string) }); ok && errors.Is(err, ErrNotAuthentic) {
 		cache.Forget(key)
 	}
@@ -165,7 +165,7 @@ func (s *Store) doubted(key string, err error) error {
 }
 
 // block reads a block, as it lies.
-func (s *Store) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+func (s *Logs) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (b *Block) check(data []byte, key string) error {
 }
 
 // readWhole reads an object that has a digest.
-func (s *Store) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
+func (s *Logs) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -132,7 +132,7 @@ func (w *builder) cut(b *block) {
 	w.done.Go(func() {
 		defer func() { <-w.slots }()
 		b.Raw = int64(len(b.lines))
-		b.data = member.Append(make([]byte, 0, len(b.lines)/6), b.lines, member.Small)
+		b.data = gzipmember.Append(make([]byte, 0, len(b.lines)/6), b.lines, gzipmember.Small)
 		b.Length, b.Sum = int64(len(b.data)), proof.Digest(b.data)
 		b.filter = makeFilter(b.keys, w.filterBits)
 		if w.tree != nil {
@@ -188,9 +188,9 @@ func (w *builder) finish() ([]byte, Segment) {
 		b.data, b.filter = nil, nil
 	}
 	s.Blocks = int64(len(data))
-	filters, groups := member.AppendAside(nil, idFilters, filters), member.AppendAside(nil, idGroups, w.groups)
+	filters, groups := gzipmember.AppendAside(nil, idFilters, filters), gzipmember.AppendAside(nil, idGroups, w.groups)
 	x.FiltersSum, x.GroupsSum = proof.Digest(filters), proof.Digest(groups)
-	index := member.AppendAside(nil, idBlocks, x.encode())
+	index := gzipmember.AppendAside(nil, idBlocks, x.encode())
 	s.Sum = proof.Digest(index)
 	s.Index, s.Filters, s.Groups = int64(len(index)), int64(len(filters)), int64(len(groups))
 	data = append(append(append(data, index...), filters...), groups...)

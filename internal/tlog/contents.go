@@ -10,11 +10,11 @@ import (
 
 // Contents is what a log consists of, for who copies it: the objects first, then the manifest that names them.
 type Contents struct {
-	Manifest  string // key of the highest manifest; empty: the log has none
-	Version   int64
-	Data      []byte // of the manifest
-	LastBatch int64  // the last plan applied to the log
-	Objects   []string
+	Manifest string // key of the highest manifest; empty: the log has none
+	Version  int64
+	Data     []byte // of the manifest
+	LastPlan int64  // the last plan applied to the log
+	Objects  []string
 }
 
 // Contents returns what a log consists of now. Nothing is believed but that the manifest is one.
@@ -35,7 +35,7 @@ func (d *Auditor) Contents(ctx context.Context, log string) (*Contents, error) {
 	}
 }
 
-func (d *Auditor) contents(ctx context.Context, s *Store, log string, version int64) (*Contents, error) {
+func (d *Auditor) contents(ctx context.Context, s *Logs, log string, version int64) (*Contents, error) {
 	c := &Contents{Manifest: manifestKey(log, version), Version: version}
 	var err error
 	if c.Data, err = bucket.Read(ctx, d.Bucket, c.Manifest, bucket.Range{}); err != nil {
@@ -45,7 +45,7 @@ func (d *Auditor) contents(ctx context.Context, s *Store, log string, version in
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Manifest, err)
 	}
-	c.LastBatch = m.LastBatch
+	c.LastPlan = m.LastPlan
 	for _, r := range m.Digests {
 		c.Objects = append(c.Objects, r.Key)
 	}

@@ -38,7 +38,7 @@ func (h Head) CosignedBy(v note.Verifier) bool {
 }
 
 // KeepCosignature keeps a cosignature of the checkpoint that a log had at a size, and deletes those of smaller sizes.
-func (s *Store) KeepCosignature(ctx context.Context, log string, size int64, line string) error {
+func (s *Logs) KeepCosignature(ctx context.Context, log string, size int64, line string) error {
 	if err := s.bucket.PutNew(ctx, newCosignatureKey(log, size), []byte(line)); err != nil {
 		return err // the witness is asked again, and the name is another one
 	}
@@ -56,7 +56,7 @@ func (s *Store) KeepCosignature(ctx context.Context, log string, size int64, lin
 }
 
 // cosignatures returns the cosignatures of a checkpoint that are good by the configured witnesses' keys, one for each.
-func (s *Store) cosignatures(ctx context.Context, log string, h Head) ([]string, error) {
+func (s *Logs) cosignatures(ctx context.Context, log string, h Head) ([]string, error) {
 	if len(s.options.Witnesses) == 0 || h.Checkpoint == "" {
 		return nil, nil
 	}

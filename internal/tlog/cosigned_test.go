@@ -43,7 +43,7 @@ func TestCosignatures(t *testing.T) {
 			}
 		}
 	}
-	shown := func(s *Store) int {
+	shown := func(s *Logs) int {
 		h, err := s.Head(t.Context(), testLog)
 		if err != nil {
 			t.Fatal(err)

@@ -12,14 +12,14 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Download is the events of a log that a query selects, as they are at the moment when Store.Download returned, each
+// Download is the events of a log that a query selects, as they are at the moment when Logs.Download returned, each
 // exactly once, as one gzip file. Its memory is bounded whatever the query selects.
 type Download struct {
-	store *Store
+	store *Logs
 	view  *view
 	query Query
 
@@ -48,7 +48,7 @@ type part struct {
 }
 
 // Download takes a consistent view of a log and returns what the query selects of it.
-func (s *Store) Download(ctx context.Context, log string, q Query) (*Download, error) {
+func (s *Logs) Download(ctx context.Context, log string, q Query) (*Download, error) {
 	for {
 		v, err := s.view(ctx, log)
 		if err != nil {
@@ -66,7 +66,7 @@ func (s *Store) Download(ctx context.Context, log string, q Query) (*Download, e
 
 // outdated tells whether err comes from an object that m names, or that was waiting beside it, being gone because there
 // is a newer manifest. If not it returns err, or what kept it from finding out.
-func (s *Store) outdated(ctx context.Context, m *Manifest, err error) (bool, error) {
+func (s *Logs) outdated(ctx context.Context, m *Manifest, err error) (bool, error) {
 	if !errors.Is(err, bucket.ErrNotExist) {
 		return false, err
 	}
@@ -80,7 +80,7 @@ func (s *Store) outdated(ctx context.Context, m *Manifest, err error) (bool, err
 	return true, nil
 }
 
-func (s *Store) prepare(ctx context.Context, v *view, q Query) (*Download, error) {
+func (s *Logs) prepare(ctx context.Context, v *view, q Query) (*Download, error) {
 	d := &Download{store: s, view: v, query: q, size: -1}
 	v.tail = slices.DeleteFunc(v.tail, func(t tailSection) bool {
 		return t.MaxTime < q.Start || t.MinTime >= q.End || q.Processor != "" && !slices.Contains(t.Processors, q.Processor)
@@ -254,7 +254,7 @@ func (d *Download) hold(ctx context.Context, parts []part, copied int64) error {
 		return err
 	}
 	if size += int64(len(data)); size == 0 {
-		data, size = member.Empty, int64(len(member.Empty))
+		data, size = gzipmember.Empty, int64(len(gzipmember.Empty))
 	}
 	d.parts, d.size = append(parts, part{data: data}), size
 	d.entries, d.skip = nil, nil
@@ -351,7 +351,7 @@ func (d *Download) follow(ctx context.Context, out *output, i int) error {
 
 // writeTaken writes the events that out takes of those from the entry from on. With bucket.ErrNotExist the view has
 // become old, and what was not written is to be looked for in a newer one.
-func (s *Store) writeTaken(ctx context.Context, out *output, v *view, from int64) error {
+func (s *Logs) writeTaken(ctx context.Context, out *output, v *view, from int64) error {
 	for r, err := range s.runs(ctx, v.manifest, from, v.manifest.Entries, out.query) {
 		if err != nil {
 			return err
@@ -383,7 +383,7 @@ type run struct {
 }
 
 // runs yields the blocks with entries of [from, to) that may hold events of the query, in order.
-func (s *Store) runs(ctx context.Context, m *Manifest, from, to int64, q Query) iter.Seq2[run, error] {
+func (s *Logs) runs(ctx context.Context, m *Manifest, from, to int64, q Query) iter.Seq2[run, error] {
 	return func(yield func(run, error) bool) {
 		for seg, err := range s.segments(ctx, m, from, q.Start, q.End-1) {
 			if err != nil {
@@ -432,7 +432,7 @@ func yieldRuns(seg Segment, x *Index, from, to int64, q Query, yield func(run, e
 
 // writeEntries writes the entries [from, to) that out's query selects. A segment that a merge took away meanwhile is
 // continued in its successor, at the same entry.
-func (s *Store) writeEntries(ctx context.Context, out *output, m *Manifest, from, to int64) error {
+func (s *Logs) writeEntries(ctx context.Context, out *output, m *Manifest, from, to int64) error {
 	for {
 		next, err := s.writeRuns(ctx, out, m, from, to)
 		if err == nil {
@@ -464,7 +464,7 @@ func (m *Manifest) pruned(from int64, q Query) error {
 var ErrPruned = errors.New("removed by retention while they were being read")
 
 // writeRuns returns the entry before which everything has been written.
-func (s *Store) writeRuns(ctx context.Context, out *output, m *Manifest, from, to int64) (next int64, err error) {
+func (s *Logs) writeRuns(ctx context.Context, out *output, m *Manifest, from, to int64) (next int64, err error) {
 	next = from
 	for r, err := range s.runs(ctx, m, from, to, out.query) {
 		if err != nil {
@@ -488,7 +488,7 @@ func (s *Store) writeRuns(ctx context.Context, out *output, m *Manifest, from, t
 
 // copyBlocks copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or
 // that has changed since, are compared now, before they are sent; others are the kernel's to copy.
-func (s *Store) copyBlocks(ctx context.Context, out *output, r run) error {
+func (s *Logs) copyBlocks(ctx context.Context, out *output, r run) error {
 	first, last := r.blocks[0], r.blocks[len(r.blocks)-1]
 	o, err := s.bucket.Get(ctx, r.segment.Key, bucket.Range{Offset: first.Offset, Length: last.Offset + last.Length - first.Offset})
 	if err != nil {
@@ -520,7 +520,7 @@ func (s *Store) copyBlocks(ctx context.Context, out *output, r run) error {
 }
 
 // writeBlock writes those entries [from, to) of a block that out selects.
-func (s *Store) writeBlock(ctx context.Context, out *output, seg Segment, b Block, from, to int64) error {
+func (s *Logs) writeBlock(ctx context.Context, out *output, seg Segment, b Block, from, to int64) error {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -51,10 +51,10 @@ func (m *Manifest) tree() proof.Tree {
 }
 
 // Origin returns the name under which the checkpoints of a log are signed.
-func (s *Store) Origin(log string) string { return s.options.Origin + "/" + log }
+func (s *Logs) Origin(log string) string { return s.options.Origin + "/" + log }
 
 // sign makes tree the manifest's, with a checkpoint. So that who commits the manifest commits both.
-func (s *Store) sign(m *Manifest, tree proof.Tree) error {
+func (s *Logs) sign(m *Manifest, tree proof.Tree) error {
 	m.Tree = &tree
 	if s.options.Keys == nil {
 		return nil
@@ -81,7 +81,7 @@ func (m *Manifest) noteSigners(signers []proof.Key, size int64) {
 }
 
 // growTree gives a log from before there were trees its tree: it copies each segment, with the hashes of its groups.
-func (s *Store) growTree(ctx context.Context, m *Manifest) error {
+func (s *Logs) growTree(ctx context.Context, m *Manifest) error {
 	next := m.clone()
 	next.History, next.Segments = nil, nil
 	tree := proof.Tree{}
@@ -120,7 +120,7 @@ func (s *Store) growTree(ctx context.Context, m *Manifest) error {
 }
 
 // groups returns the hashes of the groups that end in a segment, one behind the other.
-func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
+func (s *Logs) groups(ctx context.Context, seg Segment) ([]byte, error) {
 	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
 		x, err := s.index(ctx, seg)
 		if err != nil {
@@ -133,10 +133,10 @@ func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		groups, err := member.Aside(data, idGroups)
+		groups, err := gzipmember.Aside(data, idGroups)
 		want := ((seg.First+seg.Count)/proof.Group - seg.First/proof.Group) * modtlog.HashSize
 		if err == nil && int64(len(groups)) != want {
-			err = fmt.Errorf("%d bytes for %d entries from %d: %w", len(groups), seg.Count, seg.First, member.ErrCorrupt)
+			err = fmt.Errorf("%d bytes for %d entries from %d: %w", len(groups), seg.Count, seg.First, gzipmember.ErrCorrupt)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("groups of %s: %w", key, err)
@@ -146,7 +146,7 @@ func (s *Store) groups(ctx context.Context, seg Segment) ([]byte, error) {
 }
 
 // blockDigests returns the entries of the tree for the lines of a block.
-func (s *Store) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.Hash, error) {
+func (s *Logs) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.Hash, error) {
 	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
 		data, err := s.block(ctx, seg, b)
 		if err != nil {
@@ -157,10 +157,10 @@ func (s *Store) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof
 }
 
 // digestsOf returns the entries of the tree for the lines of a block that was read.
-func (s *Store) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, error) {
+func (s *Logs) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	lines, err := member.Decode((*buf)[:0], data, b.Raw)
+	lines, err := gzipmember.Decode((*buf)[:0], data, b.Raw)
 	*buf = lines[:0]
 	if err != nil {
 		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
@@ -170,12 +170,12 @@ func (s *Store) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, erro
 		digests = append(digests, proof.Digest(bytes.TrimSuffix(line, []byte("\n"))))
 	}
 	if len(digests) != b.Count {
-		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, member.ErrCorrupt)
+		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, gzipmember.ErrCorrupt)
 	}
 	return digests, nil
 }
 
-func (s *Store) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
+func (s *Logs) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return nil, err
@@ -196,7 +196,7 @@ const maxDigests = 1 << 18
 
 // keepDigests adds to m the entries of the tree for the lines of segments that are about to go. So that a manifest stays
 // small they join those of earlier ones, as long as that makes no large object.
-func (s *Store) keepDigests(ctx context.Context, m *Manifest, segments []Segment) error {
+func (s *Logs) keepDigests(ctx context.Context, m *Manifest, segments []Segment) error {
 	var made Digests
 	var data []byte
 	put := func() error {
@@ -240,7 +240,7 @@ func (s *Store) keepDigests(ctx context.Context, m *Manifest, segments []Segment
 }
 
 // digests returns the entries [from, to) of the tree.
-func (s *Store) digests(ctx context.Context, m *Manifest, from, to int64) ([]proof.Hash, error) {
+func (s *Logs) digests(ctx context.Context, m *Manifest, from, to int64) ([]proof.Hash, error) {
 	all := make([]proof.Hash, 0, to-from)
 	for _, d := range m.Digests {
 		lo, hi := max(from, d.First), min(to, d.First+d.Count)
@@ -270,7 +270,7 @@ func (s *Store) digests(ctx context.Context, m *Manifest, from, to int64) ([]pro
 		}
 	}
 	if int64(len(all)) != to-from {
-		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, m.Log, len(all), member.ErrCorrupt)
+		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, m.Log, len(all), gzipmember.ErrCorrupt)
 	}
 	return all, nil
 }
@@ -278,7 +278,7 @@ func (s *Store) digests(ctx context.Context, m *Manifest, from, to int64) ([]pro
 // hashReader reads hashes of a log's tree, by the numbers of golang.org/x/mod/sumdb/tlog.
 type hashReader struct {
 	ctx   context.Context
-	store *Store
+	store *Logs
 	m     *Manifest
 
 	groupNumber int64          // of the group read last

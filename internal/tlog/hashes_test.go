@@ -65,7 +65,7 @@ func signing(t testing.TB, o Options) (Options, note.Verifier) {
 }
 
 // checkTree checks all that a log says of its tree against the reference: root, checkpoint, tiles, bundles, proofs.
-func checkTree(t *testing.T, s *Store, r *reference, size int64, v note.Verifier) {
+func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier) {
 	t.Helper()
 	h, err := s.Head(t.Context(), testLog)
 	if err != nil {

@@ -22,7 +22,7 @@ type lifetime struct {
 	*rapid.T
 	b        *bucket.Memory
 	o        Options
-	stores   []*Store
+	stores   []*Logs
 	failing  atomic.Int64 // the call that fails, counted down; after its effect if it is odd
 	entries  int          // appended so far
 	batch    int64
@@ -31,7 +31,7 @@ type lifetime struct {
 	captured map[string]string // checkpoints of all manifests that were ever made, by key
 }
 
-func (l *lifetime) start() *Store {
+func (l *lifetime) start() *Logs {
 	fail := func(after bool) error {
 		if n := l.failing.Add(-1); n == 0 && after == (l.batch%2 == 0) {
 			return errFault
@@ -46,7 +46,7 @@ func (l *lifetime) start() *Store {
 			}
 			return fail(true)
 		}}
-	return NewStore(f, wal.NewReader(f, 1<<16), l.o)
+	return NewLogs(f, wal.NewReader(f, 1<<16), l.o)
 }
 
 func (l *lifetime) capture(key string) {
@@ -54,19 +54,19 @@ func (l *lifetime) capture(key string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	m, err := (&Store{bucket: l.b, options: l.o}).readManifest(context.Background(), testLog, version)
+	m, err := (&Logs{bucket: l.b, options: l.o}).readManifest(context.Background(), testLog, version)
 	if err != nil {
 		l.Fatal(err)
 	}
 	l.captured[key+m.ID] = m.Checkpoint
 }
 
-func (l *lifetime) store() *Store {
+func (l *lifetime) store() *Logs {
 	return l.stores[rapid.IntRange(0, len(l.stores)-1).Draw(l.T, "process")]
 }
 
 // try does something under a fault, perhaps, and again until it is done.
-func (l *lifetime) try(do func(s *Store) error) {
+func (l *lifetime) try(do func(s *Logs) error) {
 	l.failing.Store(int64(rapid.IntRange(0, 25).Draw(l.T, "fault")))
 	for {
 		err := do(l.store())
@@ -85,7 +85,7 @@ func (l *lifetime) grow(t *rapid.T) {
 	l.batch++
 	first := l.entries
 	l.entries += n
-	l.try(func(s *Store) error {
+	l.try(func(s *Logs) error {
 		var entries []Entry
 		for i := first; i < first+n; i++ {
 			entries = append(entries, entry(i, 3))
@@ -99,16 +99,16 @@ func (l *lifetime) grow(t *rapid.T) {
 }
 
 func (l *lifetime) merge(*rapid.T) {
-	l.try(func(s *Store) error { _, err := s.Merge(context.Background(), testLog); return err })
+	l.try(func(s *Logs) error { _, err := s.Merge(context.Background(), testLog); return err })
 }
 
 func (l *lifetime) prune(t *rapid.T) {
 	before := int64(rapid.IntRange(0, l.entries).Draw(t, "before")) * 1000
-	l.try(func(s *Store) error { _, err := s.Prune(context.Background(), testLog, before); return err })
+	l.try(func(s *Logs) error { _, err := s.Prune(context.Background(), testLog, before); return err })
 }
 
 func (l *lifetime) sweep(*rapid.T) {
-	l.try(func(s *Store) error { return s.Sweep(context.Background(), testLog) })
+	l.try(func(s *Logs) error { return s.Sweep(context.Background(), testLog) })
 }
 
 func (l *lifetime) crash(t *rapid.T) {
@@ -142,7 +142,7 @@ func TestI3(t *testing.T) {
 	o, _ := signing(t, small)
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &lifetime{T: rt, b: bucket.NewMemory(), o: o, roots: map[int64]proof.Hash{}, captured: map[string]string{}}
-		l.stores = []*Store{l.start(), l.start()}
+		l.stores = []*Logs{l.start(), l.start()}
 		rt.Repeat(map[string]func(*rapid.T){"grow": l.grow, "merge": l.merge, "prune": l.prune, "sweep": l.sweep, "crash": l.crash, "audit": l.audit, "": l.check})
 		l.audit(rt)
 	})

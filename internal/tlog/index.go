@@ -6,7 +6,7 @@ import (
 	"math"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -21,10 +21,10 @@ import (
 //
 // Segments from before there were trees have neither digests nor the "WG" aside.
 var (
-	idBlocks  = member.ID{'W', 'B'}
-	idFilters = member.ID{'W', 'F'}
-	idGroups  = member.ID{'W', 'G'}
-	idTrailer = member.ID{'W', 'T'}
+	idBlocks  = gzipmember.ID{'W', 'B'}
+	idFilters = gzipmember.ID{'W', 'F'}
+	idGroups  = gzipmember.ID{'W', 'G'}
+	idTrailer = gzipmember.ID{'W', 'T'}
 )
 
 // Block is a gzip member of a segment: the unit that is copied, or opened.
@@ -81,7 +81,7 @@ func (x *Index) number(processor string) int {
 func (x *Index) encode() []byte {
 	data := binary.AppendUvarint(nil, uint64(len(x.Processors)))
 	for _, name := range x.Processors {
-		data = member.AppendString(data, name)
+		data = gzipmember.AppendString(data, name)
 	}
 	data = append(append(data, x.FiltersSum[:]...), x.GroupsSum[:]...)
 	data = binary.AppendUvarint(data, uint64(len(x.Blocks)))
@@ -109,11 +109,11 @@ func (x *Index) encode() []byte {
 // decodeIndex reads a "WB" aside of a segment whose first entry has the index first and whose blocks take size bytes, and
 // that has digests or not.
 func decodeIndex(aside []byte, first, size int64, digests bool) (*Index, error) {
-	data, err := member.Aside(aside, idBlocks)
+	data, err := gzipmember.Aside(aside, idBlocks)
 	if err != nil {
 		return nil, err
 	}
-	d := member.NewDecoder(data)
+	d := gzipmember.NewDecoder(data)
 	x := &Index{Processors: make([]string, d.Count(1))}
 	for i := range x.Processors {
 		x.Processors[i] = d.String()
@@ -149,7 +149,7 @@ func decodeIndex(aside []byte, first, size int64, digests bool) (*Index, error) 
 		return nil, err
 	}
 	if offset != size {
-		return nil, fmt.Errorf("blocks of %d bytes in a segment of %d: %w", offset, size, member.ErrCorrupt)
+		return nil, fmt.Errorf("blocks of %d bytes in a segment of %d: %w", offset, size, gzipmember.ErrCorrupt)
 	}
 	return x, nil
 }
@@ -183,7 +183,7 @@ func splitFilters(data []byte, blocks []Block) ([][]byte, error) {
 		}
 		return filters, nil
 	}
-	return nil, fmt.Errorf("%d bytes for %d blocks: %w", len(data), len(blocks), member.ErrCorrupt)
+	return nil, fmt.Errorf("%d bytes for %d blocks: %w", len(data), len(blocks), gzipmember.ErrCorrupt)
 }
 
 func makeFilter(keys []event.Key, bits int) []byte {

@@ -16,7 +16,7 @@ type Info struct {
 }
 
 // Info returns what is known of a log.
-func (s *Store) Info(ctx context.Context, log string) (Info, error) {
+func (s *Logs) Info(ctx context.Context, log string) (Info, error) {
 	v, err := s.view(ctx, log)
 	if err != nil {
 		return Info{}, err

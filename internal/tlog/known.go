@@ -12,7 +12,7 @@ import (
 )
 
 // Known tells which of the entries a log has already, as far as they are sequenced.
-func (s *Store) Known(ctx context.Context, log string, entries []wal.Entry) ([]bool, error) {
+func (s *Logs) Known(ctx context.Context, log string, entries []wal.Entry) ([]bool, error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
 	for {
 		if !ok {
@@ -34,7 +34,7 @@ func (s *Store) Known(ctx context.Context, log string, entries []wal.Entry) ([]b
 
 // known tells which of the entries are in the log as m describes it. The filters of the blocks whose span of time
 // holds the event answer nearly always; a block whose filter says "perhaps" is opened.
-func (s *Store) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]bool, error) {
+func (s *Logs) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]bool, error) {
 	known := make([]bool, len(entries))
 	if len(entries) == 0 || m.Entries == 0 {
 		return known, nil
@@ -56,7 +56,7 @@ func (s *Store) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]
 	return known, nil
 }
 
-func (s *Store) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, byTime []int, known []bool) error {
+func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, byTime []int, known []bool) error {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *Store) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, b
 }
 
 // blockKeys returns the keys of a block's entries, sorted.
-func (s *Store) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key, error) {
+func (s *Logs) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key, error) {
 	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
 		entries, err := s.entries(ctx, seg, b)
 		if err != nil {

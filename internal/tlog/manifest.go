@@ -14,18 +14,18 @@ import (
 
 // Manifest says what a log consists of now. The highest version counts.
 type Manifest struct {
-	Format    int       `json:"format"`
-	Log       string    `json:"log"`
-	Version   int64     `json:"version"`
-	ID        string    `json:"id"`        // random: tells this version from another writer's
-	Entries   int64     `json:"entries"`   // how many the log has
-	LastBatch int64     `json:"lastBatch"` // the last plan applied to the log
-	Nonce     string    `json:"nonce"`     // of that plan
-	History   []History `json:"history"`   // older segments, oldest first
-	Segments  []Segment `json:"segments"`  // newer segments, oldest first
-	Removing  []Removal `json:"removing"`  // objects that the log no longer needs
-	Pruned    Pruned    `json:"pruned,omitzero"`
-	Digests   []Digests `json:"digests,omitempty"` // of the pruned entries
+	Format   int       `json:"format"`
+	Log      string    `json:"log"`
+	Version  int64     `json:"version"`
+	ID       string    `json:"id"`       // random: tells this version from another writer's
+	Entries  int64     `json:"entries"`  // how many the log has
+	LastPlan int64     `json:"lastPlan"` // the last plan applied to the log
+	Nonce    string    `json:"nonce"`    // of that plan
+	History  []History `json:"history"`  // older segments, oldest first
+	Segments []Segment `json:"segments"` // newer segments, oldest first
+	Removing []Removal `json:"removing"` // objects that the log no longer needs
+	Pruned   Pruned    `json:"pruned,omitzero"`
+	Digests  []Digests `json:"digests,omitempty"` // of the pruned entries
 
 	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil: the log is from before there were trees
 	Checkpoint string      `json:"checkpoint,omitempty"` // signed, of the tree
@@ -73,7 +73,7 @@ type Removal struct {
 const manifestFormat = 1
 
 // highest returns the highest version of a log's manifest above known, or known.
-func (s *Store) highest(ctx context.Context, log string, known int64) (int64, error) {
+func (s *Logs) highest(ctx context.Context, log string, known int64) (int64, error) {
 	after := ""
 	if known > 0 {
 		after = manifestKey(log, known)
@@ -90,7 +90,7 @@ func (s *Store) highest(ctx context.Context, log string, known int64) (int64, er
 }
 
 // manifest returns the highest version of a log's manifest. A log that has none yet has an empty one of version 0.
-func (s *Store) manifest(ctx context.Context, log string) (*Manifest, error) {
+func (s *Logs) manifest(ctx context.Context, log string) (*Manifest, error) {
 	cached, ok := s.manifests.GetIfPresent(log)
 	if !ok {
 		cached = &Manifest{Format: manifestFormat, Log: log}
@@ -118,7 +118,7 @@ func (s *Store) manifest(ctx context.Context, log string) (*Manifest, error) {
 	}
 }
 
-func (s *Store) readManifest(ctx context.Context, log string, version int64) (*Manifest, error) {
+func (s *Logs) readManifest(ctx context.Context, log string, version int64) (*Manifest, error) {
 	key := manifestKey(log, version)
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Store) readManifest(ctx context.Context, log string, version int64) (*M
 // commit makes m the version after the one that it was derived from, and tells whether it is the highest now. If it
 // is not, the caller reads the manifest again and decides again: somebody else was faster, or m stands below versions
 // whose predecessors were cleaned away while this process slept, or somebody has already built upon it.
-func (s *Store) commit(ctx context.Context, m *Manifest) (bool, error) {
+func (s *Logs) commit(ctx context.Context, m *Manifest) (bool, error) {
 	m.Version++
 	m.ID = randomID()
 	data, err := s.encode(m)
@@ -165,7 +165,7 @@ func (s *Store) commit(ctx context.Context, m *Manifest) (bool, error) {
 	return true, nil
 }
 
-func (s *Store) cleanManifests(ctx context.Context, m *Manifest) error {
+func (s *Logs) cleanManifests(ctx context.Context, m *Manifest) error {
 	var old []string
 	for info, err := range s.bucket.List(ctx, manifestPrefix(m.Log), "") {
 		if err != nil {
@@ -191,7 +191,7 @@ func (m *Manifest) clone() *Manifest {
 }
 
 // archive moves the older segments of m into a history object once they are many.
-func (s *Store) archive(ctx context.Context, m *Manifest) error {
+func (s *Logs) archive(ctx context.Context, m *Manifest) error {
 	if len(m.Segments) < 2*s.options.HistorySegments {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (s *Store) archive(ctx context.Context, m *Manifest) error {
 }
 
 // segments yields the segments of m that hold entries from the index from on and events of [minTime, maxTime].
-func (s *Store) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
+func (s *Logs) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
 	return func(yield func(Segment, error) bool) {
 		wanted := func(first, count, lo, hi int64) bool { return first+count > from && lo <= maxTime && hi >= minTime }
 		for _, h := range m.History {

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 )
 
 // output writes a gzip file: members copied as they lie, and members made of the lines that a query selects of others.
@@ -15,9 +15,9 @@ type output struct {
 	query  Query
 	take   func(event.Key) bool // if set: which of the selected events are written
 	parser event.Parser
-	made   *member.Writer // the member being made
-	raw    int            // bytes of lines in it
-	any    bool           // something was written
+	made   *gzipmember.Writer // the member being made
+	raw    int                // bytes of lines in it
+	any    bool               // something was written
 }
 
 // maxMade is how many bytes of lines a member that is made here takes, so that its beginning reaches the client.
@@ -41,7 +41,7 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 func (o *output) cut(data []byte, size int64, keep func(line []byte) bool) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	raw, err := member.Decode((*buf)[:0], data, size)
+	raw, err := gzipmember.Decode((*buf)[:0], data, size)
 	*buf = raw[:0]
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (o *output) selects(line []byte) (bool, error) {
 
 func (o *output) line(line []byte) error {
 	if o.made == nil {
-		o.made, o.raw = member.NewWriter(o.w, member.Fast), 0
+		o.made, o.raw = gzipmember.NewWriter(o.w, gzipmember.Fast), 0
 	}
 	o.any = true
 	if _, err := o.made.Write(line); err != nil {
@@ -116,6 +116,6 @@ func (o *output) end() error {
 	if err := o.flush(); err != nil || o.any {
 		return err
 	}
-	_, err := o.w.Write(member.Empty)
+	_, err := o.w.Write(gzipmember.Empty)
 	return err
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // withTree runs read on the manifest of a log that has a tree, again on a newer one if it was overtaken.
-func (s *Store) withTree(ctx context.Context, log string, read func(*Manifest, *hashReader) error) error {
+func (s *Logs) withTree(ctx context.Context, log string, read func(*Manifest, *hashReader) error) error {
 	for {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
@@ -52,7 +52,7 @@ func (m *Manifest) head() Head {
 }
 
 // Head returns the tree of a log, and its checkpoint, also if it has no entries. ErrBeyond if it has no tree yet.
-func (s *Store) Head(ctx context.Context, log string) (Head, error) {
+func (s *Logs) Head(ctx context.Context, log string) (Head, error) {
 	m, err := s.manifest(ctx, log)
 	if err != nil {
 		return Head{}, err
@@ -64,7 +64,7 @@ func (s *Store) Head(ctx context.Context, log string) (Head, error) {
 	return h, err
 }
 
-func (s *Store) headOf(m *Manifest) (Head, error) {
+func (s *Logs) headOf(m *Manifest) (Head, error) {
 	h := m.head()
 	if m.Entries != h.Size {
 		return h, fmt.Errorf("log %s has no tree yet: %w", m.Log, ErrBeyond)
@@ -78,7 +78,7 @@ func (s *Store) headOf(m *Manifest) (Head, error) {
 
 // Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the tree
 // does not have all of it.
-func (s *Store) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
+func (s *Logs) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
 	return data, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
 		level := max(t.L, 0)
 		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 || t.N*proof.Group+int64(t.W) > m.Tree.Size>>(8*level) {
@@ -103,7 +103,7 @@ func (s *Store) Tile(ctx context.Context, log string, t modtlog.Tile) (data []by
 }
 
 // ProveEntry returns the proof that the entry with an index is in the log's tree, and the tree.
-func (s *Store) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head, digest proof.Hash, err error) {
+func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head, digest proof.Hash, err error) {
 	err = s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
 		if index < 0 || index >= m.Tree.Size {
 			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
@@ -124,7 +124,7 @@ func (s *Store) ProveEntry(ctx context.Context, log string, index int64) (p modt
 }
 
 // ProveSince returns the proof that a log's tree of size to goes on from what it was at size from.
-func (s *Store) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
+func (s *Logs) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
 	return p, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
 		if from < 1 || from > to || to > m.Tree.Size {
 			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log, m.Tree.Size, ErrBeyond)
@@ -138,7 +138,7 @@ func (s *Store) ProveSince(ctx context.Context, log string, from, to int64) (p m
 // of such; see proof.File), as a download gave them when the tree had that size. It covers the tree as it is now. Its memory
 // is bounded whatever the query selects. After an error what was written is not a whole proof. ErrBeyond if the tree does
 // not reach so far.
-func (s *Store) ProveFile(ctx context.Context, log, source string, q Query, below int64, w io.Writer) error {
+func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below int64, w io.Writer) error {
 	m, err := s.manifest(ctx, log)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func (s *Store) ProveFile(ctx context.Context, log, source string, q Query, belo
 // filePart is a file's proof in the making. What is written of it stays right whatever merges and retention do, since neither
 // changes an entry's index or digest.
 type filePart struct {
-	store *Store
+	store *Logs
 	ctx   context.Context
 	m     *Manifest
 	size  int64 // of the tree that is covered

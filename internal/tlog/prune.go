@@ -30,7 +30,7 @@ func (p *Pruned) add(seg Segment) {
 }
 
 // Prunable returns what one Prune would remove now.
-func (s *Store) Prunable(ctx context.Context, log string, before int64) (Pruned, error) {
+func (s *Logs) Prunable(ctx context.Context, log string, before int64) (Pruned, error) {
 	for {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
@@ -54,12 +54,12 @@ func (s *Store) Prunable(ctx context.Context, log string, before int64) (Pruned,
 // (milliseconds since the epoch), at most those that one history object lists. A segment that holds a younger event
 // stays, and all behind it. It returns what it removed; nothing if there is nothing more to do. Their objects are deleted
 // after the grace period, by Sweep or Merge.
-func (s *Store) Prune(ctx context.Context, log string, before int64) (Pruned, error) {
+func (s *Logs) Prune(ctx context.Context, log string, before int64) (Pruned, error) {
 	return s.PruneTo(ctx, log, before, maxInt64)
 }
 
 // PruneTo is Prune that leaves the entries from an index on.
-func (s *Store) PruneTo(ctx context.Context, log string, before, end int64) (Pruned, error) {
+func (s *Logs) PruneTo(ctx context.Context, log string, before, end int64) (Pruned, error) {
 	for {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
@@ -78,7 +78,7 @@ func (s *Store) PruneTo(ctx context.Context, log string, before, end int64) (Pru
 	}
 }
 
-func (s *Store) prune(ctx context.Context, m *Manifest, before, end int64) (removed Pruned, done bool, err error) {
+func (s *Logs) prune(ctx context.Context, m *Manifest, before, end int64) (removed Pruned, done bool, err error) {
 	history, old, err := s.oldest(ctx, m, before, end)
 	if err != nil || len(old) == 0 {
 		return Pruned{}, err == nil, err
@@ -114,7 +114,7 @@ func (s *Store) prune(ctx context.Context, m *Manifest, before, end int64) (remo
 
 // oldest returns the oldest segments of m whose every event is older than before and that end before an index, and the
 // list of the first history object that they stand in; nil if m itself lists them.
-func (s *Store) oldest(ctx context.Context, m *Manifest, before, end int64) (history, old []Segment, err error) {
+func (s *Logs) oldest(ctx context.Context, m *Manifest, before, end int64) (history, old []Segment, err error) {
 	segments := m.Segments
 	if len(m.History) > 0 {
 		if history, err = s.history(ctx, m.History[0]); err != nil {
@@ -130,7 +130,7 @@ func (s *Store) oldest(ctx context.Context, m *Manifest, before, end int64) (his
 }
 
 // putHistory stores a list of segments.
-func (s *Store) putHistory(ctx context.Context, log string, segments []Segment) (History, error) {
+func (s *Logs) putHistory(ctx context.Context, log string, segments []Segment) (History, error) {
 	first := segments[0]
 	h := History{Key: newHistoryKey(log, first.First), First: first.First, MinTime: first.MinTime, MaxTime: first.MaxTime}
 	for _, seg := range segments {
@@ -147,7 +147,7 @@ func (s *Store) putHistory(ctx context.Context, log string, segments []Segment) 
 
 // Sweep deletes the objects that the log has not needed for the grace period. Merge does that too, but only a log that
 // grows is merged.
-func (s *Store) Sweep(ctx context.Context, log string) error {
+func (s *Logs) Sweep(ctx context.Context, log string) error {
 	m, err := s.manifest(ctx, log)
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (s *Store) Sweep(ctx context.Context, log string) error {
 }
 
 // Drop deletes what is left of a log whose every entry was pruned and swept, and that nothing can be recorded in any more.
-func (s *Store) Drop(ctx context.Context, log string) error {
+func (s *Logs) Drop(ctx context.Context, log string) error {
 	var keys []string
 	for info, err := range s.bucket.List(ctx, logPrefix(log), "") {
 		if err != nil {

@@ -92,7 +92,7 @@ func TestPrune(t *testing.T) {
 }
 
 // fillFrom appends count entries of the regular log behind its first n.
-func fillFrom(t *testing.T, s *Store, n, count int) {
+func fillFrom(t *testing.T, s *Logs, n, count int) {
 	t.Helper()
 	var entries []Entry
 	for i := n; i < n+count; i++ {

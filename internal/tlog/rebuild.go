@@ -11,16 +11,16 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
 
 // trailerSize is the size of a segment's trailer.
-var trailerSize = int64(member.AsideSize(4 * 8))
+var trailerSize = int64(gzipmember.AsideSize(4 * 8))
 
 // rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other from
 // entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
-func (d *Auditor) rebuild(ctx context.Context, s *Store, a *Audit) (*Manifest, error) {
+func (d *Auditor) rebuild(ctx context.Context, s *Logs, a *Audit) (*Manifest, error) {
 	a.Rebuilt = true
 	m := &Manifest{Format: manifestFormat, Log: a.Log}
 	digests := map[int64]Digests{} // by first entry
@@ -84,9 +84,9 @@ func firstOf(key string) (int64, error) {
 
 // decodeTrailer returns what the end of a segment of size bytes says of its parts.
 func decodeTrailer(tail []byte, size int64) (seg Segment, err error) {
-	trailer, err := member.Aside(tail, idTrailer)
+	trailer, err := gzipmember.Aside(tail, idTrailer)
 	if err != nil || len(trailer) != 4*8 {
-		return seg, fmt.Errorf("%w: it does not end as a segment: %w", ErrNotAuthentic, member.ErrCorrupt)
+		return seg, fmt.Errorf("%w: it does not end as a segment: %w", ErrNotAuthentic, gzipmember.ErrCorrupt)
 	}
 	seg.Blocks = size - trailerSize
 	for i, to := range []*int64{&seg.First, &seg.Index, &seg.Filters, &seg.Groups} {
@@ -107,7 +107,7 @@ func appendTrailer(data []byte, seg Segment) []byte {
 	for _, n := range []int64{seg.First, seg.Index, seg.Filters, seg.Groups} {
 		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))
 	}
-	return member.AppendAside(data, idTrailer, trailer)
+	return gzipmember.AppendAside(data, idTrailer, trailer)
 }
 
 // checkTrailer checks that a segment ends as its manifest says.

@@ -17,12 +17,12 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Options of a Store. The zero value of each field means its default.
+// Options of Logs. The zero value of each field means its default.
 type Options struct {
 	BlockBytes      int           // of lines in a block, 512 KiB
 	SegmentBytes    int64         // no merge makes a larger segment, 32 MiB compressed
@@ -61,8 +61,8 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// Store reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
-type Store struct {
+// Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
+type Logs struct {
 	bucket  bucket.Bucket
 	wal     *wal.Reader
 	options Options
@@ -84,11 +84,11 @@ type blockID struct {
 	offset  int64
 }
 
-// NewStore returns a Store on b, which reads the write-ahead log through w.
-func NewStore(b bucket.Bucket, w *wal.Reader, o Options) *Store {
+// NewLogs returns Logs on b, which reads the write-ahead log through w.
+func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
-	return &Store{bucket: b, wal: w, options: o,
+	return &Logs{bucket: b, wal: w, options: o,
 		manifests: newCache(share, func(_ string, m *Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
@@ -132,11 +132,11 @@ func (x *Index) weight() int {
 }
 
 // Grace returns how long a replaced object stays.
-func (s *Store) Grace() time.Duration { return s.options.Grace }
+func (s *Logs) Grace() time.Duration { return s.options.Grace }
 
-func (s *Store) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
+func (s *Logs) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
 
-func (s *Store) history(ctx context.Context, h History) ([]Segment, error) {
+func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
 	return cached(ctx, s.histories, h.Key, func(ctx context.Context, key string) ([]Segment, error) {
 		data, err := s.readWhole(ctx, key, h.Sum)
 		if err != nil {
@@ -150,7 +150,7 @@ func (s *Store) history(ctx context.Context, h History) ([]Segment, error) {
 	})
 }
 
-func (s *Store) index(ctx context.Context, seg Segment) (*Index, error) {
+func (s *Logs) index(ctx context.Context, seg Segment) (*Index, error) {
 	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*Index, error) {
 		data, err := s.readExactly(ctx, key, seg.Blocks, seg.Index)
 		if err != nil {
@@ -168,7 +168,7 @@ func (s *Store) index(ctx context.Context, seg Segment) (*Index, error) {
 }
 
 // blockFilters returns the filter of each block of a segment, which has the index x.
-func (s *Store) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byte, error) {
+func (s *Logs) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byte, error) {
 	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([][]byte, error) {
 		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index, seg.Filters)
 		if err != nil {
@@ -177,7 +177,7 @@ func (s *Store) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]by
 		if err := authenticated(data, x.FiltersSum, "filters", key); err != nil {
 			return nil, s.doubted(key, err)
 		}
-		payload, err := member.Aside(data, idFilters)
+		payload, err := gzipmember.Aside(data, idFilters)
 		var filters [][]byte
 		if err == nil {
 			filters, err = splitFilters(payload, x.Blocks)
@@ -189,21 +189,21 @@ func (s *Store) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]by
 	})
 }
 
-func (s *Store) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {
-		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, member.ErrCorrupt)
+		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, gzipmember.ErrCorrupt)
 	}
 	return data, err
 }
 
 // lines returns the lines of a block, in memory that the caller owns.
-func (s *Store) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+func (s *Logs) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := member.Decode(nil, data, b.Raw)
+	lines, err := gzipmember.Decode(nil, data, b.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
 	}
@@ -211,7 +211,7 @@ func (s *Store) lines(ctx context.Context, seg Segment, b Block) ([]byte, error)
 }
 
 // entries returns the entries of a block.
-func (s *Store) entries(ctx context.Context, seg Segment, b Block) ([]Entry, error) {
+func (s *Logs) entries(ctx context.Context, seg Segment, b Block) ([]Entry, error) {
 	raw, err := s.lines(ctx, seg, b)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -34,7 +34,7 @@ func entry(n int, processors int) Entry {
 }
 
 // fill appends n entries to a log, in batches of the given size, and merges after each.
-func fill(t testing.TB, s *Store, n, batch, processors int) {
+func fill(t testing.TB, s *Logs, n, batch, processors int) {
 	t.Helper()
 	for first, b := 0, int64(1); first < n; first, b = first+batch, b+1 {
 		var entries []Entry
@@ -53,9 +53,9 @@ func fill(t testing.TB, s *Store, n, batch, processors int) {
 	}
 }
 
-func newStore(b bucket.Bucket, o Options) *Store { return NewStore(b, wal.NewReader(b, 1<<20), o) }
+func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, 1<<20), o) }
 
-func read(t testing.TB, s *Store, q Query) []string {
+func read(t testing.TB, s *Logs, q Query) []string {
 	t.Helper()
 	d, err := s.Download(context.Background(), testLog, q)
 	if err != nil {
@@ -216,7 +216,7 @@ func TestLostSegment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, s := range []*Store{s, newStore(b, Options{BlockBytes: 4 << 10})} {
+	for _, s := range []*Logs{s, newStore(b, Options{BlockBytes: 4 << 10})} {
 		d, err := s.Download(t.Context(), testLog, Query{Start: minInt64, End: maxInt64})
 		if err == nil {
 			err = d.WriteTo(t.Context(), io.Discard)
@@ -366,7 +366,7 @@ func TestOldFilters(t *testing.T) {
 			t.Fatal(err)
 		}
 		m = m.clone()
-		m.LastBatch = batch
+		m.LastPlan = batch
 		tree := m.tree()
 		b := newBuilder(m.Entries, s.options.BlockBytes)
 		b.tree, b.filterBits = &tree, oldFilterBits
@@ -449,7 +449,7 @@ func FuzzIndex(f *testing.F) {
 		w.add(entry(n, 5))
 	}
 	data, seg := w.finish()
-	payload, err := member.Aside(data[seg.Blocks:seg.Blocks+seg.Index], idBlocks)
+	payload, err := gzipmember.Aside(data[seg.Blocks:seg.Blocks+seg.Index], idBlocks)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -458,7 +458,7 @@ func FuzzIndex(f *testing.F) {
 		if size < 0 {
 			return
 		}
-		x, err := decodeIndex(member.AppendAside(nil, idBlocks, payload), 0, size, digests)
+		x, err := decodeIndex(gzipmember.AppendAside(nil, idBlocks, payload), 0, size, digests)
 		if err != nil {
 			return
 		}

@@ -44,7 +44,7 @@ type tailSection struct {
 // the manifest was read, hence is not in the listing; and those of the manifest's own plan are left out by name,
 // provided that the plan still has the manifest's nonce (one that was cleaned away names none that still exist, and
 // another plan under its number means nothing).
-func (s *Store) view(ctx context.Context, log string) (*view, error) {
+func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	for ctx.Err() == nil {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
@@ -72,7 +72,7 @@ func (s *Store) view(ctx context.Context, log string) (*view, error) {
 }
 
 // tail returns the sections for the manifest's log in those objects that the manifest's plan does not name.
-func (s *Store) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]tailSection, error) {
+func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]tailSection, error) {
 	if len(objects) == 0 {
 		return nil, nil
 	}
@@ -99,13 +99,13 @@ func (s *Store) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([
 }
 
 // planned returns the objects of the plan that the manifest names, if that plan is still there.
-func (s *Store) planned(ctx context.Context, m *Manifest) (map[string]bool, error) {
-	if m.LastBatch == 0 {
+func (s *Logs) planned(ctx context.Context, m *Manifest) (map[string]bool, error) {
+	if m.LastPlan == 0 {
 		return nil, nil
 	}
 	objects, ok := s.plans.GetIfPresent(m.Nonce)
 	if !ok {
-		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastBatch)
+		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
 		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
 			return nil, err
 		}

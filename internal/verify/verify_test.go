@@ -31,7 +31,7 @@ type place struct {
 	root      string
 	keys      *proof.Keys
 	bucket    *bucket.Local
-	store     *tlog.Store
+	store     *tlog.Logs
 	writer    *wal.Writer
 	sequencer *sequence.Sequencer
 	events    int
@@ -54,7 +54,7 @@ func (p *place) open() {
 	}
 	reader := wal.NewReader(b, 1<<20)
 	p.bucket = b
-	p.store = tlog.NewStore(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8})
+	p.store = tlog.NewLogs(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8})
 	p.sequencer = sequence.New(b, reader, p.store, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
 	p.writer = wal.NewWriter(b, reader, 0, func(int64) {})
 }

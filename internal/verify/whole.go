@@ -148,7 +148,7 @@ func (w *Whole) document(ctx context.Context, b bucket.Bucket, key string) error
 
 // needed returns the logs that a document names; nil if the documents cannot be read, so that nothing is called a stray.
 func (w *Whole) needed(ctx context.Context, b bucket.Bucket) (map[string]bool, error) {
-	accounts, logs := account.NewStore(b), map[string]bool{}
+	accounts, logs := account.NewDirectory(b), map[string]bool{}
 	unread := func(err error) (map[string]bool, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -27,9 +27,9 @@ func wholeBucket(t *testing.T) (*bucket.Memory, *proof.Keys) {
 		t.Fatal(err)
 	}
 	b, ctx, keys := bucket.NewMemory(), context.Background(), proof.NewKeys(key)
-	accounts := account.NewStore(b)
+	accounts := account.NewDirectory(b)
 	reader := wal.NewReader(b, 1<<20)
-	logs := tlog.NewStore(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2, MergeWidth: 100})
+	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2, MergeWidth: 100})
 	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
 		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog, OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
 	errs := []error{accounts.CreateOrganization(ctx, account.Organization{ID: "o", Name: "o", Log: "6a793f48c0eb9e7a17712f02"}),

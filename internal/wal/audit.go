@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 )
 
 // Audited is what waits to be sequenced.
@@ -61,7 +61,7 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 		}
 		var lines []byte
 		if err == nil {
-			lines, err = member.Decode(nil, data, s.RawLength)
+			lines, err = gzipmember.Decode(nil, data, s.RawLength)
 		}
 		if err == nil {
 			_, err = SplitLines(lines, s.Count)

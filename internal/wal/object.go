@@ -7,7 +7,7 @@ import (
 	"math"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 )
 
 // The layout of a WAL object. zcat shows its lines.
@@ -16,12 +16,12 @@ import (
 //	"WS" aside the sections: log, place, number of entries, span of times
 //	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian
 var (
-	idEntries  = member.ID{'W', 'E'}
-	idSections = member.ID{'W', 'S'}
-	idTrailer  = member.ID{'W', 'T'}
+	idEntries  = gzipmember.ID{'W', 'E'}
+	idSections = gzipmember.ID{'W', 'S'}
+	idTrailer  = gzipmember.ID{'W', 'T'}
 )
 
-var trailerSize = member.AsideSize(8)
+var trailerSize = gzipmember.AsideSize(8)
 
 // Section is where a run of events for one log lies in a WAL object.
 type Section struct {
@@ -38,14 +38,14 @@ type Section struct {
 // encode makes a section of a batch; the section's Offset is relative to the bytes returned.
 func encode(b Batch) (Section, []byte) {
 	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64, MaxTime: math.MinInt64}
-	data := member.Append(nil, b.Lines, member.Fast)
+	data := gzipmember.Append(nil, b.Lines, gzipmember.Fast)
 	s.Length = int64(len(data))
 	meta, names := encodeEntries(b.Entries)
 	s.Processors = names
 	for _, e := range b.Entries {
 		s.MinTime, s.MaxTime = min(s.MinTime, e.Time), max(s.MaxTime, e.Time)
 	}
-	data = member.AppendAside(data, idEntries, meta)
+	data = gzipmember.AppendAside(data, idEntries, meta)
 	s.EntriesLength = int64(len(data)) - s.Length
 	return s, data
 }
@@ -67,7 +67,7 @@ func encodeEntries(entries []Entry) (data []byte, names []string) {
 	data = make([]byte, 0, 64+24*len(entries))
 	data = binary.AppendUvarint(data, uint64(len(names)))
 	for _, name := range names {
-		data = member.AppendString(data, name)
+		data = gzipmember.AppendString(data, name)
 	}
 	last := int64(0)
 	for _, e := range entries {
@@ -83,11 +83,11 @@ func encodeEntries(entries []Entry) (data []byte, names []string) {
 }
 
 func decodeEntries(aside []byte, count int) ([]Entry, error) {
-	data, err := member.Aside(aside, idEntries)
+	data, err := gzipmember.Aside(aside, idEntries)
 	if err != nil {
 		return nil, err
 	}
-	d := member.NewDecoder(data)
+	d := gzipmember.NewDecoder(data)
 	names := make([]string, d.Count(1))
 	for i := range names {
 		names[i] = d.String()
@@ -95,7 +95,7 @@ func decodeEntries(aside []byte, count int) ([]Entry, error) {
 	// One-element slices of names serve all entries with one processor, which are nearly all.
 	const minEntry = 1 + len(event.Key{}) + 1
 	if count > len(data)/minEntry {
-		return nil, fmt.Errorf("%d entries: %w", count, member.ErrCorrupt)
+		return nil, fmt.Errorf("%d entries: %w", count, gzipmember.ErrCorrupt)
 	}
 	entries := make([]Entry, count)
 	last := int64(0)
@@ -112,7 +112,7 @@ func decodeEntries(aside []byte, count int) ([]Entry, error) {
 		}
 		for range n {
 			if len(names) == 0 {
-				return nil, fmt.Errorf("processor of entry %d: %w", i, member.ErrCorrupt)
+				return nil, fmt.Errorf("processor of entry %d: %w", i, gzipmember.ErrCorrupt)
 			}
 			e.Processors = append(e.Processors, names[d.Uint(uint64(len(names)-1))])
 		}
@@ -125,7 +125,7 @@ func appendIndex(dst []byte, sections []Section) []byte {
 	var data []byte
 	data = binary.AppendUvarint(data, uint64(len(sections)))
 	for _, s := range sections {
-		data = member.AppendString(data, s.Log)
+		data = gzipmember.AppendString(data, s.Log)
 		for _, n := range []int64{s.Offset, s.Length, s.EntriesLength, s.RawLength, int64(s.Count)} {
 			data = binary.AppendUvarint(data, uint64(n))
 		}
@@ -133,40 +133,40 @@ func appendIndex(dst []byte, sections []Section) []byte {
 		data = binary.AppendVarint(data, s.MaxTime)
 		data = binary.AppendUvarint(data, uint64(len(s.Processors)))
 		for _, p := range s.Processors {
-			data = member.AppendString(data, p)
+			data = gzipmember.AppendString(data, p)
 		}
 	}
 	before := len(dst)
-	dst = member.AppendAside(dst, idSections, data)
-	return member.AppendAside(dst, idTrailer, binary.BigEndian.AppendUint64(nil, uint64(len(dst)-before)))
+	dst = gzipmember.AppendAside(dst, idSections, data)
+	return gzipmember.AppendAside(dst, idTrailer, binary.BigEndian.AppendUint64(nil, uint64(len(dst)-before)))
 }
 
 // indexLength returns the number of bytes at the end of an object that its index takes, given the last bytes of it.
 func indexLength(tail []byte, size int64) (int64, error) {
 	if len(tail) < trailerSize {
-		return 0, fmt.Errorf("trailer: %w, the object has %d bytes", member.ErrCorrupt, size)
+		return 0, fmt.Errorf("trailer: %w, the object has %d bytes", gzipmember.ErrCorrupt, size)
 	}
-	trailer, err := member.Aside(tail[len(tail)-trailerSize:], idTrailer)
+	trailer, err := gzipmember.Aside(tail[len(tail)-trailerSize:], idTrailer)
 	if err != nil {
 		return 0, err
 	}
 	if len(trailer) != 8 {
-		return 0, fmt.Errorf("trailer: %w", member.ErrCorrupt)
+		return 0, fmt.Errorf("trailer: %w", gzipmember.ErrCorrupt)
 	}
 	n := int64(binary.BigEndian.Uint64(trailer))
 	if n < 0 || n > size-int64(trailerSize) {
-		return 0, fmt.Errorf("trailer: %w, an index of %d bytes in an object of %d", member.ErrCorrupt, n, size)
+		return 0, fmt.Errorf("trailer: %w, an index of %d bytes in an object of %d", gzipmember.ErrCorrupt, n, size)
 	}
 	return n + int64(trailerSize), nil
 }
 
 // decodeIndex reads the sections of an object of size bytes from its index.
 func decodeIndex(index []byte, size int64) ([]Section, error) {
-	data, err := member.Aside(index[:len(index)-trailerSize], idSections)
+	data, err := gzipmember.Aside(index[:len(index)-trailerSize], idSections)
 	if err != nil {
 		return nil, err
 	}
-	d := member.NewDecoder(data)
+	d := gzipmember.NewDecoder(data)
 	sections := make([]Section, d.Count(9))
 	end := uint64(size)
 	for i := range sections {
@@ -180,7 +180,7 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 			s.Processors[j] = d.String()
 		}
 		if s.Offset+s.Length+s.EntriesLength > size {
-			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, member.ErrCorrupt)
+			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, gzipmember.ErrCorrupt)
 		}
 	}
 	return sections, d.Err()
@@ -192,13 +192,13 @@ func SplitLines(raw []byte, n int) ([][]byte, error) {
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 0 {
-			return nil, fmt.Errorf("the last line has no end: %w", member.ErrCorrupt)
+			return nil, fmt.Errorf("the last line has no end: %w", gzipmember.ErrCorrupt)
 		}
 		lines = append(lines, raw[:end:end])
 		raw = raw[end+1:]
 	}
 	if len(lines) != n {
-		return nil, fmt.Errorf("%d lines where the index says %d: %w", len(lines), n, member.ErrCorrupt)
+		return nil, fmt.Errorf("%d lines where the index says %d: %w", len(lines), n, gzipmember.ErrCorrupt)
 	}
 	return lines, nil
 }

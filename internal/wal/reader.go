@@ -8,7 +8,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 )
 
 // Reader reads WAL objects. It keeps what it read of them: objects never change, so only their existence must be
@@ -95,7 +95,7 @@ func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error
 		tail, err = bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: -n})
 	}
 	if err == nil && int64(len(tail)) < n {
-		err = fmt.Errorf("index: %w", member.ErrCorrupt)
+		err = fmt.Errorf("index: %w", gzipmember.ErrCorrupt)
 	}
 	var sections []Section
 	if err == nil {
@@ -127,7 +127,7 @@ func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]Entry, e
 func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, error) {
 	data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: s.Offset, Length: s.Length})
 	if err == nil && int64(len(data)) != s.Length {
-		err = fmt.Errorf("read %s at %d: %w, it ends early", key, s.Offset, member.ErrCorrupt)
+		err = fmt.Errorf("read %s at %d: %w, it ends early", key, s.Offset, gzipmember.ErrCorrupt)
 	}
 	return data, err
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/member"
+	"github.com/weirlog/weir/internal/gzipmember"
 )
 
 func batch(log string, uids ...string) Batch {
@@ -180,7 +180,7 @@ func TestPlans(t *testing.T) {
 	if batch, older, err := HighestPlan(ctx, b, 0); batch != 12 || len(older) != 11 || err != nil {
 		t.Errorf("%d, %q, %v", batch, older, err)
 	}
-	if p, err := ReadPlan(ctx, b, 0, 7); err != nil || p.Batch != 7 || len(p.Nonce) < 20 {
+	if p, err := ReadPlan(ctx, b, 0, 7); err != nil || p.Number != 7 || len(p.Nonce) < 20 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	lost := &bucketest.Faulty{Bucket: b, After: func(context.Context, bucketest.Op, string) error { return errors.New("the reply was lost") }}
@@ -231,4 +231,4 @@ func FuzzEntries(f *testing.F) {
 	})
 }
 
-func memberAside(data []byte) []byte { return member.AppendAside(nil, idEntries, data) }
+func memberAside(data []byte) []byte { return gzipmember.AppendAside(nil, idEntries, data) }

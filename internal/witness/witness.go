@@ -46,7 +46,7 @@ func Parse(text string) (Witness, error) {
 	return Witness{strings.TrimRight(u.String(), "/"), v}, nil
 }
 
-// Log is what an Asker must know of logs. *tlog.Store is one.
+// Log is what an Asker must know of logs. *tlog.Logs is one.
 type Log interface {
 	Head(ctx context.Context, log string) (tlog.Head, error)
 	ProveSince(ctx context.Context, log string, from, to int64) (modtlog.TreeProof, error)

@@ -1,9 +1,9 @@
-// Package member makes and reads gzip members (RFC 1952), of which WAL objects and segments consist.
+// Package gzipmember makes and reads gzip members (RFC 1952), of which WAL objects and segments consist.
 //
 // A member holds whole lines, so any run of members is a gzip file. What weir must know beside the lines (indexes,
 // filters) stands in "asides": empty members whose extra field (RFC 1952, 2.3.1.1) carries the data. zcat and every
 // other reader of gzip skip them, so an object reads as just its lines.
-package member
+package gzipmember
 
 import (
 	"bytes"

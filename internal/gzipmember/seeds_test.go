@@ -1,3 +1,3 @@
-package member
+package gzipmember
 
 import _ "github.com/weirlog/weir/internal/simulation/seeds" // for go test ./internal/... -sim.seeds=N
