@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -98,7 +99,8 @@ func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]
 	return tail, nil
 }
 
-// planned returns the objects of the plan that the manifest names, if that plan is still there.
+// planned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
+// damaged: what the log has of the objects that are still there is then found by its filters.
 func (s *Logs) planned(ctx context.Context, m *Manifest) (map[string]bool, error) {
 	if m.LastPlan == 0 {
 		return nil, nil
@@ -106,7 +108,7 @@ func (s *Logs) planned(ctx context.Context, m *Manifest) (map[string]bool, error
 	objects, ok := s.plans.GetIfPresent(m.Nonce)
 	if !ok {
 		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, gzipmember.ErrCorrupt) {
 			return nil, err
 		}
 		if err == nil && p.Nonce == m.Nonce {
