@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -105,7 +106,8 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 	return tail, nil
 }
 
-// planned returns the objects of the plan that the manifest names, if that plan is still there.
+// planned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
+// damaged: what the log has of the objects that are still there is then found by its filters.
 func (s *Logs) planned(ctx context.Context, m *Manifest) ([]string, error) {
 	if m.LastPlan == 0 {
 		return nil, nil
@@ -113,7 +115,7 @@ func (s *Logs) planned(ctx context.Context, m *Manifest) ([]string, error) {
 	objects, ok := s.plans.GetIfPresent(m.Nonce)
 	if !ok {
 		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, gzipmember.ErrCorrupt) {
 			return nil, err
 		}
 		if err == nil && p.Nonce == m.Nonce {
