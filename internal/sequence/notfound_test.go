@@ -14,7 +14,7 @@ import (
 // A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for it.
 func TestFalseNotFound(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	for serial := range 3 {
 		n := startNode(b)
 		line, _, entry := makeEvent(serial, epoch+int64(serial), "")
