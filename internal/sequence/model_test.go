@@ -63,7 +63,7 @@ var errInjected = errors.New("injected")
 // model is the specification: for each log the events that were sent, and those that were acknowledged.
 type model struct {
 	t      *rapid.T
-	bucket *bucket.Memory
+	bucket *bucketest.Memory
 	nodes  []*node
 	logs   []string
 	sent   map[string]map[string]sentEvent // by log and line
@@ -404,7 +404,8 @@ func (m *model) decode(t fataler, key string, v any) {
 // gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{t: rt, bucket: bucket.NewMemory(), logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
+		m := &model{t: rt, bucket: bucketest.NewMemory(),
+			logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
 			sent: map[string]map[string]sentEvent{}, acked: map[string]map[string]bool{}, before: map[string][]string{},
 			gone: map[string]bool{}}
 		for _, log := range m.logs {

@@ -14,7 +14,7 @@ import (
 // A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for it.
 func TestFalseNotFound(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	for serial := range 3 {
 		n := startNode(b)
 		line, _, entry := makeEvent(serial, epoch+int64(serial), "")
@@ -55,7 +55,7 @@ func TestLostPlansLoseNoEvents(t *testing.T) {
 	for name, keep := range map[string]int{"the newest": 2, "all": 0} {
 		t.Run(name, func(t *testing.T) {
 			const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
-			b := bucket.NewMemory()
+			b := bucketest.NewMemory()
 			record := func(serial int) {
 				n := startNode(b)
 				defer n.writer.Close()

@@ -21,7 +21,7 @@ import (
 func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 	const log, otherLog = "aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"
 	for request, more := 1, true; more; request++ {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		reader, other := startNode(b), startNode(b)
 		record := func(log string, serial int) string {
 			line, _, entry := makeEvent(serial, epoch+int64(serial), "")
