@@ -25,7 +25,6 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
@@ -65,7 +64,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB, o Options) *world {
-	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucket.NewMemory()}, tokens: map[account.Role]string{},
+	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucketest.NewMemory()}, tokens: map[account.Role]string{},
 		callers: map[account.Role]account.Credential{}, secrets: map[account.Role]string{}}
 	w.store = account.NewDirectory(w.faulty)
 	key, err := proof.GenerateKey()

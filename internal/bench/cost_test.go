@@ -21,8 +21,8 @@ import (
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bench/corpus"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
@@ -50,7 +50,7 @@ func newCostly(t *testing.T) *costly {
 	t.Helper()
 	ctx := context.Background()
 	c := &costly{t: t, folder: t.TempDir(), until: time.Now().Truncate(time.Hour)}
-	local, err := bucket.OpenLocal(c.folder)
+	local, err := folder.Open(c.folder)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
@@ -68,14 +69,14 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	if bucket.IsS3(c.Bucket) {
+	if location.IsS3(c.Bucket) {
 		c.S3.Observe = countRequests(registry)
 	}
-	b, err := bucket.Open(ctx, c.Bucket, c.S3)
+	b, err := location.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return nil, err
 	}
-	if bucket.IsS3(c.Bucket) {
+	if location.IsS3(c.Bucket) {
 		if b, err = cacheFor(b, c, log, registry); err != nil {
 			return nil, err
 		}
@@ -208,7 +209,7 @@ func (n *node) secret() (auth.Secret, error) {
 
 // pace returns what the writers of all shards share to bound the number of their objects.
 func (n *node) pace() *rate.Limiter {
-	if bucket.IsS3(n.config.Bucket) {
+	if location.IsS3(n.config.Bucket) {
 		return rate.NewLimiter(rate.Every(n.config.WALInterval), 1)
 	}
 	return rate.NewLimiter(rate.Inf, 1)

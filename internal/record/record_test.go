@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/tlog"
@@ -14,7 +13,7 @@ import (
 )
 
 func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
-	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	reader := wal.NewReader(f, 1<<20)
 	store := tlog.NewLogs(f, reader, tlog.Options{})
 	writer := wal.NewWriter(f, reader, 0, func(int64) {})

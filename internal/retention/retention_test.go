@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/record"
@@ -38,7 +37,7 @@ type world struct {
 // newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of the
 // last 100 days.
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucket.NewMemory()}}
+	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucketest.NewMemory()}}
 	w.start()
 	ctx, now := t.Context(), time.Now()
 	org := account.Organization{ID: account.NewID(now), Log: account.NewID(now)}

@@ -135,7 +135,7 @@ func (m *process) sequenced() int64 {
 func play(t *testing.T, test func(t *testing.T, start func(o Options) *process)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		var work sync.WaitGroup
 		test(t, func(o Options) *process { return startProcess(t, ctx, &work, b, o) })
 		stop()
@@ -273,7 +273,7 @@ func TestWaitingElsewhere(t *testing.T) {
 // A clock that is an hour ahead where an event is written does not keep it an hour from its log.
 func TestClockAhead(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		var work sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
 		ahead := startProcess(t, ctx, &work, b, Options{Leases: Spectator{}})
@@ -291,7 +291,7 @@ func TestClockAhead(t *testing.T) {
 		}
 		prefix := wal.Prefix(wal.ShardOf(groupLog, groupShards))
 		key := fmt.Sprintf("%s%012x-0000aaaaaaaaaaaa.gz", prefix, time.Now().Add(time.Hour).UnixMilli())
-		other := bucket.NewMemory()
+		other := bucketest.NewMemory()
 		if err := other.PutNew(t.Context(), key, data); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/sequence"
@@ -30,7 +30,7 @@ type place struct {
 	t         *testing.T
 	root      string
 	keys      *proof.Keys
-	bucket    *bucket.Local
+	bucket    *folder.Bucket
 	store     *tlog.Logs
 	writer    *wal.Writer
 	sequencer *sequence.Sequencer
@@ -48,7 +48,7 @@ func newPlace(t *testing.T) *place {
 }
 
 func (p *place) open() {
-	b, err := bucket.OpenLocal(p.root)
+	b, err := folder.Open(p.root)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/tlog"
@@ -20,13 +21,13 @@ import (
 const wholeLog = "6a793f48c0eb9e7a17712f00"
 
 // wholeBucket has objects of every kind that lasts.
-func wholeBucket(t *testing.T) (*bucket.Memory, *proof.Keys) {
+func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	t.Helper()
 	key, err := proof.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, ctx, keys := bucket.NewMemory(), context.Background(), proof.NewKeys(key)
+	b, ctx, keys := bucketest.NewMemory(), context.Background(), proof.NewKeys(key)
 	accounts := account.NewDirectory(b)
 	reader := wal.NewReader(b, 1<<20)
 	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2, MergeWidth: 100})

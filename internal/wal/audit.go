@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/gzipmember"
@@ -38,10 +40,7 @@ func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := bucket.Read(ctx, b, info.Key, bucket.Range{})
-		if err == nil {
-			_, err = decodePlan(data)
-		}
+		err = checkPlan(ctx, b, info.Key)
 		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
 			a.Damaged[info.Key] = err
 		}
@@ -74,4 +73,18 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 	}
 	a.Objects++
 	return nil
+}
+
+func checkPlan(ctx context.Context, b bucket.Bucket, key string) error {
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, "plans/"), "/")
+	shard, err := strconv.Atoi(name)
+	if err != nil {
+		return fmt.Errorf("%s is not the key of a plan", key)
+	}
+	number, err := planNumber(shard, key)
+	if err != nil {
+		return err
+	}
+	_, err = ReadPlan(ctx, b, shard, number)
+	return err
 }

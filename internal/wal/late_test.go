@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
 // late is a bucket on which the first n PutNew get no reply and take effect when the test calls the functions that it
@@ -32,7 +33,7 @@ func (h *holding) PutNew(ctx context.Context, key string, data []byte) error {
 // A WAL object that appears after its write was given up is one more object with events that are known, under a name that
 // nothing else has.
 func TestLateObject(t *testing.T) {
-	f, effects := late(bucket.NewMemory(), 1)
+	f, effects := late(bucketest.NewMemory(), 1)
 	r := NewReader(f, 1<<20)
 	w := NewWriter(f, r, 0, func(int64) {})
 	defer w.Close()
@@ -63,7 +64,7 @@ func TestLatePlan(t *testing.T) {
 	ctx := t.Context()
 	for name, appearsFirst := range map[string]bool{"appears before the second try": true, "appears after it": false} {
 		t.Run(name, func(t *testing.T) {
-			f, effects := late(bucket.NewMemory(), 1)
+			f, effects := late(bucketest.NewMemory(), 1)
 			first, second := NewPlan(1, []string{"x"}), NewPlan(1, []string{"x", "y"})
 			if err := CreatePlan(ctx, f, 0, first); err == nil || errors.Is(err, bucket.ErrExist) {
 				t.Fatalf("a plan that nobody can see was made: %v", err)

@@ -22,9 +22,7 @@ type Plan struct {
 	Nonce   string   `json:"nonce"`  // tells it from another plan under the same number
 	Objects []string `json:"objects"`
 
-	// Sum is a digest of the rest. A name that was damaged would look like an object that is gone, so like a plan that is
-	// finished, and what it names would be deleted. Empty: the plan is from before there were sums.
-	Sum string `json:"sum,omitempty"`
+	Sum string `json:"sum"` // digest of the rest, hexadecimal SHA-256
 }
 
 func (p Plan) sum() string {
@@ -32,14 +30,17 @@ func (p Plan) sum() string {
 	return hex.EncodeToString(h[:])
 }
 
-// decodePlan reads a plan.
-func decodePlan(data []byte) (Plan, error) {
+// decodePlan reads the plan with a number.
+func decodePlan(data []byte, number int64) (Plan, error) {
 	var p Plan
 	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
+		return p, fmt.Errorf("%w: %w", gzipmember.ErrCorrupt, err)
 	}
-	if p.Sum != "" && p.Sum != p.sum() {
-		return p, fmt.Errorf("%w, its digest is another one", gzipmember.ErrCorrupt)
+	if p.Sum != p.sum() {
+		return p, fmt.Errorf("%w: its digest does not fit", gzipmember.ErrCorrupt)
+	}
+	if p.Number != number {
+		return p, fmt.Errorf("%w: it is plan %d", gzipmember.ErrCorrupt, p.Number)
 	}
 	return p, nil
 }
@@ -63,25 +64,37 @@ func HighestPlan(ctx context.Context, b bucket.Bucket, shard int) (number int64,
 		if err != nil {
 			return 0, nil, err
 		}
+		n, err := planNumber(shard, info.Key)
+		if err != nil {
+			continue // a stray object, which a check of the bucket names
+		}
 		if number > 0 {
 			older = append(older, planKey(shard, number))
 		}
-		name := strings.TrimSuffix(strings.TrimPrefix(info.Key, planPrefix(shard)), ".json")
-		if number, err = strconv.ParseInt(name, 10, 64); err != nil {
-			return 0, nil, fmt.Errorf("%s is not the key of a plan", info.Key)
-		}
+		number = n
 	}
 	return number, older, nil
 }
 
-// ReadPlan returns a plan; bucket.ErrNotExist (wrapped) if it was cleaned away.
+// planNumber returns the number in the key of a plan.
+func planNumber(shard int, key string) (int64, error) {
+	name := strings.TrimSuffix(strings.TrimPrefix(key, planPrefix(shard)), ".json")
+	n, err := strconv.ParseInt(name, 10, 64)
+	if err != nil || n <= 0 || planKey(shard, n) != key {
+		return 0, fmt.Errorf("%s is not the key of a plan", key)
+	}
+	return n, nil
+}
+
+// ReadPlan returns a plan. The error wraps bucket.ErrNotExist if the plan was cleaned away, and gzipmember.ErrCorrupt if it
+// is damaged.
 func ReadPlan(ctx context.Context, b bucket.Bucket, shard int, number int64) (Plan, error) {
 	key := planKey(shard, number)
 	data, err := bucket.Read(ctx, b, key, bucket.Range{})
 	if err != nil {
 		return Plan{}, err
 	}
-	p, err := decodePlan(data)
+	p, err := decodePlan(data, number)
 	if err != nil {
 		return Plan{}, fmt.Errorf("read %s: %w", key, err)
 	}

@@ -37,7 +37,7 @@ func batch(log string, uids ...string) Batch {
 // What is appended is read back, section by section, by who wrote it and by who did not; and zcat shows the lines.
 func TestAppendAndRead(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		w := NewWriter(b, NewReader(b, 1<<20), 3, func(int64) {})
 		var batches []Batch
 		var all string
@@ -94,7 +94,7 @@ func gunzip(t interface{ Fatal(...any) }, data []byte) string {
 // Requests that come while an object is being written share the next one.
 func TestGroupCommit(t *testing.T) {
 	release := make(chan struct{})
-	f := &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
 		if op == bucketest.PutNew {
 			<-release
 		}
@@ -133,7 +133,7 @@ func TestUnknownOutcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			names := map[string]int{}
-			f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+			f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 			f.Before = func(_ context.Context, op bucketest.Op, key string) error {
 				if op != bucketest.PutNew {
 					return nil
@@ -165,7 +165,7 @@ func TestUnknownOutcomes(t *testing.T) {
 }
 
 func TestPlans(t *testing.T) {
-	ctx, b := t.Context(), bucket.NewMemory()
+	ctx, b := t.Context(), bucketest.NewMemory()
 	if batch, older, err := HighestPlan(ctx, b, 0); batch != 0 || len(older) > 0 || err != nil {
 		t.Errorf("no plans: %d, %q, %v", batch, older, err)
 	}
@@ -196,7 +196,7 @@ func FuzzObject(f *testing.F) {
 	f.Add(appendIndex(data, []Section{section}))
 	f.Add([]byte("nonsense"))
 	f.Fuzz(func(t *testing.T, object []byte) {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		if err := b.Put(t.Context(), "wal/00/x.gz", object); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package bucket_test
+package cache_test
 
 import (
 	"bytes"
@@ -20,6 +20,8 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/filelock"
 )
 
 // behind is a bucket behind a cache, which counts what is asked of it.
@@ -34,7 +36,7 @@ func (b *behind) Close() error { return nil }
 
 func newBehind() *behind {
 	b := &behind{}
-	b.Faulty = &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+	b.Faulty = &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if op == bucketest.Get {
@@ -65,11 +67,11 @@ func (b *behind) put(t interface{ Fatal(...any) }, key string, size int) []byte 
 	return data
 }
 
-func openCached(t interface{ Fatal(...any) }, b bucket.Store, change func(*bucket.CacheOptions)) *bucket.Cached {
-	o := bucket.CacheOptions{Immutable: func(key string) bool { return strings.HasPrefix(key, "immutable/") }, Memory: 8 << 20, MaxAge: time.Hour,
+func openCached(t interface{ Fatal(...any) }, b bucket.Store, change func(*cache.Options)) *cache.Bucket {
+	o := cache.Options{Immutable: func(key string) bool { return strings.HasPrefix(key, "immutable/") }, Memory: 8 << 20, MaxAge: time.Hour,
 		Logger: slog.New(slog.DiscardHandler)}
 	change(&o)
-	c, err := bucket.NewCached(b, o)
+	c, err := cache.New(b, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,9 +86,9 @@ func read(t interface{ Fatal(...any) }, b bucket.Bucket, key string, r bucket.Ra
 	return data
 }
 
-func TestCachedConforms(t *testing.T) {
+func TestConformance(t *testing.T) {
 	bucketest.Run(t, func(t *testing.T) bucket.Bucket {
-		c := openCached(t, newBehind(), func(o *bucket.CacheOptions) { o.Folder, o.FolderBytes = t.TempDir(), 1<<20 })
+		c := openCached(t, newBehind(), func(o *cache.Options) { o.Folder, o.FolderBytes = t.TempDir(), 1<<20 })
 		t.Cleanup(func() { c.Close() })
 		return c
 	})
@@ -94,13 +96,13 @@ func TestCachedConforms(t *testing.T) {
 
 // Whatever is read of objects of whatever size, with whatever was read before, is what the bucket has; and no more is kept than
 // may be.
-func TestCachedReads(t *testing.T) {
+func TestReadsAreWhatTheBucketHas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b, folder := newBehind(), filepath.Join(os.TempDir(), "weir-cache-test-"+rapid.StringMatching(`[a-z]{12}`).Draw(t, "folder"))
 		defer os.RemoveAll(folder)
 		const memory, disk = 1 << 20, 2 << 20
-		open := func() *bucket.Cached {
-			return openCached(t, b, func(o *bucket.CacheOptions) { o.Memory, o.Folder, o.FolderBytes = memory, folder, disk })
+		open := func() *cache.Bucket {
+			return openCached(t, b, func(o *cache.Options) { o.Memory, o.Folder, o.FolderBytes = memory, folder, disk })
 		}
 		c := open()
 		contents := map[string][]byte{}
@@ -161,9 +163,9 @@ func folderSize(t interface{ Fatal(...any) }, folder string) (bytes int64) {
 }
 
 // What lies together is fetched by one request, and once.
-func TestCachedRequests(t *testing.T) {
+func TestPartsAreFetchedOnceAndTogether(t *testing.T) {
 	b, folder := newBehind(), t.TempDir()
-	c := openCached(t, b, func(o *bucket.CacheOptions) { o.Folder, o.FolderBytes = folder, 8<<20 })
+	c := openCached(t, b, func(o *cache.Options) { o.Folder, o.FolderBytes = folder, 8<<20 })
 	b.put(t, "immutable/a", 3<<20)
 	for _, step := range []struct {
 		what string
@@ -181,7 +183,7 @@ func TestCachedRequests(t *testing.T) {
 		}
 	}
 	c.Close()
-	c = openCached(t, b, func(o *bucket.CacheOptions) { o.Folder, o.FolderBytes = folder, 8<<20 })
+	c = openCached(t, b, func(o *cache.Options) { o.Folder, o.FolderBytes = folder, 8<<20 })
 	defer c.Close()
 	read(t, c, "immutable/a", bucket.Range{})
 	if gets := b.asked(); gets != 0 {
@@ -196,14 +198,14 @@ func TestCachedRequests(t *testing.T) {
 }
 
 // A file that is damaged in the folder is fetched again; files of others stay.
-func TestCachedDamage(t *testing.T) {
+func TestDamagedFilesAreFetchedAgain(t *testing.T) {
 	b, folder := newBehind(), t.TempDir()
 	foreign := filepath.Join(folder, "somebody-else's")
 	if err := os.WriteFile(foreign, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	open := func() *bucket.Cached {
-		return openCached(t, b, func(o *bucket.CacheOptions) { o.Memory, o.Folder, o.FolderBytes = 0, folder, 8<<20 })
+	open := func() *cache.Bucket {
+		return openCached(t, b, func(o *cache.Options) { o.Memory, o.Folder, o.FolderBytes = 0, folder, 8<<20 })
 	}
 	want := b.put(t, "immutable/a", 600_000)
 	c := open()
@@ -241,11 +243,11 @@ func TestCachedDamage(t *testing.T) {
 }
 
 // A folder that does not work any more costs requests, nothing else. A second process does not get it.
-func TestCachedBrokenFolder(t *testing.T) {
+func TestBrokenFolderCostsRequestsOnly(t *testing.T) {
 	b, folder := newBehind(), filepath.Join(t.TempDir(), "cache")
-	c := openCached(t, b, func(o *bucket.CacheOptions) { o.Memory, o.Folder, o.FolderBytes = 0, folder, 8<<20 })
+	c := openCached(t, b, func(o *cache.Options) { o.Memory, o.Folder, o.FolderBytes = 0, folder, 8<<20 })
 	defer c.Close()
-	if _, err := bucket.NewCached(b, bucket.CacheOptions{Folder: folder, FolderBytes: 1}); !errors.Is(err, bucket.ErrLocked) {
+	if _, err := cache.New(b, cache.Options{Folder: folder, FolderBytes: 1}); !errors.Is(err, filelock.ErrLocked) {
 		t.Errorf("%v; want ErrLocked", err)
 	}
 	want := b.put(t, "immutable/a", 600_000)
@@ -261,10 +263,10 @@ func TestCachedBrokenFolder(t *testing.T) {
 }
 
 // What was fetched long ago is forgotten, and errors are not kept.
-func TestCachedAge(t *testing.T) {
+func TestOldPartsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBehind()
-		c := openCached(t, b, func(*bucket.CacheOptions) {})
+		c := openCached(t, b, func(*cache.Options) {})
 		defer c.Close()
 		b.put(t, "immutable/a", 1000)
 		b.fail = errors.New("injected")
@@ -285,9 +287,9 @@ func TestCachedAge(t *testing.T) {
 	})
 }
 
-func TestCachedConcurrently(t *testing.T) {
+func TestConcurrentReads(t *testing.T) {
 	b := newBehind()
-	c := openCached(t, b, func(o *bucket.CacheOptions) { o.Memory, o.Folder, o.FolderBytes = 600_000, t.TempDir(), 1<<20 })
+	c := openCached(t, b, func(o *cache.Options) { o.Memory, o.Folder, o.FolderBytes = 600_000, t.TempDir(), 1<<20 })
 	defer c.Close()
 	want := b.put(t, "immutable/a", 2<<20)
 	var work sync.WaitGroup

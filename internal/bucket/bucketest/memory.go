@@ -1,4 +1,4 @@
-package bucket
+package bucketest
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
 // Memory is a bucket in memory, for tests and simulations. Its "crash" loses nothing: what survives a crash of the
@@ -28,18 +30,18 @@ type memoryContent struct {
 // NewMemory returns an empty bucket.
 func NewMemory() *Memory { return &Memory{objects: make(map[string]memoryContent)} }
 
-func (m *Memory) Get(ctx context.Context, key string, r Range) (*Object, error) {
-	if err := begin(ctx, key); err != nil {
+func (m *Memory) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
 	m.mu.RLock()
 	content, ok := m.objects[key]
 	m.mu.RUnlock()
 	if !ok {
-		return nil, fmt.Errorf("get %s: %w", key, ErrNotExist)
+		return nil, fmt.Errorf("get %s: %w", key, bucket.ErrNotExist)
 	}
-	off, n := r.within(int64(len(content.data)))
-	return &Object{ReadCloser: memoryObject{bytes.NewReader(content.data[off : off+n])}, Size: int64(len(content.data)),
+	off, n := r.Resolve(int64(len(content.data)))
+	return &bucket.Object{ReadCloser: memoryObject{bytes.NewReader(content.data[off : off+n])}, Size: int64(len(content.data)),
 		Version: strconv.Itoa(content.version)}, nil
 }
 
@@ -50,7 +52,7 @@ func (memoryObject) Close() error { return nil }
 var _ io.WriterTo = memoryObject{}
 
 func (m *Memory) Put(ctx context.Context, key string, data []byte) error {
-	if err := begin(ctx, key); err != nil {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
 	m.mu.Lock()
@@ -66,32 +68,32 @@ func (m *Memory) set(key string, data []byte) {
 }
 
 func (m *Memory) PutNew(ctx context.Context, key string, data []byte) error {
-	if err := begin(ctx, key); err != nil {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put new: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.objects[key]; ok {
-		return fmt.Errorf("put new %s: %w", key, ErrExist)
+		return fmt.Errorf("put new %s: %w", key, bucket.ErrExist)
 	}
 	m.set(key, data)
 	return nil
 }
 
-func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
+func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
 		m.mu.RLock()
-		var infos []Info
+		var infos []bucket.Info
 		for key, content := range m.objects {
 			if strings.HasPrefix(key, prefix) && key > after {
-				infos = append(infos, Info{Key: key, Size: int64(len(content.data))})
+				infos = append(infos, bucket.Info{Key: key, Size: int64(len(content.data))})
 			}
 		}
 		m.mu.RUnlock()
-		slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Key, b.Key) })
+		slices.SortFunc(infos, func(a, b bucket.Info) int { return strings.Compare(a.Key, b.Key) })
 		for _, info := range infos {
 			if err := ctx.Err(); err != nil {
-				yield(Info{}, fmt.Errorf("list %s: %w", prefix, err))
+				yield(bucket.Info{}, fmt.Errorf("list %s: %w", prefix, err))
 				return
 			}
 			if !yield(info, nil) {
@@ -103,7 +105,7 @@ func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[Info,
 
 func (m *Memory) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
-		if err := begin(ctx, key); err != nil {
+		if err := bucket.Begin(ctx, key); err != nil {
 			return fmt.Errorf("delete: %w", err)
 		}
 		m.mu.Lock()
@@ -113,24 +115,5 @@ func (m *Memory) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// begin checks what every call checks first.
-func begin(ctx context.Context, key string) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return CheckKey(key)
-}
-
-// within resolves r against an object of size bytes.
-func (r Range) within(size int64) (off, n int64) {
-	off = r.Offset
-	if off < 0 {
-		off = max(0, size+off)
-	}
-	off = min(off, size)
-	n = size - off
-	if r.Length > 0 {
-		n = min(n, r.Length)
-	}
-	return off, n
-}
+// Forget does nothing: nothing is cached.
+func (m *Memory) Forget(string) {}

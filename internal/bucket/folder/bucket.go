@@ -1,4 +1,4 @@
-package bucket
+package folder
 
 import (
 	"context"
@@ -14,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/filelock"
 )
 
 // Local is a bucket in a folder: the object at key "a/b" is the file a/b, readable by every other tool.
@@ -22,15 +25,15 @@ import (
 //
 // A write goes to a file below .tmp, which is fsynced, then linked (PutNew) or renamed (Put) to its name; then the
 // folder is fsynced and the write returns. So a crash at any instant leaves an object whole or absent, and files
-// below .tmp, which the next OpenLocal removes. Folders that a write creates are fsynced in their parents first.
+// below .tmp, which the next Open removes. Folders that a write creates are fsynced in their parents first.
 //
 // # What a read may trust
 //
 // Between link and fsync of the folder an object could still vanish in a power failure. Until that fsync has
 // returned, Get and List of the same Local behave as if the object were not there, and a PutNew of the same key
 // waits. So what a read showed is durable, and no decision ever rests on an object that a crash can take back. This
-// bookkeeping is in memory, which is why a folder has one writing process at a time: OpenLocal holds a lock (flock)
-// on it, and a second one gets ErrLocked. Many nodes on one bucket need storage that is durable when it answers,
+// bookkeeping is in memory, which is why a folder has one writing process at a time: Open holds a lock (flock)
+// on it, and a second one gets filelock.ErrLocked. Many nodes on one bucket need storage that is durable when it answers,
 // such as S3.
 //
 // # A failed fsync
@@ -40,7 +43,7 @@ import (
 // same file: the write fails, its file is removed, and a new attempt writes a new file. Where the fsync of the
 // folder failed, the new name is removed again; if even that fails, the key is in doubt, and Get, List and PutNew
 // that meet it return an error until the folder is opened again.
-type Local struct {
+type Bucket struct {
 	root string
 	disk disk
 	lock io.Closer
@@ -53,15 +56,12 @@ type Local struct {
 	making   sync.Mutex          // held while a folder is made durable
 }
 
-// ErrLocked is returned (wrapped) by OpenLocal for a folder that another process has open.
-var ErrLocked = errors.New("the bucket is in use by another process")
-
 const tmpFolder = ".tmp"
 
-// OpenLocal opens the bucket in the folder root, which it makes if it does not exist, and locks it.
-func OpenLocal(root string) (*Local, error) { return openLocal(root, osDisk{}) }
+// Open opens the bucket in the folder root, which it makes if it does not exist, and locks it.
+func Open(root string) (*Bucket, error) { return open(root, osDisk{}) }
 
-func openLocal(root string, d disk) (*Local, error) {
+func open(root string, d disk) (*Bucket, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("open bucket: %w", err)
@@ -69,57 +69,57 @@ func openLocal(root string, d disk) (*Local, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	lock, err := lockFolder(filepath.Join(root, ".lock"))
+	lock, err := filelock.Acquire(filepath.Join(root, ".lock"))
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	l := &Local{root: root, disk: d, lock: lock, pending: map[string]struct{}{}, doubtful: map[string]error{}}
-	l.settled = sync.NewCond(&l.mu)
-	if err := l.clean(); err != nil {
+	b := &Bucket{root: root, disk: d, lock: lock, pending: map[string]struct{}{}, doubtful: map[string]error{}}
+	b.settled = sync.NewCond(&b.mu)
+	if err := b.clean(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	return l, nil
+	return b, nil
 }
 
 // clean removes what earlier processes left half-written.
-func (l *Local) clean() error {
-	tmp := filepath.Join(l.root, tmpFolder)
+func (b *Bucket) clean() error {
+	tmp := filepath.Join(b.root, tmpFolder)
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	return l.disk.syncDir(filepath.Dir(l.root))
+	return b.disk.syncDir(filepath.Dir(b.root))
 }
 
 // Close releases the folder. No other method may run or be called after it.
-func (l *Local) Close() error { return l.lock.Close() }
+func (b *Bucket) Close() error { return b.lock.Close() }
 
-func (l *Local) path(key string) string { return filepath.Join(l.root, filepath.FromSlash(key)) }
+func (b *Bucket) path(key string) string { return filepath.Join(b.root, filepath.FromSlash(key)) }
 
-func (l *Local) Get(ctx context.Context, key string, r Range) (*Object, error) {
-	if err := begin(ctx, key); err != nil {
+func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
-	if err := l.readable(key); err != nil {
+	if err := b.readable(key); err != nil {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
-	f, err := os.Open(l.path(key))
+	f, err := os.Open(b.path(key))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || isNotFolder(err) {
-			err = ErrNotExist
+			err = bucket.ErrNotExist
 		}
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = ErrNotExist // a folder: the key is a prefix of others
+		err = bucket.ErrNotExist // a folder: the key is a prefix of others
 	}
 	var off, n int64
 	if err == nil {
-		if off, n = r.within(st.Size()); off > 0 {
+		if off, n = r.Resolve(st.Size()); off > 0 {
 			_, err = f.Seek(off, io.SeekStart)
 		}
 	}
@@ -127,18 +127,18 @@ func (l *Local) Get(ctx context.Context, key string, r Range) (*Object, error) {
 		f.Close()
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
-	return &Object{ReadCloser: &fileObject{f, io.LimitedReader{R: f, N: n}}, Size: st.Size(), Version: versionOf(st)}, nil
+	return &bucket.Object{ReadCloser: &fileObject{f, io.LimitedReader{R: f, N: n}}, Size: st.Size(), Version: versionOf(st)}, nil
 }
 
 // readable reports ErrNotExist for an object that is not durable yet, and an error for one in doubt.
-func (l *Local) readable(key string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.doubtful[key]; err != nil {
+func (b *Bucket) readable(key string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.doubtful[key]; err != nil {
 		return err
 	}
-	if _, ok := l.pending[key]; ok {
-		return ErrNotExist
+	if _, ok := b.pending[key]; ok {
+		return bucket.ErrNotExist
 	}
 	return nil
 }
@@ -168,47 +168,47 @@ func (o *fileObject) WriteTo(w io.Writer) (int64, error) {
 
 func (o *fileObject) Close() error { return o.file.Close() }
 
-func (l *Local) Put(ctx context.Context, key string, data []byte) error {
-	if err := l.write(ctx, key, data, l.disk.rename); err != nil {
+func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
+	if err := b.write(ctx, key, data, b.disk.rename); err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
 	return nil
 }
 
-func (l *Local) PutNew(ctx context.Context, key string, data []byte) error {
-	if err := l.write(ctx, key, data, l.disk.link); err != nil {
+func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
+	if err := b.write(ctx, key, data, b.disk.link); err != nil {
 		return fmt.Errorf("put new %s: %w", key, err)
 	}
 	return nil
 }
 
 // write makes a durable file of data and gives it its name by publish.
-func (l *Local) write(ctx context.Context, key string, data []byte, publish func(tmp, name string) error) error {
-	if err := begin(ctx, key); err != nil {
+func (b *Bucket) write(ctx context.Context, key string, data []byte, publish func(tmp, name string) error) error {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return err
 	}
-	name := l.path(key)
-	if err := l.makeFolder(filepath.Dir(name)); err != nil {
+	name := b.path(key)
+	if err := b.makeFolder(filepath.Dir(name)); err != nil {
 		return err
 	}
-	tmp := filepath.Join(l.root, tmpFolder, rand.Text())
-	defer l.disk.remove(tmp) // after a rename there is nothing to remove
-	if err := l.disk.writeFile(tmp, data); err != nil {
+	tmp := filepath.Join(b.root, tmpFolder, rand.Text())
+	defer b.disk.remove(tmp) // after a rename there is nothing to remove
+	if err := b.disk.writeFile(tmp, data); err != nil {
 		return err
 	}
-	if err := l.claim(key); err != nil {
+	if err := b.claim(key); err != nil {
 		return err
 	}
-	defer l.settle(key)
+	defer b.settle(key)
 	if err := publish(tmp, name); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return ErrExist
+			return bucket.ErrExist
 		}
 		return err
 	}
-	if err := l.disk.syncDir(filepath.Dir(name)); err != nil {
-		if rmErr := l.disk.remove(name); rmErr != nil {
-			l.doubt(key, fmt.Errorf("in doubt since its folder could not be synced: %w", err))
+	if err := b.disk.syncDir(filepath.Dir(name)); err != nil {
+		if rmErr := b.disk.remove(name); rmErr != nil {
+			b.doubt(key, fmt.Errorf("in doubt since its folder could not be synced: %w", err))
 		}
 		return err
 	}
@@ -216,69 +216,72 @@ func (l *Local) write(ctx context.Context, key string, data []byte, publish func
 }
 
 // claim waits until nobody else is writing key and marks it as being written.
-func (l *Local) claim(key string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (b *Bucket) claim(key string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for {
-		if err := l.doubtful[key]; err != nil {
+		if err := b.doubtful[key]; err != nil {
 			return err
 		}
-		if _, busy := l.pending[key]; !busy {
-			l.pending[key] = struct{}{}
+		if _, busy := b.pending[key]; !busy {
+			b.pending[key] = struct{}{}
 			return nil
 		}
-		l.settled.Wait()
+		b.settled.Wait()
 	}
 }
 
-func (l *Local) settle(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.pending, key)
-	l.settled.Broadcast()
+func (b *Bucket) settle(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.pending, key)
+	b.settled.Broadcast()
 }
 
-func (l *Local) doubt(key string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.doubtful[key] = err
+func (b *Bucket) doubt(key string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.doubtful[key] = err
 }
 
 // makeFolder makes dir and its parents below the root exist durably.
-func (l *Local) makeFolder(dir string) error {
-	if _, ok := l.folders.Load(dir); ok {
+func (b *Bucket) makeFolder(dir string) error {
+	if _, ok := b.folders.Load(dir); ok {
 		return nil
 	}
-	l.making.Lock()
-	defer l.making.Unlock()
+	b.making.Lock()
+	defer b.making.Unlock()
 	var missing []string
-	for d := dir; d != l.root; d = filepath.Dir(d) {
-		if _, ok := l.folders.Load(d); ok {
+	for d := dir; d != b.root; d = filepath.Dir(d) {
+		if _, ok := b.folders.Load(d); ok {
 			break
 		}
 		missing = append(missing, d)
 	}
 	for _, d := range slices.Backward(missing) {
-		if err := l.disk.mkdir(d); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := b.disk.mkdir(d); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		if err := l.disk.syncDir(filepath.Dir(d)); err != nil {
-			l.disk.remove(d) // so that a later attempt makes it anew; it fails if the folder is in use
+		if err := b.disk.syncDir(filepath.Dir(d)); err != nil {
+			b.disk.remove(d) // so that a later attempt makes it anew; it fails if the folder is in use
 			return err
 		}
-		l.folders.Store(d, nil)
+		b.folders.Store(d, nil)
 	}
 	return nil
 }
 
-func (l *Local) Delete(ctx context.Context, keys ...string) error {
+// Forget does nothing: nothing is cached.
+func (b *Bucket) Forget(string) {}
+
+func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 	changed := map[string]struct{}{}
 	for _, key := range keys {
-		if err := begin(ctx, key); err != nil {
+		if err := bucket.Begin(ctx, key); err != nil {
 			return fmt.Errorf("delete: %w", err)
 		}
-		name := l.path(key)
-		switch err := l.disk.remove(name); {
+		name := b.path(key)
+		switch err := b.disk.remove(name); {
 		case err == nil:
 			changed[filepath.Dir(name)] = struct{}{}
 		case !errors.Is(err, fs.ErrNotExist) && !isNotFolder(err):
@@ -286,18 +289,18 @@ func (l *Local) Delete(ctx context.Context, keys ...string) error {
 		}
 	}
 	for dir := range changed {
-		if err := l.disk.syncDir(dir); err != nil {
+		if err := b.disk.syncDir(dir); err != nil {
 			return fmt.Errorf("delete: %w", err)
 		}
 	}
 	return nil
 }
 
-func (l *Local) List(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
+func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
 		dir, _ := path.Split(prefix)
-		if err := l.list(ctx, dir, prefix, after, yield); err != nil && err != errStop {
-			yield(Info{}, fmt.Errorf("list %s: %w", prefix, err))
+		if err := b.list(ctx, dir, prefix, after, yield); err != nil && err != errStop {
+			yield(bucket.Info{}, fmt.Errorf("list %s: %w", prefix, err))
 		}
 	}
 }
@@ -305,11 +308,11 @@ func (l *Local) List(ctx context.Context, prefix, after string) iter.Seq2[Info, 
 var errStop = errors.New("the caller of List has seen enough")
 
 // list yields the objects below the folder dir (a key prefix that is empty or ends in '/').
-func (l *Local) list(ctx context.Context, dir, prefix, after string, yield func(Info, error) bool) error {
+func (b *Bucket) list(ctx context.Context, dir, prefix, after string, yield func(bucket.Info, error) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(l.path(dir))
+	entries, err := os.ReadDir(b.path(dir))
 	if errors.Is(err, fs.ErrNotExist) || isNotFolder(err) {
 		return nil
 	}
@@ -329,33 +332,33 @@ func (l *Local) list(ctx context.Context, dir, prefix, after string, yield func(
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
-		if err := l.listEntry(ctx, key, prefix, after, yield); err != nil {
+		if err := b.listEntry(ctx, key, prefix, after, yield); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Local) listEntry(ctx context.Context, key, prefix, after string, yield func(Info, error) bool) error {
+func (b *Bucket) listEntry(ctx context.Context, key, prefix, after string, yield func(bucket.Info, error) bool) error {
 	if strings.HasSuffix(key, "/") {
 		if !strings.HasPrefix(key, prefix) && !strings.HasPrefix(prefix, key) || key < after && !strings.HasPrefix(after, key) {
 			return nil
 		}
-		return l.list(ctx, key, prefix, after, yield)
+		return b.list(ctx, key, prefix, after, yield)
 	}
 	if !strings.HasPrefix(key, prefix) || key <= after {
 		return nil
 	}
-	st, err := os.Lstat(l.path(key))
+	st, err := os.Lstat(b.path(key))
 	if err == nil {
-		err = l.readable(key)
+		err = b.readable(key)
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, bucket.ErrNotExist):
 		return nil // deleted since the folder was read, or not durable yet
 	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)
-	case !yield(Info{Key: key, Size: st.Size()}, nil):
+	case !yield(bucket.Info{Key: key, Size: st.Size()}, nil):
 		return errStop
 	}
 	return nil

@@ -1,4 +1,4 @@
-package bucket
+package s3
 
 import (
 	"io"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// S3Request is a request that was sent to a store: what its owner bills. A listing has one for each page, an upload in parts
+// Request is a request that was sent to a store: what its owner bills. A listing has one for each page, an upload in parts
 // one for each part and two more, and what is repeated counts again.
-type S3Request struct {
+type Request struct {
 	Operation      string        // get, put, list, delete, or other
 	Status         int           // of the reply; 0: there was none
 	Sent, Received int64         // bytes of the bodies
@@ -19,13 +19,13 @@ type S3Request struct {
 // meter tells of each request, once its reply has been read.
 type meter struct {
 	next    http.RoundTripper
-	observe func(S3Request)
+	observe func(Request)
 }
 
 func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := time.Now()
 	resp, err := m.next.RoundTrip(r)
-	done := S3Request{Operation: operation(r), Sent: max(r.ContentLength, 0), Duration: time.Since(began)}
+	done := Request{Operation: operation(r), Sent: max(r.ContentLength, 0), Duration: time.Since(began)}
 	if err != nil {
 		m.observe(done)
 		return resp, err
@@ -54,9 +54,9 @@ func operation(r *http.Request) string {
 // meteredBody counts what is read of a reply.
 type meteredBody struct {
 	io.ReadCloser
-	request S3Request
+	request Request
 	once    sync.Once
-	observe func(S3Request)
+	observe func(Request)
 }
 
 func (b *meteredBody) Read(p []byte) (int, error) {

@@ -1,4 +1,4 @@
-package bucket
+package cache
 
 import (
 	"container/list"

@@ -1,16 +1,18 @@
-package bucket
+package folder
 
 import (
 	"errors"
 	"io/fs"
 	"slices"
 	"testing"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
 // A folder that another process has open can be read, under any prefix, and not changed.
-func TestFolder(t *testing.T) {
+func TestReaderReadsWhatAnotherProcessHasOpen(t *testing.T) {
 	root := t.TempDir()
-	l, err := OpenLocal(root)
+	l, err := Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +23,7 @@ func TestFolder(t *testing.T) {
 		}
 	}
 	for _, prefix := range []string{"", "logs/x/"} {
-		f, err := OpenFolder(root, prefix)
+		f, err := OpenReader(root, prefix)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,11 +37,11 @@ func TestFolder(t *testing.T) {
 		if !slices.Equal(got, []string{prefix + "a/2"}) {
 			t.Errorf("%q", got)
 		}
-		data, err := Read(t.Context(), f, prefix+"b/1", Range{Offset: 1})
+		data, err := bucket.Read(t.Context(), f, prefix+"b/1", bucket.Range{Offset: 1})
 		if err != nil || string(data) != "/1" {
 			t.Errorf("%q, %v", data, err)
 		}
-		if _, err := f.Get(t.Context(), prefix+"c", Range{}); !errors.Is(err, ErrNotExist) {
+		if _, err := f.Get(t.Context(), prefix+"c", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) {
 			t.Error(err)
 		}
 		for _, err := range []error{f.Put(t.Context(), "x", nil), f.PutNew(t.Context(), "x", nil), f.Delete(t.Context(), prefix+"a/1")} {
@@ -48,7 +50,7 @@ func TestFolder(t *testing.T) {
 			}
 		}
 	}
-	if _, err := OpenFolder(root+"/none", ""); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := OpenReader(root+"/none", ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }

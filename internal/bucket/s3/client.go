@@ -1,4 +1,4 @@
-package bucket
+package s3
 
 import (
 	"context"
@@ -15,27 +15,26 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
-// S3Options say how a store is reached. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), else from the
+// Options say how a store is reached. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), else from the
 // shared file (~/.aws/credentials, AWS_PROFILE), else from the role of the container or machine.
-type S3Options struct {
-	Endpoint   string // URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon's. Without TLS only if it says http://
+type Options struct {
+	Endpoint   string // URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon'b. Without TLS only if it says http://
 	Region     string // empty: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 or, at Amazon, the bucket's
 	Addressing string // "path", "host", or "auto" (or empty): host at Amazon, path elsewhere
 	CAFile     string // PEM file of authorities to trust beside the system's
 	Profile    string // of the shared file, from which then alone credentials are taken; empty: see above
 
-	Observe func(S3Request) // called with each request that was sent; nil: nobody counts
+	Observe func(Request) // called with each request that was sent; nil: nobody counts
 }
-
-// IsS3 tells whether a bucket's location is that of an S3 bucket.
-func IsS3(location string) bool { return strings.HasPrefix(location, "s3://") }
 
 // A connection to the store on which nothing moves for so long is given up, also in the middle of a body.
 const stalled = 30 * time.Second
 
-func newS3(location string, o S3Options) (*S3, error) {
+func newBucket(location string, o Options) (*Bucket, error) {
 	name, prefix, err := parseS3(location)
 	if err != nil {
 		return nil, err
@@ -69,7 +68,7 @@ func newS3(location string, o S3Options) (*S3, error) {
 	if v.AccessKeyID == "" {
 		return nil, errors.New("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role")
 	}
-	return &S3{client: client, transport: transport, name: name, prefix: prefix}, nil
+	return &Bucket{client: client, transport: transport, name: name, prefix: prefix}, nil
 }
 
 func parseS3(location string) (name, prefix string, err error) {
@@ -83,13 +82,13 @@ func parseS3(location string) (name, prefix string, err error) {
 	if prefix = strings.Trim(u.Path, "/"); prefix == "" {
 		return u.Host, "", nil
 	}
-	if err := CheckKey(prefix); err != nil || len(prefix) > 256 {
+	if err := bucket.CheckKey(prefix); err != nil || len(prefix) > 256 {
 		return "", "", errors.Join(errors.New("the prefix must be a key of at most 256 bytes"), err)
 	}
 	return u.Host, prefix + "/", nil
 }
 
-func (o S3Options) endpoint() (host string, secure bool, err error) {
+func (o Options) endpoint() (host string, secure bool, err error) {
 	text := firstOf(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"), "https://s3.amazonaws.com")
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
@@ -98,7 +97,7 @@ func (o S3Options) endpoint() (host string, secure bool, err error) {
 	return u.Host, u.Scheme == "https", nil
 }
 
-func (o S3Options) region(host string) string {
+func (o Options) region(host string) string {
 	region := firstOf(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 	if region == "" && !strings.HasSuffix(host, ".amazonaws.com") {
 		return "us-east-1"
@@ -115,7 +114,7 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-func (o S3Options) credentials() *credentials.Credentials {
+func (o Options) credentials() *credentials.Credentials {
 	if o.Profile != "" {
 		return credentials.NewFileAWSCredentials("", o.Profile)
 	}
@@ -125,7 +124,7 @@ func (o S3Options) credentials() *credentials.Credentials {
 }
 
 // transport returns an HTTP/1.1 transport that gives up what has stalled, and changes nothing in a body.
-func (o S3Options) transport() (*http.Transport, error) {
+func (o Options) transport() (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
 		pem, err := os.ReadFile(o.CAFile)

@@ -1,4 +1,4 @@
-package bucket_test
+package s3_test
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/s3"
 )
 
 func s3Environment(t *testing.T) {
@@ -35,9 +36,9 @@ func serveS3(t *testing.T, h http.Handler) *httptest.Server {
 	return s
 }
 
-func openS3(t *testing.T, location, endpoint string) *bucket.S3 {
+func openS3(t *testing.T, location, endpoint string) *s3.Bucket {
 	t.Helper()
-	b, err := bucket.OpenS3(t.Context(), location, bucket.S3Options{Endpoint: endpoint})
+	b, err := s3.Open(t.Context(), location, s3.Options{Endpoint: endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func openS3(t *testing.T, location, endpoint string) *bucket.S3 {
 	return b
 }
 
-func TestS3(t *testing.T) {
+func TestConformance(t *testing.T) {
 	s3Environment(t)
 	for name, location := range map[string]string{"a whole bucket": "s3://weir", "a prefix": "s3://weir/some/place"} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestS3Servers(t *testing.T) {
 }
 
 // A put in parts, and a deletion of more keys than one request takes.
-func TestS3Large(t *testing.T) {
+func TestLargeObjectsAndDeletions(t *testing.T) {
 	s3Environment(t)
 	b := openS3(t, "s3://weir", serveS3(t, &bucketest.S3Server{Name: "weir"}).URL)
 	large := bytes.Repeat([]byte("0123456789abcdef"), 70<<16)
@@ -113,7 +114,7 @@ func TestS3Large(t *testing.T) {
 }
 
 // A PutNew is sent once, whatever becomes of it; everything else is sent again.
-func TestS3Repeats(t *testing.T) {
+func TestOnlyPutNewIsNeverRepeated(t *testing.T) {
 	s3Environment(t)
 	for name, lose := range map[string]func(w http.ResponseWriter){
 		"reply dropped": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
@@ -171,7 +172,7 @@ func TestS3Repeats(t *testing.T) {
 }
 
 // A body that ends too early is an error, however the connection ends.
-func TestS3CutBody(t *testing.T) {
+func TestCutBodyIsAnError(t *testing.T) {
 	s3Environment(t)
 	store := &bucketest.S3Server{Name: "weir"}
 	var cut atomic.Bool
@@ -210,7 +211,7 @@ func TestS3CutBody(t *testing.T) {
 	t.Error("a listing that was cut looked whole")
 }
 
-func TestOpenS3Refuses(t *testing.T) {
+func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	s3Environment(t)
 	good := serveS3(t, &bucketest.S3Server{Name: "weir"}).URL
 	replacing := serveS3(t, &bucketest.S3Server{Name: "weir", Replace: true}).URL
@@ -220,18 +221,18 @@ func TestOpenS3Refuses(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		location string
-		o        bucket.S3Options
+		o        s3.Options
 		want     string
 	}{
-		{"s3://weir", bucket.S3Options{Endpoint: replacing}, "If-None-Match"},
-		{"s3://other", bucket.S3Options{Endpoint: good}, "does not exist"},
-		{"s3://", bucket.S3Options{Endpoint: good}, "s3://name"},
-		{"s3://weir/a//b", bucket.S3Options{Endpoint: good}, "prefix"},
-		{"s3://weir", bucket.S3Options{Endpoint: "localhost:9000"}, "endpoint"},
-		{"s3://weir", bucket.S3Options{Endpoint: good, Addressing: "x"}, "addressing"},
-		{"s3://weir", bucket.S3Options{Endpoint: good, CAFile: nonsense}, "no certificate"},
+		{"s3://weir", s3.Options{Endpoint: replacing}, "If-None-Match"},
+		{"s3://other", s3.Options{Endpoint: good}, "does not exist"},
+		{"s3://", s3.Options{Endpoint: good}, "s3://name"},
+		{"s3://weir/a//b", s3.Options{Endpoint: good}, "prefix"},
+		{"s3://weir", s3.Options{Endpoint: "localhost:9000"}, "endpoint"},
+		{"s3://weir", s3.Options{Endpoint: good, Addressing: "x"}, "addressing"},
+		{"s3://weir", s3.Options{Endpoint: good, CAFile: nonsense}, "no certificate"},
 	} {
-		b, err := bucket.OpenS3(context.Background(), tt.location, tt.o)
+		b, err := s3.Open(context.Background(), tt.location, tt.o)
 		if err == nil {
 			b.Close()
 		}
@@ -242,7 +243,7 @@ func TestOpenS3Refuses(t *testing.T) {
 }
 
 // With the store's own authority in --s3-ca-file TLS works, without it it does not.
-func TestS3TLS(t *testing.T) {
+func TestCAFile(t *testing.T) {
 	s3Environment(t)
 	s := httptest.NewUnstartedServer(&bucketest.S3Server{Name: "weir"})
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
@@ -252,18 +253,18 @@ func TestS3TLS(t *testing.T) {
 	if err := os.WriteFile(file, bucketest.PEM(s.Certificate()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b, err := bucket.OpenS3(t.Context(), "s3://weir", bucket.S3Options{Endpoint: s.URL, CAFile: file})
+	b, err := s3.Open(t.Context(), "s3://weir", s3.Options{Endpoint: s.URL, CAFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
-	if _, err := bucket.OpenS3(t.Context(), "s3://weir", bucket.S3Options{Endpoint: s.URL}); err == nil {
+	if _, err := s3.Open(t.Context(), "s3://weir", s3.Options{Endpoint: s.URL}); err == nil {
 		t.Error("an unknown authority was trusted")
 	}
 }
 
 // Each request that the store gets is counted as what it is billed as.
-func TestS3Counted(t *testing.T) {
+func TestEachRequestIsCounted(t *testing.T) {
 	s3Environment(t)
 	var mu sync.Mutex
 	counts, received := map[string]int{}, int64(0)
@@ -277,7 +278,7 @@ func TestS3Counted(t *testing.T) {
 		}
 		store.ServeHTTP(w, r)
 	})).URL
-	b, err := bucket.OpenS3(t.Context(), "s3://weir", bucket.S3Options{Endpoint: endpoint, Observe: func(r bucket.S3Request) {
+	b, err := s3.Open(t.Context(), "s3://weir", s3.Options{Endpoint: endpoint, Observe: func(r s3.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		counts[fmt.Sprint(r.Operation, " ", r.Status)]++

@@ -1,4 +1,4 @@
-package bucket
+package s3
 
 import (
 	"bytes"
@@ -15,13 +15,15 @@ import (
 	"strings"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
 // S3 is a bucket in a store that speaks S3 and honours If-None-Match: * on PutObject.
 //
 // The client library never repeats a request (MaxRetries is 1 for all of them); what may be repeated is repeated by
 // retry, which PutNew does not use.
-type S3 struct {
+type Bucket struct {
 	client    *minio.Core
 	transport *http.Transport
 	name      string // of the S3 bucket
@@ -34,49 +36,49 @@ const (
 	partSize     = 16 << 20 // bytes
 )
 
-// ErrNoConditionalPut is returned (wrapped) by OpenS3 for a store on which PutNew would replace objects.
+// ErrNoConditionalPut is returned (wrapped) by Open for a store on which PutNew would replace objects.
 var ErrNoConditionalPut = errors.New("the store does not honour If-None-Match: * on PutObject, without which events would be lost; " +
 	"upgrade it, or use another store (Amazon S3, MinIO and VersityGW do)")
 
-// OpenS3 opens the bucket at an URL s3://name/prefix, and checks that its store can be relied upon.
-func OpenS3(ctx context.Context, location string, o S3Options) (*S3, error) {
-	s, err := newS3(location, o)
+// Open opens the bucket at an URL s3://name/prefix, and checks that its store can be relied upon.
+func Open(ctx context.Context, location string, o Options) (*Bucket, error) {
+	b, err := newBucket(location, o)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", location, err)
 	}
-	if err := s.probe(ctx); err != nil {
-		s.Close()
+	if err := b.probe(ctx); err != nil {
+		b.Close()
 		return nil, fmt.Errorf("open %s: %w", location, err)
 	}
-	return s, nil
+	return b, nil
 }
 
-// OpenS3ToRead opens the bucket at an URL s3://name/prefix for who only reads it, so changes nothing there.
-func OpenS3ToRead(location string, o S3Options) (*S3, error) {
-	s, err := newS3(location, o)
+// OpenReadOnly opens the bucket at an URL s3://name/prefix for who only reads it, so changes nothing there.
+func OpenReadOnly(location string, o Options) (*Bucket, error) {
+	b, err := newBucket(location, o)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", location, err)
 	}
-	return s, nil
+	return b, nil
 }
 
 // probe makes sure that the store refuses to create an object that exists, on a key of its own.
-func (s *S3) probe(ctx context.Context) (err error) {
+func (b *Bucket) probe(ctx context.Context) (err error) {
 	key := "probe/" + rand.Text()
 	defer func() {
-		if deleteErr := s.Delete(context.WithoutCancel(ctx), key); err == nil && deleteErr != nil {
+		if deleteErr := b.Delete(context.WithoutCancel(ctx), key); err == nil && deleteErr != nil {
 			err = deleteErr
 		}
 	}()
-	if err := s.PutNew(ctx, key, []byte("first")); err != nil {
+	if err := b.PutNew(ctx, key, []byte("first")); err != nil {
 		return err
 	}
-	if err := s.PutNew(ctx, key, []byte("second")); err == nil {
+	if err := b.PutNew(ctx, key, []byte("second")); err == nil {
 		return ErrNoConditionalPut
-	} else if !errors.Is(err, ErrExist) {
+	} else if !errors.Is(err, bucket.ErrExist) {
 		return err
 	}
-	there, err := Read(ctx, s, key, Range{})
+	there, err := bucket.Read(ctx, b, key, bucket.Range{})
 	if err == nil && string(there) != "first" {
 		err = ErrNoConditionalPut
 	}
@@ -84,34 +86,37 @@ func (s *S3) probe(ctx context.Context) (err error) {
 }
 
 // Close closes idle connections.
-func (s *S3) Close() error {
-	s.transport.CloseIdleConnections()
+func (b *Bucket) Close() error {
+	b.transport.CloseIdleConnections()
 	return nil
 }
 
-func (s *S3) Get(ctx context.Context, key string, r Range) (*Object, error) {
-	if err := begin(ctx, key); err != nil {
+// Forget does nothing: nothing is cached.
+func (b *Bucket) Forget(string) {}
+
+func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
-	var o *Object
+	var o *bucket.Object
 	err := retry(ctx, func() (err error) {
-		o, err = s.get(ctx, key, r)
+		o, err = b.get(ctx, key, r)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", key, s.explain(err))
+		return nil, fmt.Errorf("get %s: %w", key, b.explain(err))
 	}
 	return o, nil
 }
 
-func (s *S3) get(ctx context.Context, key string, r Range) (*Object, error) {
+func (b *Bucket) get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	options := minio.GetObjectOptions{}
-	if header := r.header(); header != "" {
+	if header := rangeHeader(r); header != "" {
 		options.Set("Range", header)
 	}
-	body, info, h, err := s.client.GetObject(ctx, s.name, s.prefix+key, options)
+	body, info, h, err := b.client.GetObject(ctx, b.name, b.prefix+key, options)
 	if minio.ToErrorResponse(err).StatusCode == http.StatusRequestedRangeNotSatisfiable {
-		return s.getNothing(ctx, key) // the object is empty, or ends before the range begins
+		return b.getNothing(ctx, key) // the object is empty, or ends before the range begins
 	}
 	if err != nil {
 		return nil, err
@@ -123,7 +128,7 @@ func (s *S3) get(ctx context.Context, key string, r Range) (*Object, error) {
 			return nil, err
 		}
 	}
-	wantOff, wantN := r.within(size)
+	wantOff, wantN := r.Resolve(size)
 	got := min(wantN, n-(wantOff-off))
 	if wantOff < off || got < wantN { // a store that ignores Range sends too much, which is cut below; never too little
 		body.Close()
@@ -135,23 +140,23 @@ func (s *S3) get(ctx context.Context, key string, r Range) (*Object, error) {
 		return nil, err
 	}
 	if wantOff-off+wantN < n {
-		return &Object{ReadCloser: &cutReader{whole, wantN}, Size: size, Version: info.ETag}, nil
+		return &bucket.Object{ReadCloser: &cutReader{whole, wantN}, Size: size, Version: info.ETag}, nil
 	}
-	return &Object{ReadCloser: whole, Size: size, Version: info.ETag}, nil
+	return &bucket.Object{ReadCloser: whole, Size: size, Version: info.ETag}, nil
 }
 
 // getNothing returns an empty range of the object at key.
-func (s *S3) getNothing(ctx context.Context, key string) (*Object, error) {
-	info, err := s.client.StatObject(ctx, s.name, s.prefix+key, minio.StatObjectOptions{})
+func (b *Bucket) getNothing(ctx context.Context, key string) (*bucket.Object, error) {
+	info, err := b.client.StatObject(ctx, b.name, b.prefix+key, minio.StatObjectOptions{})
 	if err != nil {
 		return nil, err
 	}
-	return &Object{ReadCloser: http.NoBody, Size: info.Size}, nil
+	return &bucket.Object{ReadCloser: http.NoBody, Size: info.Size}, nil
 }
 
-// header returns r as the value of a Range header (RFC 9110, section 14.2), empty for all of an object. Of the last
+// rangeHeader returns r as the value of a Range header (RFC 9110, section 14.2), empty for all of an object. Of the last
 // bytes of an object all are asked for, since no header can say less.
-func (r Range) header() string {
+func rangeHeader(r bucket.Range) string {
 	switch {
 	case r.Offset < 0:
 		return fmt.Sprintf("bytes=%d", r.Offset)
@@ -171,7 +176,7 @@ func contentRange(text string) (off, n, size int64, err error) {
 	end, err2 := strconv.ParseInt(last, 10, 64)
 	size, err3 := strconv.ParseInt(total, 10, 64)
 	if errors.Join(err1, err2, err3) != nil || off < 0 || end < off || end >= size {
-		return 0, 0, 0, fmt.Errorf("the store sent an invalid Content-Range %q", text)
+		return 0, 0, 0, fmt.Errorf("the store sent an invalid Content-bucket.Range %q", text)
 	}
 	return off, end - off + 1, size, nil
 }
@@ -210,19 +215,19 @@ func (c *cutReader) Read(p []byte) (int, error) {
 
 func (c *cutReader) Close() error { return c.r.Close() }
 
-func (s *S3) Put(ctx context.Context, key string, data []byte) error {
-	if err := begin(ctx, key); err != nil {
+func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
 	err := retry(ctx, func() error {
 		if len(data) < multipartAt {
-			return s.putOnce(ctx, key, data, minio.PutObjectOptions{})
+			return b.putOnce(ctx, key, data, minio.PutObjectOptions{})
 		}
-		_, err := s.client.Client.PutObject(ctx, s.name, s.prefix+key, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{PartSize: partSize})
+		_, err := b.client.Client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{PartSize: partSize})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("put %s: %w", key, s.explain(err))
+		return fmt.Errorf("put %s: %w", key, b.explain(err))
 	}
 	return nil
 }
@@ -232,8 +237,8 @@ func (s *S3) Put(ctx context.Context, key string, data []byte) error {
 // It is never an upload in parts, whose completion would be the conditional request: stores came to honour the condition
 // there later than on PutObject or not at all, and S3 may answer a completion 200 and then fail. PutObject takes 5 GiB;
 // the largest objects of weir, segments, are a hundredth of that.
-func (s *S3) PutNew(ctx context.Context, key string, data []byte) error {
-	if err := begin(ctx, key); err != nil {
+func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
+	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put new: %w", err)
 	}
 	if len(data) > maxSinglePut {
@@ -241,30 +246,30 @@ func (s *S3) PutNew(ctx context.Context, key string, data []byte) error {
 	}
 	options := minio.PutObjectOptions{}
 	options.SetMatchETagExcept("*")
-	err := s.putOnce(ctx, key, data, options)
+	err := b.putOnce(ctx, key, data, options)
 	if err == nil {
 		return nil
 	}
 	if minio.ToErrorResponse(err).StatusCode == http.StatusPreconditionFailed {
-		return fmt.Errorf("put new %s: %w", key, ErrExist)
+		return fmt.Errorf("put new %s: %w", key, bucket.ErrExist)
 	}
-	return fmt.Errorf("put new %s: %w", key, s.explainPut(err))
+	return fmt.Errorf("put new %s: %w", key, b.explainPut(err))
 }
 
 // putOnce sends data in one request, signed together with its SHA-256, so that the store takes all of it or nothing.
-func (s *S3) putOnce(ctx context.Context, key string, data []byte, options minio.PutObjectOptions) error {
+func (b *Bucket) putOnce(ctx context.Context, key string, data []byte, options minio.PutObjectOptions) error {
 	sum := sha256.Sum256(data)
 	options.DisableContentSha256 = true // of chunks, which the sum of the whole replaces
-	_, err := s.client.PutObject(ctx, s.name, s.prefix+key, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), options)
+	_, err := b.client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), options)
 	return err
 }
 
 // List asks for a page at a time. After an error it goes on behind the last key that it has yielded.
-func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
+func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
 		stopped := false
 		err := retry(ctx, func() error {
-			for info, err := range s.list(ctx, prefix, after) {
+			for info, err := range b.list(ctx, prefix, after) {
 				if err != nil {
 					return err
 				}
@@ -280,58 +285,58 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[Info, err
 			return nil
 		})
 		if err != nil && !stopped {
-			yield(Info{}, fmt.Errorf("list %s: %w", prefix, s.explain(err)))
+			yield(bucket.Info{}, fmt.Errorf("list %s: %w", prefix, b.explain(err)))
 		}
 	}
 }
 
 var errDisorder = errors.New("its listings are not sorted")
 
-func (s *S3) list(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
+func (b *Bucket) list(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
 		owner := false
-		options := minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true, FetchOwner: &owner}
+		options := minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true, FetchOwner: &owner}
 		if after != "" {
-			options.StartAfter = s.prefix + after
+			options.StartAfter = b.prefix + after
 		}
-		for o := range s.client.ListObjectsIter(ctx, s.name, options) {
+		for o := range b.client.ListObjectsIter(ctx, b.name, options) {
 			if o.Err != nil {
-				yield(Info{}, o.Err)
+				yield(bucket.Info{}, o.Err)
 				return
 			}
-			key := strings.TrimPrefix(o.Key, s.prefix)
-			if CheckKey(key) != nil {
+			key := strings.TrimPrefix(o.Key, b.prefix)
+			if bucket.CheckKey(key) != nil {
 				continue // not weir's: a folder's marker, for instance
 			}
-			if !yield(Info{Key: key, Size: o.Size}, nil) {
+			if !yield(bucket.Info{Key: key, Size: o.Size}, nil) {
 				return
 			}
 		}
 		if err := ctx.Err(); err != nil { // the library just ends
-			yield(Info{}, err)
+			yield(bucket.Info{}, err)
 		}
 	}
 }
 
 // Delete sends a request for each 1,000 keys.
-func (s *S3) Delete(ctx context.Context, keys ...string) error {
+func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	for _, key := range keys {
-		if err := begin(ctx, key); err != nil {
+		if err := bucket.Begin(ctx, key); err != nil {
 			return fmt.Errorf("delete: %w", err)
 		}
 	}
-	if err := retry(ctx, func() error { return s.delete(ctx, keys) }); err != nil {
-		return fmt.Errorf("delete %s and %d others: %w", keys[0], len(keys)-1, s.explain(err))
+	if err := retry(ctx, func() error { return b.delete(ctx, keys) }); err != nil {
+		return fmt.Errorf("delete %s and %d others: %w", keys[0], len(keys)-1, b.explain(err))
 	}
 	return nil
 }
 
-func (s *S3) delete(ctx context.Context, keys []string) error {
+func (b *Bucket) delete(ctx context.Context, keys []string) error {
 	if len(keys) == 1 {
-		err := s.client.RemoveObject(ctx, s.name, s.prefix+keys[0], minio.RemoveObjectOptions{})
+		err := b.client.RemoveObject(ctx, b.name, b.prefix+keys[0], minio.RemoveObjectOptions{})
 		if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 			return nil
 		}
@@ -339,12 +344,12 @@ func (s *S3) delete(ctx context.Context, keys []string) error {
 	}
 	objects := func(yield func(minio.ObjectInfo) bool) {
 		for _, key := range keys {
-			if !yield(minio.ObjectInfo{Key: s.prefix + key}) {
+			if !yield(minio.ObjectInfo{Key: b.prefix + key}) {
 				return
 			}
 		}
 	}
-	results, err := s.client.RemoveObjectsWithIter(ctx, s.name, objects, minio.RemoveObjectsOptions{})
+	results, err := b.client.RemoveObjectsWithIter(ctx, b.name, objects, minio.RemoveObjectsOptions{})
 	if err != nil {
 		return err
 	}

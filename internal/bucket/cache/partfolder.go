@@ -1,4 +1,4 @@
-package bucket
+package cache
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weirlog/weir/internal/filelock"
 )
 
 // partFolder keeps parts of objects in files of a folder. A file has the part's bytes, the size of the whole object (8 bytes,
@@ -59,7 +61,7 @@ func openPartFolder(path string, limit int64, logger *slog.Logger) (*partFolder,
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := lockFolder(filepath.Join(path, ".lock"))
+	lock, err := filelock.Acquire(filepath.Join(path, ".lock"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package bucket
+package filelock
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// lockFolder takes the lock on a folder by its lock file, which names the process that holds it. The kernel releases
-// the lock when the process ends, however it ends.
-func lockFolder(name string) (io.Closer, error) {
+// Acquire takes the lock on the file name, which it makes if it does not exist, and writes into it which process holds
+// the lock. Closing releases the lock; the kernel does so when the process ends, however it ends.
+func Acquire(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package bucket
+package s3
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
 const (
@@ -42,22 +44,22 @@ func passing(err error) bool {
 }
 
 // explain gives an error of the library the meaning that the contract has for it, or says what to do about it.
-func (s *S3) explain(err error) error {
+func (b *Bucket) explain(err error) error {
 	if r := (minio.ErrorResponse{}); errors.As(err, &r) && r.Code == minio.NoSuchKey {
-		return ErrNotExist
+		return bucket.ErrNotExist
 	}
-	return s.explainPut(err)
+	return b.explainPut(err)
 }
 
 // explainPut is explain for PutNew, of which an unknown outcome must never look like a known one.
-func (s *S3) explainPut(err error) error {
+func (b *Bucket) explainPut(err error) error {
 	var r minio.ErrorResponse
 	if !errors.As(err, &r) {
 		return err
 	}
 	switch r.Code {
 	case minio.NoSuchBucket:
-		return fmt.Errorf("the S3 bucket %s does not exist; make it first: %w", s.name, err)
+		return fmt.Errorf("the S3 bucket %s does not exist; make it first: %w", b.name, err)
 	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch":
 		return fmt.Errorf("the store refuses the credentials (%s): %w", r.Code, err)
 	case "NotImplemented":

@@ -1,4 +1,4 @@
-package bucket
+package folder
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
 // faultyDisk fails the steps that fail names, each with the error given.
@@ -69,10 +71,10 @@ func (d *faultyDisk) syncDir(name string) error {
 	return d.osDisk.syncDir(name)
 }
 
-func openFaulty(t *testing.T, dir string) (*Local, *faultyDisk) {
+func openFaulty(t *testing.T, dir string) (*Bucket, *faultyDisk) {
 	t.Helper()
 	d := &faultyDisk{fail: map[string]error{}}
-	b, err := openLocal(dir, d)
+	b, err := open(dir, d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,7 @@ func openFaulty(t *testing.T, dir string) (*Local, *faultyDisk) {
 
 // Whatever step fails: the write says so, what was stored stays, no part of an object is ever seen, and once the
 // disk works again the write succeeds.
-func TestLocalFailingSteps(t *testing.T) {
+func TestFailedStepsLeaveOldOrNewState(t *testing.T) {
 	for _, step := range []string{"write", "link", "rename", "mkdir", "sync"} {
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
 			t.Run(fmt.Sprintf("%s %v", step, cause), func(t *testing.T) {
@@ -99,17 +101,17 @@ func TestLocalFailingSteps(t *testing.T) {
 				if err := write(ctx, "new/key", []byte("hello")); !errors.Is(err, cause) {
 					t.Fatalf("got error %v, want %v", err, cause)
 				}
-				if _, err := b.Get(ctx, "new/key", Range{}); !errors.Is(err, ErrNotExist) {
+				if _, err := b.Get(ctx, "new/key", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) {
 					t.Errorf("get after the failed write: %v, want ErrNotExist", err)
 				}
-				if data, err := Read(ctx, b, "f/before", Range{}); err != nil || string(data) != "before" {
+				if data, err := bucket.Read(ctx, b, "f/before", bucket.Range{}); err != nil || string(data) != "before" {
 					t.Errorf("what was stored: %q, %v", data, err)
 				}
 				delete(d.fail, step)
 				if err := write(ctx, "new/key", []byte("hello")); err != nil {
 					t.Fatalf("once the disk works again: %v", err)
 				}
-				if data, err := Read(ctx, b, "new/key", Range{}); err != nil || string(data) != "hello" {
+				if data, err := bucket.Read(ctx, b, "new/key", bucket.Range{}); err != nil || string(data) != "hello" {
 					t.Errorf("got %q, %v", data, err)
 				}
 				left, err := os.ReadDir(filepath.Join(b.root, tmpFolder))
@@ -122,7 +124,7 @@ func TestLocalFailingSteps(t *testing.T) {
 }
 
 // A failed fsync is not repeated: the next attempt writes a new file.
-func TestLocalNeverRepeatsAFailedSync(t *testing.T) {
+func TestFailedSyncIsNotRepeated(t *testing.T) {
 	b, d := openFaulty(t, t.TempDir())
 	if err := b.PutNew(t.Context(), "f/first", nil); err != nil {
 		t.Fatal(err)
@@ -137,7 +139,7 @@ func TestLocalNeverRepeatsAFailedSync(t *testing.T) {
 }
 
 // An object whose durability is unknown is neither shown as there nor as missing.
-func TestLocalInDoubt(t *testing.T) {
+func TestObjectInDoubtIsAnError(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	b, d := openFaulty(t, dir)
 	if err := b.PutNew(ctx, "f/first", nil); err != nil {
@@ -148,9 +150,9 @@ func TestLocalInDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	clear(d.fail)
-	_, err := b.Get(ctx, "f/k", Range{})
+	_, err := b.Get(ctx, "f/k", bucket.Range{})
 	check := func(what string, err error) {
-		if !errors.Is(err, syscall.EIO) || errors.Is(err, ErrNotExist) || errors.Is(err, ErrExist) {
+		if !errors.Is(err, syscall.EIO) || errors.Is(err, bucket.ErrNotExist) || errors.Is(err, bucket.ErrExist) {
 			t.Errorf("%s: %v, want the cause of the doubt", what, err)
 		}
 	}
@@ -164,16 +166,16 @@ func TestLocalInDoubt(t *testing.T) {
 	}
 	b.Close()
 	again, _ := openFaulty(t, dir)
-	if data, err := Read(ctx, again, "f/k", Range{}); err != nil || string(data) != "x" {
+	if data, err := bucket.Read(ctx, again, "f/k", bucket.Range{}); err != nil || string(data) != "x" {
 		t.Errorf("opened again: %q, %v", data, err)
 	}
 }
 
 // Until an object is durable nobody sees it, and who creates the same key waits for the outcome.
-func TestLocalHidesWhatIsNotDurable(t *testing.T) {
+func TestObjectsAreHiddenUntilDurable(t *testing.T) {
 	ctx := t.Context()
 	reached, release := make(chan struct{}), make(chan struct{})
-	b, err := openLocal(t.TempDir(), &slowSync{reached: reached, release: release})
+	b, err := open(t.TempDir(), &slowSync{reached: reached, release: release})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +183,7 @@ func TestLocalHidesWhatIsNotDurable(t *testing.T) {
 	first, second := make(chan error), make(chan error)
 	go func() { first <- b.PutNew(ctx, "k", []byte("first")) }()
 	<-reached
-	if _, err := b.Get(ctx, "k", Range{}); !errors.Is(err, ErrNotExist) {
+	if _, err := b.Get(ctx, "k", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) {
 		t.Errorf("get: %v, want ErrNotExist", err)
 	}
 	for info := range b.List(ctx, "", "") {
@@ -192,10 +194,10 @@ func TestLocalHidesWhatIsNotDurable(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	if err := <-second; !errors.Is(err, ErrExist) {
+	if err := <-second; !errors.Is(err, bucket.ErrExist) {
 		t.Errorf("second: %v, want ErrExist", err)
 	}
-	if data, err := Read(context.Background(), b, "k", Range{}); err != nil || string(data) != "first" {
+	if data, err := bucket.Read(context.Background(), b, "k", bucket.Range{}); err != nil || string(data) != "first" {
 		t.Errorf("got %q, %v", data, err)
 	}
 }
@@ -207,7 +209,7 @@ type slowSync struct {
 }
 
 func (d *slowSync) syncDir(name string) error {
-	if !d.opened { // OpenLocal's own
+	if !d.opened { // Open's own
 		d.opened = true
 		return d.osDisk.syncDir(name)
 	}
@@ -216,7 +218,7 @@ func (d *slowSync) syncDir(name string) error {
 	return d.osDisk.syncDir(name)
 }
 
-func TestOpenLocalCleansUp(t *testing.T) {
+func TestOpenRemovesHalfWrittenFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, tmpFolder), 0o700); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package bucket
+package cache
 
 import (
 	"context"
@@ -9,10 +9,12 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
-// CacheOptions say what a Cached keeps.
-type CacheOptions struct {
+// Options say what a Cached keeps.
+type Options struct {
 	Immutable   func(key string) bool // tells which objects never change and are never made anew: only these are kept
 	Memory      int64                 // bytes
 	Folder      string                // on a local disk; empty: memory only
@@ -29,9 +31,9 @@ type CacheOptions struct {
 // What comes from the cache is what came from the bucket: a part in the folder has a digest, and one that is damaged is fetched
 // again. Beyond that a cache is not trusted: objects have no Version here, so that who compares them with digests of its own does
 // so each time. A disk that fails costs speed only.
-type Cached struct {
-	Store
-	options CacheOptions
+type Bucket struct {
+	bucket.Store
+	options Options
 	memory  *lru[part]
 	folder  *partFolder // nil: none
 	stop    chan struct{}
@@ -48,9 +50,9 @@ type part struct {
 	at   time.Time
 }
 
-// NewCached puts a cache before a bucket, which Close closes.
-func NewCached(b Store, o CacheOptions) (*Cached, error) {
-	c := &Cached{Store: b, options: o, memory: newLRU[part](o.Memory, nil), stop: make(chan struct{})}
+// New puts a cache before a bucket, which Close closes.
+func New(b bucket.Store, o Options) (*Bucket, error) {
+	c := &Bucket{Store: b, options: o, memory: newLRU[part](o.Memory, nil), stop: make(chan struct{})}
 	if c.options.Observe == nil {
 		c.options.Observe = func(string) {}
 	}
@@ -65,7 +67,7 @@ func NewCached(b Store, o CacheOptions) (*Cached, error) {
 }
 
 // Close closes the bucket, too. The folder keeps what is in it for the next start.
-func (c *Cached) Close() error {
+func (c *Bucket) Close() error {
 	close(c.stop)
 	c.work.Wait()
 	err := c.Store.Close()
@@ -76,7 +78,7 @@ func (c *Cached) Close() error {
 }
 
 // age forgets what is too old, also if nobody asks for it.
-func (c *Cached) age() {
+func (c *Bucket) age() {
 	every := time.NewTicker(max(c.options.MaxAge/24, time.Second))
 	defer every.Stop()
 	for {
@@ -92,10 +94,10 @@ func (c *Cached) age() {
 	}
 }
 
-func (c *Cached) old(at time.Time) bool { return time.Since(at) > c.options.MaxAge }
+func (c *Bucket) old(at time.Time) bool { return time.Since(at) > c.options.MaxAge }
 
 // Bytes returns how much is kept in memory and in the folder.
-func (c *Cached) Bytes() (memory, folder int64) {
+func (c *Bucket) Bytes() (memory, folder int64) {
 	if c.folder != nil {
 		folder = c.folder.bytes()
 	}
@@ -103,7 +105,8 @@ func (c *Cached) Bytes() (memory, folder int64) {
 }
 
 // Forget drops what is kept of an object that turned out not to be what it should.
-func (c *Cached) Forget(key string) {
+func (c *Bucket) Forget(key string) {
+	c.Store.Forget(key)
 	id := objectID(key)
 	c.memory.remove(func(name string, _ part) bool { return isPartOf(name, id) })
 	if c.folder != nil {
@@ -112,7 +115,7 @@ func (c *Cached) Forget(key string) {
 }
 
 // Delete forgets what it deletes.
-func (c *Cached) Delete(ctx context.Context, keys ...string) error {
+func (c *Bucket) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
 		if c.options.Immutable(key) {
 			c.Forget(key)
@@ -121,7 +124,7 @@ func (c *Cached) Delete(ctx context.Context, keys ...string) error {
 	return c.Store.Delete(ctx, keys...)
 }
 
-func (c *Cached) Get(ctx context.Context, key string, r Range) (*Object, error) {
+func (c *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	if !c.options.Immutable(key) || r.Offset < 0 {
 		return c.Store.Get(ctx, key, r)
 	}
@@ -136,11 +139,11 @@ func (c *Cached) Get(ctx context.Context, key string, r Range) (*Object, error) 
 	if o.end < 0 || o.end > o.size {
 		o.end = o.size
 	}
-	return &Object{ReadCloser: o, Size: o.size}, nil
+	return &bucket.Object{ReadCloser: o, Size: o.size}, nil
 }
 
 // kept returns a part from the cache.
-func (c *Cached) kept(id, key string, number int64) (part, bool) {
+func (c *Bucket) kept(id, key string, number int64) (part, bool) {
 	name := partName(id, number)
 	if p, ok := c.memory.get(name); ok && !c.old(p.at) {
 		c.options.Observe("memory")
@@ -161,12 +164,12 @@ func (c *Cached) kept(id, key string, number int64) (part, bool) {
 	return part{}, false
 }
 
-func (c *Cached) has(id string, number int64) bool {
+func (c *Bucket) has(id string, number int64) bool {
 	name := partName(id, number)
 	return c.memory.has(name) || c.folder != nil && c.folder.has(name)
 }
 
-func (c *Cached) keep(id, key string, number int64, p part) {
+func (c *Bucket) keep(id, key string, number int64, p part) {
 	name := partName(id, number)
 	c.memory.put(name, p, int64(len(p.data)))
 	if c.folder != nil {
@@ -177,7 +180,7 @@ func (c *Cached) keep(id, key string, number int64, p part) {
 // cachedObject reads a range of an object from the cache, and from the bucket where the cache has nothing.
 type cachedObject struct {
 	ctx       context.Context // of the Get, as for every object
-	cache     *Cached
+	cache     *Bucket
 	key, id   string
 	next, end int64  // range that is still to be read; end < 0: up to the object's end, which is not known yet
 	size      int64  // of the whole object
@@ -255,7 +258,7 @@ func (o *cachedObject) request(number int64) error {
 		o.source.Close()
 		o.source = nil
 	}
-	r, last := Range{Offset: number * partBytes}, int64(math.MaxInt64)
+	r, last := bucket.Range{Offset: number * partBytes}, int64(math.MaxInt64)
 	if o.end >= 0 {
 		last = number + 1
 		for last*partBytes < o.end && !o.cache.has(o.id, last) {
