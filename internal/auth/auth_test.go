@@ -108,7 +108,7 @@ func TestOfficialClients(t *testing.T) {
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		p, err := w.Authenticate(r, here)
 		if err != nil {
-			for _, c := range w.Challenges(false) {
+			for _, c := range w.Challenges(&Unauthorized{}) {
 				rw.Header().Add("WWW-Authenticate", c)
 			}
 			http.Error(rw, "", http.StatusUnauthorized)

@@ -28,6 +28,7 @@ import (
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
@@ -290,15 +291,23 @@ func (n *node) wrap(l net.Listener) (net.Listener, error) {
 	return tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
+// root returns the handler of all that the node serves to clients.
+func root(s *api.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(api.Prefix, s)
+	mux.Handle("/", s.NotFound())
+	return s.CleanPaths(mux)
+}
+
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	handler := api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
 		MaxEventBytes: n.config.MaxEventBytes, MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
 		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
 		PublicURL: strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		NoIngest: !n.config.Roles.Ingest, NoRead: !n.config.Roles.Read,
+		Roles: config.Roles(n.config.Roles),
 	})
-	server := n.server(handler)
+	server := n.server(root(handler))
 	wrapped, err := n.wrap(l)
 	if err != nil {
 		return err
