@@ -29,7 +29,11 @@ var ErrForged = errors.New("its seal does not fit: it is damaged, or no node wit
 // Size is the length of a seal in bytes.
 const Size = sha256.Size
 
-// Key makes and checks seals. It may be used concurrently.
+// ErrNoSecret is returned (wrapped) by a write without a key.
+var ErrNoSecret = errors.New("nothing can be sealed without the nodes' secret")
+
+// Key makes and checks seals. It may be used concurrently. The zero Key is that of a reader without the secret: it accepts
+// every seal, so that what is read is a claim of whoever can write the bucket, and it makes none.
 type Key struct{ secret []byte }
 
 // NewKey returns the key that the nodes with a secret share. The secret has at least 32 random bytes.
@@ -41,7 +45,15 @@ func NewKey(secret []byte) Key {
 	return Key{key}
 }
 
-// Sum returns the seal of data in the object at a key of the bucket.
+// Err returns ErrNoSecret if k is the zero Key.
+func (k Key) Err() error {
+	if k.secret == nil {
+		return ErrNoSecret
+	}
+	return nil
+}
+
+// Sum returns the seal of data in the object at a key of the bucket. That of the zero Key fits nothing.
 func (k Key) Sum(key string, data []byte) []byte {
 	mac := hmac.New(sha256.New, k.secret)
 	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(key))))
@@ -52,7 +64,7 @@ func (k Key) Sum(key string, data []byte) []byte {
 
 // Check returns ErrForged unless sum is the seal of data in the object at key.
 func (k Key) Check(key string, data, sum []byte) error {
-	if !hmac.Equal(k.Sum(key, data), sum) {
+	if k.Err() == nil && !hmac.Equal(k.Sum(key, data), sum) {
 		return ErrForged
 	}
 	return nil
@@ -105,23 +117,11 @@ func split(sealed []byte) (data, sum []byte, err error) {
 // An object that another key has sealed, or none, exists in it and cannot be read (ErrForged).
 type Bucket struct {
 	under bucket.Bucket
-	open  func(key string, sealed []byte) ([]byte, error)
-	seal  func(key string, data []byte) []byte
+	key   Key
 }
 
 // NewBucket returns the view of b in which all objects are sealed with key.
-func NewBucket(b bucket.Bucket, key Key) *Bucket { return &Bucket{b, key.Open, key.Append} }
-
-// Unchecked returns the view of b for a reader without the secret: seals are cut off and not checked. It cannot be written
-// to. What it shows is a claim of whoever can write the bucket.
-func Unchecked(b bucket.Bucket) *Bucket {
-	return &Bucket{under: b, open: func(_ string, sealed []byte) ([]byte, error) {
-		data, _, err := split(sealed)
-		return data, err
-	}}
-}
-
-var errUnchecked = errors.New("without the nodes' secret nothing can be written here")
+func NewBucket(b bucket.Bucket, key Key) *Bucket { return &Bucket{b, key} }
 
 // Get implements bucket.Bucket. It reads the whole object whatever r selects, and once more, past all caches, if the seal
 // does not fit: the bytes may have been damaged on the way.
@@ -147,7 +147,7 @@ func (b *Bucket) get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 	if _, err := io.ReadFull(o, sealed); err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
-	data, err := b.open(key, sealed)
+	data, err := b.key.Open(key, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -158,18 +158,18 @@ func (b *Bucket) get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 
 // Put implements bucket.Bucket.
 func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
-	if b.seal == nil {
-		return fmt.Errorf("put %s: %w", key, errUnchecked)
+	if err := b.key.Err(); err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
 	}
-	return b.under.Put(ctx, key, b.seal(key, data))
+	return b.under.Put(ctx, key, b.key.Append(key, data))
 }
 
 // PutNew implements bucket.Bucket.
 func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
-	if b.seal == nil {
-		return fmt.Errorf("put new %s: %w", key, errUnchecked)
+	if err := b.key.Err(); err != nil {
+		return fmt.Errorf("put new %s: %w", key, err)
 	}
-	return b.under.PutNew(ctx, key, b.seal(key, data))
+	return b.under.PutNew(ctx, key, b.key.Append(key, data))
 }
 
 // List implements bucket.Bucket.
@@ -186,9 +186,6 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucke
 
 // Delete implements bucket.Bucket.
 func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
-	if b.seal == nil {
-		return errUnchecked
-	}
 	return b.under.Delete(ctx, keys...)
 }
 
