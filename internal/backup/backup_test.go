@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -42,7 +43,7 @@ type weir struct {
 
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
 	w := &weir{t: t, accounts: account.NewDirectory(b)}
-	reader := wal.NewReader(b, 1<<16)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<16)
 	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
 		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	for shard := range shards {

@@ -19,6 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -58,7 +59,7 @@ func (w *world) start() {
 	if w.writer != nil {
 		w.writer.Close()
 	}
-	reader := wal.NewReader(w.faulty, 1<<20)
+	reader := wal.NewReader(w.faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{})
 	w.writer = wal.NewWriter(w.faulty, reader, 0, func(int64) {})
 	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: logs,

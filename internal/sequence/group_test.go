@@ -14,6 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -70,7 +71,7 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 		m.requests[fmt.Sprint(op, " ", part)]++
 		return nil
 	}}
-	m.reader = wal.NewReader(faulty, 1<<20)
+	m.reader = wal.NewReader(faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org", Shards: groupShards, MergeWidth: 2})
 	o.Logger = slog.New(slog.DiscardHandler)
 	m.Group = NewGroup(faulty, m.reader, m.store, groupShards, o)

@@ -24,6 +24,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -40,7 +41,7 @@ type node struct {
 
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
-	n.reader = wal.NewReader(n.faulty, 1<<16)
+	n.reader = wal.NewReader(n.faulty, seal.NewKey(make([]byte, 32)), 1<<16)
 	n.store = tlog.NewLogs(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})

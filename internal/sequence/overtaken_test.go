@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -62,7 +63,7 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 				record(otherLog, 1+serial)
 				round()
 			}
-			if _, err := wal.ReadPlan(t.Context(), b, 0, 1); !errors.Is(err, bucket.ErrNotExist) {
+			if _, err := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20).ReadPlan(t.Context(), 0, 1); !errors.Is(err, bucket.ErrNotExist) {
 				t.Errorf("request %d: the plan was not cleaned away: %v", request, err)
 			}
 			return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -45,7 +46,7 @@ func (l *lifetime) start() *Logs {
 			}
 			return fail(true)
 		}}
-	return NewLogs(f, wal.NewReader(f, 1<<16), l.o)
+	return NewLogs(f, wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<16), l.o)
 }
 
 func (l *lifetime) capture(key string) {

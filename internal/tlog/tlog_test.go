@@ -18,6 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -53,7 +54,7 @@ func fill(t testing.TB, s *Logs, n, batch, processors int) {
 	}
 }
 
-func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, 1<<20), o) }
+func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o) }
 
 func read(t testing.TB, s *Logs, q Query) []string {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -114,8 +114,8 @@ func (s *Logs) planned(ctx context.Context, m *Manifest) ([]string, error) {
 	}
 	objects, ok := s.plans.GetIfPresent(m.Nonce)
 	if !ok {
-		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, gzipmember.ErrCorrupt) {
+		p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
 			return nil, err
 		}
 		if err == nil && p.Nonce == m.Nonce {

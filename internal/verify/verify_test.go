@@ -18,6 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -52,7 +53,7 @@ func (p *place) open() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	reader := wal.NewReader(b, 1<<20)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 	p.bucket = b
 	p.store = tlog.NewLogs(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8})
 	p.sequencer = sequence.New(b, reader, p.store, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
