@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -176,7 +175,7 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 // apply applies a plan to each log that it concerns, then deletes its objects. If one of them is gone, all logs have the
 // plan already: somebody was deleting.
 func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
-	sections := map[string][]place{} // by log
+	sections := map[string][]wal.Place{} // by log
 	for _, key := range p.Objects {
 		in, err := s.wal.Sections(ctx, key)
 		if err == nil {
@@ -189,7 +188,7 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 			return err
 		}
 		for _, section := range in {
-			sections[section.Log] = append(sections[section.Log], place{key, section})
+			sections[section.Log] = append(sections[section.Log], wal.Place{Object: key, Section: section})
 		}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -214,11 +213,6 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 	return s.retire(ctx, p)
 }
 
-type place struct {
-	object string
-	wal.Section
-}
-
 func (s *Sequencer) exists(ctx context.Context, key string) error {
 	o, err := s.bucket.Get(ctx, key, bucket.Range{Length: 1})
 	if err != nil {
@@ -231,33 +225,15 @@ func (s *Sequencer) exists(ctx context.Context, key string) error {
 var errRetiring = errors.New("the plan is being retired")
 
 // append applies a plan to one log.
-func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []place) error {
-	var entries []tlog.Entry
-	for _, at := range places {
-		known, err := s.wal.Entries(ctx, at.object, at.Section)
-		var data []byte
-		if err == nil {
-			data, err = s.wal.Member(ctx, at.object, at.Section)
-		}
-		if errors.Is(err, bucket.ErrNotExist) {
-			return errRetiring
-		}
-		if err != nil {
-			return err
-		}
-		raw, err := gzipmember.Decode(nil, data, at.RawLength)
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		lines, err := wal.SplitLines(raw, len(known))
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		for i, e := range known {
-			entries = append(entries, tlog.Entry{Line: lines[i], Time: e.Time, Key: e.Key, Processors: e.Processors})
-		}
+func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []wal.Place) error {
+	b, err := s.wal.Batch(ctx, log, places...)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return errRetiring
 	}
-	if err := s.store.Append(ctx, log, p.Number, p.Nonce, entries); err != nil {
+	if err != nil {
+		return err
+	}
+	if err := s.store.Append(ctx, p.Number, p.Nonce, b); err != nil {
 		return fmt.Errorf("append to log %s: %w", log, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -22,7 +23,7 @@ type Query struct {
 	Processor  string // only events of this stream processor; empty: all
 }
 
-func (q Query) selects(e wal.Entry) bool {
+func (q Query) selects(e event.Entry) bool {
 	return e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || slices.Contains(e.Processors, q.Processor))
 }
 
@@ -30,12 +31,7 @@ func (q Query) selects(e wal.Entry) bool {
 // that are acknowledged, perhaps, but not in the manifest.
 type view struct {
 	manifest *Manifest
-	tail     []tailSection // oldest first
-}
-
-type tailSection struct {
-	object string
-	wal.Section
+	tail     []wal.Place // oldest first
 }
 
 // view takes a consistent view of a log, without locks (design: reading). It reads the manifest's version, lists the
@@ -72,7 +68,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 }
 
 // tail returns the sections for the manifest's log in those objects that the manifest's plan does not name.
-func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]tailSection, error) {
+func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]wal.Place, error) {
 	if len(objects) == 0 {
 		return nil, nil
 	}
@@ -80,7 +76,7 @@ func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]
 	if err != nil {
 		return nil, err
 	}
-	var tail []tailSection
+	var tail []wal.Place
 	for _, o := range objects {
 		if planned[o.Key] {
 			continue
@@ -91,7 +87,7 @@ func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]
 		}
 		for _, section := range sections {
 			if section.Log == m.Log {
-				tail = append(tail, tailSection{o.Key, section})
+				tail = append(tail, wal.Place{Object: o.Key, Section: section})
 			}
 		}
 	}
