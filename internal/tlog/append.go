@@ -15,47 +15,50 @@ import (
 // often, it takes effect once.
 func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string, entries []Entry) error {
 	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
-	for {
-		m, err := s.manifest(ctx, log)
-		if err != nil || m.LastPlan >= plan {
-			return err
-		}
-		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
-			if err := s.growTree(ctx, m); err != nil {
-				return err
-			}
-			continue
-		}
-		fresh, err := s.fresh(ctx, m, entries)
-		if err != nil {
-			if old, err := s.outdated(ctx, m, err); !old {
-				return err
-			}
-			continue
-		}
-		m = m.clone()
-		m.LastPlan, m.Nonce = plan, nonce
-		if len(fresh) > 0 {
-			if err := s.grow(ctx, m, fresh); err != nil {
-				return err
-			}
-		}
-		if err := s.archive(ctx, m); err != nil {
-			return err
-		}
-		if done, err := s.commit(ctx, m); done || err != nil {
+	v, err := s.sequenced(ctx, log)
+	if err != nil {
+		return err
+	}
+	return v.use(ctx, func(v *view) error { return s.appendTo(ctx, v, plan, nonce, entries) })
+}
+
+// appendTo is Append to a log as a view describes it. It returns errOvertaken if there is a newer one.
+func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, entries []Entry) error {
+	m := v.manifest
+	if m.LastPlan >= plan {
+		return nil
+	}
+	if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
+		return cmp.Or(s.growTree(ctx, m), errOvertaken)
+	}
+	fresh, err := v.fresh(ctx, entries)
+	if err != nil {
+		return err
+	}
+	m = m.clone()
+	m.LastPlan, m.Nonce = plan, nonce
+	if len(fresh) > 0 {
+		if err := s.grow(ctx, m, fresh); err != nil {
 			return err
 		}
 	}
+	if err := s.archive(ctx, m); err != nil {
+		return err
+	}
+	done, err := s.commit(ctx, m)
+	if err == nil && !done {
+		err = errOvertaken
+	}
+	return err
 }
 
 // fresh returns the entries that the log does not have, each once.
-func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry, error) {
+func (v *view) fresh(ctx context.Context, entries []Entry) ([]Entry, error) {
 	known := make([]wal.Entry, len(entries))
 	for i, e := range entries {
 		known[i] = wal.Entry{Time: e.Time, Key: e.Key}
 	}
-	has, err := s.known(ctx, m, known)
+	has, err := v.known(ctx, known)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +120,8 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
 	if err != nil {
-		return s.outdated(ctx, m, err)
+		err = s.viewOf(m).outdated(ctx, err)
+		return err == nil, err
 	}
 	now := time.Now()
 	next := m.clone()
