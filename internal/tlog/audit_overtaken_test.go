@@ -38,7 +38,7 @@ func TestAuditWhileManifestsAreCleanedAway(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, Options{KeepManifests: 2})
 	appendOne := func(n int) {
-		if err := s.Append(t.Context(), testLog, int64(n+1), "nonce", []Entry{entry(n, 1)}); err != nil {
+		if err := s.Append(t.Context(), int64(n+1), "nonce", batchOf(entry(n, 1))); err != nil {
 			t.Fatal(err)
 		}
 	}

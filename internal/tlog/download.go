@@ -106,7 +106,7 @@ func (d *Download) writeWaiting(ctx context.Context, out *output) error {
 		}
 		n := -1
 		return out.cut(data, w.RawLength, func([]byte) bool { n++; return !w.skip[n] })
-	}, out.entry)
+	}, func(e Indexed) error { return out.line(e.Line) })
 }
 
 // Bounds on what measure may spend: a download whose size is cheap to know tells it, so that clients see progress and

@@ -8,11 +8,10 @@ import (
 	"sort"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // Known tells which of the entries a log has already, as far as they are sequenced.
-func (s *Logs) Known(ctx context.Context, log string, entries []wal.Entry) (known []bool, err error) {
+func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (known []bool, err error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
 	if !ok {
 		if m, err = s.manifest(ctx, log); err != nil {
@@ -28,7 +27,7 @@ func (s *Logs) Known(ctx context.Context, log string, entries []wal.Entry) (know
 
 // known tells which of the entries are in the log as the view describes it. The filters of the blocks whose span of time
 // holds the event answer nearly always; a block whose filter says "perhaps" is opened.
-func (v *view) known(ctx context.Context, entries []wal.Entry) ([]bool, error) {
+func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error) {
 	known := make([]bool, len(entries))
 	if len(entries) == 0 || v.manifest.Entries == 0 {
 		return known, nil
@@ -50,7 +49,7 @@ func (v *view) known(ctx context.Context, entries []wal.Entry) ([]bool, error) {
 	return known, nil
 }
 
-func (s *objects) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, byTime []int, known []bool) error {
+func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entry, byTime []int, known []bool) error {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return err
@@ -91,8 +90,8 @@ func (s *objects) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.
 		if err != nil {
 			return nil, err
 		}
-		keys := make([]event.Key, len(entries))
-		for i, e := range entries {
+		keys := make([]event.Key, len(entries.Entries))
+		for i, e := range entries.Entries {
 			keys[i] = e.Key
 		}
 		slices.SortFunc(keys, compareKeys)

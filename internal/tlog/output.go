@@ -86,9 +86,6 @@ func (o *output) selects(line []byte) (bool, error) {
 	return true, nil
 }
 
-// entry writes the line of an entry.
-func (o *output) entry(e Entry) error { return o.line(append(e.Line[:len(e.Line):len(e.Line)], '\n')) }
-
 func (o *output) line(line []byte) error {
 	if o.made == nil {
 		o.made, o.raw = gzipmember.NewWriter(o.w, gzipmember.Fast), 0

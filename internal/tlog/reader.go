@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/weirlog/weir/internal/event"
 )
 
 // Indexed is an entry and its index in the log, which is Unsequenced for an event that waits in the write-ahead log.
 type Indexed struct {
 	Index int64
-	Entry
+	Line  []byte // with its '\n'
+	event.Entry
 }
 
 // Unsequenced stands for the index that sequencing will give to an event.

@@ -114,10 +114,10 @@ func (r *Run) entries(ctx context.Context, q Query) ([]Indexed, error) {
 	if err != nil {
 		return nil, err
 	}
-	selected := make([]Indexed, 0, len(all))
-	for i, e := range all {
-		if index := b.First + int64(i); r.wants(index) && q.selects(e.Time, e.Processors) {
-			selected = append(selected, Indexed{index, e})
+	selected := make([]Indexed, 0, b.Count)
+	for i, e := range all.Entries {
+		if index := b.First + int64(i); r.wants(index) && q.selects(e) {
+			selected = append(selected, Indexed{index, all.Line(i), e})
 		}
 	}
 	return selected, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -26,8 +27,8 @@ type Query struct {
 // All is the query that selects every event.
 var All = Query{Start: minInt64, End: maxInt64}
 
-func (q Query) selects(time int64, processors []string) bool {
-	return time >= q.Start && time < q.End && (q.Processor == "" || slices.Contains(processors, q.Processor))
+func (q Query) selects(e event.Entry) bool {
+	return e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || slices.Contains(e.Processors, q.Processor))
 }
 
 // view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events that
@@ -36,13 +37,8 @@ type view struct {
 	*objects
 	logs     *Logs
 	manifest *Manifest
-	tail     []tailSection // oldest first
-	whole    bool          // The view has a tail. Without it only the sequenced entries are of interest.
-}
-
-type tailSection struct {
-	object string
-	wal.Section
+	tail     []wal.Place // oldest first
+	whole    bool        // The view has a tail. Without it only the sequenced entries are of interest.
 }
 
 // errOvertaken says that a view is old, although no object is missing: another writer has made a newer manifest.
@@ -104,7 +100,7 @@ func (s *Logs) sequenced(ctx context.Context, log string) (*view, error) {
 // viewOf returns a view of the sequenced entries that a manifest describes.
 func (s *Logs) viewOf(m *Manifest) *view { return &view{objects: s.objects, logs: s, manifest: m} }
 
-// view takes a consistent view of a log, without locks. It reads the manifest and the plan that the manifest names,
+// view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names, then
 // lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
 //
 //   - The manifest does not hold the events of a WAL object that a later plan names.
@@ -119,11 +115,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		planned, err := s.planned(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		objects, err := s.wal.List(ctx, s.shard(log))
+		objects, planned, err := s.waiting(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -146,8 +138,24 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
 }
 
+// waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the manifest's
+// plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead log needs no plan.
+func (s *Logs) waiting(ctx context.Context, m *Manifest) (objects []bucket.Info, planned []string, err error) {
+	planned, known := s.plans.GetIfPresent(m.Nonce)
+	for {
+		objects, err = s.wal.List(ctx, s.shard(m.Log))
+		if err != nil || known || len(objects) == 0 || m.LastPlan == 0 {
+			return objects, planned, err
+		}
+		if planned, err = s.readPlanned(ctx, m); err != nil {
+			return nil, nil, err
+		}
+		known = true
+	}
+}
+
 // tail returns the sections for a log in those objects that are not planned.
-func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]tailSection, error) {
+func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]wal.Place, error) {
 	if len(objects) == 0 {
 		return nil, nil
 	}
@@ -155,7 +163,7 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 	for _, key := range planned {
 		skip[key] = true
 	}
-	var tail []tailSection
+	var tail []wal.Place
 	for _, o := range objects {
 		if skip[o.Key] {
 			continue
@@ -166,29 +174,23 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 		}
 		for _, section := range sections {
 			if section.Log == log {
-				tail = append(tail, tailSection{o.Key, section})
+				tail = append(tail, wal.Place{Object: o.Key, Section: section})
 			}
 		}
 	}
 	return tail, nil
 }
 
-// planned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
+// readPlanned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
 // damaged: what the log has of the objects that are still there is then found by its filters.
-func (s *Logs) planned(ctx context.Context, m *Manifest) ([]string, error) {
-	if m.LastPlan == 0 {
-		return nil, nil
+func (s *Logs) readPlanned(ctx context.Context, m *Manifest) (objects []string, err error) {
+	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
+	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
+		return nil, err
 	}
-	objects, ok := s.plans.GetIfPresent(m.Nonce)
-	if !ok {
-		p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
-			return nil, err
-		}
-		if err == nil && p.Nonce == m.Nonce {
-			objects = p.Objects
-		}
-		s.plans.Set(m.Nonce, objects)
+	if err == nil && p.Nonce == m.Nonce {
+		objects = p.Objects
 	}
+	s.plans.Set(m.Nonce, objects)
 	return objects, nil
 }

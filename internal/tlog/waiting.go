@@ -16,14 +16,14 @@ import (
 
 // waitingSection is events that wait to be sequenced.
 type waitingSection struct {
-	tailSection
-	entries []wal.Entry  // what is known of its lines
-	skip    map[int]bool // Lines that the log or an earlier section has already.
+	wal.Place
+	entries []event.Entry // what is known of its lines
+	skip    map[int]bool  // Lines that the log or an earlier section has already.
 }
 
 // selects tells whether a query selects line i, and it is not a duplicate.
 func (w *waitingSection) selects(q Query, i int) bool {
-	return !w.skip[i] && q.selects(w.entries[i].Time, w.entries[i].Processors)
+	return !w.skip[i] && q.selects(w.entries[i])
 }
 
 // isCut tells whether some of the lines may not be selected.
@@ -34,13 +34,13 @@ func (w *waitingSection) isCut(q Query) bool {
 // waiting returns the sections of the view's tail with events that a query may select. It finds the lines that are in the
 // log or in an earlier section exactly as sequencing will. A duplicate has the same time, so other times don't matter.
 func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
-	seen := map[event.Key]struct{}{}
+	var once event.Once
 	var sections []waitingSection
 	for _, t := range v.tail {
 		if t.MaxTime < q.Start || t.MinTime >= q.End {
 			continue
 		}
-		entries, err := v.logs.wal.Entries(ctx, t.object, t.Section)
+		entries, err := v.logs.wal.Entries(ctx, t.Object, t.Section)
 		if err != nil {
 			return nil, err
 		}
@@ -48,11 +48,10 @@ func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := waitingSection{tailSection: t, entries: entries, skip: map[int]bool{}}
-		for i, e := range entries {
-			_, twice := seen[e.Key]
-			seen[e.Key] = struct{}{}
-			if twice || known[i] {
+		once.Mark(entries, known)
+		w := waitingSection{Place: t, entries: entries, skip: map[int]bool{}}
+		for i := range entries {
+			if known[i] {
 				w.skip[i] = true
 			}
 		}
@@ -67,17 +66,17 @@ func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 // are now.
 func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
-		send := func(e Entry) error {
-			if !yield(Indexed{Unsequenced, e}, nil) {
+		send := func(e Indexed) error {
+			if !yield(e, nil) {
 				return errStop
 			}
 			return nil
 		}
 		err := r.eachWaiting(ctx, func(w *waitingSection, data []byte) error {
-			entries, err := w.decode(data)
-			for i := 0; err == nil && i < len(entries); i++ {
+			b, err := w.decode(data)
+			for i := 0; err == nil && i < len(b.Entries); i++ {
 				if w.selects(r.query, i) {
-					err = send(entries[i])
+					err = send(unsequenced(b, i))
 				}
 			}
 			return err
@@ -91,10 +90,10 @@ func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 // eachWaiting calls section with each section that waits, and with the member that holds its lines. If a section is gone it
 // has been sequenced: its events, and those of the sections behind it, are then found where they are now, and moved is
 // called with each that is selected.
-func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, []byte) error, moved func(Entry) error) error {
+func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, []byte) error, moved func(Indexed) error) error {
 	for i := range r.tail {
 		w := &r.tail[i]
-		data, err := r.view.logs.wal.Member(ctx, w.object, w.Section)
+		data, err := r.view.logs.wal.Member(ctx, w.Object, w.Section)
 		if errors.Is(err, bucket.ErrNotExist) {
 			return r.follow(ctx, r.tail[i:], moved)
 		}
@@ -109,7 +108,7 @@ func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, 
 }
 
 // follow calls do with the selected events of sections that have been sequenced.
-func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(Entry) error) error {
+func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(Indexed) error) error {
 	wanted := map[event.Key]struct{}{}
 	for _, w := range sections {
 		for i, e := range w.entries {
@@ -121,7 +120,7 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 	if len(wanted) == 0 {
 		return nil
 	}
-	take := func(e Entry) error {
+	take := func(e Indexed) error {
 		if _, ok := wanted[e.Key]; !ok {
 			return nil
 		}
@@ -143,32 +142,23 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 }
 
 // eachSince calls do with the entries from an index on that a query may select, those included that wait to be sequenced.
-func (v *view) eachSince(ctx context.Context, from int64, q Query, do func(Entry) error) error {
+func (v *view) eachSince(ctx context.Context, from int64, q Query, do func(Indexed) error) error {
 	for block, err := range v.blocks(ctx, from, v.manifest.Entries, q) {
 		var entries []Indexed
 		if err == nil {
 			entries, err = block.entries(ctx, q)
 		}
 		for i := 0; err == nil && i < len(entries); i++ {
-			err = do(entries[i].Entry)
+			err = do(entries[i])
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for _, t := range v.tail {
-		known, err := v.logs.wal.Entries(ctx, t.object, t.Section)
-		if err != nil {
-			return err
-		}
-		data, err := v.logs.wal.Member(ctx, t.object, t.Section)
-		if err != nil {
-			return err
-		}
-		w := waitingSection{tailSection: t, entries: known}
-		entries, err := w.decode(data)
-		for i := 0; err == nil && i < len(entries); i++ {
-			err = do(entries[i])
+		b, err := v.logs.wal.Batch(ctx, v.manifest.Log, t)
+		for i := 0; err == nil && i < len(b.Entries); i++ {
+			err = do(unsequenced(b, i))
 		}
 		if err != nil {
 			return err
@@ -177,20 +167,17 @@ func (v *view) eachSince(ctx context.Context, from int64, q Query, do func(Entry
 	return nil
 }
 
-// decode returns the entries of the section, whose lines are in data.
-func (w *waitingSection) decode(data []byte) ([]Entry, error) {
-	raw, err := gzipmember.Decode(nil, data, w.RawLength)
-	var lines [][]byte
+// decode returns the lines of the section, which are in data.
+func (w *waitingSection) decode(data []byte) (event.Batch, error) {
+	lines, err := gzipmember.Decode(nil, data, w.RawLength)
+	var b event.Batch
 	if err == nil {
-		lines, err = wal.SplitLines(raw, len(w.entries))
+		b, err = event.Cut(w.Log, lines, w.entries)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("section of %s at %d: %w", w.object, w.Offset, err)
+		return b, fmt.Errorf("section of %s at %d: %w", w.Object, w.Offset, err)
 	}
-	entries := make([]Entry, len(lines))
-	for i, line := range lines {
-		e := w.entries[i]
-		entries[i] = Entry{Line: line, Time: e.Time, Key: e.Key, Processors: e.Processors}
-	}
-	return entries, nil
+	return b, nil
 }
+
+func unsequenced(b event.Batch, i int) Indexed { return Indexed{Unsequenced, b.Line(i), b.Entries[i]} }
