@@ -13,6 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -67,6 +68,9 @@ func (s *Logs) Download(ctx context.Context, log string, q Query) (*Download, er
 // outdated tells whether err comes from an object that m names, or that was waiting beside it, being gone because there
 // is a newer manifest. If not it returns err, or what kept it from finding out.
 func (s *Logs) outdated(ctx context.Context, m *Manifest, err error) (bool, error) {
+	if errors.Is(err, seal.ErrForged) {
+		return true, nil // the next view is without that part of the write-ahead log
+	}
 	if !errors.Is(err, bucket.ErrNotExist) {
 		return false, err
 	}

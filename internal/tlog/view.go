@@ -102,6 +102,9 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 			continue
 		}
 		sections, err := s.wal.Sections(ctx, o.Key)
+		if errors.Is(err, seal.ErrForged) {
+			continue // no node has written it, or it is damaged; the reader has reported it
+		}
 		if err != nil {
 			return nil, err
 		}
