@@ -147,7 +147,7 @@ func TestPutsASecond(t *testing.T) {
 		var mu sync.Mutex
 		puts := map[int64]int{} // into the write-ahead log, by second
 		others := 0
-		memory := &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, key string) error {
+		memory := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, key string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -28,7 +28,7 @@ import (
 // group is nodes without an API on one bucket in memory.
 type group struct {
 	t      *testing.T
-	bucket *bucket.Memory
+	bucket *bucketest.Memory
 	config Config
 	logs   []string
 	acked  map[string][]string // uids, by log
@@ -54,7 +54,7 @@ func onBucket(t *testing.T, test func(c *group)) {
 	t.Setenv("WEIR_SECRET", "")
 	t.Setenv("WEIR_SIGNING_KEY", "")
 	synctest.Test(t, func(t *testing.T) {
-		c := &group{t: t, bucket: bucket.NewMemory(), config: DefaultConfig(), acked: map[string][]string{}}
+		c := &group{t: t, bucket: bucketest.NewMemory(), config: DefaultConfig(), acked: map[string][]string{}}
 		c.config.Bucket, c.config.KeyFile, c.config.SigningKey = "s3://memory", filepath.Join(dir, "key"), filepath.Join(dir, "signing-key")
 		accounts := account.NewDirectory(c.bucket)
 		creds, err := fill(t.Context(), accounts, devSetup)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -46,7 +46,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	if strings.ContainsAny(s.Origin, "+ \t\n") {
 		return fmt.Errorf("--origin %q: it must have neither spaces nor '+'", s.Origin)
 	}
-	b, err := bucket.Open(ctx, c.Bucket, c.S3)
+	b, err := location.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/simulation"
 	"github.com/weirlog/weir/internal/tlog"
@@ -90,7 +91,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 		t.Fatal(err)
 	}
 	w.Check = c.check
-	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, 1<<20), map[string]any{}, map[string]bool{}
+	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, seal.NewKey(make([]byte, 32)), 1<<20), map[string]any{}, map[string]bool{}
 	c.observer = tlog.NewLogs(w.Bucket, c.reader, c.observing(t))
 	return c
 }

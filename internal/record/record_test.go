@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
-	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
-	reader := wal.NewReader(f, 1<<20)
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
+	reader := wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 	store := tlog.NewLogs(f, reader, tlog.Options{})
 	writer := wal.NewWriter(f, reader, 0, func(int64) {})
 	t.Cleanup(writer.Close)

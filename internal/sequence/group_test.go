@@ -14,6 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -70,7 +71,7 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 		m.requests[fmt.Sprint(op, " ", part)]++
 		return nil
 	}}
-	m.reader = wal.NewReader(faulty, 1<<20)
+	m.reader = wal.NewReader(faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org", Shards: groupShards, MergeWidth: 2})
 	o.Logger = slog.New(slog.DiscardHandler)
 	m.Group = NewGroup(faulty, m.reader, m.store, groupShards, o)
@@ -135,7 +136,7 @@ func (m *process) sequenced() int64 {
 func play(t *testing.T, test func(t *testing.T, start func(o Options) *process)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		var work sync.WaitGroup
 		test(t, func(o Options) *process { return startProcess(t, ctx, &work, b, o) })
 		stop()
@@ -273,7 +274,7 @@ func TestWaitingElsewhere(t *testing.T) {
 // A clock that is an hour ahead where an event is written does not keep it an hour from its log.
 func TestClockAhead(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		var work sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
 		ahead := startProcess(t, ctx, &work, b, Options{Leases: Spectator{}})
@@ -291,7 +292,7 @@ func TestClockAhead(t *testing.T) {
 		}
 		prefix := wal.Prefix(wal.ShardOf(groupLog, groupShards))
 		key := fmt.Sprintf("%s%012x-0000aaaaaaaaaaaa.gz", prefix, time.Now().Add(time.Hour).UnixMilli())
-		other := bucket.NewMemory()
+		other := bucketest.NewMemory()
 		if err := other.PutNew(t.Context(), key, data); err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -40,7 +41,7 @@ type node struct {
 
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
-	n.reader = wal.NewReader(n.faulty, 1<<16)
+	n.reader = wal.NewReader(n.faulty, seal.NewKey(make([]byte, 32)), 1<<16)
 	n.store = tlog.NewLogs(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -63,11 +64,12 @@ var errInjected = errors.New("injected")
 // model is the specification: for each log the events that were sent, and those that were acknowledged.
 type model struct {
 	t      *rapid.T
-	bucket *bucket.Memory
+	bucket *bucketest.Memory
 	nodes  []*node
 	logs   []string
 	sent   map[string]map[string]sentEvent // by log and line
 	acked  map[string]map[string]bool
+	gone   map[string]bool     // lines whose only copy, perhaps, was lost: a node may still remember them as recorded
 	before map[string][]string // the log's entries when last looked at
 	serial int
 }
@@ -142,7 +144,7 @@ func (m *model) recordOn(t *rapid.T, n *node) {
 		return // they may be recorded or not
 	}
 	for _, line := range lines {
-		m.acked[log][line] = true
+		m.acked[log][line] = !m.gone[line]
 	}
 }
 
@@ -170,8 +172,11 @@ func (m *model) sleep(t *rapid.T) {
 		}
 		for range rapid.IntRange(1, 12).Draw(t, "meanwhile") {
 			other := startNode(m.bucket)
-			if rapid.Bool().Draw(t, "record") {
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0, 1, 2:
 				m.recordOn(t, other)
+			case 3:
+				m.lose(t)
 			}
 			m.round(other)
 			other.writer.Close()
@@ -186,6 +191,60 @@ func (m *model) crash(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.nodes)-1).Draw(t, "node")
 	m.nodes[i].writer.Close()
 	m.nodes[i] = startNode(m.bucket)
+}
+
+// lose takes an object away that is not the only copy of any event, whatever it was good for. Nothing may be lost with it.
+func (m *model) lose(t *rapid.T) {
+	var keys []string
+	for info := range m.bucket.List(context.Background(), "plans/", "") {
+		keys = append(keys, info.Key)
+	}
+	for _, log := range m.logs {
+		var manifests []string
+		for info := range m.bucket.List(context.Background(), "logs/"+log+"/manifest/", "") {
+			manifests = append(manifests, info.Key)
+		}
+		if len(manifests) > 0 {
+			keys = append(keys, manifests[:len(manifests)-1]...)
+		}
+	}
+	m.take(t, keys)
+}
+
+// loseWAL takes a WAL object away. Its events may be lost, unless a log or another object has them; all others may not.
+func (m *model) loseWAL(t *rapid.T) {
+	var keys []string
+	for info := range m.bucket.List(context.Background(), "wal/", "") {
+		keys = append(keys, info.Key)
+	}
+	key := m.take(t, keys)
+	for _, n := range m.nodes {
+		n.reader.Forget(key)
+	}
+}
+
+// take deletes one of the objects, or damages it, and returns its key.
+func (m *model) take(t *rapid.T, keys []string) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	key := rapid.SampledFrom(keys).Draw(t, "lost")
+	if strings.HasPrefix(key, "wal/") {
+		for _, line := range gunzip(t, m.object(t, key)) {
+			for _, log := range m.logs {
+				delete(m.acked[log], line)
+				m.gone[line] = true
+			}
+		}
+	}
+	if strings.HasPrefix(key, "plans/") && rapid.Bool().Draw(t, "damaged") {
+		data := m.object(t, key)
+		data[rapid.IntRange(0, len(data)-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		m.bucket.Put(context.Background(), key, data)
+		return key
+	}
+	m.bucket.Delete(context.Background(), key)
+	return key
 }
 
 func (m *model) download(t *rapid.T) {
@@ -204,7 +263,10 @@ func (m *model) download(t *rapid.T) {
 		t.Fatalf("download: %v", err)
 	}
 	must := map[string]bool{} // what is acknowledged before the download starts
-	for line := range m.acked[log] {
+	for line, certain := range m.acked[log] {
+		if !certain {
+			continue
+		}
 		if e := m.sent[log][line]; e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor) {
 			must[line] = true
 		}
@@ -343,8 +405,10 @@ func (m *model) decode(t fataler, key string, v any) {
 // gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{t: rt, bucket: bucket.NewMemory(), logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
-			sent: map[string]map[string]sentEvent{}, acked: map[string]map[string]bool{}, before: map[string][]string{}}
+		m := &model{t: rt, bucket: bucketest.NewMemory(),
+			logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
+			sent: map[string]map[string]sentEvent{}, acked: map[string]map[string]bool{}, before: map[string][]string{},
+			gone: map[string]bool{}}
 		for _, log := range m.logs {
 			m.sent[log], m.acked[log] = map[string]sentEvent{}, map[string]bool{}
 		}
@@ -360,6 +424,8 @@ func TestModel(t *testing.T) {
 			"sleep":    m.sleep,
 			"crash":    m.crash,
 			"download": m.download,
+			"lose":     m.lose,
+			"lose WAL": m.loseWAL,
 			"":         m.check,
 		})
 	})

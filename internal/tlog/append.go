@@ -3,6 +3,8 @@ package tlog
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,15 +12,22 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
+// ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
+// plan given. The caller must delete nothing: the log does not account for the entries.
+var ErrOtherPlan = errors.New("the log carries another plan")
+
 // Append applies a plan to a log: it appends those of the entries that the log does not have yet, in the order of
-// their times (entries of one time in the order given), and notes the plan. Whoever applies the plan, and however
-// often, it takes effect once.
+// their times (entries of one time in the order given), and notes the plan's number and nonce. Any number of callers may
+// apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has carried the plan.
 func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string, entries []Entry) error {
 	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
 	for {
 		m, err := s.manifest(ctx, log)
-		if err != nil || m.LastPlan >= plan {
+		if err != nil || m.LastPlan == plan && m.Nonce == nonce {
 			return err
+		}
+		if m.LastPlan >= plan {
+			return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
 		}
 		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
 			if err := s.growTree(ctx, m); err != nil {
@@ -247,4 +256,13 @@ func (s *Logs) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Ind
 		}
 	}
 	return nil
+}
+
+// LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.
+func (s *Logs) LastPlan(ctx context.Context, log string) (int64, error) {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return 0, err
+	}
+	return m.LastPlan, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
 )
@@ -15,7 +16,7 @@ import (
 // audited is a log with everything that one can have: history, many segments, removed entries.
 type audited struct {
 	t    *testing.T
-	b    *bucket.Memory
+	b    *bucketest.Memory
 	o    Options
 	keys *proof.Keys
 }
@@ -24,7 +25,7 @@ const auditedEntries = 8000
 
 func newAudited(t *testing.T) *audited {
 	o, _ := signing(t, small)
-	a := &audited{t, bucket.NewMemory(), o, o.Keys}
+	a := &audited{t, bucketest.NewMemory(), o, o.Keys}
 	s := newStore(a.b, o)
 	fill(t, s, auditedEntries, 130, 3)
 	if _, err := s.PruneTo(t.Context(), testLog, 1_500_000, maxInt64); err != nil {
@@ -301,7 +302,7 @@ func FuzzTrailer(f *testing.F) {
 	f.Add(data)
 	f.Add(gzipmember.AppendAside(nil, idTrailer, make([]byte, 32)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		key := newSegmentKey(testLog, 0)
 		if err := b.Put(t.Context(), key, data); err != nil {
 			t.Fatal(err)

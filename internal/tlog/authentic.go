@@ -158,8 +158,8 @@ func authenticated(data []byte, sum proof.Hash, what, key string) error {
 // doubted passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
 // the next reader sees what the bucket has.
 func (s *Logs) doubted(key string, err error) error {
-	if cache, ok := s.bucket.(interface{ Forget(key string) }); ok && errors.Is(err, ErrNotAuthentic) {
-		cache.Forget(key)
+	if errors.Is(err, ErrNotAuthentic) {
+		s.bucket.Forget(key)
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -134,7 +134,7 @@ func TestTree(t *testing.T) {
 	r := newReference(t, n+1000)
 	for _, batch := range []int{1, 7, 256, 300, 1700} {
 		o, v := signing(t, small)
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		total := n
 		if batch == 1 {
 			total = 600
@@ -165,7 +165,7 @@ func TestTallTree(t *testing.T) {
 	const n = 66_000
 	r := newReference(t, n)
 	o, v := signing(t, Options{})
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	fill(t, newStore(b, o), n, 10_000, 3)
 	checkTree(t, newStore(b, o), r, n, v)
 	var stored int64
@@ -185,7 +185,7 @@ func TestTallTree(t *testing.T) {
 func TestTreeOfAnOldLog(t *testing.T) {
 	const n = 3000
 	o, v := signing(t, small)
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, small)
 	fill(t, s, n, 100, 3)
 	m, err := s.manifest(t.Context(), testLog)
@@ -215,7 +215,7 @@ func TestTreeOfAnOldLog(t *testing.T) {
 // A new key signs from a recorded point on; the old one stays announced.
 func TestRotation(t *testing.T) {
 	o, v := signing(t, small)
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	fill(t, newStore(b, o), 500, 100, 3)
 	r := newReference(t, 600)
 	checkTree(t, newStore(b, o), r, 500, v)

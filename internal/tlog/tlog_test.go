@@ -18,6 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -53,7 +54,7 @@ func fill(t testing.TB, s *Logs, n, batch, processors int) {
 	}
 }
 
-func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, 1<<20), o) }
+func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o) }
 
 func read(t testing.TB, s *Logs, q Query) []string {
 	t.Helper()
@@ -82,7 +83,7 @@ func read(t testing.TB, s *Logs, q Query) []string {
 // Any range and filter gives what a loop over all events gives.
 func TestDownload(t *testing.T) {
 	const n = 3000
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
 	fill(t, s, n, 170, 7)
 	for range 200 {
 		q := Query{Start: rand.Int64N(n * 1000), Processor: []string{"", "p3", "none"}[rand.IntN(3)]}
@@ -101,7 +102,7 @@ func TestDownload(t *testing.T) {
 
 // Segments stay few as a log grows, and a merge leaves full blocks as they are.
 func TestMerge(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 1 << 20, Grace: time.Nanosecond, HistorySegments: 4})
 	fill(t, s, 20_000, 50, 3)
 	m, err := s.manifest(t.Context(), testLog)
@@ -143,7 +144,7 @@ func TestMerge(t *testing.T) {
 
 // An event that is in the log is not appended again, wherever it lies; one that only looks like it is.
 func TestAppendTwice(t *testing.T) {
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 4 << 10})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 4 << 10})
 	fill(t, s, 2000, 100, 3)
 	other := entry(7, 3)
 	other.Key = event.KeyOf(other.Time, []byte("another uid"))
@@ -162,7 +163,7 @@ func TestAppendTwice(t *testing.T) {
 
 // A damaged block is never served as good: the download ends with an error, or its gzip does.
 func TestDamage(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 500, 3)
 	var key string
@@ -208,7 +209,7 @@ func TestDamage(t *testing.T) {
 
 // What a manifest names and is not there is an error that says so, not a wait and not a shorter log.
 func TestLostSegment(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 100, 3)
 	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
@@ -229,7 +230,7 @@ func TestLostSegment(t *testing.T) {
 
 // A download goes on where it was when merges take its segments away.
 func TestMergedAway(t *testing.T) {
-	b := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 1000, Grace: time.Nanosecond})
 	fill(t, s, 1000, 13, 3)
 	merger := newStore(b.Bucket, Options{BlockBytes: 4 << 10, MergeWidth: 2, Grace: time.Nanosecond})
@@ -265,7 +266,7 @@ func TestMergedAway(t *testing.T) {
 
 // TestI6: what a download holds in memory does not grow with what it sends, however slowly the client takes it.
 func TestI6(t *testing.T) {
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
 	fill(t, s, 40_000, 1000, 3)
 	for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: minInt64, End: maxInt64, Processor: "p1"}, {Start: 1, End: 39_998_000}} {
 		read(t, s, q) // fills the caches and pools
@@ -307,7 +308,7 @@ func (w *heapWatch) Write(p []byte) (int, error) {
 
 // Blocks without the processor are not opened.
 func TestBlocksOpened(t *testing.T) {
-	b := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := newStore(b, Options{BlockBytes: 1 << 10, MergeWidth: 1000})
 	for n := range 50 {
 		e := entry(n, 1)
@@ -358,7 +359,7 @@ func TestFilters(t *testing.T) {
 // Filters of older segments answer as well, and a merge makes those of the blocks that it copies anew.
 func TestOldFilters(t *testing.T) {
 	ctx := context.Background()
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 4 << 10, MergeWidth: 4})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 4 << 10, MergeWidth: 4})
 	var all []wal.Entry
 	old := func(batch int64) {
 		m, err := s.manifest(ctx, testLog)
@@ -424,7 +425,7 @@ func TestOldFilters(t *testing.T) {
 }
 
 func TestManyProcessors(t *testing.T) {
-	s := newStore(bucket.NewMemory(), Options{})
+	s := newStore(bucketest.NewMemory(), Options{})
 	var entries []Entry
 	for n := range 400 {
 		entries = append(entries, entry(n, 1000))

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -38,15 +39,22 @@ type tailSection struct {
 	wal.Section
 }
 
-// view takes a consistent view of a log, without locks (design: reading). It reads the manifest's version, lists the
-// write-ahead log, and starts over if the version has moved. Why that is right: a WAL object of a plan later than the
-// manifest's is not in the manifest; one of an earlier plan was deleted before the later plan was made, hence before
-// the manifest was read, hence is not in the listing; and those of the manifest's own plan are left out by name,
-// provided that the plan still has the manifest's nonce (one that was cleaned away names none that still exist, and
-// another plan under its number means nothing).
+// view takes a consistent view of a log, without locks. It reads the manifest and the plan that the manifest names,
+// lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
+//
+//   - The manifest does not hold the events of a WAL object that a later plan names.
+//   - The objects of an earlier plan were deleted before the manifest's plan was made. The listing does not show them.
+//   - The view leaves out the objects of the manifest's plan by their names.
+//   - If that plan is gone, or another plan has its number, then it was cleaned away, and its objects were deleted
+//     before that. The plan is read before the listing, so the listing does not show them. A plan that is read after
+//     the listing could be cleaned away between the two, and nothing would tell that its objects are old.
 func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	for ctx.Err() == nil {
 		m, err := s.manifest(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		planned, err := s.planned(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +67,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		} else if version != m.Version {
 			continue
 		}
-		tail, err := s.tail(ctx, m, objects)
+		tail, err := s.tail(ctx, log, objects, planned)
 		if errors.Is(err, bucket.ErrNotExist) {
 			continue // sequenced and deleted meanwhile: the view is old
 		}
@@ -71,18 +79,18 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
 }
 
-// tail returns the sections for the manifest's log in those objects that the manifest's plan does not name.
-func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]tailSection, error) {
+// tail returns the sections for a log in those objects that are not planned.
+func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]tailSection, error) {
 	if len(objects) == 0 {
 		return nil, nil
 	}
-	planned, err := s.planned(ctx, m)
-	if err != nil {
-		return nil, err
+	skip := make(map[string]bool, len(planned))
+	for _, key := range planned {
+		skip[key] = true
 	}
 	var tail []tailSection
 	for _, o := range objects {
-		if planned[o.Key] {
+		if skip[o.Key] {
 			continue
 		}
 		sections, err := s.wal.Sections(ctx, o.Key)
@@ -90,7 +98,7 @@ func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]
 			return nil, err
 		}
 		for _, section := range sections {
-			if section.Log == m.Log {
+			if section.Log == log {
 				tail = append(tail, tailSection{o.Key, section})
 			}
 		}
@@ -98,15 +106,16 @@ func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]
 	return tail, nil
 }
 
-// planned returns the objects of the plan that the manifest names, if that plan is still there.
-func (s *Logs) planned(ctx context.Context, m *Manifest) (map[string]bool, error) {
+// planned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
+// damaged: what the log has of the objects that are still there is then found by its filters.
+func (s *Logs) planned(ctx context.Context, m *Manifest) ([]string, error) {
 	if m.LastPlan == 0 {
 		return nil, nil
 	}
 	objects, ok := s.plans.GetIfPresent(m.Nonce)
 	if !ok {
-		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
+		p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
 			return nil, err
 		}
 		if err == nil && p.Nonce == m.Nonce {
@@ -114,9 +123,5 @@ func (s *Logs) planned(ctx context.Context, m *Manifest) (map[string]bool, error
 		}
 		s.plans.Set(m.Nonce, objects)
 	}
-	planned := make(map[string]bool, len(objects))
-	for _, key := range objects {
-		planned[key] = true
-	}
-	return planned, nil
+	return objects, nil
 }

@@ -9,12 +9,15 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Reader reads WAL objects. It keeps what it read of them: objects never change, so only their existence must be
 // asked for again, by List. Others may wait for what a caller reads, so a caller that goes away does not stop it.
 type Reader struct {
 	bucket   bucket.Bucket
+	key      seal.Key
+	sealed   bucket.Bucket // the same, for plans
 	sections *otter.Cache[string, []Section]
 	entries  *otter.Cache[entriesKey, []Entry]
 }
@@ -24,10 +27,12 @@ type entriesKey struct {
 	offset int64
 }
 
-// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory.
-func NewReader(b bucket.Bucket, cacheBytes uint64) *Reader {
+// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory. It reads only what key has sealed.
+func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	return &Reader{
 		bucket: b,
+		key:    key,
+		sealed: seal.NewBucket(b, key),
 		sections: otter.Must(&otter.Options[string, []Section]{
 			MaximumWeight: cacheBytes / 2,
 			Weigher: func(key string, sections []Section) uint32 {
