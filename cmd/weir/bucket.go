@@ -145,7 +145,7 @@ func (r *copied) verify(ctx context.Context, to bucket.Bucket, keys *proof.Keys)
 	}
 	count, done := counter(0)
 	defer done()
-	reports, err := verify.Bucket(ctx, to, r.Changed, keys, nil, count)
+	reports, err := verify.Check{Keys: keys, Progress: count}.Bucket(ctx, to, r.Changed)
 	if err != nil {
 		return err
 	}
