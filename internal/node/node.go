@@ -120,7 +120,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
-	reader := wal.NewReader(n.bucket, seal.Key{}, walCache)
+	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned

@@ -17,7 +17,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
@@ -70,8 +70,7 @@ func (w *world) append(log string, at time.Time) {
 	w.batch++
 	uid := fmt.Sprint(log, at.UnixMilli())
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at.UnixMilli(), uid)
-	if err := w.Logs.Append(w.t.Context(), log, w.batch, "nonce", []tlog.Entry{{Line: []byte(line), Time: at.UnixMilli(),
-		Key: event.KeyOf(at.UnixMilli(), []byte(uid))}}); err != nil {
+	if err := w.Logs.Append(w.t.Context(), w.batch, "nonce", eventtest.Batch(log, line)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
@@ -102,8 +102,7 @@ const groupLog = "aaaaaaaaaaaaaaaaaaaaaaaa"
 func (m *process) record(serial, size int) {
 	m.t.Helper()
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":"u%d"},"x":"%s"}`, epoch+serial, serial, noise(serial, size))
-	at := int64(epoch + serial)
-	b := wal.Batch{Log: groupLog, Lines: []byte(line + "\n"), Entries: []wal.Entry{{Time: at, Key: event.KeyOf(at, fmt.Appendf(nil, "u%d", serial))}}}
+	b := eventtest.Batch(groupLog, line)
 	if err := m.writers[wal.ShardOf(groupLog, groupShards)].Append(m.t.Context(), b); err != nil {
 		m.t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -186,13 +185,8 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 
 // work is what a plan has to do: the sections of its objects by log, and the objects that are there.
 type work struct {
-	sections map[string][]place
+	sections map[string][]wal.Place
 	objects  []string
-}
-
-type place struct {
-	object string
-	wal.Section
 }
 
 // apply applies a plan to each log that it concerns, then deletes its objects. An object is deleted only after the manifest
@@ -252,7 +246,7 @@ func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) er
 // workOf returns what a plan has to do. Objects that are gone are left out: usually another process is deleting them, since
 // all logs have the plan; if not, their events are lost, but not those of the other objects.
 func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
-	w := work{sections: map[string][]place{}}
+	w := work{sections: map[string][]wal.Place{}}
 	var gone []string
 	for _, key := range p.Objects {
 		in, err := s.wal.Sections(ctx, key)
@@ -268,7 +262,7 @@ func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 		}
 		w.objects = append(w.objects, key)
 		for _, section := range in {
-			w.sections[section.Log] = append(w.sections[section.Log], place{key, section})
+			w.sections[section.Log] = append(w.sections[section.Log], wal.Place{Object: key, Section: section})
 		}
 	}
 	return w, s.reallyGone(ctx, p, gone)
@@ -329,30 +323,12 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 }
 
 // append applies a plan to one log.
-func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []place) error {
-	var entries []tlog.Entry
-	for _, at := range places {
-		known, err := s.wal.Entries(ctx, at.object, at.Section)
-		if err != nil {
-			return err
-		}
-		data, err := s.wal.Member(ctx, at.object, at.Section)
-		if err != nil {
-			return err
-		}
-		raw, err := gzipmember.Decode(nil, data, at.RawLength)
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		lines, err := wal.SplitLines(raw, len(known))
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		for i, e := range known {
-			entries = append(entries, tlog.Entry{Line: lines[i], Time: e.Time, Key: e.Key, Processors: e.Processors})
-		}
+func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []wal.Place) error {
+	b, err := s.wal.Batch(ctx, log, places...)
+	if err != nil {
+		return err
 	}
-	if err := s.store.Append(ctx, log, p.Number, p.Nonce, entries); err != nil {
+	if err := s.store.Append(ctx, p.Number, p.Nonce, b); err != nil {
 		return fmt.Errorf("append to log %s: %w", log, err)
 	}
 	return nil

@@ -90,7 +90,7 @@ func (l *lifetime) grow(t *rapid.T) {
 		for i := first; i < first+n; i++ {
 			entries = append(entries, entry(i, 3))
 		}
-		return s.Append(context.Background(), testLog, l.batch, "nonce", entries)
+		return s.Append(context.Background(), l.batch, "nonce", batchOf(entries...))
 	})
 	for i := first; i < first+n; i++ {
 		l.tree.Append(proof.Leaf(proof.Digest(entry(i, 3).Line)))

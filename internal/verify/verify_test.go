@@ -17,7 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/weirlog/weir/internal/bucket/folder"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
@@ -69,13 +69,12 @@ func (p *place) close() {
 }
 
 func (p *place) record(n int) {
-	b := wal.Batch{Log: logID}
+	var lines []string
 	for range n {
 		p.events++
-		b.Lines = fmt.Appendf(b.Lines, `{"time":%d,"metadata":{"uid":"%d"}}`+"\n", p.events, p.events)
-		b.Entries = append(b.Entries, wal.Entry{Time: int64(p.events), Key: event.KeyOf(int64(p.events), fmt.Append(nil, p.events))})
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, p.events, p.events))
 	}
-	if err := p.writer.Append(p.t.Context(), b); err != nil {
+	if err := p.writer.Append(p.t.Context(), eventtest.Batch(logID, lines...)); err != nil {
 		p.t.Fatal(err)
 	}
 }

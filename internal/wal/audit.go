@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/seal"
 )
 
@@ -55,19 +54,8 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 		return err
 	}
 	for _, s := range sections {
-		data, err := r.Member(ctx, key, s)
-		if err == nil {
-			_, err = r.Entries(ctx, key, s)
-		}
-		var lines []byte
-		if err == nil {
-			lines, err = gzipmember.Decode(nil, data, s.RawLength)
-		}
-		if err == nil {
-			_, err = SplitLines(lines, s.Count)
-		}
-		if err != nil {
-			return fmt.Errorf("section at %d: %w", s.Offset, err)
+		if _, err := r.Batch(ctx, s.Log, Place{key, s}); err != nil {
+			return err
 		}
 		a.Waiting[s.Log] += s.Count
 		a.Events += int64(s.Count)

@@ -22,15 +22,14 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-func batch(log string, uids ...string) Batch {
-	b := Batch{Log: log}
+func batch(log string, uids ...string) event.Batch {
+	b := event.Batch{Log: log}
 	for i, uid := range uids {
-		b.Lines = append(b.Lines, uid+"\n"...)
-		e := Entry{Time: int64(1000 + i), Key: event.KeyOf(int64(i), []byte(uid))}
+		e := event.Entry{Time: int64(1000 + i), Key: event.KeyOf(int64(i), []byte(uid))}
 		if i%2 == 1 {
 			e.Processors = []string{"p" + uid}
 		}
-		b.Entries = append(b.Entries, e)
+		b.Add([]byte(uid+"\n"), e)
 	}
 	return b
 }
@@ -40,14 +39,14 @@ func TestAppendAndRead(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b := bucketest.NewMemory()
 		w := NewWriter(b, NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), 3, func(int64) {})
-		var batches []Batch
+		var batches []event.Batch
 		var all string
 		for i := range rapid.IntRange(1, 5).Draw(rt, "batches") {
 			uids := rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,900}`), 1, 30).Draw(rt, "uids")
 			batches = append(batches, batch(fmt.Sprintf("log%d", i%2), uids...))
 			all += string(batches[i].Lines)
 		}
-		if err := w.Append(context.Background(), append(batches, Batch{Log: "empty"})...); err != nil {
+		if err := w.Append(context.Background(), append(batches, event.Batch{Log: "empty"})...); err != nil {
 			rt.Fatal(err)
 		}
 		w.Close()
