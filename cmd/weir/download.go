@@ -25,7 +25,7 @@ authenticated or not allowed; 4 not found; 5 events were refused; 6 the download
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
 MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
-MONGODB_ATLAS_PRIVATE_API_KEY.`
+MONGODB_ATLAS_PRIVATE_API_KEY. WEIR_CA_FILE names a PEM file of certificate authorities to trust beside the system's.`
 
 // exitCode returns the status for an error of the client.
 func exitCode(err error) int {
