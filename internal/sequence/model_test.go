@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -257,6 +259,10 @@ func (m *model) download(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("download: %v", err)
 	}
+	r, err := n.store.Read(context.Background(), log, q)
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
 	must := map[string]bool{} // what is acknowledged before the download starts
 	for line, certain := range m.acked[log] {
 		if !certain {
@@ -281,8 +287,27 @@ func (m *model) download(t *rapid.T) {
 	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
 		t.Fatalf("%d bytes, announced were %d", file.Len(), d.Size())
 	}
+	m.checkRead(t, log, q, maps.Clone(must), gunzip(t, file.Bytes()))
+	m.checkRead(t, log, q, must, readAll(t, r))
+}
+
+// readAll returns the lines of a Reader, those that wait to be sequenced last.
+func readAll(t fataler, r *tlog.Reader) (lines []string) {
+	for _, all := range []iter.Seq2[tlog.Indexed, error]{r.Entries(context.Background(), 0), r.Waiting(context.Background())} {
+		for e, err := range all {
+			if err != nil {
+				t.Fatalf("read: %v", err)
+			}
+			lines = append(lines, strings.TrimSuffix(string(e.Line), "\n"))
+		}
+	}
+	return lines
+}
+
+// checkRead checks that lines are those of a log that a query selects, each once, and that all that must be there are.
+func (m *model) checkRead(t *rapid.T, log string, q tlog.Query, must map[string]bool, lines []string) {
 	seen := map[string]bool{}
-	for _, line := range gunzip(t, file.Bytes()) {
+	for _, line := range lines {
 		e, ok := m.sent[log][line]
 		switch {
 		case !ok:

@@ -20,46 +20,49 @@ var ErrOtherPlan = errors.New("the log carries another plan")
 // callers may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has
 // carried the plan.
 func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Batch) error {
-	for {
-		m, err := s.manifest(ctx, b.Log)
-		if err != nil || m.LastPlan == plan && m.Nonce == nonce {
-			return err
-		}
-		if m.LastPlan >= plan {
-			return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
-		}
-		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
-			if err := s.growTree(ctx, m); err != nil {
-				return err
-			}
-			continue
-		}
-		fresh, err := s.fresh(ctx, m, b.Entries)
-		if err != nil {
-			if old, err := s.outdated(ctx, m, err); !old {
-				return err
-			}
-			continue
-		}
-		m = m.clone()
-		m.LastPlan, m.Nonce = plan, nonce
-		if len(fresh) > 0 {
-			if err := s.grow(ctx, m, b, fresh); err != nil {
-				return err
-			}
-		}
-		if err := s.archive(ctx, m); err != nil {
-			return err
-		}
-		if done, err := s.commit(ctx, m); done || err != nil {
+	v, err := s.sequenced(ctx, b.Log)
+	if err != nil {
+		return err
+	}
+	return v.use(ctx, func(v *view) error { return s.appendTo(ctx, v, plan, nonce, b) })
+}
+
+// appendTo is Append to a log as a view describes it. It returns errOvertaken if there is a newer one.
+func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, b event.Batch) error {
+	m := v.manifest
+	if m.LastPlan == plan && m.Nonce == nonce {
+		return nil
+	}
+	if m.LastPlan >= plan {
+		return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
+	}
+	if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
+		return cmp.Or(s.growTree(ctx, m), errOvertaken)
+	}
+	fresh, err := v.fresh(ctx, b.Entries)
+	if err != nil {
+		return err
+	}
+	m = m.clone()
+	m.LastPlan, m.Nonce = plan, nonce
+	if len(fresh) > 0 {
+		if err := s.grow(ctx, m, b, fresh); err != nil {
 			return err
 		}
 	}
+	if err := s.archive(ctx, m); err != nil {
+		return err
+	}
+	done, err := s.commit(ctx, m)
+	if err == nil && !done {
+		err = errOvertaken
+	}
+	return err
 }
 
 // fresh returns the numbers of the entries that the log does not have, each event once, in the order of their times.
-func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []event.Entry) ([]int, error) {
-	known, err := s.known(ctx, m, entries)
+func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) {
+	known, err := v.known(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +124,8 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
 	if err != nil {
-		return s.outdated(ctx, m, err)
+		err = s.viewOf(m).outdated(ctx, err)
+		return err == nil, err
 	}
 	now := time.Now()
 	next := m.clone()
