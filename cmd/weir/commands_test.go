@@ -93,7 +93,7 @@ func hostileJSON() string {
 // harmless tells whether output cannot act on a terminal.
 func harmless(output string) bool {
 	return !strings.ContainsFunc(output, func(r rune) bool {
-		return r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar
+		return r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 	})
 }
 
