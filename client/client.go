@@ -9,11 +9,14 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -29,16 +32,18 @@ type Config struct {
 	ClientID, ClientSecret string
 	PublicKey, PrivateKey  string
 	UserAgent              string
+	CAFile                 string // PEM file of certificate authorities to trust beside those of the system; empty if there is none
 }
 
-// FromEnvironment reads the variables that Atlas's tools use, and WEIR_URL, which wins over
-// MONGODB_ATLAS_OPS_MANAGER_URL.
+// FromEnvironment reads the variables that Atlas's tools use, WEIR_URL, which wins over MONGODB_ATLAS_OPS_MANAGER_URL, and
+// WEIR_CA_FILE.
 func FromEnvironment(getenv func(string) string) (Config, error) {
 	c := Config{
 		URL:      getenv("WEIR_URL"),
 		ClientID: getenv("MONGODB_ATLAS_CLIENT_ID"), ClientSecret: getenv("MONGODB_ATLAS_CLIENT_SECRET"),
 		PublicKey: getenv("MONGODB_ATLAS_PUBLIC_API_KEY"), PrivateKey: getenv("MONGODB_ATLAS_PRIVATE_API_KEY"),
 		UserAgent: "weir",
+		CAFile:    getenv("WEIR_CA_FILE"),
 	}
 	if c.URL == "" {
 		c.URL = getenv("MONGODB_ATLAS_OPS_MANAGER_URL")
@@ -60,6 +65,22 @@ type Client struct {
 	http      *http.Client
 }
 
+// loadCA returns the system's certificate authorities and those of a file.
+func loadCA(file string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // some systems have none
+	}
+	data, err := os.ReadFile(file)
+	if err == nil && !pool.AppendCertsFromPEM(data) {
+		err = fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificate authorities: %w", err)
+	}
+	return pool, nil
+}
+
 // New returns a Client. It sends nothing.
 func New(c Config) (*Client, error) {
 	u, err := url.Parse(c.URL)
@@ -73,6 +94,13 @@ func New(c Config) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // the body is a .gz file, and must stay one
 	transport.ResponseHeaderTimeout = 2 * time.Minute
+	if c.CAFile != "" {
+		pool, err := loadCA(c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
 	guarded := &pinned{u, transport}
 	cl := &Client{base: base, userAgent: c.UserAgent}
 	if c.ClientID == "" || c.ClientSecret == "" {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weirlog/weir/internal/charset"
 )
 
 // Refused is an event that was refused.
@@ -53,7 +55,7 @@ type Sender struct {
 var ErrRefused = errors.New("events were refused")
 
 // ErrEncoding is returned (wrapped) by Send for a file that is not UTF-8.
-var ErrEncoding = errors.New("not UTF-8")
+var ErrEncoding = charset.ErrNotUTF8
 
 // Interrupted is the error of Send when its context ended before the end of the file.
 type Interrupted struct {

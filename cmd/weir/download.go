@@ -25,7 +25,7 @@ authenticated or not allowed; 4 not found; 5 events were refused; 6 the download
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
 MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
-MONGODB_ATLAS_PRIVATE_API_KEY.`
+MONGODB_ATLAS_PRIVATE_API_KEY. WEIR_CA_FILE names a PEM file of certificate authorities to trust beside the system's.`
 
 // exitCode returns the status for an error of the client.
 func exitCode(err error) int {
@@ -215,7 +215,7 @@ func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Do
 	if d.Log == "" {
 		return errors.New("the server proves nothing of its logs: it is not weir")
 	}
-	var text []byte
+	var text io.ReadCloser
 	err := client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, func() (err error) {
 		text, err = c.FileProof(cmd.Context(), f.source.LogPath(d.Log), q, d.Sequenced)
 		return err
@@ -223,8 +223,10 @@ func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Do
 	if err != nil {
 		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
 	}
-	if err := replaceFile(name+".proof", text); err != nil {
-		return err
+	defer text.Close()
+	copied := func(w io.Writer) error { _, err := io.Copy(w, text); return err }
+	if err := replaceFile(name+".proof", copied); err != nil {
+		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
 	}
 	return completeProof(cmd, c, name, f.keys)
 }

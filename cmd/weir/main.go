@@ -56,6 +56,7 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
 	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(), keyCommand(), bucketCommand(), adminCommand())
+	addExamples(root)
 	checkUsage(root)
 	return root
 }

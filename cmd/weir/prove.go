@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ func proveCommand() *cobra.Command {
 		Long: `Prove asks the log that a file was downloaded from for what it has sequenced since, and writes FILE.gz.proof anew. The file
 itself stays as it is.
 ` + exitHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  weir prove prod.gz",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := dial()
 			if err != nil {
@@ -39,43 +41,32 @@ itself stays as it is.
 // completeProof checks the proof beside a file against the file, completes it, and writes it anew. A proof that does not
 // verify stays as it is, so "weir verify" finds the same fault. Without a key to trust it takes those that the server names.
 func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []string) error {
-	text, err := os.ReadFile(name + ".proof")
+	p, err := readProof(name + ".proof")
 	if err != nil {
 		return err
-	}
-	p, err := proof.ParseFile(text)
-	if err != nil {
-		return &exit{7, fmt.Errorf("%s.proof: %w", name, err)}
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	leaves, err := verify.Leaves(cmd.Context(), f, nil)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	trust, err := trusted(keys)
 	if err != nil && len(keys) == 0 {
-		trust, err = announced(cmd.Context(), c, p.Source)
+		trust, err = announced(cmd.Context(), c, p.Claims.Source)
 	}
 	if err != nil {
 		return err
 	}
-	p, r, err := verify.Prove(cmd.Context(), c, p, leaves, trust)
+	p, r, err := verify.Check{Keys: trust}.Prove(cmd.Context(), c, p, f)
 	if err != nil {
 		return err
 	}
 	if r.Verdict == verify.Differs {
 		r.Subject = name
 		printReport(cmd.ErrOrStderr(), r)
-		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof is as the server sent it", name, name)}
+		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof stays as the server sent it", name, name)}
 	}
-	if text, err = p.Encode(); err != nil {
-		return err
-	}
-	if err := replaceFile(name+".proof", text); err != nil {
+	if err := replaceFile(name+".proof", p.Write); err != nil {
 		return err
 	}
 	waiting := ""
@@ -84,6 +75,19 @@ func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []str
 	}
 	visible.Printf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s%s\n", name, r.Entries, r.Log, waiting)
 	return nil
+}
+
+func readProof(name string) (*proof.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p, err := proof.ReadFile(f)
+	if errors.Is(err, proof.ErrMalformed) {
+		err = &exit{7, fmt.Errorf("%s: %w", name, err)}
+	}
+	return p, err
 }
 
 // announced returns the keys that a log's document names.
@@ -108,14 +112,13 @@ func announced(ctx context.Context, c *client.Client, path string) (*proof.Keys,
 }
 
 // replaceFile writes a file. A crash leaves the old one or the new one.
-func replaceFile(name string, data []byte) error {
+func replaceFile(name string, write func(io.Writer) error) error {
 	tmp := name + ".tmp"
 	f, err := os.Create(tmp)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(write(f), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(tmp, name)
 	}
 	if err != nil {
