@@ -237,7 +237,9 @@ func TestReadsAreAuditedAsTheTableSays(t *testing.T) {
 			"a bad parameter": func() { w.call(op, addQuery(op.target(home), "x=1")) },
 			"no such project": func() { w.call(op, op.target(home.with(nowhere, "groupId", "orgId"))) },
 			"a bad name":      func() { w.call(op, op.target(malformed)) },
-			"no role":         func() { w.do(get, op.target(home), "", latest+","+download, "Authorization: "+w.bearer(account.OrgMember)) },
+			"no role": func() {
+				w.do(get, op.target(home), "", latest+","+download, "Authorization: "+w.bearer(account.OrgMember))
+			},
 		} {
 			writes := 0
 			w.faulty.Before = func(_ context.Context, did bucketest.Op, key string) error {
