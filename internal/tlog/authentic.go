@@ -157,7 +157,7 @@ func authenticated(data []byte, sum proof.Hash, what, key string) error {
 
 // doubted passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
 // the next reader sees what the bucket has.
-func (s *Logs) doubted(key string, err error) error {
+func (s *objects) doubted(key string, err error) error {
 	if errors.Is(err, ErrNotAuthentic) {
 		s.bucket.Forget(key)
 	}
@@ -165,7 +165,7 @@ func (s *Logs) doubted(key string, err error) error {
 }
 
 // block reads a block, as it lies.
-func (s *Logs) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+func (s *objects) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (b *Block) check(data []byte, key string) error {
 }
 
 // readWhole reads an object that has a digest.
-func (s *Logs) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
+func (s *objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
 	if err != nil {
 		return nil, err

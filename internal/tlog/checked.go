@@ -13,7 +13,7 @@ type checked struct {
 
 // checkedBlocks returns what is known of the blocks of an object in a version. Of a bucket that knows no versions nothing
 // is ever known.
-func (s *Logs) checkedBlocks(key, version string) *checked {
+func (s *objects) checkedBlocks(key, version string) *checked {
 	if c, ok := s.checked.GetIfPresent(key); ok && c.version == version {
 		return c
 	}

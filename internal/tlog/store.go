@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -61,22 +60,28 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
-type Logs struct {
-	bucket  bucket.Bucket
-	wal     *wal.Reader
-	options Options
+// objects reads the objects that manifests name, and keeps some of what it read in memory.
+type objects struct {
+	bucket bucket.Bucket
 
-	manifests *otter.Cache[string, *Manifest] // by log; only ever a hint, the version is always checked
-	plans     *otter.Cache[string, []string]  // objects of plans, by nonce
 	histories *otter.Cache[string, []Segment] // by key, immutable as the rest
 	indexes   *otter.Cache[string, *Index]    // by key of the segment
 	filters   *otter.Cache[string, [][]byte]  // of blocks, by key of the segment
 	keys      *otter.Cache[blockID, []event.Key]
 	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
 	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
-	nodes     *otter.Cache[nodeID, proof.Hash]    // of the tree, above groups
 	checked   *otter.Cache[string, *checked]      // which blocks were compared with their digests, by key of the segment
+}
+
+// Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
+type Logs struct {
+	*objects
+	wal     *wal.Reader
+	options Options
+
+	manifests *otter.Cache[string, *Manifest]  // by log; only ever a hint, the version is always checked
+	plans     *otter.Cache[string, []string]   // objects of plans, by nonce
+	nodes     *otter.Cache[nodeID, proof.Hash] // of the tree, above groups
 }
 
 type blockID struct {
@@ -88,11 +93,17 @@ type blockID struct {
 func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
-	return &Logs{bucket: b, wal: w, options: o,
+	return &Logs{objects: newObjects(b, share), wal: w, options: o,
 		manifests: newCache(share, func(_ string, m *Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
-		plans:     newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		plans: newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		nodes: newCache(share, func(nodeID, proof.Hash) int { return 160 }),
+	}
+}
+
+func newObjects(b bucket.Bucket, share uint64) *objects {
+	return &objects{bucket: b,
 		histories: newCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
 		indexes:   newCache(2*share, func(_ string, x *Index) int { return x.weight() }),
 		filters: newCache(2*share, func(_ string, filters [][]byte) int {
@@ -105,7 +116,6 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 		keys:     newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
 		digested: newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
 		grouped:  newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
-		nodes:    newCache(share, func(nodeID, proof.Hash) int { return 160 }),
 		checked:  newCache(share, func(_ string, c *checked) int { return 256 + len(c.blocks) }),
 	}
 }
@@ -136,7 +146,7 @@ func (s *Logs) Grace() time.Duration { return s.options.Grace }
 
 func (s *Logs) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
 
-func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
+func (s *objects) history(ctx context.Context, h History) ([]Segment, error) {
 	return cached(ctx, s.histories, h.Key, func(ctx context.Context, key string) ([]Segment, error) {
 		data, err := s.readWhole(ctx, key, h.Sum)
 		if err != nil {
@@ -150,7 +160,7 @@ func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
 	})
 }
 
-func (s *Logs) index(ctx context.Context, seg Segment) (*Index, error) {
+func (s *objects) index(ctx context.Context, seg Segment) (*Index, error) {
 	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*Index, error) {
 		data, err := s.readExactly(ctx, key, seg.Blocks, seg.Index)
 		if err != nil {
@@ -168,7 +178,7 @@ func (s *Logs) index(ctx context.Context, seg Segment) (*Index, error) {
 }
 
 // blockFilters returns the filter of each block of a segment, which has the index x.
-func (s *Logs) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byte, error) {
+func (s *objects) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byte, error) {
 	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([][]byte, error) {
 		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index, seg.Filters)
 		if err != nil {
@@ -189,7 +199,7 @@ func (s *Logs) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byt
 	})
 }
 
-func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+func (s *objects) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {
 		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, gzipmember.ErrCorrupt)
@@ -198,7 +208,7 @@ func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64
 }
 
 // lines returns the lines of a block, in memory that the caller owns.
-func (s *Logs) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+func (s *objects) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return nil, err
@@ -211,23 +221,14 @@ func (s *Logs) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) 
 }
 
 // entries returns the entries of a block.
-func (s *Logs) entries(ctx context.Context, seg Segment, b Block) ([]Entry, error) {
-	raw, err := s.lines(ctx, seg, b)
+func (s *objects) entries(ctx context.Context, seg Segment, b Block) (event.Batch, error) {
+	lines, err := s.lines(ctx, seg, b)
 	if err != nil {
-		return nil, err
+		return event.Batch{}, err
 	}
-	lines, err := wal.SplitLines(raw, b.Count)
+	entries, err := event.Read("", lines, b.Count)
 	if err != nil {
-		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
-	}
-	var p event.Parser
-	entries := make([]Entry, len(lines))
-	for i, line := range lines {
-		f, err := p.Scan(line)
-		if err != nil {
-			return nil, fmt.Errorf("entry %d, in %s at %d: %w", b.First+int64(i), seg.Key, b.Offset, err)
-		}
-		entries[i] = Entry{Line: line, Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: slices.Clone(f.Processors)}
+		return event.Batch{}, fmt.Errorf("block of %s at %d, from entry %d: %w", seg.Key, b.Offset, b.First, err)
 	}
 	return entries, nil
 }
