@@ -162,9 +162,16 @@ func newCache[T any](b bucket.Bucket, prefix string, size int) cache[T] {
 	return cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size})}
 }
 
+// maxID bounds an identifier, in bytes. What is longer names nothing, and is neither looked up nor kept.
+const maxID = 64
+
+func (c cache[T]) valid(id string) bool {
+	return len(id) <= maxID && bucket.CheckKey(c.prefix+id) == nil
+}
+
 func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
-	if bucket.CheckKey(c.prefix+id) != nil || len(id) > 64 {
-		return nil, fmt.Errorf("%s%q: %w", c.prefix, id, ErrNotFound)
+	if !c.valid(id) {
+		return nil, fmt.Errorf("%s%.*q: %w", c.prefix, maxID, id, ErrNotFound)
 	}
 	now := time.Now()
 	have, ok := c.docs.GetIfPresent(id)
@@ -194,6 +201,9 @@ func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
 
 // getOrEmpty returns an empty document for one that does not exist, and believes that for maxAge too.
 func (c cache[T]) getOrEmpty(ctx context.Context, id string) (*T, error) {
+	if !c.valid(id) {
+		return new(T), nil
+	}
 	now := time.Now()
 	if have, ok := c.docs.GetIfPresent(id); ok && now.Sub(have.checked) < maxAge {
 		return have.doc, nil

@@ -247,9 +247,7 @@ func boundedParameters(all []any) []any {
 // fail replies with an error. Nothing may have been written.
 func (x *exchange) fail(err error) {
 	p := x.server.problemOf(&x.call, err)
-	if p.cause != nil && x.call.context().Err() == nil {
-		x.server.options.Logger.Error("request failed", "err", visible(p.cause.Error(), maxDetail), "request", x.call.id)
-	}
+	x.cause = p.cause
 	h := x.w.Header()
 	for _, name := range []string{"Content-Disposition", "Content-Length", "Cache-Control"} {
 		h.Del(name) // of a result that could not be sent
