@@ -48,9 +48,17 @@ func (e *TooManyFailures) Error() string {
 	return fmt.Sprintf("too many wrong credentials, again in %v", e.RetryAfter)
 }
 
+// TooManyTokens says that a service account has been issued too many tokens lately.
+type TooManyTokens struct{ RetryAfter time.Duration }
+
+func (e *TooManyTokens) Error() string {
+	return fmt.Sprintf("too many tokens, again in %v", e.RetryAfter)
+}
+
 // Options of an Authenticator. The zero value of each field means its default.
 type Options struct {
 	FailuresPerMinute int           // wrong credentials for each address; 0: unlimited
+	TokensPerMinute   int           // issued to each service account (default 600)
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
 }
 
@@ -59,11 +67,15 @@ type Authenticator struct {
 	accounts *account.Directory
 	tokens   tokens
 	digests  *digests
-	failures *failures
+	failures *limiter[netip.Prefix]
+	issued   *limiter[string] // tokens, by client id
 }
 
 // New returns an Authenticator for the credentials in accounts.
 func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options) *Authenticator {
+	if o.TokensPerMinute == 0 {
+		o.TokensPerMinute = 600
+	}
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}
@@ -71,7 +83,8 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		accounts: accounts,
 		tokens:   newTokens(b, secret),
 		digests:  newDigests(secret, o.NonceLife),
-		failures: newFailures(o.FailuresPerMinute),
+		failures: newLimiter[netip.Prefix](o.FailuresPerMinute),
+		issued:   newLimiter[string](o.TokensPerMinute),
 	}
 }
 
@@ -111,7 +124,12 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 	if err != nil {
 		return "", 0, err
 	}
-	token, err = a.tokens.issue(p.Credential.ID, time.Now())
+	now := time.Now()
+	if wait := a.issued.wait(p.Credential.ID, now); wait > 0 {
+		return "", 0, &TooManyTokens{wait}
+	}
+	a.issued.count(p.Credential.ID, now)
+	token, err = a.tokens.issue(p.Credential.ID, now)
 	return token, tokenLife, err
 }
 
@@ -123,6 +141,21 @@ func (a *Authenticator) Revoke(ctx context.Context, clientID, secret, token stri
 		return err
 	}
 	return a.tokens.revoke(ctx, p.Credential.ID, token, time.Now())
+}
+
+// Sweep removes from the bucket what nobody needs any more of the revocations of tokens.
+func (a *Authenticator) Sweep(ctx context.Context) error {
+	return a.tokens.revoked.sweep(ctx, time.Now())
+}
+
+// network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
+func network(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // the zero Addr has the zero Prefix
+	return p
 }
 
 // client authenticates a service account by its secret.
@@ -142,13 +175,13 @@ func (a *Authenticator) client(ctx context.Context, clientID, secret string, add
 // limited runs check for an address that has not failed too often, counts its failure, and looks at the access list.
 func (a *Authenticator) limited(addr netip.Addr, check func() (*account.Credential, error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
-	if wait := a.failures.wait(addr, time.Now()); wait > 0 {
+	if wait := a.failures.wait(network(addr), time.Now()); wait > 0 {
 		return nil, &TooManyFailures{wait}
 	}
 	c, err := check()
 	var wrong *Unauthorized
 	if errors.As(err, &wrong) && !wrong.Stale {
-		a.failures.count(addr, time.Now())
+		a.failures.count(network(addr), time.Now())
 	}
 	if err != nil {
 		return nil, err

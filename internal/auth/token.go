@@ -38,15 +38,17 @@ const maxVerified = 10_000
 
 // newTokens does not have the time of issue checked: a node whose clock is a little ahead makes good tokens.
 func newTokens(b bucket.Bucket, s Secret) tokens {
-	return tokens{key: s.signingKey(), revoked: &revocations{bucket: b},
+	return tokens{key: s.signingKey(), revoked: newRevocations(b),
 		parser:   jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer), jwt.WithExpirationRequired()),
 		verified: otter.Must(&otter.Options[[sha256.Size]byte, *jwt.RegisteredClaims]{MaximumSize: maxVerified})}
 }
 
+// issue makes a token that no revocation covers, as far as this node knows them.
 func (t tokens) issue(clientID string, now time.Time) (string, error) {
+	expires := t.revoked.of(clientID).after(now.Add(tokenLife))
 	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.RegisteredClaims{
 		Issuer: issuer, Subject: clientID, ID: strings.ToLower(rand.Text()),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
 	}).SignedString(t.key)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
@@ -77,7 +79,7 @@ func (a *Authenticator) bearer(ctx context.Context, token string) (*account.Cred
 	if !ok {
 		return nil, &Unauthorized{Bearer: true}
 	}
-	revoked, err := a.tokens.revoked.has(ctx, claims.ID, time.Now())
+	revoked, err := a.tokens.revoked.of(claims.Subject).has(ctx, claims.ID, claims.ExpiresAt.Time, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +108,11 @@ func holdsSecret(c *account.Credential, secret string, now time.Time) bool {
 	return found == 1 && !c.Deleted
 }
 
+// revoke makes a token invalid. One that is not valid, or not the client's, costs nothing.
 func (t tokens) revoke(ctx context.Context, clientID, token string, now time.Time) error {
 	claims, ok := t.parse(token)
 	if !ok || claims.Subject != clientID {
 		return nil
 	}
-	return t.revoked.add(ctx, claims.ID, claims.ExpiresAt.Time, now)
+	return t.revoked.of(clientID).add(ctx, claims.ID, claims.ExpiresAt.Time, now)
 }
