@@ -346,31 +346,6 @@ func TestAccessList(t *testing.T) {
 	refused(t, w.try(w.header("/b", 1)), false) // who has no right digest is told nothing
 }
 
-func TestFailures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{FailuresPerMinute: 6})
-		for range 20 {
-			refused(t, w.try(""), false) // asking for a challenge is no failure
-		}
-		for range 6 {
-			refused(t, w.try("Bearer wrong"), false)
-		}
-		var many *TooManyFailures
-		if err := w.try(w.header("/a?b=c", 1)); !errors.As(err, &many) || many.RetryAfter <= 0 || many.RetryAfter > 10*time.Second {
-			t.Fatalf("got %v", err)
-		}
-		r := httptest.NewRequest("GET", "/a?b=c", nil)
-		r.Header.Set("Authorization", w.header("/a?b=c", 1))
-		_, err := w.Authenticate(r, netip.MustParseAddr("192.0.2.2"))
-		accepted(t, err) // another address is not concerned
-		time.Sleep(many.RetryAfter)
-		accepted(t, w.try(w.header("/a?b=c", 1)))
-	})
-	if network(netip.MustParseAddr("2001:db8::1")) != network(netip.MustParseAddr("2001:db8::2")) {
-		t.Error("addresses of one IPv6 network must count as one")
-	}
-}
-
 func TestSecretFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "weir.key")
 	if _, err := LoadSecret(name); !errors.Is(err, fs.ErrNotExist) {

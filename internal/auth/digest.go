@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -132,17 +133,24 @@ func (d *digests) forget() {
 }
 
 // digest authenticates by a Digest header, without its scheme.
-func (a *Authenticator) digest(r *http.Request, header string) (*account.Credential, error) {
+func (a *Authenticator) digest(r *http.Request, header string, addr netip.Addr) (*Principal, error) {
 	p, err := parseDigest(header)
 	if err != nil {
-		return nil, &Unauthorized{}
+		return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{} })
 	}
+	return a.admit(addr, identity(account.APIKey, p["username"]), func(limited bool) (*account.Credential, error) {
+		return a.answered(r, p, limited)
+	})
+}
+
+// answered returns the credential that has answered a challenge.
+func (a *Authenticator) answered(r *http.Request, p map[string]string, limited bool) (*account.Credential, error) {
 	made, ours := a.digests.made(p["nonce"])
 	count, countErr := strconv.ParseUint(p["nc"], 16, 64)
 	if !ours || countErr != nil || len(p["nc"]) != 8 || count == 0 { // RFC 7616, 3.4: counts begin at 1
 		return nil, &Unauthorized{} // before anything is read: noise costs no look into the bucket
 	}
-	c, err := a.credential(r.Context(), p["username"], account.APIKey)
+	c, err := a.credential(r.Context(), p["username"], account.APIKey, limited)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -73,12 +74,17 @@ func (t tokens) parse(token string) (*jwt.RegisteredClaims, bool) {
 }
 
 // bearer authenticates by a token. The token itself needs no lookup; what its client may do is looked up, so that a change
-// of roles does not wait for tokens to expire.
-func (a *Authenticator) bearer(ctx context.Context, token string) (*account.Credential, error) {
+// of roles does not wait for tokens to expire. A token that weir has signed is never limited.
+func (a *Authenticator) bearer(ctx context.Context, token string, addr netip.Addr) (*Principal, error) {
 	claims, ok := a.tokens.parse(token)
 	if !ok {
-		return nil, &Unauthorized{Bearer: true}
+		return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{Bearer: true} })
 	}
+	return a.admit(addr, claims.Subject, func(bool) (*account.Credential, error) { return a.holder(ctx, claims) })
+}
+
+// holder returns the credential that a token was issued to.
+func (a *Authenticator) holder(ctx context.Context, claims *jwt.RegisteredClaims) (*account.Credential, error) {
 	revoked, err := a.tokens.revoked.of(claims.Subject).has(ctx, claims.ID, claims.ExpiresAt.Time, time.Now())
 	if err != nil {
 		return nil, err
@@ -86,7 +92,7 @@ func (a *Authenticator) bearer(ctx context.Context, token string) (*account.Cred
 	if revoked {
 		return nil, &Unauthorized{Bearer: true}
 	}
-	c, err := a.credential(ctx, claims.Subject, account.ServiceAccount)
+	c, err := a.credential(ctx, claims.Subject, account.ServiceAccount, false)
 	if err != nil {
 		return nil, err
 	}
