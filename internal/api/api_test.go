@@ -28,6 +28,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -103,7 +104,7 @@ func (w *world) another() *Server {
 }
 
 func (w *world) node(store *account.Directory, authenticator *auth.Authenticator) *Server {
-	reader := wal.NewReader(w.faulty, 1<<20)
+	reader := wal.NewReader(w.faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{Keys: w.keys, Origin: "example.org"})
 	w.sequencer = sequence.New(w.faulty, reader, logs, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
 	writer := wal.NewWriter(w.faulty, reader, 0, func(int64) {})

@@ -15,7 +15,6 @@ import (
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/record"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // recorded is the reply to a recording. The last three stand there only where the query asks for them.
@@ -79,13 +78,11 @@ func recordable(c *call) (func(*intake, []byte) error, error) {
 type intake struct {
 	recordings
 	call      *call
-	log       string
 	parser    *event.Parser
 	origin    event.Origin
-	lines     *[]byte
-	entries   []wal.Entry
-	names     map[string][]string // one-element lists of processors, which most entries share
-	events    int                 // good or bad
+	lines     *[]byte // kept for later requests
+	batch     event.Batch
+	events    int // good or bad
 	bad       int
 	fields    []field // the first bad ones
 	warnings  []field
@@ -101,8 +98,7 @@ var (
 
 func (h recordings) newIntake(c *call, kind logKind) *intake {
 	t := c.scope
-	in := &intake{recordings: h, call: c, log: kind.of(t.workspace), parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
-		names:     map[string][]string{},
+	in := &intake{recordings: h, call: c, parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
 		origin:    event.Origin{Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now},
 		conform:   c.query.Get("conformance") == "warn" && !kind.operational,
 		mustOCSF:  t.workspace.RequireOCSF && !kind.operational,
@@ -110,7 +106,7 @@ func (h recordings) newIntake(c *call, kind logKind) *intake {
 	}
 	in.parser.Operational = kind.operational
 	in.parser.MaxBytes = h.options.MaxEventBytes
-	*in.lines = (*in.lines)[:0]
+	in.batch = event.Batch{Log: kind.of(t.workspace), Lines: (*in.lines)[:0]}
 	return in
 }
 
@@ -119,6 +115,7 @@ const maxPooled = 8 << 20
 
 func (in *intake) close() {
 	parsers.Put(in.parser)
+	*in.lines = in.batch.Lines
 	if cap(*in.lines) <= maxPooled {
 		lineBuffers.Put(in.lines)
 	}
@@ -151,17 +148,15 @@ func (in *intake) add(what string, n int, raw []byte) error {
 	if in.events++; in.options.MaxRequestEvents > 0 && in.events > in.options.MaxRequestEvents {
 		return tooLarge("A request may have at most %d events.", in.options.MaxRequestEvents)
 	}
-	start := len(*in.lines)
-	lines, f, err := in.parser.Append(*in.lines, raw, in.origin)
+	err := in.parser.AddEvent(&in.batch, raw, in.origin)
 	if err == nil {
-		err = in.checkOCSF(what, n, lines[start:])
+		if err = in.checkOCSF(what, n, in.batch.Line(len(in.batch.Entries)-1)); err != nil {
+			in.batch.Drop()
+		}
 	}
 	if err != nil {
 		in.refuse(what, n, err)
-		return nil
 	}
-	*in.lines = lines
-	in.entries = append(in.entries, wal.Entry{Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: in.processors(f.Processors)})
 	return nil
 }
 
@@ -192,22 +187,6 @@ func (in *intake) checkOCSF(what string, n int, line []byte) error {
 	return nil
 }
 
-// processors returns a list that outlives the parser's.
-func (in *intake) processors(names []string) []string {
-	if len(names) == 0 {
-		return nil
-	}
-	if len(names) > 1 {
-		return append([]string(nil), names...)
-	}
-	list, ok := in.names[names[0]]
-	if !ok {
-		list = []string{names[0]}
-		in.names[names[0]] = list
-	}
-	return list
-}
-
 // record makes the events durable.
 func (in *intake) record() (any, error) {
 	c, m := in.call, in.metrics
@@ -215,7 +194,7 @@ func (in *intake) record() (any, error) {
 		m.refused.Add(float64(in.bad))
 		return nil, invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", in.bad, in.events), in.fields...)
 	}
-	result, err := in.recorder.Record(c.context(), wal.Batch{Log: in.log, Lines: *in.lines, Entries: in.entries})
+	result, err := in.recorder.Record(c.context(), in.batch)
 	if err != nil {
 		return nil, err
 	}

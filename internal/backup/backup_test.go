@@ -18,9 +18,10 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -42,7 +43,7 @@ type weir struct {
 
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
 	w := &weir{t: t, accounts: account.NewDirectory(b)}
-	reader := wal.NewReader(b, 1<<16)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<16)
 	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
 		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	for shard := range shards {
@@ -61,19 +62,19 @@ func (w *weir) stop() {
 }
 
 // line is event number n.
-func line(n int) (string, wal.Entry) {
+func line(n int) string {
 	uid, ms := fmt.Sprintf("uid-%d", n), int64(1_700_000_000_000+n*37%100)
-	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, ms, uid), wal.Entry{Time: ms, Key: event.KeyOf(ms, []byte(uid))}
+	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, ms, uid)
 }
 
 // record records events, those with numbers that were used before among them.
 func (w *weir) record(log string, numbers ...int) {
 	w.t.Helper()
-	b := wal.Batch{Log: log}
+	var lines []string
 	for _, n := range numbers {
-		text, entry := line(n)
-		b.Lines, b.Entries = append(append(b.Lines, text...), '\n'), append(b.Entries, entry)
+		lines = append(lines, line(n))
 	}
+	b := eventtest.Batch(log, lines...)
 	if _, err := w.recorder.Record(context.Background(), b); err != nil {
 		w.t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func (s *source) live() {
 		}
 		s.record(log, numbers...)
 		for _, n := range numbers {
-			text, _ := line(n)
+			text := line(n)
 			s.acked[log][text] = true
 		}
 	case 2, 3:

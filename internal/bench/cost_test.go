@@ -24,6 +24,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -79,7 +80,7 @@ func newCostly(t *testing.T) *costly {
 	if c.token, _, err = authenticator.Issue(ctx, caller.ID, secret, netip.MustParseAddr("192.0.2.1")); err != nil {
 		t.Fatal(err)
 	}
-	reader := wal.NewReader(b, 32<<20)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 32<<20)
 	logs := tlog.NewLogs(b, reader, tlog.Options{})
 	writer := wal.NewWriter(b, reader, 0, func(int64) {})
 	t.Cleanup(func() {

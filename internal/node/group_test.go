@@ -20,9 +20,8 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // group is nodes without an API on one bucket in memory.
@@ -117,8 +116,7 @@ func (c *group) record(p *peer) {
 	c.t.Helper()
 	c.serial++
 	log, uid, at := c.logs[c.serial%len(c.logs)], fmt.Sprintf("uid-%d", c.serial), time.Now().UnixMilli()
-	b := wal.Batch{Log: log, Lines: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":%q}}`+"\n", at, uid),
-		Entries: []wal.Entry{{Time: at, Key: event.KeyOf(at, []byte(uid))}}}
+	b := eventtest.Batch(log, fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at, uid))
 	if _, err := p.recorder.Record(c.t.Context(), b); err != nil {
 		c.t.Fatal(err)
 	}

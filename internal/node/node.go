@@ -32,6 +32,7 @@ import (
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -119,7 +120,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
-	reader := wal.NewReader(n.bucket, walCache)
+	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned

@@ -12,8 +12,9 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -70,7 +71,7 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 		m.requests[fmt.Sprint(op, " ", part)]++
 		return nil
 	}}
-	m.reader = wal.NewReader(faulty, 1<<20)
+	m.reader = wal.NewReader(faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org", Shards: groupShards, MergeWidth: 2})
 	o.Logger = slog.New(slog.DiscardHandler)
 	m.Group = NewGroup(faulty, m.reader, m.store, groupShards, o)
@@ -101,8 +102,7 @@ const groupLog = "aaaaaaaaaaaaaaaaaaaaaaaa"
 func (m *process) record(serial, size int) {
 	m.t.Helper()
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":"u%d"},"x":"%s"}`, epoch+serial, serial, noise(serial, size))
-	at := int64(epoch + serial)
-	b := wal.Batch{Log: groupLog, Lines: []byte(line + "\n"), Entries: []wal.Entry{{Time: at, Key: event.KeyOf(at, fmt.Appendf(nil, "u%d", serial))}}}
+	b := eventtest.Batch(groupLog, line)
 	if err := m.writers[wal.ShardOf(groupLog, groupShards)].Append(m.t.Context(), b); err != nil {
 		m.t.Fatal(err)
 	}

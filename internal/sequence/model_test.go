@@ -21,9 +21,10 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -40,7 +41,7 @@ type node struct {
 
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
-	n.reader = wal.NewReader(n.faulty, 1<<16)
+	n.reader = wal.NewReader(n.faulty, seal.NewKey(make([]byte, 32)), 1<<16)
 	n.store = tlog.NewLogs(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -78,15 +79,13 @@ type sentEvent struct {
 	processor string
 }
 
-func makeEvent(serial int, time int64, processor string) (string, sentEvent, wal.Entry) {
+func makeEvent(serial int, time int64, processor string) (string, sentEvent) {
 	uid := fmt.Sprintf("uid-%d", serial)
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, time, uid)
-	e := wal.Entry{Time: time, Key: event.KeyOf(time, []byte(uid))}
 	if processor != "" {
 		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, time, uid, processor)
-		e.Processors = []string{processor}
 	}
-	return line, sentEvent{time, processor}, e
+	return line, sentEvent{time, processor}
 }
 
 const epoch = 1_700_000_000_000
@@ -120,7 +119,6 @@ func (m *model) record(t *rapid.T) { m.recordOn(t, m.node()) }
 
 func (m *model) recordOn(t *rapid.T, n *node) {
 	log := m.log()
-	b := wal.Batch{Log: log}
 	var lines []string
 	for range rapid.IntRange(1, 6).Draw(t, "events") {
 		serial := m.serial
@@ -130,14 +128,12 @@ func (m *model) recordOn(t *rapid.T, n *node) {
 			m.serial++
 		}
 		// Everything about an event follows from its number, so that a retry is the same event.
-		line, sent, entry := makeEvent(serial, epoch+int64(serial*37%100), []string{"", "a", "b", "c"}[serial*7%4])
+		line, sent := makeEvent(serial, epoch+int64(serial*37%100), []string{"", "a", "b", "c"}[serial*7%4])
 		m.sent[log][line] = sent
 		lines = append(lines, line)
-		b.Lines = append(append(b.Lines, line...), '\n')
-		b.Entries = append(b.Entries, entry)
 	}
 	m.faults(n)
-	_, err := n.recorder.Record(context.Background(), b)
+	_, err := n.recorder.Record(context.Background(), eventtest.Batch(log, lines...))
 	m.healthy(n)
 	if err != nil {
 		return // they may be recorded or not

@@ -7,8 +7,8 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for it.
@@ -17,8 +17,8 @@ func TestFalseNotFound(t *testing.T) {
 	b := bucketest.NewMemory()
 	for serial := range 3 {
 		n := startNode(b)
-		line, _, entry := makeEvent(serial, epoch+int64(serial), "")
-		if err := n.writer.Append(t.Context(), wal.Batch{Log: log, Lines: []byte(line + "\n"), Entries: []wal.Entry{entry}}); err != nil {
+		line, _ := makeEvent(serial, epoch+int64(serial), "")
+		if err := n.writer.Append(t.Context(), eventtest.Batch(log, line)); err != nil {
 			t.Fatal(err)
 		}
 		n.writer.Close()
@@ -59,9 +59,8 @@ func TestLostPlansLoseNoEvents(t *testing.T) {
 			record := func(serial int) {
 				n := startNode(b)
 				defer n.writer.Close()
-				line, _, entry := makeEvent(serial, epoch+int64(serial), "")
-				batch := wal.Batch{Log: log, Lines: []byte(line + "\n"), Entries: []wal.Entry{entry}}
-				if err := n.writer.Append(t.Context(), batch); err != nil {
+				line, _ := makeEvent(serial, epoch+int64(serial), "")
+				if err := n.writer.Append(t.Context(), eventtest.Batch(log, line)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -24,9 +26,8 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 		b := bucketest.NewMemory()
 		reader, other := startNode(b), startNode(b)
 		record := func(log string, serial int) string {
-			line, _, entry := makeEvent(serial, epoch+int64(serial), "")
-			b := wal.Batch{Log: log, Lines: []byte(line + "\n"), Entries: []wal.Entry{entry}}
-			if err := other.writer.Append(t.Context(), b); err != nil {
+			line, _ := makeEvent(serial, epoch+int64(serial), "")
+			if err := other.writer.Append(t.Context(), eventtest.Batch(log, line)); err != nil {
 				t.Fatal(err)
 			}
 			return line
@@ -62,7 +63,7 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 				record(otherLog, 1+serial)
 				round()
 			}
-			if _, err := wal.ReadPlan(t.Context(), b, 0, 1); !errors.Is(err, bucket.ErrNotExist) {
+			if _, err := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20).ReadPlan(t.Context(), 0, 1); !errors.Is(err, bucket.ErrNotExist) {
 				t.Errorf("request %d: the plan was not cleaned away: %v", request, err)
 			}
 			return nil

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -83,7 +83,7 @@ func New(b bucket.Bucket, w *wal.Reader, store *tlog.Logs, shard int, o Options)
 // Round finishes the current plan, and makes and applies another one if that is due, or if all is set and anything
 // waits. It tells whether there may be more to do at once.
 func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) {
-	number, older, err := wal.HighestPlan(ctx, s.bucket, s.shard)
+	number, older, err := s.wal.HighestPlan(ctx, s.shard)
 	if err != nil {
 		return false, err
 	}
@@ -105,12 +105,12 @@ func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) 
 // finish applies a plan that may have been left half-done. A plan that cannot be read counts as lost: the next plan names
 // its objects again, and what the logs have of them already is dropped there.
 func (s *Sequencer) finish(ctx context.Context, number int64) error {
-	p, err := wal.ReadPlan(ctx, s.bucket, s.shard, number)
+	p, err := s.wal.ReadPlan(ctx, s.shard, number)
 	switch {
 	case errors.Is(err, bucket.ErrNotExist):
 		return nil // cleaned away since: there is a higher one, which the next round finds
-	case errors.Is(err, gzipmember.ErrCorrupt):
-		s.options.Logger.Error("a damaged plan is not used", "err", err)
+	case errors.Is(err, seal.ErrForged):
+		s.options.Logger.Error("a plan that does not verify is not used", "err", err)
 		return nil
 	case err != nil:
 		return err
@@ -147,14 +147,14 @@ func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool
 // next round, does.
 func (s *Sequencer) create(ctx context.Context, number int64, objects []string) error {
 	p := wal.NewPlan(number, objects)
-	if err := wal.CreatePlan(ctx, s.bucket, s.shard, p); errors.Is(err, bucket.ErrExist) {
+	if err := s.wal.CreatePlan(ctx, s.shard, p); errors.Is(err, bucket.ErrExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that it
 	// took had been cleaned away.
-	if highest, _, err := wal.HighestPlan(ctx, s.bucket, s.shard); err != nil || highest != p.Number {
+	if highest, _, err := s.wal.HighestPlan(ctx, s.shard); err != nil || highest != p.Number {
 		return err
 	}
 	return s.apply(ctx, p)
@@ -185,13 +185,8 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 
 // work is what a plan has to do: the sections of its objects by log, and the objects that are there.
 type work struct {
-	sections map[string][]place
+	sections map[string][]wal.Place
 	objects  []string
-}
-
-type place struct {
-	object string
-	wal.Section
 }
 
 // apply applies a plan to each log that it concerns, then deletes its objects. An object is deleted only after the manifest
@@ -251,7 +246,7 @@ func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) er
 // workOf returns what a plan has to do. Objects that are gone are left out: usually another process is deleting them, since
 // all logs have the plan; if not, their events are lost, but not those of the other objects.
 func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
-	w := work{sections: map[string][]place{}}
+	w := work{sections: map[string][]wal.Place{}}
 	var gone []string
 	for _, key := range p.Objects {
 		in, err := s.wal.Sections(ctx, key)
@@ -267,7 +262,7 @@ func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 		}
 		w.objects = append(w.objects, key)
 		for _, section := range in {
-			w.sections[section.Log] = append(w.sections[section.Log], place{key, section})
+			w.sections[section.Log] = append(w.sections[section.Log], wal.Place{Object: key, Section: section})
 		}
 	}
 	return w, s.reallyGone(ctx, p, gone)
@@ -303,11 +298,11 @@ func (s *Sequencer) exists(ctx context.Context, key string) error {
 // others have gone on. If p is the current plan all the same, then higher plans were lost from the bucket; the objects get a
 // new plan, whose number no log carries.
 func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
-	highest, _, err := wal.HighestPlan(ctx, s.bucket, s.shard)
+	highest, _, err := s.wal.HighestPlan(ctx, s.shard)
 	if err != nil || highest != p.Number {
 		return err
 	}
-	current, err := wal.ReadPlan(ctx, s.bucket, s.shard, highest)
+	current, err := s.wal.ReadPlan(ctx, s.shard, highest)
 	if errors.Is(err, bucket.ErrNotExist) || err == nil && current.Nonce != p.Nonce {
 		return nil // the next round sees what has happened
 	}
@@ -322,36 +317,18 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 		}
 		number = max(number, last)
 	}
-	s.options.Logger.Warn("plans were lost from the bucket; what waits is planned again", "shard", s.shard,
-		"plan", p.Number, "again", number+1)
+	s.options.Logger.Warn("logs carry higher plans than the bucket has: it is a copy, or plans were lost; what waits is planned again",
+		"shard", s.shard, "plan", p.Number, "again", number+1)
 	return s.create(ctx, number+1, w.objects)
 }
 
 // append applies a plan to one log.
-func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []place) error {
-	var entries []tlog.Entry
-	for _, at := range places {
-		known, err := s.wal.Entries(ctx, at.object, at.Section)
-		if err != nil {
-			return err
-		}
-		data, err := s.wal.Member(ctx, at.object, at.Section)
-		if err != nil {
-			return err
-		}
-		raw, err := gzipmember.Decode(nil, data, at.RawLength)
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		lines, err := wal.SplitLines(raw, len(known))
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		for i, e := range known {
-			entries = append(entries, tlog.Entry{Line: lines[i], Time: e.Time, Key: e.Key, Processors: e.Processors})
-		}
+func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []wal.Place) error {
+	b, err := s.wal.Batch(ctx, log, places...)
+	if err != nil {
+		return err
 	}
-	if err := s.store.Append(ctx, log, p.Number, p.Nonce, entries); err != nil {
+	if err := s.store.Append(ctx, p.Number, p.Nonce, b); err != nil {
 		return fmt.Errorf("append to log %s: %w", log, err)
 	}
 	return nil

@@ -9,20 +9,19 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
 // plan given. The caller must delete nothing: the log does not account for the entries.
 var ErrOtherPlan = errors.New("the log carries another plan")
 
-// Append applies a plan to a log: it appends those of the entries that the log does not have yet, in the order of
-// their times (entries of one time in the order given), and notes the plan's number and nonce. Any number of callers may
-// apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has carried the plan.
-func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string, entries []Entry) error {
-	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
+// Append applies a plan to the log of a batch: it appends those of the entries that the log does not have yet, in the
+// order of their times (entries of one time in the order given), and notes the plan's number and nonce. Any number of
+// callers may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has
+// carried the plan.
+func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Batch) error {
 	for {
-		m, err := s.manifest(ctx, log)
+		m, err := s.manifest(ctx, b.Log)
 		if err != nil || m.LastPlan == plan && m.Nonce == nonce {
 			return err
 		}
@@ -35,7 +34,7 @@ func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string,
 			}
 			continue
 		}
-		fresh, err := s.fresh(ctx, m, entries)
+		fresh, err := s.fresh(ctx, m, b.Entries)
 		if err != nil {
 			if old, err := s.outdated(ctx, m, err); !old {
 				return err
@@ -45,7 +44,7 @@ func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string,
 		m = m.clone()
 		m.LastPlan, m.Nonce = plan, nonce
 		if len(fresh) > 0 {
-			if err := s.grow(ctx, m, fresh); err != nil {
+			if err := s.grow(ctx, m, b, fresh); err != nil {
 				return err
 			}
 		}
@@ -58,39 +57,35 @@ func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string,
 	}
 }
 
-// fresh returns the entries that the log does not have, each once.
-func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry, error) {
-	known := make([]wal.Entry, len(entries))
-	for i, e := range entries {
-		known[i] = wal.Entry{Time: e.Time, Key: e.Key}
-	}
-	has, err := s.known(ctx, m, known)
+// fresh returns the numbers of the entries that the log does not have, each event once, in the order of their times.
+func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []event.Entry) ([]int, error) {
+	known, err := s.known(ctx, m, entries)
 	if err != nil {
 		return nil, err
 	}
-	seen := make(map[event.Key]struct{}, len(entries))
-	fresh := make([]Entry, 0, len(entries))
-	for i, e := range entries {
-		if _, twice := seen[e.Key]; twice || has[i] {
-			continue
+	new(event.Once).Mark(entries, known)
+	fresh := make([]int, 0, len(entries))
+	for i := range entries {
+		if !known[i] {
+			fresh = append(fresh, i)
 		}
-		seen[e.Key] = struct{}{}
-		fresh = append(fresh, e)
 	}
+	slices.SortStableFunc(fresh, func(a, b int) int { return cmp.Compare(entries[a].Time, entries[b].Time) })
 	return fresh, nil
 }
 
-// grow appends entries to m, in a segment of their own, and signs what the log has become.
-func (s *Logs) grow(ctx context.Context, m *Manifest, entries []Entry) error {
+// grow appends the entries of a batch that have these numbers to m, in a segment of their own, and signs what the log has
+// become.
+func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []int) error {
 	tree := m.tree()
-	b := newBuilder(m.Entries, s.options.BlockBytes)
+	w := newBuilder(m.Entries, s.options.BlockBytes)
 	if !s.options.WithoutTree {
-		b.tree = &tree
+		w.tree = &tree
 	}
-	for _, e := range entries {
-		b.add(e)
+	for _, i := range numbers {
+		w.add(b.Line(i), b.Entries[i])
 	}
-	seg, err := s.put(ctx, m.Log, b)
+	seg, err := s.put(ctx, m.Log, w)
 	if err != nil {
 		return err
 	}
@@ -250,8 +245,8 @@ func (s *Logs) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Ind
 			if err != nil {
 				return err
 			}
-			for _, e := range entries {
-				w.add(e)
+			for i, e := range entries.Entries {
+				w.add(entries.Line(i), e)
 			}
 		}
 	}

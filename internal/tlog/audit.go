@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -122,7 +123,7 @@ func (d *Auditor) moved(ctx context.Context, log string, m *Manifest, a *Audit) 
 
 // store returns Logs that believes all manifests: the audit looks at their signatures itself.
 func (d *Auditor) store() *Logs {
-	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, 1<<20), Options{CacheBytes: 8 << 20})
+	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, seal.Key{}, 1<<20), Options{CacheBytes: 8 << 20})
 }
 
 func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, *Manifest, error) {

@@ -194,7 +194,9 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 		if err != nil {
 			a.t.Fatal(err)
 		}
-		entries = append(entries, more...)
+		for i, e := range more.Entries {
+			entries = append(entries, Entry{e, bytes.TrimSuffix(more.Line(i), []byte("\n"))})
+		}
 	}
 	lines := make([][]byte, len(entries))
 	for i, e := range entries {
@@ -203,7 +205,7 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 	change(lines)
 	for i, e := range entries {
 		e.Line = lines[i]
-		w.add(e)
+		w.add(e.line())
 	}
 	data, _ := w.finish()
 	return data
@@ -296,7 +298,7 @@ func FuzzTrailer(f *testing.F) {
 	w := newBuilder(0, 1000)
 	w.tree = &proof.Tree{}
 	for n := range 300 {
-		w.add(entry(n, 5))
+		w.add(entry(n, 5).line())
 	}
 	data, _ := w.finish()
 	f.Add(data)

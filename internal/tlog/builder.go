@@ -12,14 +12,6 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Entry is a line of a log with what is known of it.
-type Entry struct {
-	Line       []byte // without '\n'
-	Time       int64  // milliseconds since the epoch
-	Key        event.Key
-	Processors []string
-}
-
 // builder makes a segment. Entries are appended here and nowhere else, so this is the place where a log's order is
 // made. Blocks are compressed side by side; the builder's memory is bounded by a block for each processor, and the
 // segment.
@@ -55,8 +47,8 @@ func newBuilder(first int64, blockBytes int) *builder {
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), filterBits: filterBits}
 }
 
-// add appends an entry.
-func (w *builder) add(e Entry) {
+// add appends an entry, whose line has its end.
+func (w *builder) add(line []byte, e event.Entry) {
 	at := &w.current
 	if w.full(w.current) {
 		at = &w.ahead
@@ -66,7 +58,7 @@ func (w *builder) add(e Entry) {
 			lines: make([]byte, 0, w.blockBytes+w.blockBytes/8)}
 	}
 	b := *at
-	b.lines = append(append(b.lines, e.Line...), '\n')
+	b.lines = append(b.lines, line...)
 	b.keys = append(b.keys, e.Key)
 	b.Count++
 	b.MinTime, b.MaxTime = min(b.MinTime, e.Time), max(b.MaxTime, e.Time)

@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // closing is a bucket that needs no closing.
@@ -77,11 +77,10 @@ func TestCacheForgetsDamage(t *testing.T) {
 }
 
 // walEntries is what recording knows of the first n entries of a regular log.
-func walEntries(n int) []wal.Entry {
-	entries := make([]wal.Entry, n)
+func walEntries(n int) []event.Entry {
+	entries := make([]event.Entry, n)
 	for i := range entries {
-		e := entry(i, 3)
-		entries[i] = wal.Entry{Time: e.Time, Key: e.Key}
+		entries[i] = entry(i, 3).Entry
 	}
 	return entries
 }

@@ -24,7 +24,7 @@ type Download struct {
 	query Query
 
 	// Of each section of the tail: what is known of its lines, and those that the log or an earlier section has already.
-	entries [][]wal.Entry
+	entries [][]event.Entry
 	skip    []map[int]bool
 
 	// If the file's size can be known cheaply it is made of these, which never change any more: bytes held here, and
@@ -82,7 +82,7 @@ func (s *Logs) outdated(ctx context.Context, m *Manifest, err error) (bool, erro
 
 func (s *Logs) prepare(ctx context.Context, v *view, q Query) (*Download, error) {
 	d := &Download{store: s, view: v, query: q, size: -1}
-	v.tail = slices.DeleteFunc(v.tail, func(t tailSection) bool {
+	v.tail = slices.DeleteFunc(v.tail, func(t wal.Place) bool {
 		return t.MaxTime < q.Start || t.MinTime >= q.End || q.Processor != "" && !slices.Contains(t.Processors, q.Processor)
 	})
 	if err := d.findDuplicates(ctx); err != nil {
@@ -99,11 +99,11 @@ func (d *Download) Head() Head { return d.view.manifest.head() }
 
 // findDuplicates notes which lines of the tail are in the log or in an earlier section, exactly as sequencing will.
 func (d *Download) findDuplicates(ctx context.Context) error {
-	seen := map[event.Key]struct{}{}
-	d.entries = make([][]wal.Entry, len(d.view.tail))
+	var once event.Once
+	d.entries = make([][]event.Entry, len(d.view.tail))
 	d.skip = make([]map[int]bool, len(d.view.tail))
 	for i, t := range d.view.tail {
-		entries, err := d.store.wal.Entries(ctx, t.object, t.Section)
+		entries, err := d.store.wal.Entries(ctx, t.Object, t.Section)
 		if err != nil {
 			return err
 		}
@@ -112,10 +112,9 @@ func (d *Download) findDuplicates(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for j, e := range entries {
-			_, twice := seen[e.Key]
-			seen[e.Key] = struct{}{}
-			if !twice && !known[j] {
+		once.Mark(entries, known)
+		for j := range entries {
+			if !known[j] {
 				continue
 			}
 			if d.skip[i] == nil {
@@ -287,7 +286,7 @@ func (d *Download) writeSection(ctx context.Context, out *output, i int) error {
 	if len(d.skip[i]) == t.Count {
 		return nil
 	}
-	data, err := d.store.wal.Member(ctx, t.object, t.Section)
+	data, err := d.store.wal.Member(ctx, t.Object, t.Section)
 	if err != nil {
 		return err
 	}
@@ -363,7 +362,7 @@ func (s *Logs) writeTaken(ctx context.Context, out *output, v *view, from int64)
 		}
 	}
 	for _, t := range v.tail {
-		data, err := s.wal.Member(ctx, t.object, t.Section)
+		data, err := s.wal.Member(ctx, t.Object, t.Section)
 		if err != nil {
 			return err
 		}

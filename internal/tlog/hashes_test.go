@@ -220,7 +220,7 @@ func TestRotation(t *testing.T) {
 	r := newReference(t, 600)
 	checkTree(t, newStore(b, o), r, 500, v)
 	o2, v2 := signing(t, small)
-	if err := newStore(b, o2).Append(t.Context(), testLog, 99, "x", []Entry{entry(500, 3)}); !errors.Is(err, ErrNotAuthentic) {
+	if err := newStore(b, o2).Append(t.Context(), 99, "x", batchOf(entry(500, 3))); !errors.Is(err, ErrNotAuthentic) {
 		t.Errorf("a log is believed whose key is not known: %v", err)
 	}
 	o2.Keys.Trusted = append(o2.Keys.Trusted, o.Keys.Trusted...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -45,7 +46,7 @@ func (l *lifetime) start() *Logs {
 			}
 			return fail(true)
 		}}
-	return NewLogs(f, wal.NewReader(f, 1<<16), l.o)
+	return NewLogs(f, wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<16), l.o)
 }
 
 func (l *lifetime) capture(key string) {
@@ -89,7 +90,7 @@ func (l *lifetime) grow(t *rapid.T) {
 		for i := first; i < first+n; i++ {
 			entries = append(entries, entry(i, 3))
 		}
-		return s.Append(context.Background(), testLog, l.batch, "nonce", entries)
+		return s.Append(context.Background(), l.batch, "nonce", batchOf(entries...))
 	})
 	for i := first; i < first+n; i++ {
 		l.tree.Append(proof.Leaf(proof.Digest(entry(i, 3).Line)))

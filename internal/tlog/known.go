@@ -8,11 +8,10 @@ import (
 	"sort"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // Known tells which of the entries a log has already, as far as they are sequenced.
-func (s *Logs) Known(ctx context.Context, log string, entries []wal.Entry) ([]bool, error) {
+func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) ([]bool, error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
 	for {
 		if !ok {
@@ -34,7 +33,7 @@ func (s *Logs) Known(ctx context.Context, log string, entries []wal.Entry) ([]bo
 
 // known tells which of the entries are in the log as m describes it. The filters of the blocks whose span of time
 // holds the event answer nearly always; a block whose filter says "perhaps" is opened.
-func (s *Logs) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]bool, error) {
+func (s *Logs) known(ctx context.Context, m *Manifest, entries []event.Entry) ([]bool, error) {
 	known := make([]bool, len(entries))
 	if len(entries) == 0 || m.Entries == 0 {
 		return known, nil
@@ -56,7 +55,7 @@ func (s *Logs) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]b
 	return known, nil
 }
 
-func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, byTime []int, known []bool) error {
+func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []event.Entry, byTime []int, known []bool) error {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return err
@@ -97,8 +96,8 @@ func (s *Logs) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key
 		if err != nil {
 			return nil, err
 		}
-		keys := make([]event.Key, len(entries))
-		for i, e := range entries {
+		keys := make([]event.Key, len(entries.Entries))
+		for i, e := range entries.Entries {
 			keys[i] = e.Key
 		}
 		slices.SortFunc(keys, compareKeys)

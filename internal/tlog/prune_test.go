@@ -97,7 +97,7 @@ func fillFrom(t *testing.T, s *Logs, n, count int) {
 	for i := n; i < n+count; i++ {
 		entries = append(entries, entry(i, 3))
 	}
-	if err := s.Append(t.Context(), testLog, 1<<40, "nonce", entries); err != nil {
+	if err := s.Append(t.Context(), 1<<40, "nonce", batchOf(entries...)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -211,23 +210,14 @@ func (s *Logs) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) 
 }
 
 // entries returns the entries of a block.
-func (s *Logs) entries(ctx context.Context, seg Segment, b Block) ([]Entry, error) {
-	raw, err := s.lines(ctx, seg, b)
+func (s *Logs) entries(ctx context.Context, seg Segment, b Block) (event.Batch, error) {
+	lines, err := s.lines(ctx, seg, b)
 	if err != nil {
-		return nil, err
+		return event.Batch{}, err
 	}
-	lines, err := wal.SplitLines(raw, b.Count)
+	entries, err := event.Read("", lines, b.Count)
 	if err != nil {
-		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
-	}
-	var p event.Parser
-	entries := make([]Entry, len(lines))
-	for i, line := range lines {
-		f, err := p.Scan(line)
-		if err != nil {
-			return nil, fmt.Errorf("entry %d, in %s at %d: %w", b.First+int64(i), seg.Key, b.Offset, err)
-		}
-		entries[i] = Entry{Line: line, Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: slices.Clone(f.Processors)}
+		return event.Batch{}, fmt.Errorf("block of %s at %d, from entry %d: %w", seg.Key, b.Offset, b.First, err)
 	}
 	return entries, nil
 }

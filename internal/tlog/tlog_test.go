@@ -17,20 +17,37 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 const testLog = "6a793f48c0eb9e7a17712f00"
 
+// Entry is an entry with its line, which has no end here.
+type Entry struct {
+	event.Entry
+	Line []byte
+}
+
+// line returns what a builder takes.
+func (e Entry) line() ([]byte, event.Entry) { return append(slices.Clip(e.Line), '\n'), e.Entry }
+
+// batchOf returns a batch of entries.
+func batchOf(entries ...Entry) event.Batch {
+	b := event.Batch{Log: testLog}
+	for _, e := range entries {
+		b.Add(e.line())
+	}
+	return b
+}
+
 // entry returns entry n of a regular log: an event every second, for one of the processors in turn.
 func entry(n int, processors int) Entry {
-	e := Entry{Time: int64(n) * 1000, Key: event.KeyOf(int64(n)*1000, fmt.Append(nil, n))}
-	name := fmt.Sprintf("p%d", n%processors)
-	e.Processors = []string{name}
-	e.Line = fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":%q,"type":"Stream Processor"},"filler":"%x"}`,
-		e.Time, n, name, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
-	return e
+	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":"p%d","type":"Stream Processor"},"filler":"%x"}`,
+		n*1000, n, n%processors, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
+	return Entry{eventtest.Batch(testLog, string(line)).Entries[0], line}
 }
 
 // fill appends n entries to a log, in batches of the given size, and merges after each.
@@ -41,7 +58,7 @@ func fill(t testing.TB, s *Logs, n, batch, processors int) {
 		for i := first; i < min(first+batch, n); i++ {
 			entries = append(entries, entry(i, processors))
 		}
-		if err := s.Append(context.Background(), testLog, b, "nonce", entries); err != nil {
+		if err := s.Append(context.Background(), b, "nonce", batchOf(entries...)); err != nil {
 			t.Fatal(err)
 		}
 		for more := true; more; {
@@ -53,7 +70,9 @@ func fill(t testing.TB, s *Logs, n, batch, processors int) {
 	}
 }
 
-func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, 1<<20), o) }
+func newStore(b bucket.Bucket, o Options) *Logs {
+	return NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o)
+}
 
 func read(t testing.TB, s *Logs, q Query) []string {
 	t.Helper()
@@ -147,14 +166,14 @@ func TestAppendTwice(t *testing.T) {
 	fill(t, s, 2000, 100, 3)
 	other := entry(7, 3)
 	other.Key = event.KeyOf(other.Time, []byte("another uid"))
-	if err := s.Append(t.Context(), testLog, 1000, "n", []Entry{entry(1, 3), entry(1999, 3), entry(2000, 3), other, entry(2000, 3)}); err != nil {
+	if err := s.Append(t.Context(), 1000, "n", batchOf(entry(1, 3), entry(1999, 3), entry(2000, 3), other, entry(2000, 3))); err != nil {
 		t.Fatal(err)
 	}
 	m, err := s.manifest(t.Context(), testLog)
 	if err != nil || m.Entries != 2002 {
 		t.Errorf("%d entries, %v, want 2002", m.Entries, err)
 	}
-	known, err := s.Known(t.Context(), testLog, []wal.Entry{{Time: 5000, Key: entry(5, 3).Key}, {Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
+	known, err := s.Known(t.Context(), testLog, []event.Entry{{Time: 5000, Key: entry(5, 3).Key}, {Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
 	if err != nil || !slices.Equal(known, []bool{true, false, false}) {
 		t.Errorf("known: %v, %v", known, err)
 	}
@@ -312,7 +331,7 @@ func TestBlocksOpened(t *testing.T) {
 	for n := range 50 {
 		e := entry(n, 1)
 		e.Processors = []string{fmt.Sprintf("p%d", n/10)}
-		if err := s.Append(t.Context(), testLog, int64(n+1), "n", []Entry{e}); err != nil {
+		if err := s.Append(t.Context(), int64(n+1), "n", batchOf(e)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -359,7 +378,7 @@ func TestFilters(t *testing.T) {
 func TestOldFilters(t *testing.T) {
 	ctx := context.Background()
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 4 << 10, MergeWidth: 4})
-	var all []wal.Entry
+	var all []event.Entry
 	old := func(batch int64) {
 		m, err := s.manifest(ctx, testLog)
 		if err != nil {
@@ -372,8 +391,8 @@ func TestOldFilters(t *testing.T) {
 		b.tree, b.filterBits = &tree, oldFilterBits
 		for i := range 100 {
 			e := entry(int(batch)*100+i, 3)
-			b.add(e)
-			all = append(all, wal.Entry{Time: e.Time, Key: e.Key})
+			b.add(e.line())
+			all = append(all, e.Entry)
 		}
 		seg, err := s.put(ctx, testLog, b)
 		if err != nil {
@@ -432,7 +451,7 @@ func TestManyProcessors(t *testing.T) {
 	long := entry(400, 1)
 	long.Processors = []string{strings.Repeat("x", maxProcessorName+1)}
 	long.Line = bytes.Replace(long.Line, []byte(`"p0"`), fmt.Appendf(nil, "%q", long.Processors[0]), 1)
-	if err := s.Append(t.Context(), testLog, 1, "n", append(entries, long)); err != nil {
+	if err := s.Append(t.Context(), 1, "n", batchOf(append(entries, long)...)); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []string{"p7", "p399", long.Processors[0]} {
@@ -446,7 +465,7 @@ func TestManyProcessors(t *testing.T) {
 func FuzzIndex(f *testing.F) {
 	w := newBuilder(0, 1000)
 	for n := range 100 {
-		w.add(entry(n, 5))
+		w.add(entry(n, 5).line())
 	}
 	data, seg := w.finish()
 	payload, err := gzipmember.Aside(data[seg.Blocks:seg.Blocks+seg.Index], idBlocks)

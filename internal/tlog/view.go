@@ -8,7 +8,8 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -23,7 +24,7 @@ type Query struct {
 	Processor  string // only events of this stream processor; empty: all
 }
 
-func (q Query) selects(e wal.Entry) bool {
+func (q Query) selects(e event.Entry) bool {
 	return e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || slices.Contains(e.Processors, q.Processor))
 }
 
@@ -31,15 +32,10 @@ func (q Query) selects(e wal.Entry) bool {
 // that are acknowledged, perhaps, but not in the manifest.
 type view struct {
 	manifest *Manifest
-	tail     []tailSection // oldest first
+	tail     []wal.Place // oldest first
 }
 
-type tailSection struct {
-	object string
-	wal.Section
-}
-
-// view takes a consistent view of a log, without locks. It reads the manifest and the plan that the manifest names,
+// view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names, then
 // lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
 //
 //   - The manifest does not hold the events of a WAL object that a later plan names.
@@ -54,11 +50,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		planned, err := s.planned(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		objects, err := s.wal.List(ctx, s.shard(log))
+		objects, planned, err := s.waiting(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -79,8 +71,24 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
 }
 
+// waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the manifest's
+// plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead log needs no plan.
+func (s *Logs) waiting(ctx context.Context, m *Manifest) (objects []bucket.Info, planned []string, err error) {
+	planned, known := s.plans.GetIfPresent(m.Nonce)
+	for {
+		objects, err = s.wal.List(ctx, s.shard(m.Log))
+		if err != nil || known || len(objects) == 0 || m.LastPlan == 0 {
+			return objects, planned, err
+		}
+		if planned, err = s.readPlanned(ctx, m); err != nil {
+			return nil, nil, err
+		}
+		known = true
+	}
+}
+
 // tail returns the sections for a log in those objects that are not planned.
-func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]tailSection, error) {
+func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]wal.Place, error) {
 	if len(objects) == 0 {
 		return nil, nil
 	}
@@ -88,7 +96,7 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 	for _, key := range planned {
 		skip[key] = true
 	}
-	var tail []tailSection
+	var tail []wal.Place
 	for _, o := range objects {
 		if skip[o.Key] {
 			continue
@@ -99,29 +107,23 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 		}
 		for _, section := range sections {
 			if section.Log == log {
-				tail = append(tail, tailSection{o.Key, section})
+				tail = append(tail, wal.Place{Object: o.Key, Section: section})
 			}
 		}
 	}
 	return tail, nil
 }
 
-// planned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
+// readPlanned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
 // damaged: what the log has of the objects that are still there is then found by its filters.
-func (s *Logs) planned(ctx context.Context, m *Manifest) ([]string, error) {
-	if m.LastPlan == 0 {
-		return nil, nil
+func (s *Logs) readPlanned(ctx context.Context, m *Manifest) (objects []string, err error) {
+	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
+	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
+		return nil, err
 	}
-	objects, ok := s.plans.GetIfPresent(m.Nonce)
-	if !ok {
-		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, gzipmember.ErrCorrupt) {
-			return nil, err
-		}
-		if err == nil && p.Nonce == m.Nonce {
-			objects = p.Objects
-		}
-		s.plans.Set(m.Nonce, objects)
+	if err == nil && p.Nonce == m.Nonce {
+		objects = p.Objects
 	}
+	s.plans.Set(m.Nonce, objects)
 	return objects, nil
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Audited is what waits to be sequenced.
@@ -23,7 +23,7 @@ type Audited struct {
 // damaged, not what somebody has made to look right. What is sequenced and deleted meanwhile is left out.
 func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
 	a := &Audited{Waiting: map[string]int{}, Damaged: map[string]error{}}
-	reader := NewReader(b, 1<<20)
+	reader := NewReader(b, seal.Key{}, 1<<20)
 	for info, err := range b.List(ctx, "wal/", "") {
 		if err != nil {
 			return nil, err
@@ -40,7 +40,7 @@ func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = checkPlan(ctx, b, info.Key)
+		err = checkPlan(ctx, reader, info.Key)
 		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
 			a.Damaged[info.Key] = err
 		}
@@ -54,19 +54,8 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 		return err
 	}
 	for _, s := range sections {
-		data, err := r.Member(ctx, key, s)
-		if err == nil {
-			_, err = r.Entries(ctx, key, s)
-		}
-		var lines []byte
-		if err == nil {
-			lines, err = gzipmember.Decode(nil, data, s.RawLength)
-		}
-		if err == nil {
-			_, err = SplitLines(lines, s.Count)
-		}
-		if err != nil {
-			return fmt.Errorf("section at %d: %w", s.Offset, err)
+		if _, err := r.Batch(ctx, s.Log, Place{key, s}); err != nil {
+			return err
 		}
 		a.Waiting[s.Log] += s.Count
 		a.Events += int64(s.Count)
@@ -75,7 +64,7 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 	return nil
 }
 
-func checkPlan(ctx context.Context, b bucket.Bucket, key string) error {
+func checkPlan(ctx context.Context, r *Reader, key string) error {
 	name, _, _ := strings.Cut(strings.TrimPrefix(key, "plans/"), "/")
 	shard, err := strconv.Atoi(name)
 	if err != nil {
@@ -85,6 +74,6 @@ func checkPlan(ctx context.Context, b bucket.Bucket, key string) error {
 	if err != nil {
 		return err
 	}
-	_, err = ReadPlan(ctx, b, shard, number)
+	_, err = r.ReadPlan(ctx, shard, number)
 	return err
 }

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -35,8 +34,14 @@ type Section struct {
 	Processors       []string
 }
 
+// Place is where a section lies.
+type Place struct {
+	Object string // its key
+	Section
+}
+
 // encode makes a section of a batch; the section's Offset is relative to the bytes returned.
-func encode(b Batch) (Section, []byte) {
+func encode(b event.Batch) (Section, []byte) {
 	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64, MaxTime: math.MinInt64}
 	data := gzipmember.Append(nil, b.Lines, gzipmember.Fast)
 	s.Length = int64(len(data))
@@ -54,7 +59,7 @@ func encode(b Batch) (Section, []byte) {
 //
 //	number of names, the names
 //	for each entry: time less the one before, key, number of processors, for each the number of its name
-func encodeEntries(entries []Entry) (data []byte, names []string) {
+func encodeEntries(entries []event.Entry) (data []byte, names []string) {
 	number := map[string]int{}
 	for _, e := range entries {
 		for _, p := range e.Processors {
@@ -82,7 +87,7 @@ func encodeEntries(entries []Entry) (data []byte, names []string) {
 	return data, names
 }
 
-func decodeEntries(aside []byte, count int) ([]Entry, error) {
+func decodeEntries(aside []byte, count int) ([]event.Entry, error) {
 	data, err := gzipmember.Aside(aside, idEntries)
 	if err != nil {
 		return nil, err
@@ -97,7 +102,7 @@ func decodeEntries(aside []byte, count int) ([]Entry, error) {
 	if count > len(data)/minEntry {
 		return nil, fmt.Errorf("%d entries: %w", count, gzipmember.ErrCorrupt)
 	}
-	entries := make([]Entry, count)
+	entries := make([]event.Entry, count)
 	last := int64(0)
 	for i := range entries {
 		e := &entries[i]
@@ -184,21 +189,4 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		}
 	}
 	return sections, d.Err()
-}
-
-// SplitLines returns the n lines of raw, each without its '\n'.
-func SplitLines(raw []byte, n int) ([][]byte, error) {
-	lines := make([][]byte, 0, n)
-	for len(raw) > 0 {
-		end := bytes.IndexByte(raw, '\n')
-		if end < 0 {
-			return nil, fmt.Errorf("the last line has no end: %w", gzipmember.ErrCorrupt)
-		}
-		lines = append(lines, raw[:end:end])
-		raw = raw[end+1:]
-	}
-	if len(lines) != n {
-		return nil, fmt.Errorf("%d lines where the index says %d: %w", len(lines), n, gzipmember.ErrCorrupt)
-	}
-	return lines, nil
 }

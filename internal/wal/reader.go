@@ -8,15 +8,19 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Reader reads WAL objects. It keeps what it read of them: objects never change, so only their existence must be
 // asked for again, by List. Others may wait for what a caller reads, so a caller that goes away does not stop it.
 type Reader struct {
 	bucket   bucket.Bucket
+	key      seal.Key
+	sealed   bucket.Bucket // the same, for plans
 	sections *otter.Cache[string, []Section]
-	entries  *otter.Cache[entriesKey, []Entry]
+	entries  *otter.Cache[entriesKey, []event.Entry]
 }
 
 type entriesKey struct {
@@ -24,10 +28,12 @@ type entriesKey struct {
 	offset int64
 }
 
-// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory.
-func NewReader(b bucket.Bucket, cacheBytes uint64) *Reader {
+// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory. It reads only what key has sealed.
+func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	return &Reader{
 		bucket: b,
+		key:    key,
+		sealed: seal.NewBucket(b, key),
 		sections: otter.Must(&otter.Options[string, []Section]{
 			MaximumWeight: cacheBytes / 2,
 			Weigher: func(key string, sections []Section) uint32 {
@@ -38,9 +44,9 @@ func NewReader(b bucket.Bucket, cacheBytes uint64) *Reader {
 				return uint32(weight)
 			},
 		}),
-		entries: otter.Must(&otter.Options[entriesKey, []Entry]{
+		entries: otter.Must(&otter.Options[entriesKey, []event.Entry]{
 			MaximumWeight: cacheBytes / 2,
-			Weigher:       func(_ entriesKey, entries []Entry) uint32 { return uint32(128 + 48*len(entries)) },
+			Weigher:       func(_ entriesKey, entries []event.Entry) uint32 { return uint32(128 + 48*len(entries)) },
 		}),
 	}
 }
@@ -108,8 +114,8 @@ func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error
 }
 
 // Entries returns what is known of the entries of a section.
-func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]Entry, error) {
-	load := func(ctx context.Context, k entriesKey) ([]Entry, error) {
+func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]event.Entry, error) {
+	load := func(ctx context.Context, k entriesKey) ([]event.Entry, error) {
 		data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: s.Offset + s.Length, Length: s.EntriesLength})
 		if err != nil {
 			return nil, err
@@ -120,7 +126,37 @@ func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]Entry, e
 		}
 		return entries, nil
 	}
-	return r.entries.Get(context.WithoutCancel(ctx), entriesKey{key, s.Offset}, otter.LoaderFunc[entriesKey, []Entry](load))
+	return r.entries.Get(context.WithoutCancel(ctx), entriesKey{key, s.Offset}, otter.LoaderFunc[entriesKey, []event.Entry](load))
+}
+
+// Batch returns the lines of sections of one log with what is known of each, in one buffer.
+func (r *Reader) Batch(ctx context.Context, log string, places ...Place) (event.Batch, error) {
+	var size int64
+	var count int
+	for _, at := range places {
+		size, count = size+at.RawLength, count+at.Count
+	}
+	lines := make([]byte, 0, size)
+	entries := make([]event.Entry, 0, count)
+	for _, at := range places {
+		known, err := r.Entries(ctx, at.Object, at.Section)
+		var data []byte
+		if err == nil {
+			data, err = r.Member(ctx, at.Object, at.Section)
+		}
+		if err != nil {
+			return event.Batch{}, err
+		}
+		if lines, err = gzipmember.Decode(lines, data, at.RawLength); err != nil {
+			return event.Batch{}, fmt.Errorf("section of %s at %d: %w", at.Object, at.Offset, err)
+		}
+		entries = append(entries, known...)
+	}
+	b, err := event.Cut(log, lines, entries)
+	if err != nil {
+		return event.Batch{}, fmt.Errorf("sections of log %s: %w: %w", log, gzipmember.ErrCorrupt, err)
+	}
+	return b, nil
 }
 
 // Member returns the gzip member with the lines of a section.
@@ -141,7 +177,7 @@ func (r *Reader) Forget(key string) {
 }
 
 // keep remembers an object that this process has just written.
-func (r *Reader) keep(key string, sections []Section, entries [][]Entry) {
+func (r *Reader) keep(key string, sections []Section, entries [][]event.Entry) {
 	r.sections.Set(key, sections)
 	for i, s := range sections {
 		r.entries.Set(entriesKey{key, s.Offset}, entries[i])

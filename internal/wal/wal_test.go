@@ -19,17 +19,17 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
-func batch(log string, uids ...string) Batch {
-	b := Batch{Log: log}
+func batch(log string, uids ...string) event.Batch {
+	b := event.Batch{Log: log}
 	for i, uid := range uids {
-		b.Lines = append(b.Lines, uid+"\n"...)
-		e := Entry{Time: int64(1000 + i), Key: event.KeyOf(int64(i), []byte(uid))}
+		e := event.Entry{Time: int64(1000 + i), Key: event.KeyOf(int64(i), []byte(uid))}
 		if i%2 == 1 {
 			e.Processors = []string{"p" + uid}
 		}
-		b.Entries = append(b.Entries, e)
+		b.Add([]byte(uid+"\n"), e)
 	}
 	return b
 }
@@ -38,19 +38,19 @@ func batch(log string, uids ...string) Batch {
 func TestAppendAndRead(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b := bucketest.NewMemory()
-		w := NewWriter(b, NewReader(b, 1<<20), 3, func(int64) {})
-		var batches []Batch
+		w := NewWriter(b, NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), 3, func(int64) {})
+		var batches []event.Batch
 		var all string
 		for i := range rapid.IntRange(1, 5).Draw(rt, "batches") {
 			uids := rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,900}`), 1, 30).Draw(rt, "uids")
 			batches = append(batches, batch(fmt.Sprintf("log%d", i%2), uids...))
 			all += string(batches[i].Lines)
 		}
-		if err := w.Append(context.Background(), append(batches, Batch{Log: "empty"})...); err != nil {
+		if err := w.Append(context.Background(), append(batches, event.Batch{Log: "empty"})...); err != nil {
 			rt.Fatal(err)
 		}
 		w.Close()
-		r := NewReader(b, 1<<20)
+		r := NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 		objects, err := r.List(context.Background(), 3)
 		if err != nil || len(objects) != 1 {
 			rt.Fatalf("%d objects, %v", len(objects), err)
@@ -100,7 +100,7 @@ func TestGroupCommit(t *testing.T) {
 		}
 		return nil
 	}}
-	w := NewWriter(f, NewReader(f, 1<<20), 0, func(int64) {})
+	w := NewWriter(f, NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20), 0, func(int64) {})
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -152,7 +152,7 @@ func TestUnknownOutcomes(t *testing.T) {
 				}
 				return nil
 			}
-			r := NewReader(f, 1<<20)
+			r := NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 			w := NewWriter(f, r, 0, func(int64) {})
 			defer w.Close()
 			err := w.Append(t.Context(), batch("log", "a"))
@@ -166,25 +166,25 @@ func TestUnknownOutcomes(t *testing.T) {
 
 func TestPlans(t *testing.T) {
 	ctx, b := t.Context(), bucketest.NewMemory()
-	if batch, older, err := HighestPlan(ctx, b, 0); batch != 0 || len(older) > 0 || err != nil {
+	if batch, older, err := plansOf(b).HighestPlan(ctx, 0); batch != 0 || len(older) > 0 || err != nil {
 		t.Errorf("no plans: %d, %q, %v", batch, older, err)
 	}
 	for n := range 12 {
-		if err := CreatePlan(ctx, b, 0, NewPlan(int64(n+1), []string{"x"})); err != nil {
+		if err := plansOf(b).CreatePlan(ctx, 0, NewPlan(int64(n+1), []string{"x"})); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := CreatePlan(ctx, b, 0, NewPlan(12, nil)); !errors.Is(err, bucket.ErrExist) {
+	if err := plansOf(b).CreatePlan(ctx, 0, NewPlan(12, nil)); !errors.Is(err, bucket.ErrExist) {
 		t.Errorf("the same number again: %v", err)
 	}
-	if batch, older, err := HighestPlan(ctx, b, 0); batch != 12 || len(older) != 11 || err != nil {
+	if batch, older, err := plansOf(b).HighestPlan(ctx, 0); batch != 12 || len(older) != 11 || err != nil {
 		t.Errorf("%d, %q, %v", batch, older, err)
 	}
-	if p, err := ReadPlan(ctx, b, 0, 7); err != nil || p.Number != 7 || len(p.Nonce) < 20 {
+	if p, err := plansOf(b).ReadPlan(ctx, 0, 7); err != nil || p.Number != 7 || len(p.Nonce) < 20 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	lost := &bucketest.Faulty{Bucket: b, After: func(context.Context, bucketest.Op, string) error { return errors.New("the reply was lost") }}
-	if err := CreatePlan(ctx, lost, 0, NewPlan(13, nil)); err != nil {
+	if err := plansOf(lost).CreatePlan(ctx, 0, NewPlan(13, nil)); err != nil {
 		t.Errorf("it is there, only the reply was lost: %v", err)
 	}
 }
@@ -200,7 +200,7 @@ func FuzzObject(f *testing.F) {
 		if err := b.Put(t.Context(), "wal/00/x.gz", object); err != nil {
 			t.Fatal(err)
 		}
-		r := NewReader(b, 1<<20)
+		r := NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 		sections, err := r.Sections(t.Context(), "wal/00/x.gz")
 		if err != nil {
 			return
@@ -232,3 +232,5 @@ func FuzzEntries(f *testing.F) {
 }
 
 func memberAside(data []byte) []byte { return gzipmember.AppendAside(nil, idEntries, data) }
+
+func plansOf(b bucket.Bucket) *Reader { return NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20) }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
 )
 
 // ErrClosed is returned by Append after Close.
@@ -34,7 +35,7 @@ type Writer struct {
 
 type request struct {
 	sections []Section // offsets relative to data
-	entries  [][]Entry
+	entries  [][]event.Entry
 	data     []byte
 	result   chan error // takes one value without blocking
 }
@@ -62,7 +63,7 @@ func NewPacedWriter(b bucket.Bucket, reader *Reader, shard int, pace *rate.Limit
 
 // Append makes the batches durable, all or none, and returns nil only then. After an error they may be durable or
 // become so: the caller may Append them again, since equal events are one event. Empty batches are left out.
-func (w *Writer) Append(ctx context.Context, batches ...Batch) error {
+func (w *Writer) Append(ctx context.Context, batches ...event.Batch) error {
 	r := &request{result: make(chan error, 1)}
 	for _, b := range batches {
 		if len(b.Entries) == 0 {
@@ -135,7 +136,7 @@ func (w *Writer) collect(first *request) []*request {
 func (w *Writer) commit(group []*request) {
 	var object []byte
 	var sections []Section
-	var entries [][]Entry
+	var entries [][]event.Entry
 	for _, r := range group {
 		for _, s := range r.sections {
 			s.Offset += int64(len(object))
