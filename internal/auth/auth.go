@@ -131,7 +131,8 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 		return "", 0, &TooManyTokens{wait}
 	}
 	a.issued.count(p.Credential.ID, now)
-	token, err = a.tokens.issue(p.Credential.ID, now)
+	secretID, _ := secretOf(p.Credential, secret, now)
+	token, err = a.tokens.issue(p.Credential.ID, secretID, now)
 	return token, tokenLife, err
 }
 
@@ -167,7 +168,7 @@ func (a *Authenticator) client(ctx context.Context, clientID, secret string, add
 		if err != nil {
 			return nil, err
 		}
-		if !holdsSecret(c, secret, time.Now()) {
+		if _, ok := secretOf(c, secret, time.Now()); !ok {
 			return nil, &Unauthorized{Known: known(c)}
 		}
 		return c, nil

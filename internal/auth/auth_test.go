@@ -68,6 +68,15 @@ func format(p map[string]string) string {
 		p["username"], p["realm"], p["nonce"], p["uri"], p["nc"], p["cnonce"], p["qop"], p["algorithm"], p["response"])
 }
 
+// secretID returns the id of the service account's first secret.
+func (w *world) secretID() string {
+	c, err := w.accounts.Credential(context.Background(), w.clientID)
+	if err != nil {
+		return ""
+	}
+	return c.Secrets[0].ID
+}
+
 func (w *world) try(header string) error {
 	r := httptest.NewRequest("GET", "/a?b=c", nil)
 	if header != "" {

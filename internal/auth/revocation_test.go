@@ -133,7 +133,7 @@ func TestRevocationsThatCostNothing(t *testing.T) {
 		time.Sleep(tokenLife + time.Second)
 		foreign, twice := issue(sa.ID, secret), issue(w.clientID, w.secret)
 		accepted(t, a.Revoke(ctx, w.clientID, w.secret, twice, here))
-		made, _ := newTokens(w.bucket, Secret{2}).issue(w.clientID, time.Now())
+		made, _ := newTokens(w.bucket, Secret{2}).issue(w.clientID, w.secretID(), time.Now())
 		for name, token := range map[string]string{"expired": expired, "another's": foreign, "revoked": twice,
 			"malformed": "nonsense", "long": strings.Repeat("x", 100_000), "signed by others": made} {
 			c.lists, c.puts, c.deletes = 0, 0, 0

@@ -18,7 +18,7 @@ import (
 func TestTokenOfANodeAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		token, err := w.tokens.issue(w.clientID, time.Now().Add(5*time.Second))
+		token, err := w.tokens.issue(w.clientID, w.secretID(), time.Now().Add(5*time.Second))
 		accepted(t, err)
 		accepted(t, w.try("Bearer "+token))
 	})
@@ -207,4 +207,40 @@ func TestRememberedTokens(t *testing.T) {
 		time.Sleep(5 * time.Second) // documents are believed for a while
 		refused(t, w.try("Bearer "+orphaned), false)
 	})
+}
+
+// A token ends with the secret that it was issued for, whatever other secrets the account has.
+func TestTokensEndWithTheirSecret(t *testing.T) {
+	for name, end := range map[string]func(*account.Credential){
+		"deleted": func(c *account.Credential) { c.Secrets = c.Secrets[1:] },
+		"expired": func(c *account.Credential) { c.Secrets[0].Expires = time.Now().Add(-time.Second) },
+		"expires": func(c *account.Credential) { c.Secrets[0].Expires = time.Now().Add(time.Second) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, w := t.Context(), newWorld(t, Options{})
+			second, text := account.NewSecret(time.Now(), 24*time.Hour)
+			_, err := w.accounts.UpdateCredential(ctx, w.clientID, func(c *account.Credential) error {
+				c.Secrets = append(c.Secrets, second)
+				return nil
+			})
+			accepted(t, err)
+			ended, _, err := w.Issue(ctx, w.clientID, w.secret, here)
+			accepted(t, err)
+			stays, _, err := w.Issue(ctx, w.clientID, text, here)
+			accepted(t, err)
+			other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
+			for _, a := range []*Authenticator{w.Authenticator, other} {
+				accepted(t, on(a, "GET", "/", "Bearer "+ended))
+			}
+			_, err = w.accounts.UpdateCredential(ctx, w.clientID, func(c *account.Credential) error { end(c); return nil })
+			accepted(t, err)
+			time.Sleep(5 * time.Second) // documents are believed for a while
+			for _, a := range []*Authenticator{w.Authenticator, other} {
+				if err := on(a, "GET", "/", "Bearer "+ended); err == nil {
+					t.Errorf("%s: the token is taken", name)
+				}
+				accepted(t, on(a, "GET", "/", "Bearer "+stays))
+			}
+		})
+	}
 }

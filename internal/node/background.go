@@ -87,6 +87,8 @@ func (n *node) background(ctx context.Context) (stop func()) {
 		work.Go(func() { n.retain(ctx, joined) })
 		work.Go(func() { n.report(ctx) })
 		work.Go(func() { n.sweepRevocations(ctx) })
+		e := newExpiry(n.accounts, n.log, n.registry)
+		work.Go(func() { e.run(ctx, joined, func() bool { return n.holds(0) }) })
 		for _, a := range n.askers {
 			work.Go(func() { a.Run(ctx) })
 		}
