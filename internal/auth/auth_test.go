@@ -234,7 +234,7 @@ func TestForgottenNoncesAreStale(t *testing.T) {
 	header := w.header("/a?b=c", 1)
 	accepted(t, w.try(header))
 	for i := range maxNonces {
-		w.digests.take(fmt.Sprint(i), time.Now(), time.Now(), 1)
+		w.digests.take(nonce{fmt.Sprint(i), time.Now(), time.Hour}, time.Now(), 1)
 	}
 	refused(t, w.try(header), true)
 	if len(w.digests.used) > maxNonces {
