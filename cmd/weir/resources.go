@@ -385,7 +385,7 @@ func logVerbs() []verb {
 	return []verb{
 		{"list", "List the logs of a project", nil, flagsOf{projectFlag}, list(ofProject), columns},
 		{"describe ID", "Show where what is proven of a log comes from: its origin, size, root and keys", one, flagsOf{projectFlag, ownOrgFlag}, ask("GET", document), proven},
-		{"update ID", "Make a log's checkpoints and tiles, which hold digests only, public, or not", one, flagsOf{projectFlag, ownOrgFlag, func(s *pflag.FlagSet, f *adminFlags) {
+		{"update ID", "Make a log's checkpoints public, or not", one, flagsOf{projectFlag, ownOrgFlag, func(s *pflag.FlagSet, f *adminFlags) {
 			s.BoolVar(&f.public, "public", false, "everybody may read them")
 		}}, send("PATCH", document, func(f *adminFlags, _ []string) (any, error) { return map[string]bool{"public": f.public}, nil }), proven},
 		{"list-organization", "List the logs of an organization itself: of changes, and of failed authentications", nil, flagsOf{orgFlag}, list(ofOrg), columns},

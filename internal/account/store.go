@@ -120,6 +120,12 @@ func (s *Directory) Credential(ctx context.Context, id string) (*Credential, err
 	return c, nil
 }
 
+// Remembers tells whether a credential is in memory, so that finding it costs little.
+func (s *Directory) Remembers(id string) bool {
+	_, ok := s.credentials.docs.GetIfPresent(id)
+	return ok
+}
+
 // CreateOrganization stores a new organization.
 func (s *Directory) CreateOrganization(ctx context.Context, o Organization) error {
 	return s.orgs.create(ctx, o.ID, o)

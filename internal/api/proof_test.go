@@ -205,13 +205,15 @@ func TestProofOfADownload(t *testing.T) {
 	}
 }
 
-// Of a public log everybody may see checkpoints and tiles, and nothing else. Only owners make it public, and that is recorded.
+// Of a public log everybody may see checkpoints, and nothing else: hashes of lines tell who can guess a line that it is
+// there. Only owners make it public, and that is recorded.
 func TestPublicLog(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 300)
 	anyone := func(path string) *httptest.ResponseRecorder { return w.do("GET", path, "") }
-	open := []string{demoPath + "/checkpoint", demoPath + "/tile/0/000", demoPath + "/tile/entries/000"}
-	closed := []string{demoPath, demoPath + "/document", demoPath + "/proof?index=1", resource,
+	open := []string{demoPath + "/checkpoint"}
+	closed := []string{demoPath, demoPath + "/tile/0/000", demoPath + "/tile/0/001.p/1", demoPath + "/tile/1/000.p/1",
+		demoPath + "/tile/entries/000", demoPath + "/proof?from=1&to=2", demoPath + "/document", demoPath + "/proof?index=1", resource,
 		strings.Replace(demoPath, projectID, otherID, 1) + "/checkpoint", strings.Replace(demoPath, demoLog, "6a793f48c0eb9e7a17712f02", 1) + "/checkpoint"}
 	set := func(role account.Role, body string) *httptest.ResponseRecorder {
 		return w.do("PATCH", demoPath+"/document", body, "Authorization: "+w.bearer(role), "Content-Type: application/json")

@@ -236,7 +236,7 @@ func (h proofs) operations() []operation {
 	} {
 		table = append(table, []operation{
 			{"get" + of.name + "LogCheckpoint", get, of.path + "/checkpoint", own, of.needs, 200, none, asText(h.checkpoint), open},
-			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none, asText(h.tile), open},
+			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none, asText(h.tile), digests},
 			{"prove" + of.name + "LogEntry", get, of.path + "/proof", own, of.needs, 200, []parameter{entryIndex}, handler{jsonResult, h.entry}, byIndex},
 			{"prove" + of.name + "LogGrowth", get, of.path + "/proof", own, of.needs, 200, []parameter{fromSize, toSize}, asJSON(h.growth), bySizes},
 			{"prove" + of.name + "LogDownload", get, of.path + "/proof", own, of.needs, 200, with(ranges, treeSize), asStream(h.download), ofFile},

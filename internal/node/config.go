@@ -47,7 +47,7 @@ type Config struct {
 	IdleTimeout      time.Duration // a client that takes or sends nothing for so long is dropped
 	BodyTimeout      time.Duration // within which a request's body must have arrived
 	DownloadRate     int           // downloads a minute for each credential; 0: unlimited
-	AuthFailures     int           // wrong credentials a minute for each address; 0: unlimited
+	AuthFailures     int           // wrong credentials a minute for each address and credential that it claims, ten times as many for each address; 0: unlimited
 	MaxEventBytes    int           // of one event
 	MaxRequestBytes  int64         // of a request's events, after decompression
 	MaxRequestEvents int           // in one request
@@ -102,7 +102,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.IdleTimeout, "idle-timeout", c.IdleTimeout, "a client that takes or sends nothing for so long is dropped")
 	f.DurationVar(&c.BodyTimeout, "body-timeout", c.BodyTimeout, "within which a request's body must have arrived")
 	f.IntVar(&c.DownloadRate, "download-rate", c.DownloadRate, "downloads a minute for each credential; 0: unlimited")
-	f.IntVar(&c.AuthFailures, "auth-failures", c.AuthFailures, "wrong credentials a minute for each address; 0: unlimited")
+	f.IntVar(&c.AuthFailures, "auth-failures", c.AuthFailures, "wrong credentials a minute for each address and credential that it claims, ten times as many for each address; 0: unlimited")
 	f.IntVar(&c.MaxEventBytes, "max-event-bytes", c.MaxEventBytes, "size of one event")
 	f.Int64Var(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "size of the events of one request, after decompression")
 	f.IntVar(&c.MaxRequestEvents, "max-request-events", c.MaxRequestEvents, "events in one request")

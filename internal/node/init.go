@@ -128,6 +128,9 @@ func (c *credentials) variables() []struct {
 func (c *credentials) shell() string {
 	var b strings.Builder
 	for _, v := range c.variables() {
+		if *v.value == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "export %s='%s'\n", v.name, *v.value)
 		if v.name == "WEIR_URL" {
 			fmt.Fprintf(&b, "export MONGODB_ATLAS_OPS_MANAGER_URL='%s/'\n", *v.value)
