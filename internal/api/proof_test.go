@@ -200,7 +200,7 @@ func TestProofOfADownload(t *testing.T) {
 		leaves = append(leaves, proof.Leaf(proof.Digest([]byte(strings.TrimSuffix(line, "\n")))))
 	}
 	shown, err := f.Verify(w.keys, leaves)
-	if err != nil || shown.Held != 500 || len(shown.Pending) > 0 || f.Source != demoPath || shown.Size <= 500 {
+	if err != nil || shown.Held != 500 || len(shown.Pending) > 0 || f.Claims.Source != demoPath || shown.Size <= 500 {
 		t.Errorf("%+v, %v", shown, err)
 	}
 }
@@ -274,8 +274,8 @@ func TestRemovedIsSaid(t *testing.T) {
 		leaves = append(leaves, proof.Leaf(proof.Digest([]byte(strings.TrimSuffix(line, "\n")))))
 	}
 	shown, err := f.Verify(w.keys, leaves)
-	if err != nil || f.Removed.Count != 300 || shown.First != 300 || shown.Held != int64(len(lines)) {
-		t.Errorf("%+v, %+v, %v", f.Removed, shown, err)
+	if err != nil || f.Claims.Removed.Count != 300 || shown.First != 300 || shown.Held != int64(len(lines)) {
+		t.Errorf("%+v, %+v, %v", f.Claims.Removed, shown, err)
 	}
 	if later := w.get(demoPath+"?startDate=1786331600", account.GroupOwner).Header().Get("Weir-Removed"); later != "" {
 		t.Errorf("of another range: %q", later)

@@ -117,7 +117,7 @@ func (c *credentials) variables() []struct {
 		name  string
 		value *string
 	}{
-		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
+		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_BASE_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
 		{"MONGODB_ATLAS_CLIENT_ID", &c.clientID}, {"MONGODB_ATLAS_CLIENT_SECRET", &c.clientSecret},
 		{"MONGODB_ATLAS_PUBLIC_API_KEY", &c.publicKey}, {"MONGODB_ATLAS_PRIVATE_API_KEY", &c.privateKey},
 		{"WEIR_VERIFIER_KEY", &c.verifierKey},

@@ -139,21 +139,39 @@ func (k *Keys) SignCheckpoint(origin string, size int64, root Hash) (string, err
 
 // OpenCheckpoint verifies that a checkpoint is one of the origin, signed by a trusted key.
 func (k *Keys) OpenCheckpoint(origin, signed string) (torchwood.Checkpoint, error) {
-	verifiers := make([]note.Verifier, len(k.Trusted))
-	for i, public := range k.Trusted {
-		text, err := VerifierKey(origin, public)
-		if err == nil {
-			verifiers[i], err = note.NewVerifier(text)
-		}
-		if err != nil {
-			return torchwood.Checkpoint{}, fmt.Errorf("checkpoint of %q: %w", origin, err)
-		}
+	verifiers, err := k.verifiers(origin)
+	if err != nil {
+		return torchwood.Checkpoint{}, err
 	}
 	c, err := OpenCheckpoint([]byte(signed), verifiers...)
+	var unverified *note.UnverifiedNoteError
+	if errors.As(err, &unverified) {
+		err = &UntrustedError{SignedBy: names(unverified.Note.UnverifiedSigs), Trusted: verifiers}
+	}
 	if err == nil && c.Origin != origin {
 		err = fmt.Errorf("checkpoint: it is of %q, not of %q", c.Origin, origin)
 	}
 	return c, err
+}
+
+// verifiers returns the trusted keys under the name that they have in a checkpoint of the origin, each once.
+func (k *Keys) verifiers(origin string) (all []note.Verifier, err error) {
+	seen := map[uint32]bool{}
+	for _, public := range k.Trusted {
+		text, err := VerifierKey(origin, public)
+		var v note.Verifier
+		if err == nil {
+			v, err = note.NewVerifier(text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint of %q: %w", origin, err)
+		}
+		if !seen[v.KeyHash()] {
+			seen[v.KeyHash()] = true
+			all = append(all, v)
+		}
+	}
+	return all, nil
 }
 
 // Sign signs a statement in a context, which keeps it from being taken for one of another kind, with the first signer.

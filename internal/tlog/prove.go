@@ -144,18 +144,22 @@ func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below
 		return err
 	}
 	head, err := s.headOf(m)
+	if err == nil {
+		head.Cosignatures, err = s.cosignatures(ctx, log, head)
+	}
 	if err != nil {
 		return err
 	}
 	if below > head.Size || below < 0 {
 		return fmt.Errorf("a tree of %d entries of log %s: %w", below, log, ErrBeyond)
 	}
-	p := &filePart{store: s, ctx: ctx, m: m, size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Source: source,
-		Start: q.Start, End: q.End, Processor: q.Processor, Removed: proof.Run{First: m.Pruned.First, Count: m.Pruned.Entries}, Sequenced: below})}
+	p := &filePart{store: s, ctx: ctx, m: m, size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Claims: proof.Claims{
+		Source: source, Start: q.Start, End: q.End, Processor: q.Processor,
+		Removed: proof.Run{First: m.Pruned.First, Count: m.Pruned.Entries}, Sequenced: below}})}
 	for {
 		err := p.prove(below)
 		if err == nil {
-			return p.w.End(head.Checkpoint)
+			return p.w.End(head.Signed())
 		}
 		if old, err := s.outdated(ctx, p.m, err); !old {
 			return err
