@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/weirlog/weir/internal/durable"
 )
 
 // ErrIncomplete is returned (wrapped) for a download that is not a whole gzip file.
@@ -100,24 +102,14 @@ func Save(name string, d *Download, o SaveOptions) (Saved, error) {
 	case direct:
 		return saveDirectly(target, d, o)
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), ".weir-download-*")
-	if err != nil {
-		return Saved{}, err
+	var saved Saved
+	write := func(w io.Writer) (err error) { saved, err = Copy(o.Progress(w), d); return err }
+	if o.New {
+		err = durable.CreateFrom(target, 0o644, write)
+	} else {
+		err = durable.ReplaceFrom(target, 0o644, write)
 	}
-	saved, err := Copy(o.Progress(f), d)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = giveName(f.Name(), target, o.New)
-	}
-	if err != nil {
-		return saved, errors.Join(err, remove(f.Name()))
-	}
-	return saved, syncFolder(filepath.Dir(target))
+	return saved, err
 }
 
 // IsRegular tells whether Save would make, or replace, a regular file of that name.
@@ -176,40 +168,4 @@ func saveDirectly(name string, d *Download, o SaveOptions) (Saved, error) {
 	}
 	saved, err := Copy(o.Progress(f), d)
 	return saved, errors.Join(err, f.Close())
-}
-
-// giveName gives a file its name.
-func giveName(from, to string, isNew bool) error {
-	if !isNew {
-		return os.Rename(from, to)
-	}
-	err := os.Link(from, to) // fails if there is something, unlike a rename
-	if err == nil {
-		return os.Remove(from)
-	}
-	if errors.Is(err, os.ErrExist) {
-		return err
-	}
-	if _, err := os.Lstat(to); err == nil { // a file system without links
-		return &os.PathError{Op: "create", Path: to, Err: os.ErrExist}
-	}
-	return os.Rename(from, to)
-}
-
-// remove removes a file that may be gone.
-func remove(name string) error {
-	if err := os.Remove(name); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// syncFolder makes a name that was just given survive a power cut. Where folders cannot be synced, nothing is lost by that.
-func syncFolder(name string) error {
-	folder, err := os.Open(name)
-	if err != nil {
-		return nil
-	}
-	folder.Sync()
-	return folder.Close()
 }

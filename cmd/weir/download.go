@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -225,7 +226,7 @@ func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Do
 	}
 	defer text.Close()
 	copied := func(w io.Writer) error { _, err := io.Copy(w, text); return err }
-	if err := replaceFile(name+".proof", copied); err != nil {
+	if err := durable.ReplaceFrom(name+".proof", 0o644, copied); err != nil {
 		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
 	}
 	return completeProof(cmd, c, name, f.keys)

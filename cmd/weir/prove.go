@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
 	"github.com/weirlog/weir/internal/visible"
@@ -66,7 +66,7 @@ func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []str
 		printReport(cmd.ErrOrStderr(), r)
 		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof stays as the server sent it", name, name)}
 	}
-	if err := replaceFile(name+".proof", p.Write); err != nil {
+	if err := durable.ReplaceFrom(name+".proof", 0o644, p.Write); err != nil {
 		return err
 	}
 	waiting := ""
@@ -109,20 +109,4 @@ func announced(ctx context.Context, c *client.Client, path string) (*proof.Keys,
 		k.Trusted = append(k.Trusted, public)
 	}
 	return k, nil
-}
-
-// replaceFile writes a file. A crash leaves the old one or the new one.
-func replaceFile(name string, write func(io.Writer) error) error {
-	tmp := name + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return err
-	}
-	if err = errors.Join(write(f), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(tmp, name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
 }

@@ -7,12 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/event"
 )
 
@@ -141,17 +141,8 @@ func (c *credentials) shell() string {
 
 // writeFile writes the variables to a file that only its owner may read. A crash leaves the old file or the new one.
 func (c *credentials) writeFile(name string) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".weir-env-*") // made with mode 0600
-	if err != nil {
+	if err := durable.Replace(name, []byte(c.shell())); err != nil {
 		return fmt.Errorf("environment file: %w", err)
-	}
-	_, err = f.WriteString(c.shell())
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("environment file: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

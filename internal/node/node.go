@@ -27,6 +27,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
@@ -76,6 +77,9 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	b, err := location.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return nil, err
+	}
+	if mode, open := folder.OpenToOthers(c.Bucket); open && !location.IsS3(c.Bucket) {
+		log.Warn("the bucket's folder is open to others: run chmod 700", "folder", c.Bucket, "mode", mode)
 	}
 	if location.IsS3(c.Bucket) {
 		if b, err = cacheFor(b, c, log, registry); err != nil {

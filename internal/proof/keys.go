@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weirlog/weir/internal/durable"
 )
 
 // Keys are the keys of a bucket: those that sign, and those that have signed and are retired. What a bucket itself says of
@@ -63,8 +64,15 @@ func ParseKeys(text string) (*Keys, error) {
 	return k, nil
 }
 
-// LoadKeys reads a file of keys, one of which must sign.
+// LoadKeys reads a file of keys, one of which must sign, and which only its owner may read.
 func LoadKeys(file string) (*Keys, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("signing key %s can be read by others: run chmod 600 %s", file, file)
+	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
@@ -100,21 +108,12 @@ func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
 
 // CreateKeys makes a file of keys that only its owner may read; fs.ErrExist (wrapped) if it exists. A crash leaves none, or
 // a whole one.
-func CreateKeys(file, text string) error { return writeKeys(file, text, os.Link) }
+func CreateKeys(file, text string) error { return wrapKeys(durable.Create(file, []byte(text))) }
 
 // ReplaceKeys is CreateKeys for a file that exists.
-func ReplaceKeys(file, text string) error { return writeKeys(file, text, os.Rename) }
+func ReplaceKeys(file, text string) error { return wrapKeys(durable.Replace(file, []byte(text))) }
 
-func writeKeys(file, text string, place func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".weir-signing-*") // made with mode 0600
-	if err != nil {
-		return fmt.Errorf("signing key: %w", err)
-	}
-	defer os.Remove(f.Name()) // fails after a rename
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = place(f.Name(), file)
-	}
+func wrapKeys(err error) error {
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 )
@@ -47,7 +48,7 @@ func TestCacheForgetsDamage(t *testing.T) {
 		if err := memory.Put(context.Background(), segment, bad); err != nil {
 			t.Fatal(err)
 		}
-		cache, err := cache.New(closing{memory}, cache.Options{Immutable: Immutable, Memory: 1 << 20, MaxAge: time.Hour,
+		cache, err := cache.New(closing{memory}, cache.Options{Immutable: layout.Cached, Memory: 1 << 20, MaxAge: time.Hour,
 			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

@@ -199,7 +199,7 @@ func FuzzObject(f *testing.F) {
 	f.Add([]byte("nonsense"))
 	f.Fuzz(func(t *testing.T, object []byte) {
 		b := bucketest.NewMemory()
-		if err := b.Put(t.Context(), "wal/00/x.gz", object); err != nil {
+		if err := b.Put(t.Context(), "wal/00/0-x.gz", object); err != nil {
 			t.Fatal(err)
 		}
 		r := NewReader(b, seal.Key{}, 1<<20)
