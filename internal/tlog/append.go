@@ -3,10 +3,12 @@ package tlog
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -19,12 +21,6 @@ func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string,
 		m, err := s.manifest(ctx, log)
 		if err != nil || m.LastPlan >= plan {
 			return err
-		}
-		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
-			if err := s.growTree(ctx, m); err != nil {
-				return err
-			}
-			continue
 		}
 		fresh, err := s.fresh(ctx, m, entries)
 		if err != nil {
@@ -74,12 +70,9 @@ func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry
 // grow appends entries to m, in a segment of their own, and signs what the log has become.
 func (s *Logs) grow(ctx context.Context, m *Manifest, entries []Entry) error {
 	tree := m.tree()
-	b := newBuilder(m.Entries, s.options.BlockBytes)
-	if !s.options.WithoutTree {
-		b.tree = &tree
-	}
+	b := segment.New(&tree, s.options.BlockBytes)
 	for _, e := range entries {
-		b.add(e)
+		b.Add(e)
 	}
 	seg, err := s.put(ctx, m.Log, b)
 	if err != nil {
@@ -87,17 +80,17 @@ func (s *Logs) grow(ctx context.Context, m *Manifest, entries []Entry) error {
 	}
 	m.Segments = append(m.Segments, seg)
 	m.Entries += seg.Count
-	if s.options.WithoutTree {
-		return nil
-	}
 	return s.sign(m, tree)
 }
 
 // put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
 // Merge removes it.
-func (s *Logs) put(ctx context.Context, log string, b *builder) (Segment, error) {
-	data, seg := b.finish()
-	seg.Key = newSegmentKey(log, seg.First)
+func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (Segment, error) {
+	data, info, _, err := b.Finish()
+	if err != nil {
+		return Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
+	}
+	seg := Segment{Key: newSegmentKey(log, info.First), Info: info}
 	return seg, s.bucket.PutNew(ctx, seg.Key, data)
 }
 
@@ -112,7 +105,7 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 		return false, err
 	}
 	from, to := s.mergeable(m.Segments)
-	if from == to || m.Tree == nil && !s.options.WithoutTree {
+	if from == to {
 		return false, nil
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
@@ -192,59 +185,33 @@ func (s *Logs) mergeable(segments []Segment) (from, to int) {
 	return 0, 0
 }
 
-// mergeSegments makes one segment of several consecutive ones. Full blocks are copied as they lie, so their bytes stay
-// the same for ever; smaller ones are cut anew.
+// mergeSegments makes one segment of several consecutive ones.
 func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
-	w := newBuilder(segments[0].First, s.options.BlockBytes)
+	w := segment.NewMerge(segments[0].First, s.options.BlockBytes)
 	for _, seg := range segments {
-		x, err := s.index(ctx, seg)
+		source, err := s.source(ctx, seg)
 		if err != nil {
 			return Segment{}, err
 		}
-		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
-			return Segment{}, err
+		read := func(b *segment.Block) ([]byte, error) { return s.block(ctx, seg, *b) }
+		if err := w.Merge(source, read); err != nil {
+			return Segment{}, fmt.Errorf("merge %s: %w", seg.Key, err)
 		}
-		if s.options.WithoutTree {
-			continue
-		}
-		groups, err := s.groups(ctx, seg)
-		if err != nil {
-			return Segment{}, err
-		}
-		w.groups = append(w.groups, groups...)
 	}
 	return s.put(ctx, log, w)
 }
 
-func (s *Logs) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
-	filters, err := s.blockFilters(ctx, seg, x)
+// source returns a segment as one to be merged: its index, and the content of its parts.
+func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error) {
+	x, err := s.index(ctx, seg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, b := range x.Blocks {
-		if b.Raw >= int64(s.options.BlockBytes) {
-			data, err := s.block(ctx, seg, b)
-			if err != nil {
-				return err
-			}
-			filter := filters[i]
-			if len(filter) != filterSize(b.Count, w.filterBits) { // of an older segment
-				keys, err := s.blockKeys(ctx, seg, b)
-				if err != nil {
-					return err
-				}
-				filter = makeFilter(keys, w.filterBits)
-			}
-			w.addBlock(b, x.Processors, data, filter)
-		} else {
-			entries, err := s.entries(ctx, seg, b)
-			if err != nil {
-				return err
-			}
-			for _, e := range entries {
-				w.add(e)
-			}
+	source := &segment.Source{Info: seg.Info, Index: x, Parts: map[segment.ID][]byte{}}
+	for _, p := range x.Parts {
+		if source.Parts[p.ID], err = s.part(ctx, seg, x, p.ID); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return source, nil
 }

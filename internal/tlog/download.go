@@ -13,6 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -182,11 +183,11 @@ func (d *Download) measure(ctx context.Context) error {
 			stable := !r.cut && b.Raw >= full
 			switch last := len(parts) - 1; {
 			case stable && last >= 0 && parts[last].data == nil && parts[last].last == b.First:
-				parts[last].last = b.end()
+				parts[last].last = b.End()
 			case stable:
-				parts = append(parts, part{first: b.First, last: b.end()})
+				parts = append(parts, part{first: b.First, last: b.End()})
 			default:
-				parts = append(parts, part{data: []byte{}, first: b.First, last: b.end()})
+				parts = append(parts, part{data: []byte{}, first: b.First, last: b.End()})
 				memory += b.Length
 			}
 			if stable {
@@ -378,7 +379,7 @@ func (s *Logs) writeTaken(ctx context.Context, out *output, v *view, from int64)
 type run struct {
 	segment Segment
 	number  int // of the first block in the segment
-	blocks  []Block
+	blocks  []segment.Block
 	cut     bool // a single block that holds other entries too
 }
 
@@ -405,8 +406,8 @@ func (s *Logs) runs(ctx context.Context, m *Manifest, from, to int64, q Query) i
 	}
 }
 
-func yieldRuns(seg Segment, x *Index, from, to int64, q Query, yield func(run, error) bool) bool {
-	number := x.number(q.Processor)
+func yieldRuns(seg Segment, x *segment.Index, from, to int64, q Query, yield func(run, error) bool) bool {
+	number := x.Number(q.Processor)
 	copyFrom := -1 // first block of the run that is being collected
 	flush := func(end int) bool {
 		start := copyFrom
@@ -415,8 +416,8 @@ func yieldRuns(seg Segment, x *Index, from, to int64, q Query, yield func(run, e
 	}
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
-		whole := b.First >= from && b.end() <= to && b.MinTime >= q.Start && b.MaxTime < q.End && q.Processor == ""
-		wanted := b.end() > from && b.First < to && b.MaxTime >= q.Start && b.MinTime < q.End && (q.Processor == "" || b.mayConcern(number))
+		whole := b.First >= from && b.End() <= to && b.MinTime >= q.Start && b.MaxTime < q.End && q.Processor == ""
+		wanted := b.End() > from && b.First < to && b.MaxTime >= q.Start && b.MinTime < q.End && (q.Processor == "" || b.MayConcern(number))
 		if wanted && whole {
 			if copyFrom < 0 {
 				copyFrom = i
@@ -481,7 +482,7 @@ func (s *Logs) writeRuns(ctx context.Context, out *output, m *Manifest, from, to
 		if err != nil {
 			return next, err
 		}
-		next = r.blocks[len(r.blocks)-1].end()
+		next = r.blocks[len(r.blocks)-1].End()
 	}
 	return to, nil
 }
@@ -495,7 +496,7 @@ func (s *Logs) copyBlocks(ctx context.Context, out *output, r run) error {
 		return err
 	}
 	defer o.Close()
-	known := s.checkedBlocks(r.segment.Key, o.Version)
+	known := s.blocksVerified(r.segment.Key, o.Version)
 	if known.has(r.number, len(r.blocks)) {
 		return out.copy(o)
 	}
@@ -508,7 +509,7 @@ func (s *Logs) copyBlocks(ctx context.Context, out *output, r run) error {
 		if _, err := io.ReadFull(o, data); err != nil {
 			return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
 		}
-		if err := s.doubted(r.segment.Key, b.check(data, r.segment.Key)); err != nil {
+		if err := s.forgetIfForged(r.segment.Key, checkBlock(b, data, r.segment.Key)); err != nil {
 			return err
 		}
 		if err := out.copy(bytes.NewReader(data)); err != nil {
@@ -520,13 +521,13 @@ func (s *Logs) copyBlocks(ctx context.Context, out *output, r run) error {
 }
 
 // writeBlock writes those entries [from, to) of a block that out selects.
-func (s *Logs) writeBlock(ctx context.Context, out *output, seg Segment, b Block, from, to int64) error {
+func (s *Logs) writeBlock(ctx context.Context, out *output, seg Segment, b segment.Block, from, to int64) error {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return err
 	}
 	var keep func([]byte) bool
-	if b.First < from || b.end() > to {
+	if b.First < from || b.End() > to {
 		next := b.First
 		keep = func([]byte) bool { next++; return next > from && next <= to }
 	}

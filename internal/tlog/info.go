@@ -29,7 +29,7 @@ func (s *Logs) Info(ctx context.Context, log string) (Info, error) {
 			}
 			return s.Info(ctx, log)
 		}
-		i.add(seg.Count, seg.Blocks+seg.Index+seg.Filters+seg.Groups, seg.MinTime, seg.MaxTime)
+		i.add(seg.Count, seg.Size(), seg.MinTime, seg.MaxTime)
 	}
 	for _, t := range v.tail {
 		i.add(int64(t.Count), t.Length, t.MinTime, t.MaxTime)

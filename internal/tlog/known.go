@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -61,7 +62,7 @@ func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, by
 	if err != nil {
 		return err
 	}
-	var filters [][]byte // read once they are needed
+	var filters []segment.Filter // read once they are needed
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
 		lo := sort.Search(len(byTime), func(i int) bool { return entries[byTime[i]].Time >= b.MinTime })
@@ -77,7 +78,7 @@ func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, by
 					return err
 				}
 			}
-			if !filterHas(filters[i], entries[e].Key) {
+			if !filters[i].Has(entries[e].Key) {
 				continue
 			}
 			keys, err := s.blockKeys(ctx, seg, *b)
@@ -91,7 +92,7 @@ func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, by
 }
 
 // blockKeys returns the keys of a block's entries, sorted.
-func (s *Logs) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key, error) {
+func (s *Logs) blockKeys(ctx context.Context, seg Segment, b segment.Block) ([]event.Key, error) {
 	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
 		entries, err := s.entries(ctx, seg, b)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // withTree runs read on the manifest of a log that has a tree, again on a newer one if it was overtaken.
@@ -204,12 +205,12 @@ func (p *filePart) prove(below int64) error {
 }
 
 // block adds the entries of a block that the file holds, from p.next on.
-func (p *filePart) block(r run, b Block, below int64) error {
+func (p *filePart) block(r run, b segment.Block, below int64) error {
 	if !r.cut {
-		if err := p.hold(max(b.First, p.next), b.end()); err != nil {
+		if err := p.hold(max(b.First, p.next), b.End()); err != nil {
 			return err
 		}
-		p.next = b.end()
+		p.next = b.End()
 		return nil
 	}
 	lines, err := p.store.lines(p.ctx, r.segment, b)

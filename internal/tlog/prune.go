@@ -85,10 +85,8 @@ func (s *Logs) prune(ctx context.Context, m *Manifest, before, end int64) (remov
 	}
 	now := time.Now()
 	next := m.clone()
-	if m.Tree != nil {
-		if err := s.keepDigests(ctx, next, old); err != nil {
-			return Pruned{}, false, err
-		}
+	if err := s.keepDigests(ctx, next, old); err != nil {
+		return Pruned{}, false, err
 	}
 	for _, seg := range old {
 		removed.add(seg)
@@ -122,7 +120,7 @@ func (s *Logs) oldest(ctx context.Context, m *Manifest, before, end int64) (hist
 		}
 		segments = history
 	}
-	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.First+seg.Count > end })
+	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.End() > end })
 	if n < 0 {
 		n = len(segments)
 	}

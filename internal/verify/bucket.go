@@ -115,9 +115,6 @@ func oneLog(ctx context.Context, d *tlog.Auditor, log string, since *Checkpoint,
 			r.since(since, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint cannot be compared", since.Size))
 		}
 	}
-	if a.Unsigned > 0 {
-		r.note("%d old manifests are from before the log was signed, and count for nothing", a.Unsigned)
-	}
 	if len(a.Unnamed) > 0 && !a.Rebuilt {
 		r.note("%d objects are named by no manifest: left by merges, or by writers that died", len(a.Unnamed))
 	}
