@@ -15,6 +15,8 @@ import (
 
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/bucket/s3"
 	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
@@ -27,16 +29,12 @@ func bucketCommand() *cobra.Command {
 }
 
 // openToRead opens a bucket that may be in use, without changing anything.
-func openToRead(location string, o bucket.S3Options) (bucket.Bucket, func() error, error) {
-	if bucket.IsS3(location) {
-		b, err := bucket.OpenS3ToRead(location, o)
-		if err != nil {
-			return nil, nil, err
-		}
-		return b, b.Close, nil
+func openToRead(where string, o s3.Options) (bucket.Bucket, func() error, error) {
+	b, err := location.OpenReadOnly(where, o)
+	if err != nil {
+		return nil, nil, err
 	}
-	b, err := bucket.OpenFolder(location, "")
-	return b, func() error { return nil }, err
+	return b, b.Close, nil
 }
 
 // keysIfAny returns the keys of the flags, or of the environment; nil if there are none.
@@ -62,13 +60,13 @@ type copyFlags struct {
 
 func bucketCopyCommand() *cobra.Command {
 	f := copyFlags{from: node.DefaultConfig(), to: node.DefaultConfig()}
-	from, to, s3 := pflag.NewFlagSet("from", pflag.ContinueOnError), pflag.NewFlagSet("to", pflag.ContinueOnError), pflag.NewFlagSet("s3", pflag.ContinueOnError)
+	from, to, all := pflag.NewFlagSet("from", pflag.ContinueOnError), pflag.NewFlagSet("to", pflag.ContinueOnError), pflag.NewFlagSet("s3", pflag.ContinueOnError)
 	f.from.AddS3Flags(from)
 	f.to.AddS3Flags(to)
-	s3.AddFlagSet(from)
+	all.AddFlagSet(from)
 	to.VisitAll(func(flag *pflag.Flag) {
 		flag.Name, flag.Usage = "to-"+flag.Name, flag.Usage+" (of DST)"
-		s3.AddFlag(flag)
+		all.AddFlag(flag)
 	})
 	cmd := &cobra.Command{
 		Use:   "copy SRC DST",
@@ -82,13 +80,13 @@ Keys are not in the bucket: bring the file with the signing keys, and the node's
 Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does not verify; 1 failed.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
+			if err := node.Complete(all, "", os.LookupEnv); err != nil {
 				return &exit{2, err}
 			}
 			return f.run(cmd, args[0], args[1])
 		},
 	}
-	cmd.Flags().AddFlagSet(s3)
+	cmd.Flags().AddFlagSet(all)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a summary as JSON")
 	return cmd
@@ -111,7 +109,7 @@ func (f *copyFlags) run(cmd *cobra.Command, src, dst string) error {
 		return err
 	}
 	defer closeFrom()
-	to, err := bucket.Open(cmd.Context(), dst, f.to.S3)
+	to, err := location.Open(cmd.Context(), dst, f.to.S3)
 	if err != nil {
 		return err
 	}
@@ -202,11 +200,11 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
 				return &exit{2, err}
 			}
-			location := f.config.Bucket
+			where := f.config.Bucket
 			if len(args) > 0 {
-				location = args[0]
+				where = args[0]
 			}
-			return f.run(cmd, location)
+			return f.run(cmd, where)
 		},
 	}
 	cmd.Flags().AddFlagSet(s3)
@@ -218,31 +216,31 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 }
 
 // open opens the bucket to read it, or, to repair it, to change it while nobody else does.
-func (f *checkFlags) open(ctx context.Context, location string) (bucket.Bucket, func() error, error) {
+func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, func() error, error) {
 	if !f.repair {
-		return openToRead(location, f.config.S3)
+		return openToRead(where, f.config.S3)
 	}
-	if bucket.IsS3(location) && !f.stopped {
+	if location.IsS3(where) && !f.stopped {
 		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so with --nodes-are-stopped")}
 	}
-	if !bucket.IsS3(location) {
-		if _, err := os.Stat(location); err != nil {
+	if !location.IsS3(where) {
+		if _, err := os.Stat(where); err != nil {
 			return nil, nil, err // Open would make it
 		}
 	}
-	b, err := bucket.Open(ctx, location, f.config.S3)
+	b, err := location.Open(ctx, where, f.config.S3)
 	if err != nil {
 		return nil, nil, err
 	}
 	return b, b.Close, nil
 }
 
-func (f *checkFlags) run(cmd *cobra.Command, location string) error {
+func (f *checkFlags) run(cmd *cobra.Command, where string) error {
 	keys, err := keysIfAny(f.keys)
 	if err != nil {
 		return err
 	}
-	b, closeBucket, err := f.open(cmd.Context(), location)
+	b, closeBucket, err := f.open(cmd.Context(), where)
 	if err != nil {
 		return err
 	}
@@ -269,9 +267,9 @@ func (f *checkFlags) run(cmd *cobra.Command, location string) error {
 	}
 	switch whole.Verdict {
 	case verify.Differs:
-		return &exit{7, fmt.Errorf("%s: something is damaged", location)}
+		return &exit{7, fmt.Errorf("%s: something is damaged", where)}
 	case verify.Unknown:
-		return &exit{8, fmt.Errorf("%s: something is missing", location)}
+		return &exit{8, fmt.Errorf("%s: something is missing", where)}
 	}
 	return nil
 }

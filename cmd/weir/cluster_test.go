@@ -21,8 +21,8 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/client"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/s3"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -320,7 +320,7 @@ func (c *cluster) checkAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bucket.OpenS3ToRead("s3://weir/cluster", bucket.S3Options{Endpoint: c.store.Endpoint})
+	b, err := s3.OpenReadOnly("s3://weir/cluster", s3.Options{Endpoint: c.store.Endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}

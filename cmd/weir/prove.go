@@ -12,6 +12,7 @@ import (
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 func proveCommand() *cobra.Command {
@@ -24,28 +25,28 @@ itself stays as it is.
 ` + exitHelp,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[0] + ".proof")
-			if err != nil {
-				return err
-			}
-			p, err := proof.ParseFile(text)
-			if err != nil {
-				return &exit{7, fmt.Errorf("%s.proof: %w", args[0], err)}
-			}
 			c, err := dial()
 			if err != nil {
 				return err
 			}
-			return writeProof(cmd, c, p, args[0], keys)
+			return completeProof(cmd, c, args[0], keys)
 		},
 	}
 	addKeyFlag(cmd, &keys)
 	return cmd
 }
 
-// writeProof checks a proof against its file, completes it, and writes it beside the file. Without a key to trust it takes
-// those that the server names: what is wrong then shows when somebody verifies with the right one.
-func writeProof(cmd *cobra.Command, c *client.Client, p *proof.File, name string, keys []string) error {
+// completeProof checks the proof beside a file against the file, completes it, and writes it anew. A proof that does not
+// verify stays as it is, so "weir verify" finds the same fault. Without a key to trust it takes those that the server names.
+func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []string) error {
+	text, err := os.ReadFile(name + ".proof")
+	if err != nil {
+		return err
+	}
+	p, err := proof.ParseFile(text)
+	if err != nil {
+		return &exit{7, fmt.Errorf("%s.proof: %w", name, err)}
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -67,21 +68,21 @@ func writeProof(cmd *cobra.Command, c *client.Client, p *proof.File, name string
 		return err
 	}
 	if r.Verdict == verify.Differs {
+		r.Subject = name
 		printReport(cmd.ErrOrStderr(), r)
-		return &exit{7, fmt.Errorf("%s does not verify against its log; no proof was written", name)}
+		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof is as the server sent it", name, name)}
 	}
-	text, err := p.Encode()
-	if err != nil {
+	if text, err = p.Encode(); err != nil {
 		return err
 	}
 	if err := replaceFile(name+".proof", text); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s", name, r.Entries, r.Log)
+	waiting := ""
 	if r.Unsequenced > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "; %d are not sequenced yet: run \"weir prove %s\" after the next round", r.Unsequenced, name)
+		waiting = fmt.Sprintf("; %d are not sequenced yet: run \"weir prove %s\" after the next round", r.Unsequenced, name)
 	}
-	fmt.Fprintln(cmd.ErrOrStderr())
+	visible.Printf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s%s\n", name, r.Entries, r.Log, waiting)
 	return nil
 }
 

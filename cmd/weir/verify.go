@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/weirlog/weir/client"
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/bucket/s3"
 	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
@@ -114,8 +115,8 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 func (f *verifyFlags) check(cmd *cobra.Command, target string, keys *proof.Keys, since *verify.Checkpoint) ([]*verify.Report, error) {
 	info, err := os.Stat(target)
 	switch {
-	case bucket.IsS3(target):
-		b, err := bucket.OpenS3ToRead(target, f.config.S3)
+	case location.IsS3(target):
+		b, err := s3.OpenReadOnly(target, f.config.S3)
 		if err != nil {
 			return nil, err
 		}

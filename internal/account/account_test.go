@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
 func TestRoles(t *testing.T) {
@@ -51,7 +52,7 @@ func TestRoles(t *testing.T) {
 
 func TestStoreSeesChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, b := t.Context(), bucket.NewMemory()
+		ctx, b := t.Context(), bucketest.NewMemory()
 		here, there := NewDirectory(b), NewDirectory(b)
 		if err := there.CreateOrganization(ctx, Organization{ID: "o"}); err != nil {
 			t.Fatal(err)
@@ -88,7 +89,7 @@ func TestStoreSeesChanges(t *testing.T) {
 // A read that was on its way while this node wrote must not bring back what was there before.
 func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, b := t.Context(), &slowGet{Bucket: bucket.NewMemory(), may: make(chan struct{})}
+		ctx, b := t.Context(), &slowGet{Bucket: bucketest.NewMemory(), may: make(chan struct{})}
 		s := NewDirectory(b)
 		for _, err := range []error{s.CreateOrganization(ctx, Organization{ID: "o"}), s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"})} {
 			if err != nil {
@@ -131,7 +132,7 @@ func (s *slowGet) Get(ctx context.Context, key string, r bucket.Range) (*bucket.
 }
 
 func TestDeletedCredential(t *testing.T) {
-	ctx, s := t.Context(), NewDirectory(bucket.NewMemory())
+	ctx, s := t.Context(), NewDirectory(bucketest.NewMemory())
 	c, _ := NewAPIKey("o", "", nil, time.Now())
 	if err := s.CreateCredential(ctx, c); err != nil {
 		t.Fatal(err)

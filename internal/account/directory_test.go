@@ -16,7 +16,7 @@ import (
 )
 
 func withOrg(t *testing.T) (*bucketest.Faulty, *Directory) {
-	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := NewDirectory(f)
 	if err := s.CreateOrganization(t.Context(), Organization{ID: "o"}); err != nil {
 		t.Fatal(err)

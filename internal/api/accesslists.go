@@ -78,8 +78,8 @@ type accessView struct {
 	Links   []link     `json:"links,omitempty"`     // of a key
 }
 
-func (c *call) showKeyAccess(key *account.Credential) func(account.AccessEntry) accessView {
-	return func(e account.AccessEntry) accessView {
+func showKeyAccess(key *account.Credential) func(*call, account.AccessEntry) accessView {
+	return func(c *call, e account.AccessEntry) accessView {
 		v, created := showAccess(e), e.Created.UTC().Truncate(time.Second)
 		v.Created = &created
 		v.Links = c.self(base+"/orgs/%s/apiKeys/%s/accessList/%s", key.Org, key.UserID, cmp.Or(v.Address, v.Block))
@@ -87,7 +87,7 @@ func (c *call) showKeyAccess(key *account.Credential) func(account.AccessEntry) 
 	}
 }
 
-func (c *call) showAccountAccess(e account.AccessEntry) accessView {
+func showAccountAccess(c *call, e account.AccessEntry) accessView {
 	v, created := showAccess(e), e.Created.UTC().Truncate(time.Second)
 	v.Since = &created
 	return v
@@ -101,91 +101,91 @@ func showAccess(e account.AccessEntry) accessView {
 	return v
 }
 
+// accessLists are the operations on the access lists of credentials.
+type accessLists struct{ credentials }
+
 // ownKey returns the key that the path names, if the caller is it or owns its organization.
-func (c *call) ownKey() (*account.Credential, error) {
-	key, err := c.credential(account.APIKey)
-	if err == nil && key.ID != c.caller.Credential.ID && !c.caller.Credential.MayInOrg(account.OwnOrg, key.Org) {
+func (h accessLists) ownKey(c *call) (*account.Credential, error) {
+	key, err := h.find(c, account.APIKey)
+	if err == nil && key.ID != c.caller.ID && !c.caller.MayInOrg(account.OwnOrg, key.Org) {
 		err = forbidden()
 	}
 	return key, err
 }
 
-func (c *call) listKeyAccess() (any, error) {
-	key, err := c.credential(account.APIKey)
+func (h accessLists) listOfKey(c *call) (any, error) {
+	key, err := h.find(c, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, key.AccessList, each(c.showKeyAccess(key)))
+	return paginate(c, key.AccessList, mapEach(c, showKeyAccess(key)))
 }
 
-func (c *call) addKeyAccess() (any, error) {
-	key, err := c.ownKey()
+func (h accessLists) addToKey(c *call) (any, error) {
+	key, err := h.ownKey(c)
 	if err == nil {
-		key, err = c.addAccess(key)
+		key, err = h.add(c, key)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, key.AccessList, each(c.showKeyAccess(key)))
+	return paginate(c, key.AccessList, mapEach(c, showKeyAccess(key)))
 }
 
-func (c *call) getKeyAccess() (any, error) {
-	key, err := c.credential(account.APIKey)
+func (h accessLists) getOfKey(c *call) (any, error) {
+	key, err := h.find(c, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	i, err := c.findAccess(key)
+	i, err := findAccess(c, key)
 	if err != nil {
 		return nil, err
 	}
-	return c.showKeyAccess(key)(key.AccessList[i]), nil
+	return showKeyAccess(key)(c, key.AccessList[i]), nil
 }
 
-func (c *call) removeKeyAccess() (any, error) {
-	key, err := c.ownKey()
+func (h accessLists) removeFromKey(c *call) (any, error) {
+	key, err := h.ownKey(c)
 	if err == nil {
-		err = c.removeAccess(key)
+		err = h.remove(c, key)
 	}
 	return nil, err
 }
 
-func (c *call) listAccountAccess() (any, error) {
-	sa, err := c.credential(account.ServiceAccount)
+func (h accessLists) listOfAccount(c *call) (any, error) {
+	sa, err := h.find(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, sa.AccessList, each(c.showAccountAccess))
+	return paginate(c, sa.AccessList, mapEach(c, showAccountAccess))
 }
 
-func (c *call) addAccountAccess() (any, error) {
-	sa, err := c.changeable()
+func (h accessLists) addToAccount(c *call) (any, error) {
+	sa, err := h.changeable(c)
 	if err == nil {
-		sa, err = c.addAccess(sa)
+		sa, err = h.add(c, sa)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, sa.AccessList, each(c.showAccountAccess))
+	return paginate(c, sa.AccessList, mapEach(c, showAccountAccess))
 }
 
-func (c *call) removeAccountAccess() (any, error) {
-	sa, err := c.changeable()
+func (h accessLists) removeFromAccount(c *call) (any, error) {
+	sa, err := h.changeable(c)
 	if err == nil {
-		err = c.removeAccess(sa)
+		err = h.remove(c, sa)
 	}
 	return nil, err
 }
 
-// addAccess adds the entries of the body to a credential's access list; those that it has already change nothing.
-func (c *call) addAccess(which *account.Credential) (*account.Credential, error) {
-	if _, _, err := c.page(); err != nil { // of the reply
-		return nil, err
-	}
-	blocks, err := c.decodeAccess()
+// add adds the entries of the body to a credential's access list; those that it has already change nothing.
+func (h accessLists) add(c *call, which *account.Credential) (*account.Credential, error) {
+	blocks, err := decodeAccess(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.updateCredential(which, func(which *account.Credential) error {
+	return h.modify(c, which, func(which *account.Credential) error {
 		for _, b := range blocks {
 			if !slices.ContainsFunc(which.AccessList, func(e account.AccessEntry) bool { return e.Block == b }) {
 				which.AccessList = append(which.AccessList, account.AccessEntry{Block: b, Created: c.now.UTC()})
@@ -202,7 +202,7 @@ func checkLength(n int) error {
 	return nil
 }
 
-func (c *call) decodeAccess() ([]netip.Prefix, error) {
+func decodeAccess(c *call) ([]netip.Prefix, error) {
 	in, err := decode[[]newAccess](c)
 	if err != nil {
 		return nil, err
@@ -217,35 +217,38 @@ func (c *call) decodeAccess() ([]netip.Prefix, error) {
 }
 
 // findAccess returns the place of the entry that the path names.
-func (c *call) findAccess(which *account.Credential) (int, error) {
-	text := c.r.PathValue("ipAddress")
+func findAccess(c *call, which *account.Credential) (int, error) {
+	text := c.path("ipAddress")
 	block, err := account.ParseBlock(text)
 	i := slices.IndexFunc(which.AccessList, func(e account.AccessEntry) bool { return err == nil && e.Block == block })
 	if i < 0 {
-		return 0, notFoundAs("API_KEY_WHITELIST_NOT_FOUND", "IP address %s not on the access list of this credential.", text)
+		return 0, accessNotFound(text)
 	}
 	return i, nil
 }
 
-// removeAccess removes the entry that the path names. The one that lets the caller in stays.
-func (c *call) removeAccess(which *account.Credential) error {
-	if _, err := c.findAccess(which); err != nil {
+// remove removes the entry that the path names. The one that lets the caller in stays.
+func (h accessLists) remove(c *call, which *account.Credential) error {
+	if _, err := findAccess(c, which); err != nil {
 		return err
 	}
-	_, err := c.updateCredential(which, func(now *account.Credential) error {
-		i, err := c.findAccess(now)
+	_, err := h.modify(c, which, func(now *account.Credential) error {
+		i, err := findAccess(c, now)
 		if err != nil {
 			return err
 		}
 		now.AccessList = slices.Delete(now.AccessList, i, i+1)
 		lockedOut := len(now.AccessList) > 0 && !slices.ContainsFunc(now.AccessList, func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) })
-		if now.ID == c.caller.Credential.ID && lockedOut {
+		if now.ID == c.caller.ID && lockedOut {
 			return conflict("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "The requesting address %s cannot be removed from the credential's own access list.", c.address.Addr())
 		}
 		return nil
 	})
 	return err
 }
+
+// networks are the operations on the IP access lists of projects.
+type networks struct{ control }
 
 // networkView is an entry of a project's IP access list.
 type networkView struct {
@@ -258,8 +261,8 @@ type networkView struct {
 	Links         []link     `json:"links,omitempty"`
 }
 
-func (c *call) showNetwork(e account.NetworkEntry) networkView {
-	v := networkView{Comment: e.Comment, Project: c.target.project.ID, Links: c.self(base+"/groups/%s/accessList/%s", c.target.project.ID, e.Block)}
+func showNetwork(c *call, e account.NetworkEntry) networkView {
+	v := networkView{Comment: e.Comment, Project: c.scope.project.ID, Links: c.self(base+"/groups/%s/accessList/%s", c.scope.project.ID, e.Block)}
 	if !e.DeleteAfter.IsZero() {
 		at := e.DeleteAfter.UTC()
 		v.DeleteAfter = &at
@@ -277,20 +280,22 @@ func (c *call) showNetwork(e account.NetworkEntry) networkView {
 	return v
 }
 
-// network returns the entries of the project's list that have not ended.
-func (c *call) network() []account.NetworkEntry {
-	return living(c.target.project.Network, c.now)
+// networkOf returns the entries of the project's list that have not ended.
+func networkOf(c *call) []account.NetworkEntry {
+	return living(c.scope.project.Network, c.now)
 }
 
 func living(entries []account.NetworkEntry, now time.Time) []account.NetworkEntry {
 	return slices.DeleteFunc(slices.Clone(entries), func(e account.NetworkEntry) bool { return !e.DeleteAfter.IsZero() && !e.DeleteAfter.After(now) })
 }
 
-func (c *call) listNetwork() (any, error) { return paginate(c, c.network(), each(c.showNetwork)) }
+func (h networks) list(c *call) (any, error) {
+	return paginate(c, networkOf(c), mapEach(c, showNetwork))
+}
 
 var securityGroup = regexp.MustCompile(`^([0-9]*/)?sg-[0-9a-f]+$`)
 
-func (c *call) decodeNetwork() ([]account.NetworkEntry, error) {
+func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
 	in, err := decode[[]newAccess](c)
 	if err != nil {
 		return nil, err
@@ -317,16 +322,13 @@ func (c *call) decodeNetwork() ([]account.NetworkEntry, error) {
 	return entries, k.err()
 }
 
-// addNetwork adds entries to the project's list, in place of those for the same block.
-func (c *call) addNetwork() (any, error) {
-	if _, _, err := c.page(); err != nil { // of the reply
-		return nil, err
-	}
-	entries, err := c.decodeNetwork()
+// add adds entries to the project's list, in place of those for the same block.
+func (h networks) add(c *call) (any, error) {
+	entries, err := decodeNetwork(c)
 	if err != nil {
 		return nil, err
 	}
-	err = c.changeNetwork(func(list []account.NetworkEntry) ([]account.NetworkEntry, error) {
+	err = h.update(c, func(list []account.NetworkEntry) ([]account.NetworkEntry, error) {
 		for _, e := range entries {
 			list = slices.DeleteFunc(list, func(have account.NetworkEntry) bool { return have.Block == e.Block })
 			list = append(list, e)
@@ -336,54 +338,54 @@ func (c *call) addNetwork() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, c.network(), each(c.showNetwork))
+	return paginate(c, networkOf(c), mapEach(c, showNetwork))
 }
 
-func (c *call) changeNetwork(change func([]account.NetworkEntry) ([]account.NetworkEntry, error)) error {
-	p := c.target.project
+func (h networks) update(c *call, change func([]account.NetworkEntry) ([]account.NetworkEntry, error)) error {
+	p := c.scope.project
 	what := changed{activity: event.Update, kind: "Project IP Access List", id: p.ID, name: p.Name, project: p}
-	return c.change(what, func() (before, after any, err error) {
-		p, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) (err error) {
+	return h.change(c, what, func() (before, after any, err error) {
+		p, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) (err error) {
 			before = append([]account.NetworkEntry{}, p.Network...) // a list even if it is empty
 			p.Network, err = change(living(p.Network, c.now))
 			return err
 		})
 		if err == nil {
-			c.target.project, after = p, p.Network
+			c.scope.project, after = p, p.Network
 		}
 		return before, after, err
 	})
 }
 
 // findNetwork returns the place in a list of the entry that the path names.
-func (c *call) findNetwork(list []account.NetworkEntry) (int, error) {
-	text := c.r.PathValue("entryValue")
+func findNetwork(c *call, list []account.NetworkEntry) (int, error) {
+	text := c.path("entryValue")
 	name := text
 	if block, err := account.ParseBlock(text); err == nil {
 		name = block.String()
 	}
 	i := slices.IndexFunc(list, func(e account.NetworkEntry) bool { return e.Block == name })
 	if i < 0 {
-		return 0, notFoundAs("ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND", "IP Address %s not on Atlas access list for group %s.", text, c.target.project.ID)
+		return 0, networkNotFound(text, c.scope.project.ID)
 	}
 	return i, nil
 }
 
-func (c *call) getNetwork() (any, error) {
-	list := c.network()
-	i, err := c.findNetwork(list)
+func (h networks) get(c *call) (any, error) {
+	list := networkOf(c)
+	i, err := findNetwork(c, list)
 	if err != nil {
 		return nil, err
 	}
-	return c.showNetwork(list[i]), nil
+	return showNetwork(c, list[i]), nil
 }
 
-func (c *call) removeNetwork() (any, error) {
-	if _, err := c.findNetwork(c.network()); err != nil {
+func (h networks) remove(c *call) (any, error) {
+	if _, err := findNetwork(c, networkOf(c)); err != nil {
 		return nil, err
 	}
-	return nil, c.changeNetwork(func(list []account.NetworkEntry) ([]account.NetworkEntry, error) {
-		i, err := c.findNetwork(list)
+	return nil, h.update(c, func(list []account.NetworkEntry) ([]account.NetworkEntry, error) {
+		i, err := findNetwork(c, list)
 		if err != nil {
 			return nil, err
 		}
@@ -391,9 +393,9 @@ func (c *call) removeNetwork() (any, error) {
 	})
 }
 
-// getNetworkStatus says that an entry is active: there is nothing that it would have to be applied to.
-func (c *call) getNetworkStatus() (any, error) {
-	if _, err := c.findNetwork(c.network()); err != nil {
+// status says that an entry is active: there is nothing that it would have to be applied to.
+func (h networks) status(c *call) (any, error) {
+	if _, err := findNetwork(c, networkOf(c)); err != nil {
 		return nil, err
 	}
 	return struct {

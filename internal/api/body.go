@@ -20,7 +20,7 @@ func decode[T any](c *call) (T, error) {
 	if !isJSON(c.r.Header.Get("Content-Type")) {
 		return v, unsupportedType("Send the body as application/json, or as one of the media types of this resource.")
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(nil, c.r.Body, maxBody))
 	if large := new(http.MaxBytesError); errors.As(err, &large) {
 		return v, tooLarge("The body may have at most %d bytes.", maxBody)
 	}
@@ -105,12 +105,4 @@ func invalidAttributes(fields ...field) *problem {
 	p := invalid("Attributes are invalid: "+names(fields)+".", fields...)
 	p.code = "INVALID_ATTRIBUTE"
 	return p
-}
-
-func names(fields []field) string {
-	var names []string
-	for _, f := range fields {
-		names = append(names, f.Field)
-	}
-	return strings.Join(names, ", ")
 }

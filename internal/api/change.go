@@ -4,12 +4,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/record"
 )
 
 // changed says what a request is about to change.
@@ -17,28 +19,34 @@ type changed struct {
 	activity  event.Activity
 	kind      string // of the thing: "Project", "API Key", …
 	id, name  string
-	org       string             // that it belongs to; empty: the project's, the path's, or the caller's
-	project   *account.Project   // that it concerns; nil: none
-	workspace *account.Workspace // that it concerns; nil: none
+	org       string             // that it belongs to. If empty, the project's, the path's, or the caller's.
+	project   *account.Project   // that it concerns; nil if there is none
+	workspace *account.Workspace // that it concerns; nil if there is none
 }
 
-// change does something that changes c.org or c.target's organization, and records it in the logs that it concerns. do
+// control is what handlers need that change what is set up.
+type control struct {
+	accounts *account.Directory
+	recorder *record.Recorder
+}
+
+// change does something that changes what is set up, and records it in the logs that it concerns. do
 // returns how the thing is shown before and after, without secrets. The change is announced before and reported after, so
 // that it is in the logs even if this process dies between.
-func (c *call) change(what changed, do func() (before, after any, err error)) error {
+func (h control) change(c *call, what changed, do func() (before, after any, err error)) error {
 	ctx := c.detached()
-	e := event.Change{Act: c.act(c.caller.Credential), Operation: c.operation, Activity: what.activity,
+	e := event.Change{Act: c.actor(c.caller), Operation: c.operation.id, Activity: what.activity,
 		EntityType: what.kind, EntityID: what.id, EntityName: what.name}
 	e.UID = rand.Text()
-	logs, err := c.logsOf(what, &e)
+	logs, err := h.logsOf(c, what, &e)
 	if err != nil {
 		return err
 	}
 	unknown := e
 	unknown.Unknown = true
-	intent, err := c.server.recorder.Intend(ctx, logs, event.Changed(unknown))
+	intent, err := h.recorder.Intend(ctx, logs, event.Changed(unknown))
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	before, after, err := do()
 	if err != nil {
@@ -53,27 +61,24 @@ func (c *call) change(what changed, do func() (before, after any, err error)) er
 	if err == nil {
 		err = intent.Done(ctx, event.Changed(e))
 	}
-	if err != nil {
-		return unavailable(err)
-	}
-	return nil
+	return err
 }
 
 // logsOf returns the logs that a change belongs in: its organization's, its project's own, its workspace's audit log. It
 // completes the event with their names.
-func (c *call) logsOf(what changed, e *event.Change) ([]string, error) {
-	org, id := c.org, what.org
+func (h control) logsOf(c *call, what changed, e *event.Change) ([]string, error) {
+	org, id := c.scope.org, what.org
 	switch {
 	case id != "":
 	case what.project != nil:
 		id = what.project.Org
 	case org == nil:
-		id = c.caller.Credential.Org
+		id = c.caller.Org
 	}
 	if org == nil || id != "" && id != org.ID {
 		var err error
-		if org, err = c.server.accounts.Organization(c.context(), id); err != nil {
-			return nil, unavailable(err)
+		if org, err = h.accounts.Organization(c.context(), id); err != nil {
+			return nil, fmt.Errorf("the organization of the change: %v", err) // It is not what the path names.
 		}
 	}
 	logs := []string{org.Log}
@@ -107,7 +112,7 @@ const maxFailing = 64
 
 // signInFailed records that somebody failed to authenticate as a credential that exists, in its organization's log. It
 // does not wait for that: the time that the reply takes must not tell whether there is such a credential.
-func (c *call) signInFailed(err error) {
+func (s *Server) signInFailed(c *call, err error) {
 	var wrong *auth.Unauthorized
 	var elsewhere *auth.NotOnAccessList
 	var by *account.Credential
@@ -121,11 +126,11 @@ func (c *call) signInFailed(err error) {
 	if by == nil {
 		return
 	}
-	act, protocol := c.act(by), "OAUTH 2.0"
+	act, protocol := c.actor(by), "OAUTH 2.0"
 	if by.Kind == account.APIKey {
 		protocol = "Digest"
 	}
-	s, ctx := c.server, c.detached()
+	ctx := c.detached()
 	s.failing <- struct{}{}
 	s.background.Go(func() {
 		defer func() { <-s.failing }()
@@ -139,9 +144,6 @@ func (c *call) signInFailed(err error) {
 	})
 }
 
-// Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
-func (s *Server) Wait() { s.background.Wait() }
-
 // grants returns roles of an organization, or of a project.
 func grants(org, project string, roles []account.Role) []account.Grant {
 	var c account.Credential
@@ -151,8 +153,8 @@ func grants(org, project string, roles []account.Role) []account.Grant {
 
 // memberGrants returns roles on the project at hand, and membership of its organization: except for who may only record,
 // and so has nothing to look for there.
-func (c *call) memberGrants(roles []account.Role) []account.Grant {
-	p := c.target.project
+func memberGrants(c *call, roles []account.Role) []account.Grant {
+	p := c.scope.project
 	all := grants("", p.ID, roles)
 	if slices.ContainsFunc(roles, func(r account.Role) bool { return r != account.GroupAuditLogWriter }) {
 		all = append(all, grants(p.Org, "", []account.Role{account.OrgMember})...)

@@ -13,64 +13,62 @@ import (
 // Credentials are reached through their organization or through a project that they have roles on. Through a project
 // they are shown with their roles there, and its owner may change those.
 
-// scope returns the organization and the project (nil: none) that the path names.
-func (c *call) scope() (org string, p *account.Project) {
-	if c.target.project != nil {
-		return c.target.project.Org, c.target.project
-	}
-	return c.org.ID, nil
-}
+// credentials is what handlers need that change credentials.
+type credentials struct{ control }
 
-// credential returns the credential that the path names, if it can be reached through what the path names before it.
-func (c *call) credential(kind account.Kind) (*account.Credential, error) {
-	found, err := c.credentialOfOrg(kind)
+// keys are the operations on API keys.
+type keys struct{ credentials }
+
+// find returns the credential that the path names, if it can be reached through what the path names before it.
+func (h credentials) find(c *call, kind account.Kind) (*account.Credential, error) {
+	found, err := h.findInOrg(c, kind)
 	if err != nil {
 		return nil, err
 	}
-	if _, p := c.scope(); p != nil && len(found.RolesOn("", p.ID)) == 0 {
-		return nil, c.credentialNotFound(kind)
+	if _, p := c.scope.within(); p != nil && len(found.RolesOn("", p.ID)) == 0 {
+		return nil, credentialNotFound(c, kind)
 	}
 	return found, nil
 }
 
-// credentialOfOrg returns the credential that the path names, if it is of the organization at hand.
-func (c *call) credentialOfOrg(kind account.Kind) (*account.Credential, error) {
-	org, _ := c.scope()
+// findInOrg returns the credential that the path names, if it is of the organization at hand.
+func (h credentials) findInOrg(c *call, kind account.Kind) (*account.Credential, error) {
+	org, _ := c.scope.within()
 	var found *account.Credential
 	var err error
 	if kind == account.APIKey {
-		found, err = c.server.accounts.CredentialOf(c.context(), org, c.r.PathValue("apiUserId"))
+		found, err = h.accounts.CredentialOf(c.context(), org, c.path("apiUserId"))
 	} else {
-		found, err = c.server.accounts.Credential(c.context(), c.r.PathValue("clientId"))
+		found, err = h.accounts.Credential(c.context(), c.path("clientId"))
 	}
 	if errors.Is(err, account.ErrNotFound) || err == nil && (found.Org != org || found.Kind != kind) {
-		return nil, c.credentialNotFound(kind)
+		return nil, credentialNotFound(c, kind)
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	return found, nil
 }
 
-func (c *call) credentialNotFound(kind account.Kind) error {
+func credentialNotFound(c *call, kind account.Kind) error {
 	if kind == account.APIKey {
-		return notFoundAs("API_KEY_NOT_FOUND", "No API key with ID %s exists.", c.r.PathValue("apiUserId"))
+		return keyNotFound(c.path("apiUserId"))
 	}
-	return notFoundAs("SERVICE_ACCOUNT_NOT_FOUND", "No service account with client ID %s exists.", c.r.PathValue("clientId"))
+	return serviceAccountNotFound(c.path("clientId"))
 }
 
 // mayChange tells whether the caller may change a credential itself, not only its roles on one project: an owner of its
-// organization may, and an owner of the only project that it has anything to do with. Else the owner of a project could
-// give himself a secret of who owns the organization.
-func (c *call) mayChange(which *account.Credential) bool {
-	_, p := c.scope()
-	return c.caller.Credential.MayInOrg(account.OwnOrg, which.Org) || p != nil && !slices.ContainsFunc(which.Roles, func(g account.Grant) bool {
+// organization may, and an owner of the only project that it has anything to do with. Without this check, the owner of a
+// project could create a secret for an owner of the organization.
+func mayChange(c *call, which *account.Credential) bool {
+	_, p := c.scope.within()
+	return c.caller.MayInOrg(account.OwnOrg, which.Org) || p != nil && !slices.ContainsFunc(which.Roles, func(g account.Grant) bool {
 		return g.Project != p.ID && g.Role != account.OrgMember
 	})
 }
 
-func (c *call) changedCredential(a event.Activity, which *account.Credential) changed {
-	_, p := c.scope()
+func changedCredential(c *call, a event.Activity, which *account.Credential) changed {
+	_, p := c.scope.within()
 	what := changed{activity: a, kind: "Service Account", id: which.ID, name: which.Name, org: which.Org, project: p}
 	if which.Kind == account.APIKey {
 		what.kind, what.name = "API Key", which.Description
@@ -78,23 +76,23 @@ func (c *call) changedCredential(a event.Activity, which *account.Credential) ch
 	return what
 }
 
-// createCredential stores a new credential.
-func (c *call) createCredential(which account.Credential) error {
-	return c.change(c.changedCredential(event.Create, &which), func() (any, any, error) {
-		return nil, audited(&which), c.server.accounts.CreateCredential(c.detached(), which)
+// store stores a new credential.
+func (h credentials) store(c *call, which account.Credential) error {
+	return h.change(c, changedCredential(c, event.Create, &which), func() (any, any, error) {
+		return nil, withoutSecrets(&which), h.accounts.CreateCredential(c.detached(), which)
 	})
 }
 
-// updateCredential has change change a credential.
-func (c *call) updateCredential(which *account.Credential, change func(*account.Credential) error) (*account.Credential, error) {
+// modify has change change a credential.
+func (h credentials) modify(c *call, which *account.Credential, change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
-	err := c.change(c.changedCredential(event.Update, which), func() (before, after any, err error) {
-		now, err = c.server.accounts.UpdateCredential(c.detached(), which.ID, func(which *account.Credential) error {
-			before = audited(which)
+	err := h.change(c, changedCredential(c, event.Update, which), func() (before, after any, err error) {
+		now, err = h.accounts.UpdateCredential(c.detached(), which.ID, func(which *account.Credential) error {
+			before = withoutSecrets(which)
 			return change(which)
 		})
 		if err == nil {
-			after = audited(now)
+			after = withoutSecrets(now)
 		}
 		return before, after, keepOwner(err)
 	})
@@ -102,24 +100,24 @@ func (c *call) updateCredential(which *account.Credential, change func(*account.
 }
 
 // assign replaces a credential's roles on the project at hand; no roles take it off the project.
-func (c *call) assign(which *account.Credential, roles []account.Role, change func(*account.Credential) error) (*account.Credential, error) {
+func (h credentials) assign(c *call, which *account.Credential, roles []account.Role, change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
-	err := c.change(c.changedCredential(event.Update, which), func() (before, after any, err error) {
-		now, err = c.server.accounts.Assign(c.detached(), which.ID, c.target.project.ID, roles, func(which *account.Credential) error {
-			before = audited(which)
+	err := h.change(c, changedCredential(c, event.Update, which), func() (before, after any, err error) {
+		now, err = h.accounts.Assign(c.detached(), which.ID, c.scope.project.ID, roles, func(which *account.Credential) error {
+			before = withoutSecrets(which)
 			return change(which)
 		})
 		if err == nil {
-			after = audited(now)
+			after = withoutSecrets(now)
 		}
 		return before, after, err
 	})
 	return now, err
 }
 
-func (c *call) deleteCredential(which *account.Credential) error {
-	return c.change(c.changedCredential(event.Delete, which), func() (any, any, error) {
-		return audited(which), nil, keepOwner(c.server.accounts.DeleteCredential(c.detached(), which.ID))
+func (h credentials) discard(c *call, which *account.Credential) error {
+	return h.change(c, changedCredential(c, event.Delete, which), func() (any, any, error) {
+		return withoutSecrets(which), nil, keepOwner(h.accounts.DeleteCredential(c.detached(), which.ID))
 	})
 }
 
@@ -143,7 +141,7 @@ type auditedCredential struct {
 	AccessList  []account.AccessEntry `json:"accessList,omitempty"`
 }
 
-func audited(which *account.Credential) auditedCredential {
+func withoutSecrets(which *account.Credential) auditedCredential {
 	v := auditedCredential{which.ID, which.Name, which.Description, which.Roles, nil, which.AccessList}
 	for _, s := range which.Secrets {
 		v.Secrets = append(v.Secrets, showSecret(s))
@@ -153,9 +151,9 @@ func audited(which *account.Credential) auditedCredential {
 
 // shownGrants returns the roles of a credential that the caller may know of: through a project, those there; through an
 // organization, those on the projects that the caller may see; and those in organizations that the caller may see.
-func (c *call) shownGrants(which *account.Credential) []account.Grant {
-	org, p := c.scope()
-	own := c.caller.Credential
+func shownGrants(c *call, which *account.Credential) []account.Grant {
+	org, p := c.scope.within()
+	own := c.caller
 	shown := []account.Grant{}
 	for _, g := range which.Roles {
 		switch {
@@ -196,58 +194,58 @@ type keyView struct {
 	Roles      []account.Grant `json:"roles"`
 }
 
-func (c *call) showKey(which *account.Credential) keyView {
-	org, _ := c.scope()
+func showKey(c *call, which *account.Credential) keyView {
+	org, _ := c.scope.within()
 	return keyView{Desc: which.Description, ID: which.UserID, PrivateKey: which.HA1.Masked, PublicKey: which.ID,
-		Roles: c.shownGrants(which), Links: c.self(base+"/orgs/%s/apiKeys/%s", org, which.UserID)}
+		Roles: shownGrants(c, which), Links: c.self(base+"/orgs/%s/apiKeys/%s", org, which.UserID)}
 }
 
-// makeKey makes a key and shows it with its private key, this once.
-func (c *call) makeKey(in newKey, roles []account.Grant) (*keyView, error) {
-	org, _ := c.scope()
+// make makes a key and shows it with its private key, this once.
+func (h keys) make(c *call, in newKey, roles []account.Grant) (*keyView, error) {
+	org, _ := c.scope.within()
 	key, private := account.NewAPIKey(org, *in.Desc, roles, c.now)
-	if err := c.createCredential(key); err != nil {
+	if err := h.store(c, key); err != nil {
 		return nil, err
 	}
-	v := c.showKey(&key)
+	v := showKey(c, &key)
 	v.PrivateKey, v.Roles = private, roles
 	return &v, nil
 }
 
-func (c *call) listOrgKeys() (any, error) {
-	keys, err := c.server.accounts.Credentials(c.context(), c.org.ID, account.APIKey)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return paginate(c, keys, each(c.showKey))
-}
-
-func (c *call) listGroupKeys() (any, error) {
-	keys, err := c.server.accounts.Members(c.context(), c.target.project, account.APIKey)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return paginate(c, keys, each(c.showKey))
-}
-
-func (c *call) createOrgKey() (any, error) {
-	in, err := c.decodeKey(true)
+func (h keys) listOfOrg(c *call) (any, error) {
+	keys, err := h.accounts.Credentials(c.context(), c.scope.org.ID, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	return c.makeKey(in, grants(c.org.ID, "", in.Roles))
+	return paginate(c, keys, mapEach(c, showKey))
 }
 
-// createGroupKey makes a key that has roles on the project and is a member of its organization.
-func (c *call) createGroupKey() (any, error) {
-	in, err := c.decodeKey(false)
+func (h keys) listOfProject(c *call) (any, error) {
+	keys, err := h.accounts.Members(c.context(), c.scope.project, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	return c.makeKey(in, c.memberGrants(in.Roles))
+	return paginate(c, keys, mapEach(c, showKey))
 }
 
-func (c *call) decodeKey(ofOrganization bool) (newKey, error) {
+func (h keys) createInOrg(c *call) (any, error) {
+	in, err := decodeKey(c, true)
+	if err != nil {
+		return nil, err
+	}
+	return h.make(c, in, grants(c.scope.org.ID, "", in.Roles))
+}
+
+// createInProject makes a key that has roles on the project and is a member of its organization.
+func (h keys) createInProject(c *call) (any, error) {
+	in, err := decodeKey(c, false)
+	if err != nil {
+		return nil, err
+	}
+	return h.make(c, in, memberGrants(c, in.Roles))
+}
+
+func decodeKey(c *call, ofOrganization bool) (newKey, error) {
 	in, err := decode[newKey](c)
 	if err != nil {
 		return in, err
@@ -257,36 +255,36 @@ func (c *call) decodeKey(ofOrganization bool) (newKey, error) {
 	return in, k.err()
 }
 
-func (c *call) getOrgKey() (any, error) {
-	key, err := c.credential(account.APIKey)
+func (h keys) get(c *call) (any, error) {
+	key, err := h.find(c, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	return c.showKey(key), nil
+	return showKey(c, key), nil
 }
 
-func (c *call) updateOrgKey() (any, error) {
-	key, in, err := c.keyUpdate(true)
+func (h keys) update(c *call) (any, error) {
+	key, in, err := h.decodeUpdate(c, true)
 	if err != nil {
 		return nil, err
 	}
-	key, err = c.updateCredential(key, func(key *account.Credential) error {
+	key, err = h.modify(c, key, func(key *account.Credential) error {
 		if in.Desc != nil {
 			key.Description = *in.Desc
 		}
 		if in.Roles != nil {
-			key.SetRolesOn(c.org.ID, "", in.Roles)
+			key.SetRolesOn(c.scope.org.ID, "", in.Roles)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return c.showKey(key), nil
+	return showKey(c, key), nil
 }
 
-func (c *call) keyUpdate(ofOrganization bool) (*account.Credential, newKey, error) {
-	key, err := c.credentialOfOrg(account.APIKey)
+func (h keys) decodeUpdate(c *call, ofOrganization bool) (*account.Credential, newKey, error) {
+	key, err := h.findInOrg(c, account.APIKey)
 	if err != nil {
 		return nil, newKey{}, err
 	}
@@ -300,17 +298,17 @@ func (c *call) keyUpdate(ofOrganization bool) (*account.Credential, newKey, erro
 	return key, in, k.err()
 }
 
-func (c *call) deleteOrgKey() (any, error) {
-	key, err := c.credential(account.APIKey)
+func (h keys) deleteFromOrg(c *call) (any, error) {
+	key, err := h.find(c, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.deleteCredential(key)
+	return nil, h.discard(c, key)
 }
 
 // addGroupKey gives a key of the organization roles on the project, in place of those that it has there.
-func (c *call) addGroupKey() (any, error) {
-	key, err := c.credentialOfOrg(account.APIKey)
+func (h keys) addToProject(c *call) (any, error) {
+	key, err := h.findInOrg(c, account.APIKey)
 	if err != nil {
 		return nil, err
 	}
@@ -330,28 +328,28 @@ func (c *call) addGroupKey() (any, error) {
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	_, err = c.assign(key, roles, always)
+	_, err = h.assign(c, key, roles, noChange)
 	return nil, err
 }
 
-// updateGroupKey changes a key of the project, or gives any of the organization roles there: that is how Atlas's CLI
+// updateInProject changes a key of the project, or gives any of the organization roles there: that is how Atlas's CLI
 // assigns one.
-func (c *call) updateGroupKey() (any, error) {
-	key, in, err := c.keyUpdate(false)
+func (h keys) updateInProject(c *call) (any, error) {
+	key, in, err := h.decodeUpdate(c, false)
 	if err != nil {
 		return nil, err
 	}
-	if in.Roles == nil && len(key.RolesOn("", c.target.project.ID)) == 0 {
-		return nil, c.credentialNotFound(account.APIKey)
+	if in.Roles == nil && len(key.RolesOn("", c.scope.project.ID)) == 0 {
+		return nil, credentialNotFound(c, account.APIKey)
 	}
-	if in.Desc != nil && *in.Desc != key.Description && !c.mayChange(key) {
+	if in.Desc != nil && *in.Desc != key.Description && !mayChange(c, key) {
 		return nil, forbidden()
 	}
 	roles := in.Roles
 	if roles == nil {
-		roles = key.RolesOn("", c.target.project.ID)
+		roles = key.RolesOn("", c.scope.project.ID)
 	}
-	key, err = c.assign(key, roles, func(key *account.Credential) error {
+	key, err = h.assign(c, key, roles, func(key *account.Credential) error {
 		if in.Desc != nil {
 			key.Description = *in.Desc
 		}
@@ -360,13 +358,13 @@ func (c *call) updateGroupKey() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.showKey(key), nil
+	return showKey(c, key), nil
 }
 
-func (c *call) removeGroupKey() (any, error) {
-	key, err := c.credential(account.APIKey)
+func (h keys) removeFromProject(c *call) (any, error) {
+	key, err := h.find(c, account.APIKey)
 	if err == nil {
-		_, err = c.assign(key, nil, always)
+		_, err = h.assign(c, key, nil, noChange)
 	}
 	return nil, err
 }

@@ -1,8 +1,7 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -11,7 +10,9 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/tlog"
 )
 
 // problem is an error as clients see it: Atlas's error body.
@@ -19,10 +20,11 @@ type problem struct {
 	status     int
 	code       string
 	detail     string
-	parameters []any // nil: the body has none
+	parameters []any // If nil, the body has none.
 	fields     []field
 	retryAfter time.Duration
-	cause      error // for the log only
+	headers    http.Header // that the reply has besides
+	cause      error       // for the log only
 }
 
 type field struct {
@@ -48,18 +50,15 @@ func forbidden() *problem {
 }
 
 func invalidGroupID(id string) *problem {
-	return &problem{status: 404, code: "INVALID_GROUP_ID", parameters: []any{id},
-		detail: fmt.Sprintf("An invalid group ID %s was specified.", id)}
+	return notFoundAs("INVALID_GROUP_ID", "An invalid group ID %s was specified.", id)
 }
 
 func groupNotFound(id string) *problem {
-	return &problem{status: 404, code: "GROUP_NOT_FOUND", parameters: []any{id},
-		detail: fmt.Sprintf("No group with ID %s exists.", id)}
+	return notFoundAs("GROUP_NOT_FOUND", "No group with ID %s exists.", id)
 }
 
 func invalidOrgID(id string) *problem {
-	return &problem{status: 404, code: "INVALID_ORG_ID", parameters: []any{id},
-		detail: fmt.Sprintf("An invalid organization ID %s was specified.", id)}
+	return notFoundAs("INVALID_ORG_ID", "An invalid organization ID %s was specified.", id)
 }
 
 func orgNotFound(id string) *problem {
@@ -68,6 +67,7 @@ func orgNotFound(id string) *problem {
 
 // notFoundAs is a 404 with a code of its own. The arguments are the detail's, and the parameters.
 func notFoundAs(code, detail string, args ...any) *problem {
+	args = boundedParameters(args)
 	return &problem{status: 404, code: code, parameters: args, detail: fmt.Sprintf(detail, args...)}
 }
 
@@ -79,17 +79,40 @@ func conflict(code, detail string, args ...any) *problem {
 	return &problem{status: 409, code: code, parameters: args, detail: fmt.Sprintf(detail, args...)}
 }
 
+func keyNotFound(id string) *problem {
+	return notFoundAs("API_KEY_NOT_FOUND", "No API key with ID %s exists.", id)
+}
+
+func serviceAccountNotFound(id string) *problem {
+	return notFoundAs("SERVICE_ACCOUNT_NOT_FOUND", "No service account with client ID %s exists.", id)
+}
+
+func secretNotFound(id string) *problem {
+	return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
+}
+
+func accessNotFound(address string) *problem {
+	return notFoundAs("API_KEY_WHITELIST_NOT_FOUND", "IP address %s not on the access list of this credential.", address)
+}
+
+func networkNotFound(entry, group string) *problem {
+	return notFoundAs("ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND", "IP Address %s not on Atlas access list for group %s.", entry, group)
+}
+
+func logNotFound(id string) *problem {
+	return notFoundAs("LOG_NOT_FOUND", "No log with ID %s exists.", id)
+}
+
 func tenantNotFound(name, project string) *problem {
-	return &problem{status: 404, code: "STREAM_TENANT_NOT_FOUND_FOR_NAME", parameters: []any{name, project},
-		detail: fmt.Sprintf("No stream workspace named %s exists in group %s.", name, project)}
+	return notFoundAs("STREAM_TENANT_NOT_FOUND_FOR_NAME", "No stream workspace named %s exists in group %s.", name, project)
 }
 
 func resourceNotFound(path string) *problem {
-	return &problem{status: 404, code: "RESOURCE_NOT_FOUND", parameters: []any{path},
-		detail: fmt.Sprintf("Cannot find resource %s.", path)}
+	return notFoundAs("RESOURCE_NOT_FOUND", "Cannot find resource %s.", path)
 }
 
 func methodNotAllowed(method string) *problem {
+	method = cut(method, maxName)
 	return &problem{status: 405, code: "METHOD_NOT_ALLOWED", parameters: []any{method},
 		detail: fmt.Sprintf("The method %s is not allowed for this resource.", method)}
 }
@@ -120,6 +143,12 @@ func unavailable(cause error) *problem {
 		detail: "The service cannot do this at the moment. Please retry."}
 }
 
+func overloaded(cause error) *problem {
+	p := unavailable(cause)
+	p.detail = "Too much is waiting to be recorded. Please retry."
+	return p
+}
+
 // elsewhere is the reply to what only nodes with another role do.
 func elsewhere(role string) *problem {
 	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{role}, retryAfter: time.Second,
@@ -148,81 +177,103 @@ type badRequestDetail struct {
 	Fields []field `json:"fields"`
 }
 
-// fail replies with an error.
-func (c *call) fail(err error) {
-	p := new(problem)
+// problemOf is the one place that decides how an error is replied. An error of a kind that is not known means that weir
+// cannot do at the moment what was asked for, as when its bucket is away: 503.
+func (s *Server) problemOf(c *call, err error) *problem {
+	var p *problem
+	var wrong *auth.Unauthorized
+	var many *auth.TooManyFailures
 	switch {
 	case errors.As(err, &p):
-	case errors.Is(err, account.ErrNotFound): // deleted since it was found
-		p = resourceNotFound(c.r.URL.Path)
+		return p
+	case errors.As(err, &wrong):
+		p = unauthorized()
+		p.headers = http.Header{"Www-Authenticate": s.auth.Challenges(wrong)}
+		return p
+	case errors.As(err, &many):
+		return tooManyFailures(many.RetryAfter)
+	case errors.As(err, new(*auth.NotOnAccessList)):
+		return notOnAccessList(c.address.Addr().String())
+	case errors.Is(err, account.ErrNotFound), errors.Is(err, tlog.ErrBeyond): // deleted since it was found; not there yet
+		return resourceNotFound(c.r.URL.Path)
 	case errors.Is(err, record.ErrOverloaded):
+		return overloaded(err)
+	case errors.Is(err, tlog.ErrPruned):
 		p = unavailable(err)
-		p.detail = "Too much is waiting to be recorded. Please retry."
-	default:
+		p.detail = "Retention removed some of these events while they were being read. Please retry."
+		return p
+	case errors.Is(err, context.DeadlineExceeded):
 		p = unavailable(err)
+		p.detail = "This took too long. Please retry."
+		return p
 	}
-	if p.cause != nil && c.context().Err() == nil {
-		c.server.options.Logger.Error("request failed", "err", p.cause, "request", c.id)
+	return unavailable(err)
+}
+
+// wireForm is how errors of an operation are written.
+type wireForm struct {
+	parameters []parameter // of the query, that all operations of this form know
+	flags      bool        // whether envelope and pretty change the reply
+	headers    http.Header // of each reply
+	body       func(c *call, p *problem) any
+}
+
+// atlasForm is Atlas's.
+var atlasForm = &wireForm{parameters: []parameter{envelopeFlag, prettyFlag}, flags: true,
+	body: func(c *call, p *problem) any {
+		b := body{Detail: cut(p.detail, maxDetail), Error: p.status, ErrorCode: p.code, Parameters: boundedParameters(p.parameters),
+			Reason: http.StatusText(p.status), RequestID: c.id}
+		if len(p.fields) > 0 {
+			b.BadRequestDetail = &badRequestDetail{bounded(p.fields)}
+		}
+		return b
+	}}
+
+// boundedParameters cuts the texts among an error's parameters.
+func boundedParameters(all []any) []any {
+	if all == nil {
+		return nil
 	}
-	h := c.w.Header()
-	h.Set("X-Error-Code", p.code)
+	kept := make([]any, len(all))
+	for i, v := range all {
+		if text, ok := v.(string); ok {
+			v = cut(text, maxName)
+		}
+		kept[i] = v
+	}
+	return kept
+}
+
+// fail replies with an error. Nothing may have been written.
+func (x *exchange) fail(err error) {
+	p := x.server.problemOf(&x.call, err)
+	if p.cause != nil && x.call.context().Err() == nil {
+		x.server.options.Logger.Error("request failed", "err", visible(p.cause.Error(), maxDetail), "request", x.call.id)
+	}
+	h := x.w.Header()
+	for _, name := range []string{"Content-Disposition", "Content-Length", "Cache-Control"} {
+		h.Del(name) // of a result that could not be sent
+	}
+	form := x.form()
+	for _, headers := range []http.Header{form.headers, p.headers} {
+		for name, values := range headers {
+			h[name] = values
+		}
+	}
+	if form.flags {
+		h.Set("X-Error-Code", p.code)
+	}
 	h.Set("Content-Type", "application/json")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds(p.retryAfter)))
 	}
-	b := body{Detail: p.detail, Error: p.status, ErrorCode: p.code, Parameters: p.parameters,
-		Reason: http.StatusText(p.status), RequestID: c.id}
-	if len(p.fields) > 0 {
-		b.BadRequestDetail = &badRequestDetail{p.fields}
-	}
-	c.write(p.status, b)
+	x.writeJSON(p.status, form.body(&x.call, p))
 }
 
-// write replies with JSON, in an envelope and indented if the query asks for it. A challenge to authenticate stays a 401:
-// in an envelope no client would answer it.
-func (c *call) write(status int, content any) {
-	if c.flag("envelope") && status != http.StatusUnauthorized {
-		content = envelope(status, content)
-		status = http.StatusOK
+// form returns how errors are written.
+func (x *exchange) form() *wireForm {
+	if x.call.operation == nil || x.call.operation.form == nil {
+		return atlasForm
 	}
-	if status == http.StatusNoContent {
-		c.w.Header().Del("Content-Type")
-		c.w.WriteHeader(status)
-		return
-	}
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	if c.flag("pretty") {
-		encoder.SetIndent("", "  ")
-	}
-	if err := encoder.Encode(content); err != nil {
-		panic(err) // strings and numbers only
-	}
-	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-	c.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	c.w.WriteHeader(status)
-	if c.r.Method != http.MethodHead {
-		c.w.Write(data) // an error means that the client has gone
-	}
+	return x.call.operation.form
 }
-
-// envelope wraps a reply with its status, for clients that see nothing else of it.
-func envelope(status int, content any) any {
-	if l, ok := content.(list); ok {
-		return struct {
-			Status int `json:"status"`
-			list
-		}{status, l}
-	}
-	if content == nil {
-		content = struct{}{}
-	}
-	return struct {
-		Content any `json:"content"`
-		Status  int `json:"status"`
-	}{content, status}
-}
-
-// flag tells whether the query sets a boolean parameter.
-func (c *call) flag(name string) bool { return c.r.URL.Query().Get(name) == "true" }

@@ -82,10 +82,11 @@ func TestRecordingAllocations(t *testing.T) {
 	}
 	project := w.project
 	workspace, _ := project.Workspace("demo")
-	c := &call{server: w.server, r: httptest.NewRequest("POST", resource, nil), now: now}
+	c := &call{r: httptest.NewRequest("POST", resource, nil), now: now, scope: scope{groupID: projectID, tenant: "demo", project: &project, workspace: workspace}}
+	h := recordings{w.server.recorder, w.server.metrics, w.options}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {
-		in := newIntake(c, target{projectID, "demo", &project, workspace}, auditLog)
+		in := h.newIntake(c, auditLog)
 		defer in.close()
 		if err := in.readLines(raw); err != nil || in.bad > 0 {
 			t.Fatal(err, in.fields)
@@ -110,8 +111,8 @@ func TestUncleanPaths(t *testing.T) {
 // A bug costs its request a 500; if a part of the reply is sent already, the connection.
 func TestPanic(t *testing.T) {
 	w := newWorld(t, Options{})
-	w.server.mux.Handle("GET /bug", w.server.handle(func(*call) error { panic("a bug") }))
-	w.server.mux.Handle("GET /late-bug", w.server.handle(func(c *call) error { c.w.Write([]byte("x")); panic("a bug") }))
+	w.server.mux.Handle("GET /bug", w.server.handle(func(*exchange) (result, error) { panic("a bug") }))
+	w.server.mux.Handle("GET /late-bug", w.server.handle(func(x *exchange) (result, error) { x.w.Write([]byte("x")); panic("a bug") }))
 	golden(t, "500", w.do("GET", "/bug", ""))
 	defer func() {
 		if got := recover(); got != http.ErrAbortHandler {
@@ -179,19 +180,20 @@ func TestClientCredentials(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body, authorization string
 		want                int
+		query               string
 	}{
-		"header":                     {grant, basic(id, secret), 200},
-		"body":                       {grant + "&client_id=" + id + "&client_secret=" + secret, "", 200},
-		"client_id beside header":    {grant + "&client_id=" + id, basic(id, secret), 200},
-		"both":                       {grant + "&client_id=" + id + "&client_secret=" + secret, basic(id, secret), 400},
-		"twice":                      {grant + "&" + grant, basic(id, secret), 400},
-		"undecodable header":         {grant + "&client_id=" + id, basic(id, "%zz"), 401},
-		"wrong":                      {grant, basic(id, "x"), 401},
-		"in the query, not the body": {"", basic(id, secret), 400},
-		"too large":                  {grant + "&x=" + strings.Repeat("x", maxForm), basic(id, secret), 400},
+		"header":                     {body: grant, authorization: basic(id, secret), want: 200},
+		"body":                       {body: grant + "&client_id=" + id + "&client_secret=" + secret, authorization: "", want: 200},
+		"client_id beside header":    {body: grant + "&client_id=" + id, authorization: basic(id, secret), want: 200},
+		"both":                       {body: grant + "&client_id=" + id + "&client_secret=" + secret, authorization: basic(id, secret), want: 400},
+		"twice":                      {body: grant + "&" + grant, authorization: basic(id, secret), want: 400},
+		"undecodable header":         {body: grant + "&client_id=" + id, authorization: basic(id, "%zz"), want: 401},
+		"wrong":                      {body: grant, authorization: basic(id, "x"), want: 401},
+		"in the query, not the body": {authorization: basic(id, secret), want: 400, query: "?" + grant},
+		"too large":                  {body: grant + "&x=" + strings.Repeat("x", maxForm), authorization: basic(id, secret), want: 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rec := w.do("POST", "/api/oauth/token?"+grant, tt.body, "Content-Type: application/x-www-form-urlencoded", "Authorization: "+tt.authorization)
+			rec := w.do("POST", "/api/oauth/token"+tt.query, tt.body, "Content-Type: application/x-www-form-urlencoded", "Authorization: "+tt.authorization)
 			if rec.Code != tt.want || rec.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
 			}

@@ -71,15 +71,14 @@ func (p place) anonymous(rec *httptest.ResponseRecorder) string {
 	return text
 }
 
-// served lists method and path of all that is served for somebody authenticated.
+// served lists method and path of all that is served to callers that authenticate, each once.
 func (s *Server) served() [][2]string {
 	var all [][2]string
-	for _, op := range s.operations() {
-		all = append(all, [2]string{op.method, op.path})
+	for _, op := range s.table {
+		if at := [2]string{op.method, op.path}; op.caller != byClientSecret && !slices.Contains(all, at) {
+			all = append(all, at)
+		}
 	}
-	add := func(method, path string, _ handler) { all = append(all, [2]string{method, path}) }
-	s.addLogs(add)
-	s.addProofs(add)
 	return all
 }
 
@@ -181,6 +180,9 @@ func (w *world) alike(role account.Role, what string, op [2]string, there, where
 		{op[0], "", "[", any},
 		{op[0], "", good, "Accept: */*"},
 		{op[0], "?envelope=true&pretty=true", good, any},
+		{op[0], "?index=0", good, any},
+		{op[0], "?from=0&to=0", good, any},
+		{op[0], "?size=0", good, any},
 		{op[0], "?pageNum=0&startDate=x", good, any},
 		{"HEAD", "", "", any},
 	} {

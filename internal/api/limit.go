@@ -12,7 +12,7 @@ import (
 
 // limits are token buckets, one for each credential, as Atlas documents them.
 type limits struct {
-	perMinute int // 0: unlimited
+	perMinute int // If 0, there is no limit.
 
 	mu      sync.Mutex
 	buckets map[string]*rate.Limiter
@@ -25,9 +25,10 @@ func newLimits(perMinute int) *limits {
 	return &limits{perMinute: perMinute, buckets: map[string]*rate.Limiter{}}
 }
 
-// take takes a token for a request to endpoint and tells the client how many are left.
-func (l *limits) take(h http.Header, credential, endpoint string, now time.Time) error {
-	if l.perMinute == 0 {
+// take takes a token for a request for an operation that has a limit, and tells the client how many are left.
+func (l *limits) take(h http.Header, c *call) error {
+	credential, endpoint, now := c.caller.ID, c.operation.limit, c.now
+	if l.perMinute == 0 || endpoint == "" {
 		return nil
 	}
 	l.mu.Lock()

@@ -12,14 +12,14 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/folder"
 )
 
 // BenchmarkLists measures lists of an organization with 10,000 projects of 10 workspaces each, on a local bucket: the
 // first time, when nothing is in memory, and p50 and p99 of later requests.
 func BenchmarkLists(b *testing.B) {
 	const projects, workspaces = 10_000, 10
-	local, err := bucket.OpenLocal(b.TempDir())
+	local, err := folder.Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -36,8 +36,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) observe(c *call, took time.Duration) {
-	m.requests.WithLabelValues(c.r.Pattern, strconv.Itoa(c.w.status)).Inc()
-	m.duration.WithLabelValues(c.r.Pattern).Observe(took.Seconds())
-	m.sent.Add(float64(c.w.bytes))
+func (m *metrics) observe(x *exchange, took time.Duration) {
+	m.requests.WithLabelValues(x.r.Pattern, strconv.Itoa(x.w.status)).Inc()
+	m.duration.WithLabelValues(x.r.Pattern).Observe(took.Seconds())
+	m.sent.Add(float64(x.w.bytes))
 }

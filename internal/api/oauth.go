@@ -1,128 +1,137 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/weirlog/weir/internal/auth"
 )
 
-// maxForm bounds the body of a request for a token.
-const maxForm = 64 << 10
-
-// oauthError is an error as RFC 6749, 5.2 has it.
-type oauthError struct {
-	Code        string `json:"error"`
-	Description string `json:"error_description"`
+// tokens are the operations on tokens of service accounts (RFC 6749, RFC 7009). Their clients authenticate by a secret.
+type tokens struct {
+	auth   *auth.Authenticator
+	failed func(*call, error) // is told of each failed authentication
 }
 
-// token answers POST /api/oauth/token: the client credentials grant (RFC 6749, 4.4).
-func (s *Server) token(c *call) error {
-	form, id, secret, ok := c.form()
-	if !ok {
-		return nil
+// maxForm bounds the body of a request for a token, in bytes.
+const maxForm = 64 << 10
+
+// oauthForm is the form of errors of RFC 6749, 5.2.
+var oauthForm = &wireForm{
+	headers: http.Header{"Cache-Control": {"no-store"}, "Pragma": {"no-cache"}}, // RFC 6749, 5.1
+	body: func(_ *call, p *problem) any {
+		return struct {
+			Code        string `json:"error"`
+			Description string `json:"error_description"`
+		}{oauthCode(p), cut(p.detail, maxDetail)}
+	}}
+
+// oauthCode returns the code of an error.
+func oauthCode(p *problem) string {
+	switch p.status {
+	case http.StatusUnauthorized:
+		return "invalid_client"
+	case http.StatusForbidden:
+		return "access_denied"
+	case http.StatusTooManyRequests:
+		return "too_many_requests"
+	case http.StatusServiceUnavailable:
+		return "temporarily_unavailable"
+	case http.StatusInternalServerError:
+		return "server_error"
+	case http.StatusBadRequest:
+		if p.code == unsupportedGrant {
+			return p.code
+		}
+	}
+	return "invalid_request"
+}
+
+const unsupportedGrant = "unsupported_grant_type"
+
+func invalidForm(detail string, args ...any) *problem {
+	return &problem{status: 400, code: "invalid_request", detail: fmt.Sprintf(detail, args...)}
+}
+
+type tokenView struct {
+	AccessToken string `json:"access_token"`
+	ExpiresIn   int    `json:"expires_in"`
+	TokenType   string `json:"token_type"`
+}
+
+// issue answers the client credentials grant (RFC 6749, 4.4).
+func (h tokens) issue(c *call) (any, error) {
+	form, id, secret, err := readForm(c)
+	if err != nil {
+		return nil, err
 	}
 	switch form.Get("grant_type") {
 	case "client_credentials":
 	case "":
-		return c.oauthFail(400, "invalid_request", "The parameter grant_type is missing.")
+		return nil, invalidForm("The parameter grant_type is missing.")
 	default:
-		return c.oauthFail(400, "unsupported_grant_type", "The only grant type is client_credentials.")
+		return nil, &problem{status: 400, code: unsupportedGrant, detail: "The only grant type is client_credentials."}
 	}
-	token, life, err := s.auth.Issue(c.context(), id, secret, c.address.Addr())
+	token, life, err := h.auth.Issue(c.context(), id, secret, c.address.Addr())
 	if err != nil {
-		return c.oauthAuthError(err)
+		return nil, h.refused(c, err)
 	}
-	return c.oauthReply(200, struct {
-		AccessToken string `json:"access_token"`
-		ExpiresIn   int    `json:"expires_in"`
-		TokenType   string `json:"token_type"`
-	}{token, int(life.Seconds()), "Bearer"})
+	return tokenView{token, int(life.Seconds()), "Bearer"}, nil
 }
 
-// revoke answers POST /api/oauth/revoke (RFC 7009).
-func (s *Server) revoke(c *call) error {
-	form, id, secret, ok := c.form()
-	if !ok {
-		return nil
+// revoke ends a token (RFC 7009).
+func (h tokens) revoke(c *call) error {
+	form, id, secret, err := readForm(c)
+	if err != nil {
+		return err
 	}
 	if form.Get("token") == "" {
-		return c.oauthFail(400, "invalid_request", "The parameter token is missing.")
+		return invalidForm("The parameter token is missing.")
 	}
-	if err := s.auth.Revoke(c.context(), id, secret, form.Get("token"), c.address.Addr()); err != nil {
-		return c.oauthAuthError(err)
+	if err := h.auth.Revoke(c.context(), id, secret, form.Get("token"), c.address.Addr()); err != nil {
+		return h.refused(c, err)
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	c.w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-// form reads the parameters, and the client's id and secret from the Authorization header or from them. If ok is false
-// the reply has been sent.
-func (c *call) form() (form url.Values, id, secret string, ok bool) {
-	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxForm)
+// refused says why a client was not authenticated, as RFC 6749 has it.
+func (h tokens) refused(c *call, err error) error {
+	h.failed(c, err)
+	var wrong *auth.Unauthorized
+	switch {
+	case errors.As(err, &wrong):
+		return &problem{status: 401, detail: "Invalid credentials provided.", headers: http.Header{"Www-Authenticate": {`Basic realm="weir"`}}}
+	case errors.As(err, new(*auth.NotOnAccessList)):
+		return &problem{status: 403, detail: "The address is not on the access list."}
+	}
+	return err
+}
+
+// readForm reads the parameters of the body, and the client's id and secret from the Authorization header or from them.
+func readForm(c *call) (form url.Values, id, secret string, err error) {
+	c.r.Body = http.MaxBytesReader(nil, c.r.Body, maxForm)
 	if err := c.r.ParseForm(); err != nil {
-		c.oauthFail(400, "invalid_request", "The body is not application/x-www-form-urlencoded, or too large.")
-		return nil, "", "", false
+		return nil, "", "", invalidForm("The body is not application/x-www-form-urlencoded, or too large.")
 	}
 	form = c.r.PostForm
 	for name, values := range form {
 		if len(values) > 1 { // RFC 6749, 3.2
-			c.oauthFail(400, "invalid_request", fmt.Sprintf("The parameter %.40q stands there more than once.", name))
-			return nil, "", "", false
+			return nil, "", "", invalidForm("The parameter %s stands there more than once.", quoted(name))
 		}
 	}
 	user, password, basic := c.r.BasicAuth()
 	if !basic {
-		return form, form.Get("client_id"), form.Get("client_secret"), true
+		return form, form.Get("client_id"), form.Get("client_secret"), nil
 	}
 	if form.Has("client_secret") { // RFC 6749, 2.3
-		c.oauthFail(400, "invalid_request", "Send the client's credentials in the Authorization header or in the body, not in both.")
-		return nil, "", "", false
+		return nil, "", "", invalidForm("Send the client's credentials in the Authorization header or in the body, not in both.")
 	}
 	id, idErr := url.QueryUnescape(user) // RFC 6749, 2.3.1
 	secret, secretErr := url.QueryUnescape(password)
 	if idErr != nil || secretErr != nil {
-		id, secret = "", "" // nobody's: answered, and counted, as wrong ones
+		return form, "", "", nil // nobody's: answered, and counted, as wrong ones
 	}
-	return form, id, secret, true
-}
-
-func (c *call) oauthAuthError(err error) error {
-	c.signInFailed(err)
-	var wrong *auth.Unauthorized
-	var many *auth.TooManyFailures
-	switch {
-	case errors.As(err, &wrong):
-		c.w.Header().Set("WWW-Authenticate", `Basic realm="weir"`)
-		return c.oauthFail(401, "invalid_client", "Invalid credentials provided.")
-	case errors.As(err, &many):
-		c.w.Header().Set("Retry-After", strconv.Itoa(seconds(many.RetryAfter)))
-		return c.oauthFail(429, "too_many_requests", "Too many failed authentications from this address.")
-	case errors.As(err, new(*auth.NotOnAccessList)):
-		return c.oauthFail(403, "access_denied", "The address is not on the access list.")
-	}
-	c.server.options.Logger.Error("request failed", "err", err, "request", c.id)
-	return c.oauthFail(500, "server_error", "The service cannot do this at the moment.")
-}
-
-func (c *call) oauthFail(status int, code, description string) error {
-	return c.oauthReply(status, oauthError{code, description})
-}
-
-func (c *call) oauthReply(status int, content any) error {
-	data, err := json.Marshal(content)
-	if err != nil {
-		return err
-	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	c.w.Header().Set("Pragma", "no-cache") // RFC 6749, 5.1
-	c.w.Header().Set("Content-Type", "application/json")
-	c.w.WriteHeader(status)
-	c.w.Write(data) // an error means that the client has gone
-	return nil
+	return form, id, secret, nil
 }

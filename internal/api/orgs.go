@@ -25,30 +25,37 @@ type orgView struct {
 	SkipAlert bool   `json:"skipDefaultAlertsSettings"`
 }
 
-func (c *call) showOrg(o *account.Organization) orgView {
+func showOrg(c *call, o *account.Organization) orgView {
 	return orgView{ID: o.ID, IsDeleted: !o.Deleted.IsZero(), Name: o.Name, Links: c.self(base+"/orgs/%s", o.ID)}
 }
 
-// listOrgs lists the organizations that the caller has a role in.
-func (c *call) listOrgs() (any, error) {
-	prefix := c.r.URL.Query().Get("name")
+// orgs are the operations on organizations.
+type orgs struct {
+	credentials
+	keys            keys
+	serviceAccounts serviceAccounts
+}
+
+// list lists the organizations that the caller has a role in.
+func (h orgs) list(c *call) (any, error) {
+	prefix := c.query.Get("name")
 	var orgs []*account.Organization
-	for _, id := range c.caller.Credential.Organizations() {
-		o, err := c.server.accounts.Organization(c.context(), id)
+	for _, id := range c.caller.Organizations() {
+		o, err := h.accounts.Organization(c.context(), id)
 		if errors.Is(err, account.ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, err
 		}
 		if strings.HasPrefix(strings.ToLower(o.Name), strings.ToLower(prefix)) {
 			orgs = append(orgs, o)
 		}
 	}
-	return paginate(c, orgs, each(c.showOrg))
+	return paginate(c, orgs, mapEach(c, showOrg))
 }
 
-func (c *call) getOrg() (any, error) { return c.showOrg(c.org), nil }
+func (h orgs) get(c *call) (any, error) { return showOrg(c, c.scope.org), nil }
 
 type newOrg struct {
 	Name           *string            `json:"name"`
@@ -67,9 +74,9 @@ type newOrgView struct {
 	SkipAlerts     bool                `json:"skipDefaultAlertsSettings"`
 }
 
-// createOrg makes an organization, with a credential that owns it. If none is asked for, the caller owns it.
-func (c *call) createOrg() (any, error) {
-	if !slices.ContainsFunc(c.caller.Credential.Organizations(), func(id string) bool { return c.caller.Credential.MayInOrg(account.OwnOrg, id) }) {
+// create makes an organization, with a credential that owns it. If none is asked for, the caller owns it.
+func (h orgs) create(c *call) (any, error) {
+	if !slices.ContainsFunc(c.caller.Organizations(), func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) }) {
 		return nil, forbidden()
 	}
 	in, err := decode[newOrg](c)
@@ -91,24 +98,24 @@ func (c *call) createOrg() (any, error) {
 	}
 	org := account.Organization{ID: account.NewID(c.now), Name: name, Log: account.NewID(c.now), Created: c.now.UTC()}
 	view := newOrgView{OwnerID: in.OwnerID, SkipAlerts: in.SkipAlerts}
-	c.org = &org
-	err = c.change(changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name}, func() (_, _ any, err error) {
-		if err := c.server.accounts.CreateOrganization(c.detached(), org); err != nil {
+	c.scope.org = &org
+	err = h.change(c, changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name}, func() (_, _ any, err error) {
+		if err := h.accounts.CreateOrganization(c.detached(), org); err != nil {
 			return nil, nil, err
 		}
-		view.Organization = c.showOrg(&org)
+		view.Organization = showOrg(c, &org)
 		if in.APIKey != nil {
-			if view.APIKey, err = c.makeKey(*in.APIKey, grants(org.ID, "", in.APIKey.Roles)); err != nil {
+			if view.APIKey, err = h.keys.make(c, *in.APIKey, grants(org.ID, "", in.APIKey.Roles)); err != nil {
 				return nil, nil, err
 			}
 		}
 		if in.ServiceAccount != nil {
-			if view.ServiceAccount, err = c.makeServiceAccount(*in.ServiceAccount, grants(org.ID, "", in.ServiceAccount.Roles)); err != nil {
+			if view.ServiceAccount, err = h.serviceAccounts.make(c, *in.ServiceAccount, grants(org.ID, "", in.ServiceAccount.Roles)); err != nil {
 				return nil, nil, err
 			}
 		}
 		if in.APIKey == nil && in.ServiceAccount == nil {
-			_, err = c.updateCredential(c.caller.Credential, func(own *account.Credential) error {
+			_, err = h.modify(c, c.caller, func(own *account.Credential) error {
 				own.SetRolesOn(org.ID, "", []account.Role{account.OrgOwner})
 				return nil
 			})
@@ -118,7 +125,7 @@ func (c *call) createOrg() (any, error) {
 	return view, err
 }
 
-func (c *call) updateOrg() (any, error) {
+func (h orgs) update(c *call) (any, error) {
 	in, err := decode[struct {
 		Name *string `json:"name"`
 	}](c)
@@ -132,27 +139,27 @@ func (c *call) updateOrg() (any, error) {
 		return nil, err
 	}
 	var view orgView
-	err = c.change(changed{activity: event.Update, kind: "Organization", id: c.org.ID, name: name}, func() (before, after any, err error) {
-		o, err := c.server.accounts.UpdateOrganization(c.detached(), c.org.ID, func(o *account.Organization) error {
-			before = c.showOrg(o)
+	err = h.change(c, changed{activity: event.Update, kind: "Organization", id: c.scope.org.ID, name: name}, func() (before, after any, err error) {
+		o, err := h.accounts.UpdateOrganization(c.detached(), c.scope.org.ID, func(o *account.Organization) error {
+			before = showOrg(c, o)
 			o.Name = name
 			return nil
 		})
 		if err == nil {
-			view = c.showOrg(o)
+			view = showOrg(c, o)
 		}
 		return before, view, err
 	})
 	return view, err
 }
 
-// deleteOrg deletes an organization that has no projects. Its log stays for its time.
-func (c *call) deleteOrg() (any, error) {
-	return nil, c.change(changed{activity: event.Delete, kind: "Organization", id: c.org.ID, name: c.org.Name}, func() (before, after any, err error) {
-		err = c.server.accounts.DeleteOrganization(c.detached(), c.org.ID)
+// delete deletes an organization that has no projects. Its log stays for its time.
+func (h orgs) delete(c *call) (any, error) {
+	return nil, h.change(c, changed{activity: event.Delete, kind: "Organization", id: c.scope.org.ID, name: c.scope.org.Name}, func() (before, after any, err error) {
+		err = h.accounts.DeleteOrganization(c.detached(), c.scope.org.ID)
 		if errors.Is(err, account.ErrNotEmpty) {
 			err = conflict("ORG_NOT_EMPTY", "Organization cannot be deleted because it still contains active groups.")
 		}
-		return c.showOrg(c.org), nil, keepOwner(err)
+		return showOrg(c, c.scope.org), nil, keepOwner(err)
 	})
 }

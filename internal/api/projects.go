@@ -21,7 +21,7 @@ type projectView struct {
 	Alerts       bool          `json:"withDefaultAlertsSettings"`
 }
 
-func (c *call) showProject(p *account.Project) projectView {
+func showProject(c *call, p *account.Project) projectView {
 	v := projectView{Created: p.Created.UTC().Truncate(time.Second), ID: p.ID, Name: p.Name, Org: p.Org, Tags: p.Tags, Alerts: true,
 		Links: c.self(base+"/groups/%s", p.ID)}
 	if v.Tags == nil {
@@ -30,54 +30,57 @@ func (c *call) showProject(p *account.Project) projectView {
 	return v
 }
 
-// showProjects shows the projects of those ids that still exist.
-func (c *call) showProjects(ids []string) ([]projectView, error) {
-	projects, err := c.server.accounts.Projects(c.context(), ids)
+// show shows the projects of those ids that still exist.
+func (h projects) show(c *call, ids []string) ([]projectView, error) {
+	projects, err := h.accounts.Projects(c.context(), ids)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
-	return each(c.showProject)(projects)
+	return mapEach(c, showProject)(projects)
 }
 
-// listGroups lists the projects that the caller may see: those of organizations that it may read, and those that it has
+// projects are the operations on projects.
+type projects struct{ credentials }
+
+// list lists the projects that the caller may see: those of organizations that it may read, and those that it has
 // a role on.
-func (c *call) listGroups() (any, error) {
+func (h projects) list(c *call) (any, error) {
 	var ids []string
-	for _, org := range c.caller.Credential.Organizations() {
-		visible, err := c.visibleProjects(org, "")
+	for _, org := range c.caller.Organizations() {
+		visible, err := h.visible(c, org, "")
 		if err != nil {
 			return nil, err
 		}
 		ids = append(ids, visible...)
 	}
-	named, err := c.server.accounts.Projects(c.context(), c.caller.Credential.Projects())
+	named, err := h.accounts.Projects(c.context(), c.caller.Projects())
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	for _, p := range named {
-		if c.caller.Credential.May(account.Read, p) {
+		if c.caller.May(account.Read, p) {
 			ids = append(ids, p.ID)
 		}
 	}
 	slices.Sort(ids)
-	return paginate(c, slices.Compact(ids), c.showProjects)
+	return paginate(c, slices.Compact(ids), func(page []string) ([]projectView, error) { return h.show(c, page) })
 }
 
-// listOrgGroups lists the projects of an organization that the caller may see.
-func (c *call) listOrgGroups() (any, error) {
-	ids, err := c.visibleProjects(c.org.ID, c.r.URL.Query().Get("name"))
+// listOfOrg lists the projects of an organization that the caller may see.
+func (h projects) listOfOrg(c *call) (any, error) {
+	ids, err := h.visible(c, c.scope.org.ID, c.query.Get("name"))
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, ids, c.showProjects)
+	return paginate(c, ids, func(page []string) ([]projectView, error) { return h.show(c, page) })
 }
 
-// visibleProjects returns the ids of the projects of an organization that the caller may read and whose name begins so.
-func (c *call) visibleProjects(org, named string) ([]string, error) {
-	own := c.caller.Credential
-	ids, err := c.server.accounts.ProjectIDs(c.context(), org, named)
+// visible returns the ids of the projects of an organization that the caller may read and whose name begins so.
+func (h projects) visible(c *call, org, named string) ([]string, error) {
+	own := c.caller
+	ids, err := h.accounts.ProjectIDs(c.context(), org, named)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	if own.May(account.Read, &account.Project{Org: org}) {
 		return ids, nil
@@ -85,7 +88,7 @@ func (c *call) visibleProjects(org, named string) ([]string, error) {
 	return slices.DeleteFunc(ids, func(id string) bool { return !own.May(account.Read, &account.Project{ID: id, Org: org}) }), nil
 }
 
-func (c *call) getGroup() (any, error) { return c.showProject(c.target.project), nil }
+func (h projects) get(c *call) (any, error) { return showProject(c, c.scope.project), nil }
 
 type newProject struct {
 	Name   *string       `json:"name"`
@@ -106,11 +109,8 @@ func (k *checks) tags(tags []account.Tag) {
 
 func isTag(text string) bool { return text != "" && utf8.RuneCountInString(text) <= 255 }
 
-// createGroup makes a project. Who may only create projects owns those that it made.
-func (c *call) createGroup() (any, error) {
-	if id := c.r.URL.Query().Get("projectOwnerId"); id != "" && !account.ValidID(id) {
-		return nil, invalidQuery(field{"projectOwnerId", "must be 24 hexadecimal digits"})
-	}
+// create makes a project. Who may only create projects owns those that it made.
+func (h projects) create(c *call) (any, error) {
 	in, err := decode[newProject](c)
 	if err != nil {
 		return nil, err
@@ -123,32 +123,32 @@ func (c *call) createGroup() (any, error) {
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	if err := c.enterOrg(org, account.CreateProjects); err != nil {
+	if _, err := enterOrg(c, h.accounts, org, account.CreateProjects); err != nil {
 		return nil, err
 	}
 	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC()}
-	view := c.showProject(&p)
-	return view, c.change(changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p}, func() (any, any, error) {
-		err := c.server.accounts.CreateProject(c.detached(), p)
+	view := showProject(c, &p)
+	return view, h.change(c, changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p}, func() (any, any, error) {
+		err := h.accounts.CreateProject(c.detached(), p)
 		if errors.Is(err, account.ErrExists) {
 			err = groupExists(name)
 		}
-		if err == nil && !c.caller.Credential.May(account.Own, &p) {
-			c.target.project = &p
-			_, err = c.assign(c.caller.Credential, []account.Role{account.GroupOwner}, always)
+		if err == nil && !c.caller.May(account.Own, &p) {
+			c.scope.project = &p
+			_, err = h.assign(c, c.caller, []account.Role{account.GroupOwner}, noChange)
 		}
 		return nil, view, err
 	})
 }
 
-// always lets a change of a credential be.
-func always(*account.Credential) error { return nil }
+// noChange leaves a credential as it is.
+func noChange(*account.Credential) error { return nil }
 
 func groupExists(name string) error {
 	return conflict("GROUP_ALREADY_EXISTS", "A group with name %q already exists.", name)
 }
 
-func (c *call) updateGroup() (any, error) {
+func (h projects) update(c *call) (any, error) {
 	in, err := decode[newProject](c)
 	if err != nil {
 		return nil, err
@@ -160,11 +160,11 @@ func (c *call) updateGroup() (any, error) {
 		return nil, err
 	}
 	var view projectView
-	p := c.target.project
-	err = c.change(changed{activity: event.Update, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
+	p := c.scope.project
+	err = h.change(c, changed{activity: event.Update, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
 		change := func(p *account.Project) error {
 			if before == nil { // a renamed one comes with its new name
-				before = c.showProject(c.target.project)
+				before = showProject(c, c.scope.project)
 			}
 			if in.Tags != nil {
 				p.Tags = in.Tags
@@ -172,26 +172,26 @@ func (c *call) updateGroup() (any, error) {
 			return nil
 		}
 		if in.Name != nil {
-			p, err = c.server.accounts.RenameProject(c.detached(), p.ID, *in.Name, change)
+			p, err = h.accounts.RenameProject(c.detached(), p.ID, *in.Name, change)
 		} else {
-			p, err = c.server.accounts.UpdateProject(c.detached(), p.ID, change)
+			p, err = h.accounts.UpdateProject(c.detached(), p.ID, change)
 		}
 		if errors.Is(err, account.ErrExists) {
 			err = groupExists(*in.Name)
 		}
 		if err == nil {
-			view = c.showProject(p)
+			view = showProject(c, p)
 		}
 		return before, view, err
 	})
 	return view, err
 }
 
-// deleteGroup deletes a project that has no workspaces. Its logs are kept for their time.
-func (c *call) deleteGroup() (any, error) {
-	p := c.target.project
-	return nil, c.change(changed{activity: event.Delete, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (any, any, error) {
-		_, err := c.server.accounts.DeleteProject(c.detached(), p.ID, func(p *account.Project) error {
+// delete deletes a project that has no workspaces. Its logs are kept for their time.
+func (h projects) delete(c *call) (any, error) {
+	p := c.scope.project
+	return nil, h.change(c, changed{activity: event.Delete, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (any, any, error) {
+		_, err := h.accounts.DeleteProject(c.detached(), p.ID, func(p *account.Project) error {
 			if len(p.Workspaces) > 0 {
 				return conflict("CANNOT_CLOSE_GROUP_ACTIVE_STREAM_WORKSPACES", "Cannot close group while it has active stream workspaces; please delete all stream workspaces.")
 			}
@@ -200,9 +200,12 @@ func (c *call) deleteGroup() (any, error) {
 			}
 			return nil
 		})
-		return c.showProject(p), nil, err
+		return showProject(c, p), nil, err
 	})
 }
+
+// settings are the operations on weir's own settings of a project.
+type settings struct{ control }
 
 // settingsView is weir's own settings of a project.
 type settingsView struct {
@@ -219,19 +222,19 @@ func showSettings(p *account.Project) settingsView {
 	return v
 }
 
-func (c *call) getSettings() (any, error) { return showSettings(c.target.project), nil }
+func (h settings) get(c *call) (any, error) { return showSettings(c.scope.project), nil }
 
 // maxRetentionDays is a hundred years.
 const maxRetentionDays = 36500
 
-// updateSettings changes those settings that the body has. retentionDays null or 0 means for ever.
-func (c *call) updateSettings() (any, error) {
+// update changes those settings that the body has. retentionDays null or 0 means for ever.
+func (h settings) update(c *call) (any, error) {
 	in, err := decode[map[string]*any](c)
 	if err != nil {
 		return nil, err
 	}
 	var k checks
-	p := c.target.project
+	p := c.scope.project
 	days := func(name string, set func(int)) {
 		value, given := in[name]
 		if !given {
@@ -264,8 +267,8 @@ func (c *call) updateSettings() (any, error) {
 		return nil, err
 	}
 	var view settingsView
-	err = c.change(changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
-		p, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
+	err = h.change(c, changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
+		p, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			before = showSettings(p)
 			apply(&p.Retention)
 			return nil

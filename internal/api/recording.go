@@ -13,13 +13,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
+	"github.com/weirlog/weir/internal/record"
 )
-
-// maxFields bounds how many bad lines a reply names.
-const maxFields = 100
 
 // recorded is the reply to a recording. The last three stand there only where the query asks for them.
 type recorded struct {
@@ -30,49 +26,44 @@ type recorded struct {
 	Warnings         []field           `json:"warnings,omitempty"`
 }
 
-// recordIn answers a recording in the log of a kind of the workspace that the path names.
-func (c *call) recordIn(kind logKind) error {
-	s := c.server
-	if err := c.authenticate(); err != nil {
-		return err
+// recordings are the operations that take events.
+type recordings struct {
+	recorder *record.Recorder
+	metrics  *metrics
+	options  Options
+}
+
+// record returns the handler of a recording in a workspace's log of a kind.
+func (h recordings) record(kind logKind) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		read, err := recordable(c)
+		if err != nil {
+			return nil, err
+		}
+		body, release, err := h.readBody(c)
+		defer release()
+		if err != nil {
+			return nil, err
+		}
+		reserved, err := h.recorder.Reserve(int64(len(body))) // for the lines, which are about as long
+		if err != nil {
+			return nil, err
+		}
+		defer reserved()
+		in := h.newIntake(c, kind)
+		defer in.close()
+		if err := read(in, body); err != nil {
+			return nil, err
+		}
+		if in.events == 0 {
+			return nil, invalid("There are no events in the body.")
+		}
+		return in.record()
 	}
-	t, err := c.find()
-	if err != nil {
-		return err
-	}
-	if err := c.permit(t, account.Record); err != nil {
-		return err
-	}
-	read, err := c.recordable()
-	if err != nil {
-		return err
-	}
-	body, release, err := c.readBody()
-	defer release()
-	if err != nil {
-		return err
-	}
-	reserved, err := s.recorder.Reserve(int64(len(body))) // for the lines, which are about as long
-	if err != nil {
-		return err
-	}
-	defer reserved()
-	in := newIntake(c, t, kind)
-	defer in.close()
-	if err := read(in, body); err != nil {
-		return err
-	}
-	if in.events == 0 {
-		return invalid("There are no events in the body.")
-	}
-	return in.record()
 }
 
 // recordable returns how to read the body, or why it is not worth reading.
-func (c *call) recordable() (func(*intake, []byte) error, error) {
-	if !recordingResult.acceptable(c.r.Header.Values("Accept")) {
-		return nil, invalidVersion()
-	}
+func recordable(c *call) (func(*intake, []byte) error, error) {
 	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	switch {
 	case err == nil && kind == "application/x-ndjson":
@@ -85,14 +76,13 @@ func (c *call) recordable() (func(*intake, []byte) error, error) {
 
 // intake reads the events of one request.
 type intake struct {
+	recordings
 	call      *call
-	log       string
 	parser    *event.Parser
 	origin    event.Origin
-	lines     *[]byte
-	entries   []wal.Entry
-	names     map[string][]string // one-element lists of processors, which most entries share
-	events    int                 // good or bad
+	lines     *[]byte // kept for later requests
+	batch     event.Batch
+	events    int // good or bad
 	bad       int
 	fields    []field // the first bad ones
 	warnings  []field
@@ -106,17 +96,17 @@ var (
 	lineBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
 
-func newIntake(c *call, t target, kind logKind) *intake {
-	in := &intake{call: c, log: kind.of(t.workspace), parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
-		names:     map[string][]string{},
+func (h recordings) newIntake(c *call, kind logKind) *intake {
+	t := c.scope
+	in := &intake{recordings: h, call: c, parser: parsers.Get().(*event.Parser), lines: lineBuffers.Get().(*[]byte),
 		origin:    event.Origin{Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now},
-		conform:   c.r.URL.Query().Get("conformance") == "warn" && !kind.operational,
+		conform:   c.query.Get("conformance") == "warn" && !kind.operational,
 		mustOCSF:  t.workspace.RequireOCSF && !kind.operational,
 		isPartial: c.flag("partial"),
 	}
 	in.parser.Operational = kind.operational
-	in.parser.MaxBytes = c.server.options.MaxEventBytes
-	*in.lines = (*in.lines)[:0]
+	in.parser.MaxBytes = h.options.MaxEventBytes
+	in.batch = event.Batch{Log: kind.of(t.workspace), Lines: (*in.lines)[:0]}
 	return in
 }
 
@@ -125,6 +115,7 @@ const maxPooled = 8 << 20
 
 func (in *intake) close() {
 	parsers.Put(in.parser)
+	*in.lines = in.batch.Lines
 	if cap(*in.lines) <= maxPooled {
 		lineBuffers.Put(in.lines)
 	}
@@ -154,20 +145,18 @@ func (in *intake) readElements(body []byte) error {
 
 // add takes one event. It returns an error only if the whole request is refused at once.
 func (in *intake) add(what string, n int, raw []byte) error {
-	if in.events++; in.call.server.options.MaxRequestEvents > 0 && in.events > in.call.server.options.MaxRequestEvents {
-		return tooLarge("A request may have at most %d events.", in.call.server.options.MaxRequestEvents)
+	if in.events++; in.options.MaxRequestEvents > 0 && in.events > in.options.MaxRequestEvents {
+		return tooLarge("A request may have at most %d events.", in.options.MaxRequestEvents)
 	}
-	start := len(*in.lines)
-	lines, f, err := in.parser.Append(*in.lines, raw, in.origin)
+	err := in.parser.AddEvent(&in.batch, raw, in.origin)
 	if err == nil {
-		err = in.checkOCSF(what, n, lines[start:])
+		if err = in.checkOCSF(what, n, in.batch.Line(len(in.batch.Entries)-1)); err != nil {
+			in.batch.Drop()
+		}
 	}
 	if err != nil {
 		in.refuse(what, n, err)
-		return nil
 	}
-	*in.lines = lines
-	in.entries = append(in.entries, wal.Entry{Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: in.processors(f.Processors)})
 	return nil
 }
 
@@ -198,46 +187,28 @@ func (in *intake) checkOCSF(what string, n int, line []byte) error {
 	return nil
 }
 
-// processors returns a list that outlives the parser's.
-func (in *intake) processors(names []string) []string {
-	if len(names) == 0 {
-		return nil
-	}
-	if len(names) > 1 {
-		return append([]string(nil), names...)
-	}
-	list, ok := in.names[names[0]]
-	if !ok {
-		list = []string{names[0]}
-		in.names[names[0]] = list
-	}
-	return list
-}
-
-// record makes the events durable and replies.
-func (in *intake) record() error {
-	c, m := in.call, in.call.server.metrics
+// record makes the events durable.
+func (in *intake) record() (any, error) {
+	c, m := in.call, in.metrics
 	if in.bad > 0 && !in.isPartial {
 		m.refused.Add(float64(in.bad))
-		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", in.bad, in.events), in.fields...)
+		return nil, invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", in.bad, in.events), in.fields...)
 	}
-	result, err := c.server.recorder.Record(c.context(), wal.Batch{Log: in.log, Lines: *in.lines, Entries: in.entries})
+	result, err := in.recorder.Record(c.context(), in.batch)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.recorded.Add(float64(result.Recorded))
 	m.duplicates.Add(float64(result.Duplicates))
 	m.refused.Add(float64(in.bad))
-	reply := recorded{Recorded: result.Recorded, Duplicates: result.Duplicates, Warnings: in.warnings}
+	reply := recorded{Recorded: result.Recorded, Duplicates: result.Duplicates, Warnings: bounded(in.warnings)}
 	if in.isPartial {
 		reply.Rejected = &in.bad
 		if in.bad > 0 {
-			reply.BadRequestDetail = &badRequestDetail{in.fields}
+			reply.BadRequestDetail = &badRequestDetail{bounded(in.fields)}
 		}
 	}
-	c.w.Header().Set("Content-Type", recordingResult.mediaType(recordingResult.releases[0]))
-	c.write(http.StatusOK, reply)
-	return nil
+	return reply, nil
 }
 
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
@@ -247,8 +218,8 @@ const bodyStep = 256 << 10
 
 // readBody reads a body, unpacked, within its limits of size, memory and time. The caller calls release when it is done
 // with it, whatever the error.
-func (c *call) readBody() (body []byte, release func(), err error) {
-	o := c.server.options
+func (h recordings) readBody(c *call) (body []byte, release func(), err error) {
+	o := h.options
 	var reserved []func()
 	buf := bodies.Get().(*[]byte)
 	release = func() {
@@ -267,7 +238,7 @@ func (c *call) readBody() (body []byte, release func(), err error) {
 	*buf = (*buf)[:0]
 	for room := 0; ; {
 		if room == 0 {
-			r, err := c.server.recorder.Reserve(bodyStep)
+			r, err := h.recorder.Reserve(bodyStep)
 			if err != nil {
 				return nil, release, err
 			}

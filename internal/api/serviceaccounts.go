@@ -7,6 +7,9 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
+// serviceAccounts are the operations on service accounts.
+type serviceAccounts struct{ credentials }
+
 // newServiceAccount is the body of a creation or an update.
 type newServiceAccount struct {
 	Name        *string        `json:"name"`
@@ -63,8 +66,8 @@ func showSecret(s account.Secret) secretView {
 }
 
 // showServiceAccount shows a service account with its roles in the organization or on the project at hand.
-func (c *call) showServiceAccount(which *account.Credential) serviceAccountView {
-	org, p := c.scope()
+func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
+	org, p := c.scope.within()
 	v := serviceAccountView{ClientID: which.ID, Created: which.Created.UTC().Truncate(time.Second), Description: which.Description,
 		Name: which.Name, Secrets: []secretView{}}
 	if p != nil {
@@ -78,53 +81,53 @@ func (c *call) showServiceAccount(which *account.Credential) serviceAccountView 
 	return v
 }
 
-// makeServiceAccount makes a service account and shows it with its secret, this once.
-func (c *call) makeServiceAccount(in newServiceAccount, roles []account.Grant) (*serviceAccountView, error) {
-	org, _ := c.scope()
+// make makes a service account and shows it with its secret, this once.
+func (h serviceAccounts) make(c *call, in newServiceAccount, roles []account.Grant) (*serviceAccountView, error) {
+	org, _ := c.scope.within()
 	sa, secret := account.NewServiceAccount(org, *in.Name, roles, c.now, life(*in.Hours))
 	sa.Description = *in.Description
-	if err := c.createCredential(sa); err != nil {
+	if err := h.store(c, sa); err != nil {
 		return nil, err
 	}
-	v := c.showServiceAccount(&sa)
+	v := showServiceAccount(c, &sa)
 	v.Secrets[0].Secret, v.Secrets[0].Masked = secret, ""
 	return &v, nil
 }
 
-func (c *call) listOrgServiceAccounts() (any, error) {
-	all, err := c.server.accounts.Credentials(c.context(), c.org.ID, account.ServiceAccount)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return paginate(c, all, each(c.showServiceAccount))
-}
-
-func (c *call) listGroupServiceAccounts() (any, error) {
-	all, err := c.server.accounts.Members(c.context(), c.target.project, account.ServiceAccount)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return paginate(c, all, each(c.showServiceAccount))
-}
-
-func (c *call) createOrgServiceAccount() (any, error) {
-	in, err := c.decodeServiceAccount(true)
+func (h serviceAccounts) listOfOrg(c *call) (any, error) {
+	all, err := h.accounts.Credentials(c.context(), c.scope.org.ID, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
-	return c.makeServiceAccount(in, grants(c.org.ID, "", in.Roles))
+	return paginate(c, all, mapEach(c, showServiceAccount))
 }
 
-// createGroupServiceAccount makes a service account that has roles on the project and is a member of its organization.
-func (c *call) createGroupServiceAccount() (any, error) {
-	in, err := c.decodeServiceAccount(false)
+func (h serviceAccounts) listOfProject(c *call) (any, error) {
+	all, err := h.accounts.Members(c.context(), c.scope.project, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
-	return c.makeServiceAccount(in, c.memberGrants(in.Roles))
+	return paginate(c, all, mapEach(c, showServiceAccount))
 }
 
-func (c *call) decodeServiceAccount(ofOrganization bool) (newServiceAccount, error) {
+func (h serviceAccounts) createInOrg(c *call) (any, error) {
+	in, err := decodeServiceAccount(c, true)
+	if err != nil {
+		return nil, err
+	}
+	return h.make(c, in, grants(c.scope.org.ID, "", in.Roles))
+}
+
+// createInProject makes a service account that has roles on the project and is a member of its organization.
+func (h serviceAccounts) createInProject(c *call) (any, error) {
+	in, err := decodeServiceAccount(c, false)
+	if err != nil {
+		return nil, err
+	}
+	return h.make(c, in, memberGrants(c, in.Roles))
+}
+
+func decodeServiceAccount(c *call, ofOrganization bool) (newServiceAccount, error) {
 	in, err := decode[newServiceAccount](c)
 	if err != nil {
 		return in, err
@@ -134,18 +137,18 @@ func (c *call) decodeServiceAccount(ofOrganization bool) (newServiceAccount, err
 	return in, k.err()
 }
 
-func (c *call) getServiceAccount() (any, error) {
-	sa, err := c.credential(account.ServiceAccount)
+func (h serviceAccounts) get(c *call) (any, error) {
+	sa, err := h.find(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
-	return c.showServiceAccount(sa), nil
+	return showServiceAccount(c, sa), nil
 }
 
-// updateServiceAccount changes a service account, and its roles in the organization or on the project at hand.
-func (c *call) updateServiceAccount() (any, error) {
-	org, p := c.scope()
-	sa, err := c.credential(account.ServiceAccount)
+// update changes a service account, and its roles in the organization or on the project at hand.
+func (h serviceAccounts) update(c *call) (any, error) {
+	org, p := c.scope.within()
+	sa, err := h.find(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +162,7 @@ func (c *call) updateServiceAccount() (any, error) {
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	if (in.Name != nil || in.Description != nil) && !c.mayChange(sa) {
+	if (in.Name != nil || in.Description != nil) && !mayChange(c, sa) {
 		return nil, forbidden()
 	}
 	apply := func(sa *account.Credential) error {
@@ -175,40 +178,40 @@ func (c *call) updateServiceAccount() (any, error) {
 		return nil
 	}
 	if p != nil && in.Roles != nil {
-		sa, err = c.assign(sa, in.Roles, apply)
+		sa, err = h.assign(c, sa, in.Roles, apply)
 	} else {
-		sa, err = c.updateCredential(sa, apply)
+		sa, err = h.modify(c, sa, apply)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return c.showServiceAccount(sa), nil
+	return showServiceAccount(c, sa), nil
 }
 
-func (c *call) deleteOrgServiceAccount() (any, error) {
-	sa, err := c.credential(account.ServiceAccount)
+func (h serviceAccounts) deleteFromOrg(c *call) (any, error) {
+	sa, err := h.find(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.deleteCredential(sa)
+	return nil, h.discard(c, sa)
 }
 
-// removeGroupServiceAccount takes a service account off the project; it stays in its organization.
-func (c *call) removeGroupServiceAccount() (any, error) {
-	sa, err := c.credential(account.ServiceAccount)
+// removeFromProject takes a service account off the project; it stays in its organization.
+func (h serviceAccounts) removeFromProject(c *call) (any, error) {
+	sa, err := h.find(c, account.ServiceAccount)
 	if err == nil {
-		_, err = c.assign(sa, nil, always)
+		_, err = h.assign(c, sa, nil, noChange)
 	}
 	return nil, err
 }
 
-// inviteServiceAccount gives a service account of the organization roles on the project. Only an owner of the organization
+// invite gives a service account of the organization roles on the project. Only an owner of the organization
 // may.
-func (c *call) inviteServiceAccount() (any, error) {
-	if !c.caller.Credential.MayInOrg(account.OwnOrg, c.target.project.Org) {
+func (h serviceAccounts) invite(c *call) (any, error) {
+	if !c.caller.MayInOrg(account.OwnOrg, c.scope.project.Org) {
 		return nil, forbidden()
 	}
-	sa, err := c.credentialOfOrg(account.ServiceAccount)
+	sa, err := h.findInOrg(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
@@ -226,10 +229,10 @@ func (c *call) inviteServiceAccount() (any, error) {
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	if sa, err = c.assign(sa, in.Roles, always); err != nil {
+	if sa, err = h.assign(c, sa, in.Roles, noChange); err != nil {
 		return nil, err
 	}
-	return c.showServiceAccount(sa), nil
+	return showServiceAccount(c, sa), nil
 }
 
 type serviceAccountGroup struct {
@@ -237,12 +240,12 @@ type serviceAccountGroup struct {
 	Roles   []account.Role `json:"roles"`
 }
 
-func (c *call) listServiceAccountGroups() (any, error) {
-	sa, err := c.credential(account.ServiceAccount)
+func (h serviceAccounts) listProjects(c *call) (any, error) {
+	sa, err := h.find(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
-	return paginate(c, sa.Projects(), each(func(project string) serviceAccountGroup {
+	return paginate(c, sa.Projects(), mapEach(c, func(_ *call, project string) serviceAccountGroup {
 		return serviceAccountGroup{project, sa.RolesOn("", project)}
 	}))
 }
@@ -251,8 +254,8 @@ func (c *call) listServiceAccountGroups() (any, error) {
 const maxSecrets = 2
 
 // createSecret makes another secret and shows it, this once. Those that have expired go.
-func (c *call) createSecret() (any, error) {
-	sa, err := c.changeable()
+func (h serviceAccounts) createSecret(c *call) (any, error) {
+	sa, err := h.changeable(c)
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +269,7 @@ func (c *call) createSecret() (any, error) {
 		return nil, err
 	}
 	secret, text := account.NewSecret(c.now, life(*in.Hours))
-	_, err = c.updateCredential(sa, func(sa *account.Credential) error {
+	_, err = h.modify(c, sa, func(sa *account.Credential) error {
 		sa.Secrets = slices.DeleteFunc(sa.Secrets, func(s account.Secret) bool { return !s.Expires.After(c.now) })
 		if len(sa.Secrets) >= maxSecrets {
 			return invalidAttributes(field{"secrets", "A service account has at most two secrets. Delete one first."})
@@ -279,16 +282,16 @@ func (c *call) createSecret() (any, error) {
 	return v, err
 }
 
-func (c *call) deleteSecret() (any, error) {
-	sa, err := c.changeable()
+func (h serviceAccounts) deleteSecret(c *call) (any, error) {
+	sa, err := h.changeable(c)
 	if err != nil {
 		return nil, err
 	}
-	id := c.r.PathValue("secretId")
-	_, err = c.updateCredential(sa, func(sa *account.Credential) error {
+	id := c.path("secretId")
+	_, err = h.modify(c, sa, func(sa *account.Credential) error {
 		i := slices.IndexFunc(sa.Secrets, func(s account.Secret) bool { return s.ID == id })
 		if i < 0 {
-			return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
+			return secretNotFound(id)
 		}
 		sa.Secrets = slices.Delete(sa.Secrets, i, i+1)
 		return nil
@@ -297,9 +300,9 @@ func (c *call) deleteSecret() (any, error) {
 }
 
 // changeable returns the service account that the path names, if the caller may change it itself.
-func (c *call) changeable() (*account.Credential, error) {
-	sa, err := c.credential(account.ServiceAccount)
-	if err == nil && !c.mayChange(sa) {
+func (h credentials) changeable(c *call) (*account.Credential, error) {
+	sa, err := h.find(c, account.ServiceAccount)
+	if err == nil && !mayChange(c, sa) {
 		err = forbidden()
 	}
 	return sa, err

@@ -26,8 +26,8 @@ type statusAccess struct {
 
 // getSystemStatus tells the caller who it is. A service account has no public key: the last eight digits of its client id
 // stand in its place.
-func (c *call) getSystemStatus() (any, error) {
-	own := c.caller.Credential
+func getSystemStatus(c *call) (any, error) {
+	own := c.caller
 	key := statusKey{AccessList: []statusAccess{}, ID: own.UserID, PublicKey: own.ID, Roles: own.Roles}
 	if own.Kind == account.ServiceAccount {
 		key.PublicKey = own.ID[len(own.ID)-8:]

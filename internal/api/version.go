@@ -8,14 +8,12 @@ import (
 	"time"
 )
 
-// versioned is something with versions: the dates of its releases, oldest first, and the format that it comes in. What is
-// weir's own has no versions: it comes whatever is asked for.
+// versioned is a media type with versions. What is weir's own has none: it comes whatever is asked for.
 type versioned struct {
-	releases []string
+	releases []string // dates, oldest first
 	format   string
+	optional bool // A request that names no version gets the newest.
 }
-
-var recordingResult = versioned{[]string{"2023-02-01"}, "json"}
 
 const mediaPrefix = "application/vnd.atlas."
 
@@ -31,18 +29,14 @@ func (v versioned) mediaType(release string) string {
 	return t
 }
 
-// acceptable tells whether an Accept header takes this format, for a request that need not name a version: it is enough
-// that it names none.
-func (v versioned) acceptable(accept []string) bool {
-	_, ok := v.release(accept)
-	return ok || !strings.Contains(strings.ToLower(strings.Join(accept, ",")), mediaPrefix)
-}
-
 // release returns the newest release that is not later than the date in an Accept header, by the header's preferences;
 // false if nothing there is acceptable. "*/*" names no version and so is not.
 func (v versioned) release(accept []string) (string, bool) {
 	if len(v.releases) == 0 {
 		return "", true
+	}
+	if v.optional && !strings.Contains(strings.ToLower(strings.Join(accept, ",")), mediaPrefix) {
+		return v.releases[len(v.releases)-1], true
 	}
 	type choice struct {
 		date string

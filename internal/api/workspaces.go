@@ -10,6 +10,9 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
+// workspaces are the operations on stream workspaces.
+type workspaces struct{ control }
+
 type regionView struct {
 	CloudProvider string `json:"cloudProvider"`
 	Region        string `json:"region"`
@@ -34,8 +37,8 @@ type workspaceView struct {
 }
 
 // showWorkspace shows a workspace of the project at hand. It has no hostnames: there is nothing to connect to.
-func (c *call) showWorkspace(w *account.Workspace) workspaceView {
-	project, tier, maxTier := c.target.project.ID, w.Tier, w.MaxTier // of now, whatever becomes of the workspace
+func showWorkspace(c *call, w *account.Workspace) workspaceView {
+	project, tier, maxTier := c.scope.project.ID, w.Tier, w.MaxTier // of now, whatever becomes of the workspace
 	v := workspaceView{ID: w.ID, Region: regionView{w.CloudProvider, w.Region}, Project: project, Name: w.Name,
 		Failover: []regionView{}, Hostnames: []string{}, RequireOCSF: w.RequireOCSF, StreamConfig: &streamConfig{Tier: &tier},
 		Links: c.self(base+"/groups/%s/streams/%s", project, w.Name)}
@@ -48,13 +51,13 @@ func (c *call) showWorkspace(w *account.Workspace) workspaceView {
 	return v
 }
 
-func (c *call) listWorkspaces() (any, error) {
-	all := slices.Clone(c.target.project.Workspaces)
-	return paginate(c, all, each(func(w account.Workspace) workspaceView { return c.showWorkspace(&w) }))
+func (h workspaces) list(c *call) (any, error) {
+	all := slices.Clone(c.scope.project.Workspaces)
+	return paginate(c, all, mapEach(c, func(c *call, w account.Workspace) workspaceView { return showWorkspace(c, &w) }))
 }
 
-func (c *call) getWorkspace() (any, error) {
-	v := c.showWorkspace(c.target.workspace)
+func (h workspaces) get(c *call) (any, error) {
+	v := showWorkspace(c, c.scope.workspace)
 	if c.flag("includeConnections") {
 		v.Connections = &[]any{}
 	}
@@ -145,7 +148,7 @@ func (in *newWorkspace) apply(w *account.Workspace) {
 	}
 }
 
-func (c *call) createWorkspace() (any, error) {
+func (h workspaces) create(c *call) (any, error) {
 	in, err := decode[newWorkspace](c)
 	if err != nil {
 		return nil, err
@@ -159,9 +162,9 @@ func (c *call) createWorkspace() (any, error) {
 		return nil, err
 	}
 	in.apply(&w)
-	p, view := c.target.project, c.showWorkspace(&w)
-	return view, c.change(changed{activity: event.Create, kind: "Stream Workspace", id: w.ID, name: name, project: p, workspace: &w}, func() (any, any, error) {
-		_, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
+	p, view := c.scope.project, showWorkspace(c, &w)
+	return view, h.change(c, changed{activity: event.Create, kind: "Stream Workspace", id: w.ID, name: name, project: p, workspace: &w}, func() (any, any, error) {
+		_, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			if _, exists := p.Workspace(name); exists {
 				return conflict("STREAM_TENANT_ALREADY_EXISTS_FOR_NAME", "A stream workspace named %s already exists in group %s.", name, p.ID)
 			}
@@ -172,12 +175,12 @@ func (c *call) createWorkspace() (any, error) {
 	})
 }
 
-func (c *call) updateWorkspace() (any, error) {
+func (h workspaces) update(c *call) (any, error) {
 	in, err := decode[newWorkspace](c)
 	if err != nil {
 		return nil, err
 	}
-	p, w := c.target.project, c.target.workspace
+	p, w := c.scope.project, c.scope.workspace
 	in.DataRegion = nil // an update names its region otherwise, and may name one half of it
 	if in.CloudProvider != nil || in.Region != nil {
 		in.CloudProvider, in.Region = cmp.Or(in.CloudProvider, &w.CloudProvider), cmp.Or(in.Region, &w.Region)
@@ -188,15 +191,15 @@ func (c *call) updateWorkspace() (any, error) {
 		return nil, err
 	}
 	var view workspaceView
-	err = c.change(changed{activity: event.Update, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (before, after any, err error) {
-		_, err = c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
+	err = h.change(c, changed{activity: event.Update, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (before, after any, err error) {
+		_, err = h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			now, ok := p.Workspace(w.Name)
 			if !ok || now.ID != w.ID {
 				return tenantNotFound(w.Name, p.ID)
 			}
-			before = c.showWorkspace(now)
+			before = showWorkspace(c, now)
 			in.apply(now)
-			view = c.showWorkspace(now)
+			view = showWorkspace(c, now)
 			return nil
 		})
 		return before, view, err
@@ -204,11 +207,11 @@ func (c *call) updateWorkspace() (any, error) {
 	return view, err
 }
 
-// deleteWorkspace frees the workspace's name. Its logs are kept for their time.
-func (c *call) deleteWorkspace() (any, error) {
-	p, w := c.target.project, c.target.workspace
-	return struct{}{}, c.change(changed{activity: event.Delete, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (any, any, error) {
-		_, err := c.server.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
+// delete frees the workspace's name. Its logs are kept for their time.
+func (h workspaces) delete(c *call) (any, error) {
+	p, w := c.scope.project, c.scope.workspace
+	return struct{}{}, h.change(c, changed{activity: event.Delete, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (any, any, error) {
+		_, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			i := slices.IndexFunc(p.Workspaces, func(now account.Workspace) bool { return now.ID == w.ID })
 			if i < 0 {
 				return tenantNotFound(w.Name, p.ID)
@@ -217,6 +220,6 @@ func (c *call) deleteWorkspace() (any, error) {
 			p.Workspaces = slices.Delete(p.Workspaces, i, i+1)
 			return nil
 		})
-		return c.showWorkspace(w), nil, err
+		return showWorkspace(c, w), nil, err
 	})
 }

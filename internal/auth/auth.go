@@ -26,7 +26,8 @@ type Principal struct {
 
 // Unauthorized says that a request has no credentials, or wrong ones. Which, nobody is told.
 type Unauthorized struct {
-	Stale bool // the digest was right, but its nonce has expired: the client may try again without asking its user
+	Stale  bool // The digest was right, but its nonce is not valid: the client may try again without asking its user.
+	Bearer bool // There was a token, but it is not valid.
 
 	// Known is the credential that somebody failed to prove to be; nil if there is none such. It is for the audit log,
 	// not for the reply.
@@ -74,9 +75,15 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	}
 }
 
-// Challenges returns the values of WWW-Authenticate for a 401 reply: MD5 first, which is what Atlas's clients know.
-func (a *Authenticator) Challenges(stale bool) []string {
-	return a.digests.challenges(time.Now(), stale)
+// Challenges returns the values of WWW-Authenticate for a 401 reply. Of the digests MD5 is the first, which is what Atlas's
+// clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3).
+func (a *Authenticator) Challenges(why *Unauthorized) []string {
+	challenges := a.digests.challenges(time.Now(), why.Stale)
+	if why.Bearer {
+		challenges = append([]string{fmt.Sprintf(`Bearer realm=%q, error="invalid_token", `+
+			`error_description="The token is malformed, expired or revoked."`, account.Realm)}, challenges...)
+	}
+	return challenges
 }
 
 // Authenticate returns the caller of r, which came from addr. Its errors are *Unauthorized, *NotOnAccessList,

@@ -22,7 +22,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
 var here = netip.MustParseAddr("192.0.2.1")
@@ -30,14 +30,14 @@ var here = netip.MustParseAddr("192.0.2.1")
 // world is a bucket with one API key and one service account, and an Authenticator on it.
 type world struct {
 	*Authenticator
-	bucket           *bucket.Memory
+	bucket           *bucketest.Memory
 	accounts         *account.Directory
 	public, private  string
 	clientID, secret string
 }
 
 func newWorld(t testing.TB, o Options) *world {
-	w := &world{bucket: bucket.NewMemory()}
+	w := &world{bucket: bucketest.NewMemory()}
 	w.accounts = account.NewDirectory(w.bucket)
 	key, private := account.NewAPIKey("o", "", nil, time.Now())
 	sa, secret := account.NewServiceAccount("o", "", nil, time.Now(), 24*time.Hour)
@@ -108,7 +108,7 @@ func TestOfficialClients(t *testing.T) {
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		p, err := w.Authenticate(r, here)
 		if err != nil {
-			for _, c := range w.Challenges(false) {
+			for _, c := range w.Challenges(&Unauthorized{}) {
 				rw.Header().Add("WWW-Authenticate", c)
 			}
 			http.Error(rw, "", http.StatusUnauthorized)

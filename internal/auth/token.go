@@ -75,21 +75,21 @@ func (t tokens) parse(token string) (*jwt.RegisteredClaims, bool) {
 func (a *Authenticator) bearer(ctx context.Context, token string) (*account.Credential, error) {
 	claims, ok := a.tokens.parse(token)
 	if !ok {
-		return nil, &Unauthorized{}
+		return nil, &Unauthorized{Bearer: true}
 	}
 	revoked, err := a.tokens.revoked.has(ctx, claims.ID, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	if revoked {
-		return nil, &Unauthorized{}
+		return nil, &Unauthorized{Bearer: true}
 	}
 	c, err := a.credential(ctx, claims.Subject, account.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
 	if c.Deleted {
-		return nil, &Unauthorized{}
+		return nil, &Unauthorized{Bearer: true}
 	}
 	return c, nil
 }

@@ -8,9 +8,8 @@
 //     has, by its time and uid.
 //   - Of a log the objects that its highest manifest names are copied, then that manifest: one that the source had. If a merge
 //     takes an object away meanwhile, the log is taken again as it is then. So all its checkpoints are the source's.
-//   - Plans are not copied: one that names an object which the copy has not would count as finished, and what else it names
-//     would be deleted unsequenced. Instead each shard gets a plan that names nothing, with a number that no manifest has
-//     reached, so that the next plan on the copy counts as a new one for every log.
+//   - Plans are not copied: one may name objects that the copy does not have. Without plans, the first node on the copy plans
+//     what waits, under a number that no manifest carries yet.
 //   - Documents are copied last, so that none is older than the logs, again and again until nothing new is found.
 //
 // While it is under way, the copy says so in a document, and no node starts on it.
@@ -32,7 +31,6 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 var (
@@ -47,11 +45,10 @@ const stateKey = "copy/state.json"
 
 // state is what a copy knows of itself.
 type state struct {
-	Origin   string        `json:"origin"` // of the source
-	Complete bool          `json:"complete"`
-	Finished time.Time     `json:"finished,omitzero"`
-	Plans    map[int]int64 `json:"plans"` // the plan that the copy made, by shard
-	WAL      []string      `json:"wal"`   // objects of the write-ahead log that it may have copied
+	Origin   string    `json:"origin"` // of the source
+	Complete bool      `json:"complete"`
+	Finished time.Time `json:"finished,omitzero"`
+	WAL      []string  `json:"wal"` // objects of the write-ahead log that it may have copied
 }
 
 // Check returns ErrIncomplete if a bucket is an unfinished copy.
@@ -109,16 +106,15 @@ type Copier struct {
 	shards                       int
 	there                        map[string]int64 // sizes of the destination's objects, when the copy began
 	keep                         map[string]bool  // keys that belong to the copy
-	lastPlan                     map[int]int64    // the highest of the copied manifests, by shard
 	copied, bytes, already, gone atomic.Int64
 	summary                      Summary
 }
 
 // Run copies what the destination lacks. It may be broken off at any time and run again.
 func (c *Copier) Run(ctx context.Context) (Summary, error) {
-	c.keep, c.lastPlan = map[string]bool{stateKey: true}, map[int]int64{}
+	c.keep = map[string]bool{stateKey: true}
 	err := c.begin(ctx)
-	for _, step := range []func(context.Context) error{c.copyWAL, c.copyLogs, c.copyDocuments, c.makePlans, c.tidy, c.finish} {
+	for _, step := range []func(context.Context) error{c.copyWAL, c.copyLogs, c.copyDocuments, c.tidy, c.finish} {
 		if err == nil {
 			err = step(ctx)
 		}
@@ -153,9 +149,6 @@ func (c *Copier) begin(ctx context.Context) error {
 	case !known && len(c.there) > 0:
 		return fmt.Errorf("%w: it is not empty, and no copy", ErrOther)
 	}
-	if c.state.Plans == nil {
-		c.state.Plans = map[int]int64{}
-	}
 	if err := c.unmoved(ctx); err != nil {
 		return err
 	}
@@ -171,25 +164,15 @@ func (c *Copier) unmoved(ctx context.Context) error {
 			if !slices.Contains(c.state.WAL, key) {
 				return fmt.Errorf("%w: a node has recorded events there (%s)", ErrOther, key)
 			}
-		case "logs", "plans", "copy":
+		case "plans":
+			return fmt.Errorf("%w: a node has sequenced events there (%s)", ErrOther, key)
+		case "logs", "copy":
 		default:
 			if strings.HasSuffix(key, ".json") {
 				if err := c.sourceHas(ctx, key); err != nil {
 					return err
 				}
 			}
-		}
-	}
-	for shard := range c.shards {
-		batch, _, err := wal.HighestPlan(ctx, c.To, shard)
-		if err != nil {
-			return err
-		}
-		if batch == 0 || batch == c.state.Plans[shard] {
-			continue
-		}
-		if p, err := wal.ReadPlan(ctx, c.To, shard, batch); err != nil || len(p.Objects) > 0 {
-			return errors.Join(fmt.Errorf("%w: a node has sequenced events there", ErrOther), err)
 		}
 	}
 	return nil
@@ -370,8 +353,6 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *tlog.Co
 	if err != nil {
 		return err
 	}
-	shard := wal.ShardOf(log, c.shards)
-	c.lastPlan[shard] = max(c.lastPlan[shard], contents.LastPlan)
 	c.keep[contents.Manifest] = true
 	if _, ok := c.there[contents.Manifest]; ok && have.Version == contents.Version && bytes.Equal(have.Data, contents.Data) {
 		c.already.Add(1)
@@ -446,37 +427,11 @@ func (c *Copier) documents(ctx context.Context, after string) (infos []bucket.In
 	return infos, skip, err
 }
 
-// makePlans gives each shard a plan that names nothing and that no manifest has reached.
-func (c *Copier) makePlans(ctx context.Context) error {
-	for shard := range c.shards {
-		have, _, err := wal.HighestPlan(ctx, c.To, shard)
-		if err != nil {
-			return err
-		}
-		batch := max(have, c.lastPlan[shard])
-		if batch == 0 || batch == have {
-			continue
-		}
-		c.state.Plans[shard] = batch
-		err = c.try(ctx, func() error {
-			err := wal.CreatePlan(ctx, c.To, shard, wal.NewPlan(batch, nil))
-			if errors.Is(err, bucket.ErrExist) {
-				return nil
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // tidy removes from the destination what an earlier copy brought and the source has no more.
 func (c *Copier) tidy(ctx context.Context) error {
 	var old []string
 	for key := range c.there {
-		if !c.keep[key] && !strings.HasPrefix(key, "plans/") && !strings.HasPrefix(key, "quarantine/") {
+		if !c.keep[key] && !strings.HasPrefix(key, "quarantine/") {
 			old = append(old, key)
 		}
 	}

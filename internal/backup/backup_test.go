@@ -18,9 +18,10 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -42,7 +43,7 @@ type weir struct {
 
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
 	w := &weir{t: t, accounts: account.NewDirectory(b)}
-	reader := wal.NewReader(b, 1<<16)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<16)
 	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
 		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	for shard := range shards {
@@ -61,19 +62,19 @@ func (w *weir) stop() {
 }
 
 // line is event number n.
-func line(n int) (string, wal.Entry) {
+func line(n int) string {
 	uid, ms := fmt.Sprintf("uid-%d", n), int64(1_700_000_000_000+n*37%100)
-	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, ms, uid), wal.Entry{Time: ms, Key: event.KeyOf(ms, []byte(uid))}
+	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, ms, uid)
 }
 
 // record records events, those with numbers that were used before among them.
 func (w *weir) record(log string, numbers ...int) {
 	w.t.Helper()
-	b := wal.Batch{Log: log}
+	var lines []string
 	for _, n := range numbers {
-		text, entry := line(n)
-		b.Lines, b.Entries = append(append(b.Lines, text...), '\n'), append(b.Entries, entry)
+		lines = append(lines, line(n))
 	}
+	b := eventtest.Batch(log, lines...)
 	if _, err := w.recorder.Record(context.Background(), b); err != nil {
 		w.t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func (w *weir) download(log string) []string {
 type source struct {
 	*weir
 	rnd    *rand.Rand
-	memory *bucket.Memory
+	memory *bucketest.Memory
 	serial int
 	acked  map[string]map[string]bool // by log and line
 	docs   int
@@ -135,7 +136,7 @@ func (s *source) live() {
 		}
 		s.record(log, numbers...)
 		for _, n := range numbers {
-			text, _ := line(n)
+			text := line(n)
 			s.acked[log][text] = true
 		}
 	case 2, 3:
@@ -151,7 +152,7 @@ func (s *source) live() {
 }
 
 func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
-	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucket.NewMemory(), acked: map[string]map[string]bool{}}
+	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucketest.NewMemory(), acked: map[string]map[string]bool{}}
 	s.weir = startWeir(t, s.memory, keys)
 	if err := s.accounts.Initialise(t.Context(), shards, "example.org"); err != nil {
 		t.Fatal(err)
@@ -167,7 +168,7 @@ func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
 
 // copyTo copies, while the source goes on, with failures and breaks, until it is complete. It returns what was acknowledged before
 // the last try began.
-func (s *source) copyTo(to *bucket.Memory) map[string]map[string]bool {
+func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 	s.t.Helper()
 	for try := 0; ; try++ {
 		broken := 0
@@ -204,9 +205,9 @@ func (s *source) copyTo(to *bucket.Memory) map[string]map[string]bool {
 
 // checkCopy checks a copy by a node that starts on it: each event once, as proven, and more can be recorded. It works on a copy of
 // the copy, so that this stays one.
-func (s *source) checkCopy(to *bucket.Memory, acked map[string]map[string]bool, keys *proof.Keys) {
+func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]bool, keys *proof.Keys) {
 	s.t.Helper()
-	there := bucket.NewMemory()
+	there := bucketest.NewMemory()
 	for info := range to.List(s.t.Context(), "", "") {
 		data, err := bucket.Read(s.t.Context(), to, info.Key, bucket.Range{})
 		if err == nil {
@@ -271,7 +272,7 @@ func TestCopyOfALiveBucket(t *testing.T) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			s := newSource(t, seed, keys)
 			defer s.stop()
-			to := bucket.NewMemory()
+			to := bucketest.NewMemory()
 			for range 3 {
 				acked := s.copyTo(to)
 				s.checkCopy(to, acked, keys)
@@ -290,29 +291,29 @@ func TestCopyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := proof.NewKeys(key)
-	for name, change := range map[string]func(s *source, to *bucket.Memory){
-		"another bucket": func(s *source, to *bucket.Memory) {
+	for name, change := range map[string]func(s *source, to *bucketest.Memory){
+		"another bucket": func(s *source, to *bucketest.Memory) {
 			if err := to.Put(t.Context(), stateKey, []byte(`{"origin":"another.example.org","complete":true}`)); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"something that is no bucket": func(s *source, to *bucket.Memory) {
+		"something that is no bucket": func(s *source, to *bucketest.Memory) {
 			if err := to.Delete(t.Context(), stateKey); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"events were recorded there": func(s *source, to *bucket.Memory) {
+		"events were recorded there": func(s *source, to *bucketest.Memory) {
 			n := startWeir(t, to, keys)
 			n.record(logs[0], 5_000_000)
 			n.stop()
 		},
-		"and sequenced": func(s *source, to *bucket.Memory) {
+		"and sequenced": func(s *source, to *bucketest.Memory) {
 			n := startWeir(t, to, keys)
 			n.record(logs[0], 5_000_000)
 			n.round(wal.ShardOf(logs[0], shards))
 			n.stop()
 		},
-		"an organization was made there": func(s *source, to *bucket.Memory) {
+		"an organization was made there": func(s *source, to *bucketest.Memory) {
 			if err := account.NewDirectory(to).CreateOrganization(t.Context(), account.Organization{ID: "new", Name: "n"}); err != nil {
 				t.Fatal(err)
 			}
@@ -321,7 +322,7 @@ func TestCopyRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSource(t, 1, keys)
 			defer s.stop()
-			to := bucket.NewMemory()
+			to := bucketest.NewMemory()
 			if _, err := (&Copier{From: s.memory, To: to}).Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}

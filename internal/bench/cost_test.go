@@ -21,9 +21,10 @@ import (
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bench/corpus"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -50,7 +51,7 @@ func newCostly(t *testing.T) *costly {
 	t.Helper()
 	ctx := context.Background()
 	c := &costly{t: t, folder: t.TempDir(), until: time.Now().Truncate(time.Hour)}
-	local, err := bucket.OpenLocal(c.folder)
+	local, err := folder.Open(c.folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func newCostly(t *testing.T) *costly {
 	if c.token, _, err = authenticator.Issue(ctx, caller.ID, secret, netip.MustParseAddr("192.0.2.1")); err != nil {
 		t.Fatal(err)
 	}
-	reader := wal.NewReader(b, 32<<20)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 32<<20)
 	logs := tlog.NewLogs(b, reader, tlog.Options{})
 	writer := wal.NewWriter(b, reader, 0, func(int64) {})
 	t.Cleanup(func() {

@@ -1,7 +1,9 @@
-// Package bucket is the storage that weir keeps all its state in: immutable objects under slash-separated
-// keys. A local folder is a bucket, memory (for tests) is one, an S3-compatible store can be one.
+// Package bucket is the contract of the storage that weir keeps all its state in: immutable objects under
+// slash-separated keys. The packages below it keep the contract: folder and s3 store objects, cache stands before
+// another bucket, location opens a bucket by its name, and bucketest has a bucket in memory and a suite of tests that
+// every kind of bucket passes.
 //
-// The contract, on which every other package relies:
+// Every other package relies on this:
 //
 //   - Reads are strongly consistent: what a write returned nil for, every later Get and List sees.
 //   - PutNew is the only primitive for agreement: of any number of PutNew of one key, at most one succeeds.
@@ -42,6 +44,16 @@ type Bucket interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
 	// Delete removes objects; a key without an object is not an error.
 	Delete(ctx context.Context, keys ...string) error
+	// Forget drops what caches on the way to the object at key keep of it, for an object that turned out to be
+	// damaged: the next Get asks the storage itself. A bucket without a cache does nothing. It is part of the contract
+	// because a wrapper that left it out would make damage stay for as long as the cache keeps it.
+	Forget(key string)
+}
+
+// Store is a bucket that is open until it is closed.
+type Store interface {
+	Bucket
+	io.Closer
 }
 
 // Info describes an object in a listing.
@@ -52,8 +64,24 @@ type Info struct {
 
 // Range selects a part of an object. The zero Range is all of it.
 type Range struct {
-	Offset int64 // first byte; negative: that many bytes before the end (or from the start, if there are fewer)
-	Length int64 // number of bytes; 0: up to the end. A Length that reaches beyond the end is cut there.
+	// Offset is the first byte. If it is negative, it counts from the end; it then never lies before the first byte.
+	Offset int64
+	// Length is the number of bytes. If it is 0, or reaches beyond the end, the range ends where the object does.
+	Length int64
+}
+
+// Resolve returns the first byte and the number of bytes that r selects in an object of size bytes.
+func (r Range) Resolve(size int64) (off, n int64) {
+	off = r.Offset
+	if off < 0 {
+		off = max(0, size+off)
+	}
+	off = min(off, size)
+	n = size - off
+	if r.Length > 0 {
+		n = min(n, r.Length)
+	}
+	return off, n
 }
 
 // Object is an open object. The caller closes it. Its reader has a WriteTo that uses the kernel's copy
@@ -74,12 +102,20 @@ func Read(ctx context.Context, b Bucket, key string, r Range) ([]byte, error) {
 		return nil, err
 	}
 	defer o.Close()
-	_, n := r.within(o.Size)
+	_, n := r.Resolve(o.Size)
 	data := make([]byte, n)
 	if _, err := io.ReadFull(o, data); err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	return data, nil
+}
+
+// Begin is what every call to a bucket does first: it returns an error if the context is done or the key is not valid.
+func Begin(ctx context.Context, key string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return CheckKey(key)
 }
 
 // CheckKey returns an error unless key can be used in every kind of bucket: non-empty segments of ASCII

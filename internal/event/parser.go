@@ -46,7 +46,7 @@ type Parser struct {
 	maxDepth   int
 	err        Error
 
-	known map[string]string // names of processors, so that one that returns is not allocated again
+	known map[string][]string // lists of one processor each, so that one that returns is not allocated again
 }
 
 // Append checks raw, one event with white space around it allowed, and appends the line that weir records to dst: the
@@ -247,15 +247,15 @@ func (p *Parser) concern(name []byte) {
 	known, ok := p.known[string(name)]
 	if !ok {
 		const maxKnown, maxKnownBytes = 1024, 128 // bounds what an unusual event can make the parser keep
-		known = string(name)
+		known = []string{string(name)}
 		if p.known == nil || len(p.known) >= maxKnown {
-			p.known = make(map[string]string)
+			p.known = make(map[string][]string)
 		}
-		if len(known) <= maxKnownBytes {
-			p.known[known] = known
+		if len(name) <= maxKnownBytes {
+			p.known[known[0]] = known
 		}
 	}
-	p.processors = append(p.processors, known)
+	p.processors = append(p.processors, known[0])
 }
 
 // fill appends the line: the event with what is missing in metadata put at metadata's end, which is made if need be.

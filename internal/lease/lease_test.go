@@ -22,7 +22,7 @@ const shards = 16
 // cluster is members on one bucket in memory.
 type cluster struct {
 	t      *testing.T
-	bucket *bucket.Memory
+	bucket *bucketest.Memory
 	work   sync.WaitGroup
 }
 
@@ -35,7 +35,7 @@ type process struct {
 	kill     context.CancelFunc // without a farewell
 }
 
-func newCluster(t *testing.T) *cluster { return &cluster{t: t, bucket: bucket.NewMemory()} }
+func newCluster(t *testing.T) *cluster { return &cluster{t: t, bucket: bucketest.NewMemory()} }
 
 func (c *cluster) start() *process {
 	p := &process{}
@@ -297,7 +297,7 @@ func TestIdle(t *testing.T) {
 // A member that slept, with the whole machine's clock going on, wakes holding nothing; one more beat and it is back.
 func TestSleeper(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	m := Join(bucket.NewMemory(), "background", Options{Works: shards, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	m := Join(bucketest.NewMemory(), "background", Options{Works: shards, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
 	if m.Holds(0) {
 		t.Error("holds before its first beat")
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/retention"
 	"github.com/weirlog/weir/internal/sequence"
@@ -23,7 +23,7 @@ func (n *node) join(shards int) sequence.Options {
 	switch {
 	case !n.config.Roles.Background:
 		o.Leases = sequence.Spectator{}
-	case bucket.IsS3(n.config.Bucket):
+	case location.IsS3(n.config.Bucket):
 		leases := n.config.leases
 		leases.Works, leases.Logger, leases.Version = shards, n.log, version()
 		n.member = lease.Join(n.bucket, "background", leases)

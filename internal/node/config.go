@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/bucket/s3"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/sequence"
@@ -25,7 +26,7 @@ import (
 // environment (--admin-listen is WEIR_ADMIN_LISTEN), then from the YAML file (admin-listen: …), then from DefaultConfig.
 type Config struct {
 	Bucket      string // with all state: a folder, or s3://name/prefix
-	S3          bucket.S3Options
+	S3          s3.Options
 	CacheDir    string // folder for parts of objects that are read often, of a bucket on S3; empty: none
 	CacheSize   int64  // of that folder, bytes
 	CacheMemory int64  // for such parts, of a bucket on S3, bytes
@@ -73,7 +74,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Bucket: "./weir-data", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", EnvFile: "weir-dev.env", Roles: everything,
-		S3: bucket.S3Options{Addressing: "auto"}, CacheSize: 10 << 30, CacheMemory: 64 << 20,
+		S3: s3.Options{Addressing: "auto"}, CacheSize: 10 << 30, CacheMemory: 64 << 20,
 		Drain: 20 * time.Second, IdleTimeout: time.Minute, BodyTimeout: 2 * time.Minute,
 		DownloadRate: 1200, AuthFailures: 60,
 		MaxEventBytes: 1 << 20, MaxRequestBytes: 64 << 20, MaxRequestEvents: 100_000,
@@ -192,7 +193,7 @@ func (c *Config) check() error {
 		return errors.New("--tls-cert and --tls-key belong together: set both or none")
 	case c.Shards < 0 || c.Shards > 64:
 		return fmt.Errorf("--shards %d: want 1 to 64", c.Shards)
-	case c.CacheDir != "" && !bucket.IsS3(c.Bucket):
+	case c.CacheDir != "" && !location.IsS3(c.Bucket):
 		return errors.New("--cache-dir is for a bucket on S3: a folder is on a disk already")
 	case !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat):
 		return fmt.Errorf("--log-format %q: want auto, text or json", c.LogFormat)
@@ -221,7 +222,7 @@ func (c *Config) shards() int {
 	switch {
 	case c.Shards > 0:
 		return c.Shards
-	case bucket.IsS3(c.Bucket):
+	case location.IsS3(c.Bucket):
 		return 8
 	}
 	return 1
@@ -265,7 +266,7 @@ func (c *Config) beside(file, extension, flag, variable string) (string, error) 
 	switch {
 	case file != "":
 		return file, nil
-	case bucket.IsS3(c.Bucket):
+	case location.IsS3(c.Bucket):
 		return "", fmt.Errorf("the bucket is on S3, where no secret belongs: name a file with %s, or set %s", flag, variable)
 	}
 	return strings.TrimRight(c.Bucket, "/") + extension, nil

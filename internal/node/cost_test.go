@@ -21,19 +21,18 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // batch makes events that no other batch has.
-func batch(log string, number, events int, at time.Time) wal.Batch {
-	b := wal.Batch{Log: log}
-	for i := range events {
+func batch(log string, number, events int, at time.Time) event.Batch {
+	lines := make([]string, events)
+	for i := range lines {
 		uid, ms := fmt.Sprintf("%d-%d", number, i), at.Add(time.Duration(i)*time.Millisecond).UnixMilli()
-		b.Lines = fmt.Appendf(b.Lines, `{"time":%d,"metadata":{"uid":%q},"filler":%q}`+"\n", ms, uid, strings.Repeat(uid, 20))
-		b.Entries = append(b.Entries, wal.Entry{Time: ms, Key: event.KeyOf(ms, []byte(uid))})
+		lines[i] = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"filler":%q}`, ms, uid, strings.Repeat(uid, 20))
 	}
-	return b
+	return eventtest.Batch(log, lines...)
 }
 
 // requests reads the metric of requests to the store.
@@ -147,7 +146,7 @@ func TestPutsASecond(t *testing.T) {
 		var mu sync.Mutex
 		puts := map[int64]int{} // into the write-ahead log, by second
 		others := 0
-		memory := &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, key string) error {
+		memory := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, key string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -20,15 +20,14 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // group is nodes without an API on one bucket in memory.
 type group struct {
 	t      *testing.T
-	bucket *bucket.Memory
+	bucket *bucketest.Memory
 	config Config
 	logs   []string
 	acked  map[string][]string // uids, by log
@@ -54,7 +53,7 @@ func onBucket(t *testing.T, test func(c *group)) {
 	t.Setenv("WEIR_SECRET", "")
 	t.Setenv("WEIR_SIGNING_KEY", "")
 	synctest.Test(t, func(t *testing.T) {
-		c := &group{t: t, bucket: bucket.NewMemory(), config: DefaultConfig(), acked: map[string][]string{}}
+		c := &group{t: t, bucket: bucketest.NewMemory(), config: DefaultConfig(), acked: map[string][]string{}}
 		c.config.Bucket, c.config.KeyFile, c.config.SigningKey = "s3://memory", filepath.Join(dir, "key"), filepath.Join(dir, "signing-key")
 		accounts := account.NewDirectory(c.bucket)
 		creds, err := fill(t.Context(), accounts, devSetup)
@@ -117,8 +116,7 @@ func (c *group) record(p *peer) {
 	c.t.Helper()
 	c.serial++
 	log, uid, at := c.logs[c.serial%len(c.logs)], fmt.Sprintf("uid-%d", c.serial), time.Now().UnixMilli()
-	b := wal.Batch{Log: log, Lines: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":%q}}`+"\n", at, uid),
-		Entries: []wal.Entry{{Time: at, Key: event.KeyOf(at, []byte(uid))}}}
+	b := eventtest.Batch(log, fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at, uid))
 	if _, err := p.recorder.Record(c.t.Context(), b); err != nil {
 		c.t.Fatal(err)
 	}

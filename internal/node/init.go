@@ -12,9 +12,8 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // Setup is what an empty bucket is filled with.
@@ -46,7 +45,7 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	if strings.ContainsAny(s.Origin, "+ \t\n") {
 		return fmt.Errorf("--origin %q: it must have neither spaces nor '+'", s.Origin)
 	}
-	b, err := bucket.Open(ctx, c.Bucket, c.S3)
+	b, err := location.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return err
 	}
@@ -217,15 +216,12 @@ func (n *node) recordSamples(ctx context.Context, c credentials) error {
 		return fmt.Errorf("workspace %s: %w", c.workspace, account.ErrNotFound)
 	}
 	now := time.Now()
-	b := wal.Batch{Log: w.AuditLog}
+	b := event.Batch{Log: w.AuditLog}
 	var p event.Parser
 	for _, line := range event.Samples(w.Name, project.ID, now) {
-		lines, f, err := p.Append(b.Lines, line, event.Origin{Workspace: w.Name, Project: project.ID, Received: now})
-		if err != nil {
+		if err := p.AddEvent(&b, line, event.Origin{Workspace: w.Name, Project: project.ID, Received: now}); err != nil {
 			return fmt.Errorf("sample event: %w", err)
 		}
-		b.Lines = lines
-		b.Entries = append(b.Entries, wal.Entry{Time: f.Time, Key: event.KeyOf(f.Time, f.UID), Processors: append([]string(nil), f.Processors...)})
 	}
 	_, err = n.recorder.Record(ctx, b)
 	return err

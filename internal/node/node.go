@@ -27,9 +27,12 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -67,14 +70,14 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	if bucket.IsS3(c.Bucket) {
+	if location.IsS3(c.Bucket) {
 		c.S3.Observe = countRequests(registry)
 	}
-	b, err := bucket.Open(ctx, c.Bucket, c.S3)
+	b, err := location.Open(ctx, c.Bucket, c.S3)
 	if err != nil {
 		return nil, err
 	}
-	if bucket.IsS3(c.Bucket) {
+	if location.IsS3(c.Bucket) {
 		if b, err = cacheFor(b, c, log, registry); err != nil {
 			return nil, err
 		}
@@ -117,7 +120,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
-	reader := wal.NewReader(n.bucket, walCache)
+	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses = n.verifiers()
@@ -207,7 +210,7 @@ func (n *node) secret() (auth.Secret, error) {
 
 // pace returns what the writers of all shards share to bound the number of their objects.
 func (n *node) pace() *rate.Limiter {
-	if bucket.IsS3(n.config.Bucket) {
+	if location.IsS3(n.config.Bucket) {
 		return rate.NewLimiter(rate.Every(n.config.WALInterval), 1)
 	}
 	return rate.NewLimiter(rate.Inf, 1)
@@ -289,15 +292,23 @@ func (n *node) wrap(l net.Listener) (net.Listener, error) {
 	return tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
+// root returns the handler of all that the node serves to clients.
+func root(s *api.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(api.Prefix, s)
+	mux.Handle("/", s.NotFound())
+	return s.CleanPaths(mux)
+}
+
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	handler := api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
 		MaxEventBytes: n.config.MaxEventBytes, MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
 		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
 		PublicURL: strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		NoIngest: !n.config.Roles.Ingest, NoRead: !n.config.Roles.Read,
+		Roles: config.Roles(n.config.Roles),
 	})
-	server := n.server(handler)
+	server := n.server(root(handler))
 	wrapped, err := n.wrap(l)
 	if err != nil {
 		return err

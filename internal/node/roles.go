@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/location"
 )
 
 // Roles are what a node does. It is a flag: names between commas, or "all".
@@ -59,7 +59,7 @@ func (c *Config) checkRoles() error {
 		return errors.New("--role must not be empty: want some of ingest, read, background, or all")
 	case c.Dev && c.Roles != everything:
 		return errors.New("--dev needs all roles: leave --role out")
-	case !c.Roles.Background && !bucket.IsS3(c.Bucket):
+	case !c.Roles.Background && !location.IsS3(c.Bucket):
 		return fmt.Errorf("--role %s: one process has a folder for itself, so nobody would do the background work; add background", c.Roles.String())
 	}
 	return nil

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/location"
 )
 
 // weir init on S3 makes shards, and a node on it wants its secrets named.
@@ -40,7 +40,7 @@ func TestS3(t *testing.T) {
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	b, err := bucket.Open(t.Context(), c.Bucket, c.S3)
+	b, err := location.Open(t.Context(), c.Bucket, c.S3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,11 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/simulation"
 	"github.com/weirlog/weir/internal/tlog"
@@ -66,7 +68,7 @@ type simulatedLog struct {
 type simulatedEvent struct {
 	time      int64
 	processor string
-	batch     wal.Batch // of this event alone
+	batch     event.Batch // of this event alone
 }
 
 const (
@@ -90,7 +92,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 		t.Fatal(err)
 	}
 	w.Check = c.check
-	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, 1<<20), map[string]any{}, map[string]bool{}
+	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, seal.Key{}, 1<<20), map[string]any{}, map[string]bool{}
 	c.observer = tlog.NewLogs(w.Bucket, c.reader, c.observing(t))
 	return c
 }
@@ -211,12 +213,10 @@ func (c *cluster) event(rnd *rand.Rand, log *simulatedLog) (line string) {
 	}
 	uid, processor := fmt.Sprintf("uid-%d", serial), []string{"", "a", "b"}[rnd.IntN(3)]
 	line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at, uid)
-	e := wal.Entry{Time: at, Key: event.KeyOf(at, []byte(uid))}
 	if processor != "" {
 		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, at, uid, processor)
-		e.Processors = []string{processor}
 	}
-	log.sent[line] = simulatedEvent{at, processor, wal.Batch{Log: log.id, Lines: []byte(line + "\n"), Entries: []wal.Entry{e}}}
+	log.sent[line] = simulatedEvent{at, processor, eventtest.Batch(log.id, line)}
 	return line
 }
 
@@ -224,7 +224,7 @@ func (c *cluster) event(rnd *rand.Rand, log *simulatedLog) (line string) {
 func (c *cluster) write(recent *[]string) func(context.Context, *rand.Rand, *node) {
 	return func(ctx context.Context, rnd *rand.Rand, n *node) {
 		log := c.logs[rnd.IntN(len(c.logs))]
-		b := wal.Batch{Log: log.id}
+		b := event.Batch{Log: log.id}
 		var lines []string
 		for range 1 + rnd.IntN(4) {
 			line := c.event(rnd, log)
@@ -238,7 +238,7 @@ func (c *cluster) write(recent *[]string) func(context.Context, *rand.Rand, *nod
 				continue // of another log
 			}
 			lines = append(lines, line)
-			b.Lines, b.Entries = append(b.Lines, e.batch.Lines...), append(b.Entries, e.batch.Entries...)
+			b.Add(e.batch.Lines, e.batch.Entries[0])
 		}
 		*recent = append(*recent, lines...)
 		_, err := n.recorder.Record(ctx, b)

@@ -8,11 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/bucket/s3"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
 // countRequests returns what counts the requests that are sent to an S3 store, as metrics.
-func countRequests(r prometheus.Registerer) func(bucket.S3Request) {
+func countRequests(r prometheus.Registerer) func(s3.Request) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_bucket_requests_total",
 		Help: "Requests sent to the S3 store, by operation and HTTP status; 0: there was no reply."}, []string{"operation", "status"})
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_bucket_request_duration_seconds",
@@ -20,7 +22,7 @@ func countRequests(r prometheus.Registerer) func(bucket.S3Request) {
 	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_bucket_bytes_total",
 		Help: "Bytes sent to the S3 store, and received from it."}, []string{"direction"})
 	r.MustRegister(requests, duration, bytes)
-	return func(s bucket.S3Request) {
+	return func(s s3.Request) {
 		requests.WithLabelValues(s.Operation, strconv.Itoa(s.Status)).Inc()
 		duration.WithLabelValues(s.Operation).Observe(s.Duration.Seconds())
 		bytes.WithLabelValues("sent").Add(float64(s.Sent))
@@ -35,7 +37,7 @@ const cacheAge = 24 * time.Hour
 func cacheFor(b bucket.Store, c Config, log *slog.Logger, r prometheus.Registerer) (bucket.Store, error) {
 	parts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_cache_parts_total",
 		Help: "Parts of objects that were wanted, by where they came from: memory, folder, store; damaged: in the folder, and fetched again."}, []string{"from"})
-	cached, err := bucket.NewCached(b, bucket.CacheOptions{Immutable: tlog.Immutable, Memory: c.CacheMemory, Folder: c.CacheDir, FolderBytes: c.CacheSize,
+	cached, err := cache.New(b, cache.Options{Immutable: tlog.Immutable, Memory: c.CacheMemory, Folder: c.CacheDir, FolderBytes: c.CacheSize,
 		MaxAge: cacheAge, Logger: log, Observe: func(from string) { parts.WithLabelValues(from).Inc() }})
 	if err != nil {
 		b.Close()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the deed,
@@ -95,24 +94,15 @@ func (r *Recorder) reportUnknown(ctx context.Context, key string) error {
 
 // RecordOwn records an event that weir itself made, and that is complete, in several logs.
 func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) error {
-	batches := make([]wal.Batch, 0, len(logs))
+	batches := make([]event.Batch, 0, len(logs))
+	line := append(slices.Clip(own), '\n')
 	for _, log := range logs {
-		b, err := ownBatch(log, own)
+		b, err := event.Read(log, line, 1)
 		if err != nil {
-			return err
+			return fmt.Errorf("own event: %w", err)
 		}
 		batches = append(batches, b)
 	}
 	_, err := r.Record(ctx, batches...)
 	return err
-}
-
-// ownBatch makes a batch of one event that weir itself made: it is complete, so its line is recorded as it is.
-func ownBatch(log string, own []byte) (wal.Batch, error) {
-	fields, err := new(event.Parser).Scan(own)
-	if err != nil {
-		return wal.Batch{}, fmt.Errorf("own event: %w", err)
-	}
-	return wal.Batch{Log: log, Lines: append(slices.Clip(own), '\n'),
-		Entries: []wal.Entry{{Time: fields.Time, Key: event.KeyOf(fields.Time, fields.UID)}}}, nil
 }

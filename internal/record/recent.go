@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // recent remembers events that were recorded lately, in two generations: when the younger is full it becomes the older,
@@ -21,12 +20,12 @@ type recorded struct {
 	key event.Key
 }
 
-// note marks those entries of b that are remembered.
-func (r *recent) note(b wal.Batch, known []bool) {
+// note marks those entries of a log that are remembered.
+func (r *recent) note(log string, entries []event.Entry, known []bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, e := range b.Entries {
-		k := recorded{b.Log, e.Key}
+	for i, e := range entries {
+		k := recorded{log, e.Key}
 		if _, ok := r.younger[k]; ok {
 			known[i] = true
 		} else if _, ok := r.older[k]; ok {
@@ -35,7 +34,7 @@ func (r *recent) note(b wal.Batch, known []bool) {
 	}
 }
 
-func (r *recent) add(b wal.Batch) {
+func (r *recent) add(b event.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range b.Entries {

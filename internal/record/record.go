@@ -68,12 +68,12 @@ func (r *Recorder) Reserve(n int64) (release func(), err error) {
 
 // Record makes the events of the batches durable and returns once they are. After an error some may be durable; the
 // same events may be recorded again, since each is in its log once whatever happens.
-func (r *Recorder) Record(ctx context.Context, batches ...wal.Batch) (Result, error) {
+func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, error) {
 	if r.options.Waiting() > r.options.WaitingBytes {
 		return Result{}, ErrOverloaded
 	}
 	var result Result
-	byShard := make([][]wal.Batch, len(r.writers))
+	byShard := make([][]event.Batch, len(r.writers))
 	for _, b := range batches {
 		fresh, err := r.fresh(ctx, b)
 		if err != nil {
@@ -99,41 +99,12 @@ func (r *Recorder) Record(ctx context.Context, batches ...wal.Batch) (Result, er
 }
 
 // fresh returns the batch without the events that are durable already, and with each event once.
-func (r *Recorder) fresh(ctx context.Context, b wal.Batch) (wal.Batch, error) {
+func (r *Recorder) fresh(ctx context.Context, b event.Batch) (event.Batch, error) {
 	known, err := r.store.Known(ctx, b.Log, b.Entries)
 	if err != nil {
-		return wal.Batch{}, err
+		return event.Batch{}, err
 	}
-	r.recent.note(b, known)
-	seen := make(map[event.Key]struct{}, len(b.Entries))
-	duplicates := 0
-	for i, e := range b.Entries {
-		if _, twice := seen[e.Key]; twice {
-			known[i] = true
-		}
-		seen[e.Key] = struct{}{}
-		if known[i] {
-			duplicates++
-		}
-	}
-	if duplicates == 0 {
-		return b, nil
-	}
-	return without(b, known)
-}
-
-// without returns a batch without the entries that are marked.
-func without(b wal.Batch, marked []bool) (wal.Batch, error) {
-	lines, err := wal.SplitLines(b.Lines, len(b.Entries))
-	if err != nil {
-		return wal.Batch{}, err
-	}
-	rest := wal.Batch{Log: b.Log}
-	for i, e := range b.Entries {
-		if !marked[i] {
-			rest.Lines = append(append(rest.Lines, lines[i]...), '\n')
-			rest.Entries = append(rest.Entries, e)
-		}
-	}
-	return rest, nil
+	r.recent.note(b.Log, b.Entries, known)
+	new(event.Once).Mark(b.Entries, known)
+	return b.Without(known), nil
 }

@@ -6,27 +6,26 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
-	f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
-	reader := wal.NewReader(f, 1<<20)
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
+	reader := wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 	store := tlog.NewLogs(f, reader, tlog.Options{})
 	writer := wal.NewWriter(f, reader, 0, func(int64) {})
 	t.Cleanup(writer.Close)
 	return New(f, store, []*wal.Writer{writer}, o), f
 }
 
-func batch(log string, ids ...int) wal.Batch {
-	b := wal.Batch{Log: log}
+func batch(log string, ids ...int) event.Batch {
+	b := event.Batch{Log: log}
 	for _, id := range ids {
-		b.Lines = fmt.Appendf(b.Lines, `{"time":%d,"metadata":{"uid":"u"}}`+"\n", id)
-		b.Entries = append(b.Entries, wal.Entry{Time: int64(id), Key: event.KeyOf(int64(id), []byte("u"))})
+		b.Add(fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"u"}}`+"\n", id), event.Entry{Time: int64(id), Key: event.KeyOf(int64(id), []byte("u"))})
 	}
 	return b
 }
@@ -34,7 +33,7 @@ func batch(log string, ids ...int) wal.Batch {
 func TestDuplicates(t *testing.T) {
 	r, _ := start(t, Options{})
 	for _, tt := range []struct {
-		batch wal.Batch
+		batch event.Batch
 		want  Result
 	}{
 		{batch("a", 1, 2, 3), Result{Recorded: 3}},
@@ -98,7 +97,7 @@ func TestMemoryOfRecentEventsIsBounded(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 	known := make([]bool, 2)
-	r.note(batch("a", 999, 5), known)
+	r.note("a", batch("a", 999, 5).Entries, known)
 	if !known[0] || known[1] {
 		t.Errorf("known: %v", known)
 	}

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -38,7 +38,7 @@ type world struct {
 // newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of the
 // last 100 days.
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucket.NewMemory()}}
+	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucketest.NewMemory()}}
 	w.start()
 	ctx, now := t.Context(), time.Now()
 	org := account.Organization{ID: account.NewID(now), Log: account.NewID(now)}
@@ -59,7 +59,7 @@ func (w *world) start() {
 	if w.writer != nil {
 		w.writer.Close()
 	}
-	reader := wal.NewReader(w.faulty, 1<<20)
+	reader := wal.NewReader(w.faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{})
 	w.writer = wal.NewWriter(w.faulty, reader, 0, func(int64) {})
 	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: logs,
@@ -70,8 +70,7 @@ func (w *world) append(log string, at time.Time) {
 	w.batch++
 	uid := fmt.Sprint(log, at.UnixMilli())
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at.UnixMilli(), uid)
-	if err := w.Logs.Append(w.t.Context(), log, w.batch, "nonce", []tlog.Entry{{Line: []byte(line), Time: at.UnixMilli(),
-		Key: event.KeyOf(at.UnixMilli(), []byte(uid))}}); err != nil {
+	if err := w.Logs.Append(w.t.Context(), w.batch, "nonce", eventtest.Batch(log, line)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -1,10 +1,8 @@
 package segment
 
 import (
-	"bytes"
 	"fmt"
 	"hash/crc32"
-	"slices"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
@@ -49,36 +47,15 @@ func (b *Block) Decode(dst, data []byte) ([]byte, error) {
 	return lines, nil
 }
 
-// Entry is a line of a log with what is known of it.
-type Entry struct {
-	Line       []byte // without '\n'
-	Time       int64  // milliseconds since the epoch
-	Key        event.Key
-	Processors []string
-}
-
 // Entries returns the entries of a block, given its bytes.
-func (b *Block) Entries(data []byte) ([]Entry, error) {
+func (b *Block) Entries(data []byte) (event.Batch, error) {
 	lines, err := b.Decode(nil, data)
 	if err != nil {
-		return nil, err
+		return event.Batch{}, err
 	}
-	var p event.Parser
-	entries := make([]Entry, 0, b.Count)
-	for line := range bytes.Lines(lines) {
-		line, ended := bytes.CutSuffix(line, []byte("\n"))
-		if !ended || len(entries) == b.Count {
-			return nil, fmt.Errorf("its lines are not the %d that the index says: %w", b.Count, ErrCorrupt)
-		}
-		f, err := p.Scan(line)
-		if err != nil {
-			return nil, fmt.Errorf("entry %d: %w", b.First+int64(len(entries)), err)
-		}
-		entries = append(entries, Entry{Line: line, Time: f.Time, Key: event.KeyOf(f.Time, f.UID),
-			Processors: slices.Clone(f.Processors)})
-	}
-	if len(entries) != b.Count {
-		return nil, fmt.Errorf("it has %d lines, not the %d that the index says: %w", len(entries), b.Count, ErrCorrupt)
+	entries, err := event.Read("", lines, b.Count)
+	if err != nil {
+		return event.Batch{}, fmt.Errorf("from entry %d: %w", b.First, err)
 	}
 	return entries, nil
 }

@@ -60,8 +60,8 @@ func newBuilder(first int64, blockBytes int, g *groups, beside []Kind) *Builder 
 		numbers: map[string]int{}, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// Add appends an entry.
-func (w *Builder) Add(e Entry) {
+// Add appends an entry, whose line has its end.
+func (w *Builder) Add(line []byte, e event.Entry) {
 	at := &w.current
 	if w.full(w.current) {
 		at = &w.ahead
@@ -71,7 +71,7 @@ func (w *Builder) Add(e Entry) {
 			lines: make([]byte, 0, w.blockBytes+w.blockBytes/8)}
 	}
 	b := *at
-	b.lines = append(append(b.lines, e.Line...), '\n')
+	b.lines = append(b.lines, line...)
 	b.keys = append(b.keys, e.Key)
 	b.Count++
 	b.MinTime, b.MaxTime = min(b.MinTime, e.Time), max(b.MaxTime, e.Time)
@@ -106,8 +106,8 @@ func (w *Builder) Merge(s *Source, read func(*Block) ([]byte, error)) error {
 		if err != nil {
 			return fmt.Errorf("block with entries %d to %d: %w", b.First, b.End()-1, err)
 		}
-		for _, e := range entries {
-			w.Add(e)
+		for i, e := range entries.Entries {
+			w.Add(entries.Line(i), e)
 		}
 	}
 	return nil

@@ -11,7 +11,7 @@ func fuzzed(f *testing.F) made {
 	var tree proof.Tree
 	b := New(&tree, 1000)
 	for n := range int64(600) {
-		b.Add(testEntry(n))
+		b.add(n)
 	}
 	return finish(f, b)
 }
@@ -99,8 +99,8 @@ func FuzzBlock(f *testing.F) {
 		if lines, err := b.Decode(nil, data); err == nil && string(lines) != string(good) {
 			t.Errorf("%q", lines)
 		}
-		if entries, err := b.Entries(data); err == nil && len(entries) != b.Count {
-			t.Errorf("%d entries of %d", len(entries), b.Count)
+		if entries, err := b.Entries(data); err == nil && len(entries.Entries) != b.Count {
+			t.Errorf("%d entries of %d", len(entries.Entries), b.Count)
 		}
 	})
 }

@@ -16,11 +16,23 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
+// testLine is an entry with its line, without '\n'.
+type testLine struct {
+	event.Entry
+	Line []byte
+}
+
+// add appends entry n of the regular log.
+func (b *Builder) add(n int64) {
+	e := testEntry(n)
+	b.Add(append(e.Line, '\n'), e.Entry)
+}
+
 // testEntry returns entry n of a regular log.
-func testEntry(n int64) Entry {
+func testEntry(n int64) testLine {
 	at, processor := n*1000, fmt.Sprintf("p%d", n%3)
 	uid := fmt.Appendf(nil, "%d", n)
-	return Entry{Time: at, Key: event.KeyOf(at, uid), Processors: []string{processor},
+	return testLine{Entry: event.Entry{Time: at, Key: event.KeyOf(at, uid), Processors: []string{processor}},
 		Line: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%s"},"entity":{"name":%q,"type":"Stream Processor"}}`, at, uid, processor)}
 }
 
@@ -136,7 +148,7 @@ func (m *made) check(t rapid.TB) {
 		if err != nil || b.First != n {
 			t.Fatalf("block %d begins with entry %d, not %d: %v", i, b.First, n, err)
 		}
-		for _, e := range entries {
+		for _, e := range entries.Entries {
 			if e.Key != testEntry(n).Key || !filters[i].Has(e.Key) || !b.MayConcern(x.Number(e.Processors[0])) || e.Time < b.MinTime || e.Time > b.MaxTime {
 				t.Fatalf("entry %d is not as its block says", n)
 			}
@@ -186,7 +198,7 @@ func TestMergingKeepsWhatPartsSay(t *testing.T) {
 			b := New(&tree, blockBytes, lineCounts{})
 			first := tree.Size
 			for n := range int64(rapid.IntRange(1, 400).Draw(t, "entries")) {
-				b.Add(testEntry(first + n))
+				b.add(first + n)
 			}
 			m := finish(t, b)
 			m.check(t)
@@ -216,7 +228,7 @@ func TestMergeRefusesAGap(t *testing.T) {
 	for range 3 {
 		b := New(&tree, 1000)
 		for n := range int64(10) {
-			b.Add(testEntry(tree.Size + n))
+			b.add(tree.Size + n)
 		}
 		segments = append(segments, finish(t, b))
 	}

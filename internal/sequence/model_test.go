@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -21,9 +23,10 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -40,7 +43,7 @@ type node struct {
 
 func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
-	n.reader = wal.NewReader(n.faulty, 1<<16)
+	n.reader = wal.NewReader(n.faulty, seal.NewKey(make([]byte, 32)), 1<<16)
 	n.store = tlog.NewLogs(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -63,11 +66,13 @@ var errInjected = errors.New("injected")
 // model is the specification: for each log the events that were sent, and those that were acknowledged.
 type model struct {
 	t      *rapid.T
-	bucket *bucket.Memory
+	bucket *bucketest.Memory
 	nodes  []*node
 	logs   []string
 	sent   map[string]map[string]sentEvent // by log and line
 	acked  map[string]map[string]bool
+	gone   map[string]bool     // lines whose only copy, perhaps, was lost: a node may still remember them as recorded
+	bad    map[string]bool     // WAL objects that do not verify
 	before map[string][]string // the log's entries when last looked at
 	serial int
 }
@@ -77,15 +82,13 @@ type sentEvent struct {
 	processor string
 }
 
-func makeEvent(serial int, time int64, processor string) (string, sentEvent, wal.Entry) {
+func makeEvent(serial int, time int64, processor string) (string, sentEvent) {
 	uid := fmt.Sprintf("uid-%d", serial)
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, time, uid)
-	e := wal.Entry{Time: time, Key: event.KeyOf(time, []byte(uid))}
 	if processor != "" {
 		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, time, uid, processor)
-		e.Processors = []string{processor}
 	}
-	return line, sentEvent{time, processor}, e
+	return line, sentEvent{time, processor}
 }
 
 const epoch = 1_700_000_000_000
@@ -119,7 +122,6 @@ func (m *model) record(t *rapid.T) { m.recordOn(t, m.node()) }
 
 func (m *model) recordOn(t *rapid.T, n *node) {
 	log := m.log()
-	b := wal.Batch{Log: log}
 	var lines []string
 	for range rapid.IntRange(1, 6).Draw(t, "events") {
 		serial := m.serial
@@ -129,20 +131,18 @@ func (m *model) recordOn(t *rapid.T, n *node) {
 			m.serial++
 		}
 		// Everything about an event follows from its number, so that a retry is the same event.
-		line, sent, entry := makeEvent(serial, epoch+int64(serial*37%100), []string{"", "a", "b", "c"}[serial*7%4])
+		line, sent := makeEvent(serial, epoch+int64(serial*37%100), []string{"", "a", "b", "c"}[serial*7%4])
 		m.sent[log][line] = sent
 		lines = append(lines, line)
-		b.Lines = append(append(b.Lines, line...), '\n')
-		b.Entries = append(b.Entries, entry)
 	}
 	m.faults(n)
-	_, err := n.recorder.Record(context.Background(), b)
+	_, err := n.recorder.Record(context.Background(), eventtest.Batch(log, lines...))
 	m.healthy(n)
 	if err != nil {
 		return // they may be recorded or not
 	}
 	for _, line := range lines {
-		m.acked[log][line] = true
+		m.acked[log][line] = !m.gone[line]
 	}
 }
 
@@ -170,8 +170,11 @@ func (m *model) sleep(t *rapid.T) {
 		}
 		for range rapid.IntRange(1, 12).Draw(t, "meanwhile") {
 			other := startNode(m.bucket)
-			if rapid.Bool().Draw(t, "record") {
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0, 1, 2:
 				m.recordOn(t, other)
+			case 3:
+				m.lose(t)
 			}
 			m.round(other)
 			other.writer.Close()
@@ -186,6 +189,97 @@ func (m *model) crash(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.nodes)-1).Draw(t, "node")
 	m.nodes[i].writer.Close()
 	m.nodes[i] = startNode(m.bucket)
+}
+
+// lose takes an object away that is not the only copy of any event, whatever it was good for. Nothing may be lost with it.
+func (m *model) lose(t *rapid.T) {
+	var keys []string
+	for info := range m.bucket.List(context.Background(), "plans/", "") {
+		keys = append(keys, info.Key)
+	}
+	for _, log := range m.logs {
+		var manifests []string
+		for info := range m.bucket.List(context.Background(), "logs/"+log+"/manifest/", "") {
+			manifests = append(manifests, info.Key)
+		}
+		if len(manifests) > 0 {
+			keys = append(keys, manifests[:len(manifests)-1]...)
+		}
+	}
+	m.take(t, keys)
+}
+
+// loseWAL takes a WAL object away. Its events may be lost, unless a log or another object has them; all others may not.
+func (m *model) loseWAL(t *rapid.T) {
+	var keys []string
+	for info := range m.bucket.List(context.Background(), "wal/", "") {
+		if !m.bad[info.Key] {
+			keys = append(keys, info.Key)
+		}
+	}
+	key := m.take(t, keys)
+	for _, n := range m.nodes {
+		n.reader.Forget(key)
+	}
+}
+
+// forge puts a WAL object or a plan into the bucket as somebody without the secret can. Nothing of it may be used: its
+// line is not among those that were sent.
+func (m *model) forge(t *rapid.T) {
+	ctx := context.Background()
+	r := wal.NewReader(m.bucket, seal.NewKey(bytes.Repeat([]byte{1}, 32)), 1<<16)
+	if rapid.Bool().Draw(t, "plan") {
+		number, _, err := r.HighestPlan(ctx, 0)
+		objects, listErr := r.List(ctx, 0)
+		if err = errors.Join(err, listErr); err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, o := range objects {
+			keys = append(keys, o.Key)
+		}
+		if err := r.CreatePlan(ctx, 0, wal.NewPlan(number+1, keys)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	w := wal.NewWriter(m.bucket, r, 0, func(int64) {})
+	defer w.Close()
+	m.serial++
+	line, _ := makeEvent(m.serial, epoch, "a")
+	if err := w.Append(ctx, eventtest.Batch(m.log(), line)); err != nil {
+		t.Fatal(err)
+	}
+	for info := range m.bucket.List(ctx, "wal/", "") {
+		if sections, err := r.Sections(ctx, info.Key); err == nil && len(sections) > 0 {
+			m.bad[info.Key] = true
+		}
+	}
+}
+
+// take deletes one of the objects, or damages it, and returns its key.
+func (m *model) take(t *rapid.T, keys []string) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	key := rapid.SampledFrom(keys).Draw(t, "lost")
+	if strings.HasPrefix(key, "wal/") {
+		for _, line := range gunzip(t, m.object(t, key)) {
+			for _, log := range m.logs {
+				delete(m.acked[log], line)
+				m.gone[line] = true
+			}
+		}
+	}
+	if !strings.HasPrefix(key, "logs/") && rapid.Bool().Draw(t, "damaged") {
+		m.bad[key] = true
+		data := m.object(t, key)
+		data[rapid.IntRange(0, len(data)-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		m.bucket.Put(context.Background(), key, data)
+		return key
+	}
+	m.bucket.Delete(context.Background(), key)
+	return key
 }
 
 func (m *model) download(t *rapid.T) {
@@ -203,8 +297,15 @@ func (m *model) download(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("download: %v", err)
 	}
+	r, err := n.store.Read(context.Background(), log, q)
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
 	must := map[string]bool{} // what is acknowledged before the download starts
-	for line := range m.acked[log] {
+	for line, certain := range m.acked[log] {
+		if !certain {
+			continue
+		}
 		if e := m.sent[log][line]; e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor) {
 			must[line] = true
 		}
@@ -218,14 +319,37 @@ func (m *model) download(t *rapid.T) {
 		}
 	}
 	var file bytes.Buffer
-	if err := d.WriteTo(context.Background(), &file); err != nil {
+	err = d.WriteTo(context.Background(), &file)
+	if errors.Is(err, seal.ErrForged) {
+		return // It broke off at a part that was damaged after the node had read of it. The next one is without that part.
+	}
+	if err != nil {
 		t.Fatalf("download: %v", err)
 	}
 	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
 		t.Fatalf("%d bytes, announced were %d", file.Len(), d.Size())
 	}
+	m.checkRead(t, log, q, maps.Clone(must), gunzip(t, file.Bytes()))
+	m.checkRead(t, log, q, must, readAll(t, r))
+}
+
+// readAll returns the lines of a Reader, those that wait to be sequenced last.
+func readAll(t fataler, r *tlog.Reader) (lines []string) {
+	for _, all := range []iter.Seq2[tlog.Indexed, error]{r.Entries(context.Background(), 0), r.Waiting(context.Background())} {
+		for e, err := range all {
+			if err != nil {
+				t.Fatalf("read: %v", err)
+			}
+			lines = append(lines, strings.TrimSuffix(string(e.Line), "\n"))
+		}
+	}
+	return lines
+}
+
+// checkRead checks that lines are those of a log that a query selects, each once, and that all that must be there are.
+func (m *model) checkRead(t *rapid.T, log string, q tlog.Query, must map[string]bool, lines []string) {
 	seen := map[string]bool{}
-	for _, line := range gunzip(t, file.Bytes()) {
+	for _, line := range lines {
 		e, ok := m.sent[log][line]
 		switch {
 		case !ok:
@@ -343,8 +467,10 @@ func (m *model) decode(t fataler, key string, v any) {
 // gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{t: rt, bucket: bucket.NewMemory(), logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
-			sent: map[string]map[string]sentEvent{}, acked: map[string]map[string]bool{}, before: map[string][]string{}}
+		m := &model{t: rt, bucket: bucketest.NewMemory(),
+			logs: []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"},
+			sent: map[string]map[string]sentEvent{}, acked: map[string]map[string]bool{}, before: map[string][]string{},
+			gone: map[string]bool{}, bad: map[string]bool{}}
 		for _, log := range m.logs {
 			m.sent[log], m.acked[log] = map[string]sentEvent{}, map[string]bool{}
 		}
@@ -360,6 +486,9 @@ func TestModel(t *testing.T) {
 			"sleep":    m.sleep,
 			"crash":    m.crash,
 			"download": m.download,
+			"lose":     m.lose,
+			"lose WAL": m.loseWAL,
+			"forge":    m.forge,
 			"":         m.check,
 		})
 	})

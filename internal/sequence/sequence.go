@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -83,7 +83,7 @@ func New(b bucket.Bucket, w *wal.Reader, store *tlog.Logs, shard int, o Options)
 // Round finishes the current plan, and makes and applies another one if that is due, or if all is set and anything
 // waits. It tells whether there may be more to do at once.
 func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) {
-	number, older, err := wal.HighestPlan(ctx, s.bucket, s.shard)
+	number, older, err := s.wal.HighestPlan(ctx, s.shard)
 	if err != nil {
 		return false, err
 	}
@@ -95,20 +95,24 @@ func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) 
 	if err := s.cleanPlans(ctx, older); err != nil {
 		return false, err
 	}
-	more, err = s.plan(ctx, number, all)
+	more, err = s.plan(ctx, max(number, s.finished), all)
 	if err != nil {
 		return false, err
 	}
 	return more, s.maintain(ctx)
 }
 
-// finish applies a plan that may have been left half-done.
+// finish applies a plan that may have been left half-done. A plan that cannot be read counts as lost: the next plan names
+// its objects again, and what the logs have of them already is dropped there.
 func (s *Sequencer) finish(ctx context.Context, number int64) error {
-	p, err := wal.ReadPlan(ctx, s.bucket, s.shard, number)
-	if errors.Is(err, bucket.ErrNotExist) {
+	p, err := s.wal.ReadPlan(ctx, s.shard, number)
+	switch {
+	case errors.Is(err, bucket.ErrNotExist):
 		return nil // cleaned away since: there is a higher one, which the next round finds
-	}
-	if err != nil {
+	case errors.Is(err, seal.ErrForged):
+		s.options.Logger.Error("a plan that does not verify is not used", "err", err)
+		return nil
+	case err != nil:
 		return err
 	}
 	return s.apply(ctx, p)
@@ -133,21 +137,27 @@ func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool
 		return false, nil
 	}
 	objects, err := s.take(ctx, waiting)
-	if err != nil {
+	if err != nil || len(objects) == 0 {
 		return false, err
 	}
-	p := wal.NewPlan(number+1, objects)
-	if err := wal.CreatePlan(ctx, s.bucket, s.shard, p); errors.Is(err, bucket.ErrExist) {
-		return true, nil // somebody else planned
+	return true, s.create(ctx, number+1, objects)
+}
+
+// create makes a plan for objects under a number and applies it, unless another process plans, too: then that one, or the
+// next round, does.
+func (s *Sequencer) create(ctx context.Context, number int64, objects []string) error {
+	p := wal.NewPlan(number, objects)
+	if err := s.wal.CreatePlan(ctx, s.shard, p); errors.Is(err, bucket.ErrExist) {
+		return nil
 	} else if err != nil {
-		return false, err
+		return err
 	}
 	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that it
 	// took had been cleaned away.
-	if highest, _, err := wal.HighestPlan(ctx, s.bucket, s.shard); err != nil || highest != p.Number {
-		return true, err
+	if highest, _, err := s.wal.HighestPlan(ctx, s.shard); err != nil || highest != p.Number {
+		return err
 	}
-	return true, s.apply(ctx, p)
+	return s.apply(ctx, p)
 }
 
 // take returns the oldest of the waiting objects, as many as one plan takes.
@@ -156,7 +166,7 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 	var raw int64
 	for _, o := range waiting {
 		sections, err := s.wal.Sections(ctx, o.Key)
-		if errors.Is(err, bucket.ErrNotExist) {
+		if errors.Is(err, bucket.ErrNotExist) || errors.Is(err, seal.ErrForged) {
 			continue
 		}
 		if err != nil {
@@ -173,36 +183,45 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 	return objects, nil
 }
 
-// apply applies a plan to each log that it concerns, then deletes its objects. If one of them is gone, all logs have the
-// plan already: somebody was deleting.
+// work is what a plan has to do: the sections of its objects by log, and the objects that are there.
+type work struct {
+	sections map[string][]wal.Place
+	objects  []string
+}
+
+// apply applies a plan to each log that it concerns, then deletes its objects. An object is deleted only after the manifest
+// of each log with events in it has carried the plan, by number and nonce. Nothing else proves that the log has the events:
+// plans and objects can be lost, and then a plan's number can be used twice.
 func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
-	sections := map[string][]place{} // by log
-	for _, key := range p.Objects {
-		in, err := s.wal.Sections(ctx, key)
-		if err == nil {
-			err = s.exists(ctx, key) // what is known of an object may outlive it
-		}
-		if errors.Is(err, bucket.ErrNotExist) {
-			return s.retireRest(ctx, p)
-		}
+	for attempt := 1; ; attempt++ {
+		w, err := s.workOf(ctx, p)
 		if err != nil {
 			return err
 		}
-		for _, section := range in {
-			sections[section.Log] = append(sections[section.Log], place{key, section})
+		if err = s.applyTo(ctx, p, w); err == nil {
+			return s.retire(ctx, p, w.objects)
 		}
+		switch {
+		case errors.Is(err, tlog.ErrOtherPlan):
+			return s.planAgain(ctx, p, w)
+		case errors.Is(err, seal.ErrForged):
+			// The reader leaves out from now on what does not verify. All the rest is to be applied.
+		case !errors.Is(err, bucket.ErrNotExist) || attempt > len(p.Objects):
+			return err
+		}
+		// Else an object went away meanwhile: another process has finished the plan.
 	}
+}
+
+// applyTo applies a plan to each log that it concerns.
+func (s *Sequencer) applyTo(ctx context.Context, p wal.Plan, w work) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(s.options.Parallel)
-	logs := slices.Sorted(maps.Keys(sections))
+	logs := slices.Sorted(maps.Keys(w.sections))
 	for _, log := range logs {
-		group.Go(func() error { return s.append(groupCtx, p, log, sections[log]) })
+		group.Go(func() error { return s.append(groupCtx, p, log, w.sections[log]) })
 	}
-	err := group.Wait()
-	if errors.Is(err, errRetiring) {
-		return s.retireRest(ctx, p)
-	}
-	if err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for _, log := range logs {
@@ -211,12 +230,72 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 			s.options.Committed(log)
 		}
 	}
-	return s.retire(ctx, p)
+	return nil
 }
 
-type place struct {
-	object string
-	wal.Section
+// retire deletes the objects of a plan that all logs have. An object of which a section does not verify stays.
+func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) error {
+	objects = slices.DeleteFunc(objects, func(key string) bool {
+		forged := s.wal.Forged(key)
+		if forged {
+			s.wal.SetAside(key)
+		}
+		return forged
+	})
+	if err := s.bucket.Delete(ctx, objects...); err != nil {
+		return err
+	}
+	for _, key := range objects {
+		s.wal.Forget(key)
+	}
+	s.finished = p.Number
+	return nil
+}
+
+// workOf returns what a plan has to do. What does not verify is left out. Objects that are gone are left out: usually another process is deleting them, since
+// all logs have the plan; if not, their events are lost, but not those of the other objects.
+func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
+	w := work{sections: map[string][]wal.Place{}}
+	var gone []string
+	for _, key := range p.Objects {
+		in, err := s.wal.Sections(ctx, key)
+		if err == nil {
+			err = s.exists(ctx, key) // what is known of an object may outlive it
+		}
+		if errors.Is(err, bucket.ErrNotExist) {
+			gone = append(gone, key)
+			continue
+		}
+		if errors.Is(err, seal.ErrForged) {
+			continue // It stays where it is, and the reader has reported it.
+		}
+		if err != nil {
+			return work{}, err
+		}
+		w.objects = append(w.objects, key)
+		for _, section := range in {
+			w.sections[section.Log] = append(w.sections[section.Log], wal.Place{Object: key, Section: section})
+		}
+	}
+	return w, s.reallyGone(ctx, p, gone)
+}
+
+// reallyGone returns an error if an object that cannot be found is listed. A "not found" may come from elsewhere than the
+// store, a proxy for instance; a plan that was applied without the object could not be applied to the log again.
+func (s *Sequencer) reallyGone(ctx context.Context, p wal.Plan, gone []string) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	waiting, err := s.wal.List(ctx, s.shard)
+	if err != nil {
+		return err
+	}
+	for _, key := range gone {
+		if slices.ContainsFunc(waiting, func(o bucket.Info) bool { return o.Key == key }) {
+			return fmt.Errorf("%s, which plan %d names, cannot be found but is listed", key, p.Number)
+		}
+	}
+	return nil
 }
 
 func (s *Sequencer) exists(ctx context.Context, key string) error {
@@ -227,66 +306,43 @@ func (s *Sequencer) exists(ctx context.Context, key string) error {
 	return o.Close()
 }
 
-// errRetiring says that an object of the plan is gone. No other missing object may be taken for that.
-var errRetiring = errors.New("the plan is being retired")
-
-// append applies a plan to one log.
-func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []place) error {
-	var entries []tlog.Entry
-	for _, at := range places {
-		known, err := s.wal.Entries(ctx, at.object, at.Section)
-		var data []byte
-		if err == nil {
-			data, err = s.wal.Member(ctx, at.object, at.Section)
-		}
-		if errors.Is(err, bucket.ErrNotExist) {
-			return errRetiring
-		}
-		if err != nil {
-			return err
-		}
-		raw, err := gzipmember.Decode(nil, data, at.RawLength)
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		lines, err := wal.SplitLines(raw, len(known))
-		if err != nil {
-			return fmt.Errorf("section of %s at %d: %w", at.object, at.Offset, err)
-		}
-		for i, e := range known {
-			entries = append(entries, tlog.Entry{Line: lines[i], Time: e.Time, Key: e.Key, Processors: e.Processors})
-		}
+// planAgain is called if a log carries another plan under the number of p or a higher one. Usually this process slept, and
+// others have gone on. If p is the current plan all the same, then higher plans were lost from the bucket; the objects get a
+// new plan, whose number no log carries.
+func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
+	highest, _, err := s.wal.HighestPlan(ctx, s.shard)
+	if err != nil || highest != p.Number {
+		return err
 	}
-	if err := s.store.Append(ctx, log, p.Number, p.Nonce, entries); err != nil {
-		return fmt.Errorf("append to log %s: %w", log, err)
+	current, err := s.wal.ReadPlan(ctx, s.shard, highest)
+	if errors.Is(err, bucket.ErrNotExist) || err == nil && current.Nonce != p.Nonce {
+		return nil // the next round sees what has happened
 	}
-	return nil
-}
-
-// retireRest retires a plan one of whose objects is gone, if the listing says so too: what is deleted for a "not found" that
-// came from elsewhere than the store, a proxy for instance, would be lost.
-func (s *Sequencer) retireRest(ctx context.Context, p wal.Plan) error {
-	waiting, err := s.wal.List(ctx, s.shard)
 	if err != nil {
 		return err
 	}
-	for _, key := range p.Objects {
-		if !slices.ContainsFunc(waiting, func(o bucket.Info) bool { return o.Key == key }) {
-			return s.retire(ctx, p)
+	number := p.Number
+	for log := range w.sections {
+		last, err := s.store.LastPlan(ctx, log)
+		if err != nil {
+			return err
 		}
+		number = max(number, last)
 	}
-	return fmt.Errorf("an object of plan %d cannot be found, but all of them are listed", p.Number)
+	s.options.Logger.Warn("logs carry higher plans than the bucket has: it is a copy, or plans were lost; what waits is planned again",
+		"shard", s.shard, "plan", p.Number, "again", number+1)
+	return s.create(ctx, number+1, w.objects)
 }
 
-// retire deletes the objects of a plan that all logs have.
-func (s *Sequencer) retire(ctx context.Context, p wal.Plan) error {
-	if err := s.bucket.Delete(ctx, p.Objects...); err != nil {
+// append applies a plan to one log.
+func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places []wal.Place) error {
+	b, err := s.wal.Batch(ctx, log, places...)
+	if err != nil {
 		return err
 	}
-	for _, key := range p.Objects {
-		s.wal.Forget(key)
+	if err := s.store.Append(ctx, p.Number, p.Nonce, b); err != nil {
+		return fmt.Errorf("append to log %s: %w", log, err)
 	}
-	s.finished = p.Number
 	return nil
 }
 

@@ -151,6 +151,9 @@ func (c *cut) Read(data []byte) (int, error) {
 	return n, err
 }
 
+// Forget passes it on. It asks nothing of the bucket, so it cannot fail.
+func (p *Process) Forget(key string) { p.world.Bucket.Forget(key) }
+
 func (p *Process) Put(ctx context.Context, key string, data []byte) error {
 	data = slices.Clone(data)
 	return p.call(ctx, bucketest.Put, key, func() error { return p.world.Bucket.Put(context.Background(), key, data) })

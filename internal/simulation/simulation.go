@@ -24,7 +24,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/simulation/seeds"
 )
@@ -67,7 +66,7 @@ const (
 
 // World is a bucket, a clock and the processes on it.
 type World struct {
-	Bucket *bucket.Memory
+	Bucket *bucketest.Memory
 	Faults Faults
 	// Check is called after each change of the bucket, before anybody can do anything, and tells what is wrong now.
 	Check func(op bucketest.Op, key string) error
@@ -109,7 +108,7 @@ func play(t *testing.T, seed uint64, history func(t *testing.T, w *World)) (trac
 		cryptotest.SetGlobalRandom(t, seed)
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // what goes on between two calls has an order, too
 		synctest.Test(t, func(t *testing.T) {
-			w := &World{Bucket: bucket.NewMemory(), t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0))}
+			w := &World{Bucket: bucketest.NewMemory(), t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0))}
 			history(t, w)
 			trace = w.trace
 		})

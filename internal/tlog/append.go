@@ -3,78 +3,87 @@ package tlog
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/segment"
-	"github.com/weirlog/weir/internal/wal"
 )
 
-// Append applies a plan to a log: it appends those of the entries that the log does not have yet, in the order of
-// their times (entries of one time in the order given), and notes the plan. Whoever applies the plan, and however
-// often, it takes effect once.
-func (s *Logs) Append(ctx context.Context, log string, plan int64, nonce string, entries []Entry) error {
-	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Time, b.Time) })
-	for {
-		m, err := s.manifest(ctx, log)
-		if err != nil || m.LastPlan >= plan {
-			return err
-		}
-		fresh, err := s.fresh(ctx, m, entries)
-		if err != nil {
-			if old, err := s.outdated(ctx, m, err); !old {
-				return err
-			}
-			continue
-		}
-		m = m.clone()
-		m.LastPlan, m.Nonce = plan, nonce
-		if len(fresh) > 0 {
-			if err := s.grow(ctx, m, fresh); err != nil {
-				return err
-			}
-		}
-		if err := s.archive(ctx, m); err != nil {
-			return err
-		}
-		if done, err := s.commit(ctx, m); done || err != nil {
-			return err
-		}
+// ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
+// plan given. The caller must delete nothing: the log does not account for the entries.
+var ErrOtherPlan = errors.New("the log carries another plan")
+
+// Append applies a plan to the log of a batch: it appends those of the entries that the log does not have yet, in the
+// order of their times (entries of one time in the order given), and notes the plan's number and nonce. Any number of
+// callers may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has
+// carried the plan.
+func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Batch) error {
+	v, err := s.sequenced(ctx, b.Log)
+	if err != nil {
+		return err
 	}
+	return v.use(ctx, func(v *view) error { return s.appendTo(ctx, v, plan, nonce, b) })
 }
 
-// fresh returns the entries that the log does not have, each once.
-func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []Entry) ([]Entry, error) {
-	known := make([]wal.Entry, len(entries))
-	for i, e := range entries {
-		known[i] = wal.Entry{Time: e.Time, Key: e.Key}
+// appendTo is Append to a log as a view describes it. It returns errOvertaken if there is a newer one.
+func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, b event.Batch) error {
+	m := v.manifest
+	if m.LastPlan == plan && m.Nonce == nonce {
+		return nil
 	}
-	has, err := s.known(ctx, m, known)
+	if m.LastPlan >= plan {
+		return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
+	}
+	fresh, err := v.fresh(ctx, b.Entries)
+	if err != nil {
+		return err
+	}
+	m = m.clone()
+	m.LastPlan, m.Nonce = plan, nonce
+	if len(fresh) > 0 {
+		if err := s.grow(ctx, m, b, fresh); err != nil {
+			return err
+		}
+	}
+	if err := s.archive(ctx, m); err != nil {
+		return err
+	}
+	done, err := s.commit(ctx, m)
+	if err == nil && !done {
+		err = errOvertaken
+	}
+	return err
+}
+
+// fresh returns the numbers of the entries that the log does not have, each event once, in the order of their times.
+func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) {
+	known, err := v.known(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
-	seen := make(map[event.Key]struct{}, len(entries))
-	fresh := make([]Entry, 0, len(entries))
-	for i, e := range entries {
-		if _, twice := seen[e.Key]; twice || has[i] {
-			continue
+	new(event.Once).Mark(entries, known)
+	fresh := make([]int, 0, len(entries))
+	for i := range entries {
+		if !known[i] {
+			fresh = append(fresh, i)
 		}
-		seen[e.Key] = struct{}{}
-		fresh = append(fresh, e)
 	}
+	slices.SortStableFunc(fresh, func(a, b int) int { return cmp.Compare(entries[a].Time, entries[b].Time) })
 	return fresh, nil
 }
 
-// grow appends entries to m, in a segment of their own, and signs what the log has become.
-func (s *Logs) grow(ctx context.Context, m *Manifest, entries []Entry) error {
+// grow appends the entries of a batch that have these numbers to m, in a segment of their own, and signs what the log has
+// become.
+func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []int) error {
 	tree := m.tree()
-	b := segment.New(&tree, s.options.BlockBytes)
-	for _, e := range entries {
-		b.Add(e)
+	w := segment.New(&tree, s.options.BlockBytes)
+	for _, i := range numbers {
+		w.Add(b.Line(i), b.Entries[i])
 	}
-	seg, err := s.put(ctx, m.Log, b)
+	seg, err := s.put(ctx, m.Log, w)
 	if err != nil {
 		return err
 	}
@@ -110,7 +119,8 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
 	if err != nil {
-		return s.outdated(ctx, m, err)
+		err = s.viewOf(m).outdated(ctx, err)
+		return err == nil, err
 	}
 	now := time.Now()
 	next := m.clone()
@@ -214,4 +224,13 @@ func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error)
 		}
 	}
 	return source, nil
+}
+
+// LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.
+func (s *Logs) LastPlan(ctx context.Context, log string) (int64, error) {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return 0, err
+	}
+	return m.LastPlan, nil
 }

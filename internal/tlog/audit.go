@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"strings"
 
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -45,6 +47,7 @@ type Audit struct {
 	wanted  map[int64]bool
 	signed  []signedHead // of all manifests
 	entries int64        // that the manifest says there are
+	listed  int64        // the highest version in the listing of manifests, readable or not
 }
 
 // Finding is something that is not as it must be.
@@ -98,23 +101,29 @@ func (d *Auditor) Logs(ctx context.Context) iter.Seq2[string, error] {
 // what is wrong with the log are findings.
 func (d *Auditor) Log(ctx context.Context, log string, sizes ...int64) (*Audit, error) {
 	for {
-		a, m, err := d.once(ctx, log, sizes)
+		a, err := d.once(ctx, log, sizes)
 		if err != nil {
 			return nil, err
 		}
-		moved, err := d.moved(ctx, log, m, a)
+		moved, err := d.moved(ctx, log, a)
 		if err != nil || !moved {
 			return a, err
 		}
 	}
 }
 
-// moved tells whether what is missing may be so because the log has got a new manifest meanwhile.
-func (d *Auditor) moved(ctx context.Context, log string, m *Manifest, a *Audit) (bool, error) {
-	for _, f := range a.Findings {
-		if f.Missing && m != nil {
-			version, err := d.store().highest(ctx, log, m.Version)
-			return version != m.Version, err
+// moved tells whether what is missing may be so because the log has got a new manifest since its manifests were listed.
+// A manifest that was listed and is damaged is not a new one.
+func (d *Auditor) moved(ctx context.Context, log string, a *Audit) (bool, error) {
+	if !a.Rebuilt && !slices.ContainsFunc(a.Findings, func(f Finding) bool { return f.Missing }) {
+		return false, nil
+	}
+	for info, err := range d.Bucket.List(ctx, manifestPrefix(log), manifestKey(log, a.listed)) {
+		if err != nil {
+			return false, err
+		}
+		if _, err := manifestVersion(log, info.Key); err == nil {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -122,34 +131,34 @@ func (d *Auditor) moved(ctx context.Context, log string, m *Manifest, a *Audit) 
 
 // store returns Logs that believes all manifests: the audit looks at their signatures itself.
 func (d *Auditor) store() *Logs {
-	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, 1<<20), Options{CacheBytes: 8 << 20})
+	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, seal.Key{}, 1<<20), Options{CacheBytes: 8 << 20})
 }
 
-func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, *Manifest, error) {
+func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, error) {
 	a := &Audit{Log: log, wanted: map[int64]bool{}, roots: map[int64]proof.Hash{}}
 	for _, size := range sizes {
 		a.wanted[size] = true
 	}
 	m, err := d.manifests(ctx, a)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s := d.store()
 	if m == nil {
 		m, err = d.rebuild(ctx, s, a)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	a.entries = m.Entries
 	a.note()
 	named, err := d.content(ctx, s, m, a)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	a.Size, a.Root = a.tree.Size, a.tree.Root()
 	a.compare()
-	return a, m, d.unnamed(ctx, m, a, named)
+	return a, d.unnamed(ctx, m, a, named)
 }
 
 // manifests reads all manifests of a log and returns the highest that is one; nil if there is none.
@@ -164,6 +173,7 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 			a.find(info.Key, -1, err)
 			continue
 		}
+		a.listed = version
 		data, err := bucket.Read(ctx, d.Bucket, info.Key, bucket.Range{})
 		if errors.Is(err, bucket.ErrNotExist) {
 			continue // cleaned away since it was listed

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
@@ -15,7 +16,7 @@ import (
 // audited is a log with everything that one can have: history, many segments, removed entries.
 type audited struct {
 	t    *testing.T
-	b    *bucket.Memory
+	b    *bucketest.Memory
 	o    Options
 	keys *proof.Keys
 }
@@ -24,7 +25,7 @@ const auditedEntries = 8000
 
 func newAudited(t *testing.T) *audited {
 	o, _ := signing(t, small)
-	a := &audited{t, bucket.NewMemory(), o, o.Keys}
+	a := &audited{t, bucketest.NewMemory(), o, o.Keys}
 	s := newStore(a.b, o)
 	fill(t, s, auditedEntries, 130, 3)
 	if _, err := s.PruneTo(t.Context(), testLog, 1_500_000, maxInt64); err != nil {
@@ -192,7 +193,9 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 		if err != nil {
 			a.t.Fatal(err)
 		}
-		entries = append(entries, more...)
+		for i, e := range more.Entries {
+			entries = append(entries, Entry{e, bytes.TrimSuffix(more.Line(i), []byte("\n"))})
+		}
 	}
 	lines := make([][]byte, len(entries))
 	for i, e := range entries {
@@ -201,7 +204,7 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 	change(lines)
 	for i, e := range entries {
 		e.Line = lines[i]
-		w.Add(e)
+		w.Add(e.line())
 	}
 	data, _, _, err := w.Finish()
 	if err != nil {

@@ -142,15 +142,15 @@ func authenticated(data []byte, sum proof.Hash, what, key string) error {
 
 // forgetIfForged passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
 // the next reader sees what the bucket has.
-func (s *Logs) forgetIfForged(key string, err error) error {
-	if cache, ok := s.bucket.(interface{ Forget(key string) }); ok && errors.Is(err, ErrNotAuthentic) {
-		cache.Forget(key)
+func (s *objects) forgetIfForged(key string, err error) error {
+	if errors.Is(err, ErrNotAuthentic) {
+		s.bucket.Forget(key)
 	}
 	return err
 }
 
 // block reads a block, as it lies.
-func (s *Logs) block(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
+func (s *objects) block(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func checkBlock(b *segment.Block, data []byte, key string) error {
 }
 
 // readWhole reads an object that has a digest.
-func (s *Logs) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
+func (s *objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
 	if err != nil {
 		return nil, err

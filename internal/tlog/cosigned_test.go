@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
 // Cosignatures are shown with the checkpoint that they are of, if they are good and from a configured witness; what is
@@ -24,7 +25,7 @@ func TestCosignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Witnesses = []note.Verifier{witness.Verifier()}
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, o)
 	cosign := func() {
 		h, err := s.Head(t.Context(), testLog)

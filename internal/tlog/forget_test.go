@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // closing is a bucket that needs no closing.
@@ -27,7 +29,7 @@ func TestCacheForgetsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := Options{Keys: proof.NewKeys(key), Origin: "example.org", BlockBytes: 1000}
-	memory := bucket.NewMemory()
+	memory := bucketest.NewMemory()
 	fill(t, newStore(memory, o), 100, 100, 3)
 	m, err := newStore(memory, o).manifest(t.Context(), testLog)
 	if err != nil {
@@ -45,7 +47,7 @@ func TestCacheForgetsDamage(t *testing.T) {
 		if err := memory.Put(context.Background(), segment, bad); err != nil {
 			t.Fatal(err)
 		}
-		cache, err := bucket.NewCached(closing{memory}, bucket.CacheOptions{Immutable: Immutable, Memory: 1 << 20, MaxAge: time.Hour,
+		cache, err := cache.New(closing{memory}, cache.Options{Immutable: Immutable, Memory: 1 << 20, MaxAge: time.Hour,
 			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -75,11 +77,10 @@ func TestCacheForgetsDamage(t *testing.T) {
 }
 
 // walEntries is what recording knows of the first n entries of a regular log.
-func walEntries(n int) []wal.Entry {
-	entries := make([]wal.Entry, n)
+func walEntries(n int) []event.Entry {
+	entries := make([]event.Entry, n)
 	for i := range entries {
-		e := entry(i, 3)
-		entries[i] = wal.Entry{Time: e.Time, Key: e.Key}
+		entries[i] = entry(i, 3).Entry
 	}
 	return entries
 }

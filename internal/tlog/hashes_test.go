@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
@@ -135,7 +135,7 @@ func TestTree(t *testing.T) {
 	r := newReference(t, n+1000)
 	for _, batch := range []int{1, 7, 256, 300, 1700} {
 		o, v := signing(t, small)
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		total := n
 		if batch == 1 {
 			total = 600
@@ -166,7 +166,7 @@ func TestTallTree(t *testing.T) {
 	const n = 66_000
 	r := newReference(t, n)
 	o, v := signing(t, Options{})
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	fill(t, newStore(b, o), n, 10_000, 3)
 	checkTree(t, newStore(b, o), r, n, v)
 	var stored int64
@@ -191,12 +191,12 @@ func TestTallTree(t *testing.T) {
 // A new key signs from a recorded point on; the old one stays announced.
 func TestRotation(t *testing.T) {
 	o, v := signing(t, small)
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	fill(t, newStore(b, o), 500, 100, 3)
 	r := newReference(t, 600)
 	checkTree(t, newStore(b, o), r, 500, v)
 	o2, v2 := signing(t, small)
-	if err := newStore(b, o2).Append(t.Context(), testLog, 99, "x", []Entry{entry(500, 3)}); !errors.Is(err, ErrNotAuthentic) {
+	if err := newStore(b, o2).Append(t.Context(), 99, "x", batchOf(entry(500, 3))); !errors.Is(err, ErrNotAuthentic) {
 		t.Errorf("a log is believed whose key is not known: %v", err)
 	}
 	o2.Keys.Trusted = append(o2.Keys.Trusted, o.Keys.Trusted...)

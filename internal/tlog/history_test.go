@@ -9,9 +9,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -20,7 +20,7 @@ var errFault = errors.New("injected")
 // lifetime is a log that several processes grow, merge and prune, under faults.
 type lifetime struct {
 	*rapid.T
-	b        *bucket.Memory
+	b        *bucketest.Memory
 	o        Options
 	stores   []*Logs
 	failing  atomic.Int64 // the call that fails, counted down; after its effect if it is odd
@@ -46,7 +46,7 @@ func (l *lifetime) start() *Logs {
 			}
 			return fail(true)
 		}}
-	return NewLogs(f, wal.NewReader(f, 1<<16), l.o)
+	return NewLogs(f, wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<16), l.o)
 }
 
 func (l *lifetime) capture(key string) {
@@ -54,7 +54,7 @@ func (l *lifetime) capture(key string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	m, err := (&Logs{bucket: l.b, options: l.o}).readManifest(context.Background(), testLog, version)
+	m, err := (&Logs{objects: &objects{bucket: l.b}, options: l.o}).readManifest(context.Background(), testLog, version)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func (l *lifetime) grow(t *rapid.T) {
 		for i := first; i < first+n; i++ {
 			entries = append(entries, entry(i, 3))
 		}
-		return s.Append(context.Background(), testLog, l.batch, "nonce", entries)
+		return s.Append(context.Background(), l.batch, "nonce", batchOf(entries...))
 	})
 	for i := first; i < first+n; i++ {
 		l.tree.Append(proof.Leaf(proof.Digest(entry(i, 3).Line)))
@@ -141,7 +141,7 @@ func (l *lifetime) check(t *rapid.T) {
 func TestI3(t *testing.T) {
 	o, _ := signing(t, small)
 	rapid.Check(t, func(rt *rapid.T) {
-		l := &lifetime{T: rt, b: bucket.NewMemory(), o: o, roots: map[int64]proof.Hash{}, captured: map[string]string{}}
+		l := &lifetime{T: rt, b: bucketest.NewMemory(), o: o, roots: map[int64]proof.Hash{}, captured: map[string]string{}}
 		l.stores = []*Logs{l.start(), l.start()}
 		rt.Repeat(map[string]func(*rapid.T){"grow": l.grow, "merge": l.merge, "prune": l.prune, "sweep": l.sweep, "crash": l.crash, "audit": l.audit, "": l.check})
 		l.audit(rt)

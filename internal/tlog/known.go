@@ -9,35 +9,28 @@ import (
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/segment"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // Known tells which of the entries a log has already, as far as they are sequenced.
-func (s *Logs) Known(ctx context.Context, log string, entries []wal.Entry) ([]bool, error) {
+func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (known []bool, err error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
-	for {
-		if !ok {
-			var err error
-			if m, err = s.manifest(ctx, log); err != nil {
-				return nil, err
-			}
-		}
-		known, err := s.known(ctx, m, entries)
-		if err == nil {
-			return known, nil
-		}
-		if old, err := s.outdated(ctx, m, err); !old { // so stale that its segments are gone
+	if !ok {
+		if m, err = s.manifest(ctx, log); err != nil {
 			return nil, err
 		}
-		ok = false
 	}
+	err = s.viewOf(m).use(ctx, func(v *view) error {
+		known, err = v.known(ctx, entries)
+		return err
+	})
+	return known, err
 }
 
-// known tells which of the entries are in the log as m describes it. The filters of the blocks whose span of time
+// known tells which of the entries are in the log as the view describes it. The filters of the blocks whose span of time
 // holds the event answer nearly always; a block whose filter says "perhaps" is opened.
-func (s *Logs) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]bool, error) {
+func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error) {
 	known := make([]bool, len(entries))
-	if len(entries) == 0 || m.Entries == 0 {
+	if len(entries) == 0 || v.manifest.Entries == 0 {
 		return known, nil
 	}
 	byTime := make([]int, len(entries))
@@ -46,18 +39,18 @@ func (s *Logs) known(ctx context.Context, m *Manifest, entries []wal.Entry) ([]b
 	}
 	slices.SortStableFunc(byTime, func(a, b int) int { return cmp.Compare(entries[a].Time, entries[b].Time) })
 	minTime, maxTime := entries[byTime[0]].Time, entries[byTime[len(byTime)-1]].Time
-	for seg, err := range s.segments(ctx, m, 0, minTime, maxTime) {
+	for seg, err := range v.segments(ctx, v.manifest, 0, minTime, maxTime) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.knownIn(ctx, seg, entries, byTime, known); err != nil {
+		if err := v.knownIn(ctx, seg, entries, byTime, known); err != nil {
 			return nil, err
 		}
 	}
 	return known, nil
 }
 
-func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, byTime []int, known []bool) error {
+func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entry, byTime []int, known []bool) error {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return err
@@ -92,14 +85,14 @@ func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []wal.Entry, by
 }
 
 // blockKeys returns the keys of a block's entries, sorted.
-func (s *Logs) blockKeys(ctx context.Context, seg Segment, b segment.Block) ([]event.Key, error) {
+func (s *objects) blockKeys(ctx context.Context, seg Segment, b segment.Block) ([]event.Key, error) {
 	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
 		entries, err := s.entries(ctx, seg, b)
 		if err != nil {
 			return nil, err
 		}
-		keys := make([]event.Key, len(entries))
-		for i, e := range entries {
+		keys := make([]event.Key, len(entries.Entries))
+		for i, e := range entries.Entries {
 			keys[i] = e.Key
 		}
 		slices.SortFunc(keys, compareKeys)

@@ -194,7 +194,7 @@ func (s *Logs) archive(ctx context.Context, m *Manifest) error {
 }
 
 // segments yields the segments of m that hold entries from the index from on and events of [minTime, maxTime].
-func (s *Logs) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
+func (s *objects) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
 	return func(yield func(Segment, error) bool) {
 		wanted := func(first, count, lo, hi int64) bool { return first+count > from && lo <= maxTime && hi >= minTime }
 		for _, h := range m.History {

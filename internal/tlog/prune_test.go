@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
@@ -23,7 +22,7 @@ func TestPrune(t *testing.T) {
 	const n = 4000
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		s := newStore(b, small)
 		fill(t, s, n, 1+random.IntN(300), 3)
 		before := random.Int64N(n * 1000)
@@ -98,7 +97,7 @@ func fillFrom(t *testing.T, s *Logs, n, count int) {
 	for i := n; i < n+count; i++ {
 		entries = append(entries, entry(i, 3))
 	}
-	if err := s.Append(t.Context(), testLog, 1<<40, "nonce", entries); err != nil {
+	if err := s.Append(t.Context(), 1<<40, "nonce", batchOf(entries...)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -109,7 +108,7 @@ func TestPruneFaults(t *testing.T) {
 	failure := errors.New("injected")
 	for _, after := range []bool{false, true} {
 		for call := 0; ; call++ {
-			b := bucket.NewMemory()
+			b := bucketest.NewMemory()
 			fill(t, newStore(b, small), n, 60, 3)
 			left := call
 			hook := func(_ context.Context, op bucketest.Op, _ string) error {
@@ -162,7 +161,7 @@ func TestPruneFaults(t *testing.T) {
 // A download that is overtaken by retention does not end as if it were whole; one of younger events is not disturbed.
 func TestPrunedWhileRead(t *testing.T) {
 	const n = 3000
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond})
 	fill(t, s, n, 60, 3)
 	all, err := s.Download(t.Context(), testLog, Query{End: n * 1000, Processor: "p1"})
@@ -189,7 +188,7 @@ func TestPrunedWhileRead(t *testing.T) {
 }
 
 func TestDrop(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, small)
 	fill(t, s, 1000, 60, 3)
 	for {

@@ -58,26 +58,29 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
-type Logs struct {
-	bucket  bucket.Bucket
-	wal     *wal.Reader
-	options Options
+// objects reads the objects that manifests name, and keeps some of what it read in memory.
+type objects struct {
+	bucket bucket.Bucket
 
-	manifests *otter.Cache[string, *Manifest]        // by log; only ever a hint, the version is always checked
-	plans     *otter.Cache[string, []string]         // objects of plans, by nonce
 	histories *otter.Cache[string, []Segment]        // by key, immutable as the rest
 	indexes   *otter.Cache[string, *segment.Index]   // by key of the segment
 	filters   *otter.Cache[string, []segment.Filter] // of blocks, by key of the segment
 	keys      *otter.Cache[blockID, []event.Key]
 	digested  *otter.Cache[blockID, []proof.Hash]   // entries of the tree
 	grouped   *otter.Cache[string, []byte]          // hashes of groups, by key of the segment
-	nodes     *otter.Cache[nodeID, proof.Hash]      // of the tree, above groups
 	verified  *otter.Cache[string, *verifiedBlocks] // which blocks were compared with their digests, by key of the segment
 }
 
-// Entry is a line of a log with what is known of it.
-type Entry = segment.Entry
+// Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
+type Logs struct {
+	*objects
+	wal     *wal.Reader
+	options Options
+
+	manifests *otter.Cache[string, *Manifest]  // by log; only ever a hint, the version is always checked
+	plans     *otter.Cache[string, []string]   // objects of plans, by nonce
+	nodes     *otter.Cache[nodeID, proof.Hash] // of the tree, above groups
+}
 
 type blockID struct {
 	segment string
@@ -88,11 +91,17 @@ type blockID struct {
 func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
-	return &Logs{bucket: b, wal: w, options: o,
+	return &Logs{objects: newObjects(b, share), wal: w, options: o,
 		manifests: newCache(share, func(_ string, m *Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
-		plans:     newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		plans: newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		nodes: newCache(share, func(nodeID, proof.Hash) int { return 160 }),
+	}
+}
+
+func newObjects(b bucket.Bucket, share uint64) *objects {
+	return &objects{bucket: b,
 		histories: newCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
 		indexes:   newCache(2*share, func(_ string, x *segment.Index) int { return indexWeight(x) }),
 		filters: newCache(2*share, func(_ string, filters []segment.Filter) int {
@@ -105,7 +114,6 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 		keys:     newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
 		digested: newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
 		grouped:  newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
-		nodes:    newCache(share, func(nodeID, proof.Hash) int { return 160 }),
 		verified: newCache(share, func(_ string, c *verifiedBlocks) int { return 256 + len(c.blocks) }),
 	}
 }
@@ -137,7 +145,7 @@ func (s *Logs) Grace() time.Duration { return s.options.Grace }
 
 func (s *Logs) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
 
-func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
+func (s *objects) history(ctx context.Context, h History) ([]Segment, error) {
 	return cached(ctx, s.histories, h.Key, func(ctx context.Context, key string) ([]Segment, error) {
 		data, err := s.readWhole(ctx, key, h.Sum)
 		if err != nil {
@@ -151,7 +159,7 @@ func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
 	})
 }
 
-func (s *Logs) index(ctx context.Context, seg Segment) (*segment.Index, error) {
+func (s *objects) index(ctx context.Context, seg Segment) (*segment.Index, error) {
 	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*segment.Index, error) {
 		data, err := s.readSpan(ctx, key, seg.IndexSpan(), seg.Sum, "index")
 		if err != nil {
@@ -166,7 +174,7 @@ func (s *Logs) index(ctx context.Context, seg Segment) (*segment.Index, error) {
 }
 
 // part returns the content of a part of a segment, which has the index x.
-func (s *Logs) part(ctx context.Context, seg Segment, x *segment.Index, id segment.ID) ([]byte, error) {
+func (s *objects) part(ctx context.Context, seg Segment, x *segment.Index, id segment.ID) ([]byte, error) {
 	p, ok := x.Part(id)
 	if !ok {
 		return nil, fmt.Errorf("%s has no part %s: %w", seg.Key, id, segment.ErrCorrupt)
@@ -183,7 +191,7 @@ func (s *Logs) part(ctx context.Context, seg Segment, x *segment.Index, id segme
 }
 
 // readSpan reads bytes of a segment that have a digest.
-func (s *Logs) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash, what string) ([]byte, error) {
+func (s *objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash, what string) ([]byte, error) {
 	data, err := s.readExactly(ctx, key, at.Offset, at.Length)
 	if err == nil {
 		err = s.forgetIfForged(key, authenticated(data, sum, what, key))
@@ -192,7 +200,7 @@ func (s *Logs) readSpan(ctx context.Context, key string, at segment.Span, sum pr
 }
 
 // blockFilters returns the filter of each block of a segment, which has the index x.
-func (s *Logs) blockFilters(ctx context.Context, seg Segment, x *segment.Index) ([]segment.Filter, error) {
+func (s *objects) blockFilters(ctx context.Context, seg Segment, x *segment.Index) ([]segment.Filter, error) {
 	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]segment.Filter, error) {
 		data, err := s.part(ctx, seg, x, segment.Filters)
 		if err != nil {
@@ -206,7 +214,7 @@ func (s *Logs) blockFilters(ctx context.Context, seg Segment, x *segment.Index) 
 	})
 }
 
-func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+func (s *objects) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {
 		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, gzipmember.ErrCorrupt)
@@ -215,7 +223,7 @@ func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64
 }
 
 // lines returns the lines of a block, in memory that the caller owns.
-func (s *Logs) lines(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
+func (s *objects) lines(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return nil, err
@@ -228,14 +236,14 @@ func (s *Logs) lines(ctx context.Context, seg Segment, b segment.Block) ([]byte,
 }
 
 // entries returns the entries of a block.
-func (s *Logs) entries(ctx context.Context, seg Segment, b segment.Block) ([]Entry, error) {
+func (s *objects) entries(ctx context.Context, seg Segment, b segment.Block) (event.Batch, error) {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
-		return nil, err
+		return event.Batch{}, err
 	}
 	entries, err := b.Entries(data)
 	if err != nil {
-		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+		return event.Batch{}, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
 	}
 	return entries, nil
 }

@@ -17,19 +17,36 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 const testLog = "6a793f48c0eb9e7a17712f00"
 
+// Entry is an entry with its line, which has no end here.
+type Entry struct {
+	event.Entry
+	Line []byte
+}
+
+// line returns what a builder takes.
+func (e Entry) line() ([]byte, event.Entry) { return append(slices.Clip(e.Line), '\n'), e.Entry }
+
+// batchOf returns a batch of entries.
+func batchOf(entries ...Entry) event.Batch {
+	b := event.Batch{Log: testLog}
+	for _, e := range entries {
+		b.Add(e.line())
+	}
+	return b
+}
+
 // entry returns entry n of a regular log: an event every second, for one of the processors in turn.
 func entry(n int, processors int) Entry {
-	e := Entry{Time: int64(n) * 1000, Key: event.KeyOf(int64(n)*1000, fmt.Append(nil, n))}
-	name := fmt.Sprintf("p%d", n%processors)
-	e.Processors = []string{name}
-	e.Line = fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":%q,"type":"Stream Processor"},"filler":"%x"}`,
-		e.Time, n, name, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
-	return e
+	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":"p%d","type":"Stream Processor"},"filler":"%x"}`,
+		n*1000, n, n%processors, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
+	return Entry{eventtest.Batch(testLog, string(line)).Entries[0], line}
 }
 
 // fill appends n entries to a log, in batches of the given size, and merges after each.
@@ -40,7 +57,7 @@ func fill(t testing.TB, s *Logs, n, batch, processors int) {
 		for i := first; i < min(first+batch, n); i++ {
 			entries = append(entries, entry(i, processors))
 		}
-		if err := s.Append(context.Background(), testLog, b, "nonce", entries); err != nil {
+		if err := s.Append(context.Background(), b, "nonce", batchOf(entries...)); err != nil {
 			t.Fatal(err)
 		}
 		for more := true; more; {
@@ -52,7 +69,9 @@ func fill(t testing.TB, s *Logs, n, batch, processors int) {
 	}
 }
 
-func newStore(b bucket.Bucket, o Options) *Logs { return NewLogs(b, wal.NewReader(b, 1<<20), o) }
+func newStore(b bucket.Bucket, o Options) *Logs {
+	return NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o)
+}
 
 func read(t testing.TB, s *Logs, q Query) []string {
 	t.Helper()
@@ -81,7 +100,7 @@ func read(t testing.TB, s *Logs, q Query) []string {
 // Any range and filter gives what a loop over all events gives.
 func TestDownload(t *testing.T) {
 	const n = 3000
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
 	fill(t, s, n, 170, 7)
 	for range 200 {
 		q := Query{Start: rand.Int64N(n * 1000), Processor: []string{"", "p3", "none"}[rand.IntN(3)]}
@@ -100,7 +119,7 @@ func TestDownload(t *testing.T) {
 
 // Segments stay few as a log grows, and a merge leaves full blocks as they are.
 func TestMerge(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 1 << 20, Grace: time.Nanosecond, HistorySegments: 4})
 	fill(t, s, 20_000, 50, 3)
 	m, err := s.manifest(t.Context(), testLog)
@@ -142,18 +161,18 @@ func TestMerge(t *testing.T) {
 
 // An event that is in the log is not appended again, wherever it lies; one that only looks like it is.
 func TestAppendTwice(t *testing.T) {
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 4 << 10})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 4 << 10})
 	fill(t, s, 2000, 100, 3)
 	other := entry(7, 3)
 	other.Key = event.KeyOf(other.Time, []byte("another uid"))
-	if err := s.Append(t.Context(), testLog, 1000, "n", []Entry{entry(1, 3), entry(1999, 3), entry(2000, 3), other, entry(2000, 3)}); err != nil {
+	if err := s.Append(t.Context(), 1000, "n", batchOf(entry(1, 3), entry(1999, 3), entry(2000, 3), other, entry(2000, 3))); err != nil {
 		t.Fatal(err)
 	}
 	m, err := s.manifest(t.Context(), testLog)
 	if err != nil || m.Entries != 2002 {
 		t.Errorf("%d entries, %v, want 2002", m.Entries, err)
 	}
-	known, err := s.Known(t.Context(), testLog, []wal.Entry{{Time: 5000, Key: entry(5, 3).Key}, {Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
+	known, err := s.Known(t.Context(), testLog, []event.Entry{{Time: 5000, Key: entry(5, 3).Key}, {Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
 	if err != nil || !slices.Equal(known, []bool{true, false, false}) {
 		t.Errorf("known: %v, %v", known, err)
 	}
@@ -161,7 +180,7 @@ func TestAppendTwice(t *testing.T) {
 
 // A damaged block is never served as good: the download ends with an error, or its gzip does.
 func TestDamage(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 500, 3)
 	var key string
@@ -207,7 +226,7 @@ func TestDamage(t *testing.T) {
 
 // What a manifest names and is not there is an error that says so, not a wait and not a shorter log.
 func TestLostSegment(t *testing.T) {
-	b := bucket.NewMemory()
+	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 100, 3)
 	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
@@ -228,7 +247,7 @@ func TestLostSegment(t *testing.T) {
 
 // A download goes on where it was when merges take its segments away.
 func TestMergedAway(t *testing.T) {
-	b := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 1000, Grace: time.Nanosecond})
 	fill(t, s, 1000, 13, 3)
 	merger := newStore(b.Bucket, Options{BlockBytes: 4 << 10, MergeWidth: 2, Grace: time.Nanosecond})
@@ -264,7 +283,7 @@ func TestMergedAway(t *testing.T) {
 
 // TestI6: what a download holds in memory does not grow with what it sends, however slowly the client takes it.
 func TestI6(t *testing.T) {
-	s := newStore(bucket.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
+	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
 	fill(t, s, 40_000, 1000, 3)
 	for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: minInt64, End: maxInt64, Processor: "p1"}, {Start: 1, End: 39_998_000}} {
 		read(t, s, q) // fills the caches and pools
@@ -306,12 +325,12 @@ func (w *heapWatch) Write(p []byte) (int, error) {
 
 // Blocks without the processor are not opened.
 func TestBlocksOpened(t *testing.T) {
-	b := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := newStore(b, Options{BlockBytes: 1 << 10, MergeWidth: 1000})
 	for n := range 50 {
 		e := entry(n, 1)
 		e.Processors = []string{fmt.Sprintf("p%d", n/10)}
-		if err := s.Append(t.Context(), testLog, int64(n+1), "n", []Entry{e}); err != nil {
+		if err := s.Append(t.Context(), int64(n+1), "n", batchOf(e)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -333,7 +352,7 @@ func TestBlocksOpened(t *testing.T) {
 }
 
 func TestManyProcessors(t *testing.T) {
-	s := newStore(bucket.NewMemory(), Options{})
+	s := newStore(bucketest.NewMemory(), Options{})
 	var entries []Entry
 	for n := range 400 {
 		entries = append(entries, entry(n, 1000))
@@ -341,7 +360,7 @@ func TestManyProcessors(t *testing.T) {
 	long := entry(400, 1)
 	long.Processors = []string{strings.Repeat("x", 257)}
 	long.Line = bytes.Replace(long.Line, []byte(`"p0"`), fmt.Appendf(nil, "%q", long.Processors[0]), 1)
-	if err := s.Append(t.Context(), testLog, 1, "n", append(entries, long)); err != nil {
+	if err := s.Append(t.Context(), 1, "n", batchOf(append(entries, long)...)); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []string{"p7", "p399", long.Processors[0]} {

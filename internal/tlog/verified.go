@@ -13,7 +13,7 @@ type verifiedBlocks struct {
 
 // blocksVerified returns what is known of the blocks of an object in a version. If the bucket does not report
 // versions, this is always nothing.
-func (s *Logs) blocksVerified(key, version string) *verifiedBlocks {
+func (s *objects) blocksVerified(key, version string) *verifiedBlocks {
 	if c, ok := s.verified.GetIfPresent(key); ok && c.version == version {
 		return c
 	}

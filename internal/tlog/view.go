@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -19,38 +21,105 @@ const (
 // Query selects events of a log.
 type Query struct {
 	Start, End int64  // half-open range of event times, milliseconds since the epoch
-	Processor  string // only events of this stream processor; empty: all
+	Processor  string // If set, only events of this stream processor are selected.
 }
 
-func (q Query) selects(e wal.Entry) bool {
+// All is the query that selects every event.
+var All = Query{Start: minInt64, End: maxInt64}
+
+func (q Query) selects(e event.Entry) bool {
 	return e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || slices.Contains(e.Processors, q.Processor))
 }
 
-// view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events
-// that are acknowledged, perhaps, but not in the manifest.
+// view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events that
+// may have been acknowledged and are not in the manifest.
 type view struct {
+	*objects
+	logs     *Logs
 	manifest *Manifest
-	tail     []tailSection // oldest first
+	tail     []wal.Place // oldest first
+	whole    bool        // The view has a tail. Without it only the sequenced entries are of interest.
 }
 
-type tailSection struct {
-	object string
-	wal.Section
+// errOvertaken says that a view is old, although no object is missing: another writer has made a newer manifest.
+var errOvertaken = errors.New("the log has a newer manifest")
+
+// use runs do on v. If do fails because v is old, use runs do again on a newer view, until it succeeds or fails for
+// another reason. This is the only place where an old view is told from a lost object.
+func (v *view) use(ctx context.Context, do func(*view) error) error {
+	for {
+		err := do(v)
+		if err == nil {
+			return nil
+		}
+		if err := v.outdated(ctx, err); err != nil {
+			return err
+		}
+		if v, err = v.again(ctx); err != nil {
+			return err
+		}
+	}
 }
 
-// view takes a consistent view of a log, without locks (design: reading). It reads the manifest's version, lists the
-// write-ahead log, and starts over if the version has moved. Why that is right: a WAL object of a plan later than the
-// manifest's is not in the manifest; one of an earlier plan was deleted before the later plan was made, hence before
-// the manifest was read, hence is not in the listing; and those of the manifest's own plan are left out by name,
-// provided that the plan still has the manifest's nonce (one that was cleaned away names none that still exist, and
-// another plan under its number means nothing).
+// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest, or
+// from a part of the write-ahead log that does not verify, which no newer view has.
+// Otherwise it returns err, or the error that kept it from finding out.
+func (v *view) outdated(ctx context.Context, err error) error {
+	if errors.Is(err, errOvertaken) {
+		return nil
+	}
+	if errors.Is(err, seal.ErrForged) {
+		return nil // The next view is without that part of the write-ahead log.
+	}
+	if !errors.Is(err, bucket.ErrNotExist) {
+		return err
+	}
+	version, versionErr := v.logs.highest(ctx, v.manifest.Log, v.manifest.Version)
+	if versionErr != nil {
+		return versionErr
+	}
+	if version == v.manifest.Version {
+		return fmt.Errorf("lost: %w", err)
+	}
+	return nil
+}
+
+// again takes a newer view of the same kind.
+func (v *view) again(ctx context.Context) (*view, error) {
+	if v.whole {
+		return v.logs.view(ctx, v.manifest.Log)
+	}
+	return v.logs.sequenced(ctx, v.manifest.Log)
+}
+
+// sequenced returns a view of the sequenced entries of a log.
+func (s *Logs) sequenced(ctx context.Context, log string) (*view, error) {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	return s.viewOf(m), nil
+}
+
+// viewOf returns a view of the sequenced entries that a manifest describes.
+func (s *Logs) viewOf(m *Manifest) *view { return &view{objects: s.objects, logs: s, manifest: m} }
+
+// view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names, then
+// lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
+//
+//   - The manifest does not hold the events of a WAL object that a later plan names.
+//   - The objects of an earlier plan were deleted before the manifest's plan was made. The listing does not show them.
+//   - The view leaves out the objects of the manifest's plan by their names.
+//   - If that plan is gone, or another plan has its number, then it was cleaned away, and its objects were deleted
+//     before that. The plan is read before the listing, so the listing does not show them. A plan that is read after
+//     the listing could be cleaned away between the two, and nothing would tell that its objects are old.
 func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	for ctx.Err() == nil {
 		m, err := s.manifest(ctx, log)
 		if err != nil {
 			return nil, err
 		}
-		objects, err := s.wal.List(ctx, s.shard(log))
+		objects, planned, err := s.waiting(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -59,64 +128,76 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		} else if version != m.Version {
 			continue
 		}
-		tail, err := s.tail(ctx, m, objects)
+		tail, err := s.tail(ctx, log, objects, planned)
 		if errors.Is(err, bucket.ErrNotExist) {
 			continue // sequenced and deleted meanwhile: the view is old
 		}
 		if err != nil {
 			return nil, err
 		}
-		return &view{m, tail}, nil
+		v := s.viewOf(m)
+		v.tail, v.whole = tail, true
+		return v, nil
 	}
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
 }
 
-// tail returns the sections for the manifest's log in those objects that the manifest's plan does not name.
-func (s *Logs) tail(ctx context.Context, m *Manifest, objects []bucket.Info) ([]tailSection, error) {
+// waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the manifest's
+// plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead log needs no plan.
+func (s *Logs) waiting(ctx context.Context, m *Manifest) (objects []bucket.Info, planned []string, err error) {
+	planned, known := s.plans.GetIfPresent(m.Nonce)
+	for {
+		objects, err = s.wal.List(ctx, s.shard(m.Log))
+		if err != nil || known || len(objects) == 0 || m.LastPlan == 0 {
+			return objects, planned, err
+		}
+		if planned, err = s.readPlanned(ctx, m); err != nil {
+			return nil, nil, err
+		}
+		known = true
+	}
+}
+
+// tail returns the sections for a log in those objects that are not planned.
+func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]wal.Place, error) {
 	if len(objects) == 0 {
 		return nil, nil
 	}
-	planned, err := s.planned(ctx, m)
-	if err != nil {
-		return nil, err
+	skip := make(map[string]bool, len(planned))
+	for _, key := range planned {
+		skip[key] = true
 	}
-	var tail []tailSection
+	var tail []wal.Place
 	for _, o := range objects {
-		if planned[o.Key] {
+		if skip[o.Key] {
 			continue
 		}
 		sections, err := s.wal.Sections(ctx, o.Key)
+		if errors.Is(err, seal.ErrForged) {
+			continue // no node has written it, or it is damaged; the reader has reported it
+		}
 		if err != nil {
 			return nil, err
 		}
 		for _, section := range sections {
-			if section.Log == m.Log {
-				tail = append(tail, tailSection{o.Key, section})
+			if section.Log == log {
+				tail = append(tail, wal.Place{Object: o.Key, Section: section})
 			}
 		}
 	}
 	return tail, nil
 }
 
-// planned returns the objects of the plan that the manifest names, if that plan is still there.
-func (s *Logs) planned(ctx context.Context, m *Manifest) (map[string]bool, error) {
-	if m.LastPlan == 0 {
-		return nil, nil
+// readPlanned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
+// damaged: what the log has of the objects that are still there is then found by its filters.
+func (s *Logs) readPlanned(ctx context.Context, m *Manifest) (objects []string, err error) {
+	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
+	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
+		return nil, err
 	}
-	objects, ok := s.plans.GetIfPresent(m.Nonce)
-	if !ok {
-		p, err := wal.ReadPlan(ctx, s.bucket, s.shard(m.Log), m.LastPlan)
-		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
-			return nil, err
-		}
-		if err == nil && p.Nonce == m.Nonce {
-			objects = p.Objects
-		}
-		s.plans.Set(m.Nonce, objects)
+	if err == nil && p.Nonce == m.Nonce {
+		objects = p.Objects
 	}
-	planned := make(map[string]bool, len(objects))
-	for _, key := range objects {
-		planned[key] = true
-	}
-	return planned, nil
+	s.plans.Set(m.Nonce, objects)
+	return objects, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -36,7 +37,7 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 	default:
 		return nil, "", fmt.Errorf("%s holds neither a bucket, nor a log, nor segments", root)
 	}
-	b, err = bucket.OpenFolder(root, prefix)
+	b, err = folder.OpenReader(root, prefix)
 	return b, log, err
 }
 

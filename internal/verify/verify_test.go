@@ -15,9 +15,10 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/bucket/folder"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -30,7 +31,7 @@ type place struct {
 	t         *testing.T
 	root      string
 	keys      *proof.Keys
-	bucket    *bucket.Local
+	bucket    *folder.Bucket
 	store     *tlog.Logs
 	writer    *wal.Writer
 	sequencer *sequence.Sequencer
@@ -48,11 +49,11 @@ func newPlace(t *testing.T) *place {
 }
 
 func (p *place) open() {
-	b, err := bucket.OpenLocal(p.root)
+	b, err := folder.Open(p.root)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	reader := wal.NewReader(b, 1<<20)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 	p.bucket = b
 	p.store = tlog.NewLogs(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8})
 	p.sequencer = sequence.New(b, reader, p.store, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -67,13 +68,12 @@ func (p *place) close() {
 }
 
 func (p *place) record(n int) {
-	b := wal.Batch{Log: logID}
+	var lines []string
 	for range n {
 		p.events++
-		b.Lines = fmt.Appendf(b.Lines, `{"time":%d,"metadata":{"uid":"%d"}}`+"\n", p.events, p.events)
-		b.Entries = append(b.Entries, wal.Entry{Time: int64(p.events), Key: event.KeyOf(int64(p.events), fmt.Append(nil, p.events))})
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, p.events, p.events))
 	}
-	if err := p.writer.Append(p.t.Context(), b); err != nil {
+	if err := p.writer.Append(p.t.Context(), eventtest.Batch(logID, lines...)); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -10,8 +10,10 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/verify"
 	"github.com/weirlog/weir/internal/wal"
@@ -20,36 +22,32 @@ import (
 const wholeLog = "6a793f48c0eb9e7a17712f00"
 
 // wholeBucket has objects of every kind that lasts.
-func wholeBucket(t *testing.T) (*bucket.Memory, *proof.Keys) {
+func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	t.Helper()
 	key, err := proof.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, ctx, keys := bucket.NewMemory(), context.Background(), proof.NewKeys(key)
+	b, ctx, keys := bucketest.NewMemory(), context.Background(), proof.NewKeys(key)
 	accounts := account.NewDirectory(b)
-	reader := wal.NewReader(b, 1<<20)
+	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2, MergeWidth: 100})
 	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
 		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog, OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
 	errs := []error{accounts.CreateOrganization(ctx, account.Organization{ID: "o", Name: "o", Log: "6a793f48c0eb9e7a17712f02"}),
 		accounts.CreateProject(ctx, project), accounts.Initialise(ctx, 1, "example.org")}
-	entry := func(n int) tlog.Entry {
-		line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"}}`, n, n)
-		return tlog.Entry{Line: line, Time: int64(n), Key: event.KeyOf(int64(n), fmt.Append(nil, n))}
-	}
+	line := func(n int) string { return fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, n, n) }
 	for batch := range 5 {
-		var entries []tlog.Entry
+		var lines []string
 		for i := range 30 {
-			entries = append(entries, entry(batch*30+i))
+			lines = append(lines, line(batch*30+i))
 		}
-		errs = append(errs, logs.Append(ctx, wholeLog, int64(batch+1), "nonce", entries))
+		errs = append(errs, logs.Append(ctx, int64(batch+1), "nonce", eventtest.Batch(wholeLog, lines...)))
 	}
 	w := wal.NewWriter(b, reader, 0, func(int64) {})
-	e := entry(1000)
-	errs = append(errs, w.Append(ctx, wal.Batch{Log: wholeLog, Lines: append(e.Line, '\n'), Entries: []wal.Entry{{Time: e.Time, Key: e.Key}}}))
+	errs = append(errs, w.Append(ctx, eventtest.Batch(wholeLog, line(1000))))
 	w.Close()
-	errs = append(errs, wal.CreatePlan(ctx, b, 0, wal.NewPlan(5, nil)))
+	errs = append(errs, reader.CreatePlan(ctx, 0, wal.NewPlan(5, nil)))
 	for _, err := range errs {
 		if err != nil {
 			t.Fatal(err)

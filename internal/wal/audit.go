@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Audited is what waits to be sequenced.
@@ -21,7 +23,7 @@ type Audited struct {
 // damaged, not what somebody has made to look right. What is sequenced and deleted meanwhile is left out.
 func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
 	a := &Audited{Waiting: map[string]int{}, Damaged: map[string]error{}}
-	reader := NewReader(b, 1<<20)
+	reader := NewReader(b, seal.Key{}, 1<<20)
 	for info, err := range b.List(ctx, "wal/", "") {
 		if err != nil {
 			return nil, err
@@ -38,10 +40,7 @@ func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := bucket.Read(ctx, b, info.Key, bucket.Range{})
-		if err == nil {
-			_, err = decodePlan(data)
-		}
+		err = checkPlan(ctx, reader, info.Key)
 		if err != nil && !errors.Is(err, bucket.ErrNotExist) {
 			a.Damaged[info.Key] = err
 		}
@@ -55,23 +54,26 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 		return err
 	}
 	for _, s := range sections {
-		data, err := r.Member(ctx, key, s)
-		if err == nil {
-			_, err = r.Entries(ctx, key, s)
-		}
-		var lines []byte
-		if err == nil {
-			lines, err = gzipmember.Decode(nil, data, s.RawLength)
-		}
-		if err == nil {
-			_, err = SplitLines(lines, s.Count)
-		}
-		if err != nil {
-			return fmt.Errorf("section at %d: %w", s.Offset, err)
+		if _, err := r.Batch(ctx, s.Log, Place{key, s}); err != nil {
+			return err
 		}
 		a.Waiting[s.Log] += s.Count
 		a.Events += int64(s.Count)
 	}
 	a.Objects++
 	return nil
+}
+
+func checkPlan(ctx context.Context, r *Reader, key string) error {
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, "plans/"), "/")
+	shard, err := strconv.Atoi(name)
+	if err != nil {
+		return fmt.Errorf("%s is not the key of a plan", key)
+	}
+	number, err := planNumber(shard, key)
+	if err != nil {
+		return err
+	}
+	_, err = r.ReadPlan(ctx, shard, number)
+	return err
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // late is a bucket on which the first n PutNew get no reply and take effect when the test calls the functions that it
@@ -32,8 +34,8 @@ func (h *holding) PutNew(ctx context.Context, key string, data []byte) error {
 // A WAL object that appears after its write was given up is one more object with events that are known, under a name that
 // nothing else has.
 func TestLateObject(t *testing.T) {
-	f, effects := late(bucket.NewMemory(), 1)
-	r := NewReader(f, 1<<20)
+	f, effects := late(bucketest.NewMemory(), 1)
+	r := NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 	w := NewWriter(f, r, 0, func(int64) {})
 	defer w.Close()
 	if err := w.Append(t.Context(), batch("log", "a")); err != nil {
@@ -63,9 +65,9 @@ func TestLatePlan(t *testing.T) {
 	ctx := t.Context()
 	for name, appearsFirst := range map[string]bool{"appears before the second try": true, "appears after it": false} {
 		t.Run(name, func(t *testing.T) {
-			f, effects := late(bucket.NewMemory(), 1)
+			f, effects := late(bucketest.NewMemory(), 1)
 			first, second := NewPlan(1, []string{"x"}), NewPlan(1, []string{"x", "y"})
-			if err := CreatePlan(ctx, f, 0, first); err == nil || errors.Is(err, bucket.ErrExist) {
+			if err := plansOf(f).CreatePlan(ctx, 0, first); err == nil || errors.Is(err, bucket.ErrExist) {
 				t.Fatalf("a plan that nobody can see was made: %v", err)
 			}
 			want := second
@@ -75,7 +77,7 @@ func TestLatePlan(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := CreatePlan(ctx, f, 0, second); errors.Is(err, bucket.ErrExist) != appearsFirst {
+			if err := plansOf(f).CreatePlan(ctx, 0, second); errors.Is(err, bucket.ErrExist) != appearsFirst {
 				t.Errorf("second try: %v", err)
 			}
 			if !appearsFirst {
@@ -83,7 +85,7 @@ func TestLatePlan(t *testing.T) {
 					t.Errorf("the late plan: %v", err)
 				}
 			}
-			if p, err := ReadPlan(ctx, f, 0, 1); err != nil || p.Nonce != want.Nonce {
+			if p, err := plansOf(f).ReadPlan(ctx, 0, 1); err != nil || p.Nonce != want.Nonce {
 				t.Errorf("%+v, %v", p, err)
 			}
 		})

@@ -1,27 +1,31 @@
 package wal
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // The layout of a WAL object. zcat shows its lines.
 //
 //	sections   for each: a member with the lines, an aside "WE" with what is known of each entry
-//	"WS" aside the sections: log, place, number of entries, span of times
-//	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian
+//	"WS" aside the sections: log, place, number of entries, span of times, digests
+//	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian; the seal of that aside
+//
+// The seal covers the object's key and the index, and the index covers the sections by their digests. So a reader that
+// takes only some sections of an object believes nothing that no node has written.
 var (
 	idEntries  = gzipmember.ID{'W', 'E'}
 	idSections = gzipmember.ID{'W', 'S'}
 	idTrailer  = gzipmember.ID{'W', 'T'}
 )
 
-var trailerSize = gzipmember.AsideSize(8)
+var trailerSize = gzipmember.AsideSize(8 + seal.Size)
 
 // Section is where a run of events for one log lies in a WAL object.
 type Section struct {
@@ -33,10 +37,18 @@ type Section struct {
 	Count            int   // of the lines
 	MinTime, MaxTime int64 // of the events, milliseconds since the epoch
 	Processors       []string
+
+	linesSum, entriesSum [sha256.Size]byte // SHA-256 of the member and of the aside, as they lie
+}
+
+// Place is where a section lies.
+type Place struct {
+	Object string // its key
+	Section
 }
 
 // encode makes a section of a batch; the section's Offset is relative to the bytes returned.
-func encode(b Batch) (Section, []byte) {
+func encode(b event.Batch) (Section, []byte) {
 	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64, MaxTime: math.MinInt64}
 	data := gzipmember.Append(nil, b.Lines, gzipmember.Fast)
 	s.Length = int64(len(data))
@@ -47,6 +59,7 @@ func encode(b Batch) (Section, []byte) {
 	}
 	data = gzipmember.AppendAside(data, idEntries, meta)
 	s.EntriesLength = int64(len(data)) - s.Length
+	s.linesSum, s.entriesSum = sha256.Sum256(data[:s.Length]), sha256.Sum256(data[s.Length:])
 	return s, data
 }
 
@@ -54,7 +67,7 @@ func encode(b Batch) (Section, []byte) {
 //
 //	number of names, the names
 //	for each entry: time less the one before, key, number of processors, for each the number of its name
-func encodeEntries(entries []Entry) (data []byte, names []string) {
+func encodeEntries(entries []event.Entry) (data []byte, names []string) {
 	number := map[string]int{}
 	for _, e := range entries {
 		for _, p := range e.Processors {
@@ -82,7 +95,7 @@ func encodeEntries(entries []Entry) (data []byte, names []string) {
 	return data, names
 }
 
-func decodeEntries(aside []byte, count int) ([]Entry, error) {
+func decodeEntries(aside []byte, count int) ([]event.Entry, error) {
 	data, err := gzipmember.Aside(aside, idEntries)
 	if err != nil {
 		return nil, err
@@ -97,7 +110,7 @@ func decodeEntries(aside []byte, count int) ([]Entry, error) {
 	if count > len(data)/minEntry {
 		return nil, fmt.Errorf("%d entries: %w", count, gzipmember.ErrCorrupt)
 	}
-	entries := make([]Entry, count)
+	entries := make([]event.Entry, count)
 	last := int64(0)
 	for i := range entries {
 		e := &entries[i]
@@ -120,8 +133,8 @@ func decodeEntries(aside []byte, count int) ([]Entry, error) {
 	return entries, d.Err()
 }
 
-// appendIndex ends an object that holds the sections.
-func appendIndex(dst []byte, sections []Section) []byte {
+// encodeIndex returns the aside that says what the sections of an object are.
+func encodeIndex(sections []Section) []byte {
 	var data []byte
 	data = binary.AppendUvarint(data, uint64(len(sections)))
 	for _, s := range sections {
@@ -135,10 +148,25 @@ func appendIndex(dst []byte, sections []Section) []byte {
 		for _, p := range s.Processors {
 			data = gzipmember.AppendString(data, p)
 		}
+		data = append(append(data, s.linesSum[:]...), s.entriesSum[:]...)
 	}
-	before := len(dst)
-	dst = gzipmember.AppendAside(dst, idSections, data)
-	return gzipmember.AppendAside(dst, idTrailer, binary.BigEndian.AppendUint64(nil, uint64(len(dst)-before)))
+	return gzipmember.AppendAside(nil, idSections, data)
+}
+
+// encodeTrailer returns the end of the object at a key.
+func encodeTrailer(key string, index []byte, k seal.Key) []byte {
+	data := binary.BigEndian.AppendUint64(nil, uint64(len(index)))
+	return gzipmember.AppendAside(nil, idTrailer, append(data, k.Sum(key, index)...))
+}
+
+// checkIndex returns seal.ErrForged unless a node wrote the index for the object at key. index is with the trailer.
+func checkIndex(key string, index []byte, k seal.Key) error {
+	split := len(index) - trailerSize
+	trailer, err := gzipmember.Aside(index[split:], idTrailer)
+	if err != nil {
+		return err
+	}
+	return k.Check(key, index[:split], trailer[8:])
 }
 
 // indexLength returns the number of bytes at the end of an object that its index takes, given the last bytes of it.
@@ -150,10 +178,10 @@ func indexLength(tail []byte, size int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(trailer) != 8 {
+	if len(trailer) != 8+seal.Size {
 		return 0, fmt.Errorf("trailer: %w", gzipmember.ErrCorrupt)
 	}
-	n := int64(binary.BigEndian.Uint64(trailer))
+	n := int64(binary.BigEndian.Uint64(trailer[:8]))
 	if n < 0 || n > size-int64(trailerSize) {
 		return 0, fmt.Errorf("trailer: %w, an index of %d bytes in an object of %d", gzipmember.ErrCorrupt, n, size)
 	}
@@ -167,7 +195,7 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		return nil, err
 	}
 	d := gzipmember.NewDecoder(data)
-	sections := make([]Section, d.Count(9))
+	sections := make([]Section, d.Count(9+2*sha256.Size))
 	end := uint64(size)
 	for i := range sections {
 		s := &sections[i]
@@ -179,26 +207,11 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		for j := range s.Processors {
 			s.Processors[j] = d.String()
 		}
+		copy(s.linesSum[:], d.Bytes(sha256.Size))
+		copy(s.entriesSum[:], d.Bytes(sha256.Size))
 		if s.Offset+s.Length+s.EntriesLength > size {
 			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, gzipmember.ErrCorrupt)
 		}
 	}
 	return sections, d.Err()
-}
-
-// SplitLines returns the n lines of raw, each without its '\n'.
-func SplitLines(raw []byte, n int) ([][]byte, error) {
-	lines := make([][]byte, 0, n)
-	for len(raw) > 0 {
-		end := bytes.IndexByte(raw, '\n')
-		if end < 0 {
-			return nil, fmt.Errorf("the last line has no end: %w", gzipmember.ErrCorrupt)
-		}
-		lines = append(lines, raw[:end:end])
-		raw = raw[end+1:]
-	}
-	if len(lines) != n {
-		return nil, fmt.Errorf("%d lines where the index says %d: %w", len(lines), n, gzipmember.ErrCorrupt)
-	}
-	return lines, nil
 }

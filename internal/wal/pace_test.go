@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Writers that share a pace of 10 a second put at most 10 objects in any second, however many requests there are, and
@@ -20,7 +20,7 @@ func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var puts []time.Time
-		f := &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+		f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if op == bucketest.PutNew {
@@ -32,7 +32,7 @@ func TestPace(t *testing.T) {
 			return nil
 		}}
 		pace := rate.NewLimiter(rate.Every(100*time.Millisecond), 1)
-		reader := NewReader(f, 1<<20)
+		reader := NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 		writers := make([]*Writer, 4)
 		for i := range writers {
 			writers[i] = NewPacedWriter(f, reader, i, pace, func(int64) {})

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Plan says which WAL objects of a shard are sequenced together. The highest-numbered plan of a shard is the current
@@ -22,9 +22,7 @@ type Plan struct {
 	Nonce   string   `json:"nonce"`  // tells it from another plan under the same number
 	Objects []string `json:"objects"`
 
-	// Sum is a digest of the rest. A name that was damaged would look like an object that is gone, so like a plan that is
-	// finished, and what it names would be deleted. Empty: the plan is from before there were sums.
-	Sum string `json:"sum,omitempty"`
+	Sum string `json:"sum"` // digest of the rest, hexadecimal SHA-256
 }
 
 func (p Plan) sum() string {
@@ -32,14 +30,17 @@ func (p Plan) sum() string {
 	return hex.EncodeToString(h[:])
 }
 
-// decodePlan reads a plan.
-func decodePlan(data []byte) (Plan, error) {
+// decodePlan reads the plan with a number.
+func decodePlan(data []byte, number int64) (Plan, error) {
 	var p Plan
 	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
+		return p, fmt.Errorf("%w: %w", seal.ErrForged, err)
 	}
-	if p.Sum != "" && p.Sum != p.sum() {
-		return p, fmt.Errorf("%w, its digest is another one", gzipmember.ErrCorrupt)
+	if p.Sum != p.sum() {
+		return p, fmt.Errorf("%w: its digest does not fit", seal.ErrForged)
+	}
+	if p.Number != number {
+		return p, fmt.Errorf("%w: it is plan %d", seal.ErrForged, p.Number)
 	}
 	return p, nil
 }
@@ -58,30 +59,42 @@ func NewPlan(number int64, objects []string) Plan {
 }
 
 // HighestPlan returns the number of the current plan of a shard, 0 if there is none, and the keys of those below it.
-func HighestPlan(ctx context.Context, b bucket.Bucket, shard int) (number int64, older []string, err error) {
-	for info, err := range b.List(ctx, planPrefix(shard), "") {
+func (r *Reader) HighestPlan(ctx context.Context, shard int) (number int64, older []string, err error) {
+	for info, err := range r.bucket.List(ctx, planPrefix(shard), "") {
 		if err != nil {
 			return 0, nil, err
+		}
+		n, err := planNumber(shard, info.Key)
+		if err != nil {
+			continue // a stray object, which a check of the bucket names
 		}
 		if number > 0 {
 			older = append(older, planKey(shard, number))
 		}
-		name := strings.TrimSuffix(strings.TrimPrefix(info.Key, planPrefix(shard)), ".json")
-		if number, err = strconv.ParseInt(name, 10, 64); err != nil {
-			return 0, nil, fmt.Errorf("%s is not the key of a plan", info.Key)
-		}
+		number = n
 	}
 	return number, older, nil
 }
 
-// ReadPlan returns a plan; bucket.ErrNotExist (wrapped) if it was cleaned away.
-func ReadPlan(ctx context.Context, b bucket.Bucket, shard int, number int64) (Plan, error) {
+// planNumber returns the number in the key of a plan.
+func planNumber(shard int, key string) (int64, error) {
+	name := strings.TrimSuffix(strings.TrimPrefix(key, planPrefix(shard)), ".json")
+	n, err := strconv.ParseInt(name, 10, 64)
+	if err != nil || n <= 0 || planKey(shard, n) != key {
+		return 0, fmt.Errorf("%s is not the key of a plan", key)
+	}
+	return n, nil
+}
+
+// ReadPlan returns a plan. The error wraps bucket.ErrNotExist if the plan was cleaned away, and seal.ErrForged if the object
+// is damaged or no node with the nodes' secret made it.
+func (r *Reader) ReadPlan(ctx context.Context, shard int, number int64) (Plan, error) {
 	key := planKey(shard, number)
-	data, err := bucket.Read(ctx, b, key, bucket.Range{})
+	data, err := bucket.Read(ctx, r.sealed, key, bucket.Range{})
 	if err != nil {
 		return Plan{}, err
 	}
-	p, err := decodePlan(data)
+	p, err := decodePlan(data, number)
 	if err != nil {
 		return Plan{}, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -90,17 +103,17 @@ func ReadPlan(ctx context.Context, b bucket.Bucket, shard int, number int64) (Pl
 
 // CreatePlan makes p the plan of its number, and fails with bucket.ErrExist if there is one. Whether p then is the
 // current plan, HighestPlan must tell: a sleeper may have created an old number again after it was cleaned away.
-func CreatePlan(ctx context.Context, b bucket.Bucket, shard int, p Plan) error {
+func (r *Reader) CreatePlan(ctx context.Context, shard int, p Plan) error {
 	data, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("encode plan: %w", err)
 	}
-	err = b.PutNew(ctx, planKey(shard, p.Number), data)
+	err = r.sealed.PutNew(ctx, planKey(shard, p.Number), data)
 	if err == nil || errors.Is(err, bucket.ErrExist) {
 		return err
 	}
 	// The outcome is unknown. The nonce makes the bytes ours alone.
-	if there, readErr := ReadPlan(ctx, b, shard, p.Number); readErr == nil && there.Nonce == p.Nonce {
+	if there, readErr := r.ReadPlan(ctx, shard, p.Number); readErr == nil && there.Nonce == p.Nonce {
 		return nil
 	}
 	return err

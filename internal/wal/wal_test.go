@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,17 +20,17 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
-func batch(log string, uids ...string) Batch {
-	b := Batch{Log: log}
+func batch(log string, uids ...string) event.Batch {
+	b := event.Batch{Log: log}
 	for i, uid := range uids {
-		b.Lines = append(b.Lines, uid+"\n"...)
-		e := Entry{Time: int64(1000 + i), Key: event.KeyOf(int64(i), []byte(uid))}
+		e := event.Entry{Time: int64(1000 + i), Key: event.KeyOf(int64(i), []byte(uid))}
 		if i%2 == 1 {
 			e.Processors = []string{"p" + uid}
 		}
-		b.Entries = append(b.Entries, e)
+		b.Add([]byte(uid+"\n"), e)
 	}
 	return b
 }
@@ -37,20 +38,20 @@ func batch(log string, uids ...string) Batch {
 // What is appended is read back, section by section, by who wrote it and by who did not; and zcat shows the lines.
 func TestAppendAndRead(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b := bucket.NewMemory()
-		w := NewWriter(b, NewReader(b, 1<<20), 3, func(int64) {})
-		var batches []Batch
+		b := bucketest.NewMemory()
+		w := NewWriter(b, NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), 3, func(int64) {})
+		var batches []event.Batch
 		var all string
 		for i := range rapid.IntRange(1, 5).Draw(rt, "batches") {
 			uids := rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,900}`), 1, 30).Draw(rt, "uids")
 			batches = append(batches, batch(fmt.Sprintf("log%d", i%2), uids...))
 			all += string(batches[i].Lines)
 		}
-		if err := w.Append(context.Background(), append(batches, Batch{Log: "empty"})...); err != nil {
+		if err := w.Append(context.Background(), append(batches, event.Batch{Log: "empty"})...); err != nil {
 			rt.Fatal(err)
 		}
 		w.Close()
-		r := NewReader(b, 1<<20)
+		r := NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 		objects, err := r.List(context.Background(), 3)
 		if err != nil || len(objects) != 1 {
 			rt.Fatalf("%d objects, %v", len(objects), err)
@@ -94,13 +95,13 @@ func gunzip(t interface{ Fatal(...any) }, data []byte) string {
 // Requests that come while an object is being written share the next one.
 func TestGroupCommit(t *testing.T) {
 	release := make(chan struct{})
-	f := &bucketest.Faulty{Bucket: bucket.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
 		if op == bucketest.PutNew {
 			<-release
 		}
 		return nil
 	}}
-	w := NewWriter(f, NewReader(f, 1<<20), 0, func(int64) {})
+	w := NewWriter(f, NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20), 0, func(int64) {})
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -133,7 +134,7 @@ func TestUnknownOutcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			names := map[string]int{}
-			f := &bucketest.Faulty{Bucket: bucket.NewMemory()}
+			f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 			f.Before = func(_ context.Context, op bucketest.Op, key string) error {
 				if op != bucketest.PutNew {
 					return nil
@@ -152,7 +153,7 @@ func TestUnknownOutcomes(t *testing.T) {
 				}
 				return nil
 			}
-			r := NewReader(f, 1<<20)
+			r := NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 			w := NewWriter(f, r, 0, func(int64) {})
 			defer w.Close()
 			err := w.Append(t.Context(), batch("log", "a"))
@@ -165,26 +166,26 @@ func TestUnknownOutcomes(t *testing.T) {
 }
 
 func TestPlans(t *testing.T) {
-	ctx, b := t.Context(), bucket.NewMemory()
-	if batch, older, err := HighestPlan(ctx, b, 0); batch != 0 || len(older) > 0 || err != nil {
+	ctx, b := t.Context(), bucketest.NewMemory()
+	if batch, older, err := plansOf(b).HighestPlan(ctx, 0); batch != 0 || len(older) > 0 || err != nil {
 		t.Errorf("no plans: %d, %q, %v", batch, older, err)
 	}
 	for n := range 12 {
-		if err := CreatePlan(ctx, b, 0, NewPlan(int64(n+1), []string{"x"})); err != nil {
+		if err := plansOf(b).CreatePlan(ctx, 0, NewPlan(int64(n+1), []string{"x"})); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := CreatePlan(ctx, b, 0, NewPlan(12, nil)); !errors.Is(err, bucket.ErrExist) {
+	if err := plansOf(b).CreatePlan(ctx, 0, NewPlan(12, nil)); !errors.Is(err, bucket.ErrExist) {
 		t.Errorf("the same number again: %v", err)
 	}
-	if batch, older, err := HighestPlan(ctx, b, 0); batch != 12 || len(older) != 11 || err != nil {
+	if batch, older, err := plansOf(b).HighestPlan(ctx, 0); batch != 12 || len(older) != 11 || err != nil {
 		t.Errorf("%d, %q, %v", batch, older, err)
 	}
-	if p, err := ReadPlan(ctx, b, 0, 7); err != nil || p.Number != 7 || len(p.Nonce) < 20 {
+	if p, err := plansOf(b).ReadPlan(ctx, 0, 7); err != nil || p.Number != 7 || len(p.Nonce) < 20 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	lost := &bucketest.Faulty{Bucket: b, After: func(context.Context, bucketest.Op, string) error { return errors.New("the reply was lost") }}
-	if err := CreatePlan(ctx, lost, 0, NewPlan(13, nil)); err != nil {
+	if err := plansOf(lost).CreatePlan(ctx, 0, NewPlan(13, nil)); err != nil {
 		t.Errorf("it is there, only the reply was lost: %v", err)
 	}
 }
@@ -193,14 +194,15 @@ func TestPlans(t *testing.T) {
 func FuzzObject(f *testing.F) {
 	b := batch("log", "a", "b", "c")
 	section, data := encode(b)
-	f.Add(appendIndex(data, []Section{section}))
+	index := encodeIndex([]Section{section})
+	f.Add(slices.Concat(data, index, encodeTrailer("wal/00/x.gz", index, seal.NewKey(make([]byte, 32)))))
 	f.Add([]byte("nonsense"))
 	f.Fuzz(func(t *testing.T, object []byte) {
-		b := bucket.NewMemory()
+		b := bucketest.NewMemory()
 		if err := b.Put(t.Context(), "wal/00/x.gz", object); err != nil {
 			t.Fatal(err)
 		}
-		r := NewReader(b, 1<<20)
+		r := NewReader(b, seal.Key{}, 1<<20)
 		sections, err := r.Sections(t.Context(), "wal/00/x.gz")
 		if err != nil {
 			return
@@ -232,3 +234,5 @@ func FuzzEntries(f *testing.F) {
 }
 
 func memberAside(data []byte) []byte { return gzipmember.AppendAside(nil, idEntries, data) }
+
+func plansOf(b bucket.Bucket) *Reader { return NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20) }

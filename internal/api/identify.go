@@ -1,0 +1,66 @@
+package api
+
+import (
+	"regexp"
+
+	"filippo.io/torchwood"
+
+	"github.com/weirlog/weir/internal/account"
+)
+
+// identifier is a variable of a path: the form that its values have, and the error that names one of another form, which is
+// the one that names a thing that does not exist.
+type identifier struct {
+	name  string
+	valid func(string) bool
+	wrong func(c *call, value string) *problem
+}
+
+var (
+	clientID      = regexp.MustCompile(`^mdb_sa_id_[0-9a-f]{24}$`)
+	workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
+
+// identifiers lists all variables of paths, in the order in which they are checked. What has another form is refused before
+// anything is looked up, kept or logged under it.
+var identifiers = []identifier{
+	{"orgId", account.ValidID, func(_ *call, v string) *problem { return invalidOrgID(v) }},
+	{"groupId", account.ValidID, func(_ *call, v string) *problem { return invalidGroupID(v) }},
+	{"tenantName", workspaceName.MatchString, func(c *call, v string) *problem { return tenantNotFound(v, c.path("groupId")) }},
+	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
+	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
+	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
+	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
+	{"entryValue", func(v string) bool { return isBlock(v) || len(v) <= maxGroupName && securityGroup.MatchString(v) },
+		func(c *call, v string) *problem { return networkNotFound(v, c.path("groupId")) }},
+	{"logId", account.ValidID, func(_ *call, v string) *problem { return logNotFound(v) }},
+	{"tile", isTile, func(c *call, _ string) *problem { return resourceNotFound(c.r.URL.Path) }},
+}
+
+// maxGroupName bounds the name of an AWS security group, in bytes.
+const maxGroupName = 64
+
+func isBlock(text string) bool {
+	_, err := account.ParseBlock(text)
+	return err == nil
+}
+
+func isTile(path string) bool {
+	_, err := torchwood.ParseTilePath("tile/" + path)
+	return err == nil
+}
+
+// checkPath refuses a path whose identifiers do not have their form.
+func (c *call) checkPath() error {
+	for _, id := range identifiers {
+		if v := c.path(id.name); (v != "" || c.names(id.name)) && !id.valid(v) {
+			return id.wrong(c, v)
+		}
+	}
+	return nil
+}
+
+// names tells whether the operation's path has a variable.
+func (c *call) names(variable string) bool {
+	return variablesOf(c.operation.path)[variable]
+}

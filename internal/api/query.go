@@ -1,0 +1,212 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// parameter is one that an operation's query may have.
+type parameter struct {
+	name string
+	want func(value string) string // what the value must be; empty if it is that
+}
+
+// Parameters by name.
+var (
+	envelopeFlag = parameter{"envelope", wantFlag}
+	prettyFlag   = parameter{"pretty", wantFlag}
+
+	pageNum      = parameter{"pageNum", wantInteger(1, 1<<31-1)}
+	itemsPerPage = parameter{"itemsPerPage", wantInteger(1, maxItems)}
+	includeCount = parameter{"includeCount", wantFlag}
+
+	namePrefix         = parameter{"name", wantText(64)}
+	projectOwner       = parameter{"projectOwnerId", wantID}
+	systemManaged      = parameter{"includeSystemManaged", wantFlag}
+	includeConnections = parameter{"includeConnections", wantFlag}
+
+	startDate     = parameter{"startDate", wantDate}
+	endDate       = parameter{"endDate", wantDate}
+	processorName = parameter{"spName", wantAnything}
+
+	partial     = parameter{"partial", wantFlag}
+	conformance = parameter{"conformance", wantOneOf("warn")}
+
+	entryIndex = parameter{"index", wantInteger(0, 1<<63-1)}
+	fromSize   = parameter{"from", wantInteger(0, 1<<63-1)}
+	toSize     = parameter{"to", wantInteger(0, 1<<63-1)}
+	treeSize   = parameter{"size", wantInteger(0, 1<<63-1)}
+)
+
+var (
+	lists  = []parameter{pageNum, itemsPerPage, includeCount}
+	ranges = []parameter{startDate, endDate, processorName}
+	none   []parameter
+)
+
+func with(some []parameter, more ...parameter) []parameter { return slices.Concat(some, more) }
+
+func wantAnything(string) string { return "" }
+
+func wantFlag(value string) string {
+	if value == "true" || value == "false" || value == "" {
+		return ""
+	}
+	return fmt.Sprintf("must be true or false, not %s", quoted(value))
+}
+
+func wantInteger(least, most int64) func(string) string {
+	return func(value string) string {
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err == nil && n >= least && n <= most:
+			return ""
+		case most == 1<<63-1:
+			return fmt.Sprintf("must be an integer, at least %d, not %s", least, quoted(value))
+		}
+		return fmt.Sprintf("must be an integer from %d to %d, not %s", least, most, quoted(value))
+	}
+}
+
+func wantText(longest int) func(string) string {
+	return func(value string) string {
+		if len(value) <= longest {
+			return ""
+		}
+		return fmt.Sprintf("may have at most %d bytes", longest)
+	}
+}
+
+func wantID(value string) string {
+	if value == "" || account.ValidID(value) {
+		return ""
+	}
+	return "must be 24 hexadecimal digits"
+}
+
+func wantOneOf(values ...string) func(string) string {
+	return func(value string) string {
+		if value == "" || slices.Contains(values, value) {
+			return ""
+		}
+		return fmt.Sprintf("must be %s, not %s", strings.Join(values, " or "), quoted(value))
+	}
+}
+
+// Bounds on dates: from when Atlas's API accepts them, and to where a date still has milliseconds and four digits.
+const (
+	minDate = 1199145600   // 2008-01-01T00:00:00Z
+	maxDate = 253402300799 // 9999-12-31T23:59:59Z
+)
+
+// wantDate says what is expected to somebody who writes a date in another way.
+func wantDate(value string) string {
+	n, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case err == nil && !strings.HasPrefix(value, "+") && n >= minDate && n <= maxDate:
+		return ""
+	case err == nil && !strings.HasPrefix(value, "+"):
+		return fmt.Sprintf("must be from %d (2008-01-01T00:00:00Z) to %d, in seconds since the epoch", minDate, maxDate)
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, value); err == nil {
+			return fmt.Sprintf("must be an integer, in seconds since the epoch: %d for %s", at.Unix(), quoted(value))
+		}
+	}
+	return fmt.Sprintf("must be an integer, in seconds since the epoch, such as 1767225600 for 2026-01-01T00:00:00Z, not %s", quoted(value))
+}
+
+// checkQuery reads the query. It refuses parameters that the operation does not know, those given twice, and bad values.
+func (c *call) checkQuery() error {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return invalidQuery(field{"query", "is malformed: " + quoted(err.Error())})
+	}
+	known := slices.Concat(c.operation.query, c.operation.form.parameters)
+	var wrong []field
+	onlyDates := true
+	for _, name := range sortedKeys(values) {
+		i := slices.IndexFunc(known, func(p parameter) bool { return p.name == name })
+		bad := ""
+		switch {
+		case i < 0:
+			bad = "is not a parameter of this operation" + meant(name, known)
+		case len(values[name]) > 1:
+			bad = "must not be given more than once"
+		default:
+			bad = known[i].want(values[name][0])
+		}
+		if bad != "" {
+			wrong = append(wrong, field{name, bad})
+			onlyDates = onlyDates && i >= 0 && isDate(known[i])
+		}
+	}
+	switch {
+	case len(wrong) == 0:
+		c.query = values
+		return nil
+	case onlyDates:
+		return invalid("Invalid query parameters.", wrong...)
+	}
+	return invalidQuery(wrong...)
+}
+
+func isDate(p parameter) bool { return p.name == startDate.name || p.name == endDate.name }
+
+// meant guesses which parameter was meant: one that differs in upper and lower case, or in '_' and '-', only.
+func meant(name string, known []parameter) string {
+	plain := func(s string) string { return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)) }
+	for _, p := range known {
+		if len(name) < 64 && plain(p.name) == plain(name) {
+			return ": write " + p.name
+		}
+	}
+	return ""
+}
+
+func invalidQuery(fields ...field) *problem {
+	name := cut(fields[0].Field, maxName)
+	detail := "Invalid query parameter " + name + " specified."
+	if len(fields) > 1 {
+		detail = "Invalid query parameters " + names(fields) + " specified."
+	}
+	return &problem{status: http.StatusBadRequest, code: "INVALID_QUERY_PARAMETER", parameters: []any{name}, detail: detail, fields: fields}
+}
+
+const defaultRange = 30 * 24 * 60 * 60 // seconds
+
+// rangeOf returns the range that a checked query asks for. An event within the second endDate is in it.
+func rangeOf(values url.Values, now time.Time) (tlog.Query, error) {
+	date := func(name string, otherwise int64) int64 {
+		if n, err := strconv.ParseInt(values.Get(name), 10, 64); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	end := date("endDate", now.Unix())
+	start := date("startDate", end-defaultRange)
+	if start > end {
+		return tlog.Query{}, invalid("Invalid query parameters.", field{"startDate", fmt.Sprintf("must not be later than endDate (%d)", end)})
+	}
+	return tlog.Query{Start: start * 1000, End: (end + 1) * 1000, Processor: values.Get("spName")}, nil
+}
+
+// integer returns the value of a parameter that was checked to be one.
+func (c *call) integer(name string, otherwise int64) int64 {
+	n, err := strconv.ParseInt(c.query.Get(name), 10, 64)
+	if err != nil {
+		return otherwise
+	}
+	return n
+}
+
+func sortedKeys(values url.Values) []string { return slices.Sorted(maps.Keys(values)) }

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/weirlog/weir/internal/account"
+)
+
+// scope is what a path names, as far as it exists. Whether the caller may know of it is another matter.
+type scope struct {
+	groupID   string
+	tenant    string
+	org       *account.Organization // nil if the path names none
+	project   *account.Project      // nil if the path names none, or there is none
+	workspace *account.Workspace    // nil if the path names none, or there is none
+	log       keptLog               // The zero value if the path names none, or there is none.
+}
+
+// within returns the organization that is named, or the one that the named project belongs to, and the project (nil if
+// none is named).
+func (s *scope) within() (org string, p *account.Project) {
+	if s.project != nil {
+		return s.project.Org, s.project
+	}
+	return s.org.ID, nil
+}
+
+// visible tells whether the caller may know that the project exists.
+func (c *call) visible() bool {
+	return c.scope.project != nil && c.caller.May(account.See, c.scope.project)
+}
+
+// loadScope finds what the path names, and returns why the caller may not do there what the operation does. A caller
+// without a role learns nothing of what is there, not even from the time that a look takes: unless the attempt must be
+// recorded in the log that it is an attempt at, nothing is looked up.
+//
+// BUG(weir): a project that this node has in memory is found sooner than that there is none. A caller that has a role of
+// an organization that counts on its projects, and knows the id of another's, can tell from the time whether it is in use.
+func (s *Server) loadScope(c *call) error {
+	if id := c.path("orgId"); id != "" {
+		if err := s.loadOrg(c, id, c.operation.needs); err != nil {
+			return err
+		}
+		return c.findLog([]keptLog{{id: c.scope.org.Log, kind: "organization"}})
+	}
+	c.scope.groupID, c.scope.tenant = c.path("groupId"), c.path("tenantName")
+	if c.scope.groupID == "" {
+		return nil
+	}
+	if !c.operation.audit.needed() && !c.caller.MightSee(c.scope.groupID) {
+		return groupNotFound(c.scope.groupID)
+	}
+	if err := s.loadProject(c); err != nil {
+		return err
+	}
+	if err := c.requireRole(c.operation.needs); err != nil {
+		return err
+	}
+	if c.path("logId") == "" {
+		return nil
+	}
+	return c.findLog(projectLogs(c.scope.project))
+}
+
+// loadOrg finds an organization and checks the caller's role in it.
+func (s *Server) loadOrg(c *call, id string, needs account.Action) error {
+	org, err := enterOrg(c, s.accounts, id, needs)
+	if err == nil {
+		c.scope.org = org
+	}
+	return err
+}
+
+// enterOrg returns an organization in which the caller may do what it needs to.
+func enterOrg(c *call, accounts *account.Directory, id string, needs account.Action) (*account.Organization, error) {
+	if !c.caller.MayInOrg(account.SeeOrg, id) {
+		return nil, orgNotFound(id)
+	}
+	org, err := accounts.Organization(c.context(), id)
+	if errors.Is(err, account.ErrNotFound) {
+		return nil, orgNotFound(id)
+	}
+	if err == nil && !c.caller.MayInOrg(needs, id) {
+		err = forbidden()
+	}
+	return org, err
+}
+
+// loadProject looks for the project and the workspace that the path names.
+func (s *Server) loadProject(c *call) error {
+	find := s.accounts.Project
+	if c.operation.kept {
+		find = s.accounts.ProjectWithLogs
+	}
+	p, err := find(c.context(), c.scope.groupID)
+	switch {
+	case errors.Is(err, account.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case !p.Deleted.IsZero() && !c.caller.MayInOrg(account.OwnOrg, p.Org):
+		return nil // Only the owners of its organization may know of a deleted project.
+	}
+	c.scope.project = p
+	c.scope.workspace, _ = p.Workspace(c.scope.tenant)
+	return nil
+}
+
+// requireRole returns why the caller may not do something to what the path names; nil if it may.
+func (c *call) requireRole(needs account.Action) error {
+	switch {
+	case !c.visible():
+		return groupNotFound(c.scope.groupID)
+	case needs != anyRole && !c.caller.May(needs, c.scope.project):
+		return forbidden()
+	case c.scope.tenant != "" && c.scope.workspace == nil:
+		return tenantNotFound(c.scope.tenant, c.scope.groupID)
+	}
+	return nil
+}
+
+// findLog finds the log that the path names, if it names one, among those that the caller may read.
+func (c *call) findLog(logs []keptLog) error {
+	id := c.path("logId")
+	if id == "" {
+		return nil
+	}
+	i := slices.IndexFunc(logs, func(l keptLog) bool { return l.id == id && c.mayRead(l) })
+	if i < 0 {
+		return logNotFound(id)
+	}
+	c.scope.log = logs[i]
+	return nil
+}
+
+// mayRead tells whether the caller, which may download logs here, may read this one: a project's own log, and those of
+// what was deleted, are for its owners.
+func (c *call) mayRead(l keptLog) bool {
+	return l.kind != "project" && l.deleted.IsZero() || c.scope.project == nil || c.caller.May(account.Own, c.scope.project)
+}

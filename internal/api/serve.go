@@ -1,0 +1,191 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
+)
+
+// serve answers a request for an operation. The steps and their order are the same for all:
+//
+//  1. whether this node does such things,
+//  2. the form of the identifiers in the path, before anything is looked up by them,
+//  3. who asks, and whether that is too often,
+//  4. the version, the query, what the path names and the caller's role on it,
+//  5. the operation itself,
+//  6. if it reads a log's content, a record of the attempt, refused or not, before anything is sent.
+func (s *Server) serve(c *call, h http.Header) (result, error) {
+	op := c.operation
+	if err := s.checkNode(op); err != nil {
+		return nil, err
+	}
+	malformed := c.checkPath()
+	if op.caller == orPublic && malformed == nil {
+		published, err := s.isPublished(c)
+		if err != nil {
+			return nil, err
+		}
+		if published {
+			h.Set("Access-Control-Allow-Origin", "*")
+			return firstOf(c.checkQuery()).then(op, c)
+		}
+	}
+	if op.caller == byClientSecret {
+		return firstOf(c.checkQuery()).then(op, c)
+	}
+	if err := s.authenticate(c); err != nil {
+		return nil, err
+	}
+	refused := firstOf(s.limits.take(h, c), c.negotiate(), malformed, c.checkQuery())
+	if op.audit.needed() {
+		return s.serveAudited(c, refused, malformed != nil)
+	}
+	if refused.err == nil {
+		refused.err = s.loadScope(c)
+	}
+	return refused.then(op, c)
+}
+
+// refusal is the first reason not to do what a request asks for.
+type refusal struct{ err error }
+
+func firstOf(reasons ...error) refusal {
+	for _, err := range reasons {
+		if err != nil {
+			return refusal{err}
+		}
+	}
+	return refusal{}
+}
+
+// then runs the operation unless it is refused.
+func (r refusal) then(op *operation, c *call) (result, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	return op.run.run(c)
+}
+
+func (s *Server) checkNode(op *operation) error {
+	switch {
+	case op.node == ingestNode && !s.options.Roles.Ingest:
+		return elsewhere("ingest")
+	case op.node == readNode && !s.options.Roles.Read:
+		return elsewhere("read")
+	}
+	return nil
+}
+
+// isPublished tells whether everybody may see what is proven of the log that the path names.
+func (s *Server) isPublished(c *call) (bool, error) {
+	p, err := s.accounts.Publication(c.context(), c.path("logId"))
+	return err == nil && p.Public && (p.Owner == c.path("groupId") || p.Owner == c.path("orgId")), err
+}
+
+// authenticate finds out who calls.
+func (s *Server) authenticate(c *call) error {
+	p, err := s.auth.Authenticate(c.r, c.address.Addr())
+	if err != nil {
+		s.signInFailed(c, err)
+		return err
+	}
+	c.caller = p.Credential
+	return nil
+}
+
+// negotiate chooses the version of the reply.
+func (c *call) negotiate() error {
+	release, ok := c.operation.media.release(c.r.Header.Values("Accept"))
+	if !ok {
+		return invalidVersion()
+	}
+	c.release = release
+	return nil
+}
+
+// serveAudited answers an attempt to read a log's content.
+func (s *Server) serveAudited(c *call, refused refusal, malformed bool) (result, error) {
+	if !malformed { // also where the attempt is refused already: it is recorded in the log that it is an attempt at
+		err := s.loadScope(c)
+		if err != nil && s.problemOf(c, err).status >= http.StatusInternalServerError {
+			return nil, err
+		}
+		refused = firstOf(refused.err, err)
+	}
+	res, err := refused.then(c.operation, c)
+	if failed := s.auditWhilePreparing(c, res, err); failed != nil {
+		return nil, failed
+	}
+	return res, err
+}
+
+// auditWhilePreparing has a small download made while the attempt is being recorded.
+func (s *Server) auditWhilePreparing(c *call, res result, refused error) error {
+	var prepared sync.WaitGroup
+	var panicked any
+	if f, ok := res.(*file); ok && refused == nil && f.prepare != nil {
+		prepared.Go(func() {
+			defer func() { panicked = recover() }()
+			f.prepare(c.context())
+		})
+	}
+	err := s.auditRead(c, refused)
+	prepared.Wait()
+	if panicked != nil {
+		panic(panicked) // where requests' panics are caught
+	}
+	return err
+}
+
+// auditRead makes the attempt to read a log an event in the log that is for that, durably. An attempt at something that
+// does not exist, or that the caller may not know of, is an event in the log of the caller's own organization, whether or
+// not there is a log too: so it takes the same time.
+func (s *Server) auditRead(c *call, refused error) error {
+	a := event.Access{Act: c.actor(c.caller), Operation: c.operation.audit.event, Log: cut(c.path("logId"), maxName),
+		Processor: cut(c.query.Get("spName"), maxName)}
+	a.Project, a.Workspace = cut(c.path("groupId"), maxName), cut(c.path("tenantName"), maxName)
+	if w := c.scope.log.workspace; w != nil {
+		a.Workspace = w.Name
+	}
+	if q, err := rangeOf(c.query, c.now); err == nil && c.checkQuery() == nil {
+		a.Start, a.End = q.Start/1000, q.End/1000-1
+	}
+	if refused != nil {
+		p := s.problemOf(c, refused)
+		a.Status, a.ErrorCode = p.status, p.code
+	}
+	logs, err := s.logsOfAttempt(c)
+	if err != nil {
+		return err
+	}
+	// An attempt counts even if its client does not wait for the answer.
+	return s.recorder.RecordOwn(context.WithoutCancel(c.context()), logs, event.Accessed(a))
+}
+
+// logsOfAttempt returns the logs that have a record of an attempt.
+func (s *Server) logsOfAttempt(c *call) ([]string, error) {
+	var logs []string
+	switch {
+	case c.scope.workspace != nil:
+		logs = append(logs, c.scope.workspace.AuditLog)
+	case c.scope.log.workspace != nil:
+		logs = append(logs, c.scope.log.workspace.AuditLog)
+	case c.scope.log.id != "":
+		logs = append(logs, c.scope.log.id)
+	}
+	if len(logs) > 0 && (c.scope.org != nil || c.visible()) {
+		return logs, nil
+	}
+	org, err := s.accounts.Organization(c.context(), c.caller.Org)
+	if errors.Is(err, account.ErrNotFound) {
+		return nil, unavailable(err) // It is not what the path names.
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(logs, org.Log), nil
+}

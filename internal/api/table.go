@@ -1,0 +1,245 @@
+package api
+
+import "github.com/weirlog/weir/internal/account"
+
+// Paths.
+const (
+	base     = "/api/atlas/v2"
+	orgPath  = base + "/orgs/{orgId}"
+	group    = base + "/groups/{groupId}"
+	tenants  = group + "/streams"
+	tenant   = tenants + "/{tenantName}"
+	ownGroup = "/api/weir/v1/groups/{groupId}"
+	ownOrg   = "/api/weir/v1/orgs/{orgId}"
+)
+
+// Media types of replies.
+var (
+	general   = versioned{releases: []string{"2023-01-01"}, format: "json"}
+	streams   = versioned{releases: []string{"2023-02-01"}, format: "json"}
+	accounts  = versioned{releases: []string{"2024-08-05"}, format: "json"}
+	own       = versioned{format: "json"} // weir's own resources have no versions.
+	recording = versioned{releases: []string{"2023-02-01"}, format: "json", optional: true}
+)
+
+// Traits of operations that have nothing to do with a log's content.
+var (
+	looks   = traits{audit: unaudited("it shows what is set up, and no log"), form: atlasForm}
+	changes = traits{audit: unaudited("it changes what is set up, which is an event of its own"), body: jsonBody, form: atlasForm}
+	removes = traits{audit: changes.audit, form: atlasForm}
+	signsIn = traits{audit: unaudited("it reads no log; failures are events of their own"), body: formBody, caller: byClientSecret, form: oauthForm}
+)
+
+// operations returns the table of all that is served.
+func (s *Server) operations() []operation {
+	common := control{s.accounts, s.recorder}
+	credentials := credentials{common}
+	var table []operation
+	for _, rows := range [][]operation{
+		tokens{s.auth, s.signInFailed}.operations(),
+		orgs{credentials, keys{credentials}, serviceAccounts{credentials}}.operations(),
+		projects{credentials}.operations(),
+		networks{common}.operations(),
+		keys{credentials}.operations(),
+		serviceAccounts{credentials}.operations(),
+		accessLists{credentials}.operations(),
+		workspaces{common}.operations(),
+		settings{common}.operations(),
+		recordings{s.recorder, s.metrics, s.options}.operations(),
+		logs{common, s.logs}.operations(),
+		proofs{s.logs}.operations(),
+	} {
+		table = append(table, rows...)
+	}
+	return table
+}
+
+const get, post, patch, remove = "GET", "POST", "PATCH", "DELETE"
+
+func (h tokens) operations() []operation {
+	return []operation{
+		{"issueToken", post, "/api/oauth/token", own, anyRole, 200, none, asJSON(h.issue), signsIn},
+		{"revokeToken", post, "/api/oauth/revoke", own, anyRole, 200, none, asNothing(h.revoke), signsIn},
+	}
+}
+
+func (h orgs) operations() []operation {
+	return []operation{
+		{"getSystemStatus", get, base, general, anyRole, 200, none, asJSON(getSystemStatus), looks},
+		{"listOrgs", get, base + "/orgs", general, anyRole, 200, with(lists, namePrefix), asJSON(h.list), looks},
+		{"createOrg", post, base + "/orgs", general, anyRole, 201, none, asJSON(h.create), changes},
+		{"getOrg", get, orgPath, general, account.SeeOrg, 200, none, asJSON(h.get), looks},
+		{"updateOrg", patch, orgPath, general, account.OwnOrg, 200, none, asJSON(h.update), changes},
+		{"deleteOrg", remove, orgPath, general, account.OwnOrg, 204, none, asJSON(h.delete), removes},
+	}
+}
+
+func (h projects) operations() []operation {
+	return []operation{
+		{"getOrgGroups", get, orgPath + "/groups", general, account.SeeOrg, 200, with(lists, namePrefix), asJSON(h.listOfOrg), looks},
+		{"listGroups", get, base + "/groups", general, anyRole, 200, lists, asJSON(h.list), looks},
+		{"createGroup", post, base + "/groups", general, anyRole, 200, []parameter{projectOwner}, asJSON(h.create), changes},
+		{"getGroup", get, group, general, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroup", patch, group, general, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroup", remove, group, general, account.Own, 204, none, asJSON(h.delete), removes},
+	}
+}
+
+func (h networks) operations() []operation {
+	list, entry := group+"/accessList", group+"/accessList/{entryValue}"
+	return []operation{
+		{"listGroupAccessListEntries", get, list, general, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupAccessListEntry", post, list, general, account.Own, 200, lists, asJSON(h.add), changes},
+		{"getGroupAccessListEntry", get, entry, general, account.Read, 200, none, asJSON(h.get), looks},
+		{"deleteGroupAccessListEntry", remove, entry, general, account.Own, 204, none, asJSON(h.remove), removes},
+		{"getGroupAccessListStatus", get, entry + "/status", general, account.Read, 200, none, asJSON(h.status), looks},
+	}
+}
+
+func (h keys) operations() []operation {
+	all, one := orgPath+"/apiKeys", orgPath+"/apiKeys/{apiUserId}"
+	groupAll, groupOne := group+"/apiKeys", group+"/apiKeys/{apiUserId}"
+	return []operation{
+		{"listOrgApiKeys", get, all, general, account.SeeOrg, 200, lists, asJSON(h.listOfOrg), looks},
+		{"createOrgApiKey", post, all, general, account.OwnOrg, 200, none, asJSON(h.createInOrg), changes},
+		{"getOrgApiKey", get, one, general, account.SeeOrg, 200, none, asJSON(h.get), looks},
+		{"updateOrgApiKey", patch, one, general, account.OwnOrg, 200, none, asJSON(h.update), changes},
+		{"deleteOrgApiKey", remove, one, general, account.OwnOrg, 204, none, asJSON(h.deleteFromOrg), removes},
+		{"listGroupApiKeys", get, groupAll, general, account.Read, 200, lists, asJSON(h.listOfProject), looks},
+		{"createGroupApiKey", post, groupAll, general, account.Own, 200, none, asJSON(h.createInProject), changes},
+		{"addGroupApiKey", post, groupOne, general, account.Own, 204, none, asJSON(h.addToProject), changes},
+		{"updateGroupApiKeyRoles", patch, groupOne, general, account.Own, 200, lists, asJSON(h.updateInProject), changes},
+		{"removeGroupApiKey", remove, groupOne, general, account.Own, 204, none, asJSON(h.removeFromProject), removes},
+	}
+}
+
+func (h serviceAccounts) operations() []operation {
+	all, one := orgPath+"/serviceAccounts", orgPath+"/serviceAccounts/{clientId}"
+	groupAll, groupOne := group+"/serviceAccounts", group+"/serviceAccounts/{clientId}"
+	listed := with(lists, systemManaged)
+	return []operation{
+		{"listOrgServiceAccounts", get, all, accounts, account.ReadOrg, 200, listed, asJSON(h.listOfOrg), looks},
+		{"createOrgServiceAccount", post, all, accounts, account.OwnOrg, 201, none, asJSON(h.createInOrg), changes},
+		{"getOrgServiceAccount", get, one, accounts, account.ReadOrg, 200, none, asJSON(h.get), looks},
+		{"updateOrgServiceAccount", patch, one, accounts, account.OwnOrg, 200, none, asJSON(h.update), changes},
+		{"deleteOrgServiceAccount", remove, one, accounts, account.OwnOrg, 204, none, asJSON(h.deleteFromOrg), removes},
+		{"getOrgServiceAccountGroups", get, one + "/groups", accounts, account.ReadOrg, 200, lists, asJSON(h.listProjects), looks},
+		{"createOrgServiceAccountSecret", post, one + "/secrets", accounts, account.OwnOrg, 201, none, asJSON(h.createSecret), changes},
+		{"deleteOrgServiceAccountSecret", remove, one + "/secrets/{secretId}", accounts, account.OwnOrg, 204, none, asJSON(h.deleteSecret), removes},
+
+		{"listGroupServiceAccounts", get, groupAll, accounts, account.Read, 200, listed, asJSON(h.listOfProject), looks},
+		{"createGroupServiceAccount", post, groupAll, accounts, account.Own, 201, none, asJSON(h.createInProject), changes},
+		{"getGroupServiceAccount", get, groupOne, accounts, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupServiceAccount", patch, groupOne, accounts, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupServiceAccount", remove, groupOne, accounts, account.Own, 204, none, asJSON(h.removeFromProject), removes},
+		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.Own, 200, none, asJSON(h.invite), changes},
+		{"createGroupServiceAccountSecret", post, groupOne + "/secrets", accounts, account.Own, 201, none, asJSON(h.createSecret), changes},
+		{"deleteGroupServiceAccountSecret", remove, groupOne + "/secrets/{secretId}", accounts, account.Own, 204, none, asJSON(h.deleteSecret), removes},
+	}
+}
+
+func (h accessLists) operations() []operation {
+	keys := orgPath + "/apiKeys/{apiUserId}/accessList"
+	sas, groupSAs := orgPath+"/serviceAccounts/{clientId}/accessList", group+"/serviceAccounts/{clientId}/accessList"
+	const entry = "/{ipAddress}"
+	return []operation{
+		{"listOrgApiKeyAccessListEntries", get, keys, general, account.SeeOrg, 200, lists, asJSON(h.listOfKey), looks},
+		{"createOrgApiKeyAccessListEntry", post, keys, general, account.SeeOrg, 200, lists, asJSON(h.addToKey), changes},
+		{"getOrgApiKeyAccessListEntry", get, keys + entry, general, account.SeeOrg, 200, none, asJSON(h.getOfKey), looks},
+		{"deleteOrgApiKeyAccessListEntry", remove, keys + entry, general, account.SeeOrg, 204, none, asJSON(h.removeFromKey), removes},
+
+		{"listOrgServiceAccountAccessList", get, sas, accounts, account.ReadOrg, 200, lists, asJSON(h.listOfAccount), looks},
+		{"createOrgServiceAccountAccessList", post, sas, accounts, account.OwnOrg, 200, lists, asJSON(h.addToAccount), changes},
+		{"deleteOrgServiceAccountAccessListEntry", remove, sas + entry, accounts, account.OwnOrg, 204, none, asJSON(h.removeFromAccount), removes},
+
+		{"listGroupServiceAccountAccessList", get, groupSAs, accounts, account.Read, 200, lists, asJSON(h.listOfAccount), looks},
+		{"createGroupServiceAccountAccessList", post, groupSAs, accounts, account.Own, 200, lists, asJSON(h.addToAccount), changes},
+		{"deleteGroupServiceAccountAccessListEntry", remove, groupSAs + entry, accounts, account.Own, 204, none, asJSON(h.removeFromAccount), removes},
+	}
+}
+
+func (h workspaces) operations() []operation {
+	return []operation{
+		{"listGroupStreamWorkspaces", get, tenants, streams, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupStreamWorkspace", post, tenants, streams, account.ManageWorkspaces, 200, none, asJSON(h.create), changes},
+		{"getGroupStreamWorkspace", get, tenant, streams, account.Download, 200, []parameter{includeConnections}, asJSON(h.get), looks},
+		{"updateGroupStreamWorkspace", patch, tenant, streams, account.ManageWorkspaces, 200, none, asJSON(h.update), changes},
+		{"deleteGroupStreamWorkspace", remove, tenant, streams, account.ManageWorkspaces, 202, none, asJSON(h.delete), removes},
+	}
+}
+
+func (h settings) operations() []operation {
+	return []operation{
+		{"getGroupSettings", get, ownGroup + "/settings", own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupSettings", patch, ownGroup + "/settings", own, account.Own, 200, none, asJSON(h.update), changes},
+	}
+}
+
+func (h recordings) operations() []operation {
+	records := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody, form: atlasForm}
+	query := []parameter{partial, conformance}
+	return []operation{
+		{"recordGroupStreamAuditLogs", post, tenant + "/auditLogs", recording, account.Record, 200, query, asJSON(h.record(auditLog)), records},
+		{"recordGroupStreamOperationalLogs", post, tenant + ":recordOperationalLogs", recording, account.Record, 200, query,
+			asJSON(h.record(operationalLog)), records},
+	}
+}
+
+func (h logs) operations() []operation {
+	group, org := ownGroup+"/logs", ownOrg+"/logs"
+	const log = "/{logId}"
+	downloads := func(k logKind) traits {
+		return traits{audit: audited(k.operation, "it sends events"), node: readNode, limit: k.endpoint, kept: true, form: atlasForm}
+	}
+	lives := downloads(auditLog)
+	lives.kept = false
+	operational := downloads(operationalLog)
+	operational.kept = false
+	counts := traits{audit: unaudited("it shows how many events a log has and when the first and the last were, and none of them"),
+		kept: true, form: atlasForm}
+	publishes := changes
+	publishes.kept = true
+	return []operation{
+		{"downloadGroupStreamAuditLogs", get, tenant + "/auditLogs", auditLog.file, account.Download, 200, ranges,
+			asFile(h.downloadOf(auditLog)), lives},
+		{"downloadGroupStreamOperationalLogs", get, tenant + ":downloadOperationalLogs", operationalLog.file, account.Download, 200, ranges,
+			asFile(h.downloadOf(operationalLog)), operational},
+		{"listGroupLogs", get, group, own, account.Download, 200, lists, asJSON(h.listOfProject), counts},
+		{"downloadGroupLog", get, group + log, anyLog.file, account.Download, 200, ranges, asFile(h.downloadByID), downloads(anyLog)},
+		{"getGroupLog", get, group + log + "/document", own, account.Download, 200, none, asJSON(h.get), counts},
+		{"updateGroupLog", patch, group + log + "/document", own, account.Download, 200, none, asJSON(h.update), publishes},
+		{"listOrgLogs", get, org, own, account.OwnOrg, 200, lists, asJSON(h.listOfOrg), counts},
+		{"downloadOrgLog", get, org + log, anyLog.file, account.OwnOrg, 200, ranges, asFile(h.downloadByID), downloads(anyLog)},
+		{"getOrgLog", get, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.get), counts},
+		{"updateOrgLog", patch, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.update), publishes},
+	}
+}
+
+func (h proofs) operations() []operation {
+	digests := traits{audit: unaudited("it shows digests of entries by their number and answers no question about content; " +
+		"those who watch a log ask all the time, and an event each would be another entry to ask for"),
+		node: readNode, kept: true, form: atlasForm}
+	open := digests
+	open.caller = orPublic
+	byIndex, bySizes := digests, digests
+	byIndex.with, bySizes.with = entryIndex.name, fromSize.name
+	ofFile := traits{audit: audited("proveDownload", "it tells which entries are in a range of time and of a stream processor"),
+		node: readNode, limit: "api/weir/v1/logs/proof", kept: true, form: atlasForm}
+	var table []operation
+	for _, of := range []struct {
+		name, path string
+		needs      account.Action
+	}{
+		{"Group", ownGroup + "/logs/{logId}", account.Download},
+		{"Org", ownOrg + "/logs/{logId}", account.OwnOrg},
+	} {
+		table = append(table, []operation{
+			{"get" + of.name + "LogCheckpoint", get, of.path + "/checkpoint", own, of.needs, 200, none, asText(h.checkpoint), open},
+			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none, asText(h.tile), open},
+			{"prove" + of.name + "LogEntry", get, of.path + "/proof", own, of.needs, 200, []parameter{entryIndex}, handler{jsonResult, h.entry}, byIndex},
+			{"prove" + of.name + "LogGrowth", get, of.path + "/proof", own, of.needs, 200, []parameter{fromSize, toSize}, asJSON(h.growth), bySizes},
+			{"prove" + of.name + "LogDownload", get, of.path + "/proof", own, of.needs, 200, with(ranges, treeSize), asStream(h.download), ofFile},
+		}...)
+	}
+	return table
+}

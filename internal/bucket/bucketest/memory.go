@@ -1,0 +1,119 @@
+package bucketest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// Memory is a bucket in memory, for tests and simulations. Its "crash" loses nothing: what survives a crash of the
+// process that uses it is the Memory itself.
+type Memory struct {
+	mu      sync.RWMutex
+	objects map[string]memoryContent
+	writes  int // so far
+}
+
+type memoryContent struct {
+	data    []byte // never modified
+	version int
+}
+
+// NewMemory returns an empty bucket.
+func NewMemory() *Memory { return &Memory{objects: make(map[string]memoryContent)} }
+
+func (m *Memory) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
+	if err := bucket.Begin(ctx, key); err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	m.mu.RLock()
+	content, ok := m.objects[key]
+	m.mu.RUnlock()
+	if !ok {
+		return nil, fmt.Errorf("get %s: %w", key, bucket.ErrNotExist)
+	}
+	off, n := r.Resolve(int64(len(content.data)))
+	return &bucket.Object{ReadCloser: memoryObject{bytes.NewReader(content.data[off : off+n])}, Size: int64(len(content.data)),
+		Version: strconv.Itoa(content.version)}, nil
+}
+
+type memoryObject struct{ *bytes.Reader }
+
+func (memoryObject) Close() error { return nil }
+
+var _ io.WriterTo = memoryObject{}
+
+func (m *Memory) Put(ctx context.Context, key string, data []byte) error {
+	if err := bucket.Begin(ctx, key); err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.set(key, data)
+	return nil
+}
+
+// set is called with the lock held.
+func (m *Memory) set(key string, data []byte) {
+	m.writes++
+	m.objects[key] = memoryContent{slices.Clone(data), m.writes}
+}
+
+func (m *Memory) PutNew(ctx context.Context, key string, data []byte) error {
+	if err := bucket.Begin(ctx, key); err != nil {
+		return fmt.Errorf("put new: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.objects[key]; ok {
+		return fmt.Errorf("put new %s: %w", key, bucket.ErrExist)
+	}
+	m.set(key, data)
+	return nil
+}
+
+func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
+	return func(yield func(bucket.Info, error) bool) {
+		m.mu.RLock()
+		var infos []bucket.Info
+		for key, content := range m.objects {
+			if strings.HasPrefix(key, prefix) && key > after {
+				infos = append(infos, bucket.Info{Key: key, Size: int64(len(content.data))})
+			}
+		}
+		m.mu.RUnlock()
+		slices.SortFunc(infos, func(a, b bucket.Info) int { return strings.Compare(a.Key, b.Key) })
+		for _, info := range infos {
+			if err := ctx.Err(); err != nil {
+				yield(bucket.Info{}, fmt.Errorf("list %s: %w", prefix, err))
+				return
+			}
+			if !yield(info, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *Memory) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := bucket.Begin(ctx, key); err != nil {
+			return fmt.Errorf("delete: %w", err)
+		}
+		m.mu.Lock()
+		delete(m.objects, key)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// Forget does nothing: nothing is cached.
+func (m *Memory) Forget(string) {}

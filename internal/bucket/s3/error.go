@@ -1,0 +1,69 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+const (
+	tries     = 4                      // of a request that may be repeated
+	firstWait = 100 * time.Millisecond // before the second of them, on average; then twice as long each time
+)
+
+// retry calls f, again after errors that may pass by themselves. It is for what may be done twice.
+func retry(ctx context.Context, f func() error) error {
+	for try := 1; ; try++ {
+		err := f()
+		if err == nil || try == tries || ctx.Err() != nil || !passing(err) {
+			return err
+		}
+		wait := firstWait << (try - 1)
+		select {
+		case <-time.After(wait/2 + rand.N(wait)): // spread, so that nodes that failed together don't come back together
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// passing tells whether an error may pass by itself: there was no reply, or one that asks to come again.
+func passing(err error) bool {
+	var r minio.ErrorResponse
+	if !errors.As(err, &r) {
+		return !errors.Is(err, errDisorder)
+	}
+	return r.StatusCode >= 500 && r.StatusCode != http.StatusNotImplemented || r.StatusCode == http.StatusTooManyRequests || r.Code == "RequestTimeout"
+}
+
+// explain gives an error of the library the meaning that the contract has for it, or says what to do about it.
+func (b *Bucket) explain(err error) error {
+	if r := (minio.ErrorResponse{}); errors.As(err, &r) && r.Code == minio.NoSuchKey {
+		return bucket.ErrNotExist
+	}
+	return b.explainPut(err)
+}
+
+// explainPut is explain for PutNew, of which an unknown outcome must never look like a known one.
+func (b *Bucket) explainPut(err error) error {
+	var r minio.ErrorResponse
+	if !errors.As(err, &r) {
+		return err
+	}
+	switch r.Code {
+	case minio.NoSuchBucket:
+		return fmt.Errorf("the S3 bucket %s does not exist; make it first: %w", b.name, err)
+	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch":
+		return fmt.Errorf("the store refuses the credentials (%s): %w", r.Code, err)
+	case "NotImplemented":
+		return fmt.Errorf("the store does not know a request that weir needs (If-None-Match: * on PutObject?): %w", err)
+	}
+	return err
+}

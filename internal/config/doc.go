@@ -1,0 +1,2 @@
+// Package config is what can be set.
+package config

@@ -1,0 +1,164 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Entry is what weir reads of one line, once.
+type Entry struct {
+	Time       int64 // the event's own clock, milliseconds since the epoch
+	Key        Key
+	Processors []string // names of the stream processors that the event concerns; usually none or one
+}
+
+// Batch is a run of the lines of one log, in the order in which they arrived. All lines lie in one buffer, and are cut
+// once: where they are made, or where they are read. The zero value is an empty batch.
+type Batch struct {
+	Log     string  // log id, 24 hex digits
+	Lines   []byte  // one line an entry, each ended by '\n'
+	Entries []Entry // Entries[i] describes line i
+
+	ends []int // ends[i] is the offset in Lines behind line i
+}
+
+// ErrLines is returned (wrapped) for bytes that are not as many lines as they should be.
+var ErrLines = errors.New("not the lines that were expected")
+
+// Cut returns a batch of lines that are known already.
+func Cut(log string, lines []byte, entries []Entry) (Batch, error) {
+	b := Batch{Log: log, Lines: lines, Entries: entries}
+	var err error
+	b.ends, err = cut(lines, len(entries))
+	return b, err
+}
+
+// Read returns a batch of count lines as they were recorded, whose fields it reads. The error of a line that is no event
+// is a *LineError.
+func Read(log string, lines []byte, count int) (Batch, error) {
+	ends, err := cut(lines, count)
+	if err != nil {
+		return Batch{}, err
+	}
+	b := Batch{Log: log, Lines: lines, Entries: make([]Entry, count), ends: ends}
+	var p Parser
+	for i := range b.Entries {
+		f, err := p.Scan(b.Line(i))
+		if err != nil {
+			return Batch{}, &LineError{Line: i, Err: err}
+		}
+		b.Entries[i] = p.entry(f)
+	}
+	return b, nil
+}
+
+// LineError says which line of a batch is no event.
+type LineError struct {
+	Line int // counted from 0
+	Err  error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+func (e *LineError) Unwrap() error { return e.Err }
+
+// cut returns the offset behind each of the n lines in raw.
+func cut(raw []byte, n int) ([]int, error) {
+	ends := make([]int, 0, min(n, len(raw)))
+	for at := 0; at < len(raw); {
+		end := bytes.IndexByte(raw[at:], '\n')
+		if end < 0 {
+			return nil, fmt.Errorf("the last line has no end: %w", ErrLines)
+		}
+		if len(ends) == n {
+			return nil, fmt.Errorf("more than %d lines: %w", n, ErrLines)
+		}
+		at += end + 1
+		ends = append(ends, at)
+	}
+	if len(ends) != n {
+		return nil, fmt.Errorf("%d lines instead of %d: %w", len(ends), n, ErrLines)
+	}
+	return ends, nil
+}
+
+// Line returns line i with its '\n'. It aliases Lines.
+func (b *Batch) Line(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = b.ends[i-1]
+	}
+	return b.Lines[start:b.ends[i]:b.ends[i]]
+}
+
+// Add appends a line, which has its '\n'.
+func (b *Batch) Add(line []byte, e Entry) {
+	b.Lines = append(b.Lines, line...)
+	b.end(e)
+}
+
+// end makes what was appended to Lines a line.
+func (b *Batch) end(e Entry) {
+	b.ends = append(b.ends, len(b.Lines))
+	b.Entries = append(b.Entries, e)
+}
+
+// AddEvent checks raw as Append does, and appends its line and its entry. After an error, an *Error, the batch is as it was.
+func (p *Parser) AddEvent(b *Batch, raw []byte, origin Origin) error {
+	lines, f, err := p.Append(b.Lines, raw, origin)
+	if err != nil {
+		return err
+	}
+	b.Lines = lines
+	b.end(p.entry(f))
+	return nil
+}
+
+// entry returns what lasts of the fields that were read.
+func (p *Parser) entry(f Fields) Entry {
+	e := Entry{Time: f.Time, Key: KeyOf(f.Time, f.UID)}
+	if len(f.Processors) == 1 {
+		e.Processors = p.known[f.Processors[0]] // which nearly all of its entries share
+	}
+	if e.Processors == nil {
+		e.Processors = slices.Clone(f.Processors)
+	}
+	return e
+}
+
+// Drop takes the last line back.
+func (b *Batch) Drop() {
+	n := len(b.Entries) - 1
+	b.Lines = b.Lines[:len(b.Lines)-len(b.Line(n))]
+	b.Entries, b.ends = b.Entries[:n], b.ends[:n]
+}
+
+// Without returns a batch without the entries that are marked; b itself where none is marked.
+func (b Batch) Without(marked []bool) Batch {
+	if !slices.Contains(marked, true) {
+		return b
+	}
+	rest := Batch{Log: b.Log}
+	for i, e := range b.Entries {
+		if !marked[i] {
+			rest.Add(b.Line(i), e)
+		}
+	}
+	return rest
+}
+
+// Once tells which entries come for the first time. The zero value has seen none.
+type Once struct{ seen map[Key]struct{} }
+
+// Mark marks the entries that came before, in an earlier call or earlier in this one.
+func (o *Once) Mark(entries []Entry, known []bool) {
+	if o.seen == nil {
+		o.seen = make(map[Key]struct{}, len(entries))
+	}
+	for i, e := range entries {
+		n := len(o.seen)
+		o.seen[e.Key] = struct{}{}
+		known[i] = known[i] || len(o.seen) == n
+	}
+}
