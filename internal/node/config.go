@@ -56,7 +56,6 @@ type Config struct {
 	PublicURL        string        // under which clients reach the API, for links in replies; empty: as each request came
 
 	Witnesses         []string      // "<verifier key> <URL>" of those that are asked to cosign checkpoints
-	AdoptUnsigned     bool          // believe logs from before weir signed them, and sign them now
 	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
 
 	WALInterval   time.Duration // on S3, between two objects of the node's write-ahead log, over all shards: what arrives meanwhile shares one
@@ -111,7 +110,6 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.WALInterval, "wal-interval", c.WALInterval, "on S3, the least time between two write-ahead log objects of this node: a request to record waits up to so long, and each object is a request to pay for")
 	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest; with --dev 2s if it is not set")
 	f.Var((*list)(&c.Witnesses), "witness", "`\"key URL\"` of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may be repeated")
-	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
 	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")
 	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`URL` under which clients reach the API, for links in replies (default: as each request came)")
 	f.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve Go's profiles below /debug/pprof/ on --admin-listen")

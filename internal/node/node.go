@@ -127,7 +127,7 @@ func (n *node) start(ctx context.Context) error {
 	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
-	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned
+	logs.Witnesses = n.verifiers()
 	n.logs = tlog.NewLogs(n.bucket, reader, logs)
 	n.makeAskers()
 	pace := n.pace()

@@ -195,10 +195,10 @@ func (p *filePart) prove(ctx context.Context, v *view, below int64) error {
 func (p *filePart) block(ctx context.Context, r *Run, hashes *hashReader) error {
 	b := r.blocks[0]
 	if !r.cut {
-		if err := p.hold(max(b.First, p.next), b.end(), hashes); err != nil {
+		if err := p.hold(max(b.First, p.next), b.End(), hashes); err != nil {
 			return err
 		}
-		p.next = b.end()
+		p.next = b.End()
 		return nil
 	}
 	lines, err := r.objects.lines(ctx, r.segment, b)

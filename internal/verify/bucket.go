@@ -124,9 +124,6 @@ func (c Check) oneLog(ctx context.Context, d *tlog.Auditor, log string, waiting 
 		}
 		c.signatures(r, a.Checkpoint+strings.Join(cosignatures, ""))
 	}
-	if a.Unsigned > 0 {
-		r.note("%d old manifests are from before the log was signed, and count for nothing", a.Unsigned)
-	}
 	if len(a.Unnamed) > 0 && !a.Rebuilt {
 		r.note("%d objects are named by no manifest: left by merges, or by writers that died", len(a.Unnamed))
 	}

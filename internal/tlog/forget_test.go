@@ -42,7 +42,7 @@ func TestCacheForgetsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []int64{seg.Blocks / 2, seg.Blocks + seg.Index/2, seg.Blocks + seg.Index + seg.Filters/2} {
+	for _, at := range []int64{seg.Blocks / 2, seg.Blocks + seg.Index/2, seg.Blocks + seg.Index + seg.Parts/3} {
 		bad := []byte(strings.Clone(string(good)))
 		bad[at] ^= 1
 		if err := memory.Put(context.Background(), segment, bad); err != nil {
