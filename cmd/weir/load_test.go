@@ -165,6 +165,7 @@ func TestSlowReaders(t *testing.T) {
 	if _, err := fetch(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
+	waitUntilSequenced(t, admin)
 	before := metrics(t, admin)
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -199,6 +200,26 @@ func TestSlowReaders(t *testing.T) {
 	}
 	stop()
 	work.Wait()
+}
+
+// waitUntilSequenced waits until nothing is in the write-ahead log. A download of what waits there holds a whole section.
+func waitUntilSequenced(t *testing.T, admin string) {
+	t.Helper()
+	for {
+		r, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nweir_wal_waiting_bytes 0\n") {
+			return
+		}
+		pause(t.Context(), 50*time.Millisecond)
+	}
 }
 
 // readSlowly downloads at 1 KB a second until ctx ends.
