@@ -138,9 +138,10 @@ func downloadTo(ctx context.Context, c *client.Client, project string, q client.
 	return err
 }
 
-// slowReaderBytes is what a slow reader may cost a server in memory: a connection's buffers in the kernel are not its own, so this
-// is a goroutine or two, and what is held of a block.
-const slowReaderBytes = 100 << 10
+// slowReaderBytes is what a slow reader may cost a server in memory: a goroutine or two, the places of what waits to be
+// sequenced, and one section or block that is held while it is sent, here of one event of half a megabyte. A connection's
+// buffers in the kernel are not the server's own.
+const slowReaderBytes = 256<<10 + 512<<10
 
 // TestSlowReaders has many readers that take a large download at 1 KB a second. They cost a bounded amount of memory each, while
 // others record and download as if they were not there.
