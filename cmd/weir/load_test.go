@@ -24,12 +24,20 @@ var (
 	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has")
 )
 
-// use is what a process uses at a moment.
+// use is what a process uses at a moment. Its memory is what is reachable on the heap, and the stacks, in bytes. What the
+// process holds of the machine's memory depends on when the garbage collector last ran, hence on the load of the machine.
 type use struct{ memory, goroutines, files float64 }
 
-// metrics reads a server's own figures.
+// metrics reads a server's own figures, right after a garbage collection.
 func metrics(t *testing.T, admin string) use {
 	t.Helper()
+	if profile, err := http.Get("http://" + admin + "/debug/pprof/heap?gc=1"); err != nil {
+		t.Fatal(err)
+	} else if _, err = io.Copy(io.Discard, profile.Body); err != nil || profile.StatusCode != http.StatusOK {
+		t.Fatalf("heap profile: %s, %v", profile.Status, err)
+	} else {
+		profile.Body.Close()
+	}
 	r, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +50,11 @@ func metrics(t *testing.T, admin string) use {
 			values[name] = v
 		}
 	}
-	return use{values["process_resident_memory_bytes"], values["go_goroutines"], values["process_open_fds"]}
+	memory := values["go_memstats_heap_alloc_bytes"] + values["go_memstats_stack_inuse_bytes"]
+	if memory == 0 {
+		t.Fatal("the server has no figures of its memory")
+	}
+	return use{memory, values["go_goroutines"], values["process_open_fds"]}
 }
 
 func median(all []use, of func(use) float64) float64 {
@@ -57,7 +69,7 @@ func median(all []use, of func(use) float64) float64 {
 // startWithAdmin starts a server whose metrics are at an address that it returns.
 func startWithAdmin(t *testing.T, arguments ...string) (*server, string) {
 	t.Helper()
-	s := &server{dir: t.TempDir(), arguments: append([]string{"--sequence-delay", "500ms"}, arguments...), admin: freeAddress(t)}
+	s := &server{dir: t.TempDir(), arguments: append([]string{"--sequence-delay", "500ms", "--pprof"}, arguments...), admin: freeAddress(t)}
 	s.start(t)
 	t.Cleanup(func() { s.kill(t) })
 	return s, s.admin

@@ -49,6 +49,7 @@ type Server struct {
 	recorder *record.Recorder
 	limits   *limits
 	metrics  *metrics
+	repeats  repeats
 	table    []operation
 	mux      *http.ServeMux
 

@@ -86,6 +86,9 @@ func (n *node) background(ctx context.Context) (stop func()) {
 		joined := n.joined()
 		work.Go(func() { n.retain(ctx, joined) })
 		work.Go(func() { n.report(ctx) })
+		work.Go(func() { n.sweepRevocations(ctx) })
+		e := newExpiry(n.accounts, n.log, n.registry)
+		work.Go(func() { e.run(ctx, joined, func() bool { return n.holds(0) }) })
 		for _, a := range n.askers {
 			work.Go(func() { a.Run(ctx) })
 		}
@@ -167,6 +170,29 @@ func (n *node) report(ctx context.Context) {
 		}
 		if err := n.recorder.Unreported(ctx, unreported); err != nil && ctx.Err() == nil {
 			n.log.Error("report of changes that were announced", "err", err)
+		}
+	}
+}
+
+// sweepEvery is how often revocations of tokens that have expired are looked for.
+const sweepEvery = time.Hour
+
+// sweepRevocations removes revocations that nobody needs any more, until ctx ends. It is the work of the holder of the
+// first shard.
+func (n *node) sweepRevocations(ctx context.Context) {
+	every := time.NewTicker(sweepEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		if !n.holds(0) {
+			continue
+		}
+		if err := n.auth.Sweep(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("removal of old revocations", "err", err)
 		}
 	}
 }

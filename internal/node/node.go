@@ -27,6 +27,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
@@ -77,6 +78,9 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mode, open := folder.OpenToOthers(c.Bucket); open && !location.IsS3(c.Bucket) {
+		log.Warn("the bucket's folder is open to others: run chmod 700", "folder", c.Bucket, "mode", mode)
+	}
 	if location.IsS3(c.Bucket) {
 		if b, err = cacheFor(b, c, log, registry); err != nil {
 			return nil, err
@@ -123,7 +127,7 @@ func (n *node) start(ctx context.Context) error {
 	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
-	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned
+	logs.Witnesses = n.verifiers()
 	n.logs = tlog.NewLogs(n.bucket, reader, logs)
 	n.makeAskers()
 	pace := n.pace()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
@@ -35,9 +36,6 @@ func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, 
 	}
 	if m.LastPlan >= plan {
 		return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
-	}
-	if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
-		return cmp.Or(s.growTree(ctx, m), errOvertaken)
 	}
 	fresh, err := v.fresh(ctx, b.Entries)
 	if err != nil {
@@ -81,12 +79,9 @@ func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) 
 // become.
 func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []int) error {
 	tree := m.tree()
-	w := newBuilder(m.Entries, s.options.BlockBytes)
-	if !s.options.WithoutTree {
-		w.tree = &tree
-	}
+	w := segment.New(&tree, s.options.BlockBytes)
 	for _, i := range numbers {
-		w.add(b.Line(i), b.Entries[i])
+		w.Add(b.Line(i), b.Entries[i])
 	}
 	seg, err := s.put(ctx, m.Log, w)
 	if err != nil {
@@ -94,17 +89,17 @@ func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []i
 	}
 	m.Segments = append(m.Segments, seg)
 	m.Entries += seg.Count
-	if s.options.WithoutTree {
-		return nil
-	}
 	return s.sign(m, tree)
 }
 
 // put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
 // Merge removes it.
-func (s *Logs) put(ctx context.Context, log string, b *builder) (Segment, error) {
-	data, seg := b.finish()
-	seg.Key = newSegmentKey(log, seg.First)
+func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (Segment, error) {
+	data, info, _, err := b.Finish()
+	if err != nil {
+		return Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
+	}
+	seg := Segment{Key: newSegmentKey(log, info.First), Info: info}
 	return seg, s.bucket.PutNew(ctx, seg.Key, data)
 }
 
@@ -119,7 +114,7 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 		return false, err
 	}
 	from, to := s.mergeable(m.Segments)
-	if from == to || m.Tree == nil && !s.options.WithoutTree {
+	if from == to {
 		return false, nil
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
@@ -200,61 +195,35 @@ func (s *Logs) mergeable(segments []Segment) (from, to int) {
 	return 0, 0
 }
 
-// mergeSegments makes one segment of several consecutive ones. Full blocks are copied as they lie, so their bytes stay
-// the same for ever; smaller ones are cut anew.
+// mergeSegments makes one segment of several consecutive ones.
 func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
-	w := newBuilder(segments[0].First, s.options.BlockBytes)
+	w := segment.NewMerge(segments[0].First, s.options.BlockBytes)
 	for _, seg := range segments {
-		x, err := s.index(ctx, seg)
+		source, err := s.source(ctx, seg)
 		if err != nil {
 			return Segment{}, err
 		}
-		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
-			return Segment{}, err
+		read := func(b *segment.Block) ([]byte, error) { return s.block(ctx, seg, *b) }
+		if err := w.Merge(source, read); err != nil {
+			return Segment{}, fmt.Errorf("merge %s: %w", seg.Key, err)
 		}
-		if s.options.WithoutTree {
-			continue
-		}
-		groups, err := s.groups(ctx, seg)
-		if err != nil {
-			return Segment{}, err
-		}
-		w.groups = append(w.groups, groups...)
 	}
 	return s.put(ctx, log, w)
 }
 
-func (s *Logs) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
-	filters, err := s.blockFilters(ctx, seg, x)
+// source returns a segment as one to be merged: its index, and the content of its parts.
+func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error) {
+	x, err := s.index(ctx, seg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, b := range x.Blocks {
-		if b.Raw >= int64(s.options.BlockBytes) {
-			data, err := s.block(ctx, seg, b)
-			if err != nil {
-				return err
-			}
-			filter := filters[i]
-			if len(filter) != filterSize(b.Count, w.filterBits) { // of an older segment
-				keys, err := s.blockKeys(ctx, seg, b)
-				if err != nil {
-					return err
-				}
-				filter = makeFilter(keys, w.filterBits)
-			}
-			w.addBlock(b, x.Processors, data, filter)
-		} else {
-			entries, err := s.entries(ctx, seg, b)
-			if err != nil {
-				return err
-			}
-			for i, e := range entries.Entries {
-				w.add(entries.Line(i), e)
-			}
+	source := &segment.Source{Info: seg.Info, Index: x, Parts: map[segment.ID][]byte{}}
+	for _, p := range x.Parts {
+		if source.Parts[p.ID], err = s.part(ctx, seg, x, p.ID); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return source, nil
 }
 
 // LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.

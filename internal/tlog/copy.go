@@ -19,7 +19,7 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 		return err
 	}
 	defer o.Close()
-	known := r.objects.checkedBlocks(r.segment.Key, o.Version)
+	known := r.objects.blocksVerified(r.segment.Key, o.Version)
 	if known.has(r.number, len(r.blocks)) {
 		return out.copy(o)
 	}
@@ -32,7 +32,7 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 		if _, err := io.ReadFull(o, data); err != nil {
 			return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
 		}
-		if err := r.objects.doubted(r.segment.Key, b.check(data, r.segment.Key)); err != nil {
+		if err := r.objects.forgetIfForged(r.segment.Key, checkBlock(b, data, r.segment.Key)); err != nil {
 			return err
 		}
 		if err := out.copy(bytes.NewReader(data)); err != nil {
@@ -51,7 +51,7 @@ func (r *Run) writeSelected(ctx context.Context, out *output) error {
 		return err
 	}
 	var keep func([]byte) bool
-	if b.First < r.from || b.end() > r.to {
+	if b.First < r.from || b.End() > r.to {
 		next := b.First - 1
 		keep = func([]byte) bool { next++; return r.wants(next) }
 	}

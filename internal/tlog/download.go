@@ -129,11 +129,11 @@ func (d *Download) measure(ctx context.Context) error {
 			stable := !r.cut && b.Raw >= full
 			switch last := len(parts) - 1; {
 			case stable && last >= 0 && parts[last].data == nil && parts[last].last == b.First:
-				parts[last].last = b.end()
+				parts[last].last = b.End()
 			case stable:
-				parts = append(parts, part{first: b.First, last: b.end()})
+				parts = append(parts, part{first: b.First, last: b.End()})
 			default:
-				parts = append(parts, part{data: []byte{}, first: b.First, last: b.end()})
+				parts = append(parts, part{data: []byte{}, first: b.First, last: b.End()})
 				memory += b.Length
 			}
 			if stable {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // The tree's hashes. Of the tree a manifest holds the right edge, and a segment holds the hash of each group of 256
@@ -80,45 +81,6 @@ func (m *Manifest) noteSigners(signers []proof.Key, size int64) {
 	}
 }
 
-// growTree gives a log from before there were trees its tree: it copies each segment, with the hashes of its groups.
-func (s *Logs) growTree(ctx context.Context, m *Manifest) error {
-	next := m.clone()
-	next.History, next.Segments = nil, nil
-	tree := proof.Tree{}
-	for seg, err := range s.segments(ctx, m, 0, minInt64, maxInt64) {
-		if err != nil {
-			return err
-		}
-		digests, err := s.segmentDigests(ctx, seg)
-		if err != nil {
-			return err
-		}
-		w := newBuilder(seg.First, s.options.BlockBytes)
-		for _, d := range digests {
-			if group, complete := tree.Append(proof.Leaf(d)); complete {
-				w.groups = append(w.groups, group[:]...)
-			}
-		}
-		x, err := s.index(ctx, seg)
-		if err != nil {
-			return err
-		}
-		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
-			return err
-		}
-		grown, err := s.put(ctx, m.Log, w)
-		if err != nil {
-			return err
-		}
-		next.Segments = append(next.Segments, grown)
-	}
-	if err := s.sign(next, tree); err != nil {
-		return err
-	}
-	_, err := s.commit(ctx, next) // if somebody was faster, it is his; what it replaces, a merge will find
-	return err
-}
-
 // groups returns the hashes of the groups that end in a segment, one behind the other.
 func (s *objects) groups(ctx context.Context, seg Segment) ([]byte, error) {
 	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
@@ -126,27 +88,20 @@ func (s *objects) groups(ctx context.Context, seg Segment) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index+seg.Filters, seg.Groups)
-		if err == nil {
-			err = s.doubted(key, authenticated(data, x.GroupsSum, "groups", key))
-		}
+		data, err := s.part(ctx, seg, x, segment.Groups)
 		if err != nil {
 			return nil, err
 		}
-		groups, err := gzipmember.Aside(data, idGroups)
-		want := ((seg.First+seg.Count)/proof.Group - seg.First/proof.Group) * modtlog.HashSize
-		if err == nil && int64(len(groups)) != want {
-			err = fmt.Errorf("%d bytes for %d entries from %d: %w", len(groups), seg.Count, seg.First, gzipmember.ErrCorrupt)
-		}
+		groups, err := segment.DecodeGroups(data, seg.Info)
 		if err != nil {
-			return nil, fmt.Errorf("groups of %s: %w", key, err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		return groups, nil
 	})
 }
 
 // blockDigests returns the entries of the tree for the lines of a block.
-func (s *objects) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.Hash, error) {
+func (s *objects) blockDigests(ctx context.Context, seg Segment, b segment.Block) ([]proof.Hash, error) {
 	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
 		data, err := s.block(ctx, seg, b)
 		if err != nil {
@@ -157,10 +112,10 @@ func (s *objects) blockDigests(ctx context.Context, seg Segment, b Block) ([]pro
 }
 
 // digestsOf returns the entries of the tree for the lines of a block that was read.
-func (s *objects) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, error) {
+func (s *objects) digestsOf(seg Segment, b segment.Block, data []byte) ([]proof.Hash, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	lines, err := gzipmember.Decode((*buf)[:0], data, b.Raw)
+	lines, err := b.Decode((*buf)[:0], data)
 	*buf = lines[:0]
 	if err != nil {
 		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
@@ -265,7 +220,7 @@ func (v *view) digests(ctx context.Context, from, to int64) ([]proof.Hash, error
 			return nil, err
 		}
 		b := &r.blocks[0]
-		all = append(all, digests[max(next, b.First)-b.First:min(to, b.end())-b.First]...)
+		all = append(all, digests[max(next, b.First)-b.First:min(to, b.End())-b.First]...)
 	}
 	if int64(len(all)) != to-from {
 		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, v.manifest.Log, len(all), gzipmember.ErrCorrupt)

@@ -34,7 +34,7 @@ func (v *view) info(ctx context.Context) (Info, error) {
 		if err != nil {
 			return Info{}, err
 		}
-		i.add(seg.Count, seg.Blocks+seg.Index+seg.Filters+seg.Groups, seg.MinTime, seg.MaxTime)
+		i.add(seg.Count, seg.Size(), seg.MinTime, seg.MaxTime)
 	}
 	for _, t := range v.tail {
 		i.add(int64(t.Count), t.Length, t.MinTime, t.MaxTime)

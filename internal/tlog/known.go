@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // Known tells which of the entries a log has already, as far as they are sequenced.
@@ -54,7 +55,7 @@ func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entr
 	if err != nil {
 		return err
 	}
-	var filters [][]byte // read once they are needed
+	var filters []segment.Filter // read once they are needed
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
 		lo := sort.Search(len(byTime), func(i int) bool { return entries[byTime[i]].Time >= b.MinTime })
@@ -70,7 +71,7 @@ func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entr
 					return err
 				}
 			}
-			if !filterHas(filters[i], entries[e].Key) {
+			if !filters[i].Has(entries[e].Key) {
 				continue
 			}
 			keys, err := s.blockKeys(ctx, seg, *b)
@@ -84,7 +85,7 @@ func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entr
 }
 
 // blockKeys returns the keys of a block's entries, sorted.
-func (s *objects) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key, error) {
+func (s *objects) blockKeys(ctx context.Context, seg Segment, b segment.Block) ([]event.Key, error) {
 	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
 		entries, err := s.entries(ctx, seg, b)
 		if err != nil {

@@ -137,6 +137,9 @@ func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below
 		return err
 	}
 	head, err := s.headOf(v.manifest)
+	if err == nil {
+		head.Cosignatures, err = s.cosignatures(ctx, log, head)
+	}
 	if err != nil {
 		return err
 	}
@@ -144,12 +147,12 @@ func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below
 		return fmt.Errorf("a tree of %d entries of log %s: %w", below, log, ErrBeyond)
 	}
 	removed := proof.Run{First: head.Pruned.First, Count: head.Pruned.Entries}
-	p := &filePart{size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Source: source,
-		Start: q.Start, End: q.End, Processor: q.Processor, Removed: removed, Sequenced: below})}
+	p := &filePart{size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Claims: proof.Claims{
+		Source: source, Start: q.Start, End: q.End, Processor: q.Processor, Removed: removed, Sequenced: below}})}
 	if err := v.use(ctx, func(v *view) error { return p.prove(ctx, v, below) }); err != nil {
 		return err
 	}
-	return p.w.End(head.Checkpoint)
+	return p.w.End(head.Signed())
 }
 
 // filePart is a file's proof in the making. What is written of it stays right whatever merges and retention do, since neither
@@ -192,10 +195,10 @@ func (p *filePart) prove(ctx context.Context, v *view, below int64) error {
 func (p *filePart) block(ctx context.Context, r *Run, hashes *hashReader) error {
 	b := r.blocks[0]
 	if !r.cut {
-		if err := p.hold(max(b.First, p.next), b.end(), hashes); err != nil {
+		if err := p.hold(max(b.First, p.next), b.End(), hashes); err != nil {
 			return err
 		}
-		p.next = b.end()
+		p.next = b.End()
 		return nil
 	}
 	lines, err := r.objects.lines(ctx, r.segment, b)

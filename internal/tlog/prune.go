@@ -75,10 +75,8 @@ func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (removed P
 	}
 	now := time.Now()
 	next := m.clone()
-	if m.Tree != nil {
-		if err := s.keepDigests(ctx, next, old); err != nil {
-			return Pruned{}, err
-		}
+	if err := s.keepDigests(ctx, next, old); err != nil {
+		return Pruned{}, err
 	}
 	for _, seg := range old {
 		removed.add(seg)
@@ -119,7 +117,7 @@ func (v *view) oldest(ctx context.Context, before, end int64) (history, old []Se
 		}
 		segments = history
 	}
-	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.First+seg.Count > end })
+	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.End() > end })
 	if n < 0 {
 		n = len(segments)
 	}

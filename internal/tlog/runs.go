@@ -3,6 +3,8 @@ package tlog
 import (
 	"context"
 	"iter"
+
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // Run is consecutive blocks of a segment with entries that a query selects.
@@ -10,14 +12,14 @@ type Run struct {
 	objects *objects
 	segment Segment
 	number  int // of the first block in the segment
-	blocks  []Block
+	blocks  []segment.Block
 	cut     bool  // It is one block, which also holds entries that are not selected.
 	from    int64 // Entries below from and those from to on are not wanted.
 	to      int64
 }
 
 // end is the index of the first entry behind the run.
-func (r *Run) end() int64 { return r.blocks[len(r.blocks)-1].end() }
+func (r *Run) end() int64 { return r.blocks[len(r.blocks)-1].End() }
 
 // source is (*view).runs or (*view).blocks.
 type source func(v *view, ctx context.Context, from, to int64, q Query) iter.Seq2[Run, error]
@@ -66,8 +68,8 @@ func (v *view) runs(ctx context.Context, from, to int64, q Query) iter.Seq2[Run,
 }
 
 // yieldFrom yields the runs of r's segment, which has the index x.
-func (r *Run) yieldFrom(x *Index, q Query, yield func(Run, error) bool) bool {
-	processor := x.number(q.Processor)
+func (r *Run) yieldFrom(x *segment.Index, q Query, yield func(Run, error) bool) bool {
+	processor := x.Number(q.Processor)
 	copyFrom := -1 // first block of the run that is being collected
 	send := func(first, end int, cut bool) bool {
 		one := *r
@@ -97,10 +99,10 @@ func (r *Run) yieldFrom(x *Index, q Query, yield func(Run, error) bool) bool {
 
 // chooses tells whether a block may hold wanted entries, and whether it holds no others. The query's processor has a
 // number in the segment's index.
-func (r *Run) chooses(b *Block, q Query, processor int) (wanted, whole bool) {
-	wanted = b.end() > r.from && b.First < r.to && b.MaxTime >= q.Start && b.MinTime < q.End &&
-		(q.Processor == "" || b.mayConcern(processor))
-	whole = b.First >= r.from && b.end() <= r.to && b.MinTime >= q.Start && b.MaxTime < q.End && q.Processor == ""
+func (r *Run) chooses(b *segment.Block, q Query, processor int) (wanted, whole bool) {
+	wanted = b.End() > r.from && b.First < r.to && b.MaxTime >= q.Start && b.MinTime < q.End &&
+		(q.Processor == "" || b.MayConcern(processor))
+	whole = b.First >= r.from && b.End() <= r.to && b.MinTime >= q.Start && b.MaxTime < q.End && q.Processor == ""
 	return wanted, whole
 }
 

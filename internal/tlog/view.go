@@ -61,11 +61,15 @@ func (v *view) use(ctx context.Context, do func(*view) error) error {
 	}
 }
 
-// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest.
+// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest, or
+// from a part of the write-ahead log that does not verify, which no newer view has.
 // Otherwise it returns err, or the error that kept it from finding out.
 func (v *view) outdated(ctx context.Context, err error) error {
 	if errors.Is(err, errOvertaken) {
 		return nil
+	}
+	if errors.Is(err, seal.ErrForged) {
+		return nil // The next view is without that part of the write-ahead log.
 	}
 	if !errors.Is(err, bucket.ErrNotExist) {
 		return err
@@ -169,6 +173,9 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 			continue
 		}
 		sections, err := s.wal.Sections(ctx, o.Key)
+		if errors.Is(err, seal.ErrForged) {
+			continue // no node has written it, or it is damaged; the reader has reported it
+		}
 		if err != nil {
 			return nil, err
 		}
