@@ -32,6 +32,7 @@ const (
 	Publication  Name = "publication"
 	Intent       Name = "intent"
 	Beat         Name = "beat"
+	Cursor       Name = "cursor"
 	Revocation   Name = "revocation"
 )
 
@@ -104,6 +105,8 @@ var Kinds = []Kind{
 		"which WAL objects are, or were last, sequenced together"},
 	{Beat, "leases/<role>/<node>/<number>-<seconds>", false, Never, Counted, false,
 		"a sign of life of a node, and within how many seconds the next one comes"},
+	{Cursor, "cursors/<follower>/<log>/<version>.json", false, Never, Counted, false,
+		"how far a follower has come in a log; without it the follower begins again"},
 	{CopyState, "copy/state.json", true, Never, Counted, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false,
