@@ -16,6 +16,7 @@ const (
 	Settings     Name = "settings"
 	Manifest     Name = "manifest"
 	Segment      Name = "segment"
+	Beside       Name = "object beside a segment"
 	History      Name = "history"
 	Digests      Name = "digests"
 	Cosignature  Name = "cosignature"
@@ -94,6 +95,8 @@ var Kinds = []Kind{
 	{Manifest, "logs/<log>/manifest/<version>.json", false, WithLog, AsLog, false,
 		"what a log consists of, and its checkpoint; the highest version counts"},
 	{Segment, "logs/<log>/segments/<entry>-<random>.gz", false, WithLog, AsLog, true, "lines of a log, in order"},
+	{Beside, "logs/<log>/beside/<part>/<entry>-<random>", false, WithLog, AsLog, true,
+		"what was made from a segment, such as an index; a manifest names it with its segment"},
 	{History, "logs/<log>/history/<entry>-<random>.json", false, WithLog, AsLog, true,
 		"a list of older segments, named by the manifest"},
 	{Digests, "logs/<log>/digests/<entry>-<random>", false, WithLog, AsLog, true,
