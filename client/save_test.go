@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,33 +77,6 @@ func TestSaveKeepsWhatIsNoFile(t *testing.T) {
 	if left, err := filepath.Glob(path(".weir*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-}
-
-// An open file that is named by its descriptor is written to, not replaced by another.
-func TestSaveToDescriptor(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "open"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	name := filepath.Join("/proc/self/fd", itoa(f.Fd()))
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux names open files")
-	}
-	body := zip("a\n")
-	if _, err := Save(name, downloadOf(body), SaveOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, body) {
-		t.Errorf("the open file has %q, %v", got, err)
-	}
-}
-
-func itoa(n uintptr) string {
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return itoa(n/10) + itoa(n%10)
 }
 
 func TestSaveNewReplacesNothing(t *testing.T) {
