@@ -269,8 +269,9 @@ func (d *Auditor) content(ctx context.Context, s *Logs, m *Manifest, a *Audit) (
 			named[key] = true
 		}
 		for _, b := range seg.Beside {
-			work.do(nil, func() {
-				if _, err := s.readSized(ctx, b.Key, b.Size, b.Sum); err != nil && !isFatal(err) {
+			var err error
+			work.do(func() { _, err = s.readSized(ctx, b.Key, b.Size, b.Sum) }, func() {
+				if err != nil && !isFatal(err) {
 					a.find(b.Key, -1, fmt.Errorf("%w; it can be made again from the lines", err))
 				}
 			})
@@ -449,7 +450,8 @@ func firstDifference(a, b []byte) int {
 
 // unnamed counts the objects of the log that nothing names.
 func (d *Auditor) unnamed(ctx context.Context, m *Manifest, a *Audit, named map[string]bool) error {
-	for _, prefix := range []string{segmentPrefix(a.Log), besidePrefix(a.Log), logPrefix(a.Log) + "history/", logPrefix(a.Log) + "digests/"} {
+	log := logPrefix(a.Log)
+	for _, prefix := range []string{segmentPrefix(a.Log), besidePrefix(a.Log), log + "history/", log + "digests/"} {
 		for info, err := range d.Bucket.List(ctx, prefix, "") {
 			if err != nil {
 				return err

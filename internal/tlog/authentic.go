@@ -168,9 +168,10 @@ func (s *objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]
 	return s.readDigested(ctx, key, bucket.Range{}, sum)
 }
 
-// readSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has become.
+// readSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has
+// become.
 func (s *objects) readSized(ctx context.Context, key string, size int64, sum proof.Hash) ([]byte, error) {
-	return s.readDigested(ctx, key, bucket.Range{Length: size + 1}, sum) // One byte more tells a longer object.
+	return s.readDigested(ctx, key, bucket.Range{Length: max(0, size) + 1}, sum) // One byte more tells a longer object.
 }
 
 func (s *objects) readDigested(ctx context.Context, key string, at bucket.Range, sum proof.Hash) ([]byte, error) {
