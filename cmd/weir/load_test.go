@@ -139,8 +139,8 @@ func downloadTo(ctx context.Context, c *client.Client, project string, q client.
 }
 
 // slowReaderBytes is what a slow reader may cost a server in memory: a goroutine or two, the places of what waits to be
-// sequenced, and one section or block that is held while it is sent, here of one event of half a megabyte. A connection's
-// buffers in the kernel are not the server's own.
+// sequenced, and one section or block that is held while it is sent, here of one event of half a megabyte. A
+// connection's buffers in the kernel are not the server's own.
 const slowReaderBytes = 256<<10 + 512<<10
 
 // TestSlowReaders has many readers that take a large download at 1 KB a second. They cost a bounded amount of memory each, while

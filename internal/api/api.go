@@ -73,7 +73,8 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		o.Roles = config.AllRoles
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
-		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(), failing: make(chan struct{}, maxFailing)}
+		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
+		failing: make(chan struct{}, maxFailing)}
 	s.table = s.operations()
 	s.route()
 	return s

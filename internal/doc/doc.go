@@ -136,8 +136,8 @@ func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v
 	return fmt.Errorf("document %s: %w", prefix, err)
 }
 
-// Clean deletes the versions up to one. It is only for a document whose changes may be lost: a writer that slept may create a
-// deleted version again, which then stands below the highest and does not count.
+// Clean deletes the versions up to one. It is only for a document whose changes may be lost: a writer that slept may
+// create a deleted version again, which then stands below the highest and does not count.
 func Clean(ctx context.Context, b bucket.Bucket, prefix string, upTo int64) error {
 	var old []string
 	for info, err := range b.List(ctx, prefix+"/", "") {

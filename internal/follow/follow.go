@@ -1,9 +1,9 @@
 // Package follow gives each entry of the logs, in order and at least once, to something that reacts to entries.
 //
-// A follower has a name. How far it has come in a log is its cursor, a document at cursors/<name>/<log>. A cursor moves only
-// after the handler has accepted the entries before it, so a crash repeats entries and skips none. Several nodes may run the
-// same follower: leases say which node follows which log, and if two believe that they do, both repeat the same entries in the
-// same order.
+// A follower has a name. How far it has come in a log is its cursor, a document at cursors/<name>/<log>. A cursor moves
+// only after the handler has accepted the entries before it, so a crash repeats entries and skips none. Several nodes
+// may run the same follower: leases say which node follows which log, and if two believe that they do, both repeat the
+// same entries in the same order.
 package follow
 
 import (
@@ -20,8 +20,8 @@ import (
 
 // Handler reacts to the entries of logs. If it returns an error it is called again with the same entries, later.
 type Handler interface {
-	// Entries is called with consecutive entries of a log. They follow those of the last call, or repeat earlier ones. The
-	// handler must not keep the lines.
+	// Entries is called with consecutive entries of a log. They follow those of the last call, or repeat earlier ones.
+	// The handler must not keep the lines.
 	Entries(ctx context.Context, log string, entries []tlog.Indexed) error
 
 	// Gap is called in the place of entries [first, end), which retention has removed before the follower read them.
@@ -171,8 +171,8 @@ type cursor struct {
 	kept    int64 // Next as the document has it
 }
 
-// load reads the cursor. A follower without one begins at the first entry. If versions of the document were lost, an older one
-// counts, and entries are repeated.
+// load reads the cursor. A follower without one begins at the first entry. If versions of the document were lost, an
+// older one counts, and entries are repeated.
 func (c *cursor) load(ctx context.Context) error {
 	version, err := doc.Highest(ctx, c.bucket, c.prefix, 0)
 	if err != nil || version == 0 {

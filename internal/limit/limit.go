@@ -19,8 +19,8 @@ type Limiter[K comparable] struct {
 	byKey map[K]*rate.Limiter
 }
 
-// New returns a Limiter that allows perMinute at once under each key, and as many each minute. If perMinute is 0, there is
-// no limit.
+// New returns a Limiter that allows perMinute at once under each key, and as many each minute. If perMinute is 0, there
+// is no limit.
 func New[K comparable](perMinute int) *Limiter[K] {
 	return &Limiter[K]{perMinute: perMinute, byKey: map[K]*rate.Limiter{}}
 }
@@ -38,8 +38,8 @@ func (l *Limiter[K]) Wait(key K, now time.Time) time.Duration {
 	return 0
 }
 
-// Take counts one under a key, unless that is too many. Left is how many more may follow at once. If ok is false, wait is
-// the time after which one is allowed again.
+// Take counts one under a key, unless that is too many. Left is how many more may follow at once. If ok is false, wait
+// is the time after which one is allowed again.
 func (l *Limiter[K]) Take(key K, now time.Time) (ok bool, left int, wait time.Duration) {
 	if l.perMinute == 0 {
 		return true, 0, 0
@@ -67,9 +67,9 @@ func until(b *rate.Limiter, now time.Time) time.Duration {
 	return time.Duration((1 - tokens) / float64(b.Limit()) * float64(time.Second))
 }
 
-// forget makes room for more keys: it forgets those that have nothing to remember, and then others until a quarter of the
-// room is free, so that a flood of keys does not make each call look at all of them. Which others is left to chance, so
-// that nobody can have one key forgotten without most of the rest.
+// forget makes room for more keys: it forgets those that have nothing to remember, and then others until a quarter of
+// the room is free, so that a flood of keys does not make each call look at all of them. Which others is left to
+// chance, so that nobody can have one key forgotten without most of the rest.
 func (l *Limiter[K]) forget(now time.Time) {
 	for key, b := range l.byKey {
 		if b.TokensAt(now) >= float64(l.perMinute) {

@@ -14,8 +14,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// TestNodeNamesForgedEvents: who can write the bucket puts events into the write-ahead log. The node names the object, counts
-// it, serves nothing of it, leaves it where it is, and goes on sequencing what was recorded.
+// TestNodeNamesForgedEvents: who can write the bucket puts events into the write-ahead log. The node names the object,
+// counts it, serves nothing of it, leaves it where it is, and goes on sequencing what was recorded.
 func TestNodeNamesForgedEvents(t *testing.T) {
 	c, dir := DefaultConfig(), t.TempDir()
 	t.Setenv("WEIR_SECRET", "")
@@ -32,7 +32,8 @@ func TestNodeNamesForgedEvents(t *testing.T) {
 	}
 	defer n.close()
 	const log = "0123456789abcdef01234567"
-	thief := wal.NewWriter(n.bucket, wal.NewReader(n.bucket, seal.NewKey([]byte("not the secret of the nodes")), 1<<20), 0, func(int64) {})
+	other := seal.NewKey([]byte("not the secret of the nodes"))
+	thief := wal.NewWriter(n.bucket, wal.NewReader(n.bucket, other, 1<<20), 0, func(int64) {})
 	if err := thief.Append(t.Context(), batch(log, 1, 10, time.Now())); err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,8 @@ func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (Segment
 	}
 	seg := Segment{Key: newSegmentKey(log, info.First), Info: info}
 	for _, o := range beside {
-		at := Beside{Part: o.ID, Key: newBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)), Sum: proof.Digest(o.Data)}
+		key := newBesideKey(log, o.ID, info.First)
+		at := Beside{Part: o.ID, Key: key, Size: int64(len(o.Data)), Sum: proof.Digest(o.Data)}
 		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
 			return Segment{}, err
 		}
@@ -159,9 +160,9 @@ func (s *Logs) remove(ctx context.Context, m *Manifest) error {
 	return s.bucket.Delete(ctx, keys...)
 }
 
-// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer that
-// died, or that lost a race.
-// If their writer still lives, it cannot commit them any more once m is committed (see Removal).
+// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer
+// that died, or that lost a race. If their writer still lives, it cannot commit them any more once m is committed (see
+// Removal).
 func (s *Logs) noteOrphans(ctx context.Context, m *Manifest, now time.Time) error {
 	named := map[string]bool{}
 	for _, r := range m.Removing {
@@ -225,8 +226,8 @@ func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment
 	return s.put(ctx, log, w)
 }
 
-// source returns a segment as one to be merged: its index, and the content of its parts. A part beside it that is lost or
-// damaged is left out: it is made again from the lines.
+// source returns a segment as one to be merged: its index, and the content of its parts. A part beside it that is lost
+// or damaged is left out: it is made again from the lines.
 func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error) {
 	x, err := s.index(ctx, seg)
 	if err != nil {

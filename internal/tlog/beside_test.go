@@ -102,8 +102,8 @@ func TestObjectsBesideSegmentsHaveTheirLife(t *testing.T) {
 	}
 }
 
-// What stands beside a segment can be lost, damaged, or be of a kind that is newer than the segment: a merge makes it from
-// the lines, and takes over what is there.
+// What stands beside a segment can be lost, damaged, or be of a kind that is newer than the segment: a merge makes it
+// from the lines, and takes over what is there.
 func TestMergeMakesWhatIsMissingBesideSegments(t *testing.T) {
 	for name, harm := range map[string]func(*bucketest.Memory, string){
 		"whole": func(*bucketest.Memory, string) {},

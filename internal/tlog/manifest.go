@@ -40,9 +40,9 @@ type Segment struct {
 	Beside []Beside `json:"beside,omitempty"`
 }
 
-// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life: it is
-// stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost: a merge
-// makes it again.
+// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life:
+// it is stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost:
+// a merge makes it again.
 type Beside struct {
 	Part segment.ID `json:"part"` // its kind
 	Key  string     `json:"key"`

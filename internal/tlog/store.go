@@ -192,8 +192,8 @@ func (s *objects) part(ctx context.Context, seg Segment, x *segment.Index, id se
 	return content, nil
 }
 
-// beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist if there is
-// none, and ErrNotAuthentic if it is not what was written.
+// beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist
+// if there is none, and ErrNotAuthentic if it is not what was written.
 func (s *objects) beside(ctx context.Context, seg Segment, part segment.ID) ([]byte, error) {
 	for _, b := range seg.Beside {
 		if b.Part == part {

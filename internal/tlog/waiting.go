@@ -142,8 +142,8 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 	return err
 }
 
-// gone says that events of sections are nowhere any more. The error wraps seal.ErrForged if that is because a section was
-// damaged after the Reader was made.
+// gone says that events of sections are nowhere any more. The error wraps seal.ErrForged if that is because a section
+// was damaged after the Reader was made.
 func (r *Reader) gone(ctx context.Context, sections []waitingSection, count int) error {
 	err := fmt.Errorf("%d events of log %s that waited to be sequenced are gone", count, r.view.manifest.Log)
 	for _, w := range sections {

@@ -56,7 +56,8 @@ func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, progres
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(waiting.Damaged)) {
-		w.problem(Problem{Object: key, What: waiting.Damaged[key].Error() + "; nothing of it that does not verify is used: put it back from a copy"})
+		what := waiting.Damaged[key].Error() + "; nothing of it that does not verify is used: put it back from a copy"
+		w.problem(Problem{Object: key, What: what})
 	}
 	if waiting.Events > 0 {
 		w.Notes = append(w.Notes, fmt.Sprintf("%d events wait to be sequenced", waiting.Events))
