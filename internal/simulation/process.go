@@ -144,7 +144,7 @@ type cut struct {
 
 func (c *cut) Read(data []byte) (int, error) {
 	if c.left == 0 {
-		return 0, errInjected
+		return 0, fmt.Errorf("%w: %w", errInjected, io.ErrUnexpectedEOF) // as every bucket says it
 	}
 	n, err := c.ReadCloser.Read(data[:min(int64(len(data)), c.left)])
 	c.left -= int64(n)

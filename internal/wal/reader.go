@@ -177,23 +177,22 @@ func forgedError(key string, why error) error {
 }
 
 // part reads a part of a section and compares it with its digest. It reads once more if they differ. If they still do, the
-// section is not shown any more, and the error wraps seal.ErrForged.
+// section is not shown any more, and the error wraps seal.ErrForged. A read that fails, or that is cut off in the middle, says
+// nothing of the object.
 func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Range, sum [sha256.Size]byte) ([]byte, error) {
-	for attempt := 0; ; attempt++ {
+	for range 2 {
 		data, err := bucket.Read(ctx, r.bucket, key, at)
-		switch {
-		case err == nil && sha256.Sum256(data) == sum:
-			return data, nil
-		case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		if err != nil {
 			return nil, err
-		case attempt == 0:
-			r.bucket.Forget(key)
-			continue
 		}
-		err = forgedError(key, fmt.Errorf("the section at %d is not what was written", s.Offset))
-		r.forged.note(key, s.Offset, err)
-		return nil, err
+		if sha256.Sum256(data) == sum {
+			return data, nil
+		}
+		r.bucket.Forget(key) // The bytes may have been damaged on the way, or in a cache.
 	}
+	err := forgedError(key, fmt.Errorf("the section at %d is not what was written", s.Offset))
+	r.forged.note(key, s.Offset, err)
+	return nil, err
 }
 
 // Entries returns what is known of the entries of a section. Its error is that of Member.

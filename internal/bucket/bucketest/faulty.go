@@ -1,9 +1,13 @@
 package bucketest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"iter"
+	"slices"
+	"testing/iotest"
 
 	"github.com/weirlog/weir/internal/bucket"
 )
@@ -28,6 +32,9 @@ type Faulty struct {
 	// After runs after the effect of each operation that changes something; an error makes it look failed
 	// although it was not. Nil: nothing happens.
 	After func(ctx context.Context, op Op, key string) error
+	// Content replaces what a Get gives of an object. If it is shorter, the transfer is cut off (io.ErrUnexpectedEOF).
+	// If nil, it stays as it is.
+	Content func(key string, data []byte) []byte
 }
 
 func (f *Faulty) before(ctx context.Context, op Op, key string) error {
@@ -54,7 +61,21 @@ func (f *Faulty) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 	if err := f.before(ctx, Get, key); err != nil {
 		return nil, err
 	}
-	return f.Bucket.Get(ctx, key, r)
+	o, err := f.Bucket.Get(ctx, key, r)
+	if err != nil || f.Content == nil {
+		return o, err
+	}
+	defer o.Close()
+	data, err := io.ReadAll(o)
+	if err != nil {
+		return nil, err
+	}
+	changed := f.Content(key, slices.Clone(data))
+	var body io.Reader = bytes.NewReader(changed)
+	if len(changed) < len(data) {
+		body = io.MultiReader(body, iotest.ErrReader(io.ErrUnexpectedEOF))
+	}
+	return &bucket.Object{ReadCloser: io.NopCloser(body), Size: o.Size, Version: o.Version}, nil
 }
 
 func (f *Faulty) Put(ctx context.Context, key string, data []byte) error {
