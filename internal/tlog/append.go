@@ -15,13 +15,14 @@ import (
 )
 
 // ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
-// plan given. The caller must delete nothing: the log does not account for the entries.
+// plan given, or that was applied without some of the entries. The caller must delete nothing: the log does not account for
+// the entries.
 var ErrOtherPlan = errors.New("the log carries another plan")
 
 // Append applies a plan to the log of a batch: it appends those of the entries that the log does not have yet, in the
 // order of their times (entries of one time in the order given), and notes the plan's number and nonce. Any number of
 // callers may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has
-// carried the plan.
+// carried the plan, and the log has, or had, each of the entries.
 func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Batch) error {
 	v, err := s.sequenced(ctx, b.Log)
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Bat
 func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, b event.Batch) error {
 	m := v.manifest
 	if m.LastPlan == plan && m.Nonce == nonce {
-		return nil
+		return v.accountsFor(ctx, b)
 	}
 	if m.LastPlan >= plan {
 		return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
@@ -58,6 +59,22 @@ func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, 
 		err = errOvertaken
 	}
 	return err
+}
+
+// accountsFor returns ErrOtherPlan (wrapped) if the log lacks an entry of a plan that it carries. The process that applied
+// the plan then could not read what this one can, and left it out. An entry as old as those that retention has removed may
+// be one of them.
+func (v *view) accountsFor(ctx context.Context, b event.Batch) error {
+	known, err := v.known(ctx, b.Entries)
+	if err != nil {
+		return err
+	}
+	for i, e := range b.Entries {
+		if removed := v.manifest.Pruned; !known[i] && (removed.Entries == 0 || e.Time > removed.MaxTime) {
+			return fmt.Errorf("plan %d was applied without some of its entries: %w", v.manifest.LastPlan, ErrOtherPlan)
+		}
+	}
+	return nil
 }
 
 // fresh returns the numbers of the entries that the log does not have, each event once, in the order of their times.
