@@ -176,7 +176,7 @@ func contentRange(text string) (off, n, size int64, err error) {
 	end, err2 := strconv.ParseInt(last, 10, 64)
 	size, err3 := strconv.ParseInt(total, 10, 64)
 	if errors.Join(err1, err2, err3) != nil || off < 0 || end < off || end >= size {
-		return 0, 0, 0, fmt.Errorf("the store sent an invalid Content-bucket.Range %q", text)
+		return 0, 0, 0, fmt.Errorf("the store sent an invalid Content-Range %q", text)
 	}
 	return off, end - off + 1, size, nil
 }
