@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weirlog/weir/internal/account"
@@ -13,14 +14,14 @@ import (
 
 // failFrom lets the store answer n more operations and fails those that follow. failed tells whether there were any.
 func (w *world) failFrom(n int) (failed func() bool) {
-	did := 0
+	var did atomic.Int64 // An operation may ask the store from several goroutines.
 	w.faulty.Before = func(context.Context, bucketest.Op, string) error {
-		if did++; did > n {
+		if did.Add(1) > int64(n) {
 			return errors.New("the store is away")
 		}
 		return nil
 	}
-	return func() bool { return did > n }
+	return func() bool { return did.Load() > int64(n) }
 }
 
 // brokenOff calls an operation, and tells whether the reply was broken off after it had begun.

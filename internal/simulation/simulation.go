@@ -241,7 +241,7 @@ func (w *World) do(c *call, now time.Time) {
 		w.late = without(w.late, c)
 	case c.done:
 		w.reply(c, "is answered late", c.result)
-	case c.abandoned && w.rand.IntN(2) == 0:
+	case w.abandoned(c) && w.rand.IntN(2) == 0:
 		w.reply(c, "was given up", nil)
 	case w.once(f.Pause) || c.op == bucketest.PutNew && strings.HasPrefix(c.key, f.Trap) && w.once(f.Often):
 		w.note(c, "finds its process stopped")
@@ -272,6 +272,13 @@ func (w *World) do(c *call, now time.Time) {
 			w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
 		}
 	}
+}
+
+// abandoned tells whether the caller does not wait for a call any more.
+func (w *World) abandoned(c *call) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return c.abandoned
 }
 
 // effect carries a call out.
