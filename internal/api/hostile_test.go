@@ -86,10 +86,10 @@ func TestRecordingAllocations(t *testing.T) {
 	h := recordings{w.server.recorder, w.server.metrics, w.options}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {
-		in := h.newIntake(c, auditLog)
-		defer in.close()
-		if err := in.readLines(raw); err != nil || in.bad > 0 {
-			t.Fatal(err, in.fields)
+		in := h.intake(c, auditLog)
+		defer in.Close()
+		if err := in.ReadLines(bytes.NewReader(raw)); err != nil {
+			t.Fatal(err)
 		}
 	})
 	if got > events/10 {
