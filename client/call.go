@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,24 +13,22 @@ import (
 // adminType asks for the newest release of whatever is asked for.
 const adminType = "application/vnd.atlas.2025-03-12+json"
 
-// Call sends a request to a path of the API, with body as JSON (nil: none), and returns the reply's JSON; nil if it has none.
-// Errors of the server are *Error.
+// Call sends a request to a path of the API, with body as JSON if it is not nil, and returns the reply's JSON, nil if it has
+// none. Errors of the server are *Error.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body any) (json.RawMessage, error) {
-	var r io.Reader
+	var content []byte
 	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
 			return nil, err
 		}
-		r = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, r)
+	req, err := c.request(ctx, method, path, content)
 	if err != nil {
 		return nil, err
 	}
 	req.URL.RawQuery = query.Encode()
 	req.Header.Set("Accept", adminType)
-	req.Header.Set("User-Agent", c.userAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -56,9 +53,12 @@ const maxPage = 64 << 20
 // itemsPerPage is the most that the API allows.
 const itemsPerPage = 500
 
-// List returns all items of a list, page by page.
+// maxList bounds a list, in bytes.
+const maxList = 256 << 20
+
+// List returns all items of a list, which it asks for page by page. It fails for more than 256 MiB.
 func (c *Client) List(ctx context.Context, path string, query url.Values) ([]json.RawMessage, error) {
-	all := []json.RawMessage{}
+	all, size := []json.RawMessage{}, 0
 	for number := 1; ; number++ {
 		asked := url.Values{"itemsPerPage": {strconv.Itoa(itemsPerPage)}, "pageNum": {strconv.Itoa(number)}}
 		for name, values := range query {
@@ -73,6 +73,9 @@ func (c *Client) List(ctx context.Context, path string, query url.Values) ([]jso
 		}
 		if err := json.Unmarshal(data, &page); err != nil {
 			return nil, fmt.Errorf("the server's reply: %w", err)
+		}
+		if size += len(data); size > maxList {
+			return nil, fmt.Errorf("the server's reply: the list %s has more than %d bytes", path, maxList)
 		}
 		if all = append(all, page.Results...); len(page.Results) < itemsPerPage {
 			return all, nil

@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/weirlog/weir/internal/durable"
 )
 
 // ErrIncomplete is returned (wrapped) for a download that is not a whole gzip file.
@@ -20,7 +23,7 @@ type Saved struct {
 	Events int64 // lines in it
 }
 
-// Copy copies a download to w and checks that it is a whole gzip file.
+// Copy copies a download to w and checks that it is a whole gzip file. A download that is not gets ErrIncomplete (wrapped).
 func Copy(w io.Writer, d *Download) (Saved, error) {
 	pipe, feed := io.Pipe()
 	type checked struct {
@@ -79,26 +82,90 @@ func countLines(r io.Reader) (lines int64, err error) {
 	}
 }
 
-// Save copies a download to the file name. The file gets its name only when it is whole, so a file that exists is a whole
-// file; what it replaces is there until then.
-func Save(name string, d *Download, progress func(io.Writer) io.Writer) (Saved, error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".weir-download-*")
+// SaveOptions says how Save writes.
+type SaveOptions struct {
+	New      bool                      // fail with os.ErrExist (wrapped) if there is something under the name
+	Progress func(io.Writer) io.Writer // If not nil, what is written goes through what it returns.
+}
+
+// Save copies a download to the file name. A regular file gets its name only when it is whole, so a file that exists is a whole
+// file; what it replaces is there until then. A symbolic link stays, and the file that it names is written. A device, a pipe or a
+// descriptor (below /dev/fd or /proc) is written to directly.
+func Save(name string, d *Download, o SaveOptions) (Saved, error) {
+	if o.Progress == nil {
+		o.Progress = func(w io.Writer) io.Writer { return w }
+	}
+	target, direct, err := destination(name, o.New)
+	switch {
+	case err != nil:
+		return Saved{}, err
+	case direct:
+		return saveDirectly(target, d, o)
+	}
+	var saved Saved
+	write := func(w io.Writer) (err error) { saved, err = Copy(o.Progress(w), d); return err }
+	if o.New {
+		err = durable.CreateFrom(target, 0o644, write)
+	} else {
+		err = durable.ReplaceFrom(target, 0o644, write)
+	}
+	return saved, err
+}
+
+// IsRegular tells whether Save would make, or replace, a regular file of that name.
+func IsRegular(name string) bool {
+	_, direct, err := destination(name, false)
+	return err == nil && !direct
+}
+
+// maxLinks bounds the symbolic links that are followed, as the kernel does.
+const maxLinks = 40
+
+// destination returns the file to write for a name, and whether it is written to as it is rather than replaced. If isNew is
+// set the name itself must be free.
+func destination(name string, isNew bool) (target string, direct bool, err error) {
+	if isNew {
+		if _, err := os.Lstat(name); err == nil {
+			return "", false, &os.PathError{Op: "create", Path: name, Err: os.ErrExist}
+		}
+		return name, false, nil
+	}
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		return "", false, &os.PathError{Op: "write", Path: name, Err: errors.New("it is a folder")}
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		return name, true, nil
+	}
+	target = name
+	for range maxLinks {
+		if isDescriptor(target) {
+			return name, true, nil
+		}
+		to, err := os.Readlink(target)
+		if err != nil {
+			return target, false, nil // it is no link; if it cannot be written, writing tells why
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(target), to)
+		}
+		target = to
+	}
+	return "", false, &os.PathError{Op: "write", Path: name, Err: errors.New("too many symbolic links")}
+}
+
+// isDescriptor tells whether a path is that of an open file of a process.
+func isDescriptor(path string) bool {
+	path = filepath.Clean(path)
+	return strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/")
+}
+
+// saveDirectly writes to something that has no whole and no half: what was written of a broken download stays.
+func saveDirectly(name string, d *Download, o SaveOptions) (Saved, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0) // a regular file behind a descriptor may hold something already
 	if err != nil {
 		return Saved{}, err
 	}
-	saved, err := Copy(progress(f), d)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return saved, errors.Join(err, os.Remove(f.Name()))
-	}
-	return saved, nil
+	saved, err := Copy(o.Progress(f), d)
+	return saved, errors.Join(err, f.Close())
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,12 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weirlog/weir/internal/charset"
 )
 
-// Refused is an event that the server refused.
+// Refused is an event that was refused.
 type Refused struct {
 	File   string
-	Line   int
+	Line   int // the first is 1
 	Reason string
 }
 
@@ -23,91 +24,151 @@ type Refused struct {
 type Sent struct {
 	Recorded   int `json:"recorded"`
 	Duplicates int `json:"duplicates"`
+	Conflicts  int `json:"conflicts,omitempty"` // of those recorded: other events have the same time and uid
 	Refused    int `json:"refused"`
 }
 
 // Sender sends lines of files as events, in batches. An event that is sent again after an unclear answer is recorded once:
-// it is recognised by its metadata.uid, or by its bytes.
+// it is recognised by its metadata.uid, or by its bytes. A Sender is for one goroutine.
 type Sender struct {
 	Client             *Client
 	Project, Workspace string
 	MaxEvents          int           // of a batch
 	MaxBytes           int           // of a batch, unless a single line has more
 	MaxWait            time.Duration // how long a line waits for others
-	MaxRetry           time.Duration // how long a batch is tried
 	Partial            bool          // go on when events are refused
-	Report             func(Refused) // told of each refused event that the server names
+	Report             func(Refused) // If not nil, it is told of each refused event that is named.
+	Retry              RetryOptions  // of a batch
+
+	// Grace is how long, once the context of Send has ended, what was read may still be sent.
+	Grace time.Duration
 
 	Sent  Sent
 	file  string
 	batch []byte
 	lines []int // the number in the file of each line of the batch
-	last  int   // the last line whose batch is done
+	read  int   // the last line that was read
+	last  int   // the last line up to which all is recorded or refused
 }
 
-// ErrRefused is returned by Send when the server refused events and Partial is not set.
+// ErrRefused is returned (wrapped) by Send when events were refused and Partial is not set.
 var ErrRefused = errors.New("events were refused")
 
-// Send sends the lines of r, which file names in messages. After an error, Done tells up to which line all is recorded.
-func (s *Sender) Send(ctx context.Context, file string, r io.Reader) error {
-	s.file, s.last = file, 0
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	lines, failed := make(chan []byte), make(chan error, 1)
-	go func() { failed <- readLines(ctx, r, lines) }()
-	timer := time.NewTimer(s.MaxWait)
-	defer timer.Stop()
-	for n := 1; ; {
-		select {
-		case line, more := <-lines:
-			if !more {
-				if err := <-failed; err != nil {
-					return fmt.Errorf("%s: %w", file, err)
-				}
-				return s.flush(ctx)
-			}
-			if err := s.add(ctx, n, line); err != nil {
-				return err
-			}
-			n++
-		case <-timer.C:
-			if err := s.flush(ctx); err != nil {
-				return err
-			}
-			timer.Reset(s.MaxWait)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// ErrEncoding is returned (wrapped) by Send for a file that is not UTF-8.
+var ErrEncoding = charset.ErrNotUTF8
+
+// Interrupted is the error of Send when its context ended before the end of the file.
+type Interrupted struct {
+	File string
+	Done int // All lines up to this one are recorded or refused.
+	Read int // Lines behind Done up to this one were read and may not be recorded. What follows was not read.
+	Err  error
 }
 
-// Done returns the last line up to which all events of the file are recorded or refused.
+func (e *Interrupted) Error() string {
+	switch unsent := e.Read - e.Done; {
+	case unsent == 1:
+		return fmt.Sprintf("interrupted: line %d was read and not sent: %v", e.Read, e.Err)
+	case unsent > 1:
+		return fmt.Sprintf("interrupted: lines %d to %d were read and not sent: %v", e.Done+1, e.Read, e.Err)
+	}
+	return "interrupted: all that was read is sent"
+}
+
+func (e *Interrupted) Unwrap() error { return e.Err }
+
+// maxLine bounds a line, in bytes, for the sake of memory: it is far above what any server takes.
+const maxLine = 64 << 20
+
+// settle is how long Send waits, once its context has ended, for a Read to return what it may have taken already.
+const settle = 250 * time.Millisecond
+
+// Send sends the lines of r, which file names in messages. A byte-order mark of UTF-8 is skipped. After an error, Done tells up
+// to which line all is recorded. When ctx ends, Send reads no more, sends what it has read within Grace, and returns an
+// *Interrupted. A Read of r that blocks longer than a moment then is left behind.
+func (s *Sender) Send(ctx context.Context, file string, r io.Reader) error {
+	s.file, s.read, s.last, s.batch, s.lines = file, 0, 0, s.batch[:0], s.lines[:0]
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.Grace, cancel) })()
+
+	in := &lineReader{from: r, lines: make(chan []byte), left: make(chan struct{})}
+	defer close(in.left)
+	go in.run(ctx)
+	ended, err := s.sendLines(ctx, work, in)
+	if ctx.Err() != nil && !ended {
+		if err == nil {
+			err = ctx.Err()
+		}
+		return &Interrupted{File: file, Done: s.last, Read: s.read, Err: err}
+	}
+	return err
+}
+
+// Done returns the last line of the file up to which all events are recorded or refused.
 func (s *Sender) Done() int { return s.last }
 
-// readLines sends the lines of r, without their ends, and closes lines.
-func readLines(ctx context.Context, r io.Reader, lines chan<- []byte) error {
-	defer close(lines)
-	b := bufio.NewReaderSize(r, 64<<10)
+// sendLines tells whether it has sent the whole file.
+func (s *Sender) sendLines(ctx, work context.Context, in *lineReader) (ended bool, err error) {
+	timer := time.NewTimer(s.MaxWait)
+	defer timer.Stop()
+	interrupted, settled := ctx.Done(), (<-chan time.Time)(nil)
 	for {
-		line, err := b.ReadBytes('\n')
-		if len(line) > 0 {
-			select {
-			case lines <- bytes.TrimRight(line, "\r\n"):
-			case <-ctx.Done():
-				return ctx.Err()
+		select {
+		case line, more := <-in.lines:
+			if !more {
+				err := s.finish(work, in)
+				return err == nil && in.ended, err
 			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
+			s.read++
+			if err := s.add(work, line); err != nil {
+				return false, err
+			}
+		case <-timer.C:
+			if err := s.flush(work); err != nil {
+				return false, err
+			}
+			timer.Reset(s.MaxWait)
+		case <-interrupted:
+			interrupted, settled = nil, time.After(settle)
+		case <-settled:
+			return false, s.flush(work)
 		}
 	}
 }
 
-func (s *Sender) add(ctx context.Context, n int, line []byte) error {
+// finish sends the last batch. An error of the reader comes after that of sending.
+func (s *Sender) finish(work context.Context, in *lineReader) error {
+	if in.partial {
+		s.read++ // its beginning was read
+	}
+	if err := s.flush(work); err != nil {
+		return err
+	}
+	if in.err != nil {
+		return fmt.Errorf("%s: %w", s.file, in.err)
+	}
+	return nil
+}
+
+func (s *Sender) add(ctx context.Context, line []byte) error {
+	if len(line) > maxLine {
+		reason := fmt.Sprintf("the line has more than %d MiB", maxLine>>20)
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		s.Sent.Refused++
+		s.tell(s.read, reason)
+		if !s.Partial {
+			return fmt.Errorf("%w: %s", ErrRefused, reason)
+		}
+		s.last = s.read
+		return nil
+	}
 	if len(bytes.TrimSpace(line)) == 0 {
+		if len(s.lines) == 0 {
+			s.last = s.read
+		}
 		return nil
 	}
 	if len(s.lines) > 0 && (len(s.lines) >= s.MaxEvents || len(s.batch)+len(line) > s.MaxBytes) {
@@ -116,7 +177,7 @@ func (s *Sender) add(ctx context.Context, n int, line []byte) error {
 		}
 	}
 	s.batch = append(append(s.batch, line...), '\n')
-	s.lines = append(s.lines, n)
+	s.lines = append(s.lines, s.read)
 	return nil
 }
 
@@ -125,8 +186,7 @@ func (s *Sender) flush(ctx context.Context) error {
 		return nil
 	}
 	var r Recorded
-	err := Retry(ctx, s.MaxRetry, func() error {
-		var err error
+	err := Retry(ctx, s.Retry, func() (err error) {
 		r, err = s.Client.Record(ctx, s.Project, s.Workspace, s.batch, s.Partial)
 		return err
 	})
@@ -144,6 +204,7 @@ func (s *Sender) flush(ctx context.Context) error {
 	}
 	s.Sent.Recorded += r.Recorded
 	s.Sent.Duplicates += r.Duplicates
+	s.Sent.Conflicts += r.Conflicts
 	s.Sent.Refused += r.Rejected
 	s.last = s.lines[len(s.lines)-1]
 	s.batch, s.lines = s.batch[:0], s.lines[:0]
@@ -159,9 +220,13 @@ func (s *Sender) report(fields []Field) (named int) {
 			continue
 		}
 		named++
-		if s.Report != nil {
-			s.Report(Refused{s.file, s.lines[n-1], f.Description})
-		}
+		s.tell(s.lines[n-1], f.Description)
 	}
 	return named
+}
+
+func (s *Sender) tell(line int, reason string) {
+	if s.Report != nil {
+		s.Report(Refused{s.file, line, reason})
+	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,8 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 // adminCommand returns the commands that manage what weir keeps, through its API only.
@@ -69,7 +73,7 @@ type adminFlags struct {
 	key, serviceAccount, comment, retention, deleted   string
 	roles, tags                                        []string
 	hours                                              int
-	requireOCSF, hold, public                          bool
+	requireOCSF, hold, public, force                   bool
 }
 
 func (v verb) command() *cobra.Command {
@@ -80,6 +84,10 @@ func (v verb) command() *cobra.Command {
 	}
 	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: cobra.MatchAll(args, notEmpty), ValidArgsFunction: cobra.NoFileCompletions}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print the API's reply")
+	if v.deletes() {
+		cmd.Flags().BoolVar(&f.force, "force", false, "do not ask on a terminal")
+		cmd.Long = v.short + ". On a terminal it asks first."
+	}
 	for _, add := range v.flags {
 		add(cmd.Flags(), f)
 	}
@@ -93,6 +101,38 @@ func (v verb) command() *cobra.Command {
 		return v.run(cmd, f, args)
 	}
 	return cmd
+}
+
+// deletes tells whether the command deletes something.
+func (v verb) deletes() bool { return strings.HasPrefix(v.use, "delete") }
+
+// confirm asks on a terminal whether to delete. Where there is none it returns nil.
+func confirm(cmd *cobra.Command, args []string) error {
+	in := cmd.InOrStdin()
+	if !isTerminal(in) {
+		return nil
+	}
+	what := cmd.Parent().Name() + " " + strings.Join(args, " ")
+	visible.Printf(cmd.ErrOrStderr(), "%s %s? Type yes to do it: ", strings.ReplaceAll(cmd.Name(), "-", " "), what)
+	answer, err := bufio.NewReader(io.LimitReader(in, 100)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing was deleted")
+	}
+	return nil
+}
+
+// isTerminal tells whether somebody can answer a question. Tests have readers that say so of themselves.
+func isTerminal(in io.Reader) bool {
+	switch in := in.(type) {
+	case *os.File:
+		return term.IsTerminal(int(in.Fd()))
+	case interface{ IsTerminal() bool }:
+		return in.IsTerminal()
+	}
+	return false
 }
 
 // notEmpty refuses empty arguments, such as a variable that is not set gives: they must not mean what stands in the
@@ -119,6 +159,11 @@ func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	c, err := dial()
 	if err != nil {
 		return err
+	}
+	if v.deletes() && !f.force {
+		if err := confirm(cmd, args); err != nil {
+			return err
+		}
 	}
 	if r.method == "" {
 		items, err := c.List(cmd.Context(), r.path, r.query)

@@ -20,6 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 func bucketCommand() *cobra.Command {
@@ -145,7 +146,7 @@ func (r *copied) verify(ctx context.Context, to bucket.Bucket, keys *proof.Keys)
 	}
 	count, done := counter(0)
 	defer done()
-	reports, err := verify.Bucket(ctx, to, r.Changed, keys, nil, count)
+	reports, err := verify.Check{Keys: keys, Progress: count}.Bucket(ctx, to, r.Changed)
 	if err != nil {
 		return err
 	}
@@ -278,25 +279,25 @@ func printWhole(w io.Writer, whole *verify.Whole, signatures bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "kind\tobjects\tbytes\t")
 	for _, k := range whole.Kinds {
-		fmt.Fprintf(table, "%s\t%d\t%d\t\n", k.Name, k.Objects, k.Bytes)
+		visible.Printf(table, "%s\t%d\t%d\t\n", k.Name, k.Objects, k.Bytes)
 	}
 	table.Flush()
 	for _, p := range whole.Problems {
-		fmt.Fprintf(w, "PROBLEM %s: %s\n", p.Object, p.What)
+		visible.Printf(w, "PROBLEM %s: %s\n", p.Object, p.What)
 	}
 	for _, s := range whole.Strays {
-		fmt.Fprintf(w, "not needed: %s: %s\n", s.Object, s.Why)
+		visible.Printf(w, "not needed: %s: %s\n", s.Object, s.Why)
 	}
 	for _, key := range whole.Moved {
-		fmt.Fprintf(w, "moved to quarantine: %s\n", key)
+		visible.Printf(w, "moved to quarantine: %s\n", key)
 	}
 	for _, note := range whole.Notes {
-		fmt.Fprintf(w, "note: %s\n", note)
+		visible.Printf(w, "note: %s\n", note)
 	}
 	if !signatures {
 		fmt.Fprintln(w, "note: without --key, digests were compared, but no signatures")
 	}
 	if whole.Verdict == verify.Verified {
-		fmt.Fprintf(w, "All is well: %d logs.\n", whole.Logs)
+		visible.Printf(w, "All is well: %d logs.\n", whole.Logs)
 	}
 }

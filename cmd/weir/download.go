@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/weirlog/weir/client"
-	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/durable"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 const exitHelp = `
@@ -24,7 +26,7 @@ authenticated or not allowed; 4 not found; 5 events were refused; 6 the download
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
 MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
-MONGODB_ATLAS_PRIVATE_API_KEY.`
+MONGODB_ATLAS_PRIVATE_API_KEY. WEIR_CA_FILE names a PEM file of certificate authorities to trust beside the system's.`
 
 // exitCode returns the status for an error of the client.
 func exitCode(err error) int {
@@ -71,9 +73,14 @@ func downloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "download [WORKSPACE]",
 		Short: "Download the audit log of a workspace, from weir or from MongoDB Atlas",
-		Long: `Download writes the audit log of a workspace, or the log with an id (--log), to a .gz file. The file gets its name only when it is whole and its gzip
-was checked to the end; until then a file that it replaces stays.
+		Long: `Download writes the audit log of a workspace, or the log with an id (--log), to a .gz file. The file gets its name only when it
+is whole and its gzip was checked to the end. Without --output nothing is replaced. With it a file that it replaces stays until then;
+a symbolic link is followed; a device or a pipe is written to.
 ` + exitHelp,
+		Example: `  weir download prod
+  weir download prod --start 2026-11-01 --end 2026-11-07 -o week.gz
+  weir download prod --start now-1d --processor orders -o - | zcat | jq .
+  weir download prod --proof -o prod.gz && weir verify prod.gz`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 == (f.source.Log != "") {
@@ -90,40 +97,30 @@ was checked to the end; until then a file that it replaces stays.
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
-	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: seconds since the epoch, RFC 3339, or how long ago (30d, 12h, 90m)")
-	cmd.Flags().StringVar(&f.end, "end", "", "up to this `time`, its second included")
+	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: a date (2026-11-01, in UTC), RFC 3339, how long ago (7d, now-1d, 12h), or seconds since the epoch (default: 30 days ago)")
+	cmd.Flags().StringVar(&f.end, "end", "", "up to this `time`, its second or day included (default: now)")
 	cmd.Flags().StringVar(&f.processor, "processor", "", "only events of the stream processor with this `name`")
 	cmd.Flags().DurationVar(&f.retry, "max-retry-time", 2*time.Minute, "how long a refused or failed request is tried again, before the first byte")
 	return cmd
 }
 
 func download(cmd *cobra.Command, f downloadFlags) error {
-	q := client.Query{Processor: f.processor}
-	for _, t := range []struct {
-		text string
-		to   **int64
-	}{{f.start, &q.Start}, {f.end, &q.End}} {
-		if t.text == "" {
-			continue
-		}
-		seconds, err := client.ParseTime(t.text, time.Now())
-		if err != nil {
-			return &exit{2, err}
-		}
-		*t.to = &seconds
+	q, err := f.query(time.Now())
+	if err != nil {
+		return &exit{2, err}
 	}
-	if f.proof {
-		if f.output == "-" {
-			return &exit{2, errors.New("--proof needs a file: give another --output")}
-		}
-		fixRange(&q, time.Now())
+	if f.output == "/dev/stdout" {
+		f.output = "-"
+	}
+	if f.proof && f.output != "" && (f.output == "-" || !client.IsRegular(f.output)) {
+		return &exit{2, errors.New("--proof needs a file: give another --output")}
 	}
 	c, err := f.connect()
 	if err != nil {
 		return err
 	}
 	var d *client.Download
-	err = client.Retry(cmd.Context(), f.retry, func() (err error) {
+	err = client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, func() (err error) {
 		d, err = c.Download(cmd.Context(), f.source, q)
 		return err
 	})
@@ -131,32 +128,73 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 		return err
 	}
 	defer d.Close()
-	name := f.output
-	if name == "" {
-		name = d.Name
-	}
-	if name == "" {
-		name = f.source.Workspace + f.source.Log + "_audit.log.gz"
-	}
-	var saved client.Saved
-	if name == "-" {
-		saved, err = client.Copy(cmd.OutOrStdout(), d)
-	} else {
-		progress, done := progressBar(d.Size)
-		saved, err = client.Save(name, d, progress)
-		done()
-	}
+	name, err := f.save(cmd, d)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d events, %d bytes\n", name, saved.Events, saved.Bytes)
 	if d.Removed != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "retention has removed of this range: %s\n", d.Removed)
+		visible.Printf(cmd.ErrOrStderr(), "retention has removed of this range, as the server says: %s\n", d.Removed)
 	}
 	if f.proof {
 		return f.prove(cmd, c, d, q, name)
 	}
 	return nil
+}
+
+// query returns what the flags ask for.
+func (f *downloadFlags) query(now time.Time) (client.Query, error) {
+	q := client.Query{Processor: f.processor}
+	if f.start != "" {
+		start, err := client.ParseTime(f.start, now)
+		if err != nil {
+			return q, err
+		}
+		q.Start = &start
+	}
+	if f.end != "" {
+		end, err := client.ParseEnd(f.end, now)
+		if err != nil {
+			return q, err
+		}
+		q.End = &end
+	}
+	if f.proof {
+		fixRange(&q, now)
+	}
+	return q, nil
+}
+
+// save writes the download, and returns the name of its file. A name that the user did not give replaces nothing.
+func (f *downloadFlags) save(cmd *cobra.Command, d *client.Download) (name string, err error) {
+	name = f.output
+	if name == "" {
+		name = cmp.Or(d.Name, client.FileName(f.source.Workspace+f.source.Log+"_audit.log.gz"), "audit.log.gz")
+		for _, file := range []string{name, name + ".proof"} {
+			if _, err := os.Lstat(file); err == nil && (f.proof || file == name) {
+				return "", &exit{2, fmt.Errorf("%s exists: give --output %s to replace it, or another name", file, name)}
+			}
+		}
+	}
+	var saved client.Saved
+	if name == "-" {
+		saved, err = client.Copy(raw(cmd.OutOrStdout()), d)
+	} else {
+		progress, done := progressBar(d.Size)
+		saved, err = client.Save(name, d, client.SaveOptions{New: f.output == "", Progress: progress})
+		done()
+	}
+	if err == nil {
+		visible.Printf(cmd.ErrOrStderr(), "%s: %d events, %d bytes\n", name, saved.Events, saved.Bytes)
+	}
+	return name, err
+}
+
+// raw returns the writer for bytes that are no text.
+func raw(w io.Writer) io.Writer {
+	if v, ok := w.(*visible.Writer); ok {
+		return v.Raw()
+	}
+	return w
 }
 
 // fixRange says of a range that the server would complete by its own clock what it is, so that it can be asked for again.
@@ -172,20 +210,26 @@ func fixRange(q *client.Query, now time.Time) {
 	}
 }
 
-// prove writes the proof of a file that was downloaded.
+// prove writes the proof of a file that was downloaded: first as the server gave it, so that whatever is wrong with it is found
+// again by "weir verify", then completed.
 func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Download, q client.Query, name string) error {
 	if d.Log == "" {
 		return errors.New("the server proves nothing of its logs: it is not weir")
 	}
-	text, err := c.FileProof(cmd.Context(), f.source.LogPath(d.Log), q, d.Sequenced)
-	if err != nil {
+	var text io.ReadCloser
+	err := client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, func() (err error) {
+		text, err = c.FileProof(cmd.Context(), f.source.LogPath(d.Log), q, d.Sequenced)
 		return err
-	}
-	p, err := proof.ParseFile(text)
+	})
 	if err != nil {
-		return &exit{7, err}
+		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
 	}
-	return writeProof(cmd, c, p, name, f.keys)
+	defer text.Close()
+	copied := func(w io.Writer) error { _, err := io.Copy(w, text); return err }
+	if err := durable.ReplaceFrom(name+".proof", 0o644, copied); err != nil {
+		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
+	}
+	return completeProof(cmd, c, name, f.keys)
 }
 
 func (f *downloadFlags) connect() (c *client.Client, err error) {

@@ -24,12 +24,20 @@ var (
 	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has")
 )
 
-// use is what a process uses at a moment.
+// use is what a process uses at a moment. Its memory is what is reachable on the heap, and the stacks, in bytes. What the
+// process holds of the machine's memory depends on when the garbage collector last ran, hence on the load of the machine.
 type use struct{ memory, goroutines, files float64 }
 
-// metrics reads a server's own figures.
+// metrics reads a server's own figures, right after a garbage collection.
 func metrics(t *testing.T, admin string) use {
 	t.Helper()
+	if profile, err := http.Get("http://" + admin + "/debug/pprof/heap?gc=1"); err != nil {
+		t.Fatal(err)
+	} else if _, err = io.Copy(io.Discard, profile.Body); err != nil || profile.StatusCode != http.StatusOK {
+		t.Fatalf("heap profile: %s, %v", profile.Status, err)
+	} else {
+		profile.Body.Close()
+	}
 	r, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +50,11 @@ func metrics(t *testing.T, admin string) use {
 			values[name] = v
 		}
 	}
-	return use{values["process_resident_memory_bytes"], values["go_goroutines"], values["process_open_fds"]}
+	memory := values["go_memstats_heap_alloc_bytes"] + values["go_memstats_stack_inuse_bytes"]
+	if memory == 0 {
+		t.Fatal("the server has no figures of its memory")
+	}
+	return use{memory, values["go_goroutines"], values["process_open_fds"]}
 }
 
 func median(all []use, of func(use) float64) float64 {
@@ -57,7 +69,7 @@ func median(all []use, of func(use) float64) float64 {
 // startWithAdmin starts a server whose metrics are at an address that it returns.
 func startWithAdmin(t *testing.T, arguments ...string) (*server, string) {
 	t.Helper()
-	s := &server{dir: t.TempDir(), arguments: append([]string{"--sequence-delay", "500ms"}, arguments...), admin: freeAddress(t)}
+	s := &server{dir: t.TempDir(), arguments: append([]string{"--sequence-delay", "500ms", "--pprof"}, arguments...), admin: freeAddress(t)}
 	s.start(t)
 	t.Cleanup(func() { s.kill(t) })
 	return s, s.admin
@@ -126,9 +138,10 @@ func downloadTo(ctx context.Context, c *client.Client, project string, q client.
 	return err
 }
 
-// slowReaderBytes is what a slow reader may cost a server in memory: a connection's buffers in the kernel are not its own, so this
-// is a goroutine or two, and what is held of a block.
-const slowReaderBytes = 100 << 10
+// slowReaderBytes is what a slow reader may cost a server in memory: a goroutine or two, the places of what waits to be
+// sequenced, and one section or block that is held while it is sent, here of one event of half a megabyte. A connection's
+// buffers in the kernel are not the server's own.
+const slowReaderBytes = 256<<10 + 512<<10
 
 // TestSlowReaders has many readers that take a large download at 1 KB a second. They cost a bounded amount of memory each, while
 // others record and download as if they were not there.
@@ -153,6 +166,7 @@ func TestSlowReaders(t *testing.T) {
 	if _, err := fetch(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
+	waitUntilSequenced(t, admin)
 	before := metrics(t, admin)
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -187,6 +201,26 @@ func TestSlowReaders(t *testing.T) {
 	}
 	stop()
 	work.Wait()
+}
+
+// waitUntilSequenced waits until nothing is in the write-ahead log. A download of what waits there holds a whole section.
+func waitUntilSequenced(t *testing.T, admin string) {
+	t.Helper()
+	for {
+		r, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nweir_wal_waiting_bytes 0\n") {
+			return
+		}
+		pause(t.Context(), 50*time.Millisecond)
+	}
 }
 
 // readSlowly downloads at 1 KB a second until ctx ends.

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/internal/visible"
 )
 
 // version is set by the linker for releases.
@@ -19,10 +22,28 @@ var version = ""
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, args []string) int {
+// run runs a command. What it writes, whoever said it, cannot act on a terminal.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetOut(visible.NewWriter(stdout))
+	root.SetErr(visible.NewWriter(stderr))
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(root.ErrOrStderr(), "weir:", visible.Lines(err.Error()))
+	var e *exit
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitCode(err)
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weir",
 		Short: "Audit logs of stream processing: recorded durably, served as MongoDB Atlas serves them",
@@ -35,18 +56,9 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
 	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(), keyCommand(), bucketCommand(), adminCommand())
+	addExamples(root)
 	checkUsage(root)
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "weir:", err)
-	var e *exit
-	if errors.As(err, &e) {
-		return e.code
-	}
-	return exitCode(err)
+	return root
 }
 
 // exit is an error with the status that the process ends with.

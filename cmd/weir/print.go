@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/weirlog/weir/internal/visible"
 )
 
 // column of a table: its heading, and where in the JSON its value is, with dots between names. The first of several that
@@ -109,12 +111,7 @@ func show(v any) string {
 		}
 		return strings.Join(parts, ",")
 	case string:
-		return strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f {
-				return ' '
-			}
-			return r
-		}, v)
+		return visible.Text(v)
 	}
 	return fmt.Sprint(v)
 }

@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 func proveCommand() *cobra.Command {
@@ -22,67 +24,70 @@ func proveCommand() *cobra.Command {
 		Long: `Prove asks the log that a file was downloaded from for what it has sequenced since, and writes FILE.gz.proof anew. The file
 itself stays as it is.
 ` + exitHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  weir prove prod.gz",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[0] + ".proof")
-			if err != nil {
-				return err
-			}
-			p, err := proof.ParseFile(text)
-			if err != nil {
-				return &exit{7, fmt.Errorf("%s.proof: %w", args[0], err)}
-			}
 			c, err := dial()
 			if err != nil {
 				return err
 			}
-			return writeProof(cmd, c, p, args[0], keys)
+			return completeProof(cmd, c, args[0], keys)
 		},
 	}
 	addKeyFlag(cmd, &keys)
 	return cmd
 }
 
-// writeProof checks a proof against its file, completes it, and writes it beside the file. Without a key to trust it takes
-// those that the server names: what is wrong then shows when somebody verifies with the right one.
-func writeProof(cmd *cobra.Command, c *client.Client, p *proof.File, name string, keys []string) error {
+// completeProof checks the proof beside a file against the file, completes it, and writes it anew. A proof that does not
+// verify stays as it is, so "weir verify" finds the same fault. Without a key to trust it takes those that the server names.
+func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []string) error {
+	p, err := readProof(name + ".proof")
+	if err != nil {
+		return err
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	leaves, err := verify.Leaves(cmd.Context(), f, nil)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	trust, err := trusted(keys)
 	if err != nil && len(keys) == 0 {
-		trust, err = announced(cmd.Context(), c, p.Source)
+		trust, err = announced(cmd.Context(), c, p.Claims.Source)
 	}
 	if err != nil {
 		return err
 	}
-	p, r, err := verify.Prove(cmd.Context(), c, p, leaves, trust)
+	p, r, err := verify.Check{Keys: trust}.Prove(cmd.Context(), c, p, f)
 	if err != nil {
 		return err
 	}
 	if r.Verdict == verify.Differs {
+		r.Subject = name
 		printReport(cmd.ErrOrStderr(), r)
-		return &exit{7, fmt.Errorf("%s does not verify against its log; no proof was written", name)}
+		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof stays as the server sent it", name, name)}
 	}
-	text, err := p.Encode()
-	if err != nil {
+	if err := durable.ReplaceFrom(name+".proof", 0o644, p.Write); err != nil {
 		return err
 	}
-	if err := replaceFile(name+".proof", text); err != nil {
-		return err
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s", name, r.Entries, r.Log)
+	waiting := ""
 	if r.Unsequenced > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "; %d are not sequenced yet: run \"weir prove %s\" after the next round", r.Unsequenced, name)
+		waiting = fmt.Sprintf("; %d are not sequenced yet: run \"weir prove %s\" after the next round", r.Unsequenced, name)
 	}
-	fmt.Fprintln(cmd.ErrOrStderr())
+	visible.Printf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s%s\n", name, r.Entries, r.Log, waiting)
 	return nil
+}
+
+func readProof(name string) (*proof.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p, err := proof.ReadFile(f)
+	if errors.Is(err, proof.ErrMalformed) {
+		err = &exit{7, fmt.Errorf("%s: %w", name, err)}
+	}
+	return p, err
 }
 
 // announced returns the keys that a log's document names.
@@ -104,21 +109,4 @@ func announced(ctx context.Context, c *client.Client, path string) (*proof.Keys,
 		k.Trusted = append(k.Trusted, public)
 	}
 	return k, nil
-}
-
-// replaceFile writes a file. A crash leaves the old one or the new one.
-func replaceFile(name string, data []byte) error {
-	tmp := name + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(tmp, name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 type recordFlags struct {
@@ -25,9 +27,13 @@ func recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record WORKSPACE [FILE…]",
 		Short: "Record audit events, one JSON object on each line",
-		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Files may be gzip.
-Failed requests are tried again; an event is recorded once, however often it was sent.
+		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Text is UTF-8; files may be gzip.
+Failed requests are tried again; an event is recorded once, however often it was sent. When it is interrupted (SIGINT, SIGTERM) it
+sends what it has read, and names the lines that it could not send.
 ` + exitHelp,
+		Example: `  weir record prod events.ndjson events-2026-10.ndjson.gz
+  tail -f events.ndjson | weir record prod --partial
+  weir download prod --start 30d -o - | gunzip | weir record copy -o json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return recordFiles(cmd, args[0], args[1:], f) },
 	}
@@ -35,7 +41,8 @@ Failed requests are tried again; an event is recorded once, however often it was
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
 	cmd.Flags().IntVar(&f.sender.MaxEvents, "batch", 5000, "events in one request")
 	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second, "how long a line waits for others")
-	cmd.Flags().DurationVar(&f.sender.MaxRetry, "max-retry-time", 5*time.Minute, "how long a request is tried again")
+	cmd.Flags().DurationVar(&f.sender.Grace, "grace", 10*time.Second, "how long to send, when interrupted, what was read")
+	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again")
 	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false, "record good events although others are refused")
 	return cmd
 }
@@ -50,13 +57,14 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	}
 	s := &f.sender
 	s.Client, s.Project, s.Workspace, s.MaxBytes = c, project, workspace, 8<<20
-	s.Report = func(r client.Refused) { fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: %s\n", r.File, r.Line, r.Reason) }
+	s.Retry.Waiting = waiting(cmd, c)
+	s.Report = func(r client.Refused) { visible.Printf(cmd.ErrOrStderr(), "%s:%d: %s\n", r.File, r.Line, r.Reason) }
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
-	for _, name := range files {
+	for i, name := range files {
 		if err = sendFile(cmd, s, name); err != nil {
-			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing behind it: %w", s.Sent.Recorded+s.Sent.Duplicates, display(name), s.Done(), err)
+			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing behind it%s: %w", s.Sent.Recorded+s.Sent.Duplicates, display(name), s.Done(), left(files[i+1:]), err)
 			break
 		}
 	}
@@ -67,7 +75,29 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(s.Sent))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%d events recorded, %d were there already, %d refused\n", s.Sent.Recorded, s.Sent.Duplicates, s.Sent.Refused)
+	if s.Sent.Conflicts > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of those recorded are conflicts: other events have the same time and metadata.uid, with other content\n", s.Sent.Conflicts)
+	}
 	return err
+}
+
+// left names the files that were not begun.
+func left(files []string) string {
+	if len(files) == 0 {
+		return ""
+	}
+	return ", nor of " + strings.Join(files, ", ")
+}
+
+// waiting returns what says that a request takes long.
+func waiting(cmd *cobra.Command, c *client.Client) func(time.Duration, error) {
+	return func(elapsed time.Duration, last error) {
+		if last == nil {
+			visible.Printf(cmd.ErrOrStderr(), "weir: %s has not answered for %s; still waiting\n", c.URL(), elapsed)
+			return
+		}
+		visible.Printf(cmd.ErrOrStderr(), "weir: still trying after %s: %v\n", elapsed, last)
+	}
 }
 
 func display(name string) string {
@@ -78,7 +108,7 @@ func display(name string) string {
 }
 
 func sendFile(cmd *cobra.Command, s *client.Sender, name string) error {
-	in := cmd.InOrStdin()
+	in := interruptible(cmd.Context(), cmd.InOrStdin())
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

@@ -33,8 +33,10 @@ func scopeFlags(s *pflag.FlagSet, f *adminFlags) {
 func nameFlag(s *pflag.FlagSet, f *adminFlags) { s.StringVar(&f.name, "name", "", "new `name`") }
 
 func descriptionFlag(s *pflag.FlagSet, f *adminFlags) {
-	s.StringVar(&f.description, "description", "", "what it is for")
+	s.StringVar(&f.description, "description", "", "what it is for; \"create\" needs one, of 1 to 250 characters")
 }
+
+var errNoDescription = errors.New("give a --description of what it is for")
 
 func rolesFlag(s *pflag.FlagSet, f *adminFlags) {
 	s.StringSliceVar(&f.roles, "role", nil, "a `role`, such as ORG_OWNER or GROUP_OWNER; may be repeated")
@@ -261,6 +263,9 @@ func (f *adminFlags) tiers() map[string]any {
 func keyVerbs() []verb {
 	columns := []column{col("ID", "id"), col("DESCRIPTION", "desc"), col("PUBLIC KEY", "publicKey"), col("PRIVATE KEY", "privateKey"), col("ROLES", "roles.roleName")}
 	create := func(f *adminFlags, _ []string) (any, error) {
+		if f.description == "" {
+			return nil, errNoDescription
+		}
 		return map[string]any{"desc": f.description, "roles": f.roles}, nil
 	}
 	update := func(f *adminFlags, _ []string) (any, error) {
@@ -283,6 +288,9 @@ func serviceAccountVerbs() []verb {
 		col("SECRET", "secrets.secret", "secrets.maskedSecretValue"), col("EXPIRES", "secrets.expiresAt")}
 	secret := []column{col("SECRET ID", "id"), col("SECRET", "secret"), col("EXPIRES", "expiresAt")}
 	create := func(f *adminFlags, args []string) (any, error) {
+		if f.description == "" {
+			return nil, errNoDescription
+		}
 		return map[string]any{"name": args[0], "description": f.description, "roles": f.roles, "secretExpiresAfterHours": f.hours}, nil
 	}
 	update := func(f *adminFlags, _ []string) (any, error) {
@@ -377,7 +385,7 @@ func logVerbs() []verb {
 	return []verb{
 		{"list", "List the logs of a project", nil, flagsOf{projectFlag}, list(ofProject), columns},
 		{"describe ID", "Show where what is proven of a log comes from: its origin, size, root and keys", one, flagsOf{projectFlag, ownOrgFlag}, ask("GET", document), proven},
-		{"update ID", "Make a log's checkpoints and tiles, which hold digests only, public, or not", one, flagsOf{projectFlag, ownOrgFlag, func(s *pflag.FlagSet, f *adminFlags) {
+		{"update ID", "Make a log's checkpoints public, or not", one, flagsOf{projectFlag, ownOrgFlag, func(s *pflag.FlagSet, f *adminFlags) {
 			s.BoolVar(&f.public, "public", false, "everybody may read them")
 		}}, send("PATCH", document, func(f *adminFlags, _ []string) (any, error) { return map[string]bool{"public": f.public}, nil }), proven},
 		{"list-organization", "List the logs of an organization itself: of changes, and of failed authentications", nil, flagsOf{orgFlag}, list(ofOrg), columns},

@@ -46,16 +46,32 @@ func configFile(cmd *cobra.Command, file string) string {
 	return file
 }
 
+// onlyOrganization is --recover-owner without an id.
+const onlyOrganization = "the only one"
+
 func initCommand() *cobra.Command {
 	config := node.DefaultConfig()
 	setup := node.Setup{}
+	recovered := ""
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Fill an empty bucket with an organization, a project and its owner's credentials",
-		Args:  cobra.NoArgs,
+		Long: `Init fills an empty bucket with an organization, a project and its owner's credentials.
+
+With --recover-owner it instead makes new credentials that own an organization of a bucket in use, for when no owner can
+sign in any more. It needs the bucket and the nodes' secret, and the organization's log has an event of it. A bucket that is
+a folder must not be served meanwhile.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := node.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
 				return &exit{2, err}
+			}
+			if cmd.Flags().Changed("recover-owner") {
+				id := recovered
+				if id == onlyOrganization {
+					id = ""
+				}
+				return node.RecoverOwner(cmd.Context(), config, node.Recovery{Organization: id, EnvFile: setup.EnvFile}, cmd.OutOrStdout())
 			}
 			return node.Init(cmd.Context(), config, setup, cmd.OutOrStdout())
 		},
@@ -67,6 +83,8 @@ func initCommand() *cobra.Command {
 	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")
 	cmd.Flags().StringVar(&setup.Origin, "origin", "", "`name` of the bucket in its logs' checkpoints, such as audit.example.com, fixed for ever (default: one that no other bucket has)")
 	cmd.Flags().BoolVar(&setup.IfEmpty, "if-empty", false, "leave a bucket that is initialised already as it is, without an error")
+	cmd.Flags().StringVar(&recovered, "recover-owner", "", "make new owners of the organization with this `ID`; without one, of the only organization")
+	cmd.Flags().Lookup("recover-owner").NoOptDefVal = onlyOrganization
 	cmd.Flags().StringVar(&setup.EnvFile, "env-file", "", "`file` to write the credentials to, instead of showing them")
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 func addKeyFlag(cmd *cobra.Command, keys *[]string) {
@@ -36,7 +38,8 @@ func trusted(keys []string) (*proof.Keys, error) {
 }
 
 type verifyFlags struct {
-	keys, logs           []string
+	keys, logs, witness  []string
+	quorum               int
 	proof, since, output string
 	source               client.Source
 	config               node.Config // how to reach a bucket on S3
@@ -53,11 +56,17 @@ func verifyCommand() *cobra.Command {
   - a downloaded file, by the .proof that "weir download --proof" wrote beside it;
   - a bucket in a folder or on S3, one log of it, or a folder of segments: every byte, without weir, even with the manifest gone;
   - a log by its id, over the API: all that can be downloaded of it.
+It prints which entries of the log are proven to be there. What a proof merely claims is named so: no verdict depends on it.
 --since compares with a checkpoint that was kept elsewhere, which shows too whether everything was put back to an earlier
-state; a proof or a file with a signed checkpoint serves.
+state; a proof or a file with a signed checkpoint serves. --witness-key requires that witnesses have cosigned the checkpoint.
 
 Exit status: 0 verified; 7 does not verify; 8 cannot tell, since something is missing; 2 wrong usage; 1 failed otherwise, as
 other commands do.`,
+		Example: `  weir verify prod.gz --key "$(cat log.pub)"
+  weir verify prod.gz --since kept.proof --witness-key witness.pub
+  weir verify ./weir-data
+  weir verify s3://audit/weir --log 6a793f48c0eb9e7a17712f00
+  weir verify 6a793f48c0eb9e7a17712f00 --since kept.checkpoint -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
@@ -70,6 +79,8 @@ other commands do.`,
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
 	cmd.Flags().StringVar(&f.since, "since", "", "`file` with an older checkpoint, or proof, that the log must go on from")
+	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil, "public `key` of a witness that must have cosigned the checkpoint, or a file of them; may be repeated")
+	cmd.Flags().IntVar(&f.quorum, "quorum", 0, "how many of the witnesses must have cosigned (default: all that --witness-key names)")
 	cmd.Flags().StringArrayVar(&f.logs, "log", nil, "`id` of a log in the bucket; may be repeated (default: all)")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project, for a log over the API (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log it is")
@@ -87,15 +98,18 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 	if err != nil {
 		return err
 	}
-	var since *verify.Checkpoint
+	check := verify.Check{Keys: keys}
+	if err := f.addWitnesses(cmd, &check); err != nil {
+		return &exit{2, err}
+	}
 	if f.since != "" {
-		c, err := verify.LoadCheckpoint(f.since, keys)
+		since, err := verify.LoadCheckpoint(f.since, keys)
 		if err != nil {
 			return &exit{8, err}
 		}
-		since = &c
+		check.Since = &since
 	}
-	reports, err := f.check(cmd, target, keys, since)
+	reports, err := f.check(cmd, target, check)
 	if err != nil {
 		return err
 	}
@@ -111,59 +125,82 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 	return nil
 }
 
+// addWitnesses adds the witnesses of the flags.
+func (f *verifyFlags) addWitnesses(cmd *cobra.Command, check *verify.Check) (err error) {
+	if check.Witnesses, err = verify.LoadWitnesses(f.witness...); err != nil {
+		return err
+	}
+	check.Quorum = len(check.Witnesses)
+	if cmd.Flags().Changed("quorum") {
+		check.Quorum = f.quorum
+	}
+	if check.Quorum < 0 || check.Quorum > len(check.Witnesses) {
+		return fmt.Errorf("--quorum must be from 0 to the number of witnesses that --witness-key names, %d", len(check.Witnesses))
+	}
+	return nil
+}
+
 // check finds out what the target is.
-func (f *verifyFlags) check(cmd *cobra.Command, target string, keys *proof.Keys, since *verify.Checkpoint) ([]*verify.Report, error) {
+func (f *verifyFlags) check(cmd *cobra.Command, target string, check verify.Check) ([]*verify.Report, error) {
 	info, err := os.Stat(target)
+	size := int64(0)
+	if err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
 	switch {
-	case location.IsS3(target):
+	case location.IsS3(target), err == nil && info.IsDir():
+		return f.bucket(cmd, target, check)
+	case err == nil:
+		var done func()
+		check.Progress, done = counter(size)
+		defer done()
+		r, err := check.File(cmd.Context(), target, cmp.Or(f.proof, target+".proof"))
+		return []*verify.Report{r}, err
+	case logID.MatchString(target):
+		return f.remote(cmd, target, check)
+	}
+	return nil, &exit{2, fmt.Errorf("%s is neither a file, nor a folder, nor the id of a log", target)}
+}
+
+// bucket checks a bucket, or a folder with a part of one.
+func (f *verifyFlags) bucket(cmd *cobra.Command, target string, check verify.Check) ([]*verify.Report, error) {
+	var done func()
+	check.Progress, done = counter(0)
+	defer done()
+	if location.IsS3(target) {
 		b, err := s3.OpenReadOnly(target, f.config.S3)
 		if err != nil {
 			return nil, err
 		}
 		defer b.Close()
-		count, done := counter(0)
-		defer done()
-		return verify.Bucket(cmd.Context(), b, f.logs, keys, since, count)
-	case err == nil && info.IsDir():
-		b, log, err := verify.OpenFolder(target)
-		if err != nil {
-			return nil, &exit{2, err}
-		}
-		if log != "" {
-			f.logs = []string{log}
-		}
-		count, done := counter(0)
-		defer done()
-		return verify.Bucket(cmd.Context(), b, f.logs, keys, since, count)
-	case err == nil:
-		name := f.proof
-		if name == "" {
-			name = target + ".proof"
-		}
-		count, done := counter(info.Size())
-		defer done()
-		r, err := verify.File(cmd.Context(), target, name, keys, since, count)
-		return []*verify.Report{r}, err
-	case logID.MatchString(target):
-		return f.remote(cmd, target, keys, since)
+		return check.Bucket(cmd.Context(), b, f.logs)
 	}
-	return nil, &exit{2, fmt.Errorf("%s is neither a file, nor a folder, nor the id of a log", target)}
+	b, log, err := verify.OpenFolder(target)
+	if err != nil {
+		return nil, &exit{2, err}
+	}
+	logs := f.logs
+	if log != "" {
+		logs = []string{log}
+	}
+	return check.Bucket(cmd.Context(), b, logs)
 }
 
-func (f *verifyFlags) remote(cmd *cobra.Command, log string, keys *proof.Keys, since *verify.Checkpoint) ([]*verify.Report, error) {
+func (f *verifyFlags) remote(cmd *cobra.Command, log string, check verify.Check) ([]*verify.Report, error) {
 	d := downloadFlags{source: f.source}
 	d.source.Log = log
 	c, err := d.connect()
 	if err != nil {
 		return nil, err
 	}
-	count, done := counter(0)
+	var done func()
+	check.Progress, done = counter(0)
 	defer done()
-	r, err := verify.Log(cmd.Context(), c, d.source, keys, since, count)
+	r, err := check.Log(cmd.Context(), c, d.source)
 	return []*verify.Report{r}, err
 }
 
-// counter shows on a terminal how many bytes of size (0: unknown) were read.
+// counter shows on a terminal how many bytes were read, of a size if that is not 0.
 func counter(size int64) (count func(int64), done func()) {
 	wrap, done := progressBar(size)
 	w := wrap(io.Discard)
@@ -195,39 +232,72 @@ func printReports(w io.Writer, format string, reports []*verify.Report) error {
 const maxShown = 5
 
 func printReport(w io.Writer, r *verify.Report) {
-	fmt.Fprintf(w, "%s: %s\n", r.Subject, r.Verdict)
+	line := func(label, format string, args ...any) { visible.Printf(w, "  "+label+" "+format+"\n", args...) }
+	visible.Printf(w, "%s: %s\n", r.Subject, string(r.Verdict))
 	if r.Log != "" {
-		fmt.Fprintf(w, "  log      %s\n", r.Log)
+		line("log     ", "%s", r.Log)
 	}
 	if r.Root != "" {
-		fmt.Fprintf(w, "  tree     %d entries, root %s\n", r.Size, r.Root)
+		line("tree    ", "%d entries, root %s", r.Size, r.Root)
 	}
 	if r.First != nil {
-		fmt.Fprintf(w, "  entries  %d, from %d to %d\n", r.Entries, *r.First, *r.Last)
+		line("entries ", "%d, from %d to %d", r.Entries, *r.First, *r.Last)
 	} else if r.Root != "" {
-		fmt.Fprintf(w, "  entries  %d\n", r.Entries)
+		line("entries ", "%d", r.Entries)
 	}
 	for i, b := range r.Between {
 		if i == maxShown {
-			fmt.Fprintf(w, "  without  %d more runs of entries; -o json lists them\n", len(r.Between)-i)
+			line("without ", "%d more runs of entries; -o json lists them", len(r.Between)-i)
 			break
 		}
-		fmt.Fprintf(w, "  without  %d to %d\n", b.First, b.First+b.Count-1)
+		line("without ", "%d to %d", b.First, b.First+b.Count-1)
 	}
 	if r.Removed > 0 {
-		fmt.Fprintf(w, "  removed  %d by retention, whose digests are there\n", r.Removed)
+		line("removed ", "%d by retention, whose digests are there", r.Removed)
 	}
 	if r.Unsequenced > 0 {
-		fmt.Fprintf(w, "  waiting  %d not sequenced yet\n", r.Unsequenced)
+		line("waiting ", "%d not sequenced yet", r.Unsequenced)
 	}
 	if r.Since != "" {
-		fmt.Fprintf(w, "  since    it goes on from the checkpoint of %s entries\n", r.Since)
+		line("since   ", "it goes on from the checkpoint of %s entries", r.Since)
 	}
+	for _, id := range r.Witnesses {
+		line("witness ", "%s has cosigned the tree", id)
+	}
+	printClaims(line, r.Claims)
 	for _, p := range r.Problems {
-		fmt.Fprintf(w, "  %s%s\n", place(p), p.What)
+		visible.Printf(w, "  %s%s\n", place(p), p.What)
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(w, "  (%s)\n", n)
+		visible.Printf(w, "  (%s)\n", n)
+	}
+}
+
+// printClaims prints what a proof says that nothing signs.
+func printClaims(line func(label, format string, args ...any), c *verify.Claims) {
+	if c == nil {
+		return
+	}
+	claim := func(format string, args ...any) { line("claimed ", format, args...) }
+	if c.Source != "" {
+		processor := ""
+		if c.Processor != "" {
+			processor = fmt.Sprintf(", of processor %q", c.Processor)
+		}
+		claim("a download of %s from %s to %s%s, when %d entries were sequenced", c.Source, c.Start, c.End, processor, c.Sequenced)
+	}
+	if c.Pending > 0 {
+		claim("%d lines were not sequenced yet", c.Pending)
+	}
+	if c.Removed != nil {
+		claim("retention had removed the entries %d to %d", c.Removed.First, c.Removed.First+c.Removed.Count-1)
+	}
+	for i, id := range c.Signatures {
+		if i == maxShown {
+			claim("signatures of %d more keys that were not given", len(c.Signatures)-i)
+			break
+		}
+		claim("a signature of the tree by %s, a key that was not given", id)
 	}
 }
 

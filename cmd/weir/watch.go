@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -65,7 +64,7 @@ func (f *watchFlags) run(cmd *cobra.Command, ids []string) error {
 		return err
 	}
 	f.options.Keys, f.options.UserAgent = keys, "weir/"+versionText()
-	f.options.HTTP = &http.Client{}
+	f.options.HTTP = client.NewHTTPClient(nil)
 	f.options.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	if err := f.addSources(ids); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -25,11 +26,21 @@ func NewID(now time.Time) string {
 
 var (
 	idPattern   = regexp.MustCompile(`^[0-9a-f]{24}$`)
+	keyPattern  = regexp.MustCompile(`^[a-z]{8}$`)            // of an API key's public key
 	namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) // of a workspace
 )
 
 // ValidID tells whether id has the form of an organization's or project's id.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// ValidCredentialID tells whether id has the form of the client id of a service account, or of the public key of an API key.
+func ValidCredentialID(kind Kind, id string) bool {
+	if kind == APIKey {
+		return keyPattern.MatchString(id)
+	}
+	rest, ok := strings.CutPrefix(id, serviceAccountPrefix)
+	return ok && ValidID(rest)
+}
 
 // NewWorkspace returns a workspace with new logs. Names have 1 to 64 letters, digits, '-' and '_'.
 func NewWorkspace(name string, now time.Time) (Workspace, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // CreateCredential stores a new credential. It is listed before it can be used, so that none is usable and hidden.
@@ -21,27 +22,34 @@ func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 }
 
 // UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would leave an
-// organization without an owner.
+// organization without an owner that can sign in.
 func (s *Directory) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
 	var before Credential
+	now := time.Now()
 	c, err := s.credentials.update(ctx, id, func(c *Credential) error {
 		if c.Deleted {
 			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
 		}
 		before = *c
+		before.Secrets = slices.Clone(c.Secrets) // change may write over them
 		if err := change(c); err != nil {
 			return err
 		}
-		return s.checkOwners(ctx, lost(&before, c), id)
+		return s.checkOwners(ctx, lost(&before, c, now), id, now)
 	})
 	if err != nil {
 		return nil, err
 	}
 	// Owners that step down at the same time each found the other. So each looks again, and takes it back if nobody is left.
-	orgs := lost(&before, c)
-	if err := s.checkOwners(ctx, orgs, id); err != nil {
+	orgs := lost(&before, c, now)
+	if err := s.checkOwners(ctx, orgs, id, now); err != nil {
 		_, undone := s.credentials.update(ctx, id, func(c *Credential) error {
 			c.Deleted = false
+			for _, had := range before.Secrets {
+				if !c.MaySignIn(now) {
+					c.Secrets = append(c.Secrets, had)
+				}
+			}
 			for _, org := range orgs {
 				c.SetRolesOn(org, "", append(c.RolesOn(org, ""), OrgOwner))
 			}
@@ -58,15 +66,23 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string, change func
 // ErrLastOwner is returned (wrapped) when an organization would have no owner: nobody could ever do anything to it again.
 var ErrLastOwner = errors.New("the last owner of the organization")
 
-// lost returns the organizations that a credential owned and owns no longer.
-func lost(before, after *Credential) []string {
+// lost returns the organizations that a credential could own and can own no longer.
+func lost(before, after *Credential, now time.Time) []string {
 	return slices.DeleteFunc(before.Organizations(), func(org string) bool {
-		return !before.MayInOrg(OwnOrg, org) || !after.Deleted && after.MayInOrg(OwnOrg, org)
+		return !before.owns(org, now) || after.owns(org, now)
 	})
 }
 
-// checkOwners returns ErrLastOwner if one of the organizations is owned by none of its credentials besides one.
-func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string) error {
+// CheckOthersOwn returns ErrLastOwner if a credential is the only one that can sign in as an owner of some organization.
+func (s *Directory) CheckOthersOwn(ctx context.Context, c *Credential) error {
+	now := time.Now()
+	owned := slices.DeleteFunc(c.Organizations(), func(org string) bool { return !c.owns(org, now) })
+	return s.checkOwners(ctx, owned, c.ID, now)
+}
+
+// checkOwners returns ErrLastOwner if, of the credentials of one of the organizations, none besides one can sign in at a
+// time as an owner.
+func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string, at time.Time) error {
 	if len(orgs) == 0 {
 		return nil
 	}
@@ -77,7 +93,7 @@ func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides stri
 			continue
 		}
 		if err == nil {
-			err = fresh.checkOwner(ctx, org, besides)
+			err = fresh.checkOwner(ctx, org, besides, at)
 		}
 		if err != nil {
 			return err
@@ -86,7 +102,7 @@ func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides stri
 	return nil
 }
 
-func (s *Directory) checkOwner(ctx context.Context, org, besides string) error {
+func (s *Directory) checkOwner(ctx context.Context, org, besides string, at time.Time) error {
 	entries, err := s.list(ctx, org, userIDs)
 	if err != nil {
 		return err
@@ -96,7 +112,7 @@ func (s *Directory) checkOwner(ctx context.Context, org, besides string) error {
 			continue
 		}
 		c, err := s.Credential(ctx, e.id)
-		if err == nil && c.MayInOrg(OwnOrg, org) {
+		if err == nil && c.owns(org, at) {
 			return nil
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {

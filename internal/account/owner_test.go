@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,148 @@ func TestOwnersThatStepDownTogether(t *testing.T) {
 		}
 		if !owns(t, f, a.ID) {
 			t.Errorf("%s: nobody owns the organization", name)
+		}
+	}
+}
+
+// newAccount makes a service account that owns the organization "o" and has one secret.
+func newAccount(t *testing.T, s *Directory, life time.Duration) Credential {
+	c, _ := NewServiceAccount("o", "", []Grant{{Org: "o", Role: OrgOwner}}, time.Now(), life)
+	if err := s.CreateCredential(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func dropSecrets(c *Credential) error {
+	c.Secrets = slices.Delete(c.Secrets, 0, len(c.Secrets))
+	return nil
+}
+
+// Ways in which an owner ceases to be one that can sign in.
+var waysToLeave = map[string]func(ctx context.Context, s *Directory, id string) error{
+	"steps down": func(ctx context.Context, s *Directory, id string) error {
+		_, err := s.UpdateCredential(ctx, id, stepDown)
+		return err
+	},
+	"is deleted": func(ctx context.Context, s *Directory, id string) error { return s.DeleteCredential(ctx, id) },
+	"loses its secrets": func(ctx context.Context, s *Directory, id string) error {
+		_, err := s.UpdateCredential(ctx, id, dropSecrets)
+		return err
+	},
+	"has only an expired secret": func(ctx context.Context, s *Directory, id string) error {
+		_, err := s.UpdateCredential(ctx, id, func(c *Credential) error {
+			c.Secrets[0].Expires = time.Now().Add(-time.Second)
+			return nil
+		})
+		return err
+	},
+}
+
+// An owner may leave, in whatever way, as long as another owner can sign in.
+func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
+	others := map[string]struct {
+		make func(*testing.T, *Directory)
+		ok   bool
+	}{
+		"nobody":             {func(*testing.T, *Directory) {}, false},
+		"a key":              {func(t *testing.T, s *Directory) { newOwner(t, s) }, true},
+		"an account":         {func(t *testing.T, s *Directory) { newAccount(t, s, time.Hour) }, true},
+		"an expired account": {func(t *testing.T, s *Directory) { newAccount(t, s, -time.Hour) }, false},
+		"an account without secrets": {func(t *testing.T, s *Directory) {
+			newOwner(t, s) // so that the secret may go
+			a := newAccount(t, s, time.Hour)
+			if _, err := s.UpdateCredential(t.Context(), a.ID, dropSecrets); err != nil {
+				t.Fatal(err)
+			}
+			keys, err := s.Credentials(t.Context(), "o", APIKey)
+			if err != nil || len(keys) != 1 {
+				t.Fatal(keys, err)
+			}
+			_, err = s.credentials.update(t.Context(), keys[0].ID, stepDown)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	}
+	for how, leave := range waysToLeave {
+		for who, other := range others {
+			f, s := withOrg(t)
+			other.make(t, s)
+			a := newAccount(t, s, time.Hour)
+			err := leave(t.Context(), s, a.ID)
+			if other.ok && err != nil || !other.ok && !errors.Is(err, ErrLastOwner) {
+				t.Errorf("an owner %s and there is %s besides: %v", how, who, err)
+			}
+			c, err := NewDirectory(f).Credential(t.Context(), a.ID)
+			if !other.ok && (err != nil || !c.owns("o", time.Now())) {
+				t.Errorf("an owner %s and there is %s besides: it was refused and took effect", how, who)
+			}
+		}
+	}
+}
+
+// Two owners that leave at the same time on two nodes, each in some way, do not leave the organization without one that can
+// sign in.
+func TestOwnersThatLeaveTogether(t *testing.T) {
+	for how, leave := range waysToLeave {
+		for otherwise, leaveToo := range waysToLeave {
+			f, s := withOrg(t)
+			a, b := newAccount(t, s, time.Hour), newAccount(t, s, time.Hour)
+			var other error
+			f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
+				if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) { // the first has looked, and found the second
+					f.Before = nil
+					other = leaveToo(ctx, NewDirectory(f), b.ID)
+				}
+				return nil
+			}
+			err := leave(t.Context(), s, a.ID)
+			if other != nil || !errors.Is(err, ErrLastOwner) {
+				t.Errorf("one %s, one %s: got %v and %v", how, otherwise, err, other)
+			}
+			c, err := NewDirectory(f).Credential(t.Context(), a.ID)
+			if err != nil || !c.owns("o", time.Now()) {
+				t.Errorf("one %s, one %s: nobody owns the organization", how, otherwise)
+			}
+		}
+	}
+}
+
+func TestExpiringAccounts(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, tt := range map[string]struct {
+		lives  []time.Duration // of the secrets of service accounts that own the organization
+		key    bool            // that owns it too
+		soon   int
+		owners int
+	}{
+		"none":                            {nil, true, 0, 0},
+		"one far off":                     {[]time.Duration{31 * day}, false, 0, 0},
+		"the last owner":                  {[]time.Duration{29 * day}, false, 1, 1},
+		"one of two owners":               {[]time.Duration{29 * day, 60 * day}, false, 1, 0},
+		"the later of two":                {[]time.Duration{10 * day, 29 * day}, false, 2, 1},
+		"with a key, which never expires": {[]time.Duration{29 * day}, true, 1, 0},
+		"one that has expired":            {[]time.Duration{-day}, true, 0, 0},
+	} {
+		_, s := withOrg(t)
+		for _, life := range tt.lives {
+			newAccount(t, s, life)
+		}
+		if tt.key {
+			newOwner(t, s)
+		}
+		now := time.Now()
+		found, err := s.Expiring(t.Context(), now, now.Add(30*day))
+		if err != nil {
+			t.Fatal(err)
+		}
+		owners := 0
+		for _, e := range found {
+			owners += len(e.Owner)
+		}
+		if len(found) != tt.soon || owners != tt.owners {
+			t.Errorf("%s: %d accounts and %d organizations, want %d and %d", name, len(found), owners, tt.soon, tt.owners)
 		}
 	}
 }

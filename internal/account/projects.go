@@ -126,8 +126,9 @@ func (s *Directory) checkOthers(ctx context.Context, org string) error {
 	for _, e := range entries {
 		c, err := s.Credential(ctx, e.id)
 		if err == nil {
-			left := &Credential{Roles: []Grant{{Org: org, Role: OrgOwner}}}
-			err = s.checkOwners(ctx, lost(c, left), c.ID)
+			left, now := *c, time.Now()
+			left.Roles = []Grant{{Org: org, Role: OrgOwner}}
+			err = s.checkOwners(ctx, lost(c, &left, now), c.ID, now)
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err

@@ -2,7 +2,7 @@ package account
 
 import "context"
 
-// Publication says who may see what is proven of a log: its checkpoints and tiles, which hold digests only. It is a
+// Publication says who may see the checkpoints of a log. It is a
 // document of its own, under the log's id, so that who asks without a credential makes nobody look at projects.
 type Publication struct {
 	Public bool   `json:"public"` // everybody

@@ -3,6 +3,7 @@ package account
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Role is an identifier as Atlas's API names it.
@@ -93,6 +94,35 @@ func (c *Credential) MayInOrg(a Action, org string) bool {
 	return slices.ContainsFunc(c.Roles, func(g Grant) bool {
 		return g.Role.isOrg() && g.Project == "" && g.Org == org && slices.Contains(allowed[g.Role], a)
 	})
+}
+
+// HasSecret tells whether a service account has a secret of that id that has not expired.
+func (c *Credential) HasSecret(id string, now time.Time) bool {
+	return slices.ContainsFunc(c.Secrets, func(s Secret) bool { return s.ID == id && now.Before(s.Expires) })
+}
+
+// MaySignIn tells whether a credential can be used at a time: a service account needs a secret that has not expired.
+func (c *Credential) MaySignIn(at time.Time) bool {
+	if c.Deleted || c.Kind == APIKey {
+		return !c.Deleted && len(c.HA1.SHA256) > 0
+	}
+	return at.Before(c.SecretsEnd())
+}
+
+// SecretsEnd returns when the last secret of a service account expires; the zero time if it has none.
+func (c *Credential) SecretsEnd() time.Time {
+	var end time.Time
+	for _, s := range c.Secrets {
+		if s.Expires.After(end) {
+			end = s.Expires
+		}
+	}
+	return end
+}
+
+// owns tells whether a credential can sign in at a time as an owner of an organization.
+func (c *Credential) owns(org string, at time.Time) bool {
+	return c.MayInOrg(OwnOrg, org) && c.MaySignIn(at)
 }
 
 // MightSee tells whether one of the credential's roles would let it see a project, were that in its organization: without

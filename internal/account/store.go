@@ -120,6 +120,12 @@ func (s *Directory) Credential(ctx context.Context, id string) (*Credential, err
 	return c, nil
 }
 
+// Remembers tells whether a credential is in memory, so that finding it costs little.
+func (s *Directory) Remembers(id string) bool {
+	_, ok := s.credentials.docs.GetIfPresent(id)
+	return ok
+}
+
 // CreateOrganization stores a new organization.
 func (s *Directory) CreateOrganization(ctx context.Context, o Organization) error {
 	return s.orgs.create(ctx, o.ID, o)
@@ -162,9 +168,16 @@ func newCache[T any](b bucket.Bucket, prefix string, size int) cache[T] {
 	return cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size})}
 }
 
+// maxID bounds an identifier, in bytes. What is longer names nothing, and is neither looked up nor kept.
+const maxID = 64
+
+func (c cache[T]) valid(id string) bool {
+	return len(id) <= maxID && bucket.CheckKey(c.prefix+id) == nil
+}
+
 func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
-	if bucket.CheckKey(c.prefix+id) != nil || len(id) > 64 {
-		return nil, fmt.Errorf("%s%q: %w", c.prefix, id, ErrNotFound)
+	if !c.valid(id) {
+		return nil, fmt.Errorf("%s%.*q: %w", c.prefix, maxID, id, ErrNotFound)
 	}
 	now := time.Now()
 	have, ok := c.docs.GetIfPresent(id)
@@ -194,6 +207,9 @@ func (c cache[T]) get(ctx context.Context, id string) (*T, error) {
 
 // getOrEmpty returns an empty document for one that does not exist, and believes that for maxAge too.
 func (c cache[T]) getOrEmpty(ctx context.Context, id string) (*T, error) {
+	if !c.valid(id) {
+		return new(T), nil
+	}
 	now := time.Now()
 	if have, ok := c.docs.GetIfPresent(id); ok && now.Sub(have.checked) < maxAge {
 		return have.doc, nil

@@ -191,7 +191,13 @@ func (h accessLists) add(c *call, which *account.Credential) (*account.Credentia
 				which.AccessList = append(which.AccessList, account.AccessEntry{Block: b, Created: c.now.UTC()})
 			}
 		}
-		return checkLength(len(which.AccessList))
+		if err := checkLength(len(which.AccessList)); err != nil {
+			return err
+		}
+		if which.ID != c.caller.ID || slices.ContainsFunc(which.AccessList, func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) }) {
+			return nil
+		}
+		return h.accounts.CheckOthersOwn(c.context(), which) // The caller locks itself out.
 	})
 }
 

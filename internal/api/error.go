@@ -138,6 +138,11 @@ func tooManyFailures(wait time.Duration) *problem {
 		detail: fmt.Sprintf("Too many failed authentications from this address. Please retry after %d seconds.", seconds(wait))}
 }
 
+func tooManyTokens(wait time.Duration) *problem {
+	return &problem{status: 429, code: "RATE_LIMITED_TOKEN_BUCKET", parameters: []any{}, retryAfter: wait,
+		detail: fmt.Sprintf("Too many tokens were issued to this service account. Please retry after %d seconds.", seconds(wait))}
+}
+
 func unavailable(cause error) *problem {
 	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{}, retryAfter: time.Second, cause: cause,
 		detail: "The service cannot do this at the moment. Please retry."}
@@ -183,6 +188,7 @@ func (s *Server) problemOf(c *call, err error) *problem {
 	var p *problem
 	var wrong *auth.Unauthorized
 	var many *auth.TooManyFailures
+	var tokens *auth.TooManyTokens
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -192,6 +198,8 @@ func (s *Server) problemOf(c *call, err error) *problem {
 		return p
 	case errors.As(err, &many):
 		return tooManyFailures(many.RetryAfter)
+	case errors.As(err, &tokens):
+		return tooManyTokens(tokens.RetryAfter)
 	case errors.As(err, new(*auth.NotOnAccessList)):
 		return notOnAccessList(c.address.Addr().String())
 	case errors.Is(err, account.ErrNotFound), errors.Is(err, tlog.ErrBeyond): // deleted since it was found; not there yet
@@ -247,9 +255,7 @@ func boundedParameters(all []any) []any {
 // fail replies with an error. Nothing may have been written.
 func (x *exchange) fail(err error) {
 	p := x.server.problemOf(&x.call, err)
-	if p.cause != nil && x.call.context().Err() == nil {
-		x.server.options.Logger.Error("request failed", "err", visible(p.cause.Error(), maxDetail), "request", x.call.id)
-	}
+	x.cause = p.cause
 	h := x.w.Header()
 	for _, name := range []string{"Content-Disposition", "Content-Length", "Cache-Control"} {
 		h.Del(name) // of a result that could not be sent

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -13,6 +14,7 @@ type exchange struct {
 	w      *response
 	r      *http.Request
 	call   call
+	cause  error // of a failure, for the log only; nil if there is none
 }
 
 // handle makes a handler of something that answers with a result: with an id, the caller's address, headers, errors,
@@ -56,9 +58,8 @@ func (x *exchange) answer(run func(*exchange) (result, error)) {
 	case x.w.status == 0:
 		x.fail(err)
 		return
-	case x.call.context().Err() == nil:
-		x.server.options.Logger.Error("reply broken off", "err", visible(err.Error(), maxDetail), "request", x.call.id)
 	}
+	x.cause = err
 	panic(http.ErrAbortHandler)
 }
 
@@ -80,7 +81,7 @@ func (x *exchange) aborted(panicked any) bool {
 	if panicked == nil || panicked == http.ErrAbortHandler {
 		return panicked != nil
 	}
-	x.server.options.Logger.Error("panic", "value", panicked, "stack", string(debug.Stack()), "request", x.call.id)
+	x.server.options.Logger.Error("panic", "value", visible(fmt.Sprint(panicked), maxDetail), "stack", string(debug.Stack()), "request", x.call.id)
 	if x.w.status != 0 {
 		return true
 	}

@@ -16,10 +16,7 @@ type identifier struct {
 	wrong func(c *call, value string) *problem
 }
 
-var (
-	clientID      = regexp.MustCompile(`^mdb_sa_id_[0-9a-f]{24}$`)
-	workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-)
+var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // identifiers lists all variables of paths, in the order in which they are checked. What has another form is refused before
 // anything is looked up, kept or logged under it.
@@ -28,7 +25,7 @@ var identifiers = []identifier{
 	{"groupId", account.ValidID, func(_ *call, v string) *problem { return invalidGroupID(v) }},
 	{"tenantName", workspaceName.MatchString, func(c *call, v string) *problem { return tenantNotFound(v, c.path("groupId")) }},
 	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
-	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
+	{"clientId", isClientID, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
 	{"entryValue", func(v string) bool { return isBlock(v) || len(v) <= maxGroupName && securityGroup.MatchString(v) },
@@ -44,6 +41,8 @@ func isBlock(text string) bool {
 	_, err := account.ParseBlock(text)
 	return err == nil
 }
+
+func isClientID(text string) bool { return account.ValidCredentialID(account.ServiceAccount, text) }
 
 func isTile(path string) bool {
 	_, err := torchwood.ParseTilePath("tile/" + path)

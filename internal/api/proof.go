@@ -34,11 +34,7 @@ func (h proofs) tile(c *call) (*text, error) {
 	if err != nil {
 		return nil, err
 	}
-	seenBy := "private"
-	if c.caller == nil {
-		seenBy = "public"
-	}
-	return &text{"application/octet-stream", seenBy + ", max-age=31536000, immutable", data}, nil
+	return &text{"application/octet-stream", "private, max-age=31536000, immutable", data}, nil
 }
 
 // entryProof is the proof that an entry is in the tree.

@@ -200,18 +200,20 @@ func TestProofOfADownload(t *testing.T) {
 		leaves = append(leaves, proof.Leaf(proof.Digest([]byte(strings.TrimSuffix(line, "\n")))))
 	}
 	shown, err := f.Verify(w.keys, leaves)
-	if err != nil || shown.Held != 500 || len(shown.Pending) > 0 || f.Source != demoPath || shown.Size <= 500 {
+	if err != nil || shown.Held != 500 || len(shown.Pending) > 0 || f.Claims.Source != demoPath || shown.Size <= 500 {
 		t.Errorf("%+v, %v", shown, err)
 	}
 }
 
-// Of a public log everybody may see checkpoints and tiles, and nothing else. Only owners make it public, and that is recorded.
+// Of a public log everybody may see checkpoints, and nothing else: hashes of lines tell who can guess a line that it is
+// there. Only owners make it public, and that is recorded.
 func TestPublicLog(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 300)
 	anyone := func(path string) *httptest.ResponseRecorder { return w.do("GET", path, "") }
-	open := []string{demoPath + "/checkpoint", demoPath + "/tile/0/000", demoPath + "/tile/entries/000"}
-	closed := []string{demoPath, demoPath + "/document", demoPath + "/proof?index=1", resource,
+	open := []string{demoPath + "/checkpoint"}
+	closed := []string{demoPath, demoPath + "/tile/0/000", demoPath + "/tile/0/001.p/1", demoPath + "/tile/1/000.p/1",
+		demoPath + "/tile/entries/000", demoPath + "/proof?from=1&to=2", demoPath + "/document", demoPath + "/proof?index=1", resource,
 		strings.Replace(demoPath, projectID, otherID, 1) + "/checkpoint", strings.Replace(demoPath, demoLog, "6a793f48c0eb9e7a17712f02", 1) + "/checkpoint"}
 	set := func(role account.Role, body string) *httptest.ResponseRecorder {
 		return w.do("PATCH", demoPath+"/document", body, "Authorization: "+w.bearer(role), "Content-Type: application/json")
@@ -274,8 +276,8 @@ func TestRemovedIsSaid(t *testing.T) {
 		leaves = append(leaves, proof.Leaf(proof.Digest([]byte(strings.TrimSuffix(line, "\n")))))
 	}
 	shown, err := f.Verify(w.keys, leaves)
-	if err != nil || f.Removed.Count != 300 || shown.First != 300 || shown.Held != int64(len(lines)) {
-		t.Errorf("%+v, %+v, %v", f.Removed, shown, err)
+	if err != nil || f.Claims.Removed.Count != 300 || shown.First != 300 || shown.Held != int64(len(lines)) {
+		t.Errorf("%+v, %+v, %v", f.Claims.Removed, shown, err)
 	}
 	if later := w.get(demoPath+"?startDate=1786331600", account.GroupOwner).Header().Get("Weir-Removed"); later != "" {
 		t.Errorf("of another range: %q", later)

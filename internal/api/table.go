@@ -216,15 +216,16 @@ func (h logs) operations() []operation {
 }
 
 func (h proofs) operations() []operation {
-	digests := traits{audit: unaudited("it shows digests of entries by their number and answers no question about content; " +
-		"those who watch a log ask all the time, and an event each would be another entry to ask for"),
+	digests := traits{audit: unaudited("it shows digests of the tree; those who watch a log ask all the time, " +
+		"and an event each would be another entry to ask for"),
 		node: readNode, kept: true, form: atlasForm}
-	open := digests
-	open.caller = orPublic
-	byIndex, bySizes := digests, digests
-	byIndex.with, bySizes.with = entryIndex.name, fromSize.name
+	open, bySizes := digests, digests
+	open.caller, bySizes.with = orPublic, fromSize.name
 	ofFile := traits{audit: audited("proveDownload", "it tells which entries are in a range of time and of a stream processor"),
 		node: readNode, limit: "api/weir/v1/logs/proof", kept: true, form: atlasForm}
+	byIndex := ofFile
+	byIndex.audit = audited("proveEntry", "it shows the digest of one event, by which a guess of the event can be confirmed")
+	byIndex.with = entryIndex.name
 	var table []operation
 	for _, of := range []struct {
 		name, path string
@@ -235,7 +236,7 @@ func (h proofs) operations() []operation {
 	} {
 		table = append(table, []operation{
 			{"get" + of.name + "LogCheckpoint", get, of.path + "/checkpoint", own, of.needs, 200, none, asText(h.checkpoint), open},
-			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none, asText(h.tile), open},
+			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none, asText(h.tile), digests},
 			{"prove" + of.name + "LogEntry", get, of.path + "/proof", own, of.needs, 200, []parameter{entryIndex}, handler{jsonResult, h.entry}, byIndex},
 			{"prove" + of.name + "LogGrowth", get, of.path + "/proof", own, of.needs, 200, []parameter{fromSize, toSize}, asJSON(h.growth), bySizes},
 			{"prove" + of.name + "LogDownload", get, of.path + "/proof", own, of.needs, 200, with(ranges, treeSize), asStream(h.download), ofFile},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/limit"
 )
 
 // Principal is an authenticated caller.
@@ -41,16 +42,24 @@ type NotOnAccessList struct{ Credential *account.Credential }
 
 func (*NotOnAccessList) Error() string { return "the address is not on the credential's access list" }
 
-// TooManyFailures says that an address has sent wrong credentials too often.
+// TooManyFailures says that a wrong credential was sent, and that its address has sent such too often.
 type TooManyFailures struct{ RetryAfter time.Duration }
 
 func (e *TooManyFailures) Error() string {
 	return fmt.Sprintf("too many wrong credentials, again in %v", e.RetryAfter)
 }
 
+// TooManyTokens says that a service account has been issued too many tokens lately.
+type TooManyTokens struct{ RetryAfter time.Duration }
+
+func (e *TooManyTokens) Error() string {
+	return fmt.Sprintf("too many tokens, again in %v", e.RetryAfter)
+}
+
 // Options of an Authenticator. The zero value of each field means its default.
 type Options struct {
-	FailuresPerMinute int           // wrong credentials for each address; 0: unlimited
+	FailuresPerMinute int           // wrong ones for each address and credential; if 0, there is no limit
+	TokensPerMinute   int           // issued to each service account (default 600)
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
 }
 
@@ -59,11 +68,17 @@ type Authenticator struct {
 	accounts *account.Directory
 	tokens   tokens
 	digests  *digests
-	failures *failures
+
+	failures  *limit.Limiter[claim]
+	addresses *limit.Limiter[netip.Prefix] // failures of all claims
+	issued    *limit.Limiter[string]       // tokens, by client id
 }
 
 // New returns an Authenticator for the credentials in accounts.
 func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options) *Authenticator {
+	if o.TokensPerMinute == 0 {
+		o.TokensPerMinute = 600
+	}
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}
@@ -71,7 +86,10 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		accounts: accounts,
 		tokens:   newTokens(b, secret),
 		digests:  newDigests(secret, o.NonceLife),
-		failures: newFailures(o.FailuresPerMinute),
+
+		failures:  limit.New[claim](o.FailuresPerMinute),
+		addresses: limit.New[netip.Prefix](o.FailuresPerMinute * addressShare),
+		issued:    limit.New[string](o.TokensPerMinute),
 	}
 }
 
@@ -93,16 +111,14 @@ func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Princip
 	if header == "" {
 		return nil, &Unauthorized{}
 	}
-	return a.limited(addr, func() (*account.Credential, error) {
-		scheme, rest, _ := strings.Cut(header, " ")
-		switch {
-		case strings.EqualFold(scheme, "Bearer"):
-			return a.bearer(r.Context(), strings.TrimSpace(rest))
-		case strings.EqualFold(scheme, "Digest"):
-			return a.digest(r, rest)
-		}
-		return nil, &Unauthorized{}
-	})
+	scheme, rest, _ := strings.Cut(header, " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return a.bearer(r.Context(), strings.TrimSpace(rest), addr)
+	case strings.EqualFold(scheme, "Digest"):
+		return a.digest(r, rest, addr)
+	}
+	return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{} })
 }
 
 // Issue returns a token for a service account that shows its secret.
@@ -111,7 +127,12 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 	if err != nil {
 		return "", 0, err
 	}
-	token, err = a.tokens.issue(p.Credential.ID, time.Now())
+	now := time.Now()
+	if ok, _, wait := a.issued.Take(p.Credential.ID, now); !ok {
+		return "", 0, &TooManyTokens{wait}
+	}
+	secretID, _ := secretOf(p.Credential, secret, now)
+	token, err = a.tokens.issue(p.Credential.ID, secretID, now)
 	return token, tokenLife, err
 }
 
@@ -125,30 +146,62 @@ func (a *Authenticator) Revoke(ctx context.Context, clientID, secret, token stri
 	return a.tokens.revoke(ctx, p.Credential.ID, token, time.Now())
 }
 
+// Sweep removes from the bucket what nobody needs any more of the revocations of tokens.
+func (a *Authenticator) Sweep(ctx context.Context) error {
+	return a.tokens.revoked.sweep(ctx, time.Now())
+}
+
+// network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
+func network(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // the zero Addr has the zero Prefix
+	return p
+}
+
 // client authenticates a service account by its secret.
 func (a *Authenticator) client(ctx context.Context, clientID, secret string, addr netip.Addr) (*Principal, error) {
-	return a.limited(addr, func() (*account.Credential, error) {
-		c, err := a.credential(ctx, clientID, account.ServiceAccount)
+	return a.admit(addr, identity(account.ServiceAccount, clientID), func(limited bool) (*account.Credential, error) {
+		c, err := a.credential(ctx, clientID, account.ServiceAccount, limited)
 		if err != nil {
 			return nil, err
 		}
-		if !holdsSecret(c, secret, time.Now()) {
+		if _, ok := secretOf(c, secret, time.Now()); !ok {
 			return nil, &Unauthorized{Known: known(c)}
 		}
 		return c, nil
 	})
 }
 
-// limited runs check for an address that has not failed too often, counts its failure, and looks at the access list.
-func (a *Authenticator) limited(addr netip.Addr, check func() (*account.Credential, error)) (*Principal, error) {
+// claim is what the failures of are counted: a network that claims to be a credential.
+type claim struct {
+	from     netip.Prefix
+	identity string // client id or public key; empty if none of that form is claimed
+}
+
+// addressShare is how many credentials, each wrong as often as one may be, make an address as a whole be limited.
+const addressShare = 10
+
+// admit runs check for a caller that claims to be a credential, counts its failure, and looks at the access list.
+//
+// A right credential is taken however often its address, or others under its name, have failed: weir makes all secrets
+// itself, with 120 random bits or more, so the limit is not what protects them from being guessed. It bounds what wrong
+// ones cost. They are answered as too many, and check is told to look for nothing in the bucket. The answer to a wrong
+// one does not depend on whether there is such a credential.
+func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential, error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
-	if wait := a.failures.wait(addr, time.Now()); wait > 0 {
-		return nil, &TooManyFailures{wait}
-	}
-	c, err := check()
+	by, now := claim{network(addr), identity}, time.Now()
+	wait := max(a.failures.Wait(by, now), a.addresses.Wait(by.from, now))
+	c, err := check(wait > 0)
 	var wrong *Unauthorized
 	if errors.As(err, &wrong) && !wrong.Stale {
-		a.failures.count(addr, time.Now())
+		if wait > 0 {
+			return nil, &TooManyFailures{wait}
+		}
+		a.failures.Take(by, now)
+		a.addresses.Take(by.from, now)
 	}
 	if err != nil {
 		return nil, err
@@ -173,13 +226,25 @@ func known(c *account.Credential) *account.Credential {
 	return c
 }
 
-// credential returns the credential of that id and kind, or nobody.
-func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind) (*account.Credential, error) {
+// credential returns the credential of that id and kind, or nobody. For a caller that is limited it looks at those in
+// memory only.
+func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind, limited bool) (*account.Credential, error) {
+	if !account.ValidCredentialID(kind, id) || limited && !a.accounts.Remembers(id) {
+		return nobody, nil
+	}
 	c, err := a.accounts.Credential(ctx, id)
 	if errors.Is(err, account.ErrNotFound) || err == nil && c.Kind != kind {
 		return nobody, nil
 	}
 	return c, err
+}
+
+// identity returns the id under which the failures of a claim are counted.
+func identity(kind account.Kind, id string) string {
+	if !account.ValidCredentialID(kind, id) {
+		return ""
+	}
+	return id
 }
 
 // onAccessList tells whether addr is on an access list; an empty one has them all.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -24,9 +25,13 @@ import (
 )
 
 // digests is the server's side of HTTP Digest (RFC 7616). A nonce carries its own time and a MAC, so any node that shares
-// the secret knows it; only which nonce counts were used is remembered, by each node for itself.
+// the secret knows it; only which nonce counts were used is remembered, by each node for itself. So what somebody reads on
+// the way can be sent once more to each of the other nodes. They take a nonce of this one for a minute only: long enough for a
+// client behind a balancer, whose answer to a challenge goes to another node than the challenge came from. If they took none,
+// such a client, which tries once more, would never get in.
 type digests struct {
 	key  []byte
+	node [8]byte // random; tells the nonces that this process made
 	life time.Duration
 
 	mu   sync.Mutex
@@ -47,7 +52,9 @@ type counts struct {
 const maxNonces = 100_000
 
 func newDigests(s Secret, life time.Duration) *digests {
-	return &digests{key: s.derive("nonces"), life: life, used: map[string]*counts{}, oldest: time.Now()}
+	d := &digests{key: s.derive("nonces"), life: life, used: map[string]*counts{}, oldest: time.Now()}
+	rand.Read(d.node[:]) // never fails
+	return d
 }
 
 func (d *digests) challenges(now time.Time, stale bool) []string {
@@ -59,9 +66,12 @@ func (d *digests) challenges(now time.Time, stale bool) []string {
 	return list
 }
 
-// nonce returns base64(time, random, MAC of both).
+// foreignLife is how long a nonce is taken by nodes that did not make it.
+const foreignLife = time.Minute
+
+// nonce returns base64(time, node, random, MAC of the three).
 func (d *digests) nonce(now time.Time) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
+	b := append(binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano())), d.node[:]...)
 	var random [8]byte
 	rand.Read(random[:]) // never fails
 	b = append(b, random[:]...)
@@ -74,30 +84,41 @@ func (d *digests) mac(b []byte) []byte {
 	return h.Sum(nil)[:16]
 }
 
-// made returns when a nonce was made; false if no node with this secret made it.
-func (d *digests) made(nonce string) (time.Time, bool) {
-	b, err := base64.RawURLEncoding.DecodeString(nonce)
-	if err != nil || len(b) != 32 || !hmac.Equal(b[16:], d.mac(b[:16])) {
-		return time.Time{}, false
+// nonce is one that some node made.
+type nonce struct {
+	text string
+	made time.Time
+	life time.Duration // at this node
+}
+
+// parse reads a nonce; false if no node with this secret made it.
+func (d *digests) parse(text string) (nonce, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(b) != 40 || !hmac.Equal(b[24:], d.mac(b[:24])) {
+		return nonce{}, false
 	}
-	return time.Unix(0, int64(binary.BigEndian.Uint64(b))), true
+	n := nonce{text, time.Unix(0, int64(binary.BigEndian.Uint64(b))), d.life}
+	if [8]byte(b[8:]) != d.node {
+		n.life = min(d.life, foreignLife)
+	}
+	return n, true
 }
 
 // take takes a nonce count. It is refused if it was taken before or is too far behind to tell, and as stale if the nonce
 // is. Both are decided under one lock: a nonce that is forgotten in between would be new again.
-func (d *digests) take(nonce string, made, now time.Time, count uint64) error {
+func (d *digests) take(n nonce, now time.Time, count uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now.Sub(made).Abs() >= d.life || made.Before(d.oldest) {
+	if now.Sub(n.made).Abs() >= n.life || n.made.Before(d.oldest) {
 		return &Unauthorized{Stale: true}
 	}
-	c := d.used[nonce]
+	c := d.used[n.text]
 	if c == nil {
 		if len(d.used) >= maxNonces {
 			d.forget()
 		}
-		c = &counts{made: made}
-		d.used[nonce] = c
+		c = &counts{made: n.made}
+		d.used[n.text] = c
 	}
 	if !c.take(count) {
 		return &Unauthorized{}
@@ -132,17 +153,24 @@ func (d *digests) forget() {
 }
 
 // digest authenticates by a Digest header, without its scheme.
-func (a *Authenticator) digest(r *http.Request, header string) (*account.Credential, error) {
+func (a *Authenticator) digest(r *http.Request, header string, addr netip.Addr) (*Principal, error) {
 	p, err := parseDigest(header)
 	if err != nil {
-		return nil, &Unauthorized{}
+		return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{} })
 	}
-	made, ours := a.digests.made(p["nonce"])
+	return a.admit(addr, identity(account.APIKey, p["username"]), func(limited bool) (*account.Credential, error) {
+		return a.answered(r, p, limited)
+	})
+}
+
+// answered returns the credential that has answered a challenge.
+func (a *Authenticator) answered(r *http.Request, p map[string]string, limited bool) (*account.Credential, error) {
+	sent, ours := a.digests.parse(p["nonce"])
 	count, countErr := strconv.ParseUint(p["nc"], 16, 64)
 	if !ours || countErr != nil || len(p["nc"]) != 8 || count == 0 { // RFC 7616, 3.4: counts begin at 1
 		return nil, &Unauthorized{} // before anything is read: noise costs no look into the bucket
 	}
-	c, err := a.credential(r.Context(), p["username"], account.APIKey)
+	c, err := a.credential(r.Context(), p["username"], account.APIKey, limited)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +179,7 @@ func (a *Authenticator) digest(r *http.Request, header string) (*account.Credent
 	if !offered || !right || c.Deleted || !sameTarget(p["uri"], r.RequestURI) {
 		return nil, &Unauthorized{Known: known(c)}
 	}
-	if err := a.digests.take(p["nonce"], made, time.Now(), count); err != nil {
+	if err := a.digests.take(sent, time.Now(), count); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -130,8 +130,8 @@ func TestForgottenNonceFromAhead(t *testing.T) {
 
 // take takes a nonce count as of now.
 func take(w *world, nonce string, count uint64) bool {
-	made, _ := w.digests.made(nonce)
-	return w.digests.take(nonce, made, time.Now(), count) == nil
+	sent, _ := w.digests.parse(nonce)
+	return w.digests.take(sent, time.Now(), count) == nil
 }
 
 func TestConcurrentReplays(t *testing.T) {
@@ -194,4 +194,57 @@ func TestUnreadableCredential(t *testing.T) {
 			t.Errorf("got %v, want the bucket's error", err)
 		}
 	}
+}
+
+// What docs/access.md says of repetition: the node that took a request refuses it, each other one takes it once more, within
+// a minute of the challenge.
+func TestReplayAtAnotherNode(t *testing.T) {
+	for _, tt := range []struct {
+		after time.Duration
+		ok    bool
+	}{{0, true}, {foreignLife - time.Second, true}, {foreignLife, false}, {4 * time.Minute, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Options{})
+			other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
+			header := w.header("/a?b=c", 1)
+			accepted(t, w.try(header))
+			time.Sleep(tt.after)
+			refused(t, w.try(header), false)
+			err := on(other, "GET", "/a?b=c", header)
+			if tt.ok {
+				accepted(t, err)
+				refused(t, on(other, "GET", "/a?b=c", header), false)
+			} else {
+				refused(t, err, true)
+			}
+		})
+	}
+}
+
+// A client that keeps its challenge, and tries once more if that is stale, gets in behind a balancer that sends each request
+// to the next node.
+func TestDigestBehindABalancer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		nodes := []*Authenticator{w.Authenticator, New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})}
+		turn, challenge, nc := 0, w.digests.nonce(time.Now()), 0
+		send := func() error {
+			a := nodes[turn%2]
+			turn++
+			nc++
+			err := on(a, "GET", "/a?b=c", w.encode(map[string]string{"username": w.public, "realm": account.Realm, "nonce": challenge,
+				"uri": "/a?b=c", "nc": fmt.Sprintf("%08x", nc), "cnonce": "c", "qop": "auth", "algorithm": "MD5"}))
+			if u := new(Unauthorized); errors.As(err, &u) && u.Stale {
+				challenge, nc = a.digests.nonce(time.Now()), 0
+			}
+			return err
+		}
+		for range 500 {
+			if err := send(); err != nil {
+				refused(t, err, true)
+				accepted(t, send())
+			}
+			time.Sleep(7 * time.Second)
+		}
+	})
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/weirlog/weir/internal/bucket"
 )
 
@@ -21,51 +23,180 @@ const (
 	// A revocation is kept longer than its token lives, because the node that removes it may have a clock that is ahead.
 	revocationsKept   = 10 * time.Minute
 	revocationsPrefix = "revocations/"
-	maxRemoved        = 100 // at a time, so that no request pays for all that have gathered
+
+	// maxRevoked is the maximum number of revoked tokens of a credential that are remembered one by one. With one more,
+	// all tokens that the credential has are revoked, by one object.
+	maxRevoked = 1000
+	maxRemoved = 1000 // objects at a time, so that no request pays for all that have gathered
+
+	// maxRevoking is the maximum number of credentials whose revocations are kept in memory.
+	maxRevoking = 10_000
 )
 
-// revocations are the tokens that are not valid although they look it: empty objects revocations/<expiry>-<token id>,
-// which any node may make, and remove once the token has expired everywhere.
+// revocations are the tokens that are not valid although they look it, each credential's by itself: empty objects
+//
+//	revocations/<client id>/<expiry>-<token id>   one token
+//	revocations/<client id>/all-<expiry>          all tokens of the credential that expire then or before
+//
+// which any node may make, and remove once the tokens have expired everywhere. A credential's are listed when one of its
+// tokens is used, so what one credential revokes costs the others nothing.
 type revocations struct {
 	bucket bucket.Bucket
-
-	mu      sync.Mutex
-	expires map[string]time.Time // by token id
-	listed  time.Time            // what was there then is known
-	tried   time.Time            // when it was last attempted to list them
-	failed  error                // of the last attempt, unless who made it lost patience
-	listing chan struct{}        // closed when who lists them now is done; nil: nobody does
+	known  *otter.Cache[string, *revoked] // by client id
 }
 
-func (r *revocations) add(ctx context.Context, id string, expires, now time.Time) error {
-	key := fmt.Sprintf("%s%012d-%s", revocationsPrefix, expires.Unix(), id)
-	if err := r.bucket.PutNew(ctx, key, nil); err != nil && !errors.Is(err, bucket.ErrExist) {
-		return fmt.Errorf("revoke token: %w", err)
+func newRevocations(b bucket.Bucket) *revocations {
+	return &revocations{b, otter.Must(&otter.Options[string, *revoked]{MaximumSize: maxRevoking})}
+}
+
+// of returns the revocations of a credential.
+func (r *revocations) of(clientID string) *revoked {
+	if have, ok := r.known.GetIfPresent(clientID); ok {
+		return have
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.learn(map[string]time.Time{id: expires}, now)
+	all, _ := r.known.SetIfAbsent(clientID, &revoked{bucket: r.bucket, prefix: revocationsPrefix + clientID + "/"})
+	return all
+}
+
+// sweep removes the revocations of tokens that have expired everywhere. Those of a credential in use are removed when they
+// are listed; this is for credentials that nobody uses any more.
+func (r *revocations) sweep(ctx context.Context, now time.Time) error {
+	var old []string
+	for info, err := range r.bucket.List(ctx, revocationsPrefix, "") {
+		if err != nil {
+			return fmt.Errorf("list revoked tokens: %w", err)
+		}
+		_, name, _ := strings.Cut(strings.TrimPrefix(info.Key, revocationsPrefix), "/")
+		if v, ok := parseRevocation(name); ok && gone(v.expires, now) {
+			old = append(old, info.Key)
+		}
+		if len(old) >= maxRemoved {
+			break // the rest is for the next time
+		}
+	}
+	if err := r.bucket.Delete(ctx, old...); err != nil {
+		return fmt.Errorf("remove old revocations: %w", err)
+	}
 	return nil
 }
 
-// learn adds revocations to those known, which are never taken back: one that was made here while others were being
-// listed is not lost.
-func (r *revocations) learn(more map[string]time.Time, now time.Time) {
-	if r.expires == nil {
-		r.expires = map[string]time.Time{}
+// revocation is what the name of an object says.
+type revocation struct {
+	id      string // of the token; empty for all tokens
+	expires time.Time
+}
+
+func (v revocation) name() string {
+	if v.id == "" {
+		return fmt.Sprintf("all-%012d", v.expires.Unix())
 	}
-	maps.Copy(r.expires, more)
-	maps.DeleteFunc(r.expires, func(_ string, expires time.Time) bool { return gone(expires, now) })
+	return fmt.Sprintf("%012d-%s", v.expires.Unix(), v.id)
+}
+
+// parseRevocation returns false for a name that no node makes.
+func parseRevocation(name string) (revocation, bool) {
+	stamp, id, _ := strings.Cut(name, "-")
+	if stamp == "all" {
+		stamp, id = id, ""
+	}
+	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	v := revocation{id, time.Unix(seconds, 0)}
+	return v, err == nil && v.name() == name
 }
 
 func gone(expires, now time.Time) bool { return now.Sub(expires) > revocationsKept }
 
-// has tells whether a token is revoked. One of those who ask lists the revocations when that is due; the others use what
+// revoked is what is revoked of one credential.
+type revoked struct {
+	bucket bucket.Bucket
+	prefix string
+
+	mu      sync.Mutex
+	expires map[string]time.Time // by token id
+	until   time.Time            // All tokens that expire then or before are revoked.
+	adding  int                  // revocations that are being made
+	listed  time.Time            // What was there then is known.
+	tried   time.Time            // when it was last attempted to list them
+	failed  error                // of the last attempt, unless its caller lost patience
+	listing chan struct{}        // closed when the caller that lists them now is done; nil if there is none
+}
+
+// add revokes a token. It costs nothing if the token is revoked already.
+func (r *revoked) add(ctx context.Context, id string, expires, now time.Time) error {
+	if done, err := r.has(ctx, id, expires, now); done || err != nil {
+		return err
+	}
+	v := revocation{id, expires}
+	r.mu.Lock()
+	if len(r.expires)+r.adding >= maxRevoked {
+		v = revocation{expires: latest(expires, now.Add(tokenLife))}
+	}
+	r.adding++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.adding--
+	}()
+	if err := r.bucket.PutNew(ctx, r.prefix+v.name(), nil); err != nil && !errors.Is(err, bucket.ErrExist) {
+		return fmt.Errorf("revoke token: %w", err)
+	}
+	r.mu.Lock()
+	covered := r.learn([]revocation{v}, now)
+	r.mu.Unlock()
+	r.remove(ctx, covered)
+	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// learn adds revocations to those known, which are never taken back: one that was made here while others were being
+// listed is not lost. It returns the names of objects that nobody needs any more.
+func (r *revoked) learn(more []revocation, now time.Time) (old []string) {
+	if r.expires == nil {
+		r.expires = map[string]time.Time{}
+	}
+	for _, v := range more {
+		if v.id == "" {
+			r.until = latest(r.until, v.expires)
+		} else {
+			r.expires[v.id] = v.expires
+		}
+	}
+	for _, v := range more {
+		if gone(v.expires, now) || v.id == "" && v.expires.Before(r.until) {
+			old = append(old, v.name())
+		}
+	}
+	maps.DeleteFunc(r.expires, func(id string, expires time.Time) bool {
+		covered := !expires.After(r.until)
+		if covered {
+			old = append(old, revocation{id, expires}.name())
+		}
+		return covered || gone(expires, now)
+	})
+	return old
+}
+
+// after returns a time of expiry that no revocation known here covers, at least expires.
+func (r *revoked) after(expires time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return latest(expires, r.until.Add(time.Second)) // times of expiry are whole seconds
+}
+
+// has tells whether a token is revoked. One of those that ask lists the revocations when that is due; the others use what
 // is known meanwhile, and wait only if it is too old.
-func (r *revocations) has(ctx context.Context, id string, now time.Time) (bool, error) {
+func (r *revoked) has(ctx context.Context, id string, expires, now time.Time) (bool, error) {
 	for waited := false; ; waited = true {
 		r.mu.Lock()
 		_, revoked := r.expires[id]
+		revoked = revoked || !expires.After(r.until)
 		busy, failed := r.listing, r.failed
 		known := now.Sub(r.listed) < revocationsLimit
 		due := now.Sub(r.listed) >= revocationsAge && (!known || now.Sub(r.tried) >= revocationsAge)
@@ -100,11 +231,11 @@ func (r *revocations) has(ctx context.Context, id string, now time.Time) (bool, 
 	}
 }
 
-// list reads all revocations, and returns the objects of some that nobody needs any more.
-func (r *revocations) list(caller context.Context, now time.Time) (old []string, err error) {
+// list reads all revocations, and returns the names of objects that nobody needs any more.
+func (r *revoked) list(caller context.Context, now time.Time) (old []string, err error) {
 	ctx, cancel := context.WithTimeout(caller, revocationsWait)
 	defer cancel()
-	found, old, err := r.read(ctx, now)
+	found, err := r.read(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.listing, r.failed = nil, nil
@@ -115,35 +246,33 @@ func (r *revocations) list(caller context.Context, now time.Time) (old []string,
 		}
 		return nil, err
 	}
-	r.learn(found, now)
 	r.listed = now
-	return old, nil
+	return r.learn(found, now), nil
 }
 
 // remove removes objects. What could not be removed is found again by the next list, so its error concerns nobody.
-func (r *revocations) remove(ctx context.Context, keys []string) {
-	ctx, cancel := context.WithTimeout(ctx, revocationsWait)
+func (r *revoked) remove(ctx context.Context, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revocationsWait)
 	defer cancel()
+	keys := make([]string, 0, maxRemoved)
+	for _, name := range names[:min(len(names), maxRemoved)] {
+		keys = append(keys, r.prefix+name)
+	}
 	_ = r.bucket.Delete(ctx, keys...)
 }
 
-func (r *revocations) read(ctx context.Context, now time.Time) (found map[string]time.Time, old []string, err error) {
-	found = map[string]time.Time{}
-	for info, err := range r.bucket.List(ctx, revocationsPrefix, "") {
+func (r *revoked) read(ctx context.Context) (found []revocation, err error) {
+	for info, err := range r.bucket.List(ctx, r.prefix, "") {
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		stamp, id, _ := strings.Cut(strings.TrimPrefix(info.Key, revocationsPrefix), "-")
-		seconds, err := strconv.ParseInt(stamp, 10, 64)
-		if err != nil {
-			continue // no node made this; refusing every token for it would help nobody
-		}
-		expires := time.Unix(seconds, 0)
-		if !gone(expires, now) {
-			found[id] = expires
-		} else if len(old) < maxRemoved {
-			old = append(old, info.Key)
+		// A name that no node makes is left out: refusing every token for it would help nobody.
+		if v, ok := parseRevocation(strings.TrimPrefix(info.Key, r.prefix)); ok {
+			found = append(found, v)
 		}
 	}
-	return found, old, nil
+	return found, nil
 }

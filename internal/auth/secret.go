@@ -10,8 +10,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/weirlog/weir/internal/durable"
 )
 
 // Secret is what a node signs tokens and nonces with. It is never in the bucket: who can write there must not be able to
@@ -65,17 +66,9 @@ func LoadOrCreateSecret(name string) (Secret, error) {
 	return s, nil
 }
 
-// createSecret makes the file under another name first, so that a crash leaves it whole or absent.
+// createSecret makes the file, durably. If it exists, it returns fs.ErrExist (wrapped).
 func createSecret(name string, s Secret) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "%s%s\n", secretPrefix, base64.StdEncoding.EncodeToString(s[:]))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Link(f.Name(), name) // fails if the name exists
-	}
-	return errors.Join(err, os.Remove(f.Name()))
+	return durable.Create(name, fmt.Appendf(nil, "%s%s\n", secretPrefix, base64.StdEncoding.EncodeToString(s[:])))
 }
 
 // derive returns 32 bytes that depend on the secret and what they are for (HKDF, RFC 5869).

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -24,13 +25,19 @@ const (
 	maxToken = 4 << 10 // bytes; those that weir issues have some 300
 )
 
+// claims are what a token says.
+type claims struct {
+	jwt.RegisteredClaims
+	Secret string `json:"sid"` // id of the secret that it was issued for: it ends with that
+}
+
 // tokens issues and checks JSON Web Tokens, signed with Ed25519.
 type tokens struct {
 	key     ed25519.PrivateKey
 	parser  *jwt.Parser
 	revoked *revocations
 
-	verified *otter.Cache[[sha256.Size]byte, *jwt.RegisteredClaims] // by SHA-256 of the token; none enters that is not good
+	verified *otter.Cache[[sha256.Size]byte, *claims] // by SHA-256 of the token; none enters that is not good
 }
 
 // maxVerified is how many tokens are remembered to be good: checking a signature costs more than all else of a small request.
@@ -38,78 +45,87 @@ const maxVerified = 10_000
 
 // newTokens does not have the time of issue checked: a node whose clock is a little ahead makes good tokens.
 func newTokens(b bucket.Bucket, s Secret) tokens {
-	return tokens{key: s.signingKey(), revoked: &revocations{bucket: b},
+	return tokens{key: s.signingKey(), revoked: newRevocations(b),
 		parser:   jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer), jwt.WithExpirationRequired()),
-		verified: otter.Must(&otter.Options[[sha256.Size]byte, *jwt.RegisteredClaims]{MaximumSize: maxVerified})}
+		verified: otter.Must(&otter.Options[[sha256.Size]byte, *claims]{MaximumSize: maxVerified})}
 }
 
-func (t tokens) issue(clientID string, now time.Time) (string, error) {
-	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.RegisteredClaims{
+// issue makes a token that no revocation covers, as far as this node knows them.
+func (t tokens) issue(clientID, secretID string, now time.Time) (string, error) {
+	expires := t.revoked.of(clientID).after(now.Add(tokenLife))
+	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{jwt.RegisteredClaims{
 		Issuer: issuer, Subject: clientID, ID: strings.ToLower(rand.Text()),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
-	}).SignedString(t.key)
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
+	}, secretID}).SignedString(t.key)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
 	return token, nil
 }
 
-func (t tokens) parse(token string) (*jwt.RegisteredClaims, bool) {
+func (t tokens) parse(token string) (*claims, bool) {
 	if len(token) > maxToken {
 		return nil, false
 	}
 	sum := sha256.Sum256([]byte(token))
-	if claims, ok := t.verified.GetIfPresent(sum); ok {
-		return claims, time.Now().Before(claims.ExpiresAt.Time)
+	if said, ok := t.verified.GetIfPresent(sum); ok {
+		return said, time.Now().Before(said.ExpiresAt.Time)
 	}
-	claims := new(jwt.RegisteredClaims)
-	if _, err := t.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return t.key.Public(), nil }); err != nil {
+	said := new(claims)
+	if _, err := t.parser.ParseWithClaims(token, said, func(*jwt.Token) (any, error) { return t.key.Public(), nil }); err != nil {
 		return nil, false
 	}
-	t.verified.Set(sum, claims)
-	return claims, true
+	t.verified.Set(sum, said)
+	return said, true
 }
 
 // bearer authenticates by a token. The token itself needs no lookup; what its client may do is looked up, so that a change
-// of roles does not wait for tokens to expire.
-func (a *Authenticator) bearer(ctx context.Context, token string) (*account.Credential, error) {
-	claims, ok := a.tokens.parse(token)
+// of roles does not wait for tokens to expire. A token that weir has signed is never limited.
+func (a *Authenticator) bearer(ctx context.Context, token string, addr netip.Addr) (*Principal, error) {
+	said, ok := a.tokens.parse(token)
 	if !ok {
-		return nil, &Unauthorized{Bearer: true}
+		return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{Bearer: true} })
 	}
-	revoked, err := a.tokens.revoked.has(ctx, claims.ID, time.Now())
+	return a.admit(addr, said.Subject, func(bool) (*account.Credential, error) { return a.holder(ctx, said) })
+}
+
+// holder returns the credential that a token was issued to. The secret that it was issued for must still be good.
+func (a *Authenticator) holder(ctx context.Context, said *claims) (*account.Credential, error) {
+	now := time.Now()
+	revoked, err := a.tokens.revoked.of(said.Subject).has(ctx, said.ID, said.ExpiresAt.Time, now)
 	if err != nil {
 		return nil, err
 	}
 	if revoked {
 		return nil, &Unauthorized{Bearer: true}
 	}
-	c, err := a.credential(ctx, claims.Subject, account.ServiceAccount)
+	c, err := a.credential(ctx, said.Subject, account.ServiceAccount, false)
 	if err != nil {
 		return nil, err
 	}
-	if c.Deleted {
+	if c.Deleted || !c.HasSecret(said.Secret, now) {
 		return nil, &Unauthorized{Bearer: true}
 	}
 	return c, nil
 }
 
-// holdsSecret tells whether secret is one of the service account's, in a time that does not depend on how wrong it is.
-func holdsSecret(c *account.Credential, secret string, now time.Time) bool {
-	sum := sha256.Sum256([]byte(secret))
-	found := 0
+// secretOf returns the id of the service account's secret that is shown, in a time that does not depend on how wrong it
+// is. False if it is none that is good.
+func secretOf(c *account.Credential, shown string, now time.Time) (id string, ok bool) {
+	sum := sha256.Sum256([]byte(shown))
 	for _, s := range c.Secrets {
-		if now.Before(s.Expires) {
-			found |= subtle.ConstantTimeCompare(s.SHA256, sum[:])
+		if subtle.ConstantTimeCompare(s.SHA256, sum[:]) == 1 && now.Before(s.Expires) {
+			id, ok = s.ID, true
 		}
 	}
-	return found == 1 && !c.Deleted
+	return id, ok && !c.Deleted
 }
 
+// revoke makes a token invalid. One that is not valid, or not the client's, costs nothing.
 func (t tokens) revoke(ctx context.Context, clientID, token string, now time.Time) error {
-	claims, ok := t.parse(token)
-	if !ok || claims.Subject != clientID {
+	said, ok := t.parse(token)
+	if !ok || said.Subject != clientID {
 		return nil
 	}
-	return t.revoked.add(ctx, claims.ID, claims.ExpiresAt.Time, now)
+	return t.revoked.of(clientID).add(ctx, said.ID, said.ExpiresAt.Time, now)
 }

@@ -18,7 +18,7 @@ import (
 func TestTokenOfANodeAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		token, err := w.tokens.issue(w.clientID, time.Now().Add(5*time.Second))
+		token, err := w.tokens.issue(w.clientID, w.secretID(), time.Now().Add(5*time.Second))
 		accepted(t, err)
 		accepted(t, w.try("Bearer "+token))
 	})
@@ -31,8 +31,8 @@ func TestRevocationOutlivesItsToken(t *testing.T) {
 		token, _, err := w.Issue(ctx, w.clientID, w.secret, here)
 		accepted(t, err)
 		accepted(t, w.Revoke(ctx, w.clientID, w.secret, token, here))
-		ahead := &revocations{bucket: w.bucket}
-		if _, err := ahead.has(ctx, "x", time.Now().Add(tokenLife+time.Minute)); err != nil {
+		ahead, later := newRevocations(w.bucket).of(w.clientID), time.Now().Add(tokenLife+time.Minute)
+		if _, err := ahead.has(ctx, "x", later, later); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(tokenLife - time.Second)
@@ -92,12 +92,12 @@ func TestHangingRevocations(t *testing.T) {
 			}
 			return nil
 		}}
-		r := &revocations{bucket: f}
+		r := newRevocations(f).of(w.clientID)
 		ask := func(patience time.Duration) (time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			begin := time.Now()
-			_, err := r.has(ctx, "x", time.Now())
+			_, err := r.has(ctx, "x", time.Now().Add(tokenLife), time.Now())
 			return time.Since(begin), err
 		}
 		first := make(chan error)
@@ -130,20 +130,20 @@ func TestRevokeWhileListing(t *testing.T) {
 		w := newWorld(t, Options{})
 		token, _, err := w.Issue(t.Context(), w.clientID, w.secret, here)
 		accepted(t, err)
-		r := &revocations{bucket: w.bucket}
-		_, err = r.has(t.Context(), "x", time.Now())
+		r := newRevocations(w.bucket).of(w.clientID)
+		_, err = r.has(t.Context(), "x", time.Now().Add(tokenLife), time.Now())
 		accepted(t, err)
 		claims, _ := w.tokens.parse(token)
 		slow := make(chan struct{})
 		r.bucket = slowList{w.bucket, slow}
 		time.Sleep(revocationsAge)
 		done := make(chan error)
-		go func() { _, err := r.has(t.Context(), "x", time.Now()); done <- err }()
+		go func() { _, err := r.has(t.Context(), "x", time.Now().Add(tokenLife), time.Now()); done <- err }()
 		synctest.Wait() // it has listed, and has not looked at what it listed
 		accepted(t, r.add(t.Context(), claims.ID, claims.ExpiresAt.Time, time.Now()))
 		close(slow)
 		accepted(t, <-done)
-		revoked, err := r.has(t.Context(), claims.ID, time.Now())
+		revoked, err := r.has(t.Context(), claims.ID, claims.ExpiresAt.Time, time.Now())
 		if err != nil || !revoked {
 			t.Errorf("revoked %t, %v", revoked, err)
 		}
@@ -207,4 +207,40 @@ func TestRememberedTokens(t *testing.T) {
 		time.Sleep(5 * time.Second) // documents are believed for a while
 		refused(t, w.try("Bearer "+orphaned), false)
 	})
+}
+
+// A token ends with the secret that it was issued for, whatever other secrets the account has.
+func TestTokensEndWithTheirSecret(t *testing.T) {
+	for name, end := range map[string]func(*account.Credential){
+		"deleted": func(c *account.Credential) { c.Secrets = c.Secrets[1:] },
+		"expired": func(c *account.Credential) { c.Secrets[0].Expires = time.Now().Add(-time.Second) },
+		"expires": func(c *account.Credential) { c.Secrets[0].Expires = time.Now().Add(time.Second) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, w := t.Context(), newWorld(t, Options{})
+			second, text := account.NewSecret(time.Now(), 24*time.Hour)
+			_, err := w.accounts.UpdateCredential(ctx, w.clientID, func(c *account.Credential) error {
+				c.Secrets = append(c.Secrets, second)
+				return nil
+			})
+			accepted(t, err)
+			ended, _, err := w.Issue(ctx, w.clientID, w.secret, here)
+			accepted(t, err)
+			stays, _, err := w.Issue(ctx, w.clientID, text, here)
+			accepted(t, err)
+			other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
+			for _, a := range []*Authenticator{w.Authenticator, other} {
+				accepted(t, on(a, "GET", "/", "Bearer "+ended))
+			}
+			_, err = w.accounts.UpdateCredential(ctx, w.clientID, func(c *account.Credential) error { end(c); return nil })
+			accepted(t, err)
+			time.Sleep(5 * time.Second) // documents are believed for a while
+			for _, a := range []*Authenticator{w.Authenticator, other} {
+				if err := on(a, "GET", "/", "Bearer "+ended); err == nil {
+					t.Errorf("%s: the token is taken", name)
+				}
+				accepted(t, on(a, "GET", "/", "Bearer "+stays))
+			}
+		})
+	}
 }

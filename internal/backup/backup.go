@@ -22,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +29,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -159,19 +159,16 @@ func (c *Copier) begin(ctx context.Context) error {
 // unmoved returns ErrOther if a node has worked on the destination: what it did there would be lost.
 func (c *Copier) unmoved(ctx context.Context) error {
 	for key := range c.there {
-		switch kind, _, _ := strings.Cut(key, "/"); kind {
-		case "wal":
+		switch kind, _ := layout.Of(key); {
+		case kind.Name == layout.WAL:
 			if !slices.Contains(c.state.WAL, key) {
 				return fmt.Errorf("%w: a node has recorded events there (%s)", ErrOther, key)
 			}
-		case "plans":
+		case kind.Name == layout.Plan:
 			return fmt.Errorf("%w: a node has sequenced events there (%s)", ErrOther, key)
-		case "logs", "copy":
-		default:
-			if strings.HasSuffix(key, ".json") {
-				if err := c.sourceHas(ctx, key); err != nil {
-					return err
-				}
+		case kind.Check == layout.AsDocument:
+			if err := c.sourceHas(ctx, key); err != nil {
+				return err
 			}
 		}
 	}
@@ -372,23 +369,22 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *tlog.Co
 	return nil
 }
 
-// left are the kinds of objects that are copied in another way, or not at all.
-var left = []string{"copy/", "leases/", "logs/", "plans/", "probe/", "quarantine/", "wal/"}
-
 // documentPasses bounds how often documents are looked for that came meanwhile.
 const documentPasses = 20
 
-// copyDocuments copies everything else.
+// copyDocuments copies documents, and notes of nodes.
 func (c *Copier) copyDocuments(ctx context.Context) error {
 	for range documentPasses {
 		before := c.copied.Load()
-		after := ""
-		for {
-			infos, skip, err := c.documents(ctx, after)
+		for _, top := range layout.Tops(func(k layout.Kind) bool { return k.Backup == layout.WithDocument }) {
+			infos, err := c.list(ctx, top+"/")
 			if err != nil {
 				return err
 			}
 			for _, info := range infos {
+				if k, ok := layout.Of(info.Key); !ok || k.Backup != layout.WithDocument {
+					continue
+				}
 				err := c.copyAll(ctx, []bucket.Info{info})
 				if err == nil {
 					c.there[info.Key] = info.Size
@@ -396,10 +392,6 @@ func (c *Copier) copyDocuments(ctx context.Context) error {
 					return err
 				}
 			}
-			if skip == "" {
-				break
-			}
-			after = skip[:len(skip)-1] + "0" // behind everything that begins with it
 		}
 		if c.copied.Load() == before {
 			return nil
@@ -408,30 +400,11 @@ func (c *Copier) copyDocuments(ctx context.Context) error {
 	return nil
 }
 
-// documents returns the objects behind a key up to the next kind that is left out, which it returns too.
-func (c *Copier) documents(ctx context.Context, after string) (infos []bucket.Info, skip string, err error) {
-	err = c.try(ctx, func() error {
-		infos, skip = nil, ""
-		for info, err := range c.From.List(ctx, "", after) {
-			if err != nil {
-				return err
-			}
-			if i := slices.IndexFunc(left, func(prefix string) bool { return strings.HasPrefix(info.Key, prefix) }); i >= 0 {
-				skip = left[i]
-				return nil
-			}
-			infos = append(infos, info)
-		}
-		return nil
-	})
-	return infos, skip, err
-}
-
 // tidy removes from the destination what an earlier copy brought and the source has no more.
 func (c *Copier) tidy(ctx context.Context) error {
 	var old []string
 	for key := range c.there {
-		if !c.keep[key] && !strings.HasPrefix(key, "quarantine/") {
+		if !c.keep[key] && !layout.Is(key, layout.Quarantined) {
 			old = append(old, key)
 		}
 	}

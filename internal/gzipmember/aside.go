@@ -10,10 +10,14 @@ import (
 // ID names the subfield of an aside's extra field (SI1, SI2 of RFC 1952).
 type ID [2]byte
 
+// maxExtra is the size of the longest extra field that is made, in bytes. RFC 1952 allows 65,535, but some readers refuse
+// more than 32,768 (that of DuckDB does).
+const maxExtra = 16 << 10
+
 const (
 	asideHead  = 10 + 2 + 4            // header, XLEN, subfield header
 	asideTail  = 2 + 8                 // an empty deflate stream, CRC32 and ISIZE of no bytes
-	asideMax   = 0xffff - 4            // payload of one member
+	asideMax   = maxExtra - 4          // payload of one member
 	asideFrame = asideHead + asideTail // bytes that a member adds to its payload
 	sumSize    = 4                     // CRC-32C of the data, before it
 )

@@ -87,3 +87,25 @@ func FuzzAside(f *testing.F) {
 		}
 	})
 }
+
+// However long an aside is, each of its members is within the limits of strict readers: no extra field over 16 KiB.
+func TestAsideSuitsStrictReaders(t *testing.T) {
+	const limit = 16 << 10
+	for _, n := range []int{0, 1, limit - 8, limit - 4, limit, limit + 1, 40_000, 65_531, 300_000} {
+		aside := AppendAside(nil, ID{'W', 'X'}, make([]byte, n))
+		if len(aside) != AsideSize(n) {
+			t.Errorf("%d bytes: the aside has %d bytes, AsideSize says %d", n, len(aside), AsideSize(n))
+		}
+		src := bytes.NewReader(aside) // an io.ByteReader, of which no more than a member is read
+		var z gzip.Reader
+		for src.Len() > 0 {
+			if err := z.Reset(src); err != nil {
+				t.Fatal(err)
+			}
+			z.Multistream(false)
+			if data, err := io.ReadAll(&z); err != nil || len(data) > 0 || len(z.Extra) > limit {
+				t.Fatalf("%d bytes: a member with an extra field of %d bytes holds %d bytes, %v", n, len(z.Extra), len(data), err)
+			}
+		}
+	}
+}

@@ -85,7 +85,10 @@ func (n *node) background(ctx context.Context) (stop func()) {
 	if n.config.Roles.Background {
 		joined := n.joined()
 		work.Go(func() { n.retain(ctx, joined) })
-		work.Go(func() { n.report(ctx) })
+		work.Go(func() { n.asFirst(ctx, unreportedEvery, "report of changes that were announced", n.report) })
+		work.Go(func() { n.asFirst(ctx, sweepEvery, "removal of old revocations", n.auth.Sweep) })
+		e := newExpiry(n.accounts, n.log, n.registry)
+		work.Go(func() { e.run(ctx, joined, func() bool { return n.holds(0) }) })
 		for _, a := range n.askers {
 			work.Go(func() { a.Run(ctx) })
 		}
@@ -152,9 +155,12 @@ const (
 	unreportedEvery = time.Minute
 )
 
-// report reports what nodes that died were about to do, until ctx ends. It is the work of whoever holds the first shard.
-func (n *node) report(ctx context.Context) {
-	every := time.NewTicker(unreportedEvery)
+// sweepEvery is how often revocations of tokens that have expired are looked for.
+const sweepEvery = time.Hour
+
+// asFirst does something now and then, until ctx ends, while this node holds the first shard.
+func (n *node) asFirst(ctx context.Context, pause time.Duration, what string, do func(context.Context) error) {
+	every := time.NewTicker(pause)
 	defer every.Stop()
 	for {
 		select {
@@ -165,8 +171,11 @@ func (n *node) report(ctx context.Context) {
 		if !n.holds(0) {
 			continue
 		}
-		if err := n.recorder.Unreported(ctx, unreported); err != nil && ctx.Err() == nil {
-			n.log.Error("report of changes that were announced", "err", err)
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error(what, "err", err)
 		}
 	}
 }
+
+// report reports what nodes that died were about to do.
+func (n *node) report(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) }

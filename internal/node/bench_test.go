@@ -86,52 +86,48 @@ func (b *bench) post(body []byte) error {
 	return err
 }
 
-// BenchmarkProof records and downloads with trees and without them. An operation is to record 8 times 5,000 events with 8
+// BenchmarkProof records and downloads. An operation is to record 8 times 5,000 events with 8
 // clients and to sequence them, or a download of 30 days.
 func BenchmarkProof(b *testing.B) {
-	for _, without := range []bool{true, false} {
-		c := DefaultConfig()
-		c.logs.WithoutTree = without
-		name := map[bool]string{true: "without tree", false: "with tree"}[without]
-		b.Run("record/"+name, func(b *testing.B) {
-			w := startBench(b, c)
-			bodies := corpus.Corpus{Events: 8 * 5000, Days: 1, Until: time.Now(), Seed: 1}
-			var body [8]*corpus.Body
+	c := DefaultConfig()
+	b.Run("record", func(b *testing.B) {
+		w := startBench(b, c)
+		bodies := corpus.Corpus{Events: 8 * 5000, Days: 1, Until: time.Now(), Seed: 1}
+		var body [8]*corpus.Body
+		for i := range body {
+			body[i] = bodies.NewBody(5000)
+		}
+		n := uint64(0)
+		before := cpuTime(b)
+		for b.Loop() {
+			var work sync.WaitGroup
 			for i := range body {
-				body[i] = bodies.NewBody(5000)
+				n++
+				body[i].Renew(n, time.Now())
+				work.Go(func() {
+					if err := w.post(body[i].Lines); err != nil {
+						b.Error(err)
+					}
+				})
 			}
-			n := uint64(0)
-			before := cpuTime(b)
-			for b.Loop() {
-				var work sync.WaitGroup
-				for i := range body {
-					n++
-					body[i].Renew(n, time.Now())
-					work.Go(func() {
-						if err := w.post(body[i].Lines); err != nil {
-							b.Error(err)
-						}
-					})
-				}
-				work.Wait()
-			}
-			w.sequenceAll(b)
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(n*5000)/1000, "cpu-us/event")
-		})
-		b.Run("download/"+name, func(b *testing.B) {
-			w := startBench(b, c)
-			w.fill(b)
-			fetch := w.downloader(b, client.Query{})
-			if _, err := fetch(); err != nil { // blocks are compared with their digests once
+			work.Wait()
+		}
+		w.sequenceAll(b)
+		b.ReportMetric(float64(cpuTime(b)-before)/float64(n*5000)/1000, "cpu-us/event")
+	})
+	b.Run("download", func(b *testing.B) {
+		w := startBench(b, c)
+		w.fill(b)
+		fetch := w.downloader(b, client.Query{})
+		if _, err := fetch(); err != nil { // blocks are compared with their digests once
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := fetch(); err != nil {
 				b.Fatal(err)
 			}
-			for b.Loop() {
-				if _, err := fetch(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // cpuTime returns the time that this process has spent computing, in nanoseconds.

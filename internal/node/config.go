@@ -47,7 +47,7 @@ type Config struct {
 	IdleTimeout      time.Duration // a client that takes or sends nothing for so long is dropped
 	BodyTimeout      time.Duration // within which a request's body must have arrived
 	DownloadRate     int           // downloads a minute for each credential; 0: unlimited
-	AuthFailures     int           // wrong credentials a minute for each address; 0: unlimited
+	AuthFailures     int           // wrong credentials a minute for each address and credential that it claims, ten times as many for each address; 0: unlimited
 	MaxEventBytes    int           // of one event
 	MaxRequestBytes  int64         // of a request's events, after decompression
 	MaxRequestEvents int           // in one request
@@ -56,7 +56,6 @@ type Config struct {
 	PublicURL        string        // under which clients reach the API, for links in replies; empty: as each request came
 
 	Witnesses         []string      // "<verifier key> <URL>" of those that are asked to cosign checkpoints
-	AdoptUnsigned     bool          // believe logs from before weir signed them, and sign them now
 	RetentionInterval time.Duration // how often what is no longer to be kept is looked for
 
 	WALInterval   time.Duration // on S3, between two objects of the node's write-ahead log, over all shards: what arrives meanwhile shares one
@@ -102,7 +101,7 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.IdleTimeout, "idle-timeout", c.IdleTimeout, "a client that takes or sends nothing for so long is dropped")
 	f.DurationVar(&c.BodyTimeout, "body-timeout", c.BodyTimeout, "within which a request's body must have arrived")
 	f.IntVar(&c.DownloadRate, "download-rate", c.DownloadRate, "downloads a minute for each credential; 0: unlimited")
-	f.IntVar(&c.AuthFailures, "auth-failures", c.AuthFailures, "wrong credentials a minute for each address; 0: unlimited")
+	f.IntVar(&c.AuthFailures, "auth-failures", c.AuthFailures, "wrong credentials a minute for each address and credential that it claims, ten times as many for each address; 0: unlimited")
 	f.IntVar(&c.MaxEventBytes, "max-event-bytes", c.MaxEventBytes, "size of one event")
 	f.Int64Var(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "size of the events of one request, after decompression")
 	f.IntVar(&c.MaxRequestEvents, "max-request-events", c.MaxRequestEvents, "events in one request")
@@ -111,7 +110,6 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.WALInterval, "wal-interval", c.WALInterval, "on S3, the least time between two write-ahead log objects of this node: a request to record waits up to so long, and each object is a request to pay for")
 	f.DurationVar(&c.SequenceDelay, "sequence-delay", c.SequenceDelay, "an event is in its log after so long at the latest; with --dev 2s if it is not set")
 	f.Var((*list)(&c.Witnesses), "witness", "`\"key URL\"` of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may be repeated")
-	f.BoolVar(&c.AdoptUnsigned, "adopt-unsigned-logs", c.AdoptUnsigned, "believe logs that an older version of weir wrote without signatures, and sign them; only for the first start after an upgrade")
 	f.DurationVar(&c.RetentionInterval, "retention-interval", c.RetentionInterval, "how often events and logs that are no longer to be kept are looked for")
 	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`URL` under which clients reach the API, for links in replies (default: as each request came)")
 	f.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve Go's profiles below /debug/pprof/ on --admin-listen")

@@ -7,12 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/record"
 )
@@ -118,7 +118,7 @@ func (c *credentials) variables() []struct {
 		name  string
 		value *string
 	}{
-		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
+		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_BASE_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
 		{"MONGODB_ATLAS_CLIENT_ID", &c.clientID}, {"MONGODB_ATLAS_CLIENT_SECRET", &c.clientSecret},
 		{"MONGODB_ATLAS_PUBLIC_API_KEY", &c.publicKey}, {"MONGODB_ATLAS_PRIVATE_API_KEY", &c.privateKey},
 		{"WEIR_VERIFIER_KEY", &c.verifierKey},
@@ -129,6 +129,9 @@ func (c *credentials) variables() []struct {
 func (c *credentials) shell() string {
 	var b strings.Builder
 	for _, v := range c.variables() {
+		if *v.value == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "export %s='%s'\n", v.name, *v.value)
 		if v.name == "WEIR_URL" {
 			fmt.Fprintf(&b, "export MONGODB_ATLAS_OPS_MANAGER_URL='%s/'\n", *v.value)
@@ -139,17 +142,8 @@ func (c *credentials) shell() string {
 
 // writeFile writes the variables to a file that only its owner may read. A crash leaves the old file or the new one.
 func (c *credentials) writeFile(name string) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".weir-env-*") // made with mode 0600
-	if err != nil {
+	if err := durable.Replace(name, []byte(c.shell())); err != nil {
 		return fmt.Errorf("environment file: %w", err)
-	}
-	_, err = f.WriteString(c.shell())
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("environment file: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

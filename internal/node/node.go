@@ -27,6 +27,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
@@ -77,6 +78,9 @@ func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mode, open := folder.OpenToOthers(c.Bucket); open && !location.IsS3(c.Bucket) {
+		log.Warn("the bucket's folder is open to others: run chmod 700", "folder", c.Bucket, "mode", mode)
+	}
 	if location.IsS3(c.Bucket) {
 		if b, err = cacheFor(b, c, log, registry); err != nil {
 			return nil, err
@@ -121,9 +125,10 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
+	n.nameForged(reader)
 	logs := n.config.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
-	logs.Witnesses, logs.AdoptUnsigned = n.verifiers(), n.config.AdoptUnsigned
+	logs.Witnesses = n.verifiers()
 	n.logs = tlog.NewLogs(n.bucket, reader, logs)
 	n.makeAskers()
 	pace := n.pace()
@@ -137,6 +142,17 @@ func (n *node) start(ctx context.Context) error {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
 			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.sequencers.Waiting()) }))
 	return nil
+}
+
+// nameForged has the parts of the write-ahead log that do not verify named in the node's log, and counted.
+func (n *node) nameForged(reader *wal.Reader) {
+	found := prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_wal_forged_total",
+		Help: "Parts of the write-ahead log that were found damaged, or that no node has written."})
+	n.registry.MustRegister(found)
+	reader.OnForged(func(object string, err error) {
+		found.Inc()
+		n.log.Error("a part of the write-ahead log does not verify and is not used", "object", object, "err", err)
+	})
 }
 
 func (n *node) parseWitnesses() error {

@@ -92,7 +92,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 		t.Fatal(err)
 	}
 	w.Check = c.check
-	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, seal.NewKey(make([]byte, 32)), 1<<20), map[string]any{}, map[string]bool{}
+	c.reader, c.parsed, c.checked = wal.NewReader(w.Bucket, seal.Key{}, 1<<20), map[string]any{}, map[string]bool{}
 	c.observer = tlog.NewLogs(w.Bucket, c.reader, c.observing(t))
 	return c
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/bucket/s3"
-	"github.com/weirlog/weir/internal/tlog"
 )
 
 // countRequests returns what counts the requests that are sent to an S3 store, as metrics.
@@ -37,7 +37,7 @@ const cacheAge = 24 * time.Hour
 func cacheFor(b bucket.Store, c Config, log *slog.Logger, r prometheus.Registerer) (bucket.Store, error) {
 	parts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_cache_parts_total",
 		Help: "Parts of objects that were wanted, by where they came from: memory, folder, store; damaged: in the folder, and fetched again."}, []string{"from"})
-	cached, err := cache.New(b, cache.Options{Immutable: tlog.Immutable, Memory: c.CacheMemory, Folder: c.CacheDir, FolderBytes: c.CacheSize,
+	cached, err := cache.New(b, cache.Options{Immutable: layout.Cached, Memory: c.CacheMemory, Folder: c.CacheDir, FolderBytes: c.CacheSize,
 		MaxAge: cacheAge, Logger: log, Observe: func(from string) { parts.WithLabelValues(from).Inc() }})
 	if err != nil {
 		b.Close()

@@ -44,7 +44,7 @@ type fataler interface{ Fatalf(string, ...any) }
 
 // prove makes the proof for a file that holds the entries of l below sequenced that held says, and its leaves.
 func (l log) prove(t fataler, k *Keys, sequenced int, held func(i int) bool) (*File, []Hash) {
-	f := &File{Log: testOrigin, Source: "/api/x", Start: -5, End: 1 << 41, Sequenced: int64(sequenced), Checkpoint: l.checkpoint(t, k)}
+	f := &File{Log: testOrigin, Claims: Claims{Source: "/api/x", Start: -5, End: 1 << 41, Sequenced: int64(sequenced)}, Checkpoint: l.checkpoint(t, k)}
 	var lines []Hash
 	gap := func(from, to int) {
 		for first, count := range Cover(int64(from), int64(to)) {
@@ -83,7 +83,7 @@ func TestFile(t *testing.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
 		f, lines := l.prove(rt, k, sequenced, func(int) bool { return r.IntN(10) < density })
 		if rapid.Bool().Draw(rt, "mark") {
-			f.Mark(lines)
+			f.mark(rt, k, lines)
 		}
 		f = again(rt, f)
 		s, err := f.Verify(k, lines)
@@ -129,12 +129,43 @@ func again(t fataler, f *File) *File {
 	return parsed
 }
 
+// mark gives f the parts that a Checker marks.
+func (f *File) mark(t fataler, k *Keys, lines []Hash) {
+	c, err := f.Check(k, true)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	for _, line := range lines {
+		err = errors.Join(err, c.Line(line))
+	}
+	if _, endErr := c.End(); err != nil || endErr != nil {
+		t.Fatalf("%v, %v", err, endErr)
+	}
+	f.Parts = c.Marked()
+}
+
+func settle(t fataler, f *File, lines []Hash, pending []Run, entries []Hash, checkpoint string) {
+	line := map[Hash]int64{}
+	for _, r := range pending {
+		for i := r.First; i < r.End(); i++ {
+			line[lines[i]] = i
+		}
+	}
+	s := f.Settle(line)
+	for _, leaf := range entries {
+		if err := s.Entry(leaf); err != nil {
+			t.Fatalf("%v", err)
+		}
+	}
+	s.End(checkpoint)
+}
+
 // A marked proof tells which line was changed.
 func TestFileTellsWhere(t *testing.T) {
 	k := keys(t)
 	for _, tt := range []struct{ lines, line, count int }{{300, 0, 1}, {300, 123, 1}, {300, 299, 1}, {5000, 4000, 16}} {
 		f, lines := newLog(tt.lines+50).prove(t, k, tt.lines+50, func(i int) bool { return i >= 50 })
-		f.Mark(lines)
+		f.mark(t, k, lines)
 		lines[tt.line][0]++
 		var d *Differs
 		if _, err := f.Verify(k, lines); !errors.As(err, &d) || d.Lines.First > int64(tt.line) || d.Lines.End() <= int64(tt.line) || d.Lines.Count > int64(tt.count) {
@@ -158,7 +189,7 @@ func TestSettle(t *testing.T) {
 		if err != nil || count(s.Pending) != len(tail) {
 			rt.Fatalf("%+v, %v", s, err)
 		}
-		f.Settle(lines, s.Pending, l[sequenced:], l.checkpoint(rt, k))
+		settle(rt, f, lines, s.Pending, l[sequenced:], l.checkpoint(rt, k))
 		f = again(rt, f)
 		s, err = f.Verify(k, lines)
 		if err != nil || len(s.Pending) > 0 || s.Held != int64(len(lines)) || s.Size != int64(len(l)) {
@@ -171,7 +202,7 @@ func TestSettle(t *testing.T) {
 func TestFileTellsWhatIsMissing(t *testing.T) {
 	k := keys(t)
 	f, lines := newLog(100).prove(t, k, 100, func(i int) bool { return i >= 50 })
-	f.Mark(lines)
+	f.mark(t, k, lines)
 	for name, bad := range map[string][]Hash{
 		"removed": slices.Delete(slices.Clone(lines), 7, 8),
 		"added":   slices.Insert(slices.Clone(lines), 7, Hash{}),
@@ -251,7 +282,7 @@ func TestCover(t *testing.T) {
 func FuzzFile(f *testing.F) {
 	k := keys(f)
 	p, lines := newLog(40).prove(f, k, 35, func(i int) bool { return i%4 == 0 })
-	p.Removed, p.Processor, p.Pending = Run{0, 3}, "a \"b\"", 5
+	p.Claims.Removed, p.Claims.Processor, p.Claims.Pending = Run{0, 3}, "a \"b\"", 5
 	text, err := p.Encode()
 	if err != nil {
 		f.Fatal(err)
@@ -265,7 +296,7 @@ func FuzzFile(f *testing.F) {
 		}
 		again(t, p)
 		if _, err := p.Verify(k, lines); err == nil {
-			p.Mark(lines)
+			p.mark(t, k, lines)
 		}
 	})
 }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weirlog/weir/internal/durable"
 )
 
 // Keys are the keys of a bucket: those that sign, and those that have signed and are retired. What a bucket itself says of
@@ -63,8 +64,15 @@ func ParseKeys(text string) (*Keys, error) {
 	return k, nil
 }
 
-// LoadKeys reads a file of keys, one of which must sign.
+// LoadKeys reads a file of keys, one of which must sign, and which only its owner may read.
 func LoadKeys(file string) (*Keys, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("signing key %s can be read by others: run chmod 600 %s", file, file)
+	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
@@ -100,21 +108,12 @@ func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
 
 // CreateKeys makes a file of keys that only its owner may read; fs.ErrExist (wrapped) if it exists. A crash leaves none, or
 // a whole one.
-func CreateKeys(file, text string) error { return writeKeys(file, text, os.Link) }
+func CreateKeys(file, text string) error { return wrapKeys(durable.Create(file, []byte(text))) }
 
 // ReplaceKeys is CreateKeys for a file that exists.
-func ReplaceKeys(file, text string) error { return writeKeys(file, text, os.Rename) }
+func ReplaceKeys(file, text string) error { return wrapKeys(durable.Replace(file, []byte(text))) }
 
-func writeKeys(file, text string, place func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".weir-signing-*") // made with mode 0600
-	if err != nil {
-		return fmt.Errorf("signing key: %w", err)
-	}
-	defer os.Remove(f.Name()) // fails after a rename
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = place(f.Name(), file)
-	}
+func wrapKeys(err error) error {
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}
@@ -139,21 +138,39 @@ func (k *Keys) SignCheckpoint(origin string, size int64, root Hash) (string, err
 
 // OpenCheckpoint verifies that a checkpoint is one of the origin, signed by a trusted key.
 func (k *Keys) OpenCheckpoint(origin, signed string) (torchwood.Checkpoint, error) {
-	verifiers := make([]note.Verifier, len(k.Trusted))
-	for i, public := range k.Trusted {
-		text, err := VerifierKey(origin, public)
-		if err == nil {
-			verifiers[i], err = note.NewVerifier(text)
-		}
-		if err != nil {
-			return torchwood.Checkpoint{}, fmt.Errorf("checkpoint of %q: %w", origin, err)
-		}
+	verifiers, err := k.verifiers(origin)
+	if err != nil {
+		return torchwood.Checkpoint{}, err
 	}
 	c, err := OpenCheckpoint([]byte(signed), verifiers...)
+	var unverified *note.UnverifiedNoteError
+	if errors.As(err, &unverified) {
+		err = &UntrustedError{SignedBy: names(unverified.Note.UnverifiedSigs), Trusted: verifiers}
+	}
 	if err == nil && c.Origin != origin {
 		err = fmt.Errorf("checkpoint: it is of %q, not of %q", c.Origin, origin)
 	}
 	return c, err
+}
+
+// verifiers returns the trusted keys under the name that they have in a checkpoint of the origin, each once.
+func (k *Keys) verifiers(origin string) (all []note.Verifier, err error) {
+	seen := map[uint32]bool{}
+	for _, public := range k.Trusted {
+		text, err := VerifierKey(origin, public)
+		var v note.Verifier
+		if err == nil {
+			v, err = note.NewVerifier(text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint of %q: %w", origin, err)
+		}
+		if !seen[v.KeyHash()] {
+			seen[v.KeyHash()] = true
+			all = append(all, v)
+		}
+	}
+	return all, nil
 }
 
 // Sign signs a statement in a context, which keeps it from being taken for one of another kind, with the first signer.

@@ -16,7 +16,7 @@ import (
 func key(n byte) Key { return NewKey(bytes.Repeat([]byte{n}, 32)) }
 
 func TestSealedBucketKeepsTheContract(t *testing.T) {
-	bucketest.Run(t, func(*testing.T) bucket.Bucket { return NewBucket(bucketest.NewMemory(), key(1)) })
+	bucketest.Run(t, func(*testing.T) bucket.Bucket { return NewBucket(bucketest.NewAnyKeys(), key(1)) })
 }
 
 // TestForgedObjectsAreNotRead tries what somebody with access to the bucket can do to an object.
@@ -41,7 +41,7 @@ func TestForgedObjectsAreNotRead(t *testing.T) {
 		forged[fmt.Sprintf("a bit flipped at %d", i)] = flipped
 	}
 	for what, data := range forged {
-		b := bucketest.NewMemory()
+		b := bucketest.NewAnyKeys()
 		if err := b.Put(t.Context(), name, data); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestForgedObjectsAreNotRead(t *testing.T) {
 
 // TestDamageOnTheWayIsReadAgain has a cache that gives out something else until it is told to forget it.
 func TestDamageOnTheWayIsReadAgain(t *testing.T) {
-	b := &staleCache{Bucket: bucketest.NewMemory(), stale: true}
+	b := &staleCache{Bucket: bucketest.NewAnyKeys(), stale: true}
 	sealed := NewBucket(b, key(1))
 	if err := sealed.PutNew(t.Context(), "a", []byte("content")); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func (c *staleCache) Get(ctx context.Context, key string, r bucket.Range) (*buck
 	if !c.stale {
 		return c.Bucket.Get(ctx, key, r)
 	}
-	m := bucketest.NewMemory()
+	m := bucketest.NewAnyKeys()
 	if err := m.Put(ctx, key, []byte("what a cache has damaged, at least as long as a seal, which has 60 bytes or so")); err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (c *staleCache) Get(ctx context.Context, key string, r bucket.Range) (*buck
 func (c *staleCache) Forget(string) { c.stale = false }
 
 func TestReaderWithoutTheSecret(t *testing.T) {
-	b := bucketest.NewMemory()
+	b := bucketest.NewAnyKeys()
 	if err := NewBucket(b, key(1)).Put(t.Context(), "a", []byte("content")); err != nil {
 		t.Fatal(err)
 	}

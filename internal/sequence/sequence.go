@@ -137,7 +137,7 @@ func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool
 		return false, nil
 	}
 	objects, err := s.take(ctx, waiting)
-	if err != nil {
+	if err != nil || len(objects) == 0 {
 		return false, err
 	}
 	return true, s.create(ctx, number+1, objects)
@@ -166,7 +166,7 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 	var raw int64
 	for _, o := range waiting {
 		sections, err := s.wal.Sections(ctx, o.Key)
-		if errors.Is(err, bucket.ErrNotExist) {
+		if errors.Is(err, bucket.ErrNotExist) || errors.Is(err, seal.ErrForged) {
 			continue
 		}
 		if err != nil {
@@ -204,10 +204,12 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 		switch {
 		case errors.Is(err, tlog.ErrOtherPlan):
 			return s.planAgain(ctx, p, w)
+		case errors.Is(err, seal.ErrForged):
+			// The reader leaves out from now on what does not verify. All the rest is to be applied.
 		case !errors.Is(err, bucket.ErrNotExist) || attempt > len(p.Objects):
 			return err
 		}
-		// An object went away meanwhile: another process has finished the plan.
+		// Else an object went away meanwhile: another process has finished the plan.
 	}
 }
 
@@ -231,19 +233,26 @@ func (s *Sequencer) applyTo(ctx context.Context, p wal.Plan, w work) error {
 	return nil
 }
 
-// retire deletes the objects of a plan that all logs have.
+// retire deletes the objects of a plan that all logs have. An object of which a section does not verify stays.
 func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) error {
+	objects = slices.DeleteFunc(objects, func(key string) bool {
+		forged := s.wal.Forged(key)
+		if forged {
+			s.wal.SetAside(key)
+		}
+		return forged
+	})
 	if err := s.bucket.Delete(ctx, objects...); err != nil {
 		return err
 	}
-	for _, key := range p.Objects {
+	for _, key := range objects {
 		s.wal.Forget(key)
 	}
 	s.finished = p.Number
 	return nil
 }
 
-// workOf returns what a plan has to do. Objects that are gone are left out: usually another process is deleting them, since
+// workOf returns what a plan has to do. What does not verify is left out. Objects that are gone are left out: usually another process is deleting them, since
 // all logs have the plan; if not, their events are lost, but not those of the other objects.
 func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 	w := work{sections: map[string][]wal.Place{}}
@@ -256,6 +265,9 @@ func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 		if errors.Is(err, bucket.ErrNotExist) {
 			gone = append(gone, key)
 			continue
+		}
+		if errors.Is(err, seal.ErrForged) {
+			continue // It stays where it is, and the reader has reported it.
 		}
 		if err != nil {
 			return work{}, err

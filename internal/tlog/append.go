@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
@@ -20,46 +21,46 @@ var ErrOtherPlan = errors.New("the log carries another plan")
 // callers may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has
 // carried the plan.
 func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Batch) error {
-	for {
-		m, err := s.manifest(ctx, b.Log)
-		if err != nil || m.LastPlan == plan && m.Nonce == nonce {
-			return err
-		}
-		if m.LastPlan >= plan {
-			return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
-		}
-		if m.Tree == nil && m.Entries > 0 && !s.options.WithoutTree {
-			if err := s.growTree(ctx, m); err != nil {
-				return err
-			}
-			continue
-		}
-		fresh, err := s.fresh(ctx, m, b.Entries)
-		if err != nil {
-			if old, err := s.outdated(ctx, m, err); !old {
-				return err
-			}
-			continue
-		}
-		m = m.clone()
-		m.LastPlan, m.Nonce = plan, nonce
-		if len(fresh) > 0 {
-			if err := s.grow(ctx, m, b, fresh); err != nil {
-				return err
-			}
-		}
-		if err := s.archive(ctx, m); err != nil {
-			return err
-		}
-		if done, err := s.commit(ctx, m); done || err != nil {
+	v, err := s.sequenced(ctx, b.Log)
+	if err != nil {
+		return err
+	}
+	return v.use(ctx, func(v *view) error { return s.appendTo(ctx, v, plan, nonce, b) })
+}
+
+// appendTo is Append to a log as a view describes it. It returns errOvertaken if there is a newer one.
+func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, b event.Batch) error {
+	m := v.manifest
+	if m.LastPlan == plan && m.Nonce == nonce {
+		return nil
+	}
+	if m.LastPlan >= plan {
+		return fmt.Errorf("plan %d: %w, %d", plan, ErrOtherPlan, m.LastPlan)
+	}
+	fresh, err := v.fresh(ctx, b.Entries)
+	if err != nil {
+		return err
+	}
+	m = m.clone()
+	m.LastPlan, m.Nonce = plan, nonce
+	if len(fresh) > 0 {
+		if err := s.grow(ctx, m, b, fresh); err != nil {
 			return err
 		}
 	}
+	if err := s.archive(ctx, m); err != nil {
+		return err
+	}
+	done, err := s.commit(ctx, m)
+	if err == nil && !done {
+		err = errOvertaken
+	}
+	return err
 }
 
 // fresh returns the numbers of the entries that the log does not have, each event once, in the order of their times.
-func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []event.Entry) ([]int, error) {
-	known, err := s.known(ctx, m, entries)
+func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) {
+	known, err := v.known(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
@@ -78,12 +79,9 @@ func (s *Logs) fresh(ctx context.Context, m *Manifest, entries []event.Entry) ([
 // become.
 func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []int) error {
 	tree := m.tree()
-	w := newBuilder(m.Entries, s.options.BlockBytes)
-	if !s.options.WithoutTree {
-		w.tree = &tree
-	}
+	w := segment.New(&tree, s.options.BlockBytes)
 	for _, i := range numbers {
-		w.add(b.Line(i), b.Entries[i])
+		w.Add(b.Line(i), b.Entries[i])
 	}
 	seg, err := s.put(ctx, m.Log, w)
 	if err != nil {
@@ -91,17 +89,17 @@ func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []i
 	}
 	m.Segments = append(m.Segments, seg)
 	m.Entries += seg.Count
-	if s.options.WithoutTree {
-		return nil
-	}
 	return s.sign(m, tree)
 }
 
 // put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
 // Merge removes it.
-func (s *Logs) put(ctx context.Context, log string, b *builder) (Segment, error) {
-	data, seg := b.finish()
-	seg.Key = newSegmentKey(log, seg.First)
+func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (Segment, error) {
+	data, info, _, err := b.Finish()
+	if err != nil {
+		return Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
+	}
+	seg := Segment{Key: newSegmentKey(log, info.First), Info: info}
 	return seg, s.bucket.PutNew(ctx, seg.Key, data)
 }
 
@@ -116,16 +114,17 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 		return false, err
 	}
 	from, to := s.mergeable(m.Segments)
-	if from == to || m.Tree == nil && !s.options.WithoutTree {
+	if from == to {
 		return false, nil
 	}
 	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
 	if err != nil {
-		return s.outdated(ctx, m, err)
+		err = s.viewOf(m).outdated(ctx, err)
+		return err == nil, err
 	}
 	now := time.Now()
 	next := m.clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.graceOver(r, now) })
+	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.options.graceOver(r, now) })
 	for _, seg := range m.Segments[from:to] {
 		next.Removing = append(next.Removing, Removal{seg.Key, now})
 	}
@@ -137,14 +136,14 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	return err == nil, err
 }
 
-func (s *Logs) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > s.options.Grace }
+func (o Options) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > o.Grace }
 
 // remove deletes what m lists as no longer needed for long enough. The next merge takes it off the list.
 func (s *Logs) remove(ctx context.Context, m *Manifest) error {
 	now := time.Now()
 	var keys []string
 	for _, r := range m.Removing {
-		if s.graceOver(r, now) {
+		if s.options.graceOver(r, now) {
 			keys = append(keys, r.Key)
 		}
 	}
@@ -196,61 +195,35 @@ func (s *Logs) mergeable(segments []Segment) (from, to int) {
 	return 0, 0
 }
 
-// mergeSegments makes one segment of several consecutive ones. Full blocks are copied as they lie, so their bytes stay
-// the same for ever; smaller ones are cut anew.
+// mergeSegments makes one segment of several consecutive ones.
 func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
-	w := newBuilder(segments[0].First, s.options.BlockBytes)
+	w := segment.NewMerge(segments[0].First, s.options.BlockBytes)
 	for _, seg := range segments {
-		x, err := s.index(ctx, seg)
+		source, err := s.source(ctx, seg)
 		if err != nil {
 			return Segment{}, err
 		}
-		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
-			return Segment{}, err
+		read := func(b *segment.Block) ([]byte, error) { return s.block(ctx, seg, *b) }
+		if err := w.Merge(source, read); err != nil {
+			return Segment{}, fmt.Errorf("merge %s: %w", seg.Key, err)
 		}
-		if s.options.WithoutTree {
-			continue
-		}
-		groups, err := s.groups(ctx, seg)
-		if err != nil {
-			return Segment{}, err
-		}
-		w.groups = append(w.groups, groups...)
 	}
 	return s.put(ctx, log, w)
 }
 
-func (s *Logs) mergeSegment(ctx context.Context, w *builder, seg Segment, x *Index) error {
-	filters, err := s.blockFilters(ctx, seg, x)
+// source returns a segment as one to be merged: its index, and the content of its parts.
+func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error) {
+	x, err := s.index(ctx, seg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, b := range x.Blocks {
-		if b.Raw >= int64(s.options.BlockBytes) {
-			data, err := s.block(ctx, seg, b)
-			if err != nil {
-				return err
-			}
-			filter := filters[i]
-			if len(filter) != filterSize(b.Count, w.filterBits) { // of an older segment
-				keys, err := s.blockKeys(ctx, seg, b)
-				if err != nil {
-					return err
-				}
-				filter = makeFilter(keys, w.filterBits)
-			}
-			w.addBlock(b, x.Processors, data, filter)
-		} else {
-			entries, err := s.entries(ctx, seg, b)
-			if err != nil {
-				return err
-			}
-			for i, e := range entries.Entries {
-				w.add(entries.Line(i), e)
-			}
+	source := &segment.Source{Info: seg.Info, Index: x, Parts: map[segment.ID][]byte{}}
+	for _, p := range x.Parts {
+		if source.Parts[p.ID], err = s.part(ctx, seg, x, p.ID); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return source, nil
 }
 
 // LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.

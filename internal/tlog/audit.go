@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"strings"
 
 	modtlog "golang.org/x/mod/sumdb/tlog"
@@ -15,6 +16,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -37,7 +39,6 @@ type Audit struct {
 	Removed    int64    // entries of which retention left the digests
 	Rebuilt    bool     // there is no manifest to go by
 	Unnamed    []string // keys of objects that no manifest names: left by merges and by writers that died
-	Unsigned   int      // manifests from before the log was signed, below signed ones
 	Findings   []Finding
 
 	tree    proof.Tree
@@ -46,6 +47,7 @@ type Audit struct {
 	wanted  map[int64]bool
 	signed  []signedHead // of all manifests
 	entries int64        // that the manifest says there are
+	listed  int64        // the highest version in the listing of manifests, readable or not
 }
 
 // Finding is something that is not as it must be.
@@ -99,23 +101,29 @@ func (d *Auditor) Logs(ctx context.Context) iter.Seq2[string, error] {
 // what is wrong with the log are findings.
 func (d *Auditor) Log(ctx context.Context, log string, sizes ...int64) (*Audit, error) {
 	for {
-		a, m, err := d.once(ctx, log, sizes)
+		a, err := d.once(ctx, log, sizes)
 		if err != nil {
 			return nil, err
 		}
-		moved, err := d.moved(ctx, log, m, a)
+		moved, err := d.moved(ctx, log, a)
 		if err != nil || !moved {
 			return a, err
 		}
 	}
 }
 
-// moved tells whether what is missing may be so because the log has got a new manifest meanwhile.
-func (d *Auditor) moved(ctx context.Context, log string, m *Manifest, a *Audit) (bool, error) {
-	for _, f := range a.Findings {
-		if f.Missing && m != nil {
-			version, err := d.store().highest(ctx, log, m.Version)
-			return version != m.Version, err
+// moved tells whether what is missing may be so because the log has got a new manifest since its manifests were listed.
+// A manifest that was listed and is damaged is not a new one.
+func (d *Auditor) moved(ctx context.Context, log string, a *Audit) (bool, error) {
+	if !a.Rebuilt && !slices.ContainsFunc(a.Findings, func(f Finding) bool { return f.Missing }) {
+		return false, nil
+	}
+	for info, err := range d.Bucket.List(ctx, manifestPrefix(log), manifestKey(log, a.listed)) {
+		if err != nil {
+			return false, err
+		}
+		if _, err := manifestVersion(log, info.Key); err == nil {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -126,37 +134,36 @@ func (d *Auditor) store() *Logs {
 	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, seal.Key{}, 1<<20), Options{CacheBytes: 8 << 20})
 }
 
-func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, *Manifest, error) {
+func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, error) {
 	a := &Audit{Log: log, wanted: map[int64]bool{}, roots: map[int64]proof.Hash{}}
 	for _, size := range sizes {
 		a.wanted[size] = true
 	}
 	m, err := d.manifests(ctx, a)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s := d.store()
 	if m == nil {
 		m, err = d.rebuild(ctx, s, a)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	a.entries = m.Entries
 	a.note()
 	named, err := d.content(ctx, s, m, a)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	a.Size, a.Root = a.tree.Size, a.tree.Root()
 	a.compare()
-	return a, m, d.unnamed(ctx, m, a, named)
+	return a, d.unnamed(ctx, m, a, named)
 }
 
 // manifests reads all manifests of a log and returns the highest that is one; nil if there is none.
 func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 	var highest *Manifest
-	var unsigned []string // since the last signed one
 	for info, err := range d.Bucket.List(ctx, manifestPrefix(a.Log), "") {
 		if err != nil {
 			return nil, err
@@ -166,6 +173,7 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 			a.find(info.Key, -1, err)
 			continue
 		}
+		a.listed = version
 		data, err := bucket.Read(ctx, d.Bucket, info.Key, bucket.Range{})
 		if errors.Is(err, bucket.ErrNotExist) {
 			continue // cleaned away since it was listed
@@ -174,11 +182,6 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 			return nil, err
 		}
 		m, err := decodeManifest(data, a.Log, version)
-		if err == nil && m.Tree == nil && m.Entries > 0 && isUnsigned(data) {
-			unsigned = append(unsigned, info.Key) // it counts for nothing unless it is the highest
-			highest = m
-			continue
-		}
 		if err == nil {
 			err = d.authentic(m, data)
 		}
@@ -188,15 +191,12 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 				continue
 			}
 		}
-		a.Unsigned, unsigned, highest = a.Unsigned+len(unsigned), nil, m
+		highest = m
 		if m.Tree != nil && m.Entries > 0 {
 			a.signed = append(a.signed, signedHead{info.Key, m.Tree.Size, m.Tree.Root()})
 			a.wanted[m.Tree.Size] = true
 			a.Checkpoint, a.Origin = m.Checkpoint, proof.Origin(m.Checkpoint)
 		}
-	}
-	for _, key := range unsigned {
-		a.find(key, -1, fmt.Errorf("%w: it has no signature", ErrNotAuthentic))
 	}
 	return highest, nil
 }
@@ -210,8 +210,7 @@ func (d *Auditor) authentic(m *Manifest, data []byte) error {
 	if m.Entries > 0 && !strings.HasSuffix(origin, "/"+m.Log) {
 		return fmt.Errorf("%w: its checkpoint is of %q", ErrNotAuthentic, origin)
 	}
-	s := &Logs{options: Options{Keys: d.Keys, Origin: strings.TrimSuffix(origin, "/"+m.Log)}}
-	return s.authentic(m, data)
+	return verifyManifest(m, data, d.Keys, origin)
 }
 
 // note notes the root of the tree as it is now, if it is wanted.
@@ -312,7 +311,7 @@ func (d *Auditor) history(ctx context.Context, s *Logs, h History) ([]Segment, e
 		if seg.First != next || seg.Count <= 0 {
 			return nil, fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
 		}
-		next = seg.end()
+		next = seg.End()
 	}
 	if next != h.First+h.Count {
 		return nil, fmt.Errorf("%w: its segments end at entry %d", ErrNotAuthentic, next)
@@ -395,8 +394,8 @@ func (d *Auditor) segment(ctx context.Context, s *Logs, a *Audit, seg Segment, w
 		})
 	}
 	work.do(nil, func() {
-		if a.tree.Size != seg.end() {
-			a.find(seg.Key, seg.First, fmt.Errorf("it ends at entry %d, not at %d", a.tree.Size, seg.end()))
+		if a.tree.Size != seg.End() {
+			a.find(seg.Key, seg.First, fmt.Errorf("it ends at entry %d, not at %d", a.tree.Size, seg.End()))
 		}
 		if !bytes.Equal(groups, computed) {
 			differs := seg.First/proof.Group + int64(firstDifference(groups, computed)/modtlog.HashSize)
@@ -417,12 +416,12 @@ func (a *Audit) narrow(key string, entry int64) {
 }
 
 // blockLeaves returns the leaves of a block's lines. With an error there may be leaves of what is there instead.
-func blockLeaves(ctx context.Context, s *Logs, seg Segment, b Block) ([]proof.Hash, error) {
+func blockLeaves(ctx context.Context, s *Logs, seg Segment, b segment.Block) ([]proof.Hash, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
 	}
-	differs := b.check(data, seg.Key)
+	differs := checkBlock(&b, data, seg.Key)
 	digests, err := s.digestsOf(seg, b, data)
 	for i, d := range digests {
 		digests[i] = proof.Leaf(d)

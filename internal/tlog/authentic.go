@@ -10,6 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // Who can write the bucket must not be able to make a node serve, or sign, what was never recorded. So a manifest is
@@ -27,17 +28,18 @@ type signatureOf struct {
 // manifestContext keeps the signature of a manifest from being taken for one of anything else.
 const manifestContext = "weir manifest"
 
-// encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one.
-func (s *Logs) encode(m *Manifest) ([]byte, error) {
+// encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one. If keys is nil it is not
+// signed.
+func (m *Manifest) encode(keys *proof.Keys) ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
 	data = append(data, '\n')
-	if s.options.Keys == nil {
+	if keys == nil {
 		return data, nil
 	}
-	signature, err := json.Marshal(signatureOf{s.options.Keys.Sign(manifestContext, data)})
+	signature, err := json.Marshal(signatureOf{keys.Sign(manifestContext, data)})
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
@@ -79,6 +81,9 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("%w: its segments hold entries up to %d, not %d", ErrNotAuthentic, next, m.Entries)
 	}
 	if m.Tree == nil {
+		if m.Entries > 0 {
+			return fmt.Errorf("%w: it has no tree", ErrNotAuthentic)
+		}
 		return nil
 	}
 	if err := m.Tree.Check(); err != nil || m.Tree.Size != m.Entries {
@@ -87,40 +92,21 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// authentic returns why a manifest is not to be believed; nil if it is.
-func (s *Logs) authentic(m *Manifest, data []byte) error {
-	keys := s.options.Keys
-	if keys == nil {
-		return nil
-	}
+// verifyManifest returns why a manifest is not to be believed; nil if it is.
+func verifyManifest(m *Manifest, data []byte, keys *proof.Keys, origin string) error {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
-	if isUnsigned(data) && m.Tree == nil {
-		if s.options.AdoptUnsigned {
-			return nil
-		}
-		return fmt.Errorf("%w: it has no signature; if this bucket was last written by a version of weir that did not sign, start once with --adopt-unsigned-logs", ErrNotAuthentic)
-	}
 	var by signatureOf
 	if err := json.Unmarshal(rest, &by); err != nil || !keys.Verify(manifestContext, data[:len(line)+1], by.Signature) {
 		return fmt.Errorf("%w: no trusted key has signed it", ErrNotAuthentic)
 	}
-	if m.Entries == 0 || s.options.WithoutTree {
+	if m.Entries == 0 {
 		return nil
 	}
-	return checkCheckpoint(m, keys, s.Origin(m.Log))
-}
-
-// isUnsigned tells whether a manifest has no second line, as those from before logs were signed.
-func isUnsigned(data []byte) bool {
-	_, rest, _ := bytes.Cut(data, []byte("\n"))
-	return len(rest) == 0
+	return checkCheckpoint(m, keys, origin)
 }
 
 // checkCheckpoint checks that the checkpoint of a manifest is that of its tree.
 func checkCheckpoint(m *Manifest, keys *proof.Keys, origin string) error {
-	if m.Tree == nil {
-		return fmt.Errorf("%w: it has no tree", ErrNotAuthentic)
-	}
 	c, err := keys.OpenCheckpoint(origin, m.Checkpoint)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAuthentic, err)
@@ -146,18 +132,17 @@ func (s *Logs) neverHadManifest(ctx context.Context, log string) error {
 	return nil
 }
 
-// authenticated returns bytes of an object if they have the digest; a zero digest, of what is older than digests, is not
-// compared.
+// authenticated returns an error if bytes of an object do not have the digest.
 func authenticated(data []byte, sum proof.Hash, what, key string) error {
-	if sum != (proof.Hash{}) && proof.Digest(data) != sum {
+	if proof.Digest(data) != sum {
 		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic, gzipmember.ErrCorrupt)
 	}
 	return nil
 }
 
-// doubted passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
+// forgetIfForged passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
 // the next reader sees what the bucket has.
-func (s *Logs) doubted(key string, err error) error {
+func (s *objects) forgetIfForged(key string, err error) error {
 	if errors.Is(err, ErrNotAuthentic) {
 		s.bucket.Forget(key)
 	}
@@ -165,24 +150,24 @@ func (s *Logs) doubted(key string, err error) error {
 }
 
 // block reads a block, as it lies.
-func (s *Logs) block(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+func (s *objects) block(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
 	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
 	}
-	return data, s.doubted(seg.Key, b.check(data, seg.Key))
+	return data, s.forgetIfForged(seg.Key, checkBlock(&b, data, seg.Key))
 }
 
-// check checks the bytes of a block.
-func (b *Block) check(data []byte, key string) error {
-	return authenticated(data, b.Sum, fmt.Sprintf("block with entries %d to %d", b.First, b.end()-1), key)
+// checkBlock checks the bytes of a block of the segment at a key.
+func checkBlock(b *segment.Block, data []byte, key string) error {
+	return authenticated(data, b.Sum, fmt.Sprintf("block with entries %d to %d", b.First, b.End()-1), key)
 }
 
 // readWhole reads an object that has a digest.
-func (s *Logs) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
+func (s *objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
 	if err != nil {
 		return nil, err
 	}
-	return data, s.doubted(key, authenticated(data, sum, "content", key))
+	return data, s.forgetIfForged(key, authenticated(data, sum, "content", key))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -62,24 +63,52 @@ func (s *Logs) cosignatures(ctx context.Context, log string, h Head) ([]string, 
 	}
 	var good []string
 	seen := map[string]bool{}
-	for info, err := range s.bucket.List(ctx, cosignaturesOf(log, h.Size), "") {
-		if err != nil {
-			return nil, err
-		}
-		line, err := bucket.Read(ctx, s.bucket, info.Key, bucket.Range{})
-		if errors.Is(err, bucket.ErrNotExist) {
-			continue // deleted since: there is a larger tree
-		}
+	for line, err := range cosignatures(ctx, s.bucket, log, h.Size) {
 		if err != nil {
 			return nil, err
 		}
 		for _, v := range s.options.Witnesses {
 			id := fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash())
-			if !seen[id] && IsCosignature(h.Checkpoint, string(line), v) {
+			if !seen[id] && IsCosignature(h.Checkpoint, line, v) {
 				seen[id] = true
-				good = append(good, string(line))
+				good = append(good, line)
 			}
 		}
 	}
 	return good, nil
+}
+
+// cosignatures yields what is kept as cosignatures of the checkpoint of a size.
+func cosignatures(ctx context.Context, b bucket.Bucket, log string, size int64) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for info, err := range b.List(ctx, cosignaturesOf(log, size), "") {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			line, err := bucket.Read(ctx, b, info.Key, bucket.Range{})
+			if errors.Is(err, bucket.ErrNotExist) {
+				continue // deleted since: there is a larger tree
+			}
+			if !yield(string(line), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// maxCosignatures bounds the cosignatures that an audit looks at: a signed note may have 100 signatures.
+const maxCosignatures = 64
+
+// Cosignatures returns the lines that are kept as cosignatures of the checkpoint that a log had at a size, whosever they are.
+func (d *Auditor) Cosignatures(ctx context.Context, log string, size int64) (lines []string, err error) {
+	for line, err := range cosignatures(ctx, d.Bucket, log, size) {
+		if err != nil {
+			return nil, err
+		}
+		if line = strings.TrimSuffix(line, "\n") + "\n"; strings.Count(line, "\n") == 1 && len(lines) < maxCosignatures {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
 }

@@ -1,6 +1,7 @@
 package tlog
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // Cosignatures are shown with the checkpoint that they are of, if they are good and from a configured witness; what is
@@ -62,6 +64,17 @@ func TestCosignatures(t *testing.T) {
 	cosign()
 	if n := shown(s); n != 2 {
 		t.Errorf("%d signatures", n)
+	}
+	var file bytes.Buffer
+	if err := s.ProveFile(t.Context(), testLog, "/x", Query{Start: 0, End: 1}, 100, &file); err != nil {
+		t.Fatal(err)
+	}
+	p, err := proof.ReadFile(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := note.Open([]byte(p.Checkpoint), note.VerifierList(v, witness.Verifier())); err != nil || len(n.Sigs) != 2 {
+		t.Errorf("the proof of a file has other signatures: %+v, %v", n, err)
 	}
 	fillFrom(t, s, 100, 50)
 	if n := shown(s); n != 1 {

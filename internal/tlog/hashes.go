@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // The tree's hashes. Of the tree a manifest holds the right edge, and a segment holds the hash of each group of 256
@@ -80,73 +81,27 @@ func (m *Manifest) noteSigners(signers []proof.Key, size int64) {
 	}
 }
 
-// growTree gives a log from before there were trees its tree: it copies each segment, with the hashes of its groups.
-func (s *Logs) growTree(ctx context.Context, m *Manifest) error {
-	next := m.clone()
-	next.History, next.Segments = nil, nil
-	tree := proof.Tree{}
-	for seg, err := range s.segments(ctx, m, 0, minInt64, maxInt64) {
-		if err != nil {
-			return err
-		}
-		digests, err := s.segmentDigests(ctx, seg)
-		if err != nil {
-			return err
-		}
-		w := newBuilder(seg.First, s.options.BlockBytes)
-		for _, d := range digests {
-			if group, complete := tree.Append(proof.Leaf(d)); complete {
-				w.groups = append(w.groups, group[:]...)
-			}
-		}
-		x, err := s.index(ctx, seg)
-		if err != nil {
-			return err
-		}
-		if err := s.mergeSegment(ctx, w, seg, x); err != nil {
-			return err
-		}
-		grown, err := s.put(ctx, m.Log, w)
-		if err != nil {
-			return err
-		}
-		next.Segments = append(next.Segments, grown)
-	}
-	if err := s.sign(next, tree); err != nil {
-		return err
-	}
-	_, err := s.commit(ctx, next) // if somebody was faster, it is his; what it replaces, a merge will find
-	return err
-}
-
 // groups returns the hashes of the groups that end in a segment, one behind the other.
-func (s *Logs) groups(ctx context.Context, seg Segment) ([]byte, error) {
+func (s *objects) groups(ctx context.Context, seg Segment) ([]byte, error) {
 	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
 		x, err := s.index(ctx, seg)
 		if err != nil {
 			return nil, err
 		}
-		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index+seg.Filters, seg.Groups)
-		if err == nil {
-			err = s.doubted(key, authenticated(data, x.GroupsSum, "groups", key))
-		}
+		data, err := s.part(ctx, seg, x, segment.Groups)
 		if err != nil {
 			return nil, err
 		}
-		groups, err := gzipmember.Aside(data, idGroups)
-		want := ((seg.First+seg.Count)/proof.Group - seg.First/proof.Group) * modtlog.HashSize
-		if err == nil && int64(len(groups)) != want {
-			err = fmt.Errorf("%d bytes for %d entries from %d: %w", len(groups), seg.Count, seg.First, gzipmember.ErrCorrupt)
-		}
+		groups, err := segment.DecodeGroups(data, seg.Info)
 		if err != nil {
-			return nil, fmt.Errorf("groups of %s: %w", key, err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		return groups, nil
 	})
 }
 
 // blockDigests returns the entries of the tree for the lines of a block.
-func (s *Logs) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.Hash, error) {
+func (s *objects) blockDigests(ctx context.Context, seg Segment, b segment.Block) ([]proof.Hash, error) {
 	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
 		data, err := s.block(ctx, seg, b)
 		if err != nil {
@@ -157,10 +112,10 @@ func (s *Logs) blockDigests(ctx context.Context, seg Segment, b Block) ([]proof.
 }
 
 // digestsOf returns the entries of the tree for the lines of a block that was read.
-func (s *Logs) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, error) {
+func (s *objects) digestsOf(seg Segment, b segment.Block, data []byte) ([]proof.Hash, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	lines, err := gzipmember.Decode((*buf)[:0], data, b.Raw)
+	lines, err := b.Decode((*buf)[:0], data)
 	*buf = lines[:0]
 	if err != nil {
 		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
@@ -175,7 +130,7 @@ func (s *Logs) digestsOf(seg Segment, b Block, data []byte) ([]proof.Hash, error
 	return digests, nil
 }
 
-func (s *Logs) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
+func (s *objects) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return nil, err
@@ -240,14 +195,14 @@ func (s *Logs) keepDigests(ctx context.Context, m *Manifest, segments []Segment)
 }
 
 // digests returns the entries [from, to) of the tree.
-func (s *Logs) digests(ctx context.Context, m *Manifest, from, to int64) ([]proof.Hash, error) {
+func (v *view) digests(ctx context.Context, from, to int64) ([]proof.Hash, error) {
 	all := make([]proof.Hash, 0, to-from)
-	for _, d := range m.Digests {
+	for _, d := range v.manifest.Digests {
 		lo, hi := max(from, d.First), min(to, d.First+d.Count)
 		if lo >= hi {
 			continue
 		}
-		data, err := s.readExactly(ctx, d.Key, (lo-d.First)*modtlog.HashSize, (hi-lo)*modtlog.HashSize)
+		data, err := v.readExactly(ctx, d.Key, (lo-d.First)*modtlog.HashSize, (hi-lo)*modtlog.HashSize)
 		if err != nil {
 			return nil, err
 		}
@@ -256,33 +211,30 @@ func (s *Logs) digests(ctx context.Context, m *Manifest, from, to int64) ([]proo
 		}
 	}
 	next := from + int64(len(all))
-	for r, err := range s.runs(ctx, m, next, to, Query{Start: minInt64, End: maxInt64}) {
+	for r, err := range v.blocks(ctx, next, to, All) {
+		var digests []proof.Hash
+		if err == nil {
+			digests, err = v.blockDigests(ctx, r.segment, r.blocks[0])
+		}
 		if err != nil {
 			return nil, err
 		}
-		for _, b := range r.blocks {
-			digests, err := s.blockDigests(ctx, r.segment, b)
-			if err != nil {
-				return nil, err
-			}
-			lo, hi := max(next, b.First), min(to, b.end())
-			all = append(all, digests[lo-b.First:hi-b.First]...)
-		}
+		b := &r.blocks[0]
+		all = append(all, digests[max(next, b.First)-b.First:min(to, b.End())-b.First]...)
 	}
 	if int64(len(all)) != to-from {
-		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, m.Log, len(all), gzipmember.ErrCorrupt)
+		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, v.manifest.Log, len(all), gzipmember.ErrCorrupt)
 	}
 	return all, nil
 }
 
 // hashReader reads hashes of a log's tree, by the numbers of golang.org/x/mod/sumdb/tlog.
 type hashReader struct {
-	ctx   context.Context
-	store *Logs
-	m     *Manifest
+	ctx  context.Context
+	view *view
 
 	groupNumber int64          // of the group read last
-	groupLeaves []modtlog.Hash // of it; nil: none was read
+	groupLeaves []modtlog.Hash // of that group; nil before the first is read
 }
 
 // ReadHashes implements tlog.HashReader.
@@ -305,7 +257,7 @@ func (r *hashReader) subtree(level int, n int64) (modtlog.Hash, error) {
 	}
 	first := n << level
 	if g := first / proof.Group; r.groupLeaves == nil || g != r.groupNumber {
-		leaves, err := r.leaves(g*proof.Group, min((g+1)*proof.Group, r.m.Tree.Size))
+		leaves, err := r.leaves(g*proof.Group, min((g+1)*proof.Group, r.view.manifest.Tree.Size))
 		if err != nil {
 			return modtlog.Hash{}, err
 		}
@@ -316,7 +268,7 @@ func (r *hashReader) subtree(level int, n int64) (modtlog.Hash, error) {
 }
 
 func (r *hashReader) leaves(from, to int64) ([]modtlog.Hash, error) {
-	digests, err := r.store.digests(r.ctx, r.m, from, to)
+	digests, err := r.view.digests(r.ctx, from, to)
 	for i, d := range digests {
 		digests[i] = proof.Leaf(d)
 	}
@@ -325,8 +277,8 @@ func (r *hashReader) leaves(from, to int64) ([]modtlog.Hash, error) {
 
 // node returns the hash of a complete subtree of 2^level entries, a group or more.
 func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
-	id := nodeID{r.m.Log, level, n}
-	if hash, ok := r.store.nodes.GetIfPresent(id); ok {
+	id := nodeID{r.view.manifest.Log, level, n}
+	if hash, ok := r.view.logs.nodes.GetIfPresent(id); ok {
 		return hash, nil
 	}
 	var hash modtlog.Hash
@@ -341,7 +293,7 @@ func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
 		hash = proof.Node(left, right)
 	}
 	if err == nil {
-		r.store.nodes.Set(id, hash)
+		r.view.logs.nodes.Set(id, hash)
 	}
 	return hash, err
 }
@@ -349,23 +301,23 @@ func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
 // group returns the hash of group n, from the segment that holds its last entry, or from the digests of what was removed.
 func (r *hashReader) group(n int64) (modtlog.Hash, error) {
 	last := (n+1)*proof.Group - 1
-	if last < r.m.Pruned.end() {
+	if last < r.view.manifest.Pruned.end() {
 		leaves, err := r.leaves(n*proof.Group, last+1)
 		if err != nil {
 			return modtlog.Hash{}, err
 		}
 		return proof.Subtree(leaves), nil
 	}
-	for seg, err := range r.store.segments(r.ctx, r.m, last, minInt64, maxInt64) {
+	for seg, err := range r.view.segments(r.ctx, r.view.manifest, last, minInt64, maxInt64) {
 		if err != nil {
 			return modtlog.Hash{}, err
 		}
-		groups, err := r.store.groups(r.ctx, seg)
+		groups, err := r.view.groups(r.ctx, seg)
 		if err != nil {
 			return modtlog.Hash{}, err
 		}
 		at := (n - seg.First/proof.Group) * modtlog.HashSize
 		return modtlog.Hash(groups[at : at+modtlog.HashSize]), nil
 	}
-	return modtlog.Hash{}, fmt.Errorf("entry %d of log %s: %w", last, r.m.Log, ErrBeyond)
+	return modtlog.Hash{}, fmt.Errorf("entry %d of log %s: %w", last, r.view.manifest.Log, ErrBeyond)
 }

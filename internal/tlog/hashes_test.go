@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // reference is the tree of the regular log, by golang.org/x/mod/sumdb/tlog.
@@ -169,46 +170,21 @@ func TestTallTree(t *testing.T) {
 	fill(t, newStore(b, o), n, 10_000, 3)
 	checkTree(t, newStore(b, o), r, n, v)
 	var stored int64
-	m, err := newStore(b, o).manifest(t.Context(), testLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, seg := range m.Segments {
-		stored += seg.Groups
-	}
-	if perEvent := float64(stored) / n; perEvent > 0.2 {
-		t.Errorf("the tree takes %.2f bytes an event", perEvent)
-	}
-}
-
-// A log from before there were trees gets one when it grows.
-func TestTreeOfAnOldLog(t *testing.T) {
-	const n = 3000
-	o, v := signing(t, small)
-	b := bucketest.NewMemory()
-	s := newStore(b, small)
-	fill(t, s, n, 100, 3)
+	s := newStore(b, o)
 	m, err := s.manifest(t.Context(), testLog)
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := m.clone()
-	old.Tree = nil
-	if done, err := s.commit(t.Context(), old); !done || err != nil {
-		t.Fatal(done, err)
+	for _, seg := range m.Segments {
+		x, err := s.index(t.Context(), seg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups, _ := x.Part(segment.Groups)
+		stored += groups.Length
 	}
-	if _, err := s.Head(t.Context(), testLog); !errors.Is(err, ErrBeyond) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := newStore(b, o).Download(t.Context(), testLog, Query{End: maxInt64}); !errors.Is(err, ErrNotAuthentic) {
-		t.Errorf("an unsigned log is believed: %v", err)
-	}
-	o.AdoptUnsigned = true
-	s = newStore(b, o)
-	fillFrom(t, s, n, 100)
-	checkTree(t, s, newReference(t, n+100), n+100, v)
-	if got := len(read(t, s, Query{End: maxInt64})); got != n+100 {
-		t.Errorf("%d events", got)
+	if perEvent := float64(stored) / n; perEvent > 0.2 {
+		t.Errorf("the tree takes %.2f bytes an event", perEvent)
 	}
 }
 

@@ -54,7 +54,7 @@ func (l *lifetime) capture(key string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	m, err := (&Logs{bucket: l.b, options: l.o}).readManifest(context.Background(), testLog, version)
+	m, err := (&Logs{objects: &objects{bucket: l.b}, options: l.o}).readManifest(context.Background(), testLog, version)
 	if err != nil {
 		l.Fatal(err)
 	}

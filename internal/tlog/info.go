@@ -16,20 +16,25 @@ type Info struct {
 }
 
 // Info returns what is known of a log.
-func (s *Logs) Info(ctx context.Context, log string) (Info, error) {
+func (s *Logs) Info(ctx context.Context, log string) (i Info, err error) {
 	v, err := s.view(ctx, log)
 	if err != nil {
 		return Info{}, err
 	}
+	err = v.use(ctx, func(v *view) error {
+		i, err = v.info(ctx)
+		return err
+	})
+	return i, err
+}
+
+func (v *view) info(ctx context.Context) (Info, error) {
 	i := Info{Pruned: v.manifest.Pruned, Removing: len(v.manifest.Removing) > 0}
-	for seg, err := range s.segments(ctx, v.manifest, 0, minInt64, maxInt64) {
+	for seg, err := range v.segments(ctx, v.manifest, 0, minInt64, maxInt64) {
 		if err != nil {
-			if old, err := s.outdated(ctx, v.manifest, err); !old {
-				return Info{}, err
-			}
-			return s.Info(ctx, log)
+			return Info{}, err
 		}
-		i.add(seg.Count, seg.Blocks+seg.Index+seg.Filters+seg.Groups, seg.MinTime, seg.MaxTime)
+		i.add(seg.Count, seg.Size(), seg.MinTime, seg.MaxTime)
 	}
 	for _, t := range v.tail {
 		i.add(int64(t.Count), t.Length, t.MinTime, t.MaxTime)

@@ -8,34 +8,29 @@ import (
 	"sort"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // Known tells which of the entries a log has already, as far as they are sequenced.
-func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) ([]bool, error) {
+func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (known []bool, err error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
-	for {
-		if !ok {
-			var err error
-			if m, err = s.manifest(ctx, log); err != nil {
-				return nil, err
-			}
-		}
-		known, err := s.known(ctx, m, entries)
-		if err == nil {
-			return known, nil
-		}
-		if old, err := s.outdated(ctx, m, err); !old { // so stale that its segments are gone
+	if !ok {
+		if m, err = s.manifest(ctx, log); err != nil {
 			return nil, err
 		}
-		ok = false
 	}
+	err = s.viewOf(m).use(ctx, func(v *view) error {
+		known, err = v.known(ctx, entries)
+		return err
+	})
+	return known, err
 }
 
-// known tells which of the entries are in the log as m describes it. The filters of the blocks whose span of time
+// known tells which of the entries are in the log as the view describes it. The filters of the blocks whose span of time
 // holds the event answer nearly always; a block whose filter says "perhaps" is opened.
-func (s *Logs) known(ctx context.Context, m *Manifest, entries []event.Entry) ([]bool, error) {
+func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error) {
 	known := make([]bool, len(entries))
-	if len(entries) == 0 || m.Entries == 0 {
+	if len(entries) == 0 || v.manifest.Entries == 0 {
 		return known, nil
 	}
 	byTime := make([]int, len(entries))
@@ -44,23 +39,23 @@ func (s *Logs) known(ctx context.Context, m *Manifest, entries []event.Entry) ([
 	}
 	slices.SortStableFunc(byTime, func(a, b int) int { return cmp.Compare(entries[a].Time, entries[b].Time) })
 	minTime, maxTime := entries[byTime[0]].Time, entries[byTime[len(byTime)-1]].Time
-	for seg, err := range s.segments(ctx, m, 0, minTime, maxTime) {
+	for seg, err := range v.segments(ctx, v.manifest, 0, minTime, maxTime) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.knownIn(ctx, seg, entries, byTime, known); err != nil {
+		if err := v.knownIn(ctx, seg, entries, byTime, known); err != nil {
 			return nil, err
 		}
 	}
 	return known, nil
 }
 
-func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []event.Entry, byTime []int, known []bool) error {
+func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entry, byTime []int, known []bool) error {
 	x, err := s.index(ctx, seg)
 	if err != nil {
 		return err
 	}
-	var filters [][]byte // read once they are needed
+	var filters []segment.Filter // read once they are needed
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
 		lo := sort.Search(len(byTime), func(i int) bool { return entries[byTime[i]].Time >= b.MinTime })
@@ -76,7 +71,7 @@ func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []event.Entry, 
 					return err
 				}
 			}
-			if !filterHas(filters[i], entries[e].Key) {
+			if !filters[i].Has(entries[e].Key) {
 				continue
 			}
 			keys, err := s.blockKeys(ctx, seg, *b)
@@ -90,7 +85,7 @@ func (s *Logs) knownIn(ctx context.Context, seg Segment, entries []event.Entry, 
 }
 
 // blockKeys returns the keys of a block's entries, sorted.
-func (s *Logs) blockKeys(ctx context.Context, seg Segment, b Block) ([]event.Key, error) {
+func (s *objects) blockKeys(ctx context.Context, seg Segment, b segment.Block) ([]event.Key, error) {
 	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
 		entries, err := s.entries(ctx, seg, b)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // Manifest says what a log consists of now. The highest version counts.
@@ -27,29 +28,16 @@ type Manifest struct {
 	Pruned   Pruned    `json:"pruned,omitzero"`
 	Digests  []Digests `json:"digests,omitempty"` // of the pruned entries
 
-	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil: the log is from before there were trees
+	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil if there are none
 	Checkpoint string      `json:"checkpoint,omitempty"` // signed, of the tree
 	Keys       []SignedBy  `json:"keys,omitempty"`       // that have signed its checkpoints, oldest first
 }
 
 // Segment is an object of consecutive entries.
 type Segment struct {
-	Key     string `json:"key"`
-	First   int64  `json:"first"`   // index of its first entry
-	Count   int64  `json:"count"`   // of entries
-	Raw     int64  `json:"raw"`     // bytes of its lines
-	Blocks  int64  `json:"blocks"`  // bytes of its blocks,
-	Index   int64  `json:"index"`   // of the index behind them,
-	Filters int64  `json:"filters"` // of the filters behind that,
-	Groups  int64  `json:"groups"`  // and of the hashes of groups behind that
-	MinTime int64  `json:"minTime"` // of its events, milliseconds since the epoch, both included
-	MaxTime int64  `json:"maxTime"`
-
-	Sum proof.Hash `json:"sum,omitzero"` // SHA-256 of the index; zero: from before there were trees
+	Key string `json:"key"`
+	segment.Info
 }
-
-// end is the index of the first entry behind the segment.
-func (s *Segment) end() int64 { return s.First + s.Count }
 
 // History is an immutable object that lists segments, so that the manifest of a long log stays small.
 type History struct {
@@ -59,7 +47,7 @@ type History struct {
 	MinTime int64  `json:"minTime"`
 	MaxTime int64  `json:"maxTime"`
 
-	Sum proof.Hash `json:"sum,omitzero"` // SHA-256 of the object; zero: from before there were trees
+	Sum proof.Hash `json:"sum"` // SHA-256 of the object
 }
 
 // Removal is an object to be deleted once nobody who saw an older manifest can still want it. Only objects that the
@@ -125,8 +113,8 @@ func (s *Logs) readManifest(ctx context.Context, log string, version int64) (*Ma
 		return nil, err
 	}
 	m, err := decodeManifest(data, log, version)
-	if err == nil {
-		err = s.authentic(m, data)
+	if err == nil && s.options.Keys != nil {
+		err = verifyManifest(m, data, s.options.Keys, s.Origin(log))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
@@ -140,7 +128,7 @@ func (s *Logs) readManifest(ctx context.Context, log string, version int64) (*Ma
 func (s *Logs) commit(ctx context.Context, m *Manifest) (bool, error) {
 	m.Version++
 	m.ID = randomID()
-	data, err := s.encode(m)
+	data, err := m.encode(s.options.Keys)
 	if err != nil {
 		return false, err
 	}
@@ -206,7 +194,7 @@ func (s *Logs) archive(ctx context.Context, m *Manifest) error {
 }
 
 // segments yields the segments of m that hold entries from the index from on and events of [minTime, maxTime].
-func (s *Logs) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
+func (s *objects) segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
 	return func(yield func(Segment, error) bool) {
 		wanted := func(first, count, lo, hi int64) bool { return first+count > from && lo <= maxTime && hi >= minTime }
 		for _, h := range m.History {

@@ -28,12 +28,6 @@ func manifestVersion(log, key string) (int64, error) {
 	return v, nil
 }
 
-// Immutable tells whether an object of a bucket never changes and, once deleted, is never made again.
-func Immutable(key string) bool {
-	parts := strings.SplitN(key, "/", 4)
-	return len(parts) == 4 && parts[0] == "logs" && (parts[2] == "segments" || parts[2] == "history" || parts[2] == "digests")
-}
-
 func segmentPrefix(log string) string { return "logs/" + log + "/segments/" }
 
 func newSegmentKey(log string, first int64) string {

@@ -3,7 +3,6 @@ package tlog
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -11,27 +10,21 @@ import (
 	"filippo.io/torchwood"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// withTree runs read on the manifest of a log that has a tree, again on a newer one if it was overtaken.
-func (s *Logs) withTree(ctx context.Context, log string, read func(*Manifest, *hashReader) error) error {
-	for {
-		m, err := s.manifest(ctx, log)
-		if err != nil {
-			return err
-		}
-		if m.Tree == nil {
+// withTree runs read on a log that has a tree.
+func (s *Logs) withTree(ctx context.Context, log string, read func(*view, *hashReader) error) error {
+	v, err := s.sequenced(ctx, log)
+	if err != nil {
+		return err
+	}
+	return v.use(ctx, func(v *view) error {
+		if v.manifest.Tree == nil {
 			return fmt.Errorf("log %s has no tree yet: %w", log, ErrBeyond)
 		}
-		if err = read(m, &hashReader{ctx: ctx, store: s, m: m}); err == nil || !errors.Is(err, bucket.ErrNotExist) {
-			return err
-		}
-		if old, err := s.outdated(ctx, m, err); !old {
-			return err
-		}
-	}
+		return read(v, &hashReader{ctx: ctx, view: v})
+	})
 }
 
 // Head is a log's tree as its manifest has it.
@@ -79,16 +72,16 @@ func (s *Logs) headOf(m *Manifest) (Head, error) {
 // Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the tree
 // does not have all of it.
 func (s *Logs) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
-	return data, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
+	return data, s.withTree(ctx, log, func(v *view, r *hashReader) error {
 		level := max(t.L, 0)
-		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 || t.N*proof.Group+int64(t.W) > m.Tree.Size>>(8*level) {
+		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 || t.N*proof.Group+int64(t.W) > v.manifest.Tree.Size>>(8*level) {
 			return fmt.Errorf("tile %+v: %w", t, ErrBeyond)
 		}
 		if t.L >= 0 {
 			data, err = modtlog.ReadTileData(t, r)
 			return err
 		}
-		digests, err := s.digests(ctx, m, t.N*proof.Group, t.N*proof.Group+int64(t.W))
+		digests, err := v.digests(ctx, t.N*proof.Group, t.N*proof.Group+int64(t.W))
 		if err != nil {
 			return err
 		}
@@ -104,20 +97,20 @@ func (s *Logs) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byt
 
 // ProveEntry returns the proof that the entry with an index is in the log's tree, and the tree.
 func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head, digest proof.Hash, err error) {
-	err = s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
-		if index < 0 || index >= m.Tree.Size {
+	err = s.withTree(ctx, log, func(v *view, r *hashReader) error {
+		if index < 0 || index >= v.manifest.Tree.Size {
 			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
 		}
-		h = m.head()
+		h = v.manifest.head()
 		if h.Cosignatures, err = s.cosignatures(ctx, log, h); err != nil {
 			return err
 		}
-		digests, err := s.digests(ctx, m, index, index+1)
+		digests, err := v.digests(ctx, index, index+1)
 		if err != nil {
 			return err
 		}
 		digest = digests[0]
-		p, err = modtlog.ProveRecord(m.Tree.Size, index, r)
+		p, err = modtlog.ProveRecord(v.manifest.Tree.Size, index, r)
 		return err
 	})
 	return p, h, digest, err
@@ -125,9 +118,9 @@ func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtl
 
 // ProveSince returns the proof that a log's tree of size to goes on from what it was at size from.
 func (s *Logs) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
-	return p, s.withTree(ctx, log, func(m *Manifest, r *hashReader) error {
-		if from < 1 || from > to || to > m.Tree.Size {
-			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log, m.Tree.Size, ErrBeyond)
+	return p, s.withTree(ctx, log, func(v *view, r *hashReader) error {
+		if from < 1 || from > to || to > v.manifest.Tree.Size {
+			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log, v.manifest.Tree.Size, ErrBeyond)
 		}
 		p, err = modtlog.ProveTree(to, from, r)
 		return err
@@ -139,39 +132,32 @@ func (s *Logs) ProveSince(ctx context.Context, log string, from, to int64) (p mo
 // is bounded whatever the query selects. After an error what was written is not a whole proof. ErrBeyond if the tree does
 // not reach so far.
 func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below int64, w io.Writer) error {
-	m, err := s.manifest(ctx, log)
+	v, err := s.sequenced(ctx, log)
 	if err != nil {
 		return err
 	}
-	head, err := s.headOf(m)
+	head, err := s.headOf(v.manifest)
+	if err == nil {
+		head.Cosignatures, err = s.cosignatures(ctx, log, head)
+	}
 	if err != nil {
 		return err
 	}
 	if below > head.Size || below < 0 {
 		return fmt.Errorf("a tree of %d entries of log %s: %w", below, log, ErrBeyond)
 	}
-	p := &filePart{store: s, ctx: ctx, m: m, size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Source: source,
-		Start: q.Start, End: q.End, Processor: q.Processor, Removed: proof.Run{First: m.Pruned.First, Count: m.Pruned.Entries}, Sequenced: below})}
-	for {
-		err := p.prove(below)
-		if err == nil {
-			return p.w.End(head.Checkpoint)
-		}
-		if old, err := s.outdated(ctx, p.m, err); !old {
-			return err
-		}
-		if p.m, err = s.manifest(ctx, log); err != nil {
-			return err
-		}
+	removed := proof.Run{First: head.Pruned.First, Count: head.Pruned.Entries}
+	p := &filePart{size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Claims: proof.Claims{
+		Source: source, Start: q.Start, End: q.End, Processor: q.Processor, Removed: removed, Sequenced: below}})}
+	if err := v.use(ctx, func(v *view) error { return p.prove(ctx, v, below) }); err != nil {
+		return err
 	}
+	return p.w.End(head.Signed())
 }
 
 // filePart is a file's proof in the making. What is written of it stays right whatever merges and retention do, since neither
 // changes an entry's index or digest.
 type filePart struct {
-	store *Logs
-	ctx   context.Context
-	m     *Manifest
 	size  int64 // of the tree that is covered
 	query Query
 	w     *proof.FileWriter
@@ -182,13 +168,15 @@ type filePart struct {
 	done  int64     // the first entry that is not written yet
 }
 
-func (p *filePart) prove(below int64) error {
-	for r, err := range p.store.runs(p.ctx, p.m, p.next, below, p.query) {
+// prove goes on with the proof, in a view of the log that may be newer than the one before.
+func (p *filePart) prove(ctx context.Context, v *view, below int64) error {
+	hashes := &hashReader{ctx: ctx, view: v}
+	for r, err := range v.blocks(ctx, p.next, below, p.query) {
 		if err == nil {
-			err = p.ctx.Err()
+			err = ctx.Err()
 		}
-		for i := 0; err == nil && i < len(r.blocks); i++ {
-			err = p.block(r, r.blocks[i], below)
+		if err == nil {
+			err = p.block(ctx, &r, hashes)
 		}
 		if err != nil {
 			return err
@@ -196,35 +184,36 @@ func (p *filePart) prove(below int64) error {
 	}
 	p.next = below
 	for _, to := range []int64{below, p.size} {
-		if err := p.gap(to); err != nil {
+		if err := p.gap(to, hashes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// block adds the entries of a block that the file holds, from p.next on.
-func (p *filePart) block(r run, b Block, below int64) error {
+// block adds the entries of a run of one block that the file holds, from p.next on.
+func (p *filePart) block(ctx context.Context, r *Run, hashes *hashReader) error {
+	b := r.blocks[0]
 	if !r.cut {
-		if err := p.hold(max(b.First, p.next), b.end()); err != nil {
+		if err := p.hold(max(b.First, p.next), b.End(), hashes); err != nil {
 			return err
 		}
-		p.next = b.end()
+		p.next = b.End()
 		return nil
 	}
-	lines, err := p.store.lines(p.ctx, r.segment, b)
+	lines, err := r.objects.lines(ctx, r.segment, b)
 	if err != nil {
 		return err
 	}
 	out := &output{query: p.query}
 	index := b.First - 1
 	for line := range bytes.Lines(lines) {
-		if index++; index < p.next || index >= below {
+		if index++; index < p.next || !r.wants(index) {
 			continue
 		}
 		selected, err := out.selects(line)
 		if err == nil && selected {
-			err = p.hold(index, index+1)
+			err = p.hold(index, index+1, hashes)
 		}
 		if err != nil {
 			return err
@@ -235,12 +224,12 @@ func (p *filePart) block(r run, b Block, below int64) error {
 }
 
 // hold notes that the file holds entries.
-func (p *filePart) hold(from, to int64) error {
+func (p *filePart) hold(from, to int64, hashes *hashReader) error {
 	if p.held.Count > 0 && p.held.End() == from {
 		p.held.Count += to - from
 		return nil
 	}
-	if err := p.gap(from); err != nil {
+	if err := p.gap(from, hashes); err != nil {
 		return err
 	}
 	p.held = proof.Run{First: from, Count: to - from}
@@ -248,7 +237,7 @@ func (p *filePart) hold(from, to int64) error {
 }
 
 // gap writes what is held, and the hashes of the entries up to another.
-func (p *filePart) gap(to int64) error {
+func (p *filePart) gap(to int64, hashes *hashReader) error {
 	if p.held.Count > 0 {
 		if err := p.w.Part(proof.Part{Run: p.held, Held: true, Line: p.lines}); err != nil {
 			return err
@@ -257,7 +246,6 @@ func (p *filePart) gap(to int64) error {
 		p.done = p.held.End()
 		p.held = proof.Run{}
 	}
-	hashes := &hashReader{ctx: p.ctx, store: p.store, m: p.m}
 	for first, count := range proof.Cover(p.done, to) {
 		level := bits.TrailingZeros64(uint64(count))
 		hash, err := hashes.subtree(level, first>>level)

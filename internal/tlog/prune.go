@@ -30,24 +30,19 @@ func (p *Pruned) add(seg Segment) {
 }
 
 // Prunable returns what one Prune would remove now.
-func (s *Logs) Prunable(ctx context.Context, log string, before int64) (Pruned, error) {
-	for {
-		m, err := s.manifest(ctx, log)
-		if err != nil {
-			return Pruned{}, err
-		}
-		_, old, err := s.oldest(ctx, m, before, maxInt64)
-		if err == nil {
-			var p Pruned
-			for _, seg := range old {
-				p.add(seg)
-			}
-			return p, nil
-		}
-		if old, err := s.outdated(ctx, m, err); !old {
-			return Pruned{}, err
-		}
+func (s *Logs) Prunable(ctx context.Context, log string, before int64) (p Pruned, err error) {
+	v, err := s.sequenced(ctx, log)
+	if err != nil {
+		return Pruned{}, err
 	}
+	err = v.use(ctx, func(v *view) error {
+		_, old, err := v.oldest(ctx, before, maxInt64)
+		for _, seg := range old {
+			p.add(seg)
+		}
+		return err
+	})
+	return p, err
 }
 
 // Prune does one step of retention: it removes the oldest segments as far as every event in them is older than before
@@ -59,36 +54,29 @@ func (s *Logs) Prune(ctx context.Context, log string, before int64) (Pruned, err
 }
 
 // PruneTo is Prune that leaves the entries from an index on.
-func (s *Logs) PruneTo(ctx context.Context, log string, before, end int64) (Pruned, error) {
-	for {
-		m, err := s.manifest(ctx, log)
-		if err != nil {
-			return Pruned{}, err
-		}
-		p, done, err := s.prune(ctx, m, before, end)
-		if err != nil {
-			if old, err := s.outdated(ctx, m, err); !old {
-				return Pruned{}, err
-			}
-			continue
-		}
-		if done {
-			return p, nil
-		}
+func (s *Logs) PruneTo(ctx context.Context, log string, before, end int64) (p Pruned, err error) {
+	v, err := s.sequenced(ctx, log)
+	if err != nil {
+		return Pruned{}, err
 	}
+	err = v.use(ctx, func(v *view) error {
+		p, err = s.prune(ctx, v, before, end)
+		return err
+	})
+	return p, err
 }
 
-func (s *Logs) prune(ctx context.Context, m *Manifest, before, end int64) (removed Pruned, done bool, err error) {
-	history, old, err := s.oldest(ctx, m, before, end)
+// prune returns errOvertaken if there is a newer manifest than that of the view.
+func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (removed Pruned, err error) {
+	m := v.manifest
+	history, old, err := v.oldest(ctx, before, end)
 	if err != nil || len(old) == 0 {
-		return Pruned{}, err == nil, err
+		return Pruned{}, err
 	}
 	now := time.Now()
 	next := m.clone()
-	if m.Tree != nil {
-		if err := s.keepDigests(ctx, next, old); err != nil {
-			return Pruned{}, false, err
-		}
+	if err := s.keepDigests(ctx, next, old); err != nil {
+		return Pruned{}, err
 	}
 	for _, seg := range old {
 		removed.add(seg)
@@ -103,26 +91,33 @@ func (s *Logs) prune(ctx context.Context, m *Manifest, before, end int64) (remov
 		if rest := history[len(old):]; len(rest) > 0 {
 			h, err := s.putHistory(ctx, m.Log, rest)
 			if err != nil {
-				return Pruned{}, false, err
+				return Pruned{}, err
 			}
 			next.History = slices.Insert(next.History, 0, h)
 		}
 	}
-	done, err = s.commit(ctx, next)
-	return removed, done, err
+	done, err := s.commit(ctx, next)
+	if err == nil && !done {
+		err = errOvertaken
+	}
+	if err != nil {
+		return Pruned{}, err
+	}
+	return removed, nil
 }
 
-// oldest returns the oldest segments of m whose every event is older than before and that end before an index, and the
-// list of the first history object that they stand in; nil if m itself lists them.
-func (s *Logs) oldest(ctx context.Context, m *Manifest, before, end int64) (history, old []Segment, err error) {
+// oldest returns the oldest segments of the view whose every event is older than before and that end before an index, and
+// the list of the first history object that they stand in. The list is nil if the manifest itself lists them.
+func (v *view) oldest(ctx context.Context, before, end int64) (history, old []Segment, err error) {
+	m := v.manifest
 	segments := m.Segments
 	if len(m.History) > 0 {
-		if history, err = s.history(ctx, m.History[0]); err != nil {
+		if history, err = v.history(ctx, m.History[0]); err != nil {
 			return nil, nil, err
 		}
 		segments = history
 	}
-	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.First+seg.Count > end })
+	n := slices.IndexFunc(segments, func(seg Segment) bool { return seg.MaxTime >= before || seg.End() > end })
 	if n < 0 {
 		n = len(segments)
 	}
@@ -153,14 +148,14 @@ func (s *Logs) Sweep(ctx context.Context, log string) error {
 		return err
 	}
 	now := time.Now()
-	if !slices.ContainsFunc(m.Removing, func(r Removal) bool { return s.graceOver(r, now) }) {
+	if !slices.ContainsFunc(m.Removing, func(r Removal) bool { return s.options.graceOver(r, now) }) {
 		return nil
 	}
 	if err := s.remove(ctx, m); err != nil {
 		return err
 	}
 	next := m.clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.graceOver(r, now) })
+	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.options.graceOver(r, now) })
 	_, err = s.commit(ctx, next) // if somebody was faster it is for the next time
 	return err
 }

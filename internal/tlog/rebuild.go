@@ -3,7 +3,6 @@ package tlog
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,12 +10,9 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
-	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
-
-// trailerSize is the size of a segment's trailer.
-var trailerSize = int64(gzipmember.AsideSize(4 * 8))
 
 // rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other from
 // entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
@@ -55,6 +51,11 @@ func (d *Auditor) rebuild(ctx context.Context, s *Logs, a *Audit) (*Manifest, er
 			m.Segments = append(m.Segments, seg)
 			m.Entries += seg.Count
 		} else if r, ok := digests[m.Entries]; ok && len(m.Segments) == 0 {
+			data, err := bucket.Read(ctx, d.Bucket, r.Key, bucket.Range{})
+			if err != nil {
+				return nil, err
+			}
+			r.Sum = proof.Digest(data) // nothing is there to compare it with
 			m.Digests = append(m.Digests, r)
 			m.Entries += r.Count
 			m.Pruned.Entries = m.Entries
@@ -82,38 +83,10 @@ func firstOf(key string) (int64, error) {
 	return first, nil
 }
 
-// decodeTrailer returns what the end of a segment of size bytes says of its parts.
-func decodeTrailer(tail []byte, size int64) (seg Segment, err error) {
-	trailer, err := gzipmember.Aside(tail, idTrailer)
-	if err != nil || len(trailer) != 4*8 {
-		return seg, fmt.Errorf("%w: it does not end as a segment: %w", ErrNotAuthentic, gzipmember.ErrCorrupt)
-	}
-	seg.Blocks = size - trailerSize
-	for i, to := range []*int64{&seg.First, &seg.Index, &seg.Filters, &seg.Groups} {
-		*to = int64(binary.BigEndian.Uint64(trailer[8*i:]))
-		if *to < 0 || i > 0 && *to > seg.Blocks {
-			return seg, fmt.Errorf("%w: its end names parts that it cannot have", ErrNotAuthentic)
-		}
-		if i > 0 {
-			seg.Blocks -= *to
-		}
-	}
-	return seg, nil
-}
-
-// appendTrailer appends what ends a segment.
-func appendTrailer(data []byte, seg Segment) []byte {
-	var trailer []byte
-	for _, n := range []int64{seg.First, seg.Index, seg.Filters, seg.Groups} {
-		trailer = binary.BigEndian.AppendUint64(trailer, uint64(n))
-	}
-	return gzipmember.AppendAside(data, idTrailer, trailer)
-}
-
 // checkTrailer checks that a segment ends as its manifest says.
 func checkTrailer(ctx context.Context, b bucket.Bucket, seg Segment) error {
-	end, err := bucket.Read(ctx, b, seg.Key, bucket.Range{Offset: seg.Blocks + seg.Index + seg.Filters + seg.Groups})
-	if err == nil && !bytes.Equal(end, appendTrailer(nil, seg)) {
+	end, err := bucket.Read(ctx, b, seg.Key, bucket.Range{Offset: seg.TrailerSpan().Offset})
+	if err == nil && !bytes.Equal(end, seg.Trailer()) {
 		err = fmt.Errorf("%w: it does not end as it must", ErrNotAuthentic)
 	}
 	return err
@@ -122,25 +95,20 @@ func checkTrailer(ctx context.Context, b bucket.Bucket, seg Segment) error {
 // readTrailer returns what a segment says of itself.
 func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (Segment, error) {
 	seg := Segment{Key: info.Key}
-	tail, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: -trailerSize})
+	tail, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: -segment.TrailerSize})
 	if err != nil {
 		return seg, err
 	}
-	if seg, err = decodeTrailer(tail, info.Size); err != nil {
-		return seg, err
+	if seg.Info, err = segment.DecodeTrailer(tail, info.Size); err != nil {
+		return seg, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
 	}
-	seg.Key = info.Key
-	index, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: seg.Blocks, Length: max(1, seg.Index)})
+	at := seg.IndexSpan()
+	index, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: at.Offset, Length: max(1, at.Length)})
 	if err != nil {
 		return seg, err
 	}
-	x, err := decodeIndex(index, seg.First, seg.Blocks, true)
-	if err != nil {
-		return seg, fmt.Errorf("%w: index: %w", ErrNotAuthentic, err)
-	}
-	seg.Sum = proof.Digest(index)
-	for _, b := range x.Blocks {
-		seg.Count += int64(b.Count)
+	if seg.Info, _, err = segment.Describe(seg.Info, index); err != nil {
+		return seg, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
 	}
 	return seg, nil
 }

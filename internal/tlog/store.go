@@ -18,6 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -36,9 +37,6 @@ type Options struct {
 	Origin string      // of the bucket's logs; that of one log is <Origin>/<id of the log>
 
 	Witnesses []note.Verifier // whose cosignatures are shown with checkpoints
-
-	AdoptUnsigned bool // believe logs from before there were signatures, and give them trees
-	WithoutTree   bool // make no trees and no checkpoints: only to measure what they cost
 }
 
 func (o Options) withDefaults() Options {
@@ -60,22 +58,28 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
+// objects reads the objects that manifests name, and keeps some of what it read in memory.
+type objects struct {
+	bucket bucket.Bucket
+
+	histories *otter.Cache[string, []Segment]        // by key, immutable as the rest
+	indexes   *otter.Cache[string, *segment.Index]   // by key of the segment
+	filters   *otter.Cache[string, []segment.Filter] // of blocks, by key of the segment
+	keys      *otter.Cache[blockID, []event.Key]
+	digested  *otter.Cache[blockID, []proof.Hash]   // entries of the tree
+	grouped   *otter.Cache[string, []byte]          // hashes of groups, by key of the segment
+	verified  *otter.Cache[string, *verifiedBlocks] // which blocks were compared with their digests, by key of the segment
+}
+
 // Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
 type Logs struct {
-	bucket  bucket.Bucket
+	*objects
 	wal     *wal.Reader
 	options Options
 
-	manifests *otter.Cache[string, *Manifest] // by log; only ever a hint, the version is always checked
-	plans     *otter.Cache[string, []string]  // objects of plans, by nonce
-	histories *otter.Cache[string, []Segment] // by key, immutable as the rest
-	indexes   *otter.Cache[string, *Index]    // by key of the segment
-	filters   *otter.Cache[string, [][]byte]  // of blocks, by key of the segment
-	keys      *otter.Cache[blockID, []event.Key]
-	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
-	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
-	nodes     *otter.Cache[nodeID, proof.Hash]    // of the tree, above groups
-	checked   *otter.Cache[string, *checked]      // which blocks were compared with their digests, by key of the segment
+	manifests *otter.Cache[string, *Manifest]  // by log; only ever a hint, the version is always checked
+	plans     *otter.Cache[string, []string]   // objects of plans, by nonce
+	nodes     *otter.Cache[nodeID, proof.Hash] // of the tree, above groups
 }
 
 type blockID struct {
@@ -87,14 +91,20 @@ type blockID struct {
 func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
-	return &Logs{bucket: b, wal: w, options: o,
+	return &Logs{objects: newObjects(b, share), wal: w, options: o,
 		manifests: newCache(share, func(_ string, m *Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
-		plans:     newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		plans: newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		nodes: newCache(share, func(nodeID, proof.Hash) int { return 160 }),
+	}
+}
+
+func newObjects(b bucket.Bucket, share uint64) *objects {
+	return &objects{bucket: b,
 		histories: newCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
-		indexes:   newCache(2*share, func(_ string, x *Index) int { return x.weight() }),
-		filters: newCache(2*share, func(_ string, filters [][]byte) int {
+		indexes:   newCache(2*share, func(_ string, x *segment.Index) int { return indexWeight(x) }),
+		filters: newCache(2*share, func(_ string, filters []segment.Filter) int {
 			size := 64
 			for _, f := range filters {
 				size += 24 + len(f)
@@ -104,8 +114,7 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 		keys:     newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
 		digested: newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
 		grouped:  newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
-		nodes:    newCache(share, func(nodeID, proof.Hash) int { return 160 }),
-		checked:  newCache(share, func(_ string, c *checked) int { return 256 + len(c.blocks) }),
+		verified: newCache(share, func(_ string, c *verifiedBlocks) int { return 256 + len(c.blocks) }),
 	}
 }
 
@@ -122,8 +131,9 @@ func cached[K comparable, V any](ctx context.Context, c *otter.Cache[K, V], key 
 	return c.Get(context.WithoutCancel(ctx), key, otter.LoaderFunc[K, V](load))
 }
 
-func (x *Index) weight() int {
-	n := 192 + 160*len(x.Blocks)
+// indexWeight returns how many bytes of memory an index takes, about.
+func indexWeight(x *segment.Index) int {
+	n := 320 + 160*len(x.Blocks)
 	for _, b := range x.Blocks {
 		n += 8 * len(b.Processors)
 	}
@@ -135,7 +145,7 @@ func (s *Logs) Grace() time.Duration { return s.options.Grace }
 
 func (s *Logs) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
 
-func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
+func (s *objects) history(ctx context.Context, h History) ([]Segment, error) {
 	return cached(ctx, s.histories, h.Key, func(ctx context.Context, key string) ([]Segment, error) {
 		data, err := s.readWhole(ctx, key, h.Sum)
 		if err != nil {
@@ -149,46 +159,62 @@ func (s *Logs) history(ctx context.Context, h History) ([]Segment, error) {
 	})
 }
 
-func (s *Logs) index(ctx context.Context, seg Segment) (*Index, error) {
-	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*Index, error) {
-		data, err := s.readExactly(ctx, key, seg.Blocks, seg.Index)
+func (s *objects) index(ctx context.Context, seg Segment) (*segment.Index, error) {
+	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*segment.Index, error) {
+		data, err := s.readSpan(ctx, key, seg.IndexSpan(), seg.Sum, "index")
 		if err != nil {
 			return nil, err
 		}
-		if err := authenticated(data, seg.Sum, "index", key); err != nil {
-			return nil, s.doubted(key, err)
-		}
-		x, err := decodeIndex(data, seg.First, seg.Blocks, seg.Sum != proof.Hash{})
+		x, err := segment.DecodeIndex(seg.Info, data)
 		if err != nil {
-			return nil, fmt.Errorf("index of %s: %w", key, err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		return x, nil
 	})
 }
 
+// part returns the content of a part of a segment, which has the index x.
+func (s *objects) part(ctx context.Context, seg Segment, x *segment.Index, id segment.ID) ([]byte, error) {
+	p, ok := x.Part(id)
+	if !ok {
+		return nil, fmt.Errorf("%s has no part %s: %w", seg.Key, id, segment.ErrCorrupt)
+	}
+	data, err := s.readSpan(ctx, seg.Key, p.Span, p.Sum, "part "+string(id))
+	if err != nil {
+		return nil, err
+	}
+	content, err := p.Content(data)
+	if err != nil {
+		return nil, fmt.Errorf("part %s of %s: %w", id, seg.Key, err)
+	}
+	return content, nil
+}
+
+// readSpan reads bytes of a segment that have a digest.
+func (s *objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash, what string) ([]byte, error) {
+	data, err := s.readExactly(ctx, key, at.Offset, at.Length)
+	if err == nil {
+		err = s.forgetIfForged(key, authenticated(data, sum, what, key))
+	}
+	return data, err
+}
+
 // blockFilters returns the filter of each block of a segment, which has the index x.
-func (s *Logs) blockFilters(ctx context.Context, seg Segment, x *Index) ([][]byte, error) {
-	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([][]byte, error) {
-		data, err := s.readExactly(ctx, key, seg.Blocks+seg.Index, seg.Filters)
+func (s *objects) blockFilters(ctx context.Context, seg Segment, x *segment.Index) ([]segment.Filter, error) {
+	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]segment.Filter, error) {
+		data, err := s.part(ctx, seg, x, segment.Filters)
 		if err != nil {
 			return nil, err
 		}
-		if err := authenticated(data, x.FiltersSum, "filters", key); err != nil {
-			return nil, s.doubted(key, err)
-		}
-		payload, err := gzipmember.Aside(data, idFilters)
-		var filters [][]byte
-		if err == nil {
-			filters, err = splitFilters(payload, x.Blocks)
-		}
+		filters, err := segment.DecodeFilters(data, x.Blocks)
 		if err != nil {
-			return nil, fmt.Errorf("filters of %s: %w", key, err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		return filters, nil
 	})
 }
 
-func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+func (s *objects) readExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {
 		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, gzipmember.ErrCorrupt)
@@ -197,12 +223,12 @@ func (s *Logs) readExactly(ctx context.Context, key string, offset, length int64
 }
 
 // lines returns the lines of a block, in memory that the caller owns.
-func (s *Logs) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) {
+func (s *objects) lines(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
 	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := gzipmember.Decode(nil, data, b.Raw)
+	lines, err := b.Decode(nil, data)
 	if err != nil {
 		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
 	}
@@ -210,14 +236,14 @@ func (s *Logs) lines(ctx context.Context, seg Segment, b Block) ([]byte, error) 
 }
 
 // entries returns the entries of a block.
-func (s *Logs) entries(ctx context.Context, seg Segment, b Block) (event.Batch, error) {
-	lines, err := s.lines(ctx, seg, b)
+func (s *objects) entries(ctx context.Context, seg Segment, b segment.Block) (event.Batch, error) {
+	data, err := s.block(ctx, seg, b)
 	if err != nil {
 		return event.Batch{}, err
 	}
-	entries, err := event.Read("", lines, b.Count)
+	entries, err := b.Entries(data)
 	if err != nil {
-		return event.Batch{}, fmt.Errorf("block of %s at %d, from entry %d: %w", seg.Key, b.Offset, b.First, err)
+		return event.Batch{}, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
 	}
 	return entries, nil
 }

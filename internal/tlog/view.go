@@ -21,19 +21,88 @@ const (
 // Query selects events of a log.
 type Query struct {
 	Start, End int64  // half-open range of event times, milliseconds since the epoch
-	Processor  string // only events of this stream processor; empty: all
+	Processor  string // If set, only events of this stream processor are selected.
 }
+
+// All is the query that selects every event.
+var All = Query{Start: minInt64, End: maxInt64}
 
 func (q Query) selects(e event.Entry) bool {
 	return e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || slices.Contains(e.Processors, q.Processor))
 }
 
-// view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events
-// that are acknowledged, perhaps, but not in the manifest.
+// view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events that
+// may have been acknowledged and are not in the manifest.
 type view struct {
+	*objects
+	logs     *Logs
 	manifest *Manifest
 	tail     []wal.Place // oldest first
+	whole    bool        // The view has a tail. Without it only the sequenced entries are of interest.
 }
+
+// errOvertaken says that a view is old, although no object is missing: another writer has made a newer manifest.
+var errOvertaken = errors.New("the log has a newer manifest")
+
+// use runs do on v. If do fails because v is old, use runs do again on a newer view, until it succeeds or fails for
+// another reason. This is the only place where an old view is told from a lost object.
+func (v *view) use(ctx context.Context, do func(*view) error) error {
+	for {
+		err := do(v)
+		if err == nil {
+			return nil
+		}
+		if err := v.outdated(ctx, err); err != nil {
+			return err
+		}
+		if v, err = v.again(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest, or
+// from a part of the write-ahead log that does not verify, which no newer view has.
+// Otherwise it returns err, or the error that kept it from finding out.
+func (v *view) outdated(ctx context.Context, err error) error {
+	if errors.Is(err, errOvertaken) {
+		return nil
+	}
+	if errors.Is(err, seal.ErrForged) {
+		return nil // The next view is without that part of the write-ahead log.
+	}
+	if !errors.Is(err, bucket.ErrNotExist) {
+		return err
+	}
+	version, versionErr := v.logs.highest(ctx, v.manifest.Log, v.manifest.Version)
+	if versionErr != nil {
+		return versionErr
+	}
+	if version == v.manifest.Version {
+		return fmt.Errorf("lost: %w", err)
+	}
+	return nil
+}
+
+// again takes a newer view of the same kind.
+func (v *view) again(ctx context.Context) (*view, error) {
+	if v.whole {
+		return v.logs.view(ctx, v.manifest.Log)
+	}
+	return v.logs.sequenced(ctx, v.manifest.Log)
+}
+
+// sequenced returns a view of the sequenced entries of a log.
+func (s *Logs) sequenced(ctx context.Context, log string) (*view, error) {
+	m, err := s.manifest(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	return s.viewOf(m), nil
+}
+
+// viewOf returns a view of the sequenced entries that a manifest describes.
+func (s *Logs) viewOf(m *Manifest) *view { return &view{objects: s.objects, logs: s, manifest: m} }
 
 // view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names, then
 // lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
@@ -66,7 +135,9 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &view{m, tail}, nil
+		v := s.viewOf(m)
+		v.tail, v.whole = tail, true
+		return v, nil
 	}
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
 }
@@ -102,6 +173,9 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 			continue
 		}
 		sections, err := s.wal.Sections(ctx, o.Key)
+		if errors.Is(err, seal.ErrForged) {
+			continue // no node has written it, or it is damaged; the reader has reported it
+		}
 		if err != nil {
 			return nil, err
 		}

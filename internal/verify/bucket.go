@@ -42,8 +42,8 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 }
 
 // Bucket checks logs in a bucket, all that it has if none is named, and what waits to be sequenced.
-func Bucket(ctx context.Context, b bucket.Bucket, logs []string, keys *proof.Keys, since *Checkpoint, progress func(int64)) ([]*Report, error) {
-	d := &tlog.Auditor{Bucket: b, Keys: keys, Progress: progress}
+func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*Report, error) {
+	d := &tlog.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
 	waiting, err := wal.Audit(ctx, b)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func Bucket(ctx context.Context, b bucket.Bucket, logs []string, keys *proof.Key
 	}
 	var reports []*Report
 	for _, log := range logs {
-		r, err := oneLog(ctx, d, log, since, waiting.Waiting[log])
+		r, err := c.oneLog(ctx, d, log, waiting.Waiting[log])
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,8 @@ func waitingReport(a *wal.Audited) *Report {
 	return r
 }
 
-func oneLog(ctx context.Context, d *tlog.Auditor, log string, since *Checkpoint, waiting int) (*Report, error) {
+func (c Check) oneLog(ctx context.Context, d *tlog.Auditor, log string, waiting int) (*Report, error) {
+	since := c.Since
 	var sizes []int64
 	if since != nil {
 		sizes = []int64{since.Size}
@@ -116,8 +117,12 @@ func oneLog(ctx context.Context, d *tlog.Auditor, log string, since *Checkpoint,
 			r.since(since, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint cannot be compared", since.Size))
 		}
 	}
-	if a.Unsigned > 0 {
-		r.note("%d old manifests are from before the log was signed, and count for nothing", a.Unsigned)
+	if a.Checkpoint != "" && c.Keys != nil && len(a.Findings) == 0 {
+		cosignatures, err := d.Cosignatures(ctx, log, a.Size)
+		if err != nil {
+			return nil, err
+		}
+		c.signatures(r, a.Checkpoint+strings.Join(cosignatures, ""))
 	}
 	if len(a.Unnamed) > 0 && !a.Rebuilt {
 		r.note("%d objects are named by no manifest: left by merges, or by writers that died", len(a.Unnamed))

@@ -4,22 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/weirlog/weir/internal/charset"
 	"github.com/weirlog/weir/internal/proof"
 )
 
+// Check says what to check by.
+type Check struct {
+	Keys      *proof.Keys     // one of which must have signed
+	Witnesses []note.Verifier // whose cosignatures are looked for
+	Quorum    int             // how many of them must have cosigned
+	Since     *Checkpoint     // If not nil, an older checkpoint that the log must go on from.
+	Progress  func(int64)     // If not nil, it is called with the number of bytes whenever some were read.
+}
+
 // File checks a downloaded file against the proof beside it.
-func File(ctx context.Context, name, proofName string, keys *proof.Keys, since *Checkpoint, progress func(int64)) (*Report, error) {
+func (c Check) File(ctx context.Context, name, proofName string) (*Report, error) {
 	r := &Report{Subject: name}
-	text, err := os.ReadFile(proofName)
-	if errors.Is(err, fs.ErrNotExist) {
+	defer r.judge()
+	p, err := readProof(proofName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		r.add(Problem{What: fmt.Sprintf("there is no proof %s; \"weir download --proof\" makes one with the file", proofName), Missing: true})
-		r.judge()
 		return r, nil
-	}
-	if err != nil {
+	case errors.Is(err, proof.ErrMalformed):
+		r.add(Problem{Object: proofName, What: err.Error()})
+		return r, nil
+	case err != nil:
 		return nil, err
 	}
 	f, err := os.Open(name)
@@ -27,63 +44,140 @@ func File(ctx context.Context, name, proofName string, keys *proof.Keys, since *
 		return nil, err
 	}
 	defer f.Close()
-	p, err := proof.ParseFile(text)
-	if err != nil {
-		r.add(Problem{Object: proofName, What: err.Error()})
-		r.judge()
-		return r, nil
+	l, err := c.lines(ctx, r, f, p, false)
+	if err != nil || l == nil {
+		return r, err
 	}
-	leaves, err := Leaves(ctx, f, progress)
-	if errors.Is(err, ErrNotGzip) {
-		r.add(Problem{What: err.Error()})
-		r.judge()
-		return r, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if r.file(p, keys, leaves, since) != nil && r.Unsequenced > p.Pending {
-		last := int64(len(leaves))
-		r.add(Problem{Line: &last, What: fmt.Sprintf("%d lines were added to the file since its proof was made", r.Unsequenced-p.Pending)})
-		r.judge()
+	if r.Unsequenced > p.Claims.Pending {
+		r.addedLines(r.Unsequenced - p.Claims.Pending)
 	}
 	return r, nil
 }
 
-// file checks lines, by their leaf hashes, against a proof.
-func (r *Report) file(p *proof.File, keys *proof.Keys, leaves []proof.Hash, since *Checkpoint) *proof.Shown {
-	r.Log = p.Log
-	shown, err := p.Verify(keys, leaves)
+// readProof reads a proof from a file.
+func readProof(name string) (*proof.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return proof.ReadFile(f)
+}
+
+// lines is what was found of the lines of a file.
+type lines struct {
+	shown  *proof.Shown
+	marked []proof.Part // of the proof, if they were asked for
+}
+
+// mostAdded bounds how many lines beyond those that a proof accounts for are read.
+const mostAdded = 1 << 20
+
+var errAdded = errors.New("far more lines than the proof accounts for")
+
+// lines checks the lines of a gzip file against a proof, and reports. It returns nil if they differ.
+func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.File, mark bool) (*lines, error) {
+	r.Log, r.Claims = p.Log, claimsOf(p)
+	check, err := p.Check(c.Keys, mark)
+	var shown *proof.Shown
+	if err == nil {
+		most := mostAdded + min(p.Claims.Pending, maxPending)
+		for _, part := range p.Parts {
+			if part.Held {
+				most += part.Count
+			}
+		}
+		var marked bool
+		marked, err = eachLeaf(ctx, &counted{file, c.Progress}, func(leaf proof.Hash) error {
+			if most--; most < 0 {
+				return errAdded
+			}
+			return check.Line(leaf)
+		})
+		if marked {
+			r.note("the file begins with a byte-order mark, which weir does not write; it was skipped")
+		}
+	}
+	if err == nil {
+		shown, err = check.End()
+	}
 	var differs *proof.Differs
-	if errors.As(err, &differs) {
+	switch {
+	case errors.As(err, &differs):
 		r.differs(differs)
-		r.judge()
-		return nil
+		return nil, nil
+	case errors.Is(err, errAdded):
+		r.add(Problem{What: fmt.Sprintf("it has over %d lines more than its proof accounts for; %s", mostAdded, merged)})
+		return nil, nil
+	case errors.Is(err, ErrNotGzip), errors.Is(err, charset.ErrNotUTF8):
+		r.add(Problem{What: err.Error()})
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	r.Size, r.Root, r.Entries = shown.Size, shown.Root.String(), shown.Held
-	if shown.Held > 0 {
-		r.First, r.Last = &shown.First, &shown.Last
+	r.shown(shown)
+	c.signatures(r, p.Checkpoint)
+	if c.Since != nil {
+		r.since(c.Since, map[int64]proof.Hash{shown.Size: shown.Root}, "a proof shows a tree of one size only; check the log itself, over the API or in its bucket")
 	}
-	for _, run := range shown.Between {
+	return &lines{shown, check.Marked()}, nil
+}
+
+// merged is what a file may be that has more lines than its proof.
+const merged = "if several downloads were put together, verify each by its own proof"
+
+func (r *Report) addedLines(n int64) {
+	r.add(Problem{What: fmt.Sprintf("%d lines were added to the file since its proof was made; %s", n, merged)})
+}
+
+// claimsOf names what a proof says that nothing signs.
+func claimsOf(p *proof.File) *Claims {
+	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+	c := &Claims{Source: p.Claims.Source, Start: at(p.Claims.Start), End: at(p.Claims.End), Processor: p.Claims.Processor,
+		Sequenced: p.Claims.Sequenced, Pending: p.Claims.Pending}
+	if p.Claims.Removed.Count > 0 {
+		c.Removed = &Run{p.Claims.Removed.First, p.Claims.Removed.Count}
+	}
+	return c
+}
+
+// shown reports what a proof shows.
+func (r *Report) shown(s *proof.Shown) {
+	r.Size, r.Root, r.Entries = s.Size, s.Root.String(), s.Held
+	if s.Held > 0 {
+		r.First, r.Last = &s.First, &s.Last
+	}
+	for _, run := range s.Between {
 		r.Between = append(r.Between, Run(run))
 	}
-	if p.Processor == "" && len(r.Between) > 0 {
-		r.note("entries between the first and the last are not in the file: their events lie outside its range, or were left out; a proof cannot tell which")
+	if len(r.Between) > 0 {
+		r.note("entries between the first and the last are not in the file: they were not asked for, or were left out; a proof cannot tell which")
 	}
-	if p.Removed.Count > 0 {
-		r.note("retention had removed entries %d to %d of the log", p.Removed.First, p.Removed.End()-1)
-	}
-	for _, run := range shown.Pending {
+	for _, run := range s.Pending {
 		r.Unsequenced += run.Count
 		line := run.First + 1
 		r.add(Problem{Line: &line, Lines: run.Count, Missing: true,
 			What: "not shown to be in the log: they were not sequenced when the proof was made; \"weir prove\" completes it"})
 	}
-	if since != nil {
-		r.since(since, map[int64]proof.Hash{shown.Size: shown.Root}, "a proof shows a tree of one size only; check the log itself, over the API or in its bucket")
+}
+
+// signatures reports who has signed the checkpoint of a log, which one of the keys has.
+func (c Check) signatures(r *Report, checkpoint string) {
+	s, err := c.Keys.Signatures(r.Log, checkpoint, c.Witnesses)
+	if err != nil {
+		r.add(Problem{What: err.Error()})
+		return
 	}
-	r.judge()
-	return shown
+	r.Witnesses = s.Witnesses
+	if len(s.Unchecked) > 0 {
+		if r.Claims == nil {
+			r.Claims = &Claims{}
+		}
+		r.Claims.Signatures = s.Unchecked
+	}
+	if len(s.Witnesses) < c.Quorum {
+		r.add(Problem{Missing: true, What: fmt.Sprintf("cosignatures of the checkpoint: %d witnesses of those given have signed it, want %d", len(s.Witnesses), c.Quorum)})
+	}
 }
 
 func (r *Report) differs(d *proof.Differs) {

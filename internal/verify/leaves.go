@@ -1,32 +1,220 @@
 package verify
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weirlog/weir/internal/charset"
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Leaves returns the leaf hash of each line in a gzip file. The members of a file that weir made are unpacked side by side;
-// a file that others have packed again is unpacked from end to end.
-func Leaves(ctx context.Context, file io.ReadSeeker, progress func(bytes int64)) ([]proof.Hash, error) {
-	leaves, err := memberLeaves(ctx, &counted{file, progress})
-	if !errors.Is(err, errNotByMember) {
-		return leaves, err
+// ErrNotGzip is returned (wrapped) for a file that is damaged, or no gzip file at all.
+var ErrNotGzip = errors.New("not a whole gzip file")
+
+// eachLeaf calls yield with the leaf hash of each line of a gzip file, in order, until yield fails. One goroutine unpacks,
+// others hash. Memory is bounded by a constant, whatever the file unpacks to: lines are hashed as they come, and may have any
+// length. marked tells whether there was a byte-order mark, which counts for nothing.
+func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (marked bool, err error) {
+	z, err := openGzip(r)
+	if err != nil {
+		return false, err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+	text := bufio.NewReaderSize(z, 16)
+	if marked, err = skipMark(text); err != nil {
+		return marked, err
 	}
-	return StreamLeaves(ctx, file)
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, inner := errgroup.WithContext(inner)
+	workers := min(runtime.GOMAXPROCS(0), maxWorkers)
+	todo, inOrder := make(chan *piece), make(chan *piece, workers)
+	group.Go(func() error {
+		defer close(inOrder)
+		defer close(todo)
+		return cutPieces(text, func(p *piece) error {
+			for _, to := range []chan *piece{inOrder, todo} {
+				select {
+				case to <- p:
+				case <-inner.Done():
+					return inner.Err()
+				}
+			}
+			return nil
+		})
+	})
+	for range workers {
+		group.Go(func() error {
+			for p := range todo {
+				p.hash()
+				close(p.hashed)
+			}
+			return nil
+		})
+	}
+	err = yieldPieces(inner, inOrder, yield)
+	if err != nil {
+		cancel()
+	}
+	if groupErr := group.Wait(); err == nil || errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		err = groupErr
+	}
+	return marked, err
 }
 
+// openGzip returns what a gzip file unpacks to.
+func openGzip(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := b.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if !bytes.HasPrefix([]byte("\x1f\x8b"), head) && len(head) > 0 {
+		return nil, fmt.Errorf("%w: it is not packed; if it was unpacked, pack it again with gzip: only its lines count", ErrNotGzip)
+	}
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotGzip, err)
+	}
+	return unpacked{z}, nil
+}
+
+// unpacked is what is read from a gzip file, with errors that say so.
+type unpacked struct{ from io.Reader }
+
+func (u unpacked) Read(p []byte) (int, error) {
+	n, err := u.from.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: %w", ErrNotGzip, err)
+	}
+	return n, err
+}
+
+// skipMark skips a byte-order mark.
+func skipMark(text *bufio.Reader) (marked bool, err error) {
+	var head []byte
+	for n := 1; n <= 4; n++ {
+		if head, err = text.Peek(n); err != nil || !charset.Undecided(head) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	rest, err := charset.SkipMark(head)
+	if err != nil {
+		return false, err
+	}
+	_, err = text.Discard(len(head) - len(rest))
+	return len(rest) < len(head), err
+}
+
+const (
+	pieceBytes = 64 << 10
+	maxWorkers = 8
+)
+
+// piece is some whole lines of a file, and then their leaf hashes.
+type piece struct {
+	lines  []byte
+	leaves []proof.Hash // the first may be there already: that of a line that is longer than a piece
+	hashed chan struct{}
+}
+
+var pieces = sync.Pool{New: func() any { return &piece{lines: make([]byte, 0, pieceBytes)} }}
+
+func newPiece() *piece {
+	p := pieces.Get().(*piece)
+	p.lines, p.leaves, p.hashed = p.lines[:0], p.leaves[:0], make(chan struct{})
+	return p
+}
+
+func (p *piece) hash() {
+	for line := range bytes.Lines(p.lines) {
+		p.leaves = append(p.leaves, proof.Leaf(proof.Digest(bytes.TrimSuffix(line, []byte("\n")))))
+	}
+}
+
+// cutPieces cuts a text into pieces.
+func cutPieces(text io.Reader, yield func(*piece) error) error {
+	p := newPiece()
+	var err error
+	for err == nil {
+		var n int
+		n, err = io.ReadFull(text, p.lines[len(p.lines):pieceBytes])
+		p.lines = p.lines[:len(p.lines)+n]
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, ErrNotGzip) {
+			if len(p.lines) > 0 {
+				return yield(p)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		next := newPiece()
+		if end := bytes.LastIndexByte(p.lines, '\n') + 1; end > 0 {
+			next.lines = append(next.lines, p.lines[end:]...)
+			p.lines = p.lines[:end]
+		} else if err = longLine(text, p, next); err != nil {
+			return err
+		}
+		if err = yield(p); err != nil {
+			return err
+		}
+		p = next
+	}
+	return err
+}
+
+// longLine hashes the line whose beginning fills a piece, and gives the next piece what was read beyond it.
+func longLine(text io.Reader, p, next *piece) error {
+	digest := sha256.New()
+	digest.Write(p.lines)
+	for {
+		n, err := text.Read(p.lines[:pieceBytes])
+		line, rest, ended := bytes.Cut(p.lines[:n], []byte("\n"))
+		digest.Write(line)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if ended || err != nil {
+			next.lines = append(next.lines, rest...)
+			p.lines = p.lines[:0]
+			p.leaves = append(p.leaves, proof.Leaf(proof.Hash(digest.Sum(nil))))
+			return nil
+		}
+	}
+}
+
+// yieldPieces yields the leaves of pieces, one after the other.
+func yieldPieces(ctx context.Context, inOrder <-chan *piece, yield func(proof.Hash) error) error {
+	for p := range inOrder {
+		select {
+		case <-p.hashed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for _, leaf := range p.leaves {
+			if err := yield(leaf); err != nil {
+				return err
+			}
+		}
+		pieces.Put(p)
+	}
+	return ctx.Err()
+}
+
+// counted tells how much was read.
 type counted struct {
 	io.Reader
 	progress func(int64)
@@ -38,145 +226,4 @@ func (c *counted) Read(p []byte) (int, error) {
 		c.progress(int64(n))
 	}
 	return n, err
-}
-
-var errNotByMember = errors.New("cannot be unpacked member by member")
-
-// memberStart is how members begin that weir makes, but for the byte that names the level and the last one.
-var memberStart = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0}
-
-// maxChunk is the largest run of bytes without the beginning of a member that is still taken for members, in bytes.
-const maxChunk = 16 << 20
-
-// memberLeaves cuts the file where a member seems to begin, and unpacks the pieces side by side. Where it was wrong, because
-// compressed bytes looked so or a member does not end a line, a piece does not unpack, and errNotByMember is returned.
-func memberLeaves(ctx context.Context, r io.Reader) ([]proof.Hash, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	var pieces []*[]proof.Hash
-	err := cutMembers(r, func(piece []byte, last bool) error {
-		leaves := new([]proof.Hash)
-		pieces = append(pieces, leaves)
-		group.Go(func() (err error) {
-			*leaves, err = pieceLeaves(ctx, piece, last)
-			return err
-		})
-		return ctx.Err()
-	})
-	if workErr := group.Wait(); workErr != nil {
-		return nil, workErr
-	}
-	if err != nil {
-		return nil, err
-	}
-	var all []proof.Hash
-	for _, leaves := range pieces {
-		all = append(all, *leaves...)
-	}
-	return all, nil
-}
-
-// cutMembers yields the pieces of a file between places where members seem to begin, small ones together.
-func cutMembers(r io.Reader, yield func(piece []byte, last bool) error) error {
-	const little = 64 << 10
-	var held []byte
-	buf := make([]byte, 1<<20)
-	for {
-		n, err := io.ReadFull(r, buf)
-		held = append(held, buf[:n]...)
-		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !end {
-			return err
-		}
-		for {
-			at := -1
-			if len(held) > little {
-				at = bytes.Index(held[little:], memberStart)
-			}
-			if at < 0 {
-				break
-			}
-			if err := yield(held[:little+at:little+at], false); err != nil {
-				return err
-			}
-			held = held[little+at:]
-		}
-		if end {
-			return yield(held, true)
-		}
-		if len(held) > maxChunk {
-			return errNotByMember
-		}
-	}
-}
-
-func pieceLeaves(ctx context.Context, piece []byte, last bool) ([]proof.Hash, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	z, err := gzip.NewReader(bytes.NewReader(piece))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotByMember, err)
-	}
-	lines, err := io.ReadAll(z)
-	if err != nil || !last && !bytes.HasSuffix(lines, []byte("\n")) && len(lines) > 0 {
-		return nil, fmt.Errorf("%w: %w", errNotByMember, err)
-	}
-	return appendLeaves(nil, lines), nil
-}
-
-func appendLeaves(leaves []proof.Hash, lines []byte) []proof.Hash {
-	for line := range bytes.Lines(lines) {
-		leaves = append(leaves, proof.Leaf(proof.Digest(bytes.TrimSuffix(line, []byte("\n")))))
-	}
-	return leaves
-}
-
-// ErrNotGzip is returned (wrapped) for a file that is damaged, or no gzip file at all.
-var ErrNotGzip = errors.New("not a whole gzip file")
-
-// StreamLeaves is Leaves for what can be read only once: one goroutine unpacks, others hash.
-func StreamLeaves(ctx context.Context, r io.Reader) ([]proof.Hash, error) {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotGzip, err)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	var pieces []*[]proof.Hash
-	hash := func(lines []byte) {
-		leaves := new([]proof.Hash)
-		pieces = append(pieces, leaves)
-		group.Go(func() error { *leaves = appendLeaves(nil, lines); return nil })
-	}
-	var rest []byte
-	for err == nil {
-		if err = ctx.Err(); err != nil {
-			break
-		}
-		buf := make([]byte, len(rest)+1<<20)
-		copy(buf, rest)
-		n := len(rest)
-		for n < len(buf) && err == nil {
-			var more int
-			more, err = z.Read(buf[n:])
-			n += more
-		}
-		buf = buf[:n]
-		cut := bytes.LastIndexByte(buf, '\n') + 1
-		if err != nil {
-			cut = len(buf)
-		}
-		hash(buf[:cut])
-		rest = buf[cut:]
-	}
-	group.Wait()
-	if !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: %w", ErrNotGzip, err)
-	}
-	var all []proof.Hash
-	for _, leaves := range pieces {
-		all = append(all, *leaves...)
-	}
-	return all, nil
 }

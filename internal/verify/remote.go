@@ -3,7 +3,9 @@ package verify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,9 +21,9 @@ import (
 var firstSecond, lastSecond = int64(1199145600), int64(253402300799)
 
 // Log checks a log over the API: it downloads all of it.
-func Log(ctx context.Context, c *client.Client, source client.Source, keys *proof.Keys, since *Checkpoint, progress func(int64)) (*Report, error) {
+func (c Check) Log(ctx context.Context, from *client.Client, source client.Source) (*Report, error) {
 	all := client.Query{Start: &firstSecond, End: &lastSecond}
-	d, err := c.Download(ctx, source, all)
+	d, err := from.Download(ctx, source, all)
 	if err != nil {
 		return nil, err
 	}
@@ -29,51 +31,54 @@ func Log(ctx context.Context, c *client.Client, source client.Source, keys *proo
 	if d.Log == "" {
 		return nil, fmt.Errorf("the server proves nothing of its logs: it is not weir")
 	}
-	leaves, err := StreamLeaves(ctx, &counted{d, progress})
-	if err != nil {
-		return nil, err
-	}
-	path := source.LogPath(d.Log)
-	text, err := c.FileProof(ctx, path, all, d.Sequenced)
-	if err != nil {
-		return nil, err
-	}
 	r := &Report{Subject: "log " + d.Log}
-	p, err := proof.ParseFile(text)
-	if err != nil {
+	defer r.judge()
+	path := source.LogPath(d.Log)
+	p, err := fetchProof(ctx, from, path, all, d.Sequenced)
+	if errors.Is(err, proof.ErrMalformed) {
 		r.add(Problem{What: err.Error()})
-		r.judge()
 		return r, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	if !strings.HasSuffix(p.Log, "/"+d.Log) {
 		r.add(Problem{What: fmt.Sprintf("the proof is of another log: %s", p.Log)})
 	}
-	shown := r.file(p, keys, leaves, nil)
-	if shown == nil {
-		return r, nil
+	of := c
+	of.Since = nil
+	l, err := of.lines(ctx, r, d, p, false)
+	if err != nil || l == nil {
+		return r, err
 	}
-	r.Removed = p.Removed.Count
-	r.allThere(shown, p.Removed)
-	if since != nil {
-		if err := r.remoteSince(ctx, c, path, shown, since); err != nil {
+	r.allThere(l.shown, p.Claims.Removed)
+	if c.Since != nil {
+		if err := r.remoteSince(ctx, from, path, l.shown, c.Since); err != nil {
 			return nil, err
 		}
 	}
-	r.judge()
 	return r, nil
+}
+
+func fetchProof(ctx context.Context, c *client.Client, path string, q client.Query, sequenced int64) (*proof.File, error) {
+	text, err := c.FileProof(ctx, path, q, sequenced)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	return proof.ReadFile(text)
 }
 
 // allThere checks that a download of everything holds every entry from the first that retention has left. What is not
 // sequenced yet is no problem of the log.
 func (r *Report) allThere(shown *proof.Shown, removed proof.Run) {
 	problems := r.Problems
-	r.Problems, r.Between = nil, nil
+	r.Problems, r.Between, r.Notes = nil, nil, nil
 	for _, p := range problems {
 		if p.Line == nil || !p.Missing {
 			r.add(p)
 		}
 	}
-	r.Notes = nil
 	missing := append([]proof.Run(nil), shown.Between...)
 	if shown.Held == 0 {
 		missing = []proof.Run{{First: removed.End(), Count: shown.Size - removed.End()}}
@@ -110,61 +115,105 @@ func (r *Report) remoteSince(ctx context.Context, c *client.Client, path string,
 	return nil
 }
 
-// Prove completes the proof of a file with what was sequenced since it was made, and checks it. It returns the new proof.
-func Prove(ctx context.Context, c *client.Client, p *proof.File, leaves []proof.Hash, keys *proof.Keys) (*proof.File, *Report, error) {
+// Prove completes the proof of a file with what was sequenced since it was made, and checks it. It returns the new proof, and a
+// report that says what differs.
+func (c Check) Prove(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker) (*proof.File, *Report, error) {
+	r, l, err := c.fileLines(ctx, file, p)
+	if err != nil || l == nil {
+		return p, r, err
+	}
+	if len(l.shown.Pending) > 0 {
+		if err := c.settle(ctx, from, p, file, l.shown.Pending); err != nil {
+			return nil, nil, err
+		}
+		if r, l, err = c.fileLines(ctx, file, p); err != nil || l == nil {
+			return p, r, err
+		}
+	}
+	p.Parts, p.Claims.Pending = l.marked, r.Unsequenced // which help those who check it later
+	return p, r, nil
+}
+
+// fileLines checks the lines of a file from its beginning on.
+func (c Check) fileLines(ctx context.Context, file io.ReadSeeker, p *proof.File) (*Report, *lines, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, nil, err
+	}
 	r := &Report{}
-	shown := r.file(p, keys, leaves, nil)
-	if shown == nil || len(shown.Pending) == 0 {
-		complete(p, r, leaves, shown)
-		return p, r, nil
-	}
-	if p.Source == "" {
-		return nil, nil, fmt.Errorf("the proof does not say where its log is")
-	}
-	signed, err := c.Fetch(ctx, p.Source+"/checkpoint", nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	checkpoint, err := keys.OpenCheckpoint(p.Log, string(signed))
-	if err != nil {
-		return nil, nil, err
-	}
-	entries, err := leafHashes(ctx, c, p.Source, p.Sequenced, checkpoint.N)
-	if err != nil {
-		return nil, nil, err
-	}
-	p.Settle(leaves, shown.Pending, entries, string(signed))
-	again := &Report{}
-	shown = again.file(p, keys, leaves, nil)
-	complete(p, again, leaves, shown)
-	return p, again, nil
+	defer r.judge()
+	l, err := c.lines(ctx, r, file, p, true)
+	return r, l, err
 }
 
-// complete adds to a proof that was checked what only helps who checks it later.
-func complete(p *proof.File, r *Report, leaves []proof.Hash, shown *proof.Shown) {
-	if shown != nil {
-		p.Pending = r.Unsequenced
-		p.Mark(leaves)
+// maxPending bounds the lines that Prove looks for.
+const maxPending = 4 << 20
+
+// settle gives a proof what its log has sequenced since.
+func (c Check) settle(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker, pending []proof.Run) error {
+	path := p.Claims.Source
+	if !strings.HasPrefix(path, "/api/weir/v1/") || strings.ContainsAny(path, "?#%") || strings.Contains(path, "..") {
+		return fmt.Errorf("the proof does not say where its log is: %.200q is not the path of one", path)
 	}
+	signed, err := from.Fetch(ctx, path+"/checkpoint", nil)
+	if err != nil {
+		return err
+	}
+	checkpoint, err := c.Keys.OpenCheckpoint(p.Log, string(signed))
+	if err != nil {
+		return err
+	}
+	leaves, err := pendingLeaves(ctx, file, pending)
+	if err != nil {
+		return err
+	}
+	s := p.Settle(leaves)
+	if err := eachEntry(ctx, from, path, p.Claims.Sequenced, checkpoint.N, s.Entry); err != nil {
+		return err
+	}
+	s.End(string(signed))
+	return nil
 }
 
-// leafHashes returns the leaf hashes of the entries [from, to) of a log, from its tiles.
-func leafHashes(ctx context.Context, c *client.Client, path string, from, to int64) ([]proof.Hash, error) {
-	var hashes []proof.Hash
+// pendingLeaves returns which lines of a file some leaf hashes are of.
+func pendingLeaves(ctx context.Context, file io.ReadSeeker, pending []proof.Run) (map[proof.Hash]int64, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	leaves, line := map[proof.Hash]int64{}, int64(0)
+	_, err := eachLeaf(ctx, file, func(leaf proof.Hash) error {
+		for len(pending) > 0 && pending[0].End() <= line {
+			pending = pending[1:]
+		}
+		if len(pending) > 0 && pending[0].First <= line {
+			leaves[leaf] = line
+		}
+		if line++; len(leaves) > maxPending {
+			return fmt.Errorf("more than %d lines are not sequenced; download again", maxPending)
+		}
+		return nil
+	})
+	return leaves, err
+}
+
+// eachEntry calls yield with the leaf hashes of the entries [from, to) of a log, from its tiles.
+func eachEntry(ctx context.Context, c *client.Client, path string, from, to int64, yield func(proof.Hash) error) error {
 	for n := from / proof.Group; n*proof.Group < to; n++ {
 		width := int(min(proof.Group, to-n*proof.Group))
 		data, err := c.Fetch(ctx, path+"/"+torchwood.TilePath(modtlog.Tile{H: torchwood.TileHeight, L: 0, N: n, W: width}), nil)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(data) != width*modtlog.HashSize {
-			return nil, fmt.Errorf("the server's reply: a tile of %d hashes has %d bytes", width, len(data))
+			return fmt.Errorf("the server's reply: a tile of %d hashes has %d bytes", width, len(data))
 		}
 		for i := range width {
-			if index := n*proof.Group + int64(i); index >= from {
-				hashes = append(hashes, proof.Hash(data[i*modtlog.HashSize:]))
+			if index := n*proof.Group + int64(i); index < from {
+				continue
+			}
+			if err := yield(proof.Hash(data[i*modtlog.HashSize:])); err != nil {
+				return err
 			}
 		}
 	}
-	return hashes, nil
+	return nil
 }

@@ -5,9 +5,13 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/proof"
 )
@@ -34,9 +38,23 @@ type Report struct {
 	Between     []Run     `json:"between,omitempty"` // entries between those two that the file does not hold
 	Removed     int64     `json:"removed,omitempty"` // entries whose content retention has removed
 	Unsequenced int64     `json:"unsequenced,omitempty"`
-	Since       string    `json:"since,omitempty"` // the older checkpoint that the log goes on from: its size
+	Since       string    `json:"since,omitempty"`     // the older checkpoint that the log goes on from: its size
+	Witnesses   []string  `json:"witnesses,omitempty"` // that have cosigned the checkpoint, of those given
+	Claims      *Claims   `json:"claims,omitempty"`
 	Problems    []Problem `json:"problems,omitempty"`
 	Notes       []string  `json:"notes,omitempty"`
+}
+
+// Claims is what a proof says that nothing signs. No verdict depends on it.
+type Claims struct {
+	Source     string   `json:"source,omitempty"` // path of the log in the API
+	Start      string   `json:"start,omitempty"`  // of the range of event times that was asked for
+	End        string   `json:"end,omitempty"`    // of that range, not included
+	Processor  string   `json:"processor,omitempty"`
+	Removed    *Run     `json:"removed,omitempty"`    // entries that retention had removed
+	Sequenced  int64    `json:"sequenced,omitempty"`  // entries of the tree when the file was made
+	Pending    int64    `json:"pending,omitempty"`    // lines of the file that were not sequenced yet
+	Signatures []string `json:"signatures,omitempty"` // keys that are said to have signed the checkpoint and were not given
 }
 
 // Run is consecutive entries.
@@ -89,7 +107,7 @@ func Worst(reports []*Report) Verdict {
 func LoadKeys(texts ...string) (*proof.Keys, error) {
 	all := &proof.Keys{}
 	for _, text := range texts {
-		if data, err := os.ReadFile(text); err == nil {
+		if data, err := readBounded(text, maxKeys); err == nil {
 			text = string(data)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("key: %w", err)
@@ -118,17 +136,70 @@ type Checkpoint struct {
 // LoadCheckpoint reads a checkpoint from a file: a signed checkpoint, or a proof that ends with one. A trusted key must have
 // signed it.
 func LoadCheckpoint(file string, keys *proof.Keys) (Checkpoint, error) {
-	data, err := os.ReadFile(file)
+	signed, err := readCheckpoint(file)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
-	}
-	signed := string(data)
-	if f, err := proof.ParseFile(data); err == nil {
-		signed = f.Checkpoint
 	}
 	c, err := keys.OpenCheckpoint(proof.Origin(signed), signed)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%s: %w", file, err)
 	}
 	return Checkpoint{c.Origin, c.N, c.Hash}, nil
+}
+
+// maxCheckpoint bounds a file with a checkpoint, in bytes.
+const maxCheckpoint = 1 << 20
+
+func readCheckpoint(file string) (string, error) {
+	p, err := readProof(file)
+	if err == nil {
+		return p.Checkpoint, nil
+	}
+	if !errors.Is(err, proof.ErrMalformed) {
+		return "", err
+	}
+	data, err := readBounded(file, maxCheckpoint)
+	return string(data), err
+}
+
+// readBounded reads a file of at most so many bytes.
+func readBounded(file string, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", file, most)
+	}
+	return data, err
+}
+
+// maxKeys bounds a file of keys, in bytes.
+const maxKeys = 1 << 20
+
+// LoadWitnesses reads the public keys of witnesses: each text is a key, or the name of a file with a key on each line.
+func LoadWitnesses(texts ...string) (all []note.Verifier, err error) {
+	for _, text := range texts {
+		if data, err := readBounded(text, maxKeys); err == nil {
+			text = string(data)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("witness key: %w", err)
+		}
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+				continue
+			}
+			v, err := proof.ParseWitness(line)
+			if err != nil {
+				return nil, err
+			}
+			same := func(w note.Verifier) bool { return w.Name() == v.Name() && w.KeyHash() == v.KeyHash() }
+			if !slices.ContainsFunc(all, same) {
+				all = append(all, v)
+			}
+		}
+	}
+	return all, nil
 }

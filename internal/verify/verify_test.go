@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -110,7 +111,7 @@ func (p *place) verify(since string) []*Report {
 		}
 		c = &loaded
 	}
-	reports, err := Bucket(p.t.Context(), b, nil, p.keys, c, nil)
+	reports, err := Check{Keys: p.keys, Since: c}.Bucket(p.t.Context(), b, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -237,65 +238,50 @@ func pack(t testing.TB, lines []string, each int) []byte {
 	return file.Bytes()
 }
 
-// However a file is packed, its leaves are those of its lines.
-func TestLeaves(t *testing.T) {
+// leavesOf returns the leaf hashes of the lines of a gzip file.
+func leavesOf(ctx context.Context, file io.Reader) (leaves []proof.Hash, err error) {
+	_, err = eachLeaf(ctx, file, func(leaf proof.Hash) error { leaves = append(leaves, leaf); return nil })
+	return leaves, err
+}
+
+// However a file is packed, and however long its lines are, its leaves are those of its lines.
+func TestLeavesAreThoseOfTheLines(t *testing.T) {
 	var lines []string
 	var want []proof.Hash
-	for range 4000 {
+	for i := range 4000 {
 		line := fmt.Sprintf("%x", rand.Uint64())
+		if i%500 == 0 {
+			line = strings.Repeat(line, pieceBytes/len(line)-1+i/500)
+		}
 		lines = append(lines, line+"\n")
 		want = append(want, proof.Leaf(proof.Digest([]byte(line))))
 	}
 	for _, each := range []int{1, 100, 2500, 4000} {
 		file := pack(t, lines, each)
-		var counted int64
-		got, err := Leaves(t.Context(), bytes.NewReader(file), func(n int64) { counted += n })
-		if err != nil || !slices.Equal(got, want) || counted < int64(len(file)) {
-			t.Errorf("%d lines a member: %d leaves of %d, %v; %d bytes counted of %d", each, len(got), len(want), err, counted, len(file))
-		}
-		got, err = StreamLeaves(t.Context(), bytes.NewReader(file))
+		got, err := leavesOf(t.Context(), bytes.NewReader(file))
 		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%d lines a member, as a stream: %d leaves, %v", each, len(got), err)
+			t.Errorf("%d lines a member: %d leaves of %d, %v", each, len(got), len(want), err)
 		}
-		for _, bad := range [][]byte{file[:len(file)-1], file[:len(file)/2], append(bytes.Clone(file), 'x'), flip(file, len(file)-6)} {
-			if _, err := Leaves(t.Context(), bytes.NewReader(bad), nil); !errors.Is(err, ErrNotGzip) {
+		for _, bad := range [][]byte{nil, file[:1], file[:len(file)-1], file[:len(file)/2], append(bytes.Clone(file), 'x'), flip(file, len(file)-6)} {
+			if _, err := leavesOf(t.Context(), bytes.NewReader(bad)); !errors.Is(err, ErrNotGzip) {
 				t.Errorf("a damaged file: %v", err)
 			}
 		}
 	}
-	// A member that ends in the middle of a line, and what looks like the beginning of a member but is none.
 	text := strings.Join(lines, "")
-	for _, file := range [][]byte{
-		append(pack(t, []string{text[:len(text)/2]}, 1), pack(t, []string{text[len(text)/2:]}, 1)...),
-		stored(t, strings.Repeat("x", 100_000)+string(memberStart)+"\n"),
-	} {
-		got, err := Leaves(t.Context(), bytes.NewReader(file), nil)
-		again, againErr := StreamLeaves(t.Context(), bytes.NewReader(file))
-		if err != nil || againErr != nil || !slices.Equal(got, again) || len(got) == 0 {
-			t.Errorf("%d leaves, %v; as a stream %d, %v", len(got), err, len(again), againErr)
-		}
+	odd := append(pack(t, []string{text[:len(text)/2]}, 1), pack(t, []string{strings.TrimSuffix(text[len(text)/2:], "\n")}, 1)...)
+	if got, err := leavesOf(t.Context(), bytes.NewReader(odd)); err != nil || !slices.Equal(got, want) {
+		t.Errorf("members that end within a line, and no end of the last: %d leaves, %v", len(got), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Leaves(ctx, bytes.NewReader(pack(t, lines, 100)), nil); !errors.Is(err, context.Canceled) {
+	if _, err := leavesOf(ctx, bytes.NewReader(pack(t, lines, 100))); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-}
-
-// stored packs without compression, so that the file holds the text as it is.
-func stored(t *testing.T, text string) []byte {
-	var file bytes.Buffer
-	z, err := gzip.NewWriterLevel(&file, gzip.NoCompression)
-	if err == nil {
-		_, err = z.Write([]byte(text))
+	stop := errors.New("stop")
+	if _, err := eachLeaf(t.Context(), bytes.NewReader(pack(t, lines, 100)), func(proof.Hash) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("%v", err)
 	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file.Bytes()
 }
 
 func TestLoadKeys(t *testing.T) {
@@ -328,7 +314,7 @@ func BenchmarkLeaves(b *testing.B) {
 	file := pack(b, lines, 700)
 	b.SetBytes(int64(len(strings.Join(lines, ""))))
 	for b.Loop() {
-		if _, err := Leaves(b.Context(), bytes.NewReader(file), nil); err != nil {
+		if _, err := leavesOf(b.Context(), bytes.NewReader(file)); err != nil {
 			b.Fatal(err)
 		}
 	}

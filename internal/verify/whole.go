@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Kind is objects of one kind in a bucket.
+// Kind is the objects in a bucket whose keys begin with the same name.
 type Kind struct {
 	Name    string `json:"name"`
 	Objects int64  `json:"objects"`
@@ -43,13 +43,6 @@ type Whole struct {
 
 }
 
-// kinds of objects, by the first part of their keys.
-var kinds = []string{"weir", "orgs", "projects", "credentials", "directory", "publications", "intents", "revocations", "logs", "wal", "plans",
-	"leases", "copy", "probe", "quarantine"}
-
-// documents are the kinds that are versioned documents.
-var documents = []string{"weir", "orgs", "projects", "credentials", "directory", "publications"}
-
 // CheckBucket looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log consists
 // of must be there, and what nothing names is listed. With keys, signatures are checked too. Objects that a node is just writing,
 // or has just replaced, look like strays.
@@ -63,7 +56,7 @@ func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, progres
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(waiting.Damaged)) {
-		w.problem(Problem{Object: key, What: waiting.Damaged[key].Error() + "; its shard is not sequenced until it is as it was: put it back from a copy"})
+		w.problem(Problem{Object: key, What: waiting.Damaged[key].Error() + "; nothing of it that does not verify is used: put it back from a copy"})
 	}
 	if waiting.Events > 0 {
 		w.Notes = append(w.Notes, fmt.Sprintf("%d events wait to be sequenced", waiting.Events))
@@ -104,26 +97,27 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 		if err != nil {
 			return err
 		}
-		name, _, _ := strings.Cut(info.Key, "/")
-		if !slices.Contains(kinds, name) {
+		kind, ok := layout.Of(info.Key)
+		if !ok {
 			w.stray(info.Key, "it is of no kind that this version of weir knows", false)
 			continue
 		}
+		name := kind.Top()
 		if counts[name] == nil {
 			counts[name] = &Kind{Name: name}
 		}
 		counts[name].Objects++
 		counts[name].Bytes += info.Size
-		if name == "probe" {
+		switch kind.Check {
+		case layout.AsLeftover:
 			w.stray(info.Key, "a node that started died before it had removed what it tried the store with", true)
-		}
-		if slices.Contains(documents, name) {
+		case layout.AsDocument:
 			if err := w.document(ctx, b, info.Key); err != nil {
 				return err
 			}
 		}
 	}
-	for _, name := range kinds {
+	for _, name := range layout.Tops(layout.All) {
 		if k := counts[name]; k != nil {
 			w.Kinds = append(w.Kinds, *k)
 		}

@@ -1,26 +1,31 @@
 package wal
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // The layout of a WAL object. zcat shows its lines.
 //
 //	sections   for each: a member with the lines, an aside "WE" with what is known of each entry
-//	"WS" aside the sections: log, place, number of entries, span of times
-//	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian
+//	"WS" aside the sections: log, place, number of entries, span of times, digests
+//	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian; the seal of that aside
+//
+// The seal covers the object's key and the index, and the index covers the sections by their digests. So a reader that
+// takes only some sections of an object believes nothing that no node has written.
 var (
 	idEntries  = gzipmember.ID{'W', 'E'}
 	idSections = gzipmember.ID{'W', 'S'}
 	idTrailer  = gzipmember.ID{'W', 'T'}
 )
 
-var trailerSize = gzipmember.AsideSize(8)
+var trailerSize = gzipmember.AsideSize(8 + seal.Size)
 
 // Section is where a run of events for one log lies in a WAL object.
 type Section struct {
@@ -32,6 +37,8 @@ type Section struct {
 	Count            int   // of the lines
 	MinTime, MaxTime int64 // of the events, milliseconds since the epoch
 	Processors       []string
+
+	sums *sums // shared by all copies of a Section
 }
 
 // Place is where a section lies.
@@ -39,6 +46,9 @@ type Place struct {
 	Object string // its key
 	Section
 }
+
+// sums are the SHA-256 of a section's member and of its aside, as they lie.
+type sums struct{ lines, entries [sha256.Size]byte }
 
 // encode makes a section of a batch; the section's Offset is relative to the bytes returned.
 func encode(b event.Batch) (Section, []byte) {
@@ -52,6 +62,7 @@ func encode(b event.Batch) (Section, []byte) {
 	}
 	data = gzipmember.AppendAside(data, idEntries, meta)
 	s.EntriesLength = int64(len(data)) - s.Length
+	s.sums = &sums{sha256.Sum256(data[:s.Length]), sha256.Sum256(data[s.Length:])}
 	return s, data
 }
 
@@ -125,8 +136,8 @@ func decodeEntries(aside []byte, count int) ([]event.Entry, error) {
 	return entries, d.Err()
 }
 
-// appendIndex ends an object that holds the sections.
-func appendIndex(dst []byte, sections []Section) []byte {
+// encodeIndex returns the aside that says what the sections of an object are.
+func encodeIndex(sections []Section) []byte {
 	var data []byte
 	data = binary.AppendUvarint(data, uint64(len(sections)))
 	for _, s := range sections {
@@ -140,10 +151,25 @@ func appendIndex(dst []byte, sections []Section) []byte {
 		for _, p := range s.Processors {
 			data = gzipmember.AppendString(data, p)
 		}
+		data = append(append(data, s.sums.lines[:]...), s.sums.entries[:]...)
 	}
-	before := len(dst)
-	dst = gzipmember.AppendAside(dst, idSections, data)
-	return gzipmember.AppendAside(dst, idTrailer, binary.BigEndian.AppendUint64(nil, uint64(len(dst)-before)))
+	return gzipmember.AppendAside(nil, idSections, data)
+}
+
+// encodeTrailer returns the end of the object at a key.
+func encodeTrailer(key string, index []byte, k seal.Key) []byte {
+	data := binary.BigEndian.AppendUint64(nil, uint64(len(index)))
+	return gzipmember.AppendAside(nil, idTrailer, append(data, k.Sum(key, index)...))
+}
+
+// checkIndex returns seal.ErrForged unless a node wrote the index for the object at key. index is with the trailer.
+func checkIndex(key string, index []byte, k seal.Key) error {
+	split := len(index) - trailerSize
+	trailer, err := gzipmember.Aside(index[split:], idTrailer)
+	if err != nil {
+		return err
+	}
+	return k.Check(key, index[:split], trailer[8:])
 }
 
 // indexLength returns the number of bytes at the end of an object that its index takes, given the last bytes of it.
@@ -155,10 +181,10 @@ func indexLength(tail []byte, size int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(trailer) != 8 {
+	if len(trailer) != 8+seal.Size {
 		return 0, fmt.Errorf("trailer: %w", gzipmember.ErrCorrupt)
 	}
-	n := int64(binary.BigEndian.Uint64(trailer))
+	n := int64(binary.BigEndian.Uint64(trailer[:8]))
 	if n < 0 || n > size-int64(trailerSize) {
 		return 0, fmt.Errorf("trailer: %w, an index of %d bytes in an object of %d", gzipmember.ErrCorrupt, n, size)
 	}
@@ -172,7 +198,7 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		return nil, err
 	}
 	d := gzipmember.NewDecoder(data)
-	sections := make([]Section, d.Count(9))
+	sections := make([]Section, d.Count(9+2*sha256.Size))
 	end := uint64(size)
 	for i := range sections {
 		s := &sections[i]
@@ -184,6 +210,9 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		for j := range s.Processors {
 			s.Processors[j] = d.String()
 		}
+		s.sums = new(sums)
+		copy(s.sums.lines[:], d.Bytes(sha256.Size))
+		copy(s.sums.entries[:], d.Bytes(sha256.Size))
 		if s.Offset+s.Length+s.EntriesLength > size {
 			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, gzipmember.ErrCorrupt)
 		}

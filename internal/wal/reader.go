@@ -2,8 +2,11 @@ package wal
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/maypok86/otter/v2"
 
@@ -19,6 +22,7 @@ type Reader struct {
 	bucket   bucket.Bucket
 	key      seal.Key
 	sealed   bucket.Bucket // the same, for plans
+	forged   *forgedObjects
 	sections *otter.Cache[string, []Section]
 	entries  *otter.Cache[entriesKey, []event.Entry]
 }
@@ -29,11 +33,13 @@ type entriesKey struct {
 }
 
 // NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory. It reads only what key has sealed.
+// The zero Key reads without checking.
 func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	return &Reader{
 		bucket: b,
 		key:    key,
 		sealed: seal.NewBucket(b, key),
+		forged: newForgedObjects(),
 		sections: otter.Must(&otter.Options[string, []Section]{
 			MaximumWeight: cacheBytes / 2,
 			Weigher: func(key string, sections []Section) uint32 {
@@ -51,26 +57,29 @@ func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	}
 }
 
-// List returns the objects of a shard that exist now, oldest first.
+// List returns the objects of a shard that exist now, oldest first, without those that were set aside.
 func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
 	var objects []bucket.Info
 	for info, err := range r.bucket.List(ctx, Prefix(shard), "") {
 		if err != nil {
 			return nil, err
 		}
-		objects = append(objects, info)
+		if r.forged.whole(info.Key) == nil {
+			objects = append(objects, info)
+		}
 	}
 	return objects, nil
 }
 
-// ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing.
+// ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing, without those that
+// were set aside.
 func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, error) {
 	all := make([][]bucket.Info, shards)
 	for info, err := range r.bucket.List(ctx, root, "") {
 		if err != nil {
 			return nil, err
 		}
-		if shard, ok := shardOf(info.Key); ok && shard < shards {
+		if shard, ok := shardOf(info.Key); ok && shard < shards && r.forged.whole(info.Key) == nil {
 			all[shard] = append(all[shard], info)
 		}
 	}
@@ -80,43 +89,118 @@ func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, erro
 // likelyIndex is how many bytes are read at the end of an object in the hope that they hold its index.
 const likelyIndex = 16 << 10
 
-// Sections returns what the object at key consists of; bucket.ErrNotExist (wrapped) if it is gone.
+// Sections returns what the object at key consists of. The error wraps bucket.ErrNotExist if the object is gone, and
+// seal.ErrForged if its index does not verify. Sections whose content was found not to verify are left out.
 func (r *Reader) Sections(ctx context.Context, key string) ([]Section, error) {
-	return r.sections.Get(context.WithoutCancel(ctx), key, otter.LoaderFunc[string, []Section](r.loadSections))
+	if err := r.forged.whole(key); err != nil {
+		return nil, err
+	}
+	load := otter.LoaderFunc[string, []Section](r.loadSections)
+	sections, err := r.sections.Get(context.WithoutCancel(ctx), key, load)
+	if err != nil {
+		if errors.Is(err, seal.ErrForged) {
+			r.forged.note(key, wholeObject, err)
+		}
+		return nil, err
+	}
+	if !r.forged.any(key) {
+		return sections, nil
+	}
+	return slices.DeleteFunc(slices.Clone(sections), func(s Section) bool { return r.forged.has(key, s.Offset) }), nil
+}
+
+// Forged tells whether an object, or a part of it, was found not to verify. Such an object must not be deleted: it is all
+// that is left to find out what has happened to it.
+func (r *Reader) Forged(key string) bool { return r.forged.any(key) }
+
+// SetAside leaves out an object whose remaining sections are in their logs.
+func (r *Reader) SetAside(key string) {
+	r.forged.note(key, wholeObject, forgedError(key, errors.New("the sections that verify are in their logs; the object is kept")))
 }
 
 func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error) {
+	sections, err := r.readSections(ctx, key)
+	if errors.Is(err, seal.ErrForged) {
+		r.bucket.Forget(key) // It may have been damaged on the way.
+		sections, err = r.readSections(ctx, key)
+	}
+	return sections, err
+}
+
+func (r *Reader) readSections(ctx context.Context, key string) ([]Section, error) {
 	o, err := r.bucket.Get(ctx, key, bucket.Range{Offset: -likelyIndex})
 	if err != nil {
 		return nil, err
 	}
 	size := o.Size
-	tail, err := io.ReadAll(o)
+	tail, err := io.ReadAll(io.LimitReader(o, likelyIndex))
 	o.Close()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	n, err := indexLength(tail, size)
+	if err == nil && n > maxIndex {
+		err = fmt.Errorf("an index of %d bytes", n)
+	}
 	if err == nil && n > int64(len(tail)) {
 		tail, err = bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: -n})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if err == nil && int64(len(tail)) < n {
 		err = fmt.Errorf("index: %w", gzipmember.ErrCorrupt)
 	}
 	var sections []Section
 	if err == nil {
-		sections, err = decodeIndex(tail[int64(len(tail))-n:], size)
+		index := tail[int64(len(tail))-n:]
+		if err = checkIndex(key, index, r.key); err == nil {
+			sections, err = decodeIndex(index, size)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
+		return nil, forgedError(key, err)
 	}
 	return sections, nil
 }
 
-// Entries returns what is known of the entries of a section.
+// maxIndex is the length in bytes above which no index is read. An object has at most maxObject bytes before its last
+// request.
+const maxIndex = 64 << 20
+
+// forgedError says that an object does not verify, and why.
+func forgedError(key string, why error) error {
+	if errors.Is(why, seal.ErrForged) {
+		return fmt.Errorf("read %s: %w", key, why)
+	}
+	return fmt.Errorf("read %s: %w (%w)", key, seal.ErrForged, why)
+}
+
+// part reads a part of a section and compares it with its digest. It reads once more if they differ. If they still do, the
+// section is not shown any more, and the error wraps seal.ErrForged.
+func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Range, sum [sha256.Size]byte) ([]byte, error) {
+	for attempt := 0; ; attempt++ {
+		data, err := bucket.Read(ctx, r.bucket, key, at)
+		switch {
+		case err == nil && sha256.Sum256(data) == sum:
+			return data, nil
+		case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, err
+		case attempt == 0:
+			r.bucket.Forget(key)
+			continue
+		}
+		err = forgedError(key, fmt.Errorf("the section at %d is not what was written", s.Offset))
+		r.forged.note(key, s.Offset, err)
+		return nil, err
+	}
+}
+
+// Entries returns what is known of the entries of a section. Its error is that of Member.
 func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]event.Entry, error) {
 	load := func(ctx context.Context, k entriesKey) ([]event.Entry, error) {
-		data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: s.Offset + s.Length, Length: s.EntriesLength})
+		at := bucket.Range{Offset: s.Offset + s.Length, Length: s.EntriesLength}
+		data, err := r.part(ctx, key, s, at, s.sums.entries)
 		if err != nil {
 			return nil, err
 		}
@@ -159,13 +243,10 @@ func (r *Reader) Batch(ctx context.Context, log string, places ...Place) (event.
 	return b, nil
 }
 
-// Member returns the gzip member with the lines of a section.
+// Member returns the gzip member with the lines of a section. The error wraps bucket.ErrNotExist if the object is gone, and
+// seal.ErrForged if the section is not what was written.
 func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, error) {
-	data, err := bucket.Read(ctx, r.bucket, key, bucket.Range{Offset: s.Offset, Length: s.Length})
-	if err == nil && int64(len(data)) != s.Length {
-		err = fmt.Errorf("read %s at %d: %w, it ends early", key, s.Offset, gzipmember.ErrCorrupt)
-	}
-	return data, err
+	return r.part(ctx, key, s, bucket.Range{Offset: s.Offset, Length: s.Length}, s.sums.lines)
 }
 
 // Forget drops what is kept of an object that was deleted.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,14 +194,15 @@ func TestPlans(t *testing.T) {
 func FuzzObject(f *testing.F) {
 	b := batch("log", "a", "b", "c")
 	section, data := encode(b)
-	f.Add(appendIndex(data, []Section{section}))
+	index := encodeIndex([]Section{section})
+	f.Add(slices.Concat(data, index, encodeTrailer("wal/00/x.gz", index, seal.NewKey(make([]byte, 32)))))
 	f.Add([]byte("nonsense"))
 	f.Fuzz(func(t *testing.T, object []byte) {
 		b := bucketest.NewMemory()
-		if err := b.Put(t.Context(), "wal/00/x.gz", object); err != nil {
+		if err := b.Put(t.Context(), "wal/00/0-x.gz", object); err != nil {
 			t.Fatal(err)
 		}
-		r := NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
+		r := NewReader(b, seal.Key{}, 1<<20)
 		sections, err := r.Sections(t.Context(), "wal/00/x.gz")
 		if err != nil {
 			return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,19 +135,24 @@ func (w *Writer) collect(first *request) []*request {
 }
 
 func (w *Writer) commit(group []*request) {
-	var object []byte
+	var size int
 	var sections []Section
 	var entries [][]event.Entry
 	for _, r := range group {
 		for _, s := range r.sections {
-			s.Offset += int64(len(object))
+			s.Offset += int64(size)
 			sections = append(sections, s)
 		}
 		entries = append(entries, r.entries...)
+		size += len(r.data)
+	}
+	index := encodeIndex(sections)
+	object := make([]byte, 0, size+len(index)+trailerSize)
+	for _, r := range group {
 		object = append(object, r.data...)
 	}
-	object = appendIndex(object, sections)
-	key, err := w.put(object)
+	object = append(object, index...)
+	key, err := w.put(object, index)
 	if err == nil {
 		w.reader.keep(key, sections, entries)
 	}
@@ -154,21 +160,26 @@ func (w *Writer) commit(group []*request) {
 		r.result <- err
 	}
 	if err == nil {
-		w.written(int64(len(object)))
+		w.written(int64(cap(object)))
 	}
 }
 
-// put writes object under a new name. An unknown outcome is settled by reading back; if the object is not there, it is
-// written under another name, since the first may have been taken, sequenced and deleted meanwhile, and a name's
-// second life would look like a deleted part of a newer plan. Not even a caller that has gone stops a write: it has
-// the events of others.
-func (w *Writer) put(object []byte) (key string, err error) {
+// put seals an object, which ends with its index, and writes it under a new name. An unknown outcome is settled by reading
+// back. If the object is not there, it is written under another name, since the first may have been taken, sequenced and
+// deleted meanwhile, and an object under a name that was used before would look like a deleted part of a newer plan. Not
+// even a caller that has gone stops a write: it has the events of others.
+func (w *Writer) put(unsealed, index []byte) (key string, err error) {
+	if err := w.reader.key.Err(); err != nil {
+		return "", fmt.Errorf("write to the write-ahead log: %w", err)
+	}
 	ctx := context.Background()
 	for attempt := range attempts {
 		if attempt > 0 {
 			w.wait()
+			unsealed = slices.Clip(unsealed) // An earlier attempt may still be reading what is behind it.
 		}
 		key = w.names.key(time.Now())
+		object := append(unsealed, encodeTrailer(key, index, w.reader.key)...)
 		err = w.bucket.PutNew(ctx, key, object)
 		if err == nil {
 			return key, nil

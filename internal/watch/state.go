@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"filippo.io/torchwood"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -127,35 +127,15 @@ func LoadState(file string) (*State, error) {
 	return s, nil
 }
 
-// Save writes s to a file that only its owner may read. A crash leaves the old file or the new one, and perhaps a file beside
-// it that the next Save replaces.
+// Save writes s to a file that only its owner may read. A crash leaves the old file or the new one, and perhaps a temporary
+// file beside it.
 func (s *State) Save(file string) error {
 	data, err := s.Encode()
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	tmp := file + ".tmp"
-	if err := writeSynced(tmp, data); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	if err := os.Rename(tmp, file); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := durable.Replace(file, data); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	return nil
-}
-
-func writeSynced(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 )
 
 // Memory is a bucket in memory, for tests and simulations. Its "crash" loses nothing: what survives a crash of the
@@ -19,7 +20,8 @@ import (
 type Memory struct {
 	mu      sync.RWMutex
 	objects map[string]memoryContent
-	writes  int // so far
+	writes  int  // so far
+	anyKeys bool // keys that package layout does not have may be written
 }
 
 type memoryContent struct {
@@ -27,8 +29,20 @@ type memoryContent struct {
 	version int
 }
 
-// NewMemory returns an empty bucket.
+// NewMemory returns an empty bucket. A write under a key that package layout does not have panics: checks, copies and
+// the documentation of the format would not know the object.
 func NewMemory() *Memory { return &Memory{objects: make(map[string]memoryContent)} }
+
+// NewAnyKeys returns an empty bucket in which objects may have any keys.
+func NewAnyKeys() *Memory { return NewMemory().AllowAnyKeys() }
+
+// AllowAnyKeys lets objects have any keys from now on. It returns m.
+func (m *Memory) AllowAnyKeys() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.anyKeys = true
+	return m
+}
 
 func (m *Memory) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	if err := bucket.Begin(ctx, key); err != nil {
@@ -63,6 +77,9 @@ func (m *Memory) Put(ctx context.Context, key string, data []byte) error {
 
 // set is called with the lock held.
 func (m *Memory) set(key string, data []byte) {
+	if _, ok := layout.Of(key); !ok && !m.anyKeys {
+		panic("bucketest: package layout has no kind of object with the key " + key)
+	}
 	m.writes++
 	m.objects[key] = memoryContent{slices.Clone(data), m.writes}
 }

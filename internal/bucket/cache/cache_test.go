@@ -36,7 +36,7 @@ func (b *behind) Close() error { return nil }
 
 func newBehind() *behind {
 	b := &behind{}
-	b.Faulty = &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+	b.Faulty = &bucketest.Faulty{Bucket: bucketest.NewAnyKeys(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if op == bucketest.Get {

@@ -82,6 +82,15 @@ func open(root string, d disk) (*Bucket, error) {
 	return b, nil
 }
 
+// OpenToOthers tells whether others than the owner of the folder root may list, read or change what is in it.
+func OpenToOthers(root string) (mode fs.FileMode, open bool) {
+	st, err := os.Stat(root)
+	if err != nil {
+		return 0, false
+	}
+	return st.Mode().Perm(), st.Mode().Perm()&0o077 != 0
+}
+
 // clean removes what earlier processes left half-written.
 func (b *Bucket) clean() error {
 	tmp := filepath.Join(b.root, tmpFolder)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/weirlog/weir/internal/durable"
 )
 
 // disk is what Local asks of the file system to change it, so that tests can make each step fail.
@@ -18,30 +20,14 @@ type disk interface {
 
 type osDisk struct{}
 
-func (osDisk) writeFile(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
+func (osDisk) writeFile(name string, data []byte) error { return durable.WriteNew(name, data) }
 
 func (osDisk) link(oldname, newname string) error   { return os.Link(oldname, newname) }
 func (osDisk) rename(oldname, newname string) error { return os.Rename(oldname, newname) }
 func (osDisk) remove(name string) error             { return os.Remove(name) }
 func (osDisk) mkdir(name string) error              { return os.Mkdir(name, 0o700) }
 
-func (osDisk) syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (osDisk) syncDir(name string) error { return durable.SyncFolder(name) }
 
 // isNotFolder tells whether a part of a path that should be a folder is a file.
 func isNotFolder(err error) bool { return errors.Is(err, syscall.ENOTDIR) }

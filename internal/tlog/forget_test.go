@@ -13,6 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/cache"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 )
@@ -41,13 +42,13 @@ func TestCacheForgetsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []int64{seg.Blocks / 2, seg.Blocks + seg.Index/2, seg.Blocks + seg.Index + seg.Filters/2} {
+	for _, at := range []int64{seg.Blocks / 2, seg.Blocks + seg.Index/2, seg.Blocks + seg.Index + seg.Parts/3} {
 		bad := []byte(strings.Clone(string(good)))
 		bad[at] ^= 1
 		if err := memory.Put(context.Background(), segment, bad); err != nil {
 			t.Fatal(err)
 		}
-		cache, err := cache.New(closing{memory}, cache.Options{Immutable: Immutable, Memory: 1 << 20, MaxAge: time.Hour,
+		cache, err := cache.New(closing{memory}, cache.Options{Immutable: layout.Cached, Memory: 1 << 20, MaxAge: time.Hour,
 			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,59 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// Recorded is what became of the events of one request.
+type Recorded struct {
+	Recorded   int `json:"recorded"`
+	Duplicates int `json:"duplicates"`
+	Conflicts  int `json:"conflicts"` // of those recorded: other events have the same time and uid
+	Rejected   int `json:"rejected"`
+	BadRequest struct {
+		Fields []Field `json:"fields"`
+	} `json:"badRequestDetail"`
+}
+
+// Record records events, one on each line. If partial is set, good ones are recorded although others are refused. It may be
+// called again after an unclear answer: an event is recorded once.
+func (c *Client) Record(ctx context.Context, project, workspace string, lines []byte, partial bool) (Recorded, error) {
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err == nil {
+		_, err = z.Write(lines)
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		return Recorded{}, err
+	}
+	req, err := c.request(ctx, http.MethodPost, auditLogs(project, workspace), packed.Bytes())
+	if err != nil {
+		return Recorded{}, err
+	}
+	if partial {
+		req.URL.RawQuery = "partial=true"
+	}
+	req.Header.Set("Accept", jsonType)
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Content-Encoding", "gzip")
+	resp, err := c.do(req)
+	if err != nil {
+		return Recorded{}, err
+	}
+	defer resp.Body.Close()
+	var r Recorded
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(&r); err != nil {
+		return Recorded{}, fmt.Errorf("the server's reply: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,120 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// RetryOptions says how long a request is tried, and whom to tell that it takes long.
+type RetryOptions struct {
+	// Most is how long a request is tried again. If it is 0, it is tried once.
+	Most time.Duration
+
+	// Waiting, if not nil, is called after 5 s without success, after 30 s, and then each minute: with the time since the first
+	// try and the last error, nil if the first try still runs. Calls are never concurrent with each other, and none comes after
+	// Retry has returned.
+	Waiting func(elapsed time.Duration, last error)
+}
+
+const (
+	firstPause   = 250 * time.Millisecond
+	longestPause = 30 * time.Second
+)
+
+// Retry runs try until it succeeds, fails for good, ctx ends, or the time is over: with growing pauses, or those that the server
+// asks for. Only what may succeed later is tried again: connections that fail, 429, and errors of the server. It returns the
+// error of the last try.
+func Retry(ctx context.Context, o RetryOptions, try func() error) error {
+	w := watchWait(o.Waiting)
+	defer w.end()
+	var last error
+	operation := func() (struct{}, error) {
+		last = try()
+		w.failed(last)
+		var e *Error
+		switch {
+		case last == nil:
+			return struct{}{}, nil
+		case o.Most <= 0 || !mayRetry(last):
+			return struct{}{}, backoff.Permanent(last)
+		case errors.As(last, &e) && e.RetryAfter > 0:
+			return struct{}{}, &backoff.RetryAfterError{Duration: e.RetryAfter}
+		}
+		return struct{}{}, last
+	}
+	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause, RandomizationFactor: backoff.DefaultRandomizationFactor,
+		Multiplier: 2, MaxInterval: longestPause}
+	if _, err := backoff.Retry(ctx, operation, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(o.Most)); err != nil {
+		return last
+	}
+	return nil
+}
+
+// mayRetry tells whether what failed may succeed later.
+func mayRetry(err error) bool {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status == http.StatusTooManyRequests || e.Status >= 500
+	}
+	var redirect *RedirectError
+	var u *url.Error
+	return !errors.As(err, &redirect) && errors.As(err, &u)
+}
+
+// wait tells somebody that something takes long.
+type wait struct {
+	errs chan error
+	done chan struct{}
+	stop chan struct{}
+}
+
+// watchWait returns a wait; nil if there is nobody to tell.
+func watchWait(tell func(time.Duration, error)) *wait {
+	if tell == nil {
+		return nil
+	}
+	w := &wait{make(chan error), make(chan struct{}), make(chan struct{})}
+	go w.run(tell)
+	return w
+}
+
+func (w *wait) run(tell func(time.Duration, error)) {
+	defer close(w.done)
+	start, next := time.Now(), 5*time.Second
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	var last error
+	for {
+		select {
+		case last = <-w.errs:
+		case <-timer.C:
+			tell(next, last)
+			if next < 30*time.Second {
+				next = 30 * time.Second
+			} else {
+				next = next.Truncate(time.Minute) + time.Minute
+			}
+			timer.Reset(time.Until(start.Add(next)))
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+func (w *wait) failed(err error) {
+	if w != nil {
+		w.errs <- err
+	}
+}
+
+func (w *wait) end() {
+	if w != nil {
+		close(w.stop)
+		<-w.done
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+// commands yields all commands that can be run or have others below them, but for cobra's own.
+func commands(root *cobra.Command) (all []*cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if name := cmd.Name(); name != "help" && name != "completion" {
+			all = append(append(all, cmd), commands(cmd)...)
+		}
+	}
+	return all
+}
+
+// words splits an example as a shell does, up to the first pipe, redirection or next command.
+func words(line string) (all []string) {
+	word, quoted, begun := "", false, false
+	for _, r := range line {
+		switch {
+		case r == '"':
+			quoted, begun = !quoted, true
+		case quoted:
+			word += string(r)
+		case strings.ContainsRune("|>&", r):
+			return all
+		case r == ' ':
+			if begun {
+				all = append(all, word)
+			}
+			word, begun = "", false
+		default:
+			word, begun = word+string(r), true
+		}
+	}
+	return append(all, word)
+}
+
+func TestEveryCommandHasExamplesThatParse(t *testing.T) {
+	for _, cmd := range append(commands(rootCommand()), rootCommand()) {
+		if cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		own := false
+		for line := range strings.Lines(cmd.Example) {
+			_, line, ok := strings.Cut(strings.TrimRight(line, "\n"), "weir ")
+			if !ok {
+				t.Errorf("%s: the example %q is of no command", cmd.CommandPath(), line)
+				continue
+			}
+			found, rest, err := rootCommand().Find(words(line))
+			if err == nil {
+				own = own || strings.HasPrefix(found.CommandPath(), cmd.CommandPath())
+				err = found.ParseFlags(rest)
+			}
+			if err == nil {
+				err = found.ValidateArgs(found.Flags().Args())
+			}
+			if err != nil {
+				t.Errorf("%s: the example %q: %v", cmd.CommandPath(), line, err)
+			}
+		}
+		if !own && cmd.Example != "" {
+			t.Errorf("%s: no example is of it", cmd.CommandPath())
+		}
+	}
+}
+
+const hostile = "\x1b]0;x\x07\x9b31m\u202e\u2066\u0085\r\x7f\u200f"
+
+// hostileJSON is hostile text as JSON, which a client decodes to the text.
+func hostileJSON() string {
+	data, err := json.Marshal(strings.ToValidUTF8(hostile, "\u009b"))
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// harmless tells whether output cannot act on a terminal.
+func harmless(output string) bool {
+	return !strings.ContainsFunc(output, func(r rune) bool {
+		return r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	})
+}
+
+// toServer makes a server what commands ask, and returns what runs a command.
+func toServer(t *testing.T, handler http.HandlerFunc) func(args ...string) (code int, stdout, stderr string) {
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	for name, value := range map[string]string{"WEIR_URL": s.URL, "MONGODB_ATLAS_PROJECT_ID": "p", "MONGODB_ATLAS_ORG_ID": "o", "MONGODB_ATLAS_CLIENT_ID": "",
+		"MONGODB_ATLAS_PUBLIC_API_KEY": "a", "MONGODB_ATLAS_PRIVATE_API_KEY": "b", "WEIR_VERIFIER_KEY": ""} {
+		t.Setenv(name, value)
+	}
+	return func(args ...string) (int, string, string) {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), args, &stdout, &stderr)
+		return code, stdout.String(), stderr.String()
+	}
+}
+
+// Whatever a server replies, with success or an error, no command prints what acts on a terminal.
+func TestNothingFromAServerActsOnATerminal(t *testing.T) {
+	text := hostileJSON()
+	object := fmt.Sprintf(`"id":%[1]s,"_id":%[1]s,"name":%[1]s,"desc":%[1]s,"roles":[%[1]s],"logId":%[1]s,"kind":%[1]s,"clientId":%[1]s,"cidrBlock":%[1]s,"detail":%[1]s,"errorCode":%[1]s,%[1]s:%[1]s`, text)
+	for _, status := range []int{200, 400, 500} {
+		weir := toServer(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "r\u009b31m")
+			w.Header().Set("Content-Disposition", `attachment; filename="`+"\u009b.gz"+`"`)
+			w.Header().Set("Weir-Removed", "\u009b31m")
+			w.WriteHeader(status)
+			fmt.Fprintf(w, `{%s,"results":[{%s}],"badRequestDetail":{"fields":[{"field":"line 1","description":%s}]}}`, object, object, text)
+		})
+		file := filepath.Join(t.TempDir(), "events")
+		if err := os.WriteFile(file, []byte("{}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all := [][]string{{"record", "w", file, "--max-retry-time", "0s"}, {"record", "w", file, "--partial", "-o", "json", "--max-retry-time", "0s"},
+			{"download", "w", "-o", filepath.Join(t.TempDir(), "x.gz"), "--max-retry-time", "0s"}, {"download", hostile, "--max-retry-time", "0s"},
+			{hostile}, {"admin", hostile}, {"verify", hostile, "--key", hostile}, {"download", "w", "--start", hostile}}
+		for _, cmd := range commands(rootCommand()) {
+			if cmd.HasSubCommands() || !strings.HasPrefix(cmd.CommandPath(), "weir admin ") {
+				continue
+			}
+			args := words(strings.TrimPrefix(strings.TrimSpace(strings.Split(cmd.Example, "\n")[0]), "weir "))
+			all = append(all, args, append(args[:len(args):len(args)], "-o", "json"))
+		}
+		for _, args := range all {
+			code, stdout, stderr := weir(args...)
+			if !harmless(stdout) || !harmless(stderr) {
+				t.Errorf("status %d: %q prints %q, %q", status, args, stdout, stderr)
+			}
+			if status != 200 && code == 0 {
+				t.Errorf("status %d: %q succeeds", status, args)
+			}
+		}
+	}
+}
+
+// typed is a terminal with what somebody types.
+type typed struct{ io.Reader }
+
+func (typed) IsTerminal() bool { return true }
+
+// Every command that deletes asks on a terminal, and only there.
+func TestDeletionAsksOnATerminal(t *testing.T) {
+	deleted := 0
+	toServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deleted++
+		}
+		io.WriteString(w, "{}")
+	})
+	tried := 0
+	for _, cmd := range commands(rootCommand()) {
+		if !strings.HasPrefix(cmd.Name(), "delete") {
+			continue
+		}
+		tried++
+		args := words(strings.TrimPrefix(strings.TrimSpace(strings.Split(cmd.Example, "\n")[0]), "weir "))
+		for _, tt := range []struct {
+			in   io.Reader
+			more []string
+			want int
+		}{
+			{typed{strings.NewReader("yes\n")}, nil, 1}, {typed{strings.NewReader("y\n")}, nil, 0}, {typed{strings.NewReader("")}, nil, 0},
+			{strings.NewReader(""), nil, 1}, {typed{strings.NewReader("")}, []string{"--force"}, 1},
+		} {
+			deleted = 0
+			root := rootCommand()
+			root.SetArgs(append(args[:len(args):len(args)], tt.more...))
+			root.SetIn(tt.in)
+			root.SetOut(io.Discard)
+			root.SetErr(io.Discard)
+			if err := root.ExecuteContext(t.Context()); deleted != tt.want || (err == nil) != (tt.want == 1) {
+				t.Errorf("%q: %d deleted, want %d, %v", args, deleted, tt.want, err)
+			}
+		}
+	}
+	if tried < 6 {
+		t.Errorf("only %d commands delete", tried)
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// examples are what the help of a command shows, by the command's name.
+var examples = map[string]string{
+	"weir": `  weir serve --dev
+  weir download prod -o prod.gz`,
+	"weir serve": `  weir serve --dev
+  weir serve --bucket ./weir-data --listen 127.0.0.1:8080
+  weir serve --config weir.yaml`,
+	"weir init": `  weir init --bucket ./weir-data --organization acme --project audit --workspace prod --env-file weir.env`,
+	"weir watch": `  weir watch --key log.pub --state watch.json --webhook https://hooks.example.com/weir
+  weir watch 6a793f48c0eb9e7a17712f00 --once
+  weir watch --print 6a793f48c0eb9e7a17712f00 > kept.checkpoint`,
+	"weir key":          `  weir key show`,
+	"weir key generate": `  weir key generate weir-data.signing-key`,
+	"weir key show": `  weir key show > log.pub
+  weir key show --origin audit.example.com/6a793f48c0eb9e7a17712f00`,
+	"weir key rotate": `  weir key rotate weir-data.signing-key`,
+	"weir key retire": `  weir key retire weir-data.signing-key`,
+	"weir bucket":     `  weir bucket check ./weir-data`,
+	"weir bucket copy": `  weir bucket copy ./weir-data /mnt/backup/weir-data
+  weir bucket copy s3://audit/weir ./copy --key log.pub`,
+	"weir bucket check": `  weir bucket check ./weir-data --key log.pub
+  weir bucket check s3://audit/weir -o json`,
+	"weir version": `  weir version`,
+	"weir admin":   `  weir admin workspace list`,
+
+	"weir admin organization":          `  weir admin organization list`,
+	"weir admin organization list":     `  weir admin organization list -o json`,
+	"weir admin organization create":   `  weir admin organization create acme`,
+	"weir admin organization describe": `  weir admin organization describe`,
+	"weir admin organization update":   `  weir admin organization update --name acme-audit`,
+	"weir admin organization delete":   `  weir admin organization delete 32b6e34b3d91647abb20e7b8`,
+
+	"weir admin project":          `  weir admin project list`,
+	"weir admin project list":     `  weir admin project list`,
+	"weir admin project create":   `  weir admin project create audit --tag team=security`,
+	"weir admin project describe": `  weir admin project describe`,
+	"weir admin project update":   `  weir admin project update --name audit-eu`,
+	"weir admin project delete":   `  weir admin project delete 32b6e34b3d91647abb20e7b8`,
+	"weir admin project settings": `  weir admin project settings`,
+	"weir admin project set": `  weir admin project set --retention-days 365
+  weir admin project set --legal-hold`,
+
+	"weir admin workspace":          `  weir admin workspace list`,
+	"weir admin workspace list":     `  weir admin workspace list`,
+	"weir admin workspace create":   `  weir admin workspace create prod --provider AWS --region VIRGINIA_USA`,
+	"weir admin workspace describe": `  weir admin workspace describe prod`,
+	"weir admin workspace update":   `  weir admin workspace update prod --tier SP50`,
+	"weir admin workspace delete": `  weir admin workspace delete old
+  weir admin workspace delete old --force`,
+
+	"weir admin key":      `  weir admin key list`,
+	"weir admin key list": `  weir admin key list`,
+	"weir admin key create": `  weir admin key create --description "nightly download" --role ORG_MEMBER
+  weir admin key create --project 32b6e34b3d91647abb20e7b8 --description "nightly download" --role GROUP_READ_ONLY`,
+	"weir admin key describe": `  weir admin key describe 6a793f48c0eb9e7a17712f00`,
+	"weir admin key update":   `  weir admin key update 6a793f48c0eb9e7a17712f00 --description "weekly download"`,
+	"weir admin key assign":   `  weir admin key assign 6a793f48c0eb9e7a17712f00 --role GROUP_READ_ONLY`,
+	"weir admin key delete":   `  weir admin key delete 6a793f48c0eb9e7a17712f00`,
+
+	"weir admin service-account":      `  weir admin service-account list`,
+	"weir admin service-account list": `  weir admin service-account list`,
+	"weir admin service-account create": `  weir admin service-account create collector --description "sends events" --role ORG_MEMBER
+  weir admin service-account create reader --project 32b6e34b3d91647abb20e7b8 --description "reads logs" --role GROUP_READ_ONLY`,
+	"weir admin service-account describe":      `  weir admin service-account describe mdb_sa_id_6a793f48c0eb9e7a17712f00`,
+	"weir admin service-account update":        `  weir admin service-account update mdb_sa_id_6a793f48c0eb9e7a17712f00 --name collector-eu`,
+	"weir admin service-account assign":        `  weir admin service-account assign mdb_sa_id_6a793f48c0eb9e7a17712f00 --role GROUP_AUDIT_LOG_WRITER`,
+	"weir admin service-account projects":      `  weir admin service-account projects mdb_sa_id_6a793f48c0eb9e7a17712f00`,
+	"weir admin service-account delete":        `  weir admin service-account delete mdb_sa_id_6a793f48c0eb9e7a17712f00`,
+	"weir admin service-account create-secret": `  weir admin service-account create-secret mdb_sa_id_6a793f48c0eb9e7a17712f00 --secret-hours 720`,
+	"weir admin service-account delete-secret": `  weir admin service-account delete-secret mdb_sa_id_6a793f48c0eb9e7a17712f00 6a793f48c0eb9e7a17712f01`,
+
+	"weir admin access-list": `  weir admin access-list list`,
+	"weir admin access-list list": `  weir admin access-list list
+  weir admin access-list list --key 6a793f48c0eb9e7a17712f00`,
+	"weir admin access-list create":   `  weir admin access-list create 203.0.113.7 198.51.100.0/24 --comment office`,
+	"weir admin access-list describe": `  weir admin access-list describe 203.0.113.7`,
+	"weir admin access-list delete":   `  weir admin access-list delete 198.51.100.0/24`,
+
+	"weir admin log":                   `  weir admin log list`,
+	"weir admin log list":              `  weir admin log list`,
+	"weir admin log describe":          `  weir admin log describe 6a793f48c0eb9e7a17712f00`,
+	"weir admin log update":            `  weir admin log update 6a793f48c0eb9e7a17712f00 --public`,
+	"weir admin log list-organization": `  weir admin log list-organization`,
+}
+
+// addExamples gives a command, and all below it, their examples.
+func addExamples(cmd *cobra.Command) {
+	if cmd.Example == "" {
+		cmd.Example = examples[cmd.CommandPath()]
+	}
+	for _, sub := range cmd.Commands() {
+		addExamples(sub)
+	}
+}

@@ -1,0 +1,179 @@
+// Package layout is the table of every kind of object in a bucket. What writes, copies, checks, caches or documents
+// objects asks this table, so that a new kind is added here, in docs/format.md, and nowhere else.
+package layout
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Name names a kind of object.
+type Name string
+
+// The kinds that code has to tell apart from the others.
+const (
+	Settings     Name = "settings"
+	Manifest     Name = "manifest"
+	Segment      Name = "segment"
+	History      Name = "history"
+	Digests      Name = "digests"
+	Cosignature  Name = "cosignature"
+	WAL          Name = "WAL object"
+	Plan         Name = "plan"
+	CopyState    Name = "state of a copy"
+	Probe        Name = "probe"
+	Quarantined  Name = "quarantined object"
+	Organization Name = "organization"
+	Project      Name = "project"
+	Credential   Name = "credential"
+	ProjectNames Name = "directory of projects"
+	UserNames    Name = "directory of credentials"
+	Publication  Name = "publication"
+	Intent       Name = "intent"
+	Beat         Name = "beat"
+	Revocation   Name = "revocation"
+)
+
+// Backup says when a backup takes the objects of a kind. The order is what makes a copy of a bucket in use consistent
+// (see package backup).
+type Backup int
+
+const (
+	Never        Backup = iota // It is left behind: it means something for the nodes of one bucket only.
+	WithWAL                    // It is copied first.
+	WithLog                    // It is copied with its log, after the write-ahead log.
+	WithDocument               // It is copied last.
+)
+
+// Check says how a check of a bucket reads the objects of a kind.
+type Check int
+
+const (
+	Counted    Check = iota // It is counted, and not read: no content of it is relied on.
+	AsDocument              // It is read as a version of a document, whose digest must fit.
+	AsLog                   // It is read as a part of its log, whose manifest is signed.
+	AsWAL                   // It is read as a part of the write-ahead log.
+	AsLeftover              // It is reported: nothing needs it.
+)
+
+// Kind is a kind of object.
+type Kind struct {
+	Name Name
+	// Pattern is the form of the keys. <name> stands for a part of a key without slashes; of digits if it is one of
+	// version, number, entry, seconds, shard and expiry; and <key> for the key of another object.
+	Pattern string
+	// Replaced tells that an object may be written again under the same key. Others are written once.
+	Replaced bool
+	Backup   Backup
+	Check    Check
+	// Cached tells that a cache may keep parts of an object: it never changes and, once deleted, is never made again.
+	Cached bool
+	Text   string // what it is, in one line
+}
+
+// Kinds is the table, in the order of docs/format.md.
+var Kinds = []Kind{
+	{Settings, "weir/<version>.json", false, WithDocument, AsDocument, false, "the bucket's settings"},
+	{Organization, "orgs/<id>/<version>.json", false, WithDocument, AsDocument, false, "an organization"},
+	{Project, "projects/<id>/<version>.json", false, WithDocument, AsDocument, false,
+		"a project: its settings, roles and workspaces"},
+	{Credential, "credentials/<id>/<version>.json", false, WithDocument, AsDocument, false,
+		"a service account, an API key or a user, by client id or public key"},
+	{ProjectNames, "directory/<org>/projects/<part>/<version>.json", false, WithDocument, AsDocument, false,
+		"which projects an organization has, by name; spread over 32 parts by a hash"},
+	{UserNames, "directory/<org>/users/<part>/<version>.json", false, WithDocument, AsDocument, false,
+		"which credentials an organization has, by id; spread over 32 parts by a hash"},
+	{Publication, "publications/<log>/<version>.json", false, WithDocument, AsDocument, false,
+		"whether a log is public"},
+	{Intent, "intents/<time>-<random>", false, WithDocument, Counted, false,
+		"a change that a node is about to make, and the event that reports it if the node dies"},
+	{Revocation, "revocations/<client>/<until>-<token>", true, WithDocument, Counted, false,
+		"a token of a service account that is not valid any more, or all that expire until then"},
+	{Manifest, "logs/<log>/manifest/<version>.json", false, WithLog, AsLog, false,
+		"what a log consists of, and its checkpoint; the highest version counts"},
+	{Segment, "logs/<log>/segments/<entry>-<random>.gz", false, WithLog, AsLog, true, "lines of a log, in order"},
+	{History, "logs/<log>/history/<entry>-<random>.json", false, WithLog, AsLog, true,
+		"a list of older segments, named by the manifest"},
+	{Digests, "logs/<log>/digests/<entry>-<random>", false, WithLog, AsLog, true,
+		"the digests of lines that retention removed"},
+	{Cosignature, "logs/<log>/cosignatures/<entry>-<random>", false, WithLog, Counted, false,
+		"a witness's signature of the checkpoint of a size; it counts if it verifies"},
+	{WAL, "wal/<shard>/<time>-<random>.gz", false, WithWAL, AsWAL, false, "lines of any logs that are not sequenced yet"},
+	{Plan, "plans/<shard>/<number>.json", false, Never, AsWAL, false,
+		"which WAL objects are, or were last, sequenced together"},
+	{Beat, "leases/<role>/<node>/<number>-<seconds>", false, Never, Counted, false,
+		"a sign of life of a node, and within how many seconds the next one comes"},
+	{CopyState, "copy/state.json", true, Never, Counted, false,
+		"in a copy made by weir bucket copy: of what, and whether it is complete"},
+	{Probe, "probe/<random>", false, Never, AsLeftover, false,
+		"what a node tries at its start: whether the store refuses to create an object twice"},
+	{Quarantined, "quarantine/<time>/<key>", false, Never, Counted, false, "what weir bucket check --repair moved away"},
+}
+
+// forms are the forms of the parts of a pattern that are not just any name.
+var forms = map[string]string{"version": `[0-9]+`, "number": `[0-9]+`, "entry": `[0-9]+`, "seconds": `[0-9]+`,
+	"shard": `[0-9]+`, "expiry": `[0-9]+`, "key": `.+`}
+
+var part = regexp.MustCompile(`<([a-z]+)>`)
+
+// compiled are the expressions that the keys of each kind match.
+var compiled = func() []*regexp.Regexp {
+	var all []*regexp.Regexp
+	for _, k := range Kinds {
+		text := part.ReplaceAllStringFunc(regexp.QuoteMeta(k.Pattern), func(p string) string {
+			if form, ok := forms[strings.Trim(p, "<>")]; ok {
+				return form
+			}
+			return `[^/]+`
+		})
+		all = append(all, regexp.MustCompile("^"+text+"$"))
+	}
+	return all
+}()
+
+// Of returns the kind of the object at a key. If no kind has such keys, ok is false.
+func Of(key string) (k Kind, ok bool) {
+	top := Top(key)
+	for i, k := range Kinds {
+		if k.Top() == top && compiled[i].MatchString(key) {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// Is tells whether the object at a key is of a kind.
+func Is(key string, name Name) bool {
+	k, ok := Of(key)
+	return ok && k.Name == name
+}
+
+// Cached tells whether a cache may keep parts of the object at a key.
+func Cached(key string) bool {
+	k, ok := Of(key)
+	return ok && k.Cached
+}
+
+// Top returns the first part of a key or a pattern.
+func Top(key string) string {
+	top, _, _ := strings.Cut(key, "/")
+	return top
+}
+
+// Top returns what the keys of a kind have before their first slash.
+func (k Kind) Top() string { return Top(k.Pattern) }
+
+// Tops returns the first parts of keys of all kinds that fit, each once, in the order of the table.
+func Tops(fit func(Kind) bool) []string {
+	var tops []string
+	for _, k := range Kinds {
+		if fit(k) && !slices.Contains(tops, k.Top()) {
+			tops = append(tops, k.Top())
+		}
+	}
+	return tops
+}
+
+// All fits every kind.
+func All(Kind) bool { return true }

@@ -1,0 +1,274 @@
+package segment
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// Builder makes a segment, from entries or from segments. Blocks are compressed side by side; its memory is bounded by a
+// block for each processor, and the segment. It must not be used concurrently.
+type Builder struct {
+	blockBytes int
+	kinds      []Kind // of the parts inside the segment, then of those beside it
+	inside     int    // number of the former
+	first      int64
+	next       int64 // index of the next entry
+	sources    []*Source
+	numbers    map[string]int // of processors
+	names      []string
+	blocks     []*block
+	current    *block // being filled, or full
+	ahead      *block // behind a full current one; becomes part of it unless it gets full itself
+	slots      chan struct{}
+	done       sync.WaitGroup
+}
+
+// block is a block in the making.
+type block struct {
+	Block
+	lines  []byte // until it is compressed
+	keys   []event.Key
+	data   []byte // compressed
+	notes  []any  // by kind
+	source *Source
+	number int // of the block in source
+	err    error
+}
+
+// New returns a Builder of a segment of entries that are appended to a tree. A block is full, and is never cut again, once
+// it holds blockBytes bytes of lines.
+func New(tree *proof.Tree, blockBytes int, beside ...Kind) *Builder {
+	return newBuilder(tree.Size, blockBytes, &groups{tree}, beside)
+}
+
+// NewMerge returns a Builder of a segment that is merged from others, the first of which begins with the entry first.
+func NewMerge(first int64, blockBytes int, beside ...Kind) *Builder {
+	return newBuilder(first, blockBytes, &groups{}, beside)
+}
+
+func newBuilder(first int64, blockBytes int, g *groups, beside []Kind) *Builder {
+	inside := []Kind{filters{}, g}
+	return &Builder{blockBytes: blockBytes, kinds: append(inside, beside...), inside: len(inside), first: first, next: first,
+		numbers: map[string]int{}, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
+
+// Add appends an entry, whose line has its end.
+func (w *Builder) Add(line []byte, e event.Entry) {
+	at := &w.current
+	if w.full(w.current) {
+		at = &w.ahead
+	}
+	if *at == nil {
+		*at = &block{Block: Block{First: w.next, MinTime: math.MaxInt64, MaxTime: math.MinInt64},
+			lines: make([]byte, 0, w.blockBytes+w.blockBytes/8)}
+	}
+	b := *at
+	b.lines = append(b.lines, line...)
+	b.keys = append(b.keys, e.Key)
+	b.Count++
+	b.MinTime, b.MaxTime = min(b.MinTime, e.Time), max(b.MaxTime, e.Time)
+	w.list(&b.Block, e.Processors)
+	w.next++
+	if w.full(w.ahead) {
+		w.cut(w.current)
+		w.current, w.ahead = w.ahead, nil
+	}
+}
+
+func (w *Builder) full(b *block) bool { return b != nil && len(b.lines) >= w.blockBytes }
+
+// Merge appends the entries of a segment that the Builder has not taken over yet. Its full blocks are copied as they lie,
+// so that their bytes stay the same for ever; smaller ones are cut anew. read returns the bytes of one of its blocks.
+func (w *Builder) Merge(s *Source, read func(*Block) ([]byte, error)) error {
+	if s.First != w.next {
+		return fmt.Errorf("merge: entry %d follows entry %d: %w", s.First, w.next-1, ErrCorrupt)
+	}
+	w.sources = append(w.sources, s)
+	for i := range s.Index.Blocks {
+		b := &s.Index.Blocks[i]
+		data, err := read(b)
+		if err != nil {
+			return err
+		}
+		if b.Raw >= int64(w.blockBytes) {
+			w.copy(s, i, data)
+			continue
+		}
+		entries, err := b.Entries(data)
+		if err != nil {
+			return fmt.Errorf("block with entries %d to %d: %w", b.First, b.End()-1, err)
+		}
+		for i, e := range entries.Entries {
+			w.Add(entries.Line(i), e)
+		}
+	}
+	return nil
+}
+
+// end ends the current block. What is too little for a block of its own goes with the one before, so that runs of entries
+// that make a block at all leave no small ones, which no merge could join across the full ones between them.
+func (w *Builder) end() {
+	b, a := w.current, w.ahead
+	w.current, w.ahead = nil, nil
+	if b == nil {
+		return
+	}
+	if a != nil {
+		b.lines, b.keys, b.Count = append(b.lines, a.lines...), append(b.keys, a.keys...), b.Count+a.Count
+		b.MinTime, b.MaxTime = min(b.MinTime, a.MinTime), max(b.MaxTime, a.MaxTime)
+		b.AnyProcessor = b.AnyProcessor || a.AnyProcessor
+		for _, p := range a.Processors {
+			w.list(&b.Block, w.names[p:p+1])
+		}
+		if b.AnyProcessor {
+			b.Processors = nil
+		}
+	}
+	w.cut(b)
+}
+
+// list lists the processors with the block.
+func (w *Builder) list(b *Block, processors []string) {
+	for _, p := range processors {
+		if b.AnyProcessor {
+			return
+		}
+		n, ok := w.numbers[p]
+		if !ok && len(p) <= maxProcessorName {
+			n = len(w.names)
+			w.numbers[p] = n
+			w.names = append(w.names, p)
+		}
+		if slices.Contains(b.Processors, n) && len(p) <= maxProcessorName {
+			continue
+		}
+		if len(p) > maxProcessorName || len(b.Processors) == maxBlockProcessors {
+			b.AnyProcessor, b.Processors = true, nil
+			return
+		}
+		b.Processors = append(b.Processors, n)
+	}
+}
+
+// cut compresses a block.
+func (w *Builder) cut(b *block) {
+	w.blocks = append(w.blocks, b)
+	w.work(func() {
+		b.data = b.encode(b.lines)
+		b.notes = make([]any, len(w.kinds))
+		for i, k := range w.kinds {
+			b.notes[i] = k.Note(Content{Block: &b.Block, Lines: b.lines, Keys: b.keys})
+		}
+		b.lines, b.keys = nil, nil
+	})
+}
+
+// copy appends a block of another segment as it lies.
+func (w *Builder) copy(s *Source, number int, data []byte) {
+	w.end()
+	b := &block{Block: s.Index.Blocks[number], data: data, source: s, number: number, notes: make([]any, len(w.kinds))}
+	listed := make([]string, len(b.Processors))
+	for i, p := range b.Processors {
+		listed[i] = s.Index.Processors[p]
+	}
+	b.First, b.Processors = w.next, nil
+	w.list(&b.Block, listed)
+	w.next += int64(b.Count)
+	w.blocks = append(w.blocks, b)
+	lacks := func(k Kind) bool { _, ok := s.Parts[k.ID()]; return !ok }
+	if !slices.ContainsFunc(w.kinds[w.inside:], lacks) {
+		return
+	}
+	w.work(func() {
+		lines, err := b.Decode(nil, data)
+		if err != nil {
+			b.err = fmt.Errorf("block with entries %d to %d: %w", b.First, b.End()-1, err)
+			return
+		}
+		for i := w.inside; i < len(w.kinds); i++ {
+			if lacks(w.kinds[i]) {
+				b.notes[i] = w.kinds[i].Note(Content{Block: &b.Block, Lines: lines})
+			}
+		}
+	})
+}
+
+// work does something beside what else is to be done.
+func (w *Builder) work(do func()) {
+	w.slots <- struct{}{}
+	w.done.Go(func() {
+		defer func() { <-w.slots }()
+		do()
+	})
+}
+
+// Finish returns the segment, what a manifest says of it, and the objects that stand beside it. The Builder must not be
+// used any more. A Builder that is given up without Finish keeps nothing running but the blocks that it compresses.
+func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) {
+	w.end()
+	w.done.Wait()
+	x := Index{Processors: w.names, Blocks: make([]Block, len(w.blocks))}
+	for i, b := range w.blocks {
+		x.Blocks[i] = b.Block
+		err = cmp.Or(err, b.err)
+	}
+	if err != nil {
+		return nil, Info{}, nil, err
+	}
+	info.First = w.first
+	info.sumUp(x.Blocks)
+	var parts []byte
+	for i, k := range w.kinds {
+		content, err := w.part(i)
+		if err != nil {
+			return nil, Info{}, nil, fmt.Errorf("part %s: %w", k.ID(), err)
+		}
+		if i >= w.inside {
+			beside = append(beside, Object{k.ID(), content})
+			continue
+		}
+		start := len(parts)
+		parts = gzipmember.AppendAside(parts, k.ID().aside(), content)
+		x.Parts = append(x.Parts, Part{ID: k.ID(), Span: Span{Length: int64(len(parts) - start)}, Sum: proof.Digest(parts[start:])})
+	}
+	index := x.encode()
+	size := 0
+	for _, b := range w.blocks {
+		size += len(b.data)
+	}
+	info.Blocks, info.Index, info.Parts, info.Sum = int64(size), int64(len(index)), int64(len(parts)), proof.Digest(index)
+	data = make([]byte, 0, info.Size())
+	for _, b := range w.blocks {
+		data = append(data, b.data...)
+		b.data = nil
+	}
+	data = append(append(append(data, index...), parts...), info.Trailer()...)
+	return data, info, beside, nil
+}
+
+// part returns the content of the part of a kind.
+func (w *Builder) part(kind int) ([]byte, error) {
+	k := w.kinds[kind]
+	made := make([]Made, len(w.blocks))
+	for i, b := range w.blocks {
+		made[i] = Made{Block: &b.Block, Note: b.notes[kind]}
+		if b.source == nil {
+			continue
+		}
+		if _, ok := b.source.Parts[k.ID()]; ok {
+			made[i].Source, made[i].Number = b.source, b.number
+		}
+	}
+	if w.sources == nil {
+		return k.Build(made)
+	}
+	return k.Merge(w.sources, made)
+}

@@ -1,0 +1,98 @@
+package segment
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/weirlog/weir/internal/event"
+)
+
+// Filter tells for a key either "not here" or "perhaps here", the latter wrongly for 1 key of 15,000 (a Bloom filter of
+// 24 bits a key and 7 probes; the keys are hashes already).
+type Filter []byte
+
+const (
+	filterBits   = 24 // for each key
+	filterProbes = 7
+)
+
+func filterSize(count int) int { return (count*filterBits + 7) / 8 }
+
+func newFilter(keys []event.Key) Filter {
+	f := make(Filter, filterSize(len(keys)))
+	for _, k := range keys {
+		h, step := filterHash(k)
+		for range filterProbes {
+			bit := h % uint64(len(f)*8)
+			f[bit/8] |= 1 << (bit % 8)
+			h += step
+		}
+	}
+	return f
+}
+
+// Has tells whether a key may be among those that the filter was made of.
+func (f Filter) Has(k event.Key) bool {
+	if len(f) == 0 {
+		return false
+	}
+	h, step := filterHash(k)
+	for range filterProbes {
+		bit := h % uint64(len(f)*8)
+		if f[bit/8]&(1<<(bit%8)) == 0 {
+			return false
+		}
+		h += step
+	}
+	return true
+}
+
+func filterHash(k event.Key) (h, step uint64) {
+	return binary.LittleEndian.Uint64(k[:]), binary.LittleEndian.Uint64(k[8:]) | 1
+}
+
+// DecodeFilters returns the filter of each block, given the content of the part. They share its memory.
+func DecodeFilters(data []byte, blocks []Block) ([]Filter, error) {
+	filters := make([]Filter, len(blocks))
+	rest := data
+	for i := range blocks {
+		n := filterSize(blocks[i].Count)
+		if n > len(rest) {
+			return nil, fmt.Errorf("filters: %d bytes for %d blocks: %w", len(data), len(blocks), ErrCorrupt)
+		}
+		filters[i], rest = rest[:n:n], rest[n:]
+	}
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("filters: %d bytes for %d blocks: %w", len(data), len(blocks), ErrCorrupt)
+	}
+	return filters, nil
+}
+
+// filters is the kind of part with a filter of the keys of each block, in the order of the blocks.
+type filters struct{}
+
+func (filters) ID() ID { return Filters }
+
+func (filters) Note(c Content) any { return newFilter(c.Keys) }
+
+func (f filters) Build(blocks []Made) ([]byte, error) { return f.Merge(nil, blocks) }
+
+func (filters) Merge(sources []*Source, blocks []Made) ([]byte, error) {
+	known := map[*Source][]Filter{}
+	for _, s := range sources {
+		split, err := DecodeFilters(s.Parts[Filters], s.Index.Blocks)
+		if err != nil {
+			return nil, err
+		}
+		known[s] = split
+	}
+	var data []byte
+	for _, b := range blocks {
+		if b.Source != nil {
+			data = append(data, known[b.Source][b.Number]...)
+			continue
+		}
+		data = append(data, b.Note.(Filter)...)
+	}
+	return data, nil
+}

@@ -1,0 +1,265 @@
+package segment
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// testLine is an entry with its line, without '\n'.
+type testLine struct {
+	event.Entry
+	Line []byte
+}
+
+// add appends entry n of the regular log.
+func (b *Builder) add(n int64) {
+	e := testEntry(n)
+	b.Add(append(e.Line, '\n'), e.Entry)
+}
+
+// testEntry returns entry n of a regular log.
+func testEntry(n int64) testLine {
+	at, processor := n*1000, fmt.Sprintf("p%d", n%3)
+	uid := fmt.Appendf(nil, "%d", n)
+	return testLine{Entry: event.Entry{Time: at, Key: event.KeyOf(at, uid), Processors: []string{processor}},
+		Line: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%s"},"entity":{"name":%q,"type":"Stream Processor"}}`, at, uid, processor)}
+}
+
+// lineCounts is a kind that stands beside segments: the number of lines of each block.
+type lineCounts struct{}
+
+func (lineCounts) ID() ID { return "lines" }
+
+func (lineCounts) Note(c Content) any { return uint64(bytes.Count(c.Lines, []byte("\n"))) }
+
+func (k lineCounts) Build(blocks []Made) ([]byte, error) { return k.Merge(nil, blocks) }
+
+func (k lineCounts) Merge(_ []*Source, blocks []Made) ([]byte, error) {
+	var data []byte
+	for _, b := range blocks {
+		n, ok := b.Note.(uint64)
+		if !ok {
+			part := b.Source.Parts[k.ID()]
+			n = binary.BigEndian.Uint64(part[8*b.Number:])
+		}
+		data = binary.BigEndian.AppendUint64(data, n)
+	}
+	return data, nil
+}
+
+// made is a segment with what is known of it.
+type made struct {
+	Info
+	data   []byte
+	beside []Object
+}
+
+func finish(t rapid.TB, b *Builder) made {
+	t.Helper()
+	data, info, beside, err := b.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made{info, data, beside}
+}
+
+func (m *made) bytes(s Span) []byte { return m.data[s.Offset:s.End()] }
+
+func (m *made) index(t rapid.TB) *Index {
+	t.Helper()
+	if got := proof.Digest(m.bytes(m.IndexSpan())); got != m.Sum {
+		t.Fatalf("the index has the digest %v, not %v", got, m.Sum)
+	}
+	x, err := DecodeIndex(m.Info, m.bytes(m.IndexSpan()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// source returns the segment as one to be merged, with what stands beside it or without.
+func (m *made) source(t rapid.TB, beside bool) *Source {
+	t.Helper()
+	s := &Source{Info: m.Info, Index: m.index(t), Parts: map[ID][]byte{}}
+	for _, p := range s.Index.Parts {
+		data := m.bytes(p.Span)
+		if proof.Digest(data) != p.Sum {
+			t.Fatalf("part %s has another digest", p.ID)
+		}
+		content, err := p.Content(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Parts[p.ID] = content
+	}
+	for _, o := range m.beside {
+		if beside {
+			s.Parts[o.ID] = o.Data
+		}
+	}
+	return s
+}
+
+// check checks all that a segment of entries of the regular log says of itself.
+func (m *made) check(t rapid.TB) {
+	t.Helper()
+	x := m.index(t)
+	tail, err := DecodeTrailer(m.data[len(m.data)-int(TrailerSize):], int64(len(m.data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if described, _, err := Describe(tail, m.bytes(tail.IndexSpan())); err != nil || described != m.Info || m.Size() != int64(len(m.data)) {
+		t.Fatalf("it says of itself %+v, %v; it is %+v", described, err, m.Info)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(m.data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := io.ReadAll(z)
+	if err != nil || int64(len(lines)) != m.Raw {
+		t.Fatalf("zcat gives %d bytes of %d, %v", len(lines), m.Raw, err)
+	}
+	n := m.First
+	for line := range strings.Lines(string(lines)) {
+		if want := string(testEntry(n).Line) + "\n"; line != want {
+			t.Fatalf("zcat gives %q as entry %d, not %q", line, n, want)
+		}
+		n++
+	}
+	source := m.source(t, true)
+	filters, err := DecodeFilters(source.Parts[Filters], x.Blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n = m.First
+	for i, b := range x.Blocks {
+		entries, err := b.Entries(m.bytes(b.Span))
+		if err != nil || b.First != n {
+			t.Fatalf("block %d begins with entry %d, not %d: %v", i, b.First, n, err)
+		}
+		for _, e := range entries.Entries {
+			if e.Key != testEntry(n).Key || !filters[i].Has(e.Key) || !b.MayConcern(x.Number(e.Processors[0])) || e.Time < b.MinTime || e.Time > b.MaxTime {
+				t.Fatalf("entry %d is not as its block says", n)
+			}
+			n++
+		}
+		for _, o := range m.beside {
+			if got := binary.BigEndian.Uint64(o.Data[8*i:]); got != uint64(b.Count) {
+				t.Fatalf("block %d has %d lines, not %d", i, b.Count, got)
+			}
+		}
+	}
+	if n != m.End() {
+		t.Fatalf("it ends before entry %d, not %d", n, m.End())
+	}
+	m.checkGroups(t, source.Parts[Groups])
+}
+
+func (m *made) checkGroups(t rapid.TB, part []byte) {
+	t.Helper()
+	groups, err := DecodeGroups(part, m.Info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree proof.Tree
+	var want []byte
+	for n := range m.End() {
+		if group, complete := tree.Append(proof.Leaf(proof.Digest(testEntry(n).Line))); complete && n >= m.First {
+			want = append(want, group[:]...)
+		}
+	}
+	if !bytes.Equal(groups, want) {
+		t.Fatalf("the hashes of groups of entries %d to %d are wrong", m.First, m.End()-1)
+	}
+}
+
+// However entries are cut into segments and these are merged, every part says of the result what it would say if the
+// segment had been made of its entries.
+func TestMergingKeepsWhatPartsSay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		blockBytes := rapid.IntRange(200, 4000).Draw(t, "blockBytes")
+		var tree proof.Tree
+		for range rapid.IntRange(0, 600).Draw(t, "before") {
+			tree.Append(proof.Leaf(proof.Digest(testEntry(tree.Size).Line)))
+		}
+		var segments []made
+		for range rapid.IntRange(1, 6).Draw(t, "segments") {
+			b := New(&tree, blockBytes, lineCounts{})
+			first := tree.Size
+			for n := range int64(rapid.IntRange(1, 400).Draw(t, "entries")) {
+				b.add(first + n)
+			}
+			m := finish(t, b)
+			m.check(t)
+			segments = append(segments, m)
+		}
+		for len(segments) > 1 {
+			from := rapid.IntRange(0, len(segments)-2).Draw(t, "from")
+			to := rapid.IntRange(from+2, len(segments)).Draw(t, "to")
+			b := NewMerge(segments[from].First, blockBytes, lineCounts{})
+			for _, m := range segments[from:to] {
+				source := m.source(t, rapid.Bool().Draw(t, "indexed"))
+				if err := b.Merge(source, func(b *Block) ([]byte, error) { return m.bytes(b.Span), nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			merged := finish(t, b)
+			merged.check(t)
+			segments = slices.Replace(segments, from, to, merged)
+		}
+	})
+}
+
+// A segment that does not follow the one before is not merged with it.
+func TestMergeRefusesAGap(t *testing.T) {
+	var tree proof.Tree
+	var segments []made
+	for range 3 {
+		b := New(&tree, 1000)
+		for n := range int64(10) {
+			b.add(tree.Size + n)
+		}
+		segments = append(segments, finish(t, b))
+	}
+	b := NewMerge(0, 1000)
+	var errs []error
+	for _, m := range []made{segments[0], segments[2]} {
+		errs = append(errs, b.Merge(m.source(t, false), func(b *Block) ([]byte, error) { return m.bytes(b.Span), nil }))
+	}
+	if errs[0] != nil || errs[1] == nil {
+		t.Errorf("got %v", errs)
+	}
+}
+
+func TestFilterKnowsItsKeysAndFewOthers(t *testing.T) {
+	var keys []event.Key
+	for i := range 700 {
+		keys = append(keys, event.KeyOf(int64(i), nil))
+	}
+	f := newFilter(keys)
+	for _, k := range keys {
+		if !f.Has(k) {
+			t.Fatalf("%x is not in its filter", k)
+		}
+	}
+	wrong := 0
+	for i := range 100_000 {
+		if f.Has(event.KeyOf(int64(i), []byte("x"))) {
+			wrong++
+		}
+	}
+	if wrong > 30 {
+		t.Errorf("%d of 100,000 strangers seem to be there", wrong)
+	}
+}

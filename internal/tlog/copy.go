@@ -1,0 +1,62 @@
+package tlog
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/weirlog/weir/internal/bucket"
+)
+
+// copy copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or that has
+// changed since, are compared now, before they are sent; others are the kernel's to copy.
+func (r *Run) copy(ctx context.Context, out *output) error {
+	first, last := r.blocks[0], r.blocks[len(r.blocks)-1]
+	o, err := r.objects.bucket.Get(ctx, r.segment.Key, bucket.Range{Offset: first.Offset, Length: last.Offset + last.Length - first.Offset})
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	known := r.objects.blocksVerified(r.segment.Key, o.Version)
+	if known.has(r.number, len(r.blocks)) {
+		return out.copy(o)
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for i := range r.blocks {
+		b := &r.blocks[i]
+		data := slices.Grow((*buf)[:0], int(b.Length))[:b.Length]
+		*buf = data
+		if _, err := io.ReadFull(o, data); err != nil {
+			return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
+		}
+		if err := r.objects.forgetIfForged(r.segment.Key, checkBlock(b, data, r.segment.Key)); err != nil {
+			return err
+		}
+		if err := out.copy(bytes.NewReader(data)); err != nil {
+			return err
+		}
+		known.add(r.number + i)
+	}
+	return nil
+}
+
+// writeSelected writes those entries of a run of one block that the query of out selects.
+func (r *Run) writeSelected(ctx context.Context, out *output) error {
+	b := r.blocks[0]
+	data, err := r.objects.block(ctx, r.segment, b)
+	if err != nil {
+		return err
+	}
+	var keep func([]byte) bool
+	if b.First < r.from || b.End() > r.to {
+		next := b.First - 1
+		keep = func([]byte) bool { next++; return r.wants(next) }
+	}
+	if err := out.cut(data, b.Raw, keep); err != nil {
+		return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
+	}
+	return nil
+}

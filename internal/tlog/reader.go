@@ -1,0 +1,156 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/weirlog/weir/internal/event"
+)
+
+// Indexed is an entry and its index in the log, which is Unsequenced for an event that waits in the write-ahead log.
+type Indexed struct {
+	Index int64
+	Line  []byte // with its '\n'
+	event.Entry
+}
+
+// Unsequenced stands for the index that sequencing will give to an event.
+const Unsequenced = -1
+
+// Reader reads what a query selects of a log, as the log was at the moment when the Reader was made. Everything that
+// reads the content of a log uses one. When merging or sequencing moves what a Reader has not read yet, it takes a newer
+// view and goes on at the same entry. Its memory is bounded by a block, and by what is known of the events that wait to be
+// sequenced. A Reader is not for concurrent use.
+type Reader struct {
+	view  *view // the newest one taken
+	query Query
+	head  Head
+	next  int64
+	first int64
+	tail  []waitingSection
+}
+
+// Read returns a Reader of all events that a query selects, those included that wait to be sequenced.
+func (s *Logs) Read(ctx context.Context, log string, q Query) (*Reader, error) {
+	v, err := s.view(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	var r *Reader
+	err = v.use(ctx, func(v *view) error {
+		tail, err := v.waiting(ctx, q)
+		if err != nil {
+			return err
+		}
+		v.tail = nil // The reader, which may live for hours, needs only its own.
+		r = newReader(v, q)
+		r.tail = tail
+		return nil
+	})
+	return r, err
+}
+
+// ReadSequenced returns a Reader of the sequenced entries that a query selects. It costs one listing.
+func (s *Logs) ReadSequenced(ctx context.Context, log string, q Query) (*Reader, error) {
+	v, err := s.sequenced(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	return newReader(v, q), nil
+}
+
+func newReader(v *view, q Query) *Reader {
+	return &Reader{view: v, query: q, head: v.manifest.head(), next: v.manifest.Entries, first: v.manifest.Pruned.end()}
+}
+
+// Head returns the tree of the sequenced entries, without cosignatures.
+func (r *Reader) Head() Head { return r.head }
+
+// First returns the index of the oldest entry that retention had not removed when the Reader was made.
+func (r *Reader) First() int64 { return r.first }
+
+// Next returns the index that the next sequenced entry has. The Reader reads those below it.
+func (r *Reader) Next() int64 { return r.next }
+
+// errStop ends a loop whose caller has seen enough.
+var errStop = errors.New("stop")
+
+// Entries yields the selected entries from an index on that are sequenced. It ends with ErrPruned (wrapped) if retention has
+// removed one that may be selected.
+func (r *Reader) Entries(ctx context.Context, from int64) iter.Seq2[Indexed, error] {
+	return func(yield func(Indexed, error) bool) {
+		err := r.view.manifest.pruned(from, r.query)
+		if err == nil {
+			err = r.EachBlock(ctx, from, func(entries []Indexed) error {
+				for _, e := range entries {
+					if !yield(e, nil) {
+						return errStop
+					}
+				}
+				return nil
+			})
+		}
+		if err != nil && !errors.Is(err, errStop) {
+			yield(Indexed{}, err)
+		}
+	}
+}
+
+// EachBlock calls do with the selected entries of each block from an index on, in order. Entries that retention had removed
+// when the Reader was made are left out.
+func (r *Reader) EachBlock(ctx context.Context, from int64, do func([]Indexed) error) error {
+	return r.each(ctx, (*view).blocks, from, r.next, func(block *Run) error {
+		entries, err := block.entries(ctx, r.query)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		return do(entries)
+	})
+}
+
+// each calls do with what source finds of the runs that hold selected entries of [from, to), in order. If do returns an
+// error because the log has moved on, it is called again, with what follows the last run that it has done.
+func (r *Reader) each(ctx context.Context, source source, from, to int64, do func(*Run) error) error {
+	next := max(from, r.first)
+	return r.use(ctx, func(v *view) error {
+		if err := v.manifest.pruned(next, r.query); err != nil {
+			return err // going on would look like the whole
+		}
+		next = max(next, v.manifest.Pruned.end())
+		for run, err := range source(v, ctx, next, to, r.query) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil {
+				err = do(&run)
+			}
+			if err != nil {
+				return err
+			}
+			next = run.end()
+		}
+		return nil
+	})
+}
+
+// use runs do on the newest view, and again on a newer one as long as it fails because the view is old.
+func (r *Reader) use(ctx context.Context, do func(*view) error) error {
+	return r.view.use(ctx, func(v *view) error {
+		r.view = v
+		return do(v)
+	})
+}
+
+// ErrPruned is returned (wrapped) when retention has removed entries that were to be read.
+var ErrPruned = errors.New("removed by retention")
+
+// pruned returns ErrPruned if entries from an index on that a query may select have been removed.
+func (m *Manifest) pruned(from int64, q Query) error {
+	gone := m.Pruned
+	if from < gone.end() && gone.MaxTime >= q.Start && gone.MinTime < q.End {
+		return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.end()-1, m.Log, ErrPruned)
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package tlog
+
+import "sync"
+
+// verifiedBlocks says which blocks of a version of a segment's object were compared with their digests. They need not be
+// compared again as long as the object has not changed.
+type verifiedBlocks struct {
+	version string // of the object
+
+	mu     sync.Mutex
+	blocks []bool // by number
+}
+
+// blocksVerified returns what is known of the blocks of an object in a version. If the bucket does not report
+// versions, this is always nothing.
+func (s *objects) blocksVerified(key, version string) *verifiedBlocks {
+	if c, ok := s.verified.GetIfPresent(key); ok && c.version == version {
+		return c
+	}
+	c := &verifiedBlocks{version: version}
+	if version != "" {
+		s.verified.Set(key, c)
+	}
+	return c
+}
+
+// has tells whether n blocks from a number on were compared.
+func (c *verifiedBlocks) has(number, n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if number+n > len(c.blocks) {
+		return false
+	}
+	for _, done := range c.blocks[number : number+n] {
+		if !done {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *verifiedBlocks) add(number int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.blocks) <= number {
+		c.blocks = append(c.blocks, false)
+	}
+	c.blocks[number] = true
+}
