@@ -85,7 +85,7 @@ func (in *Intake) Close() {
 	in.hold.Release()
 }
 
-// ReadLines reads events from lines of NDJSON. The error of the whole body is a *TooLarge, an *Unreadable or ErrOverloaded;
+// ReadLines reads events from lines of NDJSON in UTF-8; a byte-order mark is skipped. The error of the whole body is a *TooLarge, an *Unreadable or ErrOverloaded;
 // an event that is refused alone is counted, and Record tells of it.
 func (in *Intake) ReadLines(src io.Reader) error {
 	w := in.window(src)
@@ -114,19 +114,23 @@ func (in *Intake) eventBytes() int {
 func (in *Intake) read(what string, s splitter) error {
 	for {
 		n, raw, err := s.next()
-		var wrong *event.Error
 		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.As(err, &wrong) && n > 0:
-			err = in.refuse(what, n, wrong)
 		case err == nil:
 			err = in.add(what, n, raw)
+		case errors.Is(err, io.EOF):
+			return nil
+		case n > 0:
+			err = in.skip(what, n, err)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// skip counts an event that was not read, and notes why.
+func (in *Intake) skip(what string, n int, err error) error {
+	return in.refuse(what, n, err)
 }
 
 // Add takes one event. An event that is refused is counted, and Record tells of it.

@@ -7,13 +7,14 @@ import (
 	"io"
 	"sync"
 
+	"github.com/weirlog/weir/internal/bom"
 	"github.com/weirlog/weir/internal/event"
 )
 
 // splitter cuts what arrives into events.
 type splitter interface {
 	// next returns the next event with its number, counted from 1; io.EOF behind the last. The bytes are valid until the
-	// next call. The error of an event that alone is refused is an *event.Error.
+	// next call. An error with a number refuses that event alone.
 	next() (n int, raw []byte, err error)
 }
 
@@ -27,7 +28,7 @@ type window struct {
 	start, end int       // what was read and not used yet is buf[start:end]
 	read       int64     // bytes that have arrived
 	err        error     // of the reader
-	first      [512]byte // is the buffer until something has arrived
+	first      [512]byte // is the buffer until it is full
 	pooled     *[]byte
 }
 
@@ -46,6 +47,27 @@ func (w *window) at(i int) int { return int(w.read) - (w.end - w.start) + i }
 
 // fill reads more; io.EOF at the end of the body. Afterwards start may be another.
 func (w *window) fill() error {
+	if w.read > 0 {
+		return w.more()
+	}
+	var err error
+	for err == nil && w.read < bom.Bytes {
+		err = w.more()
+	}
+	if w.read == 0 || err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	mark, err := bom.Skip(w.buf[w.start:w.end])
+	if err != nil {
+		w.err = &Unreadable{err}
+		return w.err
+	}
+	w.start += mark
+	return nil
+}
+
+// more reads at least one byte.
+func (w *window) more() error {
 	if w.err != nil {
 		return w.err
 	}
@@ -62,7 +84,6 @@ func (w *window) fill() error {
 	}
 	for range 100 {
 		n, err := w.src.Read(w.buf[w.end:])
-		began := w.read == 0
 		w.end += n
 		w.read += int64(n)
 		if w.limit > 0 && w.read > w.limit {
@@ -73,11 +94,6 @@ func (w *window) fill() error {
 			err = &Unreadable{err}
 		}
 		w.err = err
-		if began && n > 0 {
-			if err := w.mark(); err != nil {
-				return err
-			}
-		}
 		if n > 0 {
 			return nil
 		}
@@ -121,17 +137,6 @@ func (w *window) room() error {
 		}
 	}
 	w.buf = larger
-	return nil
-}
-
-// mark skips a byte-order mark at the body's beginning.
-func (w *window) mark() error {
-	switch b := w.buf[w.start:w.end]; {
-	case bytes.HasPrefix(b, []byte("\xef\xbb\xbf")):
-		w.start += 3
-	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")):
-		return &Unreadable{errors.New("it is UTF-16; send UTF-8")}
-	}
 	return nil
 }
 
