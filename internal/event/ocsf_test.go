@@ -44,6 +44,25 @@ func TestConform(t *testing.T) {
 	}
 }
 
+// What is said of one event is bounded, whatever it departs in.
+func TestConformSaysLittle(t *testing.T) {
+	event := string(sampleLines()[2])
+	const groups = `"groups":[{"name":"admin.atlasAdmin"}]`
+	for _, groupsOf := range []string{`"groups":[1` + strings.Repeat(`,1`, 10_000) + `]`, `"groups":[{"name":1}` + strings.Repeat(`,{"name":1}`, 10_000) + `]`} {
+		line := strings.Replace(event, groups, groupsOf, 1)
+		warnings, err := Conform([]byte(line))
+		again, _ := Conform([]byte(line))
+		if line == event || err != nil || len(warnings) != maxWarnings || !slices.Equal(warnings, again) {
+			t.Errorf("%d warnings, %v", len(warnings), err)
+		}
+	}
+	c := check{}
+	c.value("x", attribute{Type: "string_t", Enum: map[string]string{"a": ""}}, strings.Repeat("\n", 100_000))
+	if len(c.warnings) != 1 || len(c.warnings[0]) > 1000 {
+		t.Errorf("%.2000q", c.warnings)
+	}
+}
+
 var act = Act{Time: received, Project: origin.Project, Workspace: "demo", RequestID: "r-1", CallerID: "gswvkocq",
 	CallerKind: "API Key", Address: netip.MustParseAddrPort("[::ffff:203.0.113.24]:50512")}
 

@@ -37,13 +37,12 @@ func (p *Parser) fail(i int, reason string, args ...any) int {
 	return -1
 }
 
-// shortened returns the beginning of a long name, for an error.
-func shortened(name []byte) []byte {
-	const most = 64
-	if len(name) <= most {
-		return name
+// shortened returns the beginning of a name or value that is long, for an error.
+func shortened(text []byte) []byte {
+	if len(text) <= maxQuoted {
+		return text
 	}
-	return append(bytes.ToValidUTF8(name[:most], nil), "…"...)
+	return append(bytes.ToValidUTF8(text[:maxQuoted], nil), "…"...)
 }
 
 func (p *Parser) unexpected(b []byte, i int, expected string) int {
