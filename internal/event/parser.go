@@ -138,22 +138,36 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	return Fields{}, p.refusal()
 }
 
-// withTime adds time to a line that has t.$date instead, as mongod writes it: a string of RFC 3339, or, in canonical
-// Extended JSON, {"$numberLong": milliseconds since the epoch}. Any other line is returned as it is.
+// withTime adds time to a line that has t.$date instead, as mongod and Extended JSON write it: a string as in ISO
+// 8601, a number of milliseconds since the epoch, or {"$numberLong": such a number}. Any other line is returned as it
+// is.
 func (p *Parser) withTime(line []byte) []byte {
 	p.unique = false
 	if !p.scan(line, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) || !p.values[eventTime].missing() {
 		return line
 	}
-	var ms int64
-	if at, err := time.Parse(time.RFC3339Nano, string(p.string(line, tDate))); err == nil {
-		ms = at.UnixMilli()
-	} else if ms, err = strconv.ParseInt(string(p.string(line, tLong)), 10, 64); err != nil {
+	ms, ok := p.date(line)
+	if !ok {
 		return line
 	}
 	p.timed = append(append(p.timed[:0], line[:len(line)-1]...), `,"time":`...)
 	p.timed = append(strconv.AppendInt(p.timed, ms, 10), '}')
 	return p.timed
+}
+
+// date returns t.$date in milliseconds since the epoch; false if there is none that can be read.
+func (p *Parser) date(line []byte) (int64, bool) {
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"} { // fractions of a second are read too
+		if at, err := time.Parse(layout, string(p.string(line, tDate))); err == nil {
+			return at.UnixMilli(), true
+		}
+	}
+	text := p.values[tDate].of(line)
+	if long := p.values[tLong]; !long.missing() {
+		text = bytes.Trim(long.of(line), `"`)
+	}
+	ms, err := strconv.ParseInt(string(text), 10, 64)
+	return ms, err == nil
 }
 
 // checkTime returns the event's time; false after a call of fail.
