@@ -298,6 +298,28 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 }
 
+// The limit is on what was sent: what a weir may have added does not count, up to a bound, whoever wrote it.
+func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
+	for _, tt := range []struct{ members, free string }{
+		{``, ``},
+		{`,"metadata":{}`, ``},
+		{`,"metadata":{"version":"1"}`, ``},
+		{`,"metadata":{"uid":"u"}`, `,"metadata":{"uid":"u"}`},
+		{`,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`, `,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`},
+		{`,"metadata":{"log_name":"` + strings.Repeat("l", 3000) + `"}`, strings.Repeat("l", maxAdded)},
+		{`,"x":{"metadata":{"uid":"u"}}`, ``},
+	} {
+		bare := `{"time":1763970000000` + tt.members + `}`
+		for beyond := -1; beyond <= 1; beyond++ {
+			p := Parser{Limits: Limits{MaxBytes: len(bare) - len(tt.free) - beyond}}
+			_, _, err := p.Append(nil, []byte(bare), origin)
+			if (err != nil) != (beyond > 0) || err != nil && !strings.Contains(err.Error(), "are allowed") {
+				t.Errorf("%.80s: %d bytes beyond: %v", bare, beyond, err)
+			}
+		}
+	}
+}
+
 // Lines of an operational log are free, but for their time.
 func TestOperational(t *testing.T) {
 	const added = `,"metadata":{"uid":"UID","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`
