@@ -160,6 +160,27 @@ func TestContentEncodings(t *testing.T) {
 	}
 }
 
+// A byte-order mark is skipped wherever JSON is read, and UTF-16 is named.
+func TestEncodingsOfText(t *testing.T) {
+	const mark, utf16 = "\xef\xbb\xbf", "\xff\xfe{\x00"
+	w := newWorld(t, Options{})
+	for kind, event := range map[string]string{"application/x-ndjson": eventLine("a", now.UnixMilli()), "application/json": "[" + eventLine("b", now.UnixMilli()) + "]"} {
+		headers := []string{"Content-Type: " + kind, "Authorization: " + w.bearer(account.GroupOwner)}
+		if rec := w.do("POST", resource, mark+event, headers...); rec.Code != 200 {
+			t.Errorf("%s with a mark: %d %s", kind, rec.Code, rec.Body)
+		}
+		if rec := w.do("POST", resource, utf16, headers...); rec.Code != 400 || !strings.Contains(rec.Body.String(), "UTF-16") {
+			t.Errorf("%s in UTF-16: %d %s", kind, rec.Code, rec.Body)
+		}
+	}
+	want[workspaceView](t, 200, w.as(account.OrgOwner, "POST", groupV2+"/streams", mark+`{"name":"marked"}`))
+	rec := w.as(account.OrgOwner, "POST", groupV2+"/streams", utf16)
+	refusedAs(t, 400, "INVALID_JSON", rec)
+	if !strings.Contains(rec.Body.String(), "UTF-16") {
+		t.Error(rec.Body)
+	}
+}
+
 // A name that the client chose makes no file name that no file system takes, nor a header that no client takes.
 func TestLongProcessorName(t *testing.T) {
 	w := newWorld(t, Options{})
