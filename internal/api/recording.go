@@ -84,7 +84,8 @@ func (h recordings) intake(c *call, kind logKind) *record.Intake {
 		source.Conformance = record.Warn
 	}
 	o := h.options
-	return h.recorder.Intake(source, record.Limits{EventBytes: o.MaxEventBytes, RequestBytes: o.MaxRequestBytes, Events: o.MaxRequestEvents})
+	return h.recorder.Intake(source,
+		record.Limits{EventBytes: o.MaxEventBytes, RequestBytes: o.MaxRequestBytes, Events: o.MaxRequestEvents})
 }
 
 // recordingProblem returns how an error of an intake is replied.
@@ -99,9 +100,10 @@ func recordingProblem(err error) error {
 	case errors.As(err, &broken):
 		return unreadable(broken.Err)
 	case errors.As(err, &malformed):
-		return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: malformed.Error()}
+		return notJSON(malformed.Error())
 	case errors.As(err, &refused):
-		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", refused.Refused, refused.Events), remarks(refused.Reasons)...)
+		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", refused.Refused, refused.Events),
+			remarks(refused.Reasons)...)
 	case errors.Is(err, record.ErrNoEvents):
 		return invalid("There are no events in the body.")
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 var (
@@ -318,6 +320,29 @@ func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Remove leaves what Without leaves.
+func TestRemove(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sizes := rapid.SliceOf(rapid.IntRange(0, 9)).Draw(t, "sizes")
+		b := Batch{Log: "a"}
+		marked := make([]bool, len(sizes))
+		for i, n := range sizes {
+			b.Add(append(bytes.Repeat([]byte{'a' + byte(i%26)}, n), '\n'), Entry{Time: int64(i)})
+			marked[i] = rapid.Bool().Draw(t, "marked")
+		}
+		want := b.Without(marked)
+		got := b.Remove(marked)
+		if got.Log != want.Log || !bytes.Equal(got.Lines, want.Lines) || len(got.Entries) != len(want.Entries) {
+			t.Fatalf("%q, want %q", got.Lines, want.Lines)
+		}
+		for i := range got.Entries {
+			if got.Entries[i].Time != want.Entries[i].Time || !bytes.Equal(got.Line(i), want.Line(i)) {
+				t.Fatalf("line %d: %q, want %q", i, got.Line(i), want.Line(i))
+			}
+		}
+	})
 }
 
 // Lines of an operational log are free, but for their time.

@@ -34,8 +34,8 @@ func (n *node) adminServer() *http.Server {
 	return n.server(mux)
 }
 
-// ready tells whether the bucket can be read, and whether this node takes events, whoever sends them; without an API, whether the node takes its part
-// in the background work.
+// ready tells whether the bucket can be read, and whether this node takes events, whoever sends them; without an API,
+// whether the node takes its part in the background work.
 func (n *node) ready(ctx context.Context) error {
 	if _, err := n.accounts.Settings(ctx); err != nil {
 		return err

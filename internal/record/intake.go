@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +11,11 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Limits bound what one intake takes. A field that is zero means no limit, but for EventBytes, of which it means 1 MiB.
+// Limits bound what one intake takes. If RequestBytes or Events is 0, there is no such limit.
 type Limits struct {
-	EventBytes   int
-	RequestBytes int64 // of all events, after decompression
-	Events       int
+	EventBytes   int   // size of an event as it was sent (default 1 MiB); see event.Limits
+	RequestBytes int64 // size of the whole body, after decompression
+	Events       int   // number of events, good and bad
 }
 
 // Conformance says what becomes of events that do not conform to their OCSF class.
@@ -37,8 +38,8 @@ type Source struct {
 	Partial     bool // good events are recorded although others are refused
 }
 
-// Intake takes the events of one request, or of one part of another source, from bytes to a durable batch. What it holds
-// is reserved before it is held, as the bytes arrive. It may not be used concurrently.
+// Intake takes the events of one request, or of one part of another source, from bytes to a durable batch. What it
+// holds is reserved before it is held, as the bytes arrive. It may not be used concurrently.
 type Intake struct {
 	recorder *Recorder
 	source   Source
@@ -58,9 +59,9 @@ type Intake struct {
 const (
 	entryMemory    = 256 // of an event: its entry, and what tells whether it is known
 	entriesAtOnce  = 64
+	packedFactor   = 2 // of the lines: what they are packed to for the write-ahead log, and its part of the object
 	largeEvent     = 64 << 10
 	scanFactor     = 16 // of the size of a large event: its names
-	conformFactor  = 32 // of the size of an event, while it is checked against OCSF
 	maxAddedMember = 256
 )
 
@@ -85,15 +86,16 @@ func (in *Intake) Close() {
 	in.hold.Release()
 }
 
-// ReadLines reads events from lines of NDJSON in UTF-8; a byte-order mark is skipped. The error of the whole body is a *TooLarge, an *Unreadable or ErrOverloaded;
-// an event that is refused alone is counted, and Record tells of it.
+// ReadLines reads events from lines of NDJSON in UTF-8; a byte-order mark is skipped. The error of the whole body is
+// a *TooLarge, an *Unreadable or ErrOverloaded; an event that is refused alone is counted, and Record tells of it.
 func (in *Intake) ReadLines(src io.Reader) error {
 	w := in.window(src)
 	defer w.close()
 	return in.read("line", &lines{window: w, most: in.eventBytes()})
 }
 
-// ReadElements reads events from a JSON array, or one JSON object. The error is one of those of ReadLines or a *Malformed.
+// ReadElements reads events from a JSON array, or one JSON object. The error is one of those of ReadLines or a
+// *Malformed.
 func (in *Intake) ReadElements(src io.Reader) error {
 	w := in.window(src)
 	defer w.close()
@@ -130,6 +132,9 @@ func (in *Intake) read(what string, s splitter) error {
 
 // skip counts an event that was not read, and notes why.
 func (in *Intake) skip(what string, n int, err error) error {
+	if err := in.count(); err != nil {
+		return err
+	}
 	return in.refuse(what, n, err)
 }
 
@@ -140,39 +145,40 @@ func (in *Intake) add(what string, n int, raw []byte) error {
 	if err := in.count(); err != nil {
 		return err
 	}
-	if len(raw) > largeEvent {
-		if err := in.hold.Grow(int64(scanFactor * len(raw))); err != nil {
-			return err
-		}
-		defer in.hold.shrink(int64(scanFactor * len(raw)))
-	}
 	if err := in.room(len(raw) + in.added); err != nil {
 		return err
 	}
 	b := &in.batches[len(in.batches)-1]
-	if err := in.parser.AddEvent(b, raw, in.source.Origin); err != nil {
-		in.remember(what, n, err)
-		return nil
+	err := in.parse(b, raw)
+	if err == nil {
+		if err = in.conform(what, n, b.Line(len(b.Entries)-1)); err != nil {
+			b.Drop()
+		}
 	}
-	err := in.conform(what, n, b.Line(len(b.Entries)-1))
-	if errors.Is(err, ErrOverloaded) {
+	if err == nil || refusesMemory(err) {
 		return err
 	}
-	if err != nil {
-		b.Drop()
-		in.remember(what, n, err)
+	return in.refuse(what, n, err)
+}
+
+// parse appends an event to a batch.
+func (in *Intake) parse(b *event.Batch, raw []byte) error {
+	if len(raw) > largeEvent {
+		names := int64(scanFactor * len(raw))
+		if err := in.hold.Grow(names); err != nil {
+			return err
+		}
+		defer in.hold.shrink(names)
 	}
-	return nil
+	return in.parser.AddEvent(b, raw, in.source.Origin)
 }
 
+// refuse notes why an event is refused.
 func (in *Intake) refuse(what string, n int, err error) error {
-	in.remember(what, n, err)
-	return in.count()
-}
-
-func (in *Intake) remember(what string, n int, err error) {
-	in.refused++
-	in.reasons = remark(in.reasons, what, n, err.Error())
+	if in.refused++; len(in.reasons) == maxRemarks {
+		return nil
+	}
+	return in.remark(&in.reasons, what, n, err.Error())
 }
 
 // count counts an event and reserves its entry.
@@ -192,10 +198,11 @@ func (in *Intake) conform(what string, n int, line []byte) error {
 	if in.source.Conformance == Unchecked {
 		return nil
 	}
-	if err := in.hold.Grow(int64(conformFactor * len(line))); err != nil {
+	decoded := decodedMemory(line)
+	if err := in.hold.Grow(decoded); err != nil {
 		return err
 	}
-	defer in.hold.shrink(int64(conformFactor * len(line)))
+	defer in.hold.shrink(decoded)
 	warnings, err := event.Conform(line)
 	if err != nil || len(warnings) == 0 {
 		return err
@@ -204,23 +211,33 @@ func (in *Intake) conform(what string, n int, line []byte) error {
 		return fmt.Errorf("this workspace takes only events that conform to OCSF 1.8.0: %s", warnings[0])
 	}
 	for _, w := range warnings {
-		in.warnings = remark(in.warnings, what, n, w)
+		if err := in.remark(&in.warnings, what, n, w); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// decodedMemory returns how much memory a line takes at most that is decoded into maps and slices, in bytes.
+func decodedMemory(line []byte) int64 {
+	const object, value = 400, 100
+	objects := bytes.Count(line, []byte("{"))
+	values := bytes.Count(line, []byte(",")) + bytes.Count(line, []byte("["))
+	return int64(2*len(line) + object*objects + value*values)
+}
+
 // room makes the last batch have room for n more bytes. A batch that is full is left as it is, so nothing is copied.
 func (in *Intake) room(n int) error {
-	size := buffers[0].size
+	size, unused := buffers[0].size, 0
 	if len(in.batches) > 0 {
-		b := &in.batches[len(in.batches)-1]
-		if cap(b.Lines)-len(b.Lines) >= n {
+		lines := in.batches[len(in.batches)-1].Lines
+		if unused = cap(lines) - len(lines); unused >= n {
 			return nil
 		}
 		size = buffers[min(len(in.batches), len(buffers)-1)].size
 	}
 	size = max(size, n)
-	if err := in.hold.Grow(2 * int64(size)); err != nil { // with what is made of it for the write-ahead log
+	if err := in.hold.Grow(int64(size + packedFactor*(size-unused))); err != nil {
 		return err
 	}
 	in.batches = append(in.batches, event.Batch{Log: in.source.Log, Lines: getBuffer(size)})
@@ -252,8 +269,8 @@ func putBuffer(lines []byte) {
 	}
 }
 
-// Record makes the events durable that were taken. If some are refused and the source is not partial, none is recorded and
-// the error is a *Refused.
+// Record makes the events durable that were taken. It is called once: after it the intake does not have them any
+// more. If some are refused and the source is not partial, none is recorded and the error is a *Refused.
 func (in *Intake) Record(ctx context.Context) (Result, error) {
 	switch {
 	case in.events == 0:
@@ -261,7 +278,7 @@ func (in *Intake) Record(ctx context.Context) (Result, error) {
 	case in.refused > 0 && !in.source.Partial:
 		return Result{}, &Refused{in.events, in.refused, in.reasons}
 	}
-	result, err := in.recorder.Record(ctx, in.batches...)
+	result, err := in.recorder.record(ctx, in.batches, event.Batch.Remove)
 	if err != nil {
 		return Result{}, err
 	}

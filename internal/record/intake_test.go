@@ -1,17 +1,18 @@
 package record
 
 import (
-	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
 
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
 )
 
@@ -37,17 +38,8 @@ func (s *stalled) Read(b []byte) (int, error) {
 }
 
 func TestBodyThatStallsHoldsLittle(t *testing.T) {
-	var gz, zs bytes.Buffer
-	g := gzip.NewWriter(&gz)
-	z, err := zstd.NewWriter(&zs, zstd.WithWindowSize(8<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range []io.WriteCloser{g, z} {
-		io.WriteString(w, strings.Repeat(`{"time":1786331570000}`+"\n", 100))
-		w.Close()
-	}
-	for encoding, body := range map[string]string{"": `{"time":`, "gzip": gz.String()[:20], "zstd": zs.String()[:20]} {
+	lines := strings.Repeat(`{"time":1786331570000}`+"\n", 100)
+	for encoding, body := range map[string]string{"": `{"time":`, "gzip": gzipped(lines)[:20], "zstd": zstandard(t, lines, 8<<20)[:20]} {
 		r, _ := start(t, Options{})
 		in := r.Intake(source("writer"), Limits{})
 		held := int64(-1)
@@ -106,7 +98,7 @@ func TestIntakeHoldsWhatItReserved(t *testing.T) {
 		for _, b := range in.batches {
 			kept += cap(b.Lines) + 56*cap(b.Entries)
 		}
-		for _, remark := range in.reasons {
+		for _, remark := range append(in.reasons, in.warnings...) {
 			said += len(remark.Event) + len(remark.Text)
 		}
 		if int64(kept) > r.memory.used {
@@ -120,4 +112,200 @@ func TestIntakeHoldsWhatItReserved(t *testing.T) {
 			t.Fatalf("%d bytes stay reserved", r.memory.used)
 		}
 	})
+}
+
+// Six recordings of 7.5 MB that hardly compress stay within a bound of 64 MiB: one is taken, those of the same sender that
+// come meanwhile are refused, and what is in use never exceeds what is reserved.
+func TestLargeRecordingsStayWithinTheBound(t *testing.T) {
+	r, f := start(t, Options{MemoryBytes: 64 << 20})
+	body := noise(7_500_000)
+	record := func(sender string) (Result, error) {
+		in := r.Intake(source(sender), Limits{})
+		defer in.Close()
+		if err := in.ReadLines(strings.NewReader(body)); err != nil {
+			return Result{}, err
+		}
+		return in.Record(t.Context())
+	}
+	before := heap()
+	writing, release := make(chan struct{}), make(chan struct{})
+	f.Before = func(_ context.Context, op bucketest.Op, _ string) error {
+		if op == bucketest.PutNew {
+			writing <- struct{}{}
+			<-release
+		}
+		return nil
+	}
+	type outcome struct {
+		Result
+		err error
+	}
+	first := make(chan outcome)
+	go func() {
+		result, err := record("writer")
+		first <- outcome{result, err}
+	}()
+	<-writing
+	for range 5 {
+		if _, err := record("writer"); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("another recording: %v", err)
+		}
+	}
+	if grown, used := heap()-before, r.memory.used; grown > used || used > 32<<20 {
+		t.Errorf("%d bytes in use, %d reserved", grown, used)
+	}
+	close(release)
+	if o := <-first; o.err != nil || o.Recorded == 0 {
+		t.Errorf("the first: %+v", o)
+	}
+	go func() { // a retry writes nothing
+		for range writing {
+		}
+	}()
+	if result, err := record("writer"); err != nil || result.Recorded != 0 || result.Duplicates == 0 {
+		t.Errorf("a retry: %+v, %v", result, err)
+	}
+	close(writing)
+}
+
+// The largest request that the limits allow by default fits into the share of one sender.
+func TestLargestRequestFits(t *testing.T) {
+	const size = 64 << 20
+	line := func(n int) string {
+		begin := `{"time":1786331570000,"class_uid":3004,"x":"`
+		return begin + strings.Repeat("x", n-len(begin)-len(`"}`+"\n")) + `"}` + "\n"
+	}
+	for name, lines := range map[string]string{"few": line(1 << 20), "many": line(size/100_000 + 1)} {
+		r := &Recorder{memory: memory{limit: 512 << 20, share: 256 << 20}}
+		s := source("writer")
+		if name == "few" {
+			s.Conformance = Warn
+		}
+		in := r.Intake(s, Limits{EventBytes: 1 << 20, RequestBytes: size, Events: 100_000})
+		body, _ := in.Unpack("zstd", strings.NewReader(zstandard(t, strings.Repeat(lines, size/len(lines)), 8<<20)))
+		if err := in.ReadLines(body); err != nil || in.refused > 0 || in.events != size/len(lines) {
+			t.Errorf("%s: %d events, %d refused, %v", name, in.events, in.refused, err)
+		}
+		body.Close()
+		in.Close()
+	}
+}
+
+// An intake that alone is beyond what one sender may hold is told so, since coming again would not help.
+func TestRecordingBeyondTheShare(t *testing.T) {
+	r, _ := start(t, Options{MemoryBytes: 4 << 20})
+	in := r.Intake(source("writer"), Limits{})
+	defer in.Close()
+	large := new(TooLarge)
+	if err := in.ReadLines(strings.NewReader(noise(4 << 20))); !errors.As(err, &large) || large.Most != 2<<20 {
+		t.Errorf("%v", err)
+	}
+}
+
+// What was taken is taken again as it lies in the log, and is a duplicate, however near to the limit it was.
+func TestWhatWasTakenIsTakenAgain(t *testing.T) {
+	const limit = 4096
+	for _, tt := range []struct {
+		event       string // with a place for text
+		operational bool
+	}{
+		{`{"time":1786331570000,"x":"%s"}`, false},
+		{`{"x":"%s","time":1786331570000,"metadata":{}}`, false},
+		{`{"time":1786331570000,"metadata":{"version":"1.8.0","uid":"u"},"x":"%s"}`, false},
+		{`{"time":1786331570000,"metadata":{"x":"%s","log_name":"l","tenant_uid":"t"}}`, false},
+		{"{\n\t\"time\": 1786331570000,\r\n\t\"x\": \"%s\"\n}", false},
+		{`{"time":1786331570000,"msg":"%s"}`, true},
+		{`{"t":{"$date":"2026-08-10T03:12:50.000+00:00"},"msg":"%s"}`, true},
+		{`{"t":{"$date":{"$numberLong":"1786331570000"}},"msg":"%s"}`, true},
+	} {
+		for beyond := -300; beyond <= 1; beyond += max(1, -beyond-3) {
+			text := strings.Repeat("x", limit+beyond-len(tt.event)+len("%s"))
+			sent := fmt.Sprintf(tt.event, text)
+			r, _ := start(t, Options{})
+			take := func(event, workspace string) (Result, string, error) {
+				in := r.Intake(Source{Log: "a", Operational: tt.operational,
+					Origin: origin(workspace)}, Limits{EventBytes: limit})
+				defer in.Close()
+				if err := in.ReadElements(strings.NewReader(event)); err != nil {
+					return Result{}, "", err
+				}
+				line := ""
+				if len(in.batches) > 0 {
+					line = string(in.batches[0].Lines)
+				}
+				result, err := in.Record(t.Context())
+				return result, line, err
+			}
+			result, line, err := take(sent, strings.Repeat("w", 64))
+			if strings.Contains(tt.event, `"log_name"`) || strings.Contains(tt.event, `"uid"`) {
+				if err != nil {
+					continue // of what it brought along, not all counts: see the test of the limit in event
+				}
+			} else if (err == nil) != (beyond <= 0) {
+				t.Fatalf("%.40s, %d bytes beyond the limit: %+v, %v", sent, beyond, result, err)
+			}
+			if err != nil {
+				continue
+			}
+			if result, _, err := take(line, "other"); err != nil || result.Duplicates != 1 || result.Recorded != 0 {
+				t.Errorf("%.40s, %d bytes beyond the limit, again: %+v, %v", sent, beyond, result, err)
+			}
+		}
+	}
+}
+
+func origin(workspace string) event.Origin {
+	return event.Origin{Workspace: workspace, Project: "6a793f48c0eb9e7a17712c9a", Received: received}
+}
+
+// Bodies of 1 MiB that are made to be refused at length are refused in few words, and cost little.
+func TestHostileBodiesAreRefusedInFewWords(t *testing.T) {
+	const size = 1 << 20
+	long := strings.Repeat("n", 60_000)
+	for name, body := range map[string]string{
+		"bad lines":       strings.Repeat("{\n", size/2),
+		"bad times":       strings.Repeat(`{"time":"`+strings.Repeat("9", 1000)+`"}`+"\n", size/1012),
+		"a name twice":    `{"time":1786331570000,"` + long + `":1,"` + long + `":2}`,
+		"a long time":     `{"time":` + strings.Repeat("9", size-10) + `}`,
+		"deep":            `{"time":1786331570000,"x":` + strings.Repeat("[", size/2),
+		"deep elements":   strings.Repeat(`{"time":`, size/8),
+		"many names":      `{"time":1786331570000` + manyNames(100_000) + `}`,
+		"many warnings":   strings.Repeat(`{"time":1786331570000,"class_uid":3004,"severity_id":"`+strings.Repeat("s", 100)+`"}`+"\n", size/160),
+		"a wrong array":   `{"time":1786331570000,"class_uid":3004,"actor":{"user":{"groups":[1` + strings.Repeat(",1", size/2-100) + `]}}}`,
+		"beyond the size": strings.Repeat("x", 2*size) + "\n" + strings.Repeat("y", 2*size),
+	} {
+		r := &Recorder{memory: memory{limit: 256 << 20, share: 128 << 20}}
+		s := source("writer")
+		s.Conformance = Warn
+		in := r.Intake(s, Limits{Events: 100_000})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := in.ReadLines(strings.NewReader(body))
+		runtime.ReadMemStats(&after)
+		said := 0
+		if err != nil {
+			said += len(err.Error())
+		}
+		for _, remark := range append(in.reasons, in.warnings...) {
+			said += len(remark.Event) + len(remark.Text)
+		}
+		if said == 0 || said > 64<<10 {
+			t.Errorf("%s: %d bytes are said: %v", name, said, err)
+		}
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 96<<20 {
+			t.Errorf("%s: %d bytes allocated", name, allocated)
+		}
+		in.Close()
+		if r.memory.used != 0 {
+			t.Errorf("%s: %d bytes stay reserved", name, r.memory.used)
+		}
+	}
+}
+
+func manyNames(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%x":0`, i)
+	}
+	return b.String()
 }

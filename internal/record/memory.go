@@ -25,8 +25,8 @@ type Reservation struct {
 	held   int64
 }
 
-// Reserve begins a reservation of a sender, such as a credential. It holds nothing yet. The caller calls Release. Without
-// a sender, that is for weir itself, nothing is accounted for.
+// Reserve begins a reservation of a sender, such as a credential. It holds nothing yet. The caller calls Release.
+// Without a sender, that is for weir itself, nothing is accounted for.
 func (r *Recorder) Reserve(sender string) *Reservation {
 	if sender == "" {
 		return new(Reservation)
@@ -35,7 +35,8 @@ func (r *Recorder) Reserve(sender string) *Reservation {
 }
 
 // Grow accounts for n more bytes, before they are allocated; n may be negative. Beyond the bound, or beyond what one
-// sender may hold of it, it returns ErrOverloaded and changes nothing.
+// sender may hold of it, it returns ErrOverloaded and changes nothing. If the reservation alone is beyond that,
+// coming again does not help, and the error is a *TooLarge.
 func (r *Reservation) Grow(n int64) error {
 	m := r.memory
 	if m == nil {
@@ -43,7 +44,11 @@ func (r *Reservation) Grow(n int64) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n > 0 && (m.used+n > m.limit || m.senders[r.sender]+n > m.share) {
+	switch {
+	case n <= 0:
+	case r.held+n > m.share:
+		return &TooLarge{What: "bytes of memory", Most: m.share}
+	case m.used+n > m.limit, m.senders[r.sender]+n > m.share:
 		return ErrOverloaded
 	}
 	if m.senders == nil {
@@ -55,6 +60,11 @@ func (r *Reservation) Grow(n int64) error {
 		delete(m.senders, r.sender)
 	}
 	return nil
+}
+
+// refusesMemory tells whether an error is one of Grow.
+func refusesMemory(err error) bool {
+	return errors.Is(err, ErrOverloaded) || errors.As(err, new(*TooLarge))
 }
 
 // shrink gives back n bytes.

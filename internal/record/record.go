@@ -68,6 +68,12 @@ func (r *Recorder) Ready() error {
 // Record makes the events of the batches durable and returns once they are. After an error some may be durable; the
 // same events may be recorded again, since each is in its log once whatever happens.
 func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, error) {
+	return r.record(ctx, batches, event.Batch.Without)
+}
+
+// record does what Record does, with a way to leave out what is known.
+func (r *Recorder) record(ctx context.Context, batches []event.Batch,
+	without func(b event.Batch, known []bool) event.Batch) (Result, error) {
 	if err := r.Ready(); err != nil {
 		return Result{}, err
 	}
@@ -78,10 +84,11 @@ func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, 
 		if once[b.Log] == nil {
 			once[b.Log] = new(event.Once)
 		}
-		fresh, err := r.fresh(ctx, b, once[b.Log])
+		known, err := r.known(ctx, b, once[b.Log])
 		if err != nil {
 			return Result{}, err
 		}
+		fresh := without(b, known)
 		result.Recorded += len(fresh.Entries)
 		result.Duplicates += len(b.Entries) - len(fresh.Entries)
 		shard := wal.ShardOf(b.Log, len(r.writers))
@@ -101,13 +108,13 @@ func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, 
 	return result, nil
 }
 
-// fresh returns the batch without the events that are durable already, or that once has seen.
-func (r *Recorder) fresh(ctx context.Context, b event.Batch, once *event.Once) (event.Batch, error) {
+// known tells which events of a batch are durable already, or were seen by once.
+func (r *Recorder) known(ctx context.Context, b event.Batch, once *event.Once) ([]bool, error) {
 	known, err := r.store.Known(ctx, b.Log, b.Entries)
 	if err != nil {
-		return event.Batch{}, err
+		return nil, err
 	}
 	r.recent.note(b.Log, b.Entries, known)
 	once.Mark(b.Entries, known)
-	return b.Without(known), nil
+	return known, nil
 }

@@ -48,18 +48,25 @@ type Remark struct {
 	Text  string
 }
 
+// Bounds on what is said of the events of one intake.
 const (
-	maxRemarks = 100
-	maxRemark  = 512 // bytes
+	maxRemarks   = 100
+	maxRemark    = 512 // bytes
+	remarkMemory = maxRemark + 128
 )
 
-// remark appends a remark, unless there are many already. It is cut, since it may quote what was sent.
-func remark(all []Remark, what string, n int, text string) []Remark {
-	if len(all) == maxRemarks {
-		return all
+// remark appends a remark of the n-th event, unless there are many already. It is cut, since it may quote what was
+// sent.
+func (in *Intake) remark(all *[]Remark, what string, n int, text string) error {
+	if len(*all) == maxRemarks {
+		return nil
+	}
+	if err := in.hold.Grow(remarkMemory); err != nil {
+		return err
 	}
 	if len(text) > maxRemark {
 		text = strings.ToValidUTF8(text[:maxRemark], "\uFFFD") + "…"
 	}
-	return append(all, Remark{fmt.Sprintf("%s %d", what, n), strings.Clone(text)})
+	*all = append(*all, Remark{fmt.Sprintf("%s %d", what, n), text})
+	return nil
 }

@@ -13,8 +13,8 @@ import (
 
 // splitter cuts what arrives into events.
 type splitter interface {
-	// next returns the next event with its number, counted from 1; io.EOF behind the last. The bytes are valid until the
-	// next call. An error with a number refuses that event alone.
+	// next returns the next event with its number, counted from 1; io.EOF behind the last. The bytes are valid until
+	// the next call. An error with a number refuses that event alone.
 	next() (n int, raw []byte, err error)
 }
 
@@ -36,7 +36,11 @@ const windowSize = 64 << 10
 
 var windows = sync.Pool{New: func() any { b := make([]byte, windowSize); return &b }}
 
+// close gives the buffer back.
 func (w *window) close() {
+	if len(w.buf) > len(w.first) {
+		w.hold.shrink(int64(len(w.buf)))
+	}
 	if w.pooled != nil {
 		windows.Put(w.pooled)
 	}
@@ -90,7 +94,7 @@ func (w *window) more() error {
 			w.err = &TooLarge{What: "bytes, after decompression", Most: w.limit}
 			return w.err
 		}
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrOverloaded) && !errors.As(err, new(*Unreadable)) {
+		if err != nil && !errors.Is(err, io.EOF) && !refusesMemory(err) && !errors.As(err, new(*Unreadable)) {
 			err = &Unreadable{err}
 		}
 		w.err = err
@@ -106,7 +110,7 @@ func (w *window) more() error {
 
 // room makes room behind what is in the buffer.
 func (w *window) room() error {
-	if w.start > 0 && (w.pooled != nil || len(w.buf) > windowSize) {
+	if w.start > 0 && len(w.buf) > len(w.first) {
 		w.end = copy(w.buf, w.buf[w.start:w.end])
 		w.start = 0
 		return nil
@@ -118,25 +122,16 @@ func (w *window) room() error {
 	if err := w.hold.Grow(int64(size)); err != nil {
 		return err
 	}
-	before := w.pooled
-	var larger []byte
+	before := *w
 	if w.pooled = nil; size == windowSize {
 		w.pooled = windows.Get().(*[]byte)
-		larger = *w.pooled
+		w.buf = *w.pooled
 	} else {
-		larger = make([]byte, size)
+		w.buf = make([]byte, size)
 	}
-	w.end = copy(larger, w.buf[w.start:w.end])
+	w.end = copy(w.buf, before.buf[w.start:w.end])
 	w.start = 0
-	if len(w.buf) > len(w.first) {
-		if before != nil {
-			windows.Put(before)
-		}
-		if err := w.hold.Grow(-int64(len(w.buf))); err != nil {
-			return err
-		}
-	}
-	w.buf = larger
+	before.close()
 	return nil
 }
 
@@ -194,8 +189,8 @@ func (l *lines) line() (line []byte, dropped int, err error) {
 	}
 }
 
-// elements reads the elements of a JSON array, or the one object that stands instead. Only where one element ends and the
-// next begins is checked here: what is wrong within an element refuses it alone.
+// elements reads the elements of a JSON array, or the one object that stands instead. Only where one element ends and
+// the next begins is checked here: what is wrong within an element refuses it alone.
 type elements struct {
 	*window
 	most   int // size of an event
@@ -247,8 +242,8 @@ func (e *elements) next() (int, []byte, error) {
 	return 0, nil, io.EOF
 }
 
-// peek skips white space and returns the byte behind it, 0 at the end of the body. A byte 0 in the body is returned as 1,
-// which is not JSON either.
+// peek skips white space and returns the byte behind it, 0 at the end of the body. A byte 0 in the body is returned
+// as 1, which is not JSON either.
 func (e *elements) peek() (byte, error) {
 	for {
 		for ; e.start < e.end; e.start++ {

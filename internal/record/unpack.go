@@ -1,7 +1,7 @@
 package record
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,12 +9,12 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
-// Unpack returns a reader of what src packs with an encoding: "", "identity", "gzip" or "zstd". Its errors are those of
-// ReadLines. No decoder is made before the beginning of the body has arrived, or all of it, and the decoder's memory is
-// reserved before. The caller calls Close. If the encoding is another, ok is false.
+// Unpack returns a reader of what src packs with an encoding: "", "identity", "gzip", "x-gzip" or "zstd", in upper or
+// lower case. Its errors are those of ReadLines. No decoder is made before the beginning of the body has arrived, or
+// all of it, and the decoder's memory is reserved before. The caller calls Close. If the encoding is another, ok is
+// false.
 func (in *Intake) Unpack(encoding string, src io.Reader) (body io.ReadCloser, ok bool) {
 	switch strings.ToLower(encoding) { // RFC 9110, 8.4.1
 	case "", "identity":
@@ -27,19 +27,15 @@ func (in *Intake) Unpack(encoding string, src io.Reader) (body io.ReadCloser, ok
 	return nil, false
 }
 
-const (
-	peeked     = 4 << 10 // bytes of a body that arrive before its decoder is made
-	gzipMemory = 64 << 10
-	minWindow  = 1 << 20 // of zstd: of a later frame, whatever the first one says
-	maxWindow  = 8 << 20
-)
+// peeked is how many bytes of a body arrive before its decoder is made, if it has so many.
+const peeked = 4 << 10
 
 // packed is a body that is unpacked while it is read.
 type packed struct {
 	src     io.Reader
 	hold    *Reservation
 	name    string
-	open    func(hold *Reservation, first []byte, src io.Reader) (io.ReadCloser, error)
+	open    func(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error)
 	decoder io.ReadCloser
 	err     error
 }
@@ -52,7 +48,7 @@ func (p *packed) Read(b []byte) (int, error) {
 		return 0, p.err
 	}
 	n, err := p.decoder.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) && !refusesMemory(err) {
 		err = &Unreadable{err}
 	}
 	return n, err
@@ -62,22 +58,13 @@ func (p *packed) begin() error {
 	if err := p.hold.Grow(peeked); err != nil {
 		return err
 	}
-	first := make([]byte, peeked)
-	n := 0
-	for n < len(first) {
-		more, err := p.src.Read(first[n:])
-		n += more
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return &Unreadable{err}
-		}
+	src := bufio.NewReaderSize(p.src, peeked)
+	if _, err := src.Peek(peeked); err != nil && !errors.Is(err, io.EOF) {
+		return &Unreadable{err}
 	}
-	first = first[:n]
 	var err error
-	p.decoder, err = p.open(p.hold, first, io.MultiReader(bytes.NewReader(first), p.src))
-	if err != nil && !errors.Is(err, ErrOverloaded) {
+	p.decoder, err = p.open(p.hold, src)
+	if err != nil && !refusesMemory(err) {
 		return &Unreadable{fmt.Errorf("it is not %s: %w", p.name, err)}
 	}
 	return err
@@ -91,49 +78,65 @@ func (p *packed) Close() error {
 	return p.decoder.Close()
 }
 
+// gzipMemory is what a decoder of gzip holds, in bytes.
+const gzipMemory = 64 << 10
+
 var gzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
 
-type pooledGzip struct{ *gzip.Reader }
+var errBehindGzip = errors.New("there is something behind the end of the gzip data that is not gzip")
 
-func (z pooledGzip) Close() error {
-	gzips.Put(z.Reader)
-	return nil
+// gzipBody is a body of one gzip member or more.
+type gzipBody struct {
+	*gzip.Reader // of one member
+	src          *bufio.Reader
 }
 
-func openGzip(hold *Reservation, _ []byte, src io.Reader) (io.ReadCloser, error) {
+func openGzip(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error) {
 	if err := hold.Grow(gzipMemory); err != nil {
 		return nil, err
 	}
-	z := gzips.Get().(*gzip.Reader)
+	z := &gzipBody{gzips.Get().(*gzip.Reader), src}
 	if err := z.Reset(src); err != nil {
-		gzips.Put(z)
+		gzips.Put(z.Reader)
 		return nil, err
 	}
-	return pooledGzip{z}, nil
+	z.Multistream(false)
+	return z, nil
 }
 
-func openZstd(hold *Reservation, first []byte, src io.Reader) (io.ReadCloser, error) {
-	var h zstd.Header
-	if err := h.Decode(first); err != nil {
-		return nil, err
+func (z *gzipBody) Read(b []byte) (int, error) {
+	for {
+		n, err := z.Reader.Read(b)
+		if !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		if n > 0 {
+			return n, nil
+		}
+		if err := z.next(); err != nil {
+			return 0, err
+		}
 	}
-	window := h.WindowSize
+}
+
+// next begins the next member; io.EOF behind the last.
+func (z *gzipBody) next() error {
+	head, err := z.src.Peek(2)
 	switch {
-	case h.Skippable:
-		window = maxWindow
-	case h.SingleSegment:
-		window = h.FrameContentSize
+	case len(head) == 0 || err != nil && !errors.Is(err, io.EOF):
+		return err
+	case string(head) != "\x1f\x8b":
+		return errBehindGzip
 	}
-	if window > maxWindow {
-		return nil, fmt.Errorf("of a window that is taken: it has %d bytes, at most %d are allowed", window, maxWindow)
+	if err := z.Reset(z.src); err != nil {
+		return err
 	}
-	window = max(window, minWindow)
-	if err := hold.Grow(2 * int64(window)); err != nil { // the window, and what is decoded behind it
-		return nil, err
-	}
-	z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		return nil, err
-	}
-	return z.IOReadCloser(), nil
+	z.Multistream(false)
+	return nil
+}
+
+// Close gives the decoder back.
+func (z *gzipBody) Close() error {
+	gzips.Put(z.Reader)
+	return nil
 }
