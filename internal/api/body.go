@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/bom"
 )
 
 // maxBody bounds the body of a request that is not events, in bytes.
@@ -27,6 +29,11 @@ func decode[T any](c *call) (T, error) {
 	if err != nil {
 		return v, unreadable(err)
 	}
+	mark, err := bom.Skip(data)
+	if err != nil {
+		return v, notJSON("The body could not be read: " + err.Error())
+	}
+	data = data[mark:]
 	err = json.Unmarshal(data, &v)
 	var wrong *json.UnmarshalTypeError
 	switch {
@@ -37,11 +44,15 @@ func decode[T any](c *call) (T, error) {
 		}
 		return v, invalidAttributes(field{name, fmt.Sprintf("must be %s, not %s", article(wrong), wrong.Value)})
 	case !utf8.Valid(data):
-		return v, &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: "The body is not UTF-8."}
+		return v, notJSON("The body is not UTF-8.")
 	case err != nil:
-		return v, &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: "The body is not JSON: " + err.Error()}
+		return v, notJSON("The body is not JSON: " + err.Error())
 	}
 	return v, nil
+}
+
+func notJSON(detail string) *problem {
+	return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: detail}
 }
 
 // article names a JSON type for people.

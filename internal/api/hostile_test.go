@@ -7,12 +7,14 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,10 +88,10 @@ func TestRecordingAllocations(t *testing.T) {
 	h := recordings{w.server.recorder, w.server.metrics, w.options}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {
-		in := h.newIntake(c, auditLog)
-		defer in.close()
-		if err := in.readLines(raw); err != nil || in.bad > 0 {
-			t.Fatal(err, in.fields)
+		in := h.intake(c, auditLog)
+		defer in.Close()
+		if err := in.ReadLines(bytes.NewReader(raw)); err != nil {
+			t.Fatal(err)
 		}
 	})
 	if got > events/10 {
@@ -152,11 +154,101 @@ func TestContentEncodings(t *testing.T) {
 		want           int
 	}{
 		{"zstd", zs, 200}, {"ZSTD", zs, 200}, {"GZip", gz.String(), 200}, {"identity", eventLine("i", now.UnixMilli()), 200},
-		{"zstd", zs[:len(zs)-3], 400}, {"gzip, gzip", gz.String(), 415}, {"deflate", "", 415},
+		{"x-gzip", gz.String(), 200}, {"zstd", zs[:len(zs)-3], 400}, {"gzip", gz.String() + "\n", 400}, {"gzip, gzip", gz.String(), 415}, {"deflate", "", 415},
 	} {
 		if rec := w.record(tt.body, account.GroupOwner, "Content-Encoding: "+tt.encoding); rec.Code != tt.want {
 			t.Errorf("%s: %d %s", tt.encoding, rec.Code, rec.Body)
 		}
+	}
+}
+
+// stalledBody is a body of which nothing arrives until it is ended.
+type stalledBody struct {
+	asked *sync.WaitGroup
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (b *stalledBody) Read([]byte) (int, error) {
+	b.once.Do(b.asked.Done)
+	<-b.ended
+	return 0, io.ErrUnexpectedEOF
+}
+
+// Requests of which only the headers have arrived take nothing that others need, however many they are.
+func TestHeadersAloneTakeNothing(t *testing.T) {
+	w := newWorld(t, Options{})
+	greedy, modest := w.bearer(account.GroupAuditLogWriter), account.GroupOwner
+	w.bearer(modest)
+	var asked, answered sync.WaitGroup
+	ended := make(chan struct{})
+	for i := range 2100 {
+		asked.Add(1)
+		r := httptest.NewRequest("POST", resource, &stalledBody{asked: &asked, ended: ended})
+		r.RemoteAddr = "203.0.113.24:50512"
+		r.Header.Set("Authorization", greedy)
+		r.Header.Set("Content-Type", []string{"application/x-ndjson", "application/json"}[i%2])
+		r.Header.Set("Content-Encoding", []string{"", "gzip", "zstd"}[i%3])
+		answered.Go(func() {
+			rec := httptest.NewRecorder()
+			w.server.ServeHTTP(rec, r)
+			if rec.Code != 400 {
+				t.Errorf("half a body: %d %s", rec.Code, rec.Body)
+			}
+		})
+	}
+	asked.Wait()
+	if err := w.server.recorder.Ready(); err != nil {
+		t.Errorf("ready: %v", err)
+	}
+	if rec := w.record(eventLine("a", now.UnixMilli()), modest); rec.Code != 200 {
+		t.Errorf("another caller: %d %s", rec.Code, rec.Body)
+	}
+	close(ended)
+	answered.Wait()
+}
+
+// A credential whose share of the memory is in use is told when to come again; others are served.
+func TestOverloadSaysWhenToComeAgain(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.bearer(account.GroupAuditLogWriter)
+	w.bearer(account.GroupOwner)
+	hold := w.server.recorder.Reserve(w.callers[account.GroupAuditLogWriter].ID)
+	if err := hold.Grow(32 << 20); err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Repeat(eventLine("a", now.UnixMilli()), 20)
+	rec := w.record(body, account.GroupAuditLogWriter)
+	if rec.Code != 503 || rec.Header().Get("Retry-After") != "1" {
+		t.Errorf("beyond the share: %d %v", rec.Code, rec.Header())
+	}
+	if rec := w.record(body, account.GroupOwner); rec.Code != 200 {
+		t.Errorf("another credential: %d %s", rec.Code, rec.Body)
+	}
+	hold.Release()
+	if rec := w.record(body, account.GroupAuditLogWriter); rec.Code != 200 {
+		t.Errorf("afterwards: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// A byte-order mark is skipped wherever JSON is read, and UTF-16 is named.
+func TestEncodingsOfText(t *testing.T) {
+	const mark, utf16 = "\xef\xbb\xbf", "\xff\xfe{\x00"
+	w := newWorld(t, Options{})
+	for kind, event := range map[string]string{"application/x-ndjson": eventLine("a", now.UnixMilli()), "application/json": "[" + eventLine("b", now.UnixMilli()) + "]"} {
+		headers := []string{"Content-Type: " + kind, "Authorization: " + w.bearer(account.GroupOwner)}
+		if rec := w.do("POST", resource, mark+event, headers...); rec.Code != 200 {
+			t.Errorf("%s with a mark: %d %s", kind, rec.Code, rec.Body)
+		}
+		if rec := w.do("POST", resource, utf16, headers...); rec.Code != 400 || !strings.Contains(rec.Body.String(), "UTF-16") {
+			t.Errorf("%s in UTF-16: %d %s", kind, rec.Code, rec.Body)
+		}
+	}
+	want[workspaceView](t, 200, w.as(account.OrgOwner, "POST", groupV2+"/streams", mark+`{"name":"marked"}`))
+	rec := w.as(account.OrgOwner, "POST", groupV2+"/streams", utf16)
+	refusedAs(t, 400, "INVALID_JSON", rec)
+	if !strings.Contains(rec.Body.String(), "UTF-16") {
+		t.Error(rec.Body)
 	}
 }
 

@@ -148,6 +148,23 @@ func (b Batch) Without(marked []bool) Batch {
 	return rest
 }
 
+// Remove takes the entries that are marked out of b, in place, and returns what is left. b may not be used any more.
+func (b Batch) Remove(marked []bool) Batch {
+	if !slices.Contains(marked, true) {
+		return b
+	}
+	rest := Batch{Log: b.Log, Lines: b.Lines[:0], Entries: b.Entries[:0], ends: b.ends[:0]}
+	start := 0
+	for i, e := range b.Entries {
+		end := b.ends[i] // before rest, which lies in the same memory, may have another
+		if !marked[i] {
+			rest.Add(b.Lines[start:end], e)
+		}
+		start = end
+	}
+	return rest
+}
+
 // Once tells which entries come for the first time. The zero value has seen none.
 type Once struct{ seen map[Key]struct{} }
 

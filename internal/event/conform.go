@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -29,6 +30,8 @@ type shape struct {
 	CategoryUID int64                `json:"category_uid"`
 	Attributes  map[string]attribute `json:"attributes"`
 	Constraints map[string][]string  `json:"constraints"`
+
+	names []string // of Attributes, sorted
 }
 
 type attribute struct {
@@ -43,12 +46,24 @@ var ocsf = sync.OnceValues(func() (*schema, error) {
 	if err := json.Unmarshal(classesJSON, s); err != nil {
 		return nil, fmt.Errorf("the OCSF classes that are part of this program: %w", err)
 	}
+	for _, shapes := range []map[string]shape{s.Classes, s.Objects} {
+		for name, of := range shapes {
+			of.names = slices.Sorted(maps.Keys(of.Attributes))
+			shapes[name] = of
+		}
+	}
 	return s, nil
 })
 
+// Bounds on what Conform says of one event.
+const (
+	maxWarnings = 100
+	maxQuoted   = 64 // bytes of a value
+)
+
 // Conform returns in what an event that was recorded departs from its OCSF class, as sentences in the order of the
-// attributes' names; none if it conforms. Attributes that the class does not have are passed over: profiles and
-// extensions add such. It is an error if the line is not JSON.
+// attributes' names; none if it conforms, and at most 100. Values that they quote are cut. Attributes that the class
+// does not have are passed over: profiles and extensions add such. It is an error if the line is not JSON.
 func Conform(line []byte) ([]string, error) {
 	s, err := ocsf()
 	if err != nil {
@@ -69,64 +84,84 @@ func Conform(line []byte) ([]string, error) {
 	}
 	for _, class := range s.Classes {
 		if class.ClassUID == uid {
-			return append(s.checkObject("", class, event), class.checkNumbers(event)...), nil
+			c := check{schema: s}
+			c.object("", class, event)
+			c.numbers(class, event)
+			return c.warnings, nil
 		}
 	}
 	return []string{fmt.Sprintf("class_uid %d is none of the classes that are known here", uid)}, nil
 }
 
-// checkNumbers checks the two numbers that follow from the class.
-func (class shape) checkNumbers(event map[string]any) (warnings []string) {
+// check collects in what one event departs from its class.
+type check struct {
+	schema   *schema
+	warnings []string
+}
+
+func (c *check) full() bool { return len(c.warnings) == maxWarnings }
+
+func (c *check) warn(format string, args ...any) {
+	if !c.full() {
+		c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
+	}
+}
+
+// numbers checks the two numbers that follow from the class.
+func (c *check) numbers(class shape, event map[string]any) {
 	if got, ok := integer(event["category_uid"]); ok && got != class.CategoryUID {
-		warnings = append(warnings, fmt.Sprintf("category_uid is %d, that of %s is %d", got, class.ClassName, class.CategoryUID))
+		c.warn("category_uid is %d, that of %s is %d", got, class.ClassName, class.CategoryUID)
 	}
 	activity, known := integer(event["activity_id"])
 	if got, ok := integer(event["type_uid"]); ok && known && got != class.ClassUID*100+activity {
-		warnings = append(warnings, fmt.Sprintf("type_uid is %d, class_uid and activity_id make it %d", got, class.ClassUID*100+activity))
+		c.warn("type_uid is %d, class_uid and activity_id make it %d", got, class.ClassUID*100+activity)
 	}
-	return warnings
 }
 
-// checkObject checks an object; path is what its attributes' names are written behind.
-func (s *schema) checkObject(path string, of shape, object map[string]any) (warnings []string) {
-	for name, a := range of.Attributes {
+// object checks an object; path is what its attributes' names are written behind.
+func (c *check) object(path string, of shape, object map[string]any) {
+	for _, name := range of.names {
 		value, ok := object[name]
-		switch {
+		switch a := of.Attributes[name]; {
+		case c.full():
+			return
 		case ok:
-			warnings = append(warnings, s.checkAttribute(path+name, a, value)...)
+			c.attribute(path+name, a, value)
 		case a.Requirement == "required":
-			warnings = append(warnings, path+name+" is missing")
+			c.warn("%s%s is missing", path, name)
 		}
 	}
-	slices.Sort(warnings)
 	present := func(name string) bool { return object[name] != nil }
 	if names := of.Constraints["at_least_one"]; len(names) > 0 && !slices.ContainsFunc(names, present) {
 		where := "the event"
 		if path != "" {
 			where = strings.TrimSuffix(path, ".")
 		}
-		warnings = append(warnings, fmt.Sprintf("%s needs at least one of %s", where, strings.Join(names, ", ")))
+		c.warn("%s needs at least one of %s", where, strings.Join(names, ", "))
 	}
-	return warnings
 }
 
-func (s *schema) checkAttribute(path string, a attribute, value any) (warnings []string) {
+func (c *check) attribute(path string, a attribute, value any) {
 	if !a.Array {
-		return s.checkValue(path, a, value)
+		c.value(path, a, value)
+		return
 	}
 	list, ok := value.([]any)
 	if !ok {
-		return []string{path + " must be an array"}
+		c.warn("%s must be an array", path)
 	}
 	for i, v := range list {
-		warnings = append(warnings, s.checkValue(fmt.Sprintf("%s[%d]", path, i), a, v)...)
+		if c.full() {
+			return
+		}
+		c.value(fmt.Sprintf("%s[%d]", path, i), a, v)
 	}
-	return warnings
 }
 
-func (s *schema) checkValue(path string, a attribute, value any) []string {
+func (c *check) value(path string, a attribute, value any) {
 	if object, isObject := value.(map[string]any); isObject && !strings.HasSuffix(a.Type, "_t") {
-		return s.checkObject(path+".", s.Objects[a.Type], object) // of a type that is not known: anything
+		c.object(path+".", c.schema.Objects[a.Type], object) // of a type that is not known: anything
+		return
 	}
 	text, isText := value.(string)
 	must := ""
@@ -146,7 +181,7 @@ func (s *schema) checkValue(path string, a attribute, value any) []string {
 		} else if a.Type == "port_t" && (n < 0 || n > math.MaxUint16) {
 			must = "from 0 to 65535"
 		} else if !a.allows(path, strconv.FormatInt(n, 10)) {
-			return []string{fmt.Sprintf("%s has no value %d", path, n)}
+			c.warn("%s has no value %d", path, n)
 		}
 	case "ip_t":
 		if _, err := netip.ParseAddr(text); err != nil {
@@ -158,17 +193,16 @@ func (s *schema) checkValue(path string, a attribute, value any) []string {
 		} else if !isText {
 			must = "a string"
 		} else if !a.allows(path, text) {
-			return []string{fmt.Sprintf("%s has no value %q", path, text)}
+			c.warn("%s has no value %q", path, shortened([]byte(text)))
 		}
 	}
 	if must != "" {
-		return []string{path + " must be " + must}
+		c.warn("%s must be %s", path, must)
 	}
-	return nil
 }
 
-// allows tells whether a value is one of those that the attribute may have. The lists of class_uid and category_uid are
-// the base event's in every class, so Conform compares those numbers itself.
+// allows tells whether a value is one of those that the attribute may have. The lists of class_uid and category_uid
+// are the base event's in every class, so Conform compares those numbers itself.
 func (a attribute) allows(path, value string) bool {
 	_, listed := a.Enum[value]
 	return listed || len(a.Enum) == 0 || path == "class_uid" || path == "category_uid"

@@ -30,7 +30,9 @@ func KeyOf(time int64, uid []byte) Key {
 
 // Limits on one event. A zero field means its default.
 type Limits struct {
-	MaxBytes int // as sent, without white space around it; 1 MiB
+	// MaxBytes bounds an event as it was sent, in bytes (default 1 MiB). White space around it does not count, nor do up
+	// to 1 KiB of what a weir may have added to it, so that a download can be recorded again.
+	MaxBytes int
 	MaxDepth int // of nesting, the event itself being 1; 64, at most 10,000
 }
 

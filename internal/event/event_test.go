@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 var (
@@ -298,6 +300,51 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 }
 
+// The limit is on what was sent: what a weir may have added does not count, up to a bound, whoever wrote it.
+func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
+	for _, tt := range []struct{ members, free string }{
+		{``, ``},
+		{`,"metadata":{}`, ``},
+		{`,"metadata":{"version":"1"}`, ``},
+		{`,"metadata":{"uid":"u"}`, `,"metadata":{"uid":"u"}`},
+		{`,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`, `,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`},
+		{`,"metadata":{"log_name":"` + strings.Repeat("l", 3000) + `"}`, strings.Repeat("l", maxAdded)},
+		{`,"x":{"metadata":{"uid":"u"}}`, ``},
+	} {
+		bare := `{"time":1763970000000` + tt.members + `}`
+		for beyond := -1; beyond <= 1; beyond++ {
+			p := Parser{Limits: Limits{MaxBytes: len(bare) - len(tt.free) - beyond}}
+			_, _, err := p.Append(nil, []byte(bare), origin)
+			if (err != nil) != (beyond > 0) || err != nil && !strings.Contains(err.Error(), "are allowed") {
+				t.Errorf("%.80s: %d bytes beyond: %v", bare, beyond, err)
+			}
+		}
+	}
+}
+
+// Remove leaves what Without leaves.
+func TestRemove(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sizes := rapid.SliceOf(rapid.IntRange(0, 9)).Draw(t, "sizes")
+		b := Batch{Log: "a"}
+		marked := make([]bool, len(sizes))
+		for i, n := range sizes {
+			b.Add(append(bytes.Repeat([]byte{'a' + byte(i%26)}, n), '\n'), Entry{Time: int64(i)})
+			marked[i] = rapid.Bool().Draw(t, "marked")
+		}
+		want := b.Without(marked)
+		got := b.Remove(marked)
+		if got.Log != want.Log || !bytes.Equal(got.Lines, want.Lines) || len(got.Entries) != len(want.Entries) {
+			t.Fatalf("%q, want %q", got.Lines, want.Lines)
+		}
+		for i := range got.Entries {
+			if got.Entries[i].Time != want.Entries[i].Time || !bytes.Equal(got.Line(i), want.Line(i)) {
+				t.Fatalf("line %d: %q, want %q", i, got.Line(i), want.Line(i))
+			}
+		}
+	})
+}
+
 // Lines of an operational log are free, but for their time.
 func TestOperational(t *testing.T) {
 	const added = `,"metadata":{"uid":"UID","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`
@@ -314,6 +361,13 @@ func TestOperational(t *testing.T) {
 		{line: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2"}`, processor: "p2",
 			want: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2","time":` + ms + added},
 		{line: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7}`, want: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7,"time":` + ms + added},
+		{line: `{"t":{"$date":"` + strings.Replace(iso, "Z", "+0000", 1) + `"},"s":"I"}`,
+			want: `{"t":{"$date":"` + strings.Replace(iso, "Z", "+0000", 1) + `"},"s":"I","time":` + ms + added},
+		{line: `{"t":{"$date":` + ms + `},"s":"I"}`, want: `{"t":{"$date":` + ms + `},"s":"I","time":` + ms + added},
+		{line: `{"t":{"$date":{"$numberLong":` + ms + `}},"s":"I"}`, want: `{"t":{"$date":{"$numberLong":` + ms + `}},"s":"I","time":` + ms + added},
+		{line: `{"t":{"$date":"` + ms + `"}}`, refusal: "t.$date"},
+		{line: `{"t":{"$date":1.5}}`, refusal: "t.$date"},
+		{line: `{"t":{"$date":null}}`, refusal: "t.$date"},
 		{line: `{"class_uid":"free","time":` + ms + `}`, want: `{"class_uid":"free","time":` + ms + added},
 		{line: `{"msg":"x"}`, refusal: "t.$date"},
 		{line: `{"t":{"$date":"yesterday"}}`, refusal: "t.$date"},

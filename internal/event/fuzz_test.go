@@ -214,69 +214,6 @@ func processorsOf(event map[string]any) (names []string) {
 	return slices.Compact(names)
 }
 
-// Elements finds in valid JSON what a general decoder finds, and in any body nothing that overlaps or is out of order.
-func FuzzElements(f *testing.F) {
-	for _, s := range []string{`[{"a":1},{}]`, `{"a":"]}"}`, ` [ 1 , "\"]" , [[]] , null ] `, `[]`, `[1,]`, `[,1]`, `[1 2]`, `{}{}`, `[}]`, `[{]}]`, `["`, `[1`, `[{}{}]`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		elements, err := Elements(body)
-		var want []json.RawMessage
-		switch kind := jsontext.Value(body).Kind(); {
-		case !json.Valid(body):
-		case kind == '{' && err == nil:
-			want = []json.RawMessage{bytes.TrimSpace(body)}
-		case kind == '[' && err == nil:
-			if err := json.Unmarshal(body, &want); err != nil {
-				t.Fatal(err)
-			}
-		case kind == '{' || kind == '[' || err == nil:
-			t.Fatalf("%q: %v", body, err)
-		}
-		if err != nil {
-			return
-		}
-		var got []json.RawMessage
-		rest := body
-		for n, element := range elements {
-			at := bytes.Index(rest, element)
-			if n != len(got)+1 || len(element) == 0 || at < 0 {
-				t.Fatalf("%q: element %d is %q", body, n, element)
-			}
-			rest = rest[at+len(element):]
-			got = append(got, element)
-		}
-		if json.Valid(body) && !slices.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
-			t.Errorf("%q: %q, want %q", body, got, want)
-		}
-	})
-}
-
-// Lines yields each line that is not blank, with its number.
-func FuzzLines(f *testing.F) {
-	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		all := strings.Split(string(body), "\n")
-		next := 0
-		for n, line := range Lines(body) {
-			for ; next < n-1; next++ {
-				if strings.Trim(all[next], " \t\r") != "" {
-					t.Fatalf("%q: line %d is left out", body, next+1)
-				}
-			}
-			if strings.TrimSuffix(all[next], "\r") != string(line) || strings.Trim(string(line), " \t\r") == "" {
-				t.Fatalf("%q: line %d is %q", body, n, line)
-			}
-			next = n
-		}
-		if rest := strings.Join(all[next:], ""); strings.Trim(rest, " \t\r") != "" {
-			t.Fatalf("%q: %q is left out", body, rest)
-		}
-	})
-}
-
 // Objects with names that differ little, so that the quick test for new names often does not decide.
 func TestNamesAsInJSONText(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

@@ -2,54 +2,12 @@ package event
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestSplit(t *testing.T) {
-	var got []string
-	for n, line := range Lines([]byte("a\r\n\n  \r\nb\nc ")) {
-		got = append(got, fmt.Sprintf("%d:%s", n, line))
-	}
-	if want := []string{"1:a", "4:b", "5:c "}; !slices.Equal(got, want) {
-		t.Errorf("lines %q, want %q", got, want)
-	}
-	for range Lines([]byte("a\nb")) {
-		break // must not go on
-	}
-	for body, want := range map[string]string{
-		` {"a":[1]} `:              `1:{"a":[1]}`,
-		` [ {"a":"],"} , 2,"x" ] `: `1:{"a":"],"} 2:2 3:"x"`,
-		`[]`:                       ``,
-		`[{"a":]}]`:                `error: not JSON: a comma`, // brackets are counted, not matched: the element ends early
-		`[{"a" 1}, {"b":1,"b":2}]`: `1:{"a" 1} 2:{"b":1,"b":2}`,
-		"{}\n{}":                   `error: there is something behind the end of the JSON; one event a line is sent as application/x-ndjson`,
-		``:                         `error: the body is neither`,
-		`7`:                        `error: the body is neither`,
-		`[1,]`:                     `error: not JSON: an element is missing`,
-		`[1 2]`:                    `error: not JSON: a comma`,
-		`[1`:                       `error: not JSON: a comma`,
-		`[{"a":1`:                  `error: the body ends within an event`,
-		`{"a":"`:                   `error: the body ends within a string`,
-	} {
-		elements, err := Elements([]byte(body))
-		var all []string
-		if err != nil {
-			all = []string{"error: " + err.Error()}
-		} else {
-			for n, element := range elements {
-				all = append(all, fmt.Sprintf("%d:%s", n, element))
-			}
-		}
-		if got := strings.Join(all, " "); got != want && (err == nil || !strings.HasPrefix(got, want)) {
-			t.Errorf("%q: %q, want %q", body, got, want)
-		}
-	}
-}
 
 func TestConform(t *testing.T) {
 	for _, line := range sampleLines() {
@@ -83,6 +41,25 @@ func TestConform(t *testing.T) {
 	}
 	if _, err := Conform([]byte(`{"class_uid":`)); err == nil {
 		t.Error("half an event conforms")
+	}
+}
+
+// What is said of one event is bounded, whatever it departs in.
+func TestConformSaysLittle(t *testing.T) {
+	event := string(sampleLines()[2])
+	const groups = `"groups":[{"name":"admin.atlasAdmin"}]`
+	for _, groupsOf := range []string{`"groups":[1` + strings.Repeat(`,1`, 10_000) + `]`, `"groups":[{"name":1}` + strings.Repeat(`,{"name":1}`, 10_000) + `]`} {
+		line := strings.Replace(event, groups, groupsOf, 1)
+		warnings, err := Conform([]byte(line))
+		again, _ := Conform([]byte(line))
+		if line == event || err != nil || len(warnings) != maxWarnings || !slices.Equal(warnings, again) {
+			t.Errorf("%d warnings, %v", len(warnings), err)
+		}
+	}
+	c := check{}
+	c.value("x", attribute{Type: "string_t", Enum: map[string]string{"a": ""}}, strings.Repeat("\n", 100_000))
+	if len(c.warnings) != 1 || len(c.warnings[0]) > 1000 {
+		t.Errorf("%.2000q", c.warnings)
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 const (
 	defaultMaxBytes = 1 << 20
 	defaultMaxDepth = 64
-	hardMaxDepth    = 10_000 // whatever the limits: the scanner's stack is bounded. It is jsontext's bound too.
-	maxUID          = 512    // bytes, decoded
+	hardMaxDepth    = 10_000  // whatever the limits: the scanner's stack is bounded. It is jsontext's bound too.
+	maxUID          = 512     // bytes, decoded
+	maxAdded        = 1 << 10 // bytes that weir may add to an event
 	maxAhead        = 10 * time.Minute
 
 	streamProcessor = "Stream Processor"
@@ -78,8 +79,9 @@ func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) 
 	return p.fill(dst, event, f.UID, origin), f, nil
 }
 
-// Scan reads the fields of a line as recorded, with white space around it allowed. It asks less than Append: no limits,
-// and no uniqueness of names (the last of a name counts), for what is in a log stays readable. An error is an *Error.
+// Scan reads the fields of a line as recorded, with white space around it allowed. It asks less than Append: no
+// limits, and no uniqueness of names (the last of a name counts), for what is in a log stays readable. An error is an
+// *Error.
 func (p *Parser) Scan(line []byte) (Fields, error) {
 	line, _ = trim(line)
 	p.unique = false
@@ -109,12 +111,17 @@ func (p *Parser) refusal() *Error {
 
 // check checks what is asked of an event that arrives.
 func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
-	if most := cmp.Or(p.Limits.MaxBytes, defaultMaxBytes); len(event) > most {
-		p.fail(0, "the event has %d bytes, at most %d are allowed", len(event), most)
+	most := cmp.Or(p.Limits.MaxBytes, defaultMaxBytes)
+	if len(event) > most+maxAdded {
+		p.fail(0, tooLong, len(event), most)
 		return Fields{}, p.refusal()
 	}
 	p.unique = true
 	if !p.scan(event, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) {
+		return Fields{}, p.refusal()
+	}
+	if sent := len(event) - p.added(event); sent > most {
+		p.fail(0, tooLong, sent, most)
 		return Fields{}, p.refusal()
 	}
 	t, ok := p.checkTime(event, origin.Received)
@@ -138,22 +145,60 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	return Fields{}, p.refusal()
 }
 
-// withTime adds time to a line that has t.$date instead, as mongod writes it: a string of RFC 3339, or, in canonical
-// Extended JSON, {"$numberLong": milliseconds since the epoch}. Any other line is returned as it is.
+const tooLong = "the event has %d bytes, at most %d are allowed"
+
+// added returns how many bytes of the event that was scanned a weir may have added, so that what was taken once is
+// taken again. It cannot be told who wrote them, so those of a producer do not count either.
+func (p *Parser) added(event []byte) int {
+	n := 0
+	add := func(at place, member string) {
+		if v := p.values[at]; !v.missing() {
+			n += len(member) + v.end - v.start
+		}
+	}
+	add(metadataUID, `,"uid":`)
+	add(metadataLogName, `,"log_name":`)
+	add(metadataTenant, `,"tenant_uid":`)
+	add(metadataLogged, `,"logged_time":`)
+	if n > 0 {
+		n += len(`,"metadata":{}`) - 1 // The first member has no comma.
+	}
+	if p.Operational && !p.values[tDate].missing() {
+		add(eventTime, `,"time":`)
+	}
+	return min(n, maxAdded)
+}
+
+// withTime adds time to a line that has t.$date instead, as mongod and Extended JSON write it: a string as in ISO
+// 8601, a number of milliseconds since the epoch, or {"$numberLong": such a number}. Any other line is returned as it
+// is.
 func (p *Parser) withTime(line []byte) []byte {
 	p.unique = false
 	if !p.scan(line, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) || !p.values[eventTime].missing() {
 		return line
 	}
-	var ms int64
-	if at, err := time.Parse(time.RFC3339Nano, string(p.string(line, tDate))); err == nil {
-		ms = at.UnixMilli()
-	} else if ms, err = strconv.ParseInt(string(p.string(line, tLong)), 10, 64); err != nil {
+	ms, ok := p.date(line)
+	if !ok {
 		return line
 	}
 	p.timed = append(append(p.timed[:0], line[:len(line)-1]...), `,"time":`...)
 	p.timed = append(strconv.AppendInt(p.timed, ms, 10), '}')
 	return p.timed
+}
+
+// date returns t.$date in milliseconds since the epoch; false if there is none that can be read.
+func (p *Parser) date(line []byte) (int64, bool) {
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"} { // fractions of a second are read too
+		if at, err := time.Parse(layout, string(p.string(line, tDate))); err == nil {
+			return at.UnixMilli(), true
+		}
+	}
+	text := p.values[tDate].of(line)
+	if long := p.values[tLong]; !long.missing() {
+		text = bytes.Trim(long.of(line), `"`)
+	}
+	ms, err := strconv.ParseInt(string(text), 10, 64)
+	return ms, err == nil
 }
 
 // checkTime returns the event's time; false after a call of fail.

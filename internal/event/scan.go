@@ -37,6 +37,14 @@ func (p *Parser) fail(i int, reason string, args ...any) int {
 	return -1
 }
 
+// shortened returns the beginning of a name or value that is long, for an error.
+func shortened(text []byte) []byte {
+	if len(text) <= maxQuoted {
+		return text
+	}
+	return append(bytes.ToValidUTF8(text[:maxQuoted], nil), "…"...)
+}
+
 func (p *Parser) unexpected(b []byte, i int, expected string) int {
 	if i >= len(b) {
 		return p.fail(i, "the event ends where %s is expected", expected)
@@ -101,7 +109,7 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 			return i
 		}
 		if p.unique && !seen.add(p, name) {
-			return p.fail(start, "the name %q stands twice in one object", name)
+			return p.fail(start, "the name %q stands twice in one object", shortened(name))
 		}
 		if at != other {
 			n = at.member(name)

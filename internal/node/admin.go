@@ -34,8 +34,8 @@ func (n *node) adminServer() *http.Server {
 	return n.server(mux)
 }
 
-// ready tells whether the bucket can be read, and whether requests are taken; without an API, whether the node takes its part
-// in the background work.
+// ready tells whether the bucket can be read, and whether this node takes events, whoever sends them; without an API,
+// whether the node takes its part in the background work.
 func (n *node) ready(ctx context.Context) error {
 	if _, err := n.accounts.Settings(ctx); err != nil {
 		return err
@@ -46,10 +46,5 @@ func (n *node) ready(ctx context.Context) error {
 		}
 		return nil
 	}
-	release, err := n.recorder.Reserve(1)
-	if err != nil {
-		return err
-	}
-	release()
-	return nil
+	return n.recorder.Ready()
 }

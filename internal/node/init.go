@@ -14,6 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/record"
 )
 
 // Setup is what an empty bucket is filled with.
@@ -210,14 +211,15 @@ func (n *node) recordSamples(ctx context.Context, c credentials) error {
 		return fmt.Errorf("workspace %s: %w", c.workspace, account.ErrNotFound)
 	}
 	now := time.Now()
-	b := event.Batch{Log: w.AuditLog}
-	var p event.Parser
+	in := n.recorder.Intake(record.Source{Log: w.AuditLog,
+		Origin: event.Origin{Workspace: w.Name, Project: project.ID, Received: now}}, record.Limits{})
+	defer in.Close()
 	for _, line := range event.Samples(w.Name, project.ID, now) {
-		if err := p.AddEvent(&b, line, event.Origin{Workspace: w.Name, Project: project.ID, Received: now}); err != nil {
+		if err := in.Add(line); err != nil {
 			return fmt.Errorf("sample event: %w", err)
 		}
 	}
-	_, err = n.recorder.Record(ctx, b)
+	_, err = in.Record(ctx)
 	return err
 }
 

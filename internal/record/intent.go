@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,14 +93,17 @@ func (r *Recorder) reportUnknown(ctx context.Context, key string) error {
 
 // RecordOwn records an event that weir itself made, and that is complete, in several logs.
 func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) error {
-	batches := make([]event.Batch, 0, len(logs))
-	line := append(slices.Clip(own), '\n')
+	var batches []event.Batch
 	for _, log := range logs {
-		b, err := event.Read(log, line, 1)
-		if err != nil {
+		in := r.Intake(Source{Log: log, Origin: event.Origin{Received: time.Now()}}, Limits{})
+		defer in.Close()
+		if err := in.Add(own); err != nil {
 			return fmt.Errorf("own event: %w", err)
 		}
-		batches = append(batches, b)
+		if in.refused > 0 {
+			return fmt.Errorf("own event: %s", in.reasons[0].Text)
+		}
+		batches = append(batches, in.batches...)
 	}
 	_, err := r.Record(ctx, batches...)
 	return err

@@ -4,8 +4,7 @@ package record
 
 import (
 	"context"
-	"errors"
-	"sync/atomic"
+	"fmt"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
@@ -13,18 +12,18 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// ErrOverloaded is returned when a bound is reached: the caller should come again later.
-var ErrOverloaded = errors.New("too much is waiting to be recorded")
-
-// Result says what became of the events of one request. Recorded + Duplicates is their number.
+// Result says what became of the events of one request. Recorded + Duplicates + Refused is their number.
 type Result struct {
 	Recorded   int // now durable
 	Duplicates int // of these the log had the event already, as far as this node can tell
+	Refused    int
+	Reasons    []Remark // why the first ones were refused
+	Warnings   []Remark // of events that were recorded
 }
 
 // Options of a Recorder. The zero value of each field means its default.
 type Options struct {
-	MemoryBytes  int64 // of request bodies at one time, 256 MiB
+	MemoryBytes  int64 // of what is arriving, in all, 256 MiB; one sender may have half of it
 	WaitingBytes int64 // of WAL objects that wait to be sequenced, 256 MiB
 	Waiting      func() int64
 	Remembered   int // events of the last minutes that are kept in mind, 400,000
@@ -36,7 +35,7 @@ type Recorder struct {
 	store   *tlog.Logs
 	writers []*wal.Writer // by shard
 	options Options
-	memory  atomic.Int64
+	memory  memory
 	recent  recent
 }
 
@@ -54,31 +53,42 @@ func New(b bucket.Bucket, store *tlog.Logs, writers []*wal.Writer, o Options) *R
 	if o.Remembered == 0 {
 		o.Remembered = 400_000
 	}
-	return &Recorder{bucket: b, store: store, writers: writers, options: o, recent: recent{limit: o.Remembered / 2}}
+	return &Recorder{bucket: b, store: store, writers: writers, options: o, recent: recent{limit: o.Remembered / 2},
+		memory: memory{limit: o.MemoryBytes, share: o.MemoryBytes / 2}}
 }
 
-// Reserve accounts for n bytes of a request body, until release is called. Beyond the bound it returns ErrOverloaded.
-func (r *Recorder) Reserve(n int64) (release func(), err error) {
-	if r.memory.Add(n) > r.options.MemoryBytes {
-		r.memory.Add(-n)
-		return nil, ErrOverloaded
+// Ready tells whether this node takes events, whoever sends them.
+func (r *Recorder) Ready() error {
+	if waiting := r.options.Waiting(); waiting > r.options.WaitingBytes {
+		return fmt.Errorf("%d bytes wait to be sequenced: %w", waiting, ErrOverloaded)
 	}
-	return func() { r.memory.Add(-n) }, nil
+	return nil
 }
 
 // Record makes the events of the batches durable and returns once they are. After an error some may be durable; the
 // same events may be recorded again, since each is in its log once whatever happens.
 func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, error) {
-	if r.options.Waiting() > r.options.WaitingBytes {
-		return Result{}, ErrOverloaded
+	return r.record(ctx, batches, event.Batch.Without)
+}
+
+// record does what Record does, with a way to leave out what is known.
+func (r *Recorder) record(ctx context.Context, batches []event.Batch,
+	without func(b event.Batch, known []bool) event.Batch) (Result, error) {
+	if err := r.Ready(); err != nil {
+		return Result{}, err
 	}
 	var result Result
+	once := map[string]*event.Once{} // by log
 	byShard := make([][]event.Batch, len(r.writers))
 	for _, b := range batches {
-		fresh, err := r.fresh(ctx, b)
+		if once[b.Log] == nil {
+			once[b.Log] = new(event.Once)
+		}
+		known, err := r.known(ctx, b, once[b.Log])
 		if err != nil {
 			return Result{}, err
 		}
+		fresh := without(b, known)
 		result.Recorded += len(fresh.Entries)
 		result.Duplicates += len(b.Entries) - len(fresh.Entries)
 		shard := wal.ShardOf(b.Log, len(r.writers))
@@ -98,13 +108,13 @@ func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, 
 	return result, nil
 }
 
-// fresh returns the batch without the events that are durable already, and with each event once.
-func (r *Recorder) fresh(ctx context.Context, b event.Batch) (event.Batch, error) {
+// known tells which events of a batch are durable already, or were seen by once.
+func (r *Recorder) known(ctx context.Context, b event.Batch, once *event.Once) ([]bool, error) {
 	known, err := r.store.Known(ctx, b.Log, b.Entries)
 	if err != nil {
-		return event.Batch{}, err
+		return nil, err
 	}
 	r.recent.note(b.Log, b.Entries, known)
-	new(event.Once).Mark(b.Entries, known)
-	return b.Without(known), nil
+	once.Mark(b.Entries, known)
+	return known, nil
 }

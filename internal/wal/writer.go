@@ -35,9 +35,10 @@ type Writer struct {
 }
 
 type request struct {
-	sections []Section // offsets relative to data
+	sections []Section // offsets relative to the first one
 	entries  [][]event.Entry
-	data     []byte
+	data     [][]byte   // of each section; not joined here, since the object is a copy already
+	size     int64      // of data
 	result   chan error // takes one value without blocking
 }
 
@@ -71,10 +72,11 @@ func (w *Writer) Append(ctx context.Context, batches ...event.Batch) error {
 			continue
 		}
 		s, data := encode(b) // here, so that many requests compress side by side
-		s.Offset = int64(len(r.data))
+		s.Offset = r.size
 		r.sections = append(r.sections, s)
 		r.entries = append(r.entries, b.Entries)
-		r.data = append(r.data, data...)
+		r.data = append(r.data, data)
+		r.size += int64(len(data))
 	}
 	if len(r.sections) == 0 {
 		return nil
@@ -121,12 +123,12 @@ func (w *Writer) wait() { time.Sleep(w.pace.Reserve().Delay()) }
 // collect returns first and all requests that are waiting behind it, as far as one object takes them.
 func (w *Writer) collect(first *request) []*request {
 	group := []*request{first}
-	size := int64(len(first.data))
+	size := first.size
 	for size < w.maxBytes {
 		select {
 		case r := <-w.requests:
 			group = append(group, r)
-			size += int64(len(r.data))
+			size += r.size
 		default:
 			return group
 		}
@@ -135,21 +137,24 @@ func (w *Writer) collect(first *request) []*request {
 }
 
 func (w *Writer) commit(group []*request) {
-	var size int
+	var size int64
 	var sections []Section
 	var entries [][]event.Entry
 	for _, r := range group {
 		for _, s := range r.sections {
-			s.Offset += int64(size)
+			s.Offset += size
 			sections = append(sections, s)
 		}
 		entries = append(entries, r.entries...)
-		size += len(r.data)
+		size += r.size
 	}
 	index := encodeIndex(sections)
-	object := make([]byte, 0, size+len(index)+trailerSize)
+	object := make([]byte, 0, int(size)+len(index)+trailerSize)
 	for _, r := range group {
-		object = append(object, r.data...)
+		for _, data := range r.data {
+			object = append(object, data...)
+		}
+		r.data = nil
 	}
 	object = append(object, index...)
 	key, err := w.put(object, index)
