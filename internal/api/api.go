@@ -19,6 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -47,7 +48,7 @@ type Server struct {
 	auth     *auth.Authenticator
 	logs     *tlog.Logs
 	recorder *record.Recorder
-	limits   *limits
+	limits   *limit.Limiter[string] // of requests, by credential
 	metrics  *metrics
 	repeats  repeats
 	table    []operation
@@ -72,7 +73,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		o.Roles = config.AllRoles
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
-		limits: newLimits(o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(), failing: make(chan struct{}, maxFailing)}
+		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(), failing: make(chan struct{}, maxFailing)}
 	s.table = s.operations()
 	s.route()
 	return s

@@ -40,7 +40,7 @@ func (s *Server) serve(c *call, h http.Header) (result, error) {
 	if err := s.authenticate(c); err != nil {
 		return nil, err
 	}
-	refused := firstOf(s.limits.take(h, c), c.negotiate(), malformed, c.checkQuery())
+	refused := firstOf(s.takeToken(h, c), c.negotiate(), malformed, c.checkQuery())
 	if op.audit.needed() {
 		return s.serveAudited(c, refused, malformed != nil)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/limit"
 )
 
 // Principal is an authenticated caller.
@@ -68,9 +69,9 @@ type Authenticator struct {
 	tokens   tokens
 	digests  *digests
 
-	failures  *limiter[claim]
-	addresses *limiter[netip.Prefix] // failures of all claims
-	issued    *limiter[string]       // tokens, by client id
+	failures  *limit.Limiter[claim]
+	addresses *limit.Limiter[netip.Prefix] // failures of all claims
+	issued    *limit.Limiter[string]       // tokens, by client id
 }
 
 // New returns an Authenticator for the credentials in accounts.
@@ -86,9 +87,9 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		tokens:   newTokens(b, secret),
 		digests:  newDigests(secret, o.NonceLife),
 
-		failures:  newLimiter[claim](o.FailuresPerMinute),
-		addresses: newLimiter[netip.Prefix](o.FailuresPerMinute * addressShare),
-		issued:    newLimiter[string](o.TokensPerMinute),
+		failures:  limit.New[claim](o.FailuresPerMinute),
+		addresses: limit.New[netip.Prefix](o.FailuresPerMinute * addressShare),
+		issued:    limit.New[string](o.TokensPerMinute),
 	}
 }
 
@@ -127,10 +128,9 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 		return "", 0, err
 	}
 	now := time.Now()
-	if wait := a.issued.wait(p.Credential.ID, now); wait > 0 {
+	if ok, _, wait := a.issued.Take(p.Credential.ID, now); !ok {
 		return "", 0, &TooManyTokens{wait}
 	}
-	a.issued.count(p.Credential.ID, now)
 	secretID, _ := secretOf(p.Credential, secret, now)
 	token, err = a.tokens.issue(p.Credential.ID, secretID, now)
 	return token, tokenLife, err
@@ -193,15 +193,15 @@ const addressShare = 10
 func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential, error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
 	by, now := claim{network(addr), identity}, time.Now()
-	wait := max(a.failures.wait(by, now), a.addresses.wait(by.from, now))
+	wait := max(a.failures.Wait(by, now), a.addresses.Wait(by.from, now))
 	c, err := check(wait > 0)
 	var wrong *Unauthorized
 	if errors.As(err, &wrong) && !wrong.Stale {
 		if wait > 0 {
 			return nil, &TooManyFailures{wait}
 		}
-		a.failures.count(by, now)
-		a.addresses.count(by.from, now)
+		a.failures.Take(by, now)
+		a.addresses.Take(by.from, now)
 	}
 	if err != nil {
 		return nil, err

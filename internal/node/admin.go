@@ -40,7 +40,7 @@ func (n *node) ready(ctx context.Context) error {
 	if _, err := n.accounts.Settings(ctx); err != nil {
 		return err
 	}
-	if !n.config.Roles.api() {
+	if !n.config.Roles.API() {
 		if n.member != nil && !n.member.Status().InTouch {
 			return errors.New("the bucket does not take this node's beats")
 		}

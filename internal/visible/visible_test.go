@@ -11,14 +11,14 @@ import (
 
 func TestNothingActsOnATerminal(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain ÄÖ 日本 e\u0301":  "plain ÄÖ 日本 e\u0301",
-		"\x1b[31mred\x07":      `\u001b[31mred\u0007`,
-		"\u009b31m":            `\u009b31m`,
+		"plain ÄÖ 日本 e\u0301":   "plain ÄÖ 日本 e\u0301",
+		"\x1b[31mred\x07":       `\u001b[31mred\u0007`,
+		"\u009b31m":             `\u009b31m`,
 		"a\u202eb\u2066c\u061c": `a\u202eb\u2066c\u061c`,
-		"two\nlines\r\tand":    `two\u000alines\u000d\u0009and`,
-		"tag \U000e0041":       `tag \udb40\udc41`,
-		"bad \xff":             "bad \ufffd",
-		"\ufeffbom\u00ad":      `\ufeffbom\u00ad`,
+		"two\nlines\r\tand":     `two\u000alines\u000d\u0009and`,
+		"tag \U000e0041":        `tag \udb40\udc41`,
+		"bad \xff":              "bad \ufffd",
+		"\ufeffbom\u00ad":       `\ufeffbom\u00ad`,
 	} {
 		if got := Text(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)

@@ -1,5 +1,5 @@
-// Package seeds holds the flags that say which histories simulations play. Each package with tests imports it, so that
-// "go test ./internal/... -sim.seeds=N" is understood everywhere.
+// Package seeds has the flags that say which histories simulations play. Only tests of packages that simulate know them:
+// "go test ./internal/node -run TestSimulation -sim.seeds=N".
 package seeds
 
 import "flag"

@@ -181,13 +181,3 @@ func TestFailuresAreForgottenWithTime(t *testing.T) {
 		t.Error("addresses of one IPv6 network must count as one")
 	}
 }
-
-func TestLimitersHaveABoundedNumberOfKeys(t *testing.T) {
-	l, now := newLimiter[int](1), time.Now()
-	for i := range 3 * maxKeys {
-		l.count(i, now)
-		if len(l.byKey) > maxKeys {
-			t.Fatalf("%d keys", len(l.byKey))
-		}
-	}
-}

@@ -1,3 +1,0 @@
-package wal
-
-import _ "github.com/weirlog/weir/internal/simulation/seeds" // for go test ./internal/... -sim.seeds=N
