@@ -138,9 +138,10 @@ func downloadTo(ctx context.Context, c *client.Client, project string, q client.
 	return err
 }
 
-// slowReaderBytes is what a slow reader may cost a server in memory: a connection's buffers in the kernel are not its own, so this
-// is a goroutine or two, and what is held of a block.
-const slowReaderBytes = 100 << 10
+// slowReaderBytes is what a slow reader may cost a server in memory: a goroutine or two, the places of what waits to be
+// sequenced, and one section or block that is held while it is sent, here of one event of half a megabyte. A connection's
+// buffers in the kernel are not the server's own.
+const slowReaderBytes = 256<<10 + 512<<10
 
 // TestSlowReaders has many readers that take a large download at 1 KB a second. They cost a bounded amount of memory each, while
 // others record and download as if they were not there.
@@ -165,6 +166,7 @@ func TestSlowReaders(t *testing.T) {
 	if _, err := fetch(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
+	waitUntilSequenced(t, admin)
 	before := metrics(t, admin)
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -199,6 +201,26 @@ func TestSlowReaders(t *testing.T) {
 	}
 	stop()
 	work.Wait()
+}
+
+// waitUntilSequenced waits until nothing is in the write-ahead log. A download of what waits there holds a whole section.
+func waitUntilSequenced(t *testing.T, admin string) {
+	t.Helper()
+	for {
+		r, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nweir_wal_waiting_bytes 0\n") {
+			return
+		}
+		pause(t.Context(), 50*time.Millisecond)
+	}
 }
 
 // readSlowly downloads at 1 KB a second until ctx ends.

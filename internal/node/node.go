@@ -149,6 +149,7 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	reader := wal.NewReader(n.bucket, seal.NewKey(found.secret[:]), walCache)
+	n.nameForged(reader)
 	logs := n.tuning.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses = n.verifiers()
@@ -165,6 +166,17 @@ func (n *node) start(ctx context.Context) error {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
 			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.sequencers.Waiting()) }))
 	return nil
+}
+
+// nameForged has the parts of the write-ahead log that do not verify named in the node's log, and counted.
+func (n *node) nameForged(reader *wal.Reader) {
+	found := prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_wal_forged_total",
+		Help: "Parts of the write-ahead log that were found damaged, or that no node has written."})
+	n.registry.MustRegister(found)
+	reader.OnForged(func(object string, err error) {
+		found.Inc()
+		n.log.Error("a part of the write-ahead log does not verify and is not used", "object", object, "err", err)
+	})
 }
 
 func (n *node) parseWitnesses() error {

@@ -124,7 +124,7 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	}
 	now := time.Now()
 	next := m.clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.graceOver(r, now) })
+	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.options.graceOver(r, now) })
 	for _, seg := range m.Segments[from:to] {
 		next.Removing = append(next.Removing, Removal{seg.Key, now})
 	}
@@ -136,14 +136,14 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	return err == nil, err
 }
 
-func (s *Logs) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > s.options.Grace }
+func (o Options) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > o.Grace }
 
 // remove deletes what m lists as no longer needed for long enough. The next merge takes it off the list.
 func (s *Logs) remove(ctx context.Context, m *Manifest) error {
 	now := time.Now()
 	var keys []string
 	for _, r := range m.Removing {
-		if s.graceOver(r, now) {
+		if s.options.graceOver(r, now) {
 			keys = append(keys, r.Key)
 		}
 	}

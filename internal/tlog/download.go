@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Download is the events of a log that a query selects, as they are at the moment when Logs.Download returned, each
@@ -45,8 +46,8 @@ func (s *Logs) Download(ctx context.Context, log string, q Query) (*Download, er
 		if err = d.measure(ctx); err == nil {
 			return d, nil
 		}
-		if !errors.Is(err, ErrPruned) {
-			return nil, err
+		if !errors.Is(err, ErrPruned) && !errors.Is(err, seal.ErrForged) {
+			return nil, err // Of the others, a newer view has nothing.
 		}
 	}
 }

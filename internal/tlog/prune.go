@@ -148,14 +148,14 @@ func (s *Logs) Sweep(ctx context.Context, log string) error {
 		return err
 	}
 	now := time.Now()
-	if !slices.ContainsFunc(m.Removing, func(r Removal) bool { return s.graceOver(r, now) }) {
+	if !slices.ContainsFunc(m.Removing, func(r Removal) bool { return s.options.graceOver(r, now) }) {
 		return nil
 	}
 	if err := s.remove(ctx, m); err != nil {
 		return err
 	}
 	next := m.clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.graceOver(r, now) })
+	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.options.graceOver(r, now) })
 	_, err = s.commit(ctx, next) // if somebody was faster it is for the next time
 	return err
 }

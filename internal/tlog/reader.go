@@ -44,6 +44,7 @@ func (s *Logs) Read(ctx context.Context, log string, q Query) (*Reader, error) {
 		if err != nil {
 			return err
 		}
+		v.tail = nil // The reader, which may live for hours, needs only its own.
 		r = newReader(v, q)
 		r.tail = tail
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -136,9 +137,20 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 		if err := v.eachSince(ctx, r.next, r.query, take); err != nil || len(wanted) == 0 {
 			return err
 		}
-		return cmp.Or(v.manifest.pruned(r.next, r.query),
-			fmt.Errorf("%d events of log %s that waited to be sequenced are gone", len(wanted), v.manifest.Log))
+		return cmp.Or(v.manifest.pruned(r.next, r.query), r.gone(ctx, sections, len(wanted)))
 	})
+}
+
+// gone says that events of sections are nowhere any more. The error wraps seal.ErrForged if that is because a section was
+// damaged after the Reader was made.
+func (r *Reader) gone(ctx context.Context, sections []waitingSection, count int) error {
+	err := fmt.Errorf("%d events of log %s that waited to be sequenced are gone", count, r.view.manifest.Log)
+	for _, w := range sections {
+		if _, why := r.view.logs.wal.Member(ctx, w.Object, w.Section); errors.Is(why, seal.ErrForged) {
+			return fmt.Errorf("%w: %w", err, why)
+		}
+	}
+	return err
 }
 
 // eachSince calls do with the entries from an index on that a query may select, those included that wait to be sequenced.

@@ -56,7 +56,7 @@ func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, progres
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(waiting.Damaged)) {
-		w.problem(Problem{Object: key, What: waiting.Damaged[key].Error() + "; its shard is not sequenced until it is as it was: put it back from a copy"})
+		w.problem(Problem{Object: key, What: waiting.Damaged[key].Error() + "; nothing of it that does not verify is used: put it back from a copy"})
 	}
 	if waiting.Events > 0 {
 		w.Notes = append(w.Notes, fmt.Sprintf("%d events wait to be sequenced", waiting.Events))

@@ -1,6 +1,6 @@
 // Package visible shows text of others (of a server, a proof, a file) so that it cannot act on the terminal or pass for
-// something else: control characters, those of C1, bidirectional and other invisible ones are shown as \uXXXX, as JSON writes
-// them, so JSON that passes stays the same JSON.
+// something else: control characters, those of C1, bidirectional and other invisible ones are shown as \u and four digits, as
+// JSON writes them, so JSON that passes stays the same JSON.
 package visible
 
 import (

@@ -38,7 +38,7 @@ type Section struct {
 	MinTime, MaxTime int64 // of the events, milliseconds since the epoch
 	Processors       []string
 
-	linesSum, entriesSum [sha256.Size]byte // SHA-256 of the member and of the aside, as they lie
+	sums *sums // shared by all copies of a Section
 }
 
 // Place is where a section lies.
@@ -46,6 +46,9 @@ type Place struct {
 	Object string // its key
 	Section
 }
+
+// sums are the SHA-256 of a section's member and of its aside, as they lie.
+type sums struct{ lines, entries [sha256.Size]byte }
 
 // encode makes a section of a batch; the section's Offset is relative to the bytes returned.
 func encode(b event.Batch) (Section, []byte) {
@@ -59,7 +62,7 @@ func encode(b event.Batch) (Section, []byte) {
 	}
 	data = gzipmember.AppendAside(data, idEntries, meta)
 	s.EntriesLength = int64(len(data)) - s.Length
-	s.linesSum, s.entriesSum = sha256.Sum256(data[:s.Length]), sha256.Sum256(data[s.Length:])
+	s.sums = &sums{sha256.Sum256(data[:s.Length]), sha256.Sum256(data[s.Length:])}
 	return s, data
 }
 
@@ -148,7 +151,7 @@ func encodeIndex(sections []Section) []byte {
 		for _, p := range s.Processors {
 			data = gzipmember.AppendString(data, p)
 		}
-		data = append(append(data, s.linesSum[:]...), s.entriesSum[:]...)
+		data = append(append(data, s.sums.lines[:]...), s.sums.entries[:]...)
 	}
 	return gzipmember.AppendAside(nil, idSections, data)
 }
@@ -207,8 +210,9 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		for j := range s.Processors {
 			s.Processors[j] = d.String()
 		}
-		copy(s.linesSum[:], d.Bytes(sha256.Size))
-		copy(s.entriesSum[:], d.Bytes(sha256.Size))
+		s.sums = new(sums)
+		copy(s.sums.lines[:], d.Bytes(sha256.Size))
+		copy(s.sums.entries[:], d.Bytes(sha256.Size))
 		if s.Offset+s.Length+s.EntriesLength > size {
 			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, gzipmember.ErrCorrupt)
 		}

@@ -200,7 +200,7 @@ func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Rang
 func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]event.Entry, error) {
 	load := func(ctx context.Context, k entriesKey) ([]event.Entry, error) {
 		at := bucket.Range{Offset: s.Offset + s.Length, Length: s.EntriesLength}
-		data, err := r.part(ctx, key, s, at, s.entriesSum)
+		data, err := r.part(ctx, key, s, at, s.sums.entries)
 		if err != nil {
 			return nil, err
 		}
@@ -246,7 +246,7 @@ func (r *Reader) Batch(ctx context.Context, log string, places ...Place) (event.
 // Member returns the gzip member with the lines of a section. The error wraps bucket.ErrNotExist if the object is gone, and
 // seal.ErrForged if the section is not what was written.
 func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, error) {
-	return r.part(ctx, key, s, bucket.Range{Offset: s.Offset, Length: s.Length}, s.linesSum)
+	return r.part(ctx, key, s, bucket.Range{Offset: s.Offset, Length: s.Length}, s.sums.lines)
 }
 
 // Forget drops what is kept of an object that was deleted.
