@@ -2,8 +2,8 @@
 // <prefix>/<version>.json, of which the highest counts; a change creates the next version with PutNew, so of several
 // concurrent changes one wins and the others see that they did not.
 //
-// Versions are never deleted. If one could be, whoever slept since reading the version below it could create it again and
-// believe that the change took effect.
+// Versions are never deleted, except by Clean. If one were, a process that slept since reading the version below could
+// create it again and believe that its change took effect.
 package doc
 
 import (
@@ -134,6 +134,22 @@ func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v
 		return fmt.Errorf("document %s, version %d: %w", prefix, version+1, ErrConflict)
 	}
 	return fmt.Errorf("document %s: %w", prefix, err)
+}
+
+// Clean deletes the versions up to one. It is only for a document whose changes may be lost: a writer that slept may create a
+// deleted version again, which then stands below the highest and does not count.
+func Clean(ctx context.Context, b bucket.Bucket, prefix string, upTo int64) error {
+	var old []string
+	for info, err := range b.List(ctx, prefix+"/", "") {
+		if err != nil {
+			return err
+		}
+		if info.Key > key(prefix, upTo) {
+			break
+		}
+		old = append(old, info.Key)
+	}
+	return b.Delete(ctx, old...)
 }
 
 // Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster. It

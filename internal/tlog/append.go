@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
 
@@ -79,7 +81,7 @@ func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) 
 // become.
 func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []int) error {
 	tree := m.tree()
-	w := segment.New(&tree, s.options.BlockBytes)
+	w := segment.New(&tree, s.options.BlockBytes, s.options.Beside...)
 	for _, i := range numbers {
 		w.Add(b.Line(i), b.Entries[i])
 	}
@@ -92,14 +94,21 @@ func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []i
 	return s.sign(m, tree)
 }
 
-// put stores what b built under a new name. After an error the object may exist; then nothing names it, and a later
-// Merge removes it.
+// put stores what b built under new names: the objects beside the segment, then the segment. After an error some may
+// exist; then nothing names them, and a later Merge removes them.
 func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (Segment, error) {
-	data, info, _, err := b.Finish()
+	data, info, beside, err := b.Finish()
 	if err != nil {
 		return Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
 	}
 	seg := Segment{Key: newSegmentKey(log, info.First), Info: info}
+	for _, o := range beside {
+		at := Beside{Part: o.ID, Key: newBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)), Sum: proof.Digest(o.Data)}
+		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
+			return Segment{}, err
+		}
+		seg.Beside = append(seg.Beside, at)
+	}
 	return seg, s.bucket.PutNew(ctx, seg.Key, data)
 }
 
@@ -126,7 +135,7 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	next := m.clone()
 	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.options.graceOver(r, now) })
 	for _, seg := range m.Segments[from:to] {
-		next.Removing = append(next.Removing, Removal{seg.Key, now})
+		next.remove(seg, now)
 	}
 	next.Segments = slices.Replace(next.Segments, from, to, merged)
 	if err := s.noteOrphans(ctx, next, now); err != nil {
@@ -150,7 +159,8 @@ func (s *Logs) remove(ctx context.Context, m *Manifest) error {
 	return s.bucket.Delete(ctx, keys...)
 }
 
-// noteOrphans lists for removal the segments that m does not name: left by a writer that died, or that lost a race.
+// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer that
+// died, or that lost a race.
 // If their writer still lives, it cannot commit them any more once m is committed (see Removal).
 func (s *Logs) noteOrphans(ctx context.Context, m *Manifest, now time.Time) error {
 	named := map[string]bool{}
@@ -161,14 +171,18 @@ func (s *Logs) noteOrphans(ctx context.Context, m *Manifest, now time.Time) erro
 		if err != nil {
 			return err
 		}
-		named[seg.Key] = true
-	}
-	for info, err := range s.bucket.List(ctx, segmentPrefix(m.Log), "") {
-		if err != nil {
-			return err
+		for key := range seg.keys() {
+			named[key] = true
 		}
-		if !named[info.Key] {
-			m.Removing = append(m.Removing, Removal{info.Key, now})
+	}
+	for _, prefix := range []string{segmentPrefix(m.Log), besidePrefix(m.Log)} {
+		for info, err := range s.bucket.List(ctx, prefix, "") {
+			if err != nil {
+				return err
+			}
+			if !named[info.Key] {
+				m.Removing = append(m.Removing, Removal{info.Key, now})
+			}
 		}
 	}
 	return nil
@@ -197,7 +211,7 @@ func (s *Logs) mergeable(segments []Segment) (from, to int) {
 
 // mergeSegments makes one segment of several consecutive ones.
 func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
-	w := segment.NewMerge(segments[0].First, s.options.BlockBytes)
+	w := segment.NewMerge(segments[0].First, s.options.BlockBytes, s.options.Beside...)
 	for _, seg := range segments {
 		source, err := s.source(ctx, seg)
 		if err != nil {
@@ -211,7 +225,8 @@ func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment
 	return s.put(ctx, log, w)
 }
 
-// source returns a segment as one to be merged: its index, and the content of its parts.
+// source returns a segment as one to be merged: its index, and the content of its parts. A part beside it that is lost or
+// damaged is left out: it is made again from the lines.
 func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error) {
 	x, err := s.index(ctx, seg)
 	if err != nil {
@@ -220,6 +235,15 @@ func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error)
 	source := &segment.Source{Info: seg.Info, Index: x, Parts: map[segment.ID][]byte{}}
 	for _, p := range x.Parts {
 		if source.Parts[p.ID], err = s.part(ctx, seg, x, p.ID); err != nil {
+			return nil, err
+		}
+	}
+	for _, kind := range s.options.Beside {
+		content, err := s.beside(ctx, seg, kind.ID())
+		switch {
+		case err == nil:
+			source.Parts[kind.ID()] = content
+		case !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, ErrNotAuthentic):
 			return nil, err
 		}
 	}

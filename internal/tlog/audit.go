@@ -265,7 +265,16 @@ func (d *Auditor) content(ctx context.Context, s *Logs, m *Manifest, a *Audit) (
 	work := newInOrder(ctx, runtime.GOMAXPROCS(0))
 	defer work.wait() // for who gives up early
 	add := func(seg Segment) {
-		named[seg.Key] = true
+		for key := range seg.keys() {
+			named[key] = true
+		}
+		for _, b := range seg.Beside {
+			work.do(nil, func() {
+				if _, err := s.readSized(ctx, b.Key, b.Size, b.Sum); err != nil && !isFatal(err) {
+					a.find(b.Key, -1, fmt.Errorf("%w; it can be made again from the lines", err))
+				}
+			})
+		}
 		d.segment(ctx, s, a, seg, work)
 	}
 	for _, h := range m.History {
@@ -326,7 +335,7 @@ func (d *Auditor) removed(ctx context.Context, s *Logs, m *Manifest, a *Audit, n
 		if r.First != a.tree.Size {
 			a.find(r.Key, r.First, fmt.Errorf("the digests before it end at entry %d", a.tree.Size))
 		}
-		data, err := s.readWhole(ctx, r.Key, r.Sum)
+		data, err := s.readSized(ctx, r.Key, r.Count*modtlog.HashSize, r.Sum)
 		if err == nil && int64(len(data)) != r.Count*modtlog.HashSize {
 			err = fmt.Errorf("it has %d bytes for %d entries", len(data), r.Count)
 		}
@@ -440,7 +449,7 @@ func firstDifference(a, b []byte) int {
 
 // unnamed counts the objects of the log that nothing names.
 func (d *Auditor) unnamed(ctx context.Context, m *Manifest, a *Audit, named map[string]bool) error {
-	for _, prefix := range []string{segmentPrefix(a.Log), logPrefix(a.Log) + "history/", logPrefix(a.Log) + "digests/"} {
+	for _, prefix := range []string{segmentPrefix(a.Log), besidePrefix(a.Log), logPrefix(a.Log) + "history/", logPrefix(a.Log) + "digests/"} {
 		for info, err := range d.Bucket.List(ctx, prefix, "") {
 			if err != nil {
 				return err

@@ -25,6 +25,7 @@ const auditedEntries = 8000
 
 func newAudited(t *testing.T) *audited {
 	o, _ := signing(t, small)
+	o.Beside = []segment.Kind{lineCounts{}}
 	a := &audited{t, bucketest.NewMemory(), o, o.Keys}
 	s := newStore(a.b, o)
 	fill(t, s, auditedEntries, 130, 3)
@@ -87,7 +88,8 @@ func (a *audited) named() map[string]string {
 		a.t.Fatal(err)
 	}
 	return map[string]string{"manifest": manifestKey(testLog, m.Version), "history": m.History[0].Key, "digests": m.Digests[0].Key,
-		"old segment": old[0].Key, "segment": m.Segments[len(m.Segments)-1].Key}
+		"old segment": old[0].Key, "segment": m.Segments[len(m.Segments)-1].Key,
+		"object beside a segment": m.Segments[len(m.Segments)-1].Beside[0].Key}
 }
 
 func TestAudit(t *testing.T) {

@@ -165,7 +165,16 @@ func checkBlock(b *segment.Block, data []byte, key string) error {
 
 // readWhole reads an object that has a digest.
 func (s *objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
-	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{})
+	return s.readDigested(ctx, key, bucket.Range{}, sum)
+}
+
+// readSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has become.
+func (s *objects) readSized(ctx context.Context, key string, size int64, sum proof.Hash) ([]byte, error) {
+	return s.readDigested(ctx, key, bucket.Range{Length: size + 1}, sum) // One byte more tells a longer object.
+}
+
+func (s *objects) readDigested(ctx context.Context, key string, at bucket.Range, sum proof.Hash) ([]byte, error) {
+	data, err := bucket.Read(ctx, s.bucket, key, at)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
 )
@@ -59,7 +60,7 @@ func (d *Auditor) contents(ctx context.Context, s *Logs, log string, version int
 		segments = append(segments[:len(segments):len(segments)], older...)
 	}
 	for _, seg := range segments {
-		c.Objects = append(c.Objects, seg.Key)
+		c.Objects = slices.AppendSeq(c.Objects, seg.keys())
 	}
 	return c, nil
 }

@@ -164,7 +164,7 @@ func (s *Logs) keepDigests(ctx context.Context, m *Manifest, segments []Segment)
 	}
 	if last := len(m.Digests) - 1; last >= 0 && m.Digests[last].Count+segments[0].Count <= maxDigests {
 		d := m.Digests[last]
-		before, err := s.readWhole(ctx, d.Key, d.Sum)
+		before, err := s.readSized(ctx, d.Key, d.Count*modtlog.HashSize, d.Sum)
 		if err != nil {
 			return err
 		}

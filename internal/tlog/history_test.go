@@ -12,6 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -140,6 +141,7 @@ func (l *lifetime) check(t *rapid.T) {
 // TestI3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later one.
 func TestI3(t *testing.T) {
 	o, _ := signing(t, small)
+	o.Beside = []segment.Kind{lineCounts{}}
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &lifetime{T: rt, b: bucketest.NewMemory(), o: o, roots: map[int64]proof.Hash{}, captured: map[string]string{}}
 		l.stores = []*Logs{l.start(), l.start()}

@@ -37,6 +37,36 @@ type Manifest struct {
 type Segment struct {
 	Key string `json:"key"`
 	segment.Info
+	Beside []Beside `json:"beside,omitempty"`
+}
+
+// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life: it is
+// stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost: a merge
+// makes it again.
+type Beside struct {
+	Part segment.ID `json:"part"` // its kind
+	Key  string     `json:"key"`
+	Size int64      `json:"size"` // bytes
+	Sum  proof.Hash `json:"sum"`  // SHA-256 of the object
+}
+
+// keys yields the keys of a segment and of what stands beside it.
+func (s *Segment) keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, b := range s.Beside {
+			if !yield(b.Key) {
+				return
+			}
+		}
+		yield(s.Key)
+	}
+}
+
+// remove lists a segment, and what stands beside it, for removal.
+func (m *Manifest) remove(seg Segment, now time.Time) {
+	for key := range seg.keys() {
+		m.Removing = append(m.Removing, Removal{key, now})
+	}
 }
 
 // History is an immutable object that lists segments, so that the manifest of a long log stays small.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/weirlog/weir/internal/segment"
 )
 
 // The objects of a log. Random parts keep two writers of the same entries apart; names are never used twice.
@@ -37,6 +39,12 @@ func newSegmentKey(log string, first int64) string {
 // newSegmentPrefix is what the keys of segments that begin with an entry begin with.
 func newSegmentPrefix(log string, first int64) string {
 	return fmt.Sprintf("%s%015d-", segmentPrefix(log), first)
+}
+
+func besidePrefix(log string) string { return logPrefix(log) + "beside/" }
+
+func newBesideKey(log string, part segment.ID, first int64) string {
+	return fmt.Sprintf("%s%s/%015d-%s", besidePrefix(log), part, first, randomID())
 }
 
 func newHistoryKey(log string, first int64) string {

@@ -81,7 +81,7 @@ func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (removed P
 	for _, seg := range old {
 		removed.add(seg)
 		next.Pruned.add(seg)
-		next.Removing = append(next.Removing, Removal{seg.Key, now})
+		next.remove(seg, now)
 	}
 	if history == nil {
 		next.Segments = next.Segments[len(old):]

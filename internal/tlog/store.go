@@ -36,6 +36,8 @@ type Options struct {
 	Keys   *proof.Keys // sign manifests and checkpoints, and say what is believed; nil: nothing is signed or checked
 	Origin string      // of the bucket's logs; that of one log is <Origin>/<id of the log>
 
+	Beside []segment.Kind // What is made and kept beside each segment (default nothing).
+
 	Witnesses []note.Verifier // whose cosignatures are shown with checkpoints
 }
 
@@ -188,6 +190,17 @@ func (s *objects) part(ctx context.Context, seg Segment, x *segment.Index, id se
 		return nil, fmt.Errorf("part %s of %s: %w", id, seg.Key, err)
 	}
 	return content, nil
+}
+
+// beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist if there is
+// none, and ErrNotAuthentic if it is not what was written.
+func (s *objects) beside(ctx context.Context, seg Segment, part segment.ID) ([]byte, error) {
+	for _, b := range seg.Beside {
+		if b.Part == part {
+			return s.readSized(ctx, b.Key, b.Size, b.Sum)
+		}
+	}
+	return nil, fmt.Errorf("part %s beside %s: %w", part, seg.Key, bucket.ErrNotExist)
 }
 
 // readSpan reads bytes of a segment that have a digest.

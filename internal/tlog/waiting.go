@@ -132,13 +132,14 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 	if err != nil {
 		return err
 	}
-	return v.use(ctx, func(v *view) error {
+	err = v.use(ctx, func(v *view) error {
 		r.view = v
-		if err := v.eachSince(ctx, r.next, r.query, take); err != nil || len(wanted) == 0 {
-			return err
-		}
-		return cmp.Or(v.manifest.pruned(r.next, r.query), r.gone(ctx, sections, len(wanted)))
+		return v.eachSince(ctx, r.next, r.query, take)
 	})
+	if err == nil && len(wanted) > 0 {
+		err = cmp.Or(r.view.manifest.pruned(r.next, r.query), r.gone(ctx, sections, len(wanted)))
+	}
+	return err
 }
 
 // gone says that events of sections are nowhere any more. The error wraps seal.ErrForged if that is because a section was

@@ -16,6 +16,7 @@ const (
 	Settings     Name = "settings"
 	Manifest     Name = "manifest"
 	Segment      Name = "segment"
+	Beside       Name = "object beside a segment"
 	History      Name = "history"
 	Digests      Name = "digests"
 	Cosignature  Name = "cosignature"
@@ -32,6 +33,7 @@ const (
 	Publication  Name = "publication"
 	Intent       Name = "intent"
 	Beat         Name = "beat"
+	Cursor       Name = "cursor"
 	Revocation   Name = "revocation"
 )
 
@@ -93,6 +95,8 @@ var Kinds = []Kind{
 	{Manifest, "logs/<log>/manifest/<version>.json", false, WithLog, AsLog, false,
 		"what a log consists of, and its checkpoint; the highest version counts"},
 	{Segment, "logs/<log>/segments/<entry>-<random>.gz", false, WithLog, AsLog, true, "lines of a log, in order"},
+	{Beside, "logs/<log>/beside/<part>/<entry>-<random>", false, WithLog, AsLog, true,
+		"what was made from a segment, such as an index; a manifest names it with its segment"},
 	{History, "logs/<log>/history/<entry>-<random>.json", false, WithLog, AsLog, true,
 		"a list of older segments, named by the manifest"},
 	{Digests, "logs/<log>/digests/<entry>-<random>", false, WithLog, AsLog, true,
@@ -104,6 +108,8 @@ var Kinds = []Kind{
 		"which WAL objects are, or were last, sequenced together"},
 	{Beat, "leases/<role>/<node>/<number>-<seconds>", false, Never, Counted, false,
 		"a sign of life of a node, and within how many seconds the next one comes"},
+	{Cursor, "cursors/<follower>/<log>/<version>.json", false, Never, Counted, false,
+		"how far a follower has come in a log; without it the follower begins again"},
 	{CopyState, "copy/state.json", true, Never, Counted, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false,

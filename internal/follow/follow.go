@@ -1,0 +1,200 @@
+// Package follow gives each entry of the logs, in order and at least once, to something that reacts to entries.
+//
+// A follower has a name. How far it has come in a log is its cursor, a document at cursors/<name>/<log>. A cursor moves only
+// after the handler has accepted the entries before it, so a crash repeats entries and skips none. Several nodes may run the
+// same follower: leases say which node follows which log, and if two believe that they do, both repeat the same entries in the
+// same order.
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Handler reacts to the entries of logs. If it returns an error it is called again with the same entries, later.
+type Handler interface {
+	// Entries is called with consecutive entries of a log. They follow those of the last call, or repeat earlier ones. The
+	// handler must not keep the lines.
+	Entries(ctx context.Context, log string, entries []tlog.Indexed) error
+
+	// Gap is called in the place of entries [first, end), which retention has removed before the follower read them.
+	Gap(ctx context.Context, log string, first, end int64) error
+}
+
+// Follower gives the entries of logs to a handler.
+type Follower struct {
+	Name    string // of the follower, a part of a key in the bucket
+	Bucket  bucket.Bucket
+	Logs    *tlog.Logs
+	Handler Handler
+
+	// All returns the logs to follow. Only Run calls it.
+	All func(context.Context) ([]string, error)
+
+	// Mine tells whether this node follows a log. If nil, it follows each.
+	Mine func(log string) bool
+
+	Every  time.Duration // Time between two passes over the logs (default 2 seconds).
+	Logger *slog.Logger  // If nil, nothing is logged.
+}
+
+// ErrAhead is returned (wrapped) if a cursor is beyond the end of its log, of which some must have been lost.
+var ErrAhead = errors.New("the cursor is beyond the end of the log")
+
+// cursorEvery is the number of entries after which a cursor is kept within a pass.
+const cursorEvery = 10_000
+
+// keptCursors is how many versions of a cursor stay, so that a reader which has listed the highest finds it.
+const keptCursors = 4
+
+// Run follows the logs until ctx ends. What fails is logged and tried again in the next pass.
+func (f *Follower) Run(ctx context.Context) {
+	every := f.Every
+	if every <= 0 {
+		every = 2 * time.Second
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		f.pass(ctx)
+		timer.Reset(every)
+	}
+}
+
+func (f *Follower) pass(ctx context.Context) {
+	logs, err := f.All(ctx)
+	if err != nil {
+		f.failed(ctx, "", err)
+		return
+	}
+	for _, log := range logs {
+		if ctx.Err() != nil {
+			return
+		}
+		if !f.mine(log) {
+			continue
+		}
+		if err := f.Follow(ctx, log); err != nil {
+			f.failed(ctx, log, err)
+		}
+	}
+}
+
+func (f *Follower) failed(ctx context.Context, log string, err error) {
+	if f.Logger != nil && ctx.Err() == nil {
+		f.Logger.Error("a follower cannot go on", "follower", f.Name, "log", log, "err", err)
+	}
+}
+
+func (f *Follower) mine(log string) bool { return f.Mine == nil || f.Mine(log) }
+
+// Follow gives the entries of a log from the cursor on to the handler, as far as they are sequenced now. It ends early,
+// without an error, if the log is no longer this node's, or if another node has moved the cursor.
+func (f *Follower) Follow(ctx context.Context, log string) error {
+	c := &cursor{bucket: f.Bucket, prefix: "cursors/" + f.Name + "/" + log}
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	for {
+		err := f.goOn(ctx, log, c)
+		if keepErr := c.keep(ctx); keepErr != nil && (err == nil || errors.Is(err, tlog.ErrPruned)) {
+			err = keepErr
+		}
+		switch {
+		case errors.Is(err, tlog.ErrPruned): // by retention, since the view was taken: the next view shows the gap
+		case errors.Is(err, errNotMine), errors.Is(err, doc.ErrConflict):
+			return nil
+		case err != nil:
+			return fmt.Errorf("follow log %s from entry %d: %w", log, c.Next, err)
+		default:
+			return nil
+		}
+	}
+}
+
+var errNotMine = errors.New("another node follows the log")
+
+// goOn moves the cursor past what the handler accepts.
+func (f *Follower) goOn(ctx context.Context, log string, c *cursor) error {
+	r, err := f.Logs.ReadSequenced(ctx, log, tlog.All)
+	if err != nil {
+		return err
+	}
+	if c.Next > r.Next() {
+		return fmt.Errorf("entry %d of %d: %w", c.Next, r.Next(), ErrAhead)
+	}
+	if c.Next < r.First() {
+		if err := f.Handler.Gap(ctx, log, c.Next, r.First()); err != nil {
+			return err
+		}
+		c.Next = r.First()
+	}
+	return r.EachBlock(ctx, c.Next, func(entries []tlog.Indexed) error {
+		if !f.mine(log) {
+			return errNotMine
+		}
+		if err := f.Handler.Entries(ctx, log, entries); err != nil {
+			return &refusal{err}
+		}
+		c.Next = entries[len(entries)-1].Index + 1
+		if c.Next-c.kept < cursorEvery {
+			return nil
+		}
+		return c.keep(ctx)
+	})
+}
+
+// refusal is the error of a handler. It is not unwrapped, so that it is not taken for an error of the log.
+type refusal struct{ err error }
+
+func (r *refusal) Error() string { return "handler: " + r.err.Error() }
+
+// cursor is how far a follower has come in a log.
+type cursor struct {
+	Next int64 `json:"next"` // the first entry that the handler has not accepted
+
+	bucket  bucket.Bucket
+	prefix  string
+	version int64
+	kept    int64 // Next as the document has it
+}
+
+// load reads the cursor. A follower without one begins at the first entry. If versions of the document were lost, an older one
+// counts, and entries are repeated.
+func (c *cursor) load(ctx context.Context) error {
+	version, err := doc.Highest(ctx, c.bucket, c.prefix, 0)
+	if err != nil || version == 0 {
+		return err
+	}
+	c.version, err = doc.Read(ctx, c.bucket, c.prefix, c)
+	c.kept = c.Next
+	return err
+}
+
+// keep writes the cursor if it has moved. With doc.ErrConflict another node has.
+func (c *cursor) keep(ctx context.Context) error {
+	if c.Next == c.kept {
+		return nil
+	}
+	if err := doc.Write(ctx, c.bucket, c.prefix, c.version, c); err != nil {
+		return err
+	}
+	c.version++
+	c.kept = c.Next
+	if c.version%keptCursors != 0 {
+		return nil
+	}
+	return doc.Clean(ctx, c.bucket, c.prefix, c.version-keptCursors)
+}
