@@ -31,6 +31,10 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 		{setting: "s3-ca-file", arguments: "verify . --s3-ca-file missing.pem"},
 		{setting: "shards", arguments: "init --shards 65"},
 		{setting: "key-file", arguments: "key show", environ: map[string]string{"WEIR_KEY_FILE": "a\x01"}},
+		{setting: "max-connections", arguments: "serve --max-connections 0"},
+		{setting: "retention-days", arguments: "admin project set --retention-days 0"},
+		{setting: "retention-days", arguments: "admin project set --retention-days never"},
+		{setting: "deleted-log-retention-days", arguments: "admin project set --deleted-log-retention-days forever"},
 		{setting: "config", arguments: "serve --config missing.yaml"},
 	} {
 		t.Run(tt.arguments, func(t *testing.T) {

@@ -58,7 +58,7 @@ type Store interface {
 
 // Prober is a Store that can tell, by a trial, whether it takes objects at the moment.
 type Prober interface {
-	// Writable returns why the storage takes no objects, and nil if it does. It may return what it found a second ago.
+	// Writable returns why the storage takes no objects, and nil if it does. It may return what it found some seconds ago.
 	Writable(ctx context.Context) error
 }
 

@@ -72,6 +72,7 @@ var bad = map[string][]string{
 	"drain":              {"", "0", "-1s", "20", "forever", "2000h"},
 	"idle-timeout":       {"", "0", "-1s", "20"},
 	"body-timeout":       {"", "0", "-1s", "20"},
+	"max-connections":    {"", "0", "-1", "1.5", "many", "1000001"},
 	"download-rate":      {"", "-1", "1.5", "many", "99999999999"},
 	"auth-failures":      {"", "-1", "1.5"},
 	"max-event-bytes":    {"", "0", "1", "-1", "1XB", "1TiB", "NaN"},

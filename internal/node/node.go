@@ -75,6 +75,7 @@ type node struct {
 	secretID   string // name of the nodes' secret
 	witnesses  []witness.Witness
 	askers     []*witness.Asker // one for each witness
+	most       int              // connections
 }
 
 // open opens the bucket and what stands on it.
@@ -127,7 +128,10 @@ func openOn(ctx context.Context, b bucket.Store, c config.Config, t tuning, log 
 	return n, nil
 }
 
-func (n *node) start(ctx context.Context) error {
+func (n *node) start(ctx context.Context) (err error) {
+	if n.most, err = connectionsFor(&n.config, openFiles()); err != nil {
+		return err
+	}
 	if err := backup.Check(ctx, n.bucket); err != nil {
 		return err
 	}
@@ -312,20 +316,21 @@ func (n *node) url(l net.Listener) string {
 	return "http://" + l.Addr().String()
 }
 
-// wrap returns what the API listens on, with limits and TLS; nil if the node has no API.
-func (n *node) wrap(l net.Listener) (net.Listener, error) {
+// wrap returns what the API's server listens on, with limits and TLS; nil if the node has no API.
+func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	if l == nil {
 		return nil, nil
 	}
-	wrapped := listener{l.(*net.TCPListener), n.config.IdleTimeout}
+	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, n.most, n.registry)
+	bounded.bind(s)
 	if n.config.TLSCert == "" {
-		return wrapped, nil
+		return bounded, nil
 	}
 	c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
 	if _, err := c.get(nil); err != nil {
 		return nil, err
 	}
-	return tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
 // root returns the handler of all that the node serves to clients.
@@ -345,7 +350,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		Roles: n.config.Roles,
 	})
 	server := n.server(root(handler))
-	wrapped, err := n.wrap(l)
+	wrapped, err := n.wrap(l, server)
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,7 @@ func missing(root string) (all []string) {
 
 // Close releases the folder. No other method may run or be called after it.
 func (b *Bucket) Close() error {
+	b.trial.wait()
 	if len(b.made) > 0 {
 		b.unmake()
 	}

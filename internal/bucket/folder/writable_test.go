@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"syscall"
@@ -61,6 +62,52 @@ func TestWritableFollowsTheDisk(t *testing.T) {
 		put("large", 2<<20, nil)
 		d.room = 1 << 20
 		writable(nil)
+	}
+}
+
+// stuckDisk ends no write before it is released.
+type stuckDisk struct {
+	osDisk
+	began   chan struct{} // receives as a write begins
+	release chan struct{}
+}
+
+func (d *stuckDisk) writeFile(name string, data []byte) error {
+	d.began <- struct{}{}
+	<-d.release
+	return d.osDisk.writeFile(name, data)
+}
+
+// While the disk hangs no caller waits longer than its context lasts, and all share one trial. Close waits for that.
+func TestWritableDoesNotHangWithTheDisk(t *testing.T) {
+	d := &stuckDisk{began: make(chan struct{}), release: make(chan struct{})}
+	b, err := open(filepath.Join(t.TempDir(), "bucket"), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patient := make(chan error)
+	go func() { patient <- b.Writable(t.Context()) }()
+	<-d.began
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 { // A second trial would wait for somebody to receive from began.
+		if err := b.Writable(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("while the disk hangs: %v", err)
+		}
+	}
+	closed := make(chan error)
+	go func() { closed <- b.Close() }()
+	select {
+	case <-closed:
+		t.Error("the bucket is closed while a trial is under way")
+	default:
+	}
+	close(d.release)
+	if err := <-patient; err != nil {
+		t.Errorf("after the disk went on: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }
 
