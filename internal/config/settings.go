@@ -85,7 +85,7 @@ func (c *Config) limitSettings() []*setting {
 			help: "time within which a request's body must have arrived"},
 		{name: "max-connections", unset: "half of the files that the process may have open, less 64, at most 8192",
 			value: orZero(whole(&c.MaxConnections, 0, 1, 1_000_000)),
-			help: "connections of clients; past it, idle ones are closed, and new ones if none is idle"},
+			help:  "connections of clients; past it, idle ones are closed, and new ones if none is idle"},
 		{name: "download-rate", value: whole(&c.DownloadRate, 1200, 0, math.MaxInt32), help: "downloads a minute for each credential; 0 means no limit"},
 		{name: "auth-failures", value: whole(&c.AuthFailures, 60, 0, math.MaxInt32),
 			help: "wrong credentials a minute for each address and credential that it claims, ten times as many for each address; " +

@@ -22,7 +22,7 @@ type trial struct {
 
 const (
 	trialEvery = 3 * time.Second // how long the result of a trial is believed
-	trialLeast = 64 << 10    // size in bytes of the file that is tried
+	trialLeast = 64 << 10        // size in bytes of the file that is tried
 	trialMost  = 16 << 20
 )
 
