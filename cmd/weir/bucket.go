@@ -17,6 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/bucket/s3"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
@@ -56,19 +57,14 @@ func printJSON(w io.Writer, v any) error {
 type copyFlags struct {
 	keys     []string
 	output   string
-	from, to node.Config
+	from, to config.Config
 }
 
 func bucketCopyCommand() *cobra.Command {
-	f := copyFlags{from: node.DefaultConfig(), to: node.DefaultConfig()}
-	from, to, all := pflag.NewFlagSet("from", pflag.ContinueOnError), pflag.NewFlagSet("to", pflag.ContinueOnError), pflag.NewFlagSet("s3", pflag.ContinueOnError)
-	f.from.AddS3Flags(from)
-	f.to.AddS3Flags(to)
-	all.AddFlagSet(from)
-	to.VisitAll(func(flag *pflag.Flag) {
-		flag.Name, flag.Usage = "to-"+flag.Name, flag.Usage+" (of DST)"
-		all.AddFlag(flag)
-	})
+	f := copyFlags{from: config.Default(), to: config.Default()}
+	settings := pflag.NewFlagSet("bucket copy", pflag.ContinueOnError)
+	f.from.AddFlags(settings, config.Store)
+	f.to.AddPrefixedFlags(settings, "to-", config.Store)
 	cmd := &cobra.Command{
 		Use:   "copy SRC DST",
 		Short: "Copy a bucket, which may be in use, to another place; again, to bring the copy forward",
@@ -81,13 +77,13 @@ Keys are not in the bucket: bring the file with the signing keys, and the node's
 Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does not verify; 1 failed.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := node.Complete(all, "", os.LookupEnv); err != nil {
-				return &exit{2, err}
+			if err := errors.Join(f.from.Complete(settings, "", os.LookupEnv), f.to.Complete(settings, "", os.LookupEnv)); err != nil {
+				return err
 			}
 			return f.run(cmd, args[0], args[1])
 		},
 	}
-	cmd.Flags().AddFlagSet(all)
+	cmd.Flags().AddFlagSet(settings)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a summary as JSON")
 	return cmd
@@ -105,12 +101,12 @@ func (f *copyFlags) run(cmd *cobra.Command, src, dst string) error {
 	if err != nil {
 		return err
 	}
-	from, closeFrom, err := openToRead(src, f.from.S3)
+	from, closeFrom, err := openToRead(src, node.StoreOptions(f.from.S3))
 	if err != nil {
 		return err
 	}
 	defer closeFrom()
-	to, err := location.Open(cmd.Context(), dst, f.to.S3)
+	to, err := location.Open(cmd.Context(), dst, node.StoreOptions(f.to.S3))
 	if err != nil {
 		return err
 	}
@@ -178,13 +174,13 @@ type checkFlags struct {
 	keys            []string
 	output          string
 	repair, stopped bool
-	config          node.Config
+	config          config.Config
 }
 
 func bucketCheckCommand() *cobra.Command {
-	f := checkFlags{config: node.DefaultConfig()}
+	f := checkFlags{config: config.Default()}
 	s3 := pflag.NewFlagSet("s3", pflag.ContinueOnError)
-	f.config.AddS3Flags(s3)
+	f.config.AddFlags(s3, config.Store)
 	cmd := &cobra.Command{
 		Use:   "check [BUCKET]",
 		Short: "Look at every object of a bucket, which may be in use",
@@ -198,8 +194,8 @@ can only be put back from a copy.
 Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 failed otherwise.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
-				return &exit{2, err}
+			if err := f.config.Complete(s3, "", os.LookupEnv); err != nil {
+				return err
 			}
 			where := f.config.Bucket
 			if len(args) > 0 {
@@ -219,7 +215,7 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 // open opens the bucket to read it, or, to repair it, to change it while nobody else does.
 func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, func() error, error) {
 	if !f.repair {
-		return openToRead(where, f.config.S3)
+		return openToRead(where, node.StoreOptions(f.config.S3))
 	}
 	if location.IsS3(where) && !f.stopped {
 		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so with --nodes-are-stopped")}
@@ -229,7 +225,7 @@ func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, fun
 			return nil, nil, err // Open would make it
 		}
 	}
-	b, err := location.Open(ctx, where, f.config.S3)
+	b, err := location.Open(ctx, where, node.StoreOptions(f.config.S3))
 	if err != nil {
 		return nil, nil, err
 	}

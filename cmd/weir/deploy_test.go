@@ -18,7 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/node"
+	"github.com/weirlog/weir/internal/config"
 )
 
 // What deploy/ gives is well formed, and every setting and metric that it names is one of weir's.
@@ -28,8 +28,8 @@ func TestDeployFiles(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
-	config := node.DefaultConfig()
-	config.AddFlags(flags)
+	settings := config.Default()
+	settings.AddFlags(flags)
 	exported := exportedMetrics(t)
 	variable, option := regexp.MustCompile(`\bWEIR_[A-Z0-9_]+`), regexp.MustCompile(`(?:^|[\s\[",'])--([a-z0-9][a-z0-9-]+)`)
 	// Options of other programs, and of weir's other commands.

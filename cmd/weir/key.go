@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/weirlog/weir/internal/node"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -27,34 +26,30 @@ retire" and restart. On several nodes put the new public key into every node's f
 }
 
 // keyFile returns where a command's keys are: its argument, or where "weir serve" would look.
-func keyFile(cmd *cobra.Command, config *node.Config, args []string) (string, error) {
-	if err := node.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
-		return "", &exit{2, err}
+func keyFile(cmd *cobra.Command, settings *config.Config, args []string) (string, error) {
+	if err := settings.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
+		return "", err
 	}
 	if len(args) == 1 {
 		return args[0], nil
 	}
-	if os.Getenv("WEIR_SIGNING_KEY") != "" {
+	if settings.SigningKeys != "" {
 		return "", nil // loadKeys takes them from there
 	}
-	file, err := config.SigningKeys()
-	if err != nil {
-		return "", &exit{2, err}
-	}
-	return file, nil
+	return settings.SigningKeyPath()
 }
 
 // onKeys returns a command on a file of keys.
 func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) *cobra.Command {
-	config := node.DefaultConfig()
+	settings := config.Default()
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		file, err := keyFile(cmd, &config, args)
+		file, err := keyFile(cmd, &settings, args)
 		if err != nil {
 			return err
 		}
 		return run(cmd, file)
 	}}
-	config.AddBucketFlags(cmd.Flags())
+	settings.AddFlags(cmd.Flags(), config.Bucket, config.Store)
 	return cmd
 }
 
@@ -111,15 +106,11 @@ func loadKeys(file string) (*proof.Keys, error) {
 
 func keyRotate() *cobra.Command {
 	return onKeys("rotate [FILE]", "Add a new key, which signs from the next start on, beside those that sign now", func(cmd *cobra.Command, file string) error {
-		text, err := keysToChange(file)
-		if err != nil {
+		if err := inFile(); err != nil {
 			return err
 		}
-		key, err := proof.GenerateKey()
+		key, err := proof.RotateKeys(file)
 		if err != nil {
-			return err
-		}
-		if err := proof.ReplaceKeys(file, key.String()+"\n"+text); err != nil {
 			return err
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
@@ -129,32 +120,17 @@ func keyRotate() *cobra.Command {
 
 func keyRetire() *cobra.Command {
 	return onKeys("retire [FILE]", "Have only the newest key sign; of the others the public keys stay, so that what they signed is believed", func(cmd *cobra.Command, file string) error {
-		text, err := keysToChange(file)
-		if err != nil {
+		if err := inFile(); err != nil {
 			return err
 		}
-		var lines []string
-		signing := false
-		for line := range strings.Lines(text) {
-			key, err := proof.ParseKey(line)
-			if err == nil && signing {
-				line = key.PublicText() + "\n"
-			}
-			signing = signing || err == nil
-			lines = append(lines, line)
-		}
-		return proof.ReplaceKeys(file, strings.Join(lines, ""))
+		return proof.RetireKeys(file)
 	})
 }
 
-// keysToChange returns the text of a file of keys.
-func keysToChange(file string) (string, error) {
+// inFile refuses to change keys that are not in a file.
+func inFile() error {
 	if os.Getenv("WEIR_SIGNING_KEY") != "" {
-		return "", &exit{2, errors.New("the keys are in WEIR_SIGNING_KEY: change them there")}
+		return &exit{2, errors.New("the keys are in WEIR_SIGNING_KEY: change them there")}
 	}
-	if _, err := proof.LoadKeys(file); err != nil {
-		return "", err
-	}
-	text, err := os.ReadFile(file)
-	return strings.TrimRight(string(text), "\n") + "\n", err
+	return nil
 }

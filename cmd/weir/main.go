@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -40,6 +41,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &e) {
 		return e.code
 	}
+	if errors.As(err, new(*config.Error)) {
+		return 2
+	}
 	return exitCode(err)
 }
 
@@ -55,7 +59,8 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(), keyCommand(), bucketCommand(), adminCommand())
+	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(),
+		keyCommand(), bucketCommand(), adminCommand(), versionCommand())
 	addExamples(root)
 	checkUsage(root)
 	return root
@@ -68,6 +73,13 @@ type exit struct {
 }
 
 func (e *exit) Unwrap() error { return e.error }
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "weir", versionText())
+		return err
+	}}
+}
 
 // versionText returns the version and the commit that the binary was built from.
 func versionText() string {

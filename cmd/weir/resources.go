@@ -219,17 +219,26 @@ func (f *adminFlags) tagList() ([]map[string]string, error) {
 }
 
 func retentionBody(f *adminFlags, _ []string) (any, error) {
-	days := func(text string) any {
-		if n, err := strconv.Atoi(text); err == nil {
-			return n
-		}
-		if text == "forever" {
-			return nil
-		}
-		return text // for the server to refuse
+	var living any // If it stays nil, events are kept for ever.
+	var err error
+	if f.retention != "forever" {
+		living, err = days("retention-days", f.retention, ", or forever")
 	}
-	return f.changes("retentionDays", days(f.retention), "retention-days", "deletedLogRetentionDays", days(f.deleted), "deleted-log-retention-days",
+	deleted, deletedErr := days("deleted-log-retention-days", f.deleted, "")
+	if err := errors.Join(err, deletedErr); err != nil {
+		return nil, err
+	}
+	return f.changes("retentionDays", living, "retention-days", "deletedLogRetentionDays", deleted, "deleted-log-retention-days",
 		"legalHold", f.hold, "legal-hold")
+}
+
+// days reads a number of days, which may be left out. The server has the bounds.
+func days(flag, text, otherwise string) (any, error) {
+	n, err := strconv.Atoi(text)
+	if text != "" && (err != nil || n < 1) {
+		return nil, fmt.Errorf("--%s %.40q: want a whole number of days, at least 30%s", flag, text, otherwise)
+	}
+	return n, nil
 }
 
 func workspaceVerbs() []verb {

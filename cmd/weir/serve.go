@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/node"
 )
 
@@ -13,7 +14,7 @@ import (
 const devSequenceDelay = 2 * time.Second
 
 func serveCommand() *cobra.Command {
-	config := node.DefaultConfig()
+	settings := config.Default()
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -24,16 +25,16 @@ Each flag can also be set in the environment (--admin-listen is WEIR_ADMIN_LISTE
 the command line wins over the environment, the environment over the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := node.Complete(cmd.Flags(), configFile(cmd, file), os.LookupEnv); err != nil {
-				return &exit{2, err}
+			if err := settings.Complete(cmd.Flags(), configFile(cmd, file), os.LookupEnv); err != nil {
+				return err
 			}
-			if config.Dev && !cmd.Flags().Changed("sequence-delay") {
-				config.SequenceDelay = devSequenceDelay // so that what was just recorded can be proven at once
+			if settings.Dev && !cmd.Flags().Changed("sequence-delay") {
+				settings.SequenceDelay = devSequenceDelay // so that what was just recorded can be proven at once
 			}
-			return node.Serve(cmd.Context(), config, cmd.OutOrStdout())
+			return node.Serve(cmd.Context(), settings, versionText(), cmd.OutOrStdout())
 		},
 	}
-	config.AddFlags(cmd.Flags())
+	settings.AddFlags(cmd.Flags())
 	cmd.Flags().StringVar(&file, "config", "", "YAML `file` with settings (WEIR_CONFIG)")
 	return cmd
 }
@@ -50,7 +51,7 @@ func configFile(cmd *cobra.Command, file string) string {
 const onlyOrganization = "the only one"
 
 func initCommand() *cobra.Command {
-	config := node.DefaultConfig()
+	settings := config.Default()
 	setup := node.Setup{}
 	recovered := ""
 	cmd := &cobra.Command{
@@ -63,21 +64,21 @@ sign in any more. It needs the bucket and the nodes' secret, and the organizatio
 a folder must not be served meanwhile.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := node.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
-				return &exit{2, err}
+			if err := settings.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
+				return err
 			}
 			if cmd.Flags().Changed("recover-owner") {
 				id := recovered
 				if id == onlyOrganization {
 					id = ""
 				}
-				return node.RecoverOwner(cmd.Context(), config, node.Recovery{Organization: id, EnvFile: setup.EnvFile}, cmd.OutOrStdout())
+				return node.RecoverOwner(cmd.Context(), settings, node.Recovery{Organization: id, EnvFile: setup.EnvFile}, versionText(), cmd.OutOrStdout())
 			}
-			return node.Init(cmd.Context(), config, setup, cmd.OutOrStdout())
+			return node.Init(cmd.Context(), settings, setup, cmd.OutOrStdout())
 		},
 	}
-	config.AddBucketFlags(cmd.Flags())
-	cmd.Flags().StringVar(&config.Listen, "listen", config.Listen, "`address` where weir serve will listen")
+	settings.AddFlags(cmd.Flags(), config.Bucket, config.Store)
+	settings.AddFlag(cmd.Flags(), "listen")
 	cmd.Flags().StringVar(&setup.Organization, "organization", "weir", "`name` of the organization")
 	cmd.Flags().StringVar(&setup.Project, "project", "default", "`name` of the project")
 	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")

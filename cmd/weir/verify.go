@@ -15,6 +15,7 @@ import (
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/bucket/s3"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/node"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/verify"
@@ -42,13 +43,13 @@ type verifyFlags struct {
 	quorum               int
 	proof, since, output string
 	source               client.Source
-	config               node.Config // how to reach a bucket on S3
+	config               config.Config // how to reach a bucket on S3
 }
 
 func verifyCommand() *cobra.Command {
-	f := verifyFlags{config: node.DefaultConfig()}
+	f := verifyFlags{config: config.Default()}
 	s3 := pflag.NewFlagSet("s3", pflag.ContinueOnError)
-	f.config.AddS3Flags(s3)
+	f.config.AddFlags(s3, config.Store)
 	cmd := &cobra.Command{
 		Use:   "verify FILE.gz | FOLDER | s3://BUCKET/PREFIX | LOG-ID",
 		Short: "Check that nothing was altered, removed or reordered",
@@ -69,8 +70,8 @@ other commands do.`,
   weir verify 6a793f48c0eb9e7a17712f00 --since kept.checkpoint -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := node.Complete(s3, "", os.LookupEnv); err != nil {
-				return &exit{2, err}
+			if err := f.config.Complete(s3, "", os.LookupEnv); err != nil {
+				return err
 			}
 			return f.run(cmd, args[0])
 		},
@@ -168,7 +169,7 @@ func (f *verifyFlags) bucket(cmd *cobra.Command, target string, check verify.Che
 	check.Progress, done = counter(0)
 	defer done()
 	if location.IsS3(target) {
-		b, err := s3.OpenReadOnly(target, f.config.S3)
+		b, err := s3.OpenReadOnly(target, node.StoreOptions(f.config.S3))
 		if err != nil {
 			return nil, err
 		}

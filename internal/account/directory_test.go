@@ -220,43 +220,6 @@ func TestCredentialsAreListed(t *testing.T) {
 	}
 }
 
-// A bucket that was made before there was a directory gets one.
-func TestUpgrade(t *testing.T) {
-	f, s := withOrg(t)
-	p := project("p")
-	key, _ := NewAPIKey("o", "k", []Grant{{Project: p.ID, Role: GroupOwner}}, time.Now())
-	key.UserID = ""
-	sa, _ := NewServiceAccount("o", "s", nil, time.Now(), time.Hour)
-	id := sa.UserID
-	sa.UserID = ""
-	if err := errors.Join(s.projects.create(t.Context(), p.ID, p), s.credentials.create(t.Context(), key.ID, key),
-		s.credentials.create(t.Context(), sa.ID, sa), s.Initialise(t.Context(), 1, "")); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Put(t.Context(), "weir/0000000001.json", []byte(`{"nonce":"x","content":{"format":1,"shards":1}}`)); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := NewDirectory(f).Upgrade(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := names(t, f); !slices.Equal(got, []string{"p"}) {
-		t.Errorf("got %v", got)
-	}
-	fresh := NewDirectory(f)
-	if c, err := fresh.CredentialOf(t.Context(), "o", id); err != nil || c.ID != sa.ID {
-		t.Errorf("got %+v, %v", c, err)
-	}
-	keys, err := fresh.Credentials(t.Context(), "o", APIKey)
-	if err != nil || len(keys) != 1 || len(keys[0].UserID) != 24 {
-		t.Errorf("got %+v, %v", keys, err)
-	}
-	if settings, err := fresh.Settings(t.Context()); err != nil || !settings.Directory || settings.Origin == "" || settings.Shards != 1 {
-		t.Errorf("got %+v, %v", settings, err)
-	}
-}
-
 // A project whose renaming was broken off is found by the name that it bears, in whatever case.
 func TestFindByName(t *testing.T) {
 	_, s := withOrg(t)

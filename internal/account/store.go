@@ -20,11 +20,11 @@ var ErrExists = errors.New("the name is taken")
 
 // Settings of a bucket, made once. Their presence is the sign that the bucket is initialised.
 type Settings struct {
-	Format    int       `json:"format"`
-	Shards    int       `json:"shards"` // over which logs are spread, fixed for ever
-	Created   time.Time `json:"created"`
-	Directory bool      `json:"directory"` // all projects and credentials are in the directory
-	Origin    string    `json:"origin"`    // name of the bucket in the checkpoints of its logs, fixed for ever
+	Format  int       `json:"format"`
+	Shards  int       `json:"shards"` // over which logs are spread, fixed for ever
+	Created time.Time `json:"created"`
+	Origin  string    `json:"origin"` // name of the bucket in the checkpoints of its logs, fixed for ever
+	Secret  string    `json:"secret"` // name of the nodes' secret, which seals what nodes write
 }
 
 const settingsFormat = 1
@@ -74,13 +74,14 @@ func (s *Directory) Settings(ctx context.Context) (Settings, error) {
 	return settings, err
 }
 
-// Initialise makes the settings, as the last step of filling an empty bucket. doc.ErrConflict if there are some. An origin
-// that is empty becomes one that no other bucket has.
-func (s *Directory) Initialise(ctx context.Context, shards int, origin string) error {
-	if origin == "" {
-		origin = NewOrigin()
+// Initialise makes the settings, as the last step of filling an empty bucket. It sets the format and the time of creation,
+// and, if the origin is empty, one that no other bucket has. If there are settings already, it returns doc.ErrConflict.
+func (s *Directory) Initialise(ctx context.Context, settings Settings) error {
+	if settings.Origin == "" {
+		settings.Origin = NewOrigin()
 	}
-	return doc.Write(ctx, s.bucket, "weir", 0, Settings{Format: settingsFormat, Shards: shards, Created: time.Now().UTC(), Directory: true, Origin: origin})
+	settings.Format, settings.Created = settingsFormat, time.Now().UTC()
+	return doc.Write(ctx, s.bucket, "weir", 0, settings)
 }
 
 // NewOrigin returns an origin that no other bucket has.

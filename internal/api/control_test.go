@@ -346,7 +346,7 @@ func TestSettings(t *testing.T) {
 	if got.Days != nil || got.DeletedDays != 60 || !got.Hold {
 		t.Errorf("got %+v", got)
 	}
-	for _, body := range []string{`{"retentionDays":29}`, `{"retentionDays":30.5}`, `{"retentionDays":"30"}`, `{"deletedLogRetentionDays":1}`, `{"legalHold":null}`,
+	for _, body := range []string{`{"retentionDays":29}`, `{"retentionDays":0}`, `{"deletedLogRetentionDays":0}`, `{"retentionDays":30.5}`, `{"retentionDays":"30"}`, `{"deletedLogRetentionDays":1}`, `{"legalHold":null}`,
 		`{"legalHold":"yes"}`, `{"retentionDays":99999999}`, `[]`} {
 		refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "PATCH", path, body))
 	}

@@ -227,7 +227,7 @@ func (h settings) get(c *call) (any, error) { return showSettings(c.scope.projec
 // maxRetentionDays is a hundred years.
 const maxRetentionDays = 36500
 
-// update changes those settings that the body has. retentionDays null or 0 means for ever.
+// update changes those settings that the body has. If retentionDays is null, events are kept for ever.
 func (h settings) update(c *call) (any, error) {
 	in, err := decode[map[string]*any](c)
 	if err != nil {
@@ -246,7 +246,7 @@ func (h settings) update(c *call) (any, error) {
 		}
 		n, ok := (*value).(float64)
 		whole := ok && n == float64(int(n))
-		k.check(whole && (n == 0 || n >= account.MinRetentionDays && n <= maxRetentionDays), name,
+		k.check(whole && n >= account.MinRetentionDays && n <= maxRetentionDays, name,
 			"must be an integer from %d to %d, or null for the default", account.MinRetentionDays, maxRetentionDays)
 		set(int(n))
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,5 +80,8 @@ func (s Secret) derive(purpose string) []byte {
 	}
 	return key
 }
+
+// ID returns a name of the secret that tells nothing of it.
+func (s Secret) ID() string { return hex.EncodeToString(s.derive("name of the secret")[:8]) }
 
 func (s Secret) signingKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.derive("tokens")) }

@@ -154,7 +154,7 @@ func (s *source) live() {
 func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
 	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucketest.NewMemory(), acked: map[string]map[string]bool{}}
 	s.weir = startWeir(t, s.memory, keys)
-	if err := s.accounts.Initialise(t.Context(), shards, "example.org"); err != nil {
+	if err := s.accounts.Initialise(t.Context(), account.Settings{Shards: shards, Origin: "example.org"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, log := range logs {

@@ -56,6 +56,12 @@ type Store interface {
 	io.Closer
 }
 
+// Prober is a Store that can tell, by a trial, whether it takes objects at the moment.
+type Prober interface {
+	// Writable returns why the storage takes no objects, and nil if it does. It may return what it found some seconds ago.
+	Writable(ctx context.Context) error
+}
+
 // Info describes an object in a listing.
 type Info struct {
 	Key  string

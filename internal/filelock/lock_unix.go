@@ -25,6 +25,9 @@ func Acquire(name string) (io.Closer, error) {
 		err = fmt.Errorf("%w (%s); stop it first, or give each its own folder", ErrLocked, strings.TrimSpace(string(holder[:n])))
 	}
 	if err == nil {
+		err = current(f, name)
+	}
+	if err == nil {
 		err = f.Truncate(0)
 	}
 	if err == nil {
@@ -35,4 +38,17 @@ func Acquire(name string) (io.Closer, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// current returns ErrLocked if name does not name the file f any more: a process that leaves an empty folder removes it
+// with its lock, and a lock on a removed file keeps nobody away.
+func current(f *os.File, name string) error {
+	locked, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if named, err := os.Stat(name); err != nil || !os.SameFile(locked, named) {
+		return fmt.Errorf("%w, which is removing it", ErrLocked)
+	}
+	return nil
 }

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weirlog/weir/internal/bucket"
 )
 
-// adminServer answers who runs the node: /healthz while the process works, /readyz while it can reach its bucket and
-// takes events, /metrics, and profiles if they are wanted.
+// adminServer answers those that run the node: /healthz while the process works, /readyz while its bucket can be read and
+// written and it takes requests, /metrics, and profiles if they are wanted.
 func (n *node) adminServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
@@ -34,13 +36,18 @@ func (n *node) adminServer() *http.Server {
 	return n.server(mux)
 }
 
-// ready tells whether the bucket can be read, and whether this node takes events, whoever sends them; without an API,
-// whether the node takes its part in the background work.
+// ready returns why the node does not do its part at the moment: its bucket cannot be read or cannot be written, it
+// takes no events, whoever sends them, or, without an API, it takes no part in the background work.
 func (n *node) ready(ctx context.Context) error {
 	if _, err := n.accounts.Settings(ctx); err != nil {
 		return err
 	}
-	if !n.config.Roles.api() {
+	if p, ok := n.bucket.(bucket.Prober); ok {
+		if err := p.Writable(ctx); err != nil {
+			return err
+		}
+	}
+	if !n.config.Roles.API() {
 		if n.member != nil && !n.member.Status().InTouch {
 			return errors.New("the bucket does not take this node's beats")
 		}

@@ -2,13 +2,11 @@ package node
 
 import (
 	"context"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/retention"
 	"github.com/weirlog/weir/internal/sequence"
@@ -18,26 +16,19 @@ import (
 // join makes the node one of those that share the background work, if it has that role and a bucket that others may use too.
 // It returns how to sequence.
 func (n *node) join(shards int) sequence.Options {
-	o := n.config.sequencing
+	o := n.tuning.sequencing
 	o.MaxDelay, o.Logger, o.Committed = n.config.SequenceDelay, n.log, n.committed
 	switch {
 	case !n.config.Roles.Background:
 		o.Leases = sequence.Spectator{}
-	case location.IsS3(n.config.Bucket):
-		leases := n.config.leases
-		leases.Works, leases.Logger, leases.Version = shards, n.log, version()
+	case n.config.OnS3():
+		leases := n.tuning.leases
+		leases.Works, leases.Logger, leases.Version = shards, n.log, n.tuning.version
 		n.member = lease.Join(n.bucket, "background", leases)
 		o.Leases, o.Active = n.member, n.member.Active
 	}
 	n.measureLeases(shards)
 	return o
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return ""
 }
 
 // holds tells whether the background work of a shard is this node's.
@@ -76,29 +67,55 @@ func (n *node) measureLeases(shards int) {
 // leaveWithin bounds how long a node that stops tries to say so.
 const leaveWithin = 5 * time.Second
 
-// background starts the work that no request waits for. It goes on after ctx ends, until stop is called, which hands it over to
-// other nodes.
-func (n *node) background(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var work sync.WaitGroup
-	work.Go(func() { n.sequencers.Run(ctx) })
+// inBackground tells whether nodes of these roles do the background work.
+func inBackground(r config.Roles) bool { return r.Background }
+
+const (
+	unreported      = 2 * time.Minute // age of an announced change that its node could not report
+	unreportedEvery = time.Minute     // how often a node looks for such changes
+	sweepEvery      = time.Hour       // how often a node looks for revocations of tokens that have expired
+)
+
+// tasks returns the background work of this node. What is to be done beside it is one more row.
+func (n *node) tasks(r *runner) []task {
+	all := []task{
+		{name: "sequencing", run: endless(n.sequencers.Run)}, // Each node counts what waits, whoever sequences it.
+		afterwards(n.joined(), r.periodic(task{name: "retention", role: inBackground}, 0, n.config.RetentionInterval, n.retain)),
+		r.periodic(task{name: "unreported changes", role: inBackground}, unreportedEvery, unreportedEvery,
+			n.alone(func(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) })),
+		r.periodic(task{name: "old revocations", role: inBackground}, sweepEvery, sweepEvery, n.alone(n.auth.Sweep)),
+	}
 	if n.config.Roles.Background {
-		joined := n.joined()
-		work.Go(func() { n.retain(ctx, joined) })
-		work.Go(func() { n.asFirst(ctx, unreportedEvery, "report of changes that were announced", n.report) })
-		work.Go(func() { n.asFirst(ctx, sweepEvery, "removal of old revocations", n.auth.Sweep) })
 		e := newExpiry(n.accounts, n.log, n.registry)
-		work.Go(func() { e.run(ctx, joined, func() bool { return n.holds(0) }) })
-		for _, a := range n.askers {
-			work.Go(func() { a.Run(ctx) })
-		}
+		all = append(all, afterwards(n.joined(), r.periodic(task{name: "expiring secrets", role: inBackground}, 0, expiryEvery,
+			func(ctx context.Context) error { return e.look(ctx, n.holds(0)) })))
+	}
+	for _, a := range n.askers {
+		all = append(all, task{name: "witness " + a.Name(), role: inBackground, run: endless(a.Run)})
 	}
 	if n.member != nil {
-		work.Go(func() { n.member.Run(ctx) })
+		all = append(all, task{name: "membership", role: inBackground, run: endless(n.member.Run)})
 	}
+	return all
+}
+
+// endless makes a task of what runs until its context ends.
+func endless(run func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		run(ctx)
+		return nil
+	}
+}
+
+// background starts the work that no request waits for. It goes on after ctx ends, until stop is called. Stop waits for it,
+// and hands it over to other nodes.
+func (n *node) background(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := newRunner(n.log, n.registry, n.tuning.panics)
+	r.start(ctx, n.config.Roles, n.tasks(r))
 	return func() {
 		cancel()
-		work.Wait()
+		r.wait()
 		n.leave(context.WithoutCancel(ctx))
 	}
 }
@@ -113,6 +130,7 @@ func (n *node) joined() <-chan struct{} {
 	return c
 }
 
+// leave tells the other nodes that this one does no background work any more.
 func (n *node) leave(ctx context.Context) {
 	if n.member == nil {
 		return
@@ -124,58 +142,20 @@ func (n *node) leave(ctx context.Context) {
 	}
 }
 
-// retain removes what is no longer to be kept, now and then, until ctx ends. Of several nodes each looks after the logs of its
-// shards; what moves to another between two passes is due again with the next.
-func (n *node) retain(ctx context.Context, joined <-chan struct{}) {
-	select {
-	case <-joined:
-	case <-ctx.Done():
-		return
-	}
+// retain removes what is no longer to be kept. Each of several nodes looks after the logs of its shards. A log that moves to
+// another node between two passes is due again with the next.
+func (n *node) retain(ctx context.Context) error {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log,
 		Mine: func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }}
-	every := time.NewTicker(max(n.config.RetentionInterval, time.Second))
-	defer every.Stop()
-	for {
-		if err := job.Run(ctx); err != nil && ctx.Err() == nil {
-			n.log.Error("retention", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
-	}
+	return job.Run(ctx)
 }
 
-// How old an announcement of a change must be to count as one that its node could not report, and how often a node looks
-// for such.
-const (
-	unreported      = 2 * time.Minute
-	unreportedEvery = time.Minute
-)
-
-// sweepEvery is how often revocations of tokens that have expired are looked for.
-const sweepEvery = time.Hour
-
-// asFirst does something now and then, until ctx ends, while this node holds the first shard.
-func (n *node) asFirst(ctx context.Context, pause time.Duration, what string, do func(context.Context) error) {
-	every := time.NewTicker(pause)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
+// alone returns work that only the node that holds the first shard does.
+func (n *node) alone(work func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
 		if !n.holds(0) {
-			continue
+			return nil
 		}
-		if err := do(ctx); err != nil && ctx.Err() == nil {
-			n.log.Error(what, "err", err)
-		}
+		return work(ctx)
 	}
 }
-
-// report reports what nodes that died were about to do.
-func (n *node) report(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) }

@@ -17,6 +17,7 @@ import (
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/bench/corpus"
+	"github.com/weirlog/weir/internal/config"
 )
 
 // bench is a node that listens on loopback, with its bucket on disk, and a client's request to it.
@@ -27,11 +28,11 @@ type bench struct {
 	token string
 }
 
-func startBench(b *testing.B, c Config) *bench {
+func startBench(b *testing.B, c config.Config) *bench {
 	b.Helper()
 	dir := b.TempDir()
 	c.Bucket, c.EnvFile, c.Dev, c.DownloadRate = filepath.Join(dir, "bucket"), filepath.Join(dir, "env"), true, 0
-	n, err := open(b.Context(), c, slog.New(slog.DiscardHandler))
+	n, err := open(b.Context(), c, tuning{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func startBench(b *testing.B, c Config) *bench {
 		b.Fatal(err)
 	}
 	server := n.server(api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
-		MaxEventBytes: c.MaxEventBytes, MaxRequestBytes: c.MaxRequestBytes, MaxRequestEvents: c.MaxRequestEvents, Logger: n.log}))
+		MaxEventBytes: int(c.MaxEventBytes), MaxRequestBytes: c.MaxRequestBytes, MaxRequestEvents: c.MaxRequestEvents, Logger: n.log}))
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { server.Serve(listener{l.(*net.TCPListener), c.IdleTimeout}) })
@@ -86,10 +87,10 @@ func (b *bench) post(body []byte) error {
 	return err
 }
 
-// BenchmarkProof records and downloads. An operation is to record 8 times 5,000 events with 8
+// BenchmarkNode records and downloads. An operation is to record 8 times 5,000 events with 8
 // clients and to sequence them, or a download of 30 days.
-func BenchmarkProof(b *testing.B) {
-	c := DefaultConfig()
+func BenchmarkNode(b *testing.B) {
+	c := config.Default()
 	b.Run("record", func(b *testing.B) {
 		w := startBench(b, c)
 		bodies := corpus.Corpus{Events: 8 * 5000, Days: 1, Until: time.Now(), Seed: 1}

@@ -17,9 +17,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
@@ -69,15 +69,15 @@ func TestDownloadRequests(t *testing.T) {
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "weirtest", "AWS_SECRET_ACCESS_KEY": "weirtestsecret", "WEIR_SECRET": "", "WEIR_SIGNING_KEY": ""} {
 		t.Setenv(name, value)
 	}
-	c := DefaultConfig()
+	c := config.Default()
 	c.Bucket, c.S3.Endpoint, c.Shards = "s3://weir", server.URL, 1
-	c.SigningKey, c.KeyFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
-	c.logs.MergeWidth = 1000 // so that all segments stay
+	c.SigningKeyFile, c.SecretFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
+	unmerged := tuning{logs: tlog.Options{MergeWidth: 1000}} // All segments stay.
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	start := func() *node {
-		n, err := open(t.Context(), c, slog.New(slog.DiscardHandler))
+		n, err := open(t.Context(), c, unmerged, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,13 +157,13 @@ func TestPutsASecond(t *testing.T) {
 			}
 			return nil
 		}}
-		if err := account.NewDirectory(memory).Initialise(t.Context(), 8, "example.org"); err != nil {
+		c := config.Default()
+		c.Bucket = "s3://weir"
+		c.SigningKeyFile, c.SecretFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
+		if err := initialise(t.Context(), memory, &c, 8); err != nil {
 			t.Fatal(err)
 		}
-		c := DefaultConfig()
-		c.Bucket = "s3://weir"
-		c.SigningKey, c.KeyFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
-		n, err := openOn(t.Context(), storeOf{memory}, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		n, err := openOn(t.Context(), storeOf{memory}, c, tuning{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -36,28 +37,17 @@ func newExpiry(accounts *account.Directory, log *slog.Logger, r prometheus.Regis
 	return e
 }
 
-// run warns once a day, until ctx ends, while this node holds the work.
-func (e *expiry) run(ctx context.Context, joined <-chan struct{}, holds func() bool) {
-	select {
-	case <-joined:
-	case <-ctx.Done():
-		return
+// look warns, if the work is this node's.
+func (e *expiry) look(ctx context.Context, mine bool) error {
+	if !mine {
+		e.expiring.Set(0)
+		e.owners.Set(0)
+		return nil
 	}
-	every := time.NewTicker(expiryEvery)
-	defer every.Stop()
-	for {
-		if !holds() {
-			e.expiring.Set(0)
-			e.owners.Set(0)
-		} else if err := e.warn(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			e.log.Error("look for secrets that expire", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
+	if err := e.warn(ctx, time.Now()); err != nil {
+		return fmt.Errorf("look for secrets that expire: %w", err)
 	}
+	return nil
 }
 
 func (e *expiry) warn(ctx context.Context, now time.Time) error {

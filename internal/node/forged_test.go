@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -17,16 +18,14 @@ import (
 // TestNodeNamesForgedEvents: who can write the bucket puts events into the write-ahead log. The node names the object,
 // counts it, serves nothing of it, leaves it where it is, and goes on sequencing what was recorded.
 func TestNodeNamesForgedEvents(t *testing.T) {
-	c, dir := DefaultConfig(), t.TempDir()
-	t.Setenv("WEIR_SECRET", "")
-	t.Setenv("WEIR_SIGNING_KEY", "")
+	c, dir := config.Default(), t.TempDir()
 	c.Bucket, c.Shards = filepath.Join(dir, "bucket"), 1
-	c.SigningKey, c.KeyFile = filepath.Join(dir, "signing-key"), filepath.Join(dir, "key")
+	c.SigningKeyFile, c.SecretFile = filepath.Join(dir, "signing-key"), filepath.Join(dir, "key")
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	n, err := open(t.Context(), c, slog.New(slog.NewTextHandler(&said, nil)))
+	n, err := open(t.Context(), c, tuning{}, slog.New(slog.NewTextHandler(&said, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -28,7 +29,7 @@ import (
 type group struct {
 	t      *testing.T
 	bucket *bucketest.Memory
-	config Config
+	config config.Config
 	logs   []string
 	acked  map[string][]string // uids, by log
 	serial int
@@ -53,12 +54,12 @@ func onBucket(t *testing.T, test func(c *group)) {
 	t.Setenv("WEIR_SECRET", "")
 	t.Setenv("WEIR_SIGNING_KEY", "")
 	synctest.Test(t, func(t *testing.T) {
-		c := &group{t: t, bucket: bucketest.NewMemory(), config: DefaultConfig(), acked: map[string][]string{}}
-		c.config.Bucket, c.config.KeyFile, c.config.SigningKey = "s3://memory", filepath.Join(dir, "key"), filepath.Join(dir, "signing-key")
+		c := &group{t: t, bucket: bucketest.NewMemory(), config: config.Default(), acked: map[string][]string{}}
+		c.config.Bucket, c.config.SecretFile, c.config.SigningKeyFile = "s3://memory", filepath.Join(dir, "key"), filepath.Join(dir, "signing-key")
 		accounts := account.NewDirectory(c.bucket)
 		creds, err := fill(t.Context(), accounts, devSetup)
 		if err == nil {
-			err = accounts.Initialise(t.Context(), 8, "example.org")
+			err = initialise(t.Context(), c.bucket, &c.config, 8)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -77,15 +78,15 @@ type kept struct{ bucket.Bucket }
 
 func (kept) Close() error { return nil }
 
-func (c *group) start(roles Roles) *peer {
+func (c *group) start(roles config.Roles) *peer {
 	c.t.Helper()
 	p := &peer{requests: map[bucketest.Op]int{}}
 	p.dead, p.kill = context.WithCancel(context.Background())
 	p.faulty = &bucketest.Faulty{Bucket: c.bucket, Before: p.before}
-	config := c.config
-	config.Roles = roles
+	settings := c.config
+	settings.Roles = roles
 	var err error
-	if p.node, err = openOn(c.t.Context(), kept{p.faulty}, config, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
+	if p.node, err = openOn(c.t.Context(), kept{p.faulty}, settings, tuning{panics: true}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
 		c.t.Fatal(err)
 	}
 	p.stop = p.background(c.t.Context())
@@ -179,7 +180,7 @@ func (c *group) checkSpread(all ...*peer) {
 func TestReadYourWritesAcrossNodes(t *testing.T) {
 	onBucket(t, func(c *group) {
 		rnd := rand.New(rand.NewPCG(1, 2))
-		nodes := []*peer{c.start(everything), c.start(everything), c.start(everything)}
+		nodes := []*peer{c.start(config.AllRoles), c.start(config.AllRoles), c.start(config.AllRoles)}
 		before, after := 0, 0
 		for i := range 200 {
 			c.record(nodes[rnd.IntN(3)])
@@ -196,11 +197,11 @@ func TestReadYourWritesAcrossNodes(t *testing.T) {
 			switch i {
 			case 50:
 				c.end(nodes[0])
-				nodes[0] = c.start(everything)
+				nodes[0] = c.start(config.AllRoles)
 			case 100:
 				nodes[1].kill()
 				c.end(nodes[1])
-				nodes[1] = c.start(Roles{Ingest: true, Read: true})
+				nodes[1] = c.start(config.Roles{Ingest: true, Read: true})
 			}
 		}
 		if before < 20 || after < 20 {
@@ -219,7 +220,7 @@ func TestReadYourWritesAcrossNodes(t *testing.T) {
 // A node that dies without a word is replaced within seconds; one that stops is replaced with the next beat.
 func TestTakeover(t *testing.T) {
 	onBucket(t, func(c *group) {
-		a, b := c.start(everything), c.start(everything)
+		a, b := c.start(config.AllRoles), c.start(config.AllRoles)
 		c.record(a)
 		time.Sleep(10 * time.Second)
 		c.checkSpread(a, b)
@@ -232,7 +233,7 @@ func TestTakeover(t *testing.T) {
 		if s := a.member.Status(); len(s.Held) != 8 || s.Members != 1 {
 			t.Errorf("15 seconds after the other died: %+v", s)
 		}
-		third := c.start(everything)
+		third := c.start(config.AllRoles)
 		time.Sleep(15 * time.Second) // until it knows that what the dead one left does not move
 		c.checkSpread(a, third)
 		c.end(third)
@@ -252,7 +253,7 @@ func TestTakeover(t *testing.T) {
 // retention. Nothing is written but beats.
 func TestIdleCost(t *testing.T) {
 	onBucket(t, func(c *group) {
-		nodes := []*peer{c.start(everything), c.start(everything), c.start(everything)}
+		nodes := []*peer{c.start(config.AllRoles), c.start(config.AllRoles), c.start(config.AllRoles)}
 		c.record(nodes[0])
 		time.Sleep(30 * time.Minute)
 		for _, p := range nodes {

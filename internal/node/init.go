@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/durable"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/record"
@@ -39,14 +40,19 @@ type credentials struct {
 
 // Init fills an empty bucket with an organization, a project, and two credentials that may do everything, and shows
 // their secrets, which are stored nowhere else.
-func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
-	if err := c.check(); err != nil {
+func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
+	if err := errors.Join(c.Check(), c.SecretsNamed()); err != nil {
 		return err
 	}
 	if strings.ContainsAny(s.Origin, "+ \t\n") {
 		return fmt.Errorf("--origin %q: it must have neither spaces nor '+'", s.Origin)
 	}
-	b, err := location.Open(ctx, c.Bucket, c.S3)
+	if s.Workspace != "" {
+		if _, err := account.NewWorkspace(s.Workspace, time.Now()); err != nil {
+			return err
+		}
+	}
+	b, err := location.Open(ctx, c.Bucket, StoreOptions(c.S3))
 	if err != nil {
 		return err
 	}
@@ -60,14 +66,14 @@ func Init(ctx context.Context, c Config, s Setup, out io.Writer) error {
 	} else if !errors.Is(err, account.ErrNotFound) {
 		return err
 	}
-	keys, _, err := c.signingKeys()
+	made, err := newSecrets(ctx, &c, b)
 	if err != nil {
 		return err
 	}
 	creds, err := fill(ctx, accounts, s)
-	creds.verifierKey = keys.Signers[0].PublicText()
+	creds.verifierKey = made.keys.Signers[0].PublicText()
 	if err == nil {
-		err = accounts.Initialise(ctx, c.shards(), s.Origin)
+		err = accounts.Initialise(ctx, account.Settings{Shards: c.BucketShards(), Origin: s.Origin, Secret: made.secret.ID()})
 	}
 	if err != nil {
 		return err
@@ -187,7 +193,7 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
 		if err == nil {
-			err = n.accounts.Initialise(ctx, n.config.shards(), n.origin)
+			err = n.accounts.Initialise(ctx, account.Settings{Shards: n.config.BucketShards(), Origin: n.origin, Secret: n.secretID})
 		}
 	} else if c, err = n.devCredentials(ctx); err == nil {
 		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,9 +47,19 @@ const (
 	logCache = 48 << 20
 )
 
+// tuning is what is not a setting. Only simulations and benchmarks set more of it than the version.
+type tuning struct {
+	logs       tlog.Options
+	sequencing sequence.Options
+	leases     lease.Options
+	version    string
+	panics     bool // A panic of a task ends the process, instead of restarting the task.
+}
+
 // node is the parts of a running weir.
 type node struct {
-	config     Config
+	config     config.Config
+	tuning     tuning
 	log        *slog.Logger
 	bucket     bucket.Store
 	accounts   *account.Directory
@@ -61,37 +72,55 @@ type node struct {
 	registry   *prometheus.Registry
 	origin     string // of the logs' checkpoints
 	keys       *proof.Keys
+	secretID   string // name of the nodes' secret
 	witnesses  []witness.Witness
 	askers     []*witness.Asker // one for each witness
+	most       int              // connections
 }
 
 // open opens the bucket and what stands on it.
-func open(ctx context.Context, c Config, log *slog.Logger) (*node, error) {
-	if err := c.check(); err != nil {
+func open(ctx context.Context, c config.Config, t tuning, log *slog.Logger) (*node, error) {
+	if err := errors.Join(c.Check(), c.SecretsNamed()); err != nil {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	if location.IsS3(c.Bucket) {
-		c.S3.Observe = countRequests(registry)
+	options := StoreOptions(c.S3)
+	if c.OnS3() {
+		options.Observe = countRequests(registry)
 	}
-	b, err := location.Open(ctx, c.Bucket, c.S3)
+	if err := mustExist(&c); err != nil {
+		return nil, err
+	}
+	b, err := location.Open(ctx, c.Bucket, options)
 	if err != nil {
 		return nil, err
 	}
-	if mode, open := folder.OpenToOthers(c.Bucket); open && !location.IsS3(c.Bucket) {
+	if mode, open := folder.OpenToOthers(c.Bucket); open && !c.OnS3() {
 		log.Warn("the bucket's folder is open to others: run chmod 700", "folder", c.Bucket, "mode", mode)
 	}
-	if location.IsS3(c.Bucket) {
+	if c.OnS3() {
 		if b, err = cacheFor(b, c, log, registry); err != nil {
 			return nil, err
 		}
 	}
-	return openOn(ctx, b, c, log, registry)
+	return openOn(ctx, b, c, t, log, registry)
+}
+
+// mustExist refuses a folder that does not exist, unless --dev fills it: the name may be mistyped.
+func mustExist(c *config.Config) error {
+	if c.Dev || c.OnS3() {
+		return nil
+	}
+	if _, err := os.Stat(c.Bucket); errors.Is(err, fs.ErrNotExist) {
+		return c.Invalid("bucket", fmt.Sprintf("the folder %s does not exist: run \"weir init --bucket %s\" first "+
+			"(or \"weir serve --dev\" for a first try)", c.Bucket, c.Bucket))
+	}
+	return nil
 }
 
 // openOn opens a node on a bucket, which is the node's to close.
-func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
-	n := &node{config: c, log: log, bucket: b, accounts: account.NewDirectory(b), registry: registry}
+func openOn(ctx context.Context, b bucket.Store, c config.Config, t tuning, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
+	n := &node{config: c, tuning: t, log: log, bucket: b, accounts: account.NewDirectory(b), registry: registry}
 	if err := n.start(ctx); err != nil {
 		b.Close()
 		return nil, err
@@ -99,7 +128,10 @@ func openOn(ctx context.Context, b bucket.Store, c Config, log *slog.Logger, reg
 	return n, nil
 }
 
-func (n *node) start(ctx context.Context) error {
+func (n *node) start(ctx context.Context) (err error) {
+	if n.most, err = connectionsFor(&n.config, openFiles()); err != nil {
+		return err
+	}
 	if err := backup.Check(ctx, n.bucket); err != nil {
 		return err
 	}
@@ -108,25 +140,21 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.origin = settings.Origin
-	keys, made, err := n.config.signingKeys()
+	found, err := n.secrets(ctx, settings)
 	if err != nil {
 		return err
 	}
-	if made != "" {
-		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", made)
+	if found.made != "" {
+		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", found.made)
 	}
-	n.keys = keys
-	secret, err := n.secret()
-	if err != nil {
-		return err
-	}
-	n.auth = auth.New(n.bucket, n.accounts, secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
+	n.keys, n.secretID = found.keys, found.secret.ID()
+	n.auth = auth.New(n.bucket, n.accounts, found.secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
-	reader := wal.NewReader(n.bucket, seal.NewKey(secret[:]), walCache)
+	reader := wal.NewReader(n.bucket, seal.NewKey(found.secret[:]), walCache)
 	n.nameForged(reader)
-	logs := n.config.logs
+	logs := n.tuning.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses = n.verifiers()
 	n.logs = tlog.NewLogs(n.bucket, reader, logs)
@@ -159,7 +187,7 @@ func (n *node) parseWitnesses() error {
 	for _, text := range n.config.Witnesses {
 		w, err := witness.Parse(text)
 		if err != nil {
-			return fmt.Errorf("--witness: %w", err)
+			return n.config.Invalid("witness", err.Error())
 		}
 		n.witnesses = append(n.witnesses, w)
 	}
@@ -195,38 +223,34 @@ func (n *node) makeAskers() {
 	}
 }
 
-// settings returns the bucket's settings, those to come if --dev is about to fill it.
+// settings returns the bucket's settings. If --dev is about to fill it, they are those that it will have, without a creation
+// time.
 func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	settings, err := n.accounts.Settings(ctx)
 	switch {
 	case errors.Is(err, account.ErrNotFound) && n.config.Dev:
-		return account.Settings{Shards: n.config.shards(), Origin: account.NewOrigin()}, nil // see prepareDev
+		return account.Settings{Shards: n.config.BucketShards(), Origin: account.NewOrigin()}, nil // see prepareDev
 	case errors.Is(err, account.ErrNotFound):
-		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)", n.config.Bucket, n.config.Bucket)
-	case err == nil && settings.Origin == "":
-		if err := n.accounts.Upgrade(ctx); err != nil {
-			return settings, err
-		}
-		return n.accounts.Settings(ctx)
+		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)",
+			n.config.Bucket, n.config.Bucket)
+	case err == nil && n.config.Shards != 0 && n.config.Shards != settings.Shards:
+		return settings, n.config.Invalid("shards", fmt.Sprintf("is %d, but the bucket was filled with %d, which cannot change: leave it out",
+			n.config.Shards, settings.Shards))
 	}
 	return settings, err
 }
 
-// secret returns the node's secret: from the environment, or from its file, which a first start makes.
-func (n *node) secret() (auth.Secret, error) {
-	if text := os.Getenv("WEIR_SECRET"); text != "" {
-		return auth.ParseSecret(text)
+// secrets returns what the node has beside the bucket. Only for an empty bucket are new ones made.
+func (n *node) secrets(ctx context.Context, settings account.Settings) (secrets, error) {
+	if settings.Created.IsZero() {
+		return newSecrets(ctx, &n.config, n.bucket)
 	}
-	file, err := n.config.secretFile()
-	if err != nil {
-		return auth.Secret{}, err
-	}
-	return auth.LoadOrCreateSecret(file)
+	return knownSecrets(ctx, &n.config, n.bucket, settings.Origin, settings.Secret)
 }
 
 // pace returns what the writers of all shards share to bound the number of their objects.
 func (n *node) pace() *rate.Limiter {
-	if location.IsS3(n.config.Bucket) {
+	if n.config.OnS3() {
 		return rate.NewLimiter(rate.Every(n.config.WALInterval), 1)
 	}
 	return rate.NewLimiter(rate.Inf, 1)
@@ -241,13 +265,14 @@ func (n *node) close() error {
 }
 
 // Serve runs a node until ctx ends, then lets requests come to their end for as long as the configuration says.
-// What --dev has to say goes to out.
-func Serve(ctx context.Context, c Config, out io.Writer) error {
+// What --dev has to say goes to out. The version is that of the program, for logs and other nodes.
+func Serve(ctx context.Context, c config.Config, version string, out io.Writer) error {
 	log, err := newLogger(c)
 	if err != nil {
 		return err
 	}
-	n, err := open(ctx, c, log)
+	log.Info("starting", "version", version, "bucket", c.Bucket, "roles", c.Roles.String())
+	n, err := open(ctx, c, tuning{version: version}, log)
 	if err != nil {
 		return err
 	}
@@ -255,21 +280,20 @@ func Serve(ctx context.Context, c Config, out io.Writer) error {
 }
 
 func (n *node) serve(ctx context.Context, out io.Writer) error {
-	config := net.ListenConfig{}
 	var l, admin net.Listener
 	var err error
-	if n.config.Roles.api() {
-		l, err = config.Listen(ctx, "tcp", n.config.Listen)
+	if n.config.Roles.API() {
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Listen)
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
 		defer l.Close()
 	}
 	if n.config.AdminListen != "" {
-		admin, err = config.Listen(ctx, "tcp", n.config.AdminListen)
-		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == DefaultConfig().AdminListen {
+		admin, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.AdminListen)
+		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == config.Default().AdminListen {
 			n.log.Warn("the default --admin-listen is taken; a free port serves instead", "address", n.config.AdminListen)
-			admin, err = config.Listen(ctx, "tcp", "127.0.0.1:0") // a second node must not need a flag to start
+			admin, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0") // a second node must not need a flag to start
 		}
 		if err != nil {
 			return fmt.Errorf("admin listen (--admin-listen): %w", err)
@@ -292,20 +316,21 @@ func (n *node) url(l net.Listener) string {
 	return "http://" + l.Addr().String()
 }
 
-// wrap returns what the API listens on, with limits and TLS; nil if the node has no API.
-func (n *node) wrap(l net.Listener) (net.Listener, error) {
+// wrap returns what the API's server listens on, with limits and TLS; nil if the node has no API.
+func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	if l == nil {
 		return nil, nil
 	}
-	wrapped := listener{l.(*net.TCPListener), n.config.IdleTimeout}
+	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, n.most, n.registry)
+	bounded.bind(s)
 	if n.config.TLSCert == "" {
-		return wrapped, nil
+		return bounded, nil
 	}
 	c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
 	if _, err := c.get(nil); err != nil {
 		return nil, err
 	}
-	return tls.NewListener(wrapped, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
 // root returns the handler of all that the node serves to clients.
@@ -319,13 +344,13 @@ func root(s *api.Server) http.Handler {
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	handler := api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
-		MaxEventBytes: n.config.MaxEventBytes, MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
+		MaxEventBytes: int(n.config.MaxEventBytes), MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
 		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
 		PublicURL: strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		Roles: config.Roles(n.config.Roles),
+		Roles: n.config.Roles,
 	})
 	server := n.server(root(handler))
-	wrapped, err := n.wrap(l)
+	wrapped, err := n.wrap(l, server)
 	if err != nil {
 		return err
 	}
@@ -368,10 +393,10 @@ func (n *node) server(h http.Handler) *http.Server {
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 }
 
-func newLogger(c Config) (*slog.Logger, error) {
+func newLogger(c config.Config) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
+		return nil, c.Invalid("log-level", err.Error())
 	}
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "text" || c.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) {

@@ -20,65 +20,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/config"
 )
-
-func TestPrecedence(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "weir.yaml")
-	if err := os.WriteFile(file, []byte("listen: file:1\nadmin-listen: file:2\nbucket: file\ntrusted-proxies: [10.0.0.0/8, 192.0.2.1]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := DefaultConfig()
-	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.AddFlags(f)
-	if err := f.Parse([]string{"--listen", "flag:1"}); err != nil {
-		t.Fatal(err)
-	}
-	env := map[string]string{"WEIR_LISTEN": "env:1", "WEIR_ADMIN_LISTEN": "env:2"}
-	err := Complete(f, file, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.Listen != "flag:1" || c.AdminListen != "env:2" || c.Bucket != "file" || fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.1/32]" || c.Drain != 20*time.Second {
-		t.Errorf("%+v", c)
-	}
-}
-
-func TestCheckNamesTheSetting(t *testing.T) {
-	for want, change := range map[string]func(*Config){
-		"--bucket":            func(c *Config) { c.Bucket = "" },
-		"--tls-cert":          func(c *Config) { c.TLSKey = "x" },
-		"--log-format":        func(c *Config) { c.LogFormat = "xml" },
-		"--drain":             func(c *Config) { c.Drain = -1 },
-		"--max-request-bytes": func(c *Config) { c.MaxRequestBytes = 0 },
-		"--download-rate":     func(c *Config) { c.DownloadRate = -1 },
-	} {
-		c := DefaultConfig()
-		change(&c)
-		if err := c.check(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("want an error that names %s, got %v", want, err)
-		}
-	}
-	c := DefaultConfig()
-	if err := c.check(); err != nil {
-		t.Errorf("the defaults: %v", err)
-	}
-}
 
 // running is a node that serves in this process.
 type running struct {
-	config Config
+	config config.Config
 	stop   context.CancelFunc
 	done   chan error
 	creds  credentials
 }
 
-func run(t *testing.T, change func(*Config)) *running {
+func run(t *testing.T, change func(*config.Config)) *running {
 	t.Helper()
 	dir := t.TempDir()
-	c := DefaultConfig()
+	c := config.Default()
 	c.Bucket, c.EnvFile, c.Dev = filepath.Join(dir, "bucket"), filepath.Join(dir, "env"), true
 	c.Listen, c.AdminListen, c.LogLevel = "127.0.0.1:0", "127.0.0.1:0", "error"
 	change(&c)
@@ -86,7 +43,7 @@ func run(t *testing.T, change func(*Config)) *running {
 	r := &running{config: c, stop: stop, done: make(chan error, 1)}
 	out, in := io.Pipe()
 	go func() {
-		err := Serve(ctx, c, in)
+		err := Serve(ctx, c, "test", in)
 		in.CloseWithError(errors.Join(err, io.EOF))
 		r.done <- err
 	}()
@@ -112,7 +69,7 @@ func (r *running) client(t *testing.T) *client.Client {
 }
 
 func TestServeAndStop(t *testing.T) {
-	r := run(t, func(*Config) {})
+	r := run(t, func(*config.Config) {})
 	got, err := r.client(t).Record(t.Context(), r.creds.project, "demo", fmt.Appendf(nil, `{"time":%d}`+"\n", time.Now().UnixMilli()), false)
 	if err != nil || got.Recorded != 1 {
 		t.Errorf("%+v, %v", got, err)
@@ -129,7 +86,7 @@ func TestServeAndStop(t *testing.T) {
 // A request that is running when the node is asked to stop comes to its end.
 func TestStopLetsRequestsEnd(t *testing.T) {
 	admin := freeAddress(t)
-	r := run(t, func(c *Config) { c.AdminListen = admin })
+	r := run(t, func(c *config.Config) { c.AdminListen = admin })
 	body, feed := io.Pipe()
 	req, err := http.NewRequest("POST", fmt.Sprintf("%s/api/oauth/token", r.creds.url), body)
 	if err != nil {
@@ -195,7 +152,7 @@ func get(t *testing.T, url string) string {
 
 func TestAdmin(t *testing.T) {
 	admin := freeAddress(t)
-	r := run(t, func(c *Config) { c.AdminListen = admin })
+	r := run(t, func(c *config.Config) { c.AdminListen = admin })
 	if _, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"}, client.Query{}); err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +194,7 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writeCertificate(t, cert, key, 1)
-	r := run(t, func(c *Config) { c.TLSCert, c.TLSKey = cert, key })
+	r := run(t, func(c *config.Config) { c.TLSCert, c.TLSKey = cert, key })
 	pool := x509.NewCertPool()
 	data, err := os.ReadFile(cert)
 	if err != nil || !pool.AppendCertsFromPEM(data) {
@@ -345,7 +302,7 @@ func TestSlowClients(t *testing.T) {
 }
 
 func TestInitOnce(t *testing.T) {
-	c := DefaultConfig()
+	c := config.Default()
 	c.Bucket = filepath.Join(t.TempDir(), "bucket")
 	var out strings.Builder
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p", Workspace: "w"}, &out); err != nil || !strings.Contains(out.String(), "mdb_sa_sk_") {
@@ -358,7 +315,7 @@ func TestInitOnce(t *testing.T) {
 
 // A bucket that a crash left half-filled counts as empty.
 func TestInitAfterCrash(t *testing.T) {
-	c := DefaultConfig()
+	c := config.Default()
 	c.Bucket = filepath.Join(t.TempDir(), "bucket")
 	if err := Init(t.Context(), c, Setup{Workspace: "not a name"}, io.Discard); err == nil {
 		t.Fatal("a wrong name was taken")

@@ -7,13 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
-	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/event"
 )
 
@@ -25,11 +24,8 @@ type Recovery struct {
 
 // RecoverOwner makes a service account and an API key that own an organization, for an operator who has the bucket and the
 // nodes' secret, and records that in the organization's log. It is the way back in when no owner can sign in any more.
-func RecoverOwner(ctx context.Context, c Config, s Recovery, out io.Writer) error {
-	if err := c.hasSecret(); err != nil {
-		return err
-	}
-	n, err := open(ctx, c, slog.New(slog.DiscardHandler))
+func RecoverOwner(ctx context.Context, c config.Config, s Recovery, version string, out io.Writer) error {
+	n, err := open(ctx, c, tuning{version: version}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -46,18 +42,6 @@ func RecoverOwner(ctx context.Context, c Config, s Recovery, out io.Writer) erro
 	}
 	fmt.Fprintf(out, "Their credentials, shown this once:\n\n%s", creds.shell())
 	return nil
-}
-
-// hasSecret returns an error unless there is a nodes' secret already: a new one would prove nothing.
-func (c *Config) hasSecret() error {
-	if os.Getenv("WEIR_SECRET") != "" {
-		return nil
-	}
-	file, err := c.secretFile()
-	if err == nil {
-		_, err = auth.LoadSecret(file)
-	}
-	return err
 }
 
 func (n *node) recoverOwner(ctx context.Context, s Recovery) (credentials, error) {

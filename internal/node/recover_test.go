@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -41,31 +42,26 @@ func (n *node) lines(t *testing.T, log string) string {
 // An operator with the bucket and the nodes' secret gets back in, and the organization's log says so; without the secret
 // nothing is done.
 func TestRecoverOwner(t *testing.T) {
-	c := DefaultConfig()
+	c := config.Default()
 	c.Bucket = filepath.Join(t.TempDir(), "data")
 	var out bytes.Buffer
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, &out); err != nil {
 		t.Fatal(err)
 	}
-	if err := RecoverOwner(t.Context(), c, Recovery{}, &out); err == nil || !strings.Contains(err.Error(), "secret") {
+	without := c
+	without.SecretFile = filepath.Join(t.TempDir(), "missing")
+	if err := RecoverOwner(t.Context(), without, Recovery{}, "test", &out); err == nil || !strings.Contains(err.Error(), "secret") {
 		t.Errorf("without a secret: %v", err)
 	}
-	n, err := open(t.Context(), c, slog.New(slog.DiscardHandler)) // it makes the secret
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.close(); err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "env")
-	if err := RecoverOwner(t.Context(), c, Recovery{EnvFile: file}, &out); err != nil {
+	if err := RecoverOwner(t.Context(), c, Recovery{EnvFile: file}, "test", &out); err != nil {
 		t.Fatal(err)
 	}
 	creds, err := readFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err = open(t.Context(), c, slog.New(slog.DiscardHandler))
+	n, err := open(t.Context(), c, tuning{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +85,7 @@ func TestRecoverOwner(t *testing.T) {
 	if strings.Contains(events, creds.clientSecret) || strings.Contains(events, creds.privateKey) {
 		t.Error("the log has a secret")
 	}
-	if err := RecoverOwner(t.Context(), c, Recovery{Organization: strings.Repeat("0", 24)}, &out); err == nil {
+	if err := RecoverOwner(t.Context(), c, Recovery{Organization: strings.Repeat("0", 24)}, "test", &out); err == nil {
 		t.Error("an organization that does not exist has an owner")
 	}
 }

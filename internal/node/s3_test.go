@@ -1,18 +1,18 @@
 package node
 
 import (
-	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/location"
+	"github.com/weirlog/weir/internal/config"
 )
 
 // weir init on S3 makes shards, and a node on it wants its secrets named.
@@ -30,17 +30,20 @@ func TestS3(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "weirtestsecret")
 	t.Setenv("WEIR_SECRET", "")
 	t.Setenv("WEIR_SIGNING_KEY", "")
-	c := DefaultConfig()
+	c := config.Default()
 	c.Bucket, c.S3.Endpoint = "s3://weir/p", server.URL
-	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err == nil || !strings.Contains(err.Error(), "--signing-key-file") {
-		t.Errorf("%v; want an error that names --signing-key-file", err)
+	file := map[string]*string{"signing-key-file": &c.SigningKeyFile, "key-file": &c.SecretFile}
+	for _, setting := range []string{"signing-key-file", "key-file"} {
+		err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard)
+		if wrong := (*config.Error)(nil); !errors.As(err, &wrong) || wrong.Setting != setting {
+			t.Errorf("%v; want an error about --%s", err, setting)
+		}
+		*file[setting] = filepath.Join(t.TempDir(), setting)
 	}
-	signing := filepath.Join(t.TempDir(), "signing-key")
-	c.SigningKey = signing
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	b, err := location.Open(t.Context(), c.Bucket, c.S3)
+	b, err := location.Open(t.Context(), c.Bucket, StoreOptions(c.S3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,22 +51,20 @@ func TestS3(t *testing.T) {
 	if settings, err := account.NewDirectory(b).Settings(t.Context()); err != nil || settings.Shards != 8 {
 		t.Errorf("%+v, %v; want 8 shards", settings, err)
 	}
-	c.SigningKey = ""
 	log, err := newLogger(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, flag := range []string{"--signing-key-file", "--key-file"} {
-		if n, err := open(context.Background(), c, log); err == nil || !strings.Contains(err.Error(), flag) {
-			t.Fatalf("%v, %v; want an error that names %s", n, err, flag)
+	for setting, at := range file {
+		named := *at
+		*at = ""
+		n, err := open(t.Context(), c, tuning{}, log)
+		if wrong := (*config.Error)(nil); !errors.As(err, &wrong) || wrong.Setting != setting {
+			t.Fatalf("%v, %v; want an error about --%s", n, err, setting)
 		}
-		if flag == "--signing-key-file" {
-			c.SigningKey = signing
-		} else {
-			c.KeyFile = filepath.Join(t.TempDir(), "key")
-		}
+		*at = named
 	}
-	n, err := open(t.Context(), c, log)
+	n, err := open(t.Context(), c, tuning{}, log)
 	if err == nil {
 		err = n.ready(t.Context())
 	}

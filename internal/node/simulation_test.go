@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/lease"
@@ -33,7 +35,8 @@ import (
 // meets every case.
 type cluster struct {
 	world  *simulation.World
-	config Config
+	config config.Config
+	tuning tuning
 	logs   []*simulatedLog
 	work   sync.WaitGroup
 	ending chan struct{} // closed when the nodes are to end
@@ -80,14 +83,15 @@ const (
 func limit(now time.Time) int64 { return now.AddDate(0, 0, -keptDays).UnixMilli() }
 
 func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
-	c := &cluster{world: w, config: DefaultConfig(), nodes: make([]*node, nodes), ending: make(chan struct{})}
+	c := &cluster{world: w, config: config.Default(), nodes: make([]*node, nodes), ending: make(chan struct{})}
 	c.config.Bucket = "s3://simulated/bucket"
-	c.config.SigningKey, c.config.KeyFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
+	c.config.SigningKeyFile, c.config.SecretFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
 	c.config.SequenceDelay, c.config.RetentionInterval = 4*time.Second, 15*time.Second
-	c.config.logs = tlog.Options{BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2,
+	c.tuning.panics = true
+	c.tuning.logs = tlog.Options{BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2,
 		KeepManifests: 2, Grace: 10 * time.Second}
-	c.config.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second, DeleteAfter: 20 * time.Second}
-	c.config.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
+	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second, DeleteAfter: 20 * time.Second}
+	c.tuning.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +103,12 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 
 // observing returns the options of a store that believes what the nodes sign.
 func (c *cluster) observing(t *testing.T) tlog.Options {
-	keys, _, err := c.config.signingKeys()
+	found, err := newSecrets(t.Context(), &c.config, bucketest.NewMemory())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := c.config.logs
-	o.Shards, o.Keys, o.Origin = simulatedShards, keys, "example.org"
+	o := c.tuning.logs
+	o.Shards, o.Keys, o.Origin = simulatedShards, found.keys, "example.org"
 	return o
 }
 
@@ -124,7 +128,7 @@ func (c *cluster) fill(ctx context.Context) error {
 		}
 		errs = append(errs, accounts.CreateProject(ctx, p))
 	}
-	return errors.Join(append(errs, accounts.Initialise(ctx, simulatedShards, "example.org"))...)
+	return errors.Join(append(errs, initialise(ctx, c.world.Bucket, &c.config, simulatedShards))...)
 }
 
 // run keeps the i-th node running, each time as a new process, until the cluster ends.
@@ -145,7 +149,7 @@ func (c *cluster) run(i int) {
 func (c *cluster) live(i int, p *simulation.Process) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	n, err := openOn(ctx, p, c.config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	n, err := openOn(ctx, p, c.config, c.tuning, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		if !simulation.Expected(err) {
 			c.world.Wrong(fmt.Errorf("start: %w", err))

@@ -11,7 +11,13 @@ import (
 	"github.com/weirlog/weir/internal/bucket/cache"
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/bucket/s3"
+	"github.com/weirlog/weir/internal/config"
 )
+
+// StoreOptions returns how a bucket on S3 is reached.
+func StoreOptions(s config.S3) s3.Options {
+	return s3.Options{Endpoint: s.Endpoint, Region: s.Region, Addressing: s.Addressing, Profile: s.Profile, CAFile: s.CAFile}
+}
 
 // countRequests returns what counts the requests that are sent to an S3 store, as metrics.
 func countRequests(r prometheus.Registerer) func(s3.Request) {
@@ -34,7 +40,7 @@ func countRequests(r prometheus.Registerer) func(s3.Request) {
 const cacheAge = 24 * time.Hour
 
 // cacheFor puts a cache before a bucket on S3.
-func cacheFor(b bucket.Store, c Config, log *slog.Logger, r prometheus.Registerer) (bucket.Store, error) {
+func cacheFor(b bucket.Store, c config.Config, log *slog.Logger, r prometheus.Registerer) (bucket.Store, error) {
 	parts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_cache_parts_total",
 		Help: "Parts of objects that were wanted, by where they came from: memory, folder, store; damaged: in the folder, and fetched again."}, []string{"from"})
 	cached, err := cache.New(b, cache.Options{Immutable: layout.Cached, Memory: c.CacheMemory, Folder: c.CacheDir, FolderBytes: c.CacheSize,

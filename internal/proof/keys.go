@@ -113,6 +113,51 @@ func CreateKeys(file, text string) error { return wrapKeys(durable.Create(file, 
 // ReplaceKeys is CreateKeys for a file that exists.
 func ReplaceKeys(file, text string) error { return wrapKeys(durable.Replace(file, []byte(text))) }
 
+// RotateKeys adds a new key to a file of keys and returns it. It signs beside those that sign already.
+func RotateKeys(file string) (Key, error) {
+	text, err := keysText(file)
+	if err != nil {
+		return Key{}, err
+	}
+	key, err := GenerateKey()
+	if err != nil {
+		return Key{}, err
+	}
+	return key, ReplaceKeys(file, key.String()+"\n"+text)
+}
+
+// RetireKeys leaves only the first private key of a file. The others are replaced by their public keys, so that what they
+// signed is believed.
+func RetireKeys(file string) error {
+	text, err := keysText(file)
+	if err != nil {
+		return err
+	}
+	var lines []string
+	signing := false
+	for line := range strings.Lines(text) {
+		key, err := ParseKey(line)
+		if err == nil && signing {
+			line = key.PublicText() + "\n"
+		}
+		signing = signing || err == nil
+		lines = append(lines, line)
+	}
+	return ReplaceKeys(file, strings.Join(lines, ""))
+}
+
+// keysText returns the text of a file of keys, which is valid and ends with a newline.
+func keysText(file string) (string, error) {
+	if _, err := LoadKeys(file); err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("signing key: %w", err)
+	}
+	return strings.TrimRight(string(text), "\n") + "\n", nil
+}
+
 func wrapKeys(err error) error {
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)

@@ -20,11 +20,15 @@ func (e *UntrustedError) Error() string {
 	if len(e.SignedBy) > 0 {
 		by = "it is signed by " + strings.Join(e.SignedBy, ", ")
 	}
-	var trusted []string
+	return fmt.Sprintf("checkpoint: no trusted key has signed it: %s; what is trusted is %s", by, strings.Join(e.TrustedIDs(), ", "))
+}
+
+// TrustedIDs returns the trusted keys as a signature would name them.
+func (e *UntrustedError) TrustedIDs() (ids []string) {
 	for _, v := range e.Trusted {
-		trusted = append(trusted, keyID(v.Name(), v.KeyHash()))
+		ids = append(ids, keyID(v.Name(), v.KeyHash()))
 	}
-	return fmt.Sprintf("checkpoint: no trusted key has signed it: %s; what is trusted is %s", by, strings.Join(trusted, ", "))
+	return ids
 }
 
 // keyID is how a signature names its key.

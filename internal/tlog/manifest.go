@@ -92,11 +92,15 @@ const manifestFormat = 1
 
 // highest returns the highest version of a log's manifest above known, or known.
 func (s *Logs) highest(ctx context.Context, log string, known int64) (int64, error) {
+	return highestManifest(ctx, s.bucket, log, known)
+}
+
+func highestManifest(ctx context.Context, b bucket.Bucket, log string, known int64) (int64, error) {
 	after := ""
 	if known > 0 {
 		after = manifestKey(log, known)
 	}
-	for info, err := range s.bucket.List(ctx, manifestPrefix(log), after) {
+	for info, err := range b.List(ctx, manifestPrefix(log), after) {
 		if err != nil {
 			return 0, err
 		}

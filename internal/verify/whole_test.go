@@ -35,7 +35,7 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
 		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog, OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
 	errs := []error{accounts.CreateOrganization(ctx, account.Organization{ID: "o", Name: "o", Log: "6a793f48c0eb9e7a17712f02"}),
-		accounts.CreateProject(ctx, project), accounts.Initialise(ctx, 1, "example.org")}
+		accounts.CreateProject(ctx, project), accounts.Initialise(ctx, account.Settings{Shards: 1, Origin: "example.org"})}
 	line := func(n int) string { return fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, n, n) }
 	for batch := range 5 {
 		var lines []string

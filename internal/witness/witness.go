@@ -95,6 +95,9 @@ func New(w Witness, logs Log, o Options) *Asker {
 		signed: otter.Must(&otter.Options[string, int64]{MaximumSize: maxDue}), due: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
+// Name returns the name of the witness.
+func (a *Asker) Name() string { return a.witness.Verifier.Name() }
+
 // Committed tells that a log has a new checkpoint. It never waits.
 func (a *Asker) Committed(log string) {
 	a.mu.Lock()

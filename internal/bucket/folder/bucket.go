@@ -45,6 +45,7 @@ import (
 // that meet it return an error until the folder is opened again.
 type Bucket struct {
 	root string
+	made []string // folders that Open made, from root upwards
 	disk disk
 	lock io.Closer
 
@@ -54,11 +55,16 @@ type Bucket struct {
 	doubtful map[string]error    // keys whose fsync failed and which could not be removed
 	folders  sync.Map            // folders known to be durable
 	making   sync.Mutex          // held while a folder is made durable
+	trial    trial
 }
 
-const tmpFolder = ".tmp"
+const (
+	tmpFolder = ".tmp"
+	lockFile  = ".lock"
+)
 
-// Open opens the bucket in the folder root, which it makes if it does not exist, and locks it.
+// Open opens the bucket in the folder root, which it makes if it does not exist, and locks it. A folder that Open made
+// and in which nothing was stored is gone again after Close.
 func Open(root string) (*Bucket, error) { return open(root, osDisk{}) }
 
 func open(root string, d disk) (*Bucket, error) {
@@ -66,14 +72,15 @@ func open(root string, d disk) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bucket: %w", err)
 	}
+	made := missing(root)
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	lock, err := filelock.Acquire(filepath.Join(root, ".lock"))
+	lock, err := filelock.Acquire(filepath.Join(root, lockFile))
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	b := &Bucket{root: root, disk: d, lock: lock, pending: map[string]struct{}{}, doubtful: map[string]error{}}
+	b := &Bucket{root: root, made: made, disk: d, lock: lock, pending: map[string]struct{}{}, doubtful: map[string]error{}}
 	b.settled = sync.NewCond(&b.mu)
 	if err := b.clean(); err != nil {
 		lock.Close()
@@ -103,8 +110,37 @@ func (b *Bucket) clean() error {
 	return b.disk.syncDir(filepath.Dir(b.root))
 }
 
+// missing returns the folders that have to be made before root exists, from root upwards.
+func missing(root string) (all []string) {
+	for path := root; ; path = filepath.Dir(path) {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return all
+		}
+		all = append(all, path)
+	}
+}
+
 // Close releases the folder. No other method may run or be called after it.
-func (b *Bucket) Close() error { return b.lock.Close() }
+func (b *Bucket) Close() error {
+	b.trial.wait()
+	if len(b.made) > 0 {
+		b.unmake()
+	}
+	return b.lock.Close()
+}
+
+// unmake removes the folders that Open made, if nothing was stored in them. A folder with anything in it stays.
+func (b *Bucket) unmake() {
+	entries, err := os.ReadDir(b.root)
+	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != tmpFolder && e.Name() != lockFile }) {
+		return
+	}
+	for _, path := range append([]string{filepath.Join(b.root, tmpFolder), filepath.Join(b.root, lockFile)}, b.made...) {
+		if os.Remove(path) != nil {
+			return
+		}
+	}
+}
 
 func (b *Bucket) path(key string) string { return filepath.Join(b.root, filepath.FromSlash(key)) }
 
@@ -202,7 +238,9 @@ func (b *Bucket) write(ctx context.Context, key string, data []byte, publish fun
 	}
 	tmp := filepath.Join(b.root, tmpFolder, rand.Text())
 	defer b.disk.remove(tmp) // after a rename there is nothing to remove
-	if err := b.disk.writeFile(tmp, data); err != nil {
+	err := b.disk.writeFile(tmp, data)
+	b.trial.noted(len(data), err)
+	if err != nil {
 		return err
 	}
 	if err := b.claim(key); err != nil {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+// A setting that cannot be right ends a command with status 2 and the name of the setting, and leaves nothing behind.
+func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
+	for _, tt := range []struct {
+		setting, arguments string
+		environ            map[string]string
+	}{
+		{setting: "public-url", arguments: "serve --public-url foo"},
+		{setting: "public-url", arguments: "serve", environ: map[string]string{"WEIR_PUBLIC_URL": "foo"}},
+		{setting: "max-memory-bytes", arguments: "serve --max-memory-bytes 1"},
+		{setting: "max-request-bytes", arguments: "serve --max-event-bytes 2MiB --max-request-bytes 1MiB"},
+		{setting: "listen", arguments: "serve --listen here"},
+		{setting: "bucket", arguments: "serve --bucket typo"},
+		{setting: "bucket", arguments: "serve --bucket no/such/folder"},
+		{setting: "bucket", arguments: "serve --bucket s4://name"},
+		{setting: "bucket", arguments: "init --bucket="},
+		{setting: "signing-key-file", arguments: "serve --bucket s3://name"},
+		{setting: "signing-key-file", arguments: "init --bucket s3://name"},
+		{setting: "s3-endpoint", arguments: "init --s3-endpoint foo"},
+		{setting: "s3-endpoint", arguments: "bucket check . --s3-endpoint foo"},
+		{setting: "to-s3-addressing", arguments: "bucket copy a b --to-s3-addressing up"},
+		{setting: "s3-ca-file", arguments: "verify . --s3-ca-file missing.pem"},
+		{setting: "shards", arguments: "init --shards 65"},
+		{setting: "key-file", arguments: "key show", environ: map[string]string{"WEIR_KEY_FILE": "a\x01"}},
+		{setting: "max-connections", arguments: "serve --max-connections 0"},
+		{setting: "retention-days", arguments: "admin project set --retention-days 0", environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
+		{setting: "retention-days", arguments: "admin project set --retention-days never", environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
+		{setting: "deleted-log-retention-days", arguments: "admin project set --deleted-log-retention-days forever", environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
+		{setting: "config", arguments: "serve --config missing.yaml"},
+	} {
+		t.Run(tt.arguments, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			for name, value := range tt.environ {
+				t.Setenv(name, value)
+			}
+			var stderr bytes.Buffer
+			if code := run(t.Context(), strings.Fields(tt.arguments), io.Discard, &stderr); code != 2 {
+				t.Errorf("status %d, want 2", code)
+			}
+			if !strings.Contains(stderr.String(), "--"+tt.setting) {
+				t.Errorf("%q does not name --%s", stderr.String(), tt.setting)
+			}
+			if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// The number of shards is fixed when a bucket is filled.
+func TestShardsOfAFilledBucketAreNotChanged(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"init", "--env-file", "env"}, io.Discard, &stderr); code != 0 {
+		t.Fatalf("status %d: %s", code, &stderr)
+	}
+	code := run(t.Context(), []string{"serve", "--shards", "4", "--listen", "127.0.0.1:0", "--admin-listen="}, io.Discard, &stderr)
+	if code != 2 || !strings.Contains(stderr.String(), "--shards") {
+		t.Errorf("status %d: %s", code, &stderr)
+	}
+}

@@ -1,0 +1,127 @@
+package folder
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// smallDisk takes no file that is larger than its room.
+type smallDisk struct {
+	osDisk
+	room int
+	err  error
+}
+
+func (d *smallDisk) writeFile(name string, data []byte) error {
+	if len(data) > d.room {
+		return d.err
+	}
+	return d.osDisk.writeFile(name, data)
+}
+
+// A disk counts as writable again once it takes what it refused.
+func TestWritableFollowsTheDisk(t *testing.T) {
+	for _, failure := range []error{syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT, syscall.EIO} {
+		d := &smallDisk{room: 1 << 30, err: failure}
+		b, err := open(filepath.Join(t.TempDir(), "bucket"), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		writable := func(want error) {
+			t.Helper()
+			b.trial.at = time.Time{} // as if the last trial was long ago
+			if err := b.Writable(t.Context()); !errors.Is(err, want) {
+				t.Errorf("%v: got %v, want %v", failure, err, want)
+			}
+		}
+		put := func(key string, size int, want error) {
+			t.Helper()
+			if err := b.PutNew(t.Context(), key, make([]byte, size)); !errors.Is(err, want) {
+				t.Errorf("%v: put %s: %v", failure, key, err)
+			}
+		}
+		writable(nil)
+		d.room = 0
+		writable(failure)
+		d.room = 1 << 20 // enough for a file that is tried, and for small objects
+		put("large", 2<<20, failure)
+		writable(failure)
+		put("small", 1000, nil)
+		writable(failure)
+		d.room = 2 << 20
+		writable(nil)
+		d.room = 1 << 20
+		writable(nil) // nothing larger was refused since
+		put("large", 2<<20, failure)
+		d.room = 2 << 20
+		put("large", 2<<20, nil)
+		d.room = 1 << 20
+		writable(nil)
+	}
+}
+
+// stuckDisk ends no write before it is released.
+type stuckDisk struct {
+	osDisk
+	began   chan struct{} // receives as a write begins
+	release chan struct{}
+}
+
+func (d *stuckDisk) writeFile(name string, data []byte) error {
+	d.began <- struct{}{}
+	<-d.release
+	return d.osDisk.writeFile(name, data)
+}
+
+// While the disk hangs no caller waits longer than its context lasts, and all share one trial. Close waits for that.
+func TestWritableDoesNotHangWithTheDisk(t *testing.T) {
+	d := &stuckDisk{began: make(chan struct{}), release: make(chan struct{})}
+	b, err := open(filepath.Join(t.TempDir(), "bucket"), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patient := make(chan error)
+	go func() { patient <- b.Writable(t.Context()) }()
+	<-d.began
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 { // A second trial would wait for somebody to receive from began.
+		if err := b.Writable(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("while the disk hangs: %v", err)
+		}
+	}
+	closed := make(chan error)
+	go func() { closed <- b.Close() }()
+	select {
+	case <-closed:
+		t.Error("the bucket is closed while a trial is under way")
+	default:
+	}
+	close(d.release)
+	if err := <-patient; err != nil {
+		t.Errorf("after the disk went on: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWritableLeavesNothing(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "bucket")
+	b, err := Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Writable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(root, tmpFolder, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

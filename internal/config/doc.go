@@ -1,2 +1,0 @@
-// Package config is what can be set.
-package config

@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// secrets are what a node has beside its bucket.
+type secrets struct {
+	keys   *proof.Keys // that sign the logs
+	secret auth.Secret // of the nodes
+	made   string      // file in which a new signing key was made; empty if none was
+}
+
+// newSecrets returns the secrets of a bucket that is about to be filled. Those that are in no file yet are made, but never
+// for a bucket that has logs: its settings are lost then, and what is wanted is the key that signed them.
+func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secrets, err error) {
+	found, err := tlog.FindSigners(ctx, b, &proof.Keys{}, "")
+	if err != nil {
+		return s, err
+	}
+	if s.keys, err = keysFromEnvironment(c); err != nil {
+		return s, err
+	}
+	if s.keys == nil {
+		if s.keys, s.made, err = keysFromFile(c, found); err != nil {
+			return s, err
+		}
+	}
+	if c.Secret != "" {
+		s.secret, err = secretFromEnvironment(c)
+		return s, err
+	}
+	file, err := c.SecretPath()
+	if err != nil {
+		return s, err
+	}
+	if found.Logs > 0 {
+		s.secret, err = auth.LoadSecret(file)
+	} else {
+		s.secret, err = auth.LoadOrCreateSecret(file)
+	}
+	return s, err
+}
+
+// keysFromFile returns the keys in the file of the settings, which it makes if the bucket has no logs.
+func keysFromFile(c *config.Config, found tlog.Signers) (keys *proof.Keys, made string, err error) {
+	file, err := c.SigningKeyPath()
+	if err != nil {
+		return nil, "", err
+	}
+	if found.Logs > 0 {
+		keys, err = proof.LoadKeys(file)
+		return keys, "", err
+	}
+	keys, created, err := proof.LoadOrCreateKeys(file)
+	if created {
+		made = file
+	}
+	return keys, made, err
+}
+
+// knownSecrets returns the secrets of a bucket that is in use, and refuses others: with another signing key no log could be
+// read, and with another secret nothing that nodes sealed.
+func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin, secretID string) (s secrets, err error) {
+	if s.keys, err = knownKeys(ctx, c, b, origin); err != nil {
+		return s, err
+	}
+	if c.Secret != "" {
+		s.secret, err = secretFromEnvironment(c)
+	} else {
+		var file string
+		if file, err = c.SecretPath(); err != nil {
+			return s, err
+		}
+		s.secret, err = auth.LoadSecret(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return s, c.Invalid("key-file", fmt.Sprintf("there is no secret in %s (nor in WEIR_SECRET), and the bucket needs "+
+				"the one named %s: put it back", file, secretID))
+		}
+	}
+	if err == nil && s.secret.ID() != secretID {
+		err = c.Invalid("key-file", fmt.Sprintf("the bucket needs the nodes' secret named %s; the one that was given "+
+			"(in the file or in WEIR_SECRET) is %s", secretID, s.secret.ID()))
+	}
+	return s, err
+}
+
+// knownKeys returns the keys that sign the logs of a bucket in use.
+func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin string) (*proof.Keys, error) {
+	keys, err := keysFromEnvironment(c)
+	if err != nil {
+		return nil, err
+	}
+	given := "in WEIR_SIGNING_KEY"
+	if keys == nil {
+		file, err := c.SigningKeyPath()
+		if err != nil {
+			return nil, err
+		}
+		given = "in " + file
+		if keys, err = proof.LoadKeys(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if keys == nil {
+		found, err := tlog.FindSigners(ctx, b, &proof.Keys{}, origin)
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.Invalid("signing-key-file", fmt.Sprintf("there is no key %s (nor in WEIR_SIGNING_KEY), and the bucket is in "+
+			"use: put the key back%s", given, wanted(found)))
+	}
+	found, err := tlog.FindSigners(ctx, b, keys, origin)
+	if err == nil && found.Logs > 0 && !found.Known {
+		err = c.Invalid("signing-key-file", fmt.Sprintf("the bucket's logs are signed by another key%s; what is %s is %s",
+			wanted(found), given, strings.Join(found.Given, ", ")))
+	}
+	return keys, err
+}
+
+// wanted names the keys that signed a log.
+func wanted(s tlog.Signers) string {
+	if len(s.Wanted) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(s.Wanted, ", ")
+}
+
+// keysFromEnvironment returns nil if there are none.
+func keysFromEnvironment(c *config.Config) (*proof.Keys, error) {
+	if c.SigningKeys == "" {
+		return nil, nil
+	}
+	keys, err := proof.ParseKeys(c.SigningKeys)
+	if err == nil && len(keys.Signers) == 0 {
+		err = errors.New("it holds no private key")
+	}
+	if err != nil {
+		return nil, c.Invalid("signing-key", err.Error())
+	}
+	return keys, nil
+}
+
+func secretFromEnvironment(c *config.Config) (auth.Secret, error) {
+	secret, err := auth.ParseSecret(c.Secret)
+	if err != nil {
+		return secret, c.Invalid("secret", err.Error())
+	}
+	return secret, nil
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weirlog/weir/internal/config"
+)
+
+// task is work that no request waits for.
+type task struct {
+	name string                  // in logs and metrics
+	role func(config.Roles) bool // tells whether nodes of these roles do it; if nil, every node does
+	run  func(context.Context) error
+}
+
+// runner runs tasks until it is stopped. It starts a task again that returns or panics, with growing pauses.
+type runner struct {
+	log    *slog.Logger
+	panics bool // A panic ends the process.
+
+	failures *prometheus.CounterVec
+	running  *prometheus.GaugeVec
+	work     sync.WaitGroup
+}
+
+func newRunner(log *slog.Logger, r prometheus.Registerer, panics bool) *runner {
+	t := &runner{log: log, panics: panics,
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_task_failures_total",
+			Help: "Failures of background work, by task."}, []string{"task"}),
+		running: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weir_task_running",
+			Help: "1 while a task of the background work runs, 0 while it waits to be started again."}, []string{"task"})}
+	r.MustRegister(t.failures, t.running)
+	return t
+}
+
+// start starts the tasks that are for nodes of these roles. They run until ctx ends; wait waits for that.
+func (r *runner) start(ctx context.Context, roles config.Roles, all []task) {
+	for _, t := range all {
+		if t.role == nil || t.role(roles) {
+			r.failures.WithLabelValues(t.name)
+			r.work.Go(func() { r.keepRunning(ctx, t) })
+		}
+	}
+}
+
+func (r *runner) wait() { r.work.Wait() }
+
+// Pauses before a task is started again grow from pauseAtLeast to pauseAtMost. A task that ran for longer than that is
+// started again after the least pause.
+const (
+	pauseAtLeast = time.Second
+	pauseAtMost  = time.Minute
+)
+
+func (r *runner) keepRunning(ctx context.Context, t task) {
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.MaxInterval = pauseAtLeast, pauseAtMost
+	for {
+		began := time.Now()
+		r.running.WithLabelValues(t.name).Set(1)
+		err := r.once(ctx, t)
+		r.running.WithLabelValues(t.name).Set(0)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > pauseAtMost {
+			pauses.Reset()
+		}
+		pause := pauses.NextBackOff()
+		r.failed(ctx, t, err, "again after", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// once runs a task once. A panic becomes an error.
+func (r *runner) once(ctx context.Context, t task) (err error) {
+	if !r.panics {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+	}
+	return t.run(ctx)
+}
+
+// failed counts and logs an error of a task.
+func (r *runner) failed(ctx context.Context, t task, err error, more ...any) {
+	r.failures.WithLabelValues(t.name).Inc()
+	r.log.ErrorContext(ctx, "background work failed", append([]any{"task", t.name, "err", err}, more...)...)
+}
+
+// periodic returns a task that does something after a first pause and then at every interval. An error does not end it.
+func (r *runner) periodic(t task, first, interval time.Duration, do func(context.Context) error) task {
+	t.run = func(ctx context.Context) error {
+		timer := time.NewTimer(first)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
+			}
+			began := time.Now()
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				r.failed(ctx, t, err)
+			}
+			timer.Reset(max(0, interval-time.Since(began)))
+		}
+	}
+	return t
+}
+
+// afterwards returns a task that begins once a channel is closed.
+func afterwards(ready <-chan struct{}, t task) task {
+	run := t.run
+	t.run = func(ctx context.Context) error {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
+		}
+		return run(ctx)
+	}
+	return t
+}

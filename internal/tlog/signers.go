@@ -1,0 +1,67 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// Signers tells who signed the logs of a bucket, as far as some of them show.
+type Signers struct {
+	Logs   int      // number of logs that were looked at
+	Known  bool     // One of the keys that were given signed one of them.
+	Wanted []string // keys that a log's signatures name, if no key is known
+	Given  []string // the given keys as that log's signatures would name them
+}
+
+// maxSigners is the number of logs that FindSigners looks at: one damaged manifest must not hide what the others show.
+const maxSigners = 8
+
+// FindSigners looks at the highest manifests of some logs of a bucket, up to one that a trusted key signed. The names of the
+// keys that it returns are claims of whoever can write the bucket.
+func FindSigners(ctx context.Context, b bucket.Bucket, keys *proof.Keys, origin string) (Signers, error) {
+	var found Signers
+	for log, err := range (&Auditor{Bucket: b}).Logs(ctx) {
+		if err != nil {
+			return found, err
+		}
+		if err := found.look(ctx, b, log, keys, origin+"/"+log); err != nil {
+			return found, err
+		}
+		if found.Known || found.Logs == maxSigners {
+			break
+		}
+	}
+	return found, nil
+}
+
+// look adds what one log shows.
+func (f *Signers) look(ctx context.Context, b bucket.Bucket, log string, keys *proof.Keys, origin string) error {
+	version, err := highestManifest(ctx, b, log, 0)
+	if err != nil || version == 0 {
+		return err
+	}
+	data, err := bucket.Read(ctx, b, manifestKey(log, version), bucket.Range{})
+	if errors.Is(err, bucket.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := decodeManifest(data, log, version)
+	if err != nil {
+		return nil // It is damaged, and shows nothing.
+	}
+	f.Logs++
+	if verifyManifest(m, data, keys, origin) == nil {
+		f.Known = true
+		return nil
+	}
+	var untrusted *proof.UntrustedError
+	if len(f.Wanted) == 0 && m.Entries > 0 && errors.As(checkCheckpoint(m, keys, origin), &untrusted) {
+		f.Wanted, f.Given = untrusted.SignedBy, untrusted.TrustedIDs()
+	}
+	return nil
+}
