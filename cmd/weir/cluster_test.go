@@ -21,10 +21,10 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/s3"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/tlog"
 )
 
 var clusterFor = flag.Duration("cluster.for", time.Minute, "how long TestCluster lets things break, with each S3 server")
@@ -325,7 +325,7 @@ func (c *cluster) checkAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	c.watched.checkIn(t, &tlog.Auditor{Bucket: b, Keys: keys})
+	c.watched.checkIn(t, &audit.Auditor{Bucket: b, Keys: keys})
 }
 
 // wire is what the nodes reach the S3 server through: it can cut connections in the middle of what goes over them.

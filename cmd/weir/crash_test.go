@@ -20,8 +20,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/verify"
 )
 
@@ -193,11 +193,11 @@ func (w *watcher) check(t *testing.T, bucket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.checkIn(t, &tlog.Auditor{Bucket: b, Keys: keys})
+	w.checkIn(t, &audit.Auditor{Bucket: b, Keys: keys})
 }
 
 // checkIn checks every checkpoint against the log that an auditor reads.
-func (w *watcher) checkIn(t *testing.T, auditor *tlog.Auditor) {
+func (w *watcher) checkIn(t *testing.T, auditor *audit.Auditor) {
 	t.Helper()
 	roots := map[int64]proof.Hash{}
 	var sizes []int64

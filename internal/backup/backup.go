@@ -28,9 +28,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/layout"
-	"github.com/weirlog/weir/internal/tlog"
 )
 
 var (
@@ -291,7 +291,7 @@ func (c *Copier) list(ctx context.Context, prefix string) ([]bucket.Info, error)
 }
 
 func (c *Copier) copyLogs(ctx context.Context) error {
-	auditor := &tlog.Auditor{Bucket: c.From}
+	auditor := &audit.Auditor{Bucket: c.From}
 	var logs []string
 	for log, err := range auditor.Logs(ctx) {
 		if err != nil {
@@ -309,9 +309,9 @@ func (c *Copier) copyLogs(ctx context.Context) error {
 }
 
 // copyLog copies a log as it is at some moment.
-func (c *Copier) copyLog(ctx context.Context, auditor *tlog.Auditor, log string) error {
+func (c *Copier) copyLog(ctx context.Context, auditor *audit.Auditor, log string) error {
 	for {
-		var contents *tlog.Contents
+		var contents *audit.Contents
 		err := c.try(ctx, func() (err error) {
 			contents, err = auditor.Contents(ctx, log)
 			return err
@@ -341,8 +341,8 @@ func (c *Copier) copyLog(ctx context.Context, auditor *tlog.Auditor, log string)
 	}
 }
 
-func (c *Copier) copyManifest(ctx context.Context, log string, contents *tlog.Contents) error {
-	newer := &tlog.Auditor{Bucket: c.To}
+func (c *Copier) copyManifest(ctx context.Context, log string, contents *audit.Contents) error {
+	newer := &audit.Auditor{Bucket: c.To}
 	have, err := newer.Contents(ctx, log)
 	if err == nil && have.Version > contents.Version {
 		err = fmt.Errorf("%w: its log has gone on by itself", ErrOther)

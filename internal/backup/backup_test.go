@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event/eventtest"
@@ -245,15 +246,15 @@ func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]boo
 		}
 	}
 	for _, log := range logs {
-		here, err := (&tlog.Auditor{Bucket: s.memory, Keys: keys}).Log(s.t.Context(), log)
+		here, err := (&audit.Auditor{Bucket: s.memory, Keys: keys}).Log(s.t.Context(), log)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		a, err := (&tlog.Auditor{Bucket: to, Keys: keys}).Log(s.t.Context(), log)
+		a, err := (&audit.Auditor{Bucket: to, Keys: keys}).Log(s.t.Context(), log)
 		if err != nil || len(a.Findings) > 0 {
 			s.t.Fatalf("log %s: %+v, %v", log, a, err)
 		}
-		again, err := (&tlog.Auditor{Bucket: s.memory, Keys: keys}).Log(s.t.Context(), log, a.Size)
+		again, err := (&audit.Auditor{Bucket: s.memory, Keys: keys}).Log(s.t.Context(), log, a.Size)
 		if root, ok := again.RootAt(a.Size); err != nil || !ok || root != a.Root || here.Size < a.Size {
 			s.t.Fatalf("log %s: the copy's tree of %d entries is not one that the source had, %v", log, a.Size, err)
 		}

@@ -7,6 +7,7 @@
 package event
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -19,6 +20,9 @@ import (
 // Key identifies an event within a log: events with equal time and uid are one event. It is the first 16 bytes
 // of the SHA-256 of the time (8 bytes, big-endian, milliseconds) followed by the uid.
 type Key [16]byte
+
+// Compare returns a negative number, 0 or a positive number if k is smaller than, equal to or larger than other.
+func (k Key) Compare(other Key) int { return bytes.Compare(k[:], other[:]) }
 
 // KeyOf returns the key of the event with this time (milliseconds since the epoch) and uid.
 func KeyOf(time int64, uid []byte) Key {

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/tlog"
 )
 
 // secrets are what a node has beside its bucket.
@@ -24,7 +24,7 @@ type secrets struct {
 // newSecrets returns the secrets of a bucket that is about to be filled. Those that are in no file yet are made, but never
 // for a bucket that has logs: its settings are lost then, and what is wanted is the key that signed them.
 func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secrets, err error) {
-	found, err := tlog.FindSigners(ctx, b, &proof.Keys{}, "")
+	found, err := audit.FindSigners(ctx, b, &proof.Keys{}, "")
 	if err != nil {
 		return s, err
 	}
@@ -53,7 +53,7 @@ func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secre
 }
 
 // keysFromFile returns the keys in the file of the settings, which it makes if the bucket has no logs.
-func keysFromFile(c *config.Config, found tlog.Signers) (keys *proof.Keys, made string, err error) {
+func keysFromFile(c *config.Config, found audit.Signers) (keys *proof.Keys, made string, err error) {
 	file, err := c.SigningKeyPath()
 	if err != nil {
 		return nil, "", err
@@ -113,14 +113,14 @@ func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin st
 		}
 	}
 	if keys == nil {
-		found, err := tlog.FindSigners(ctx, b, &proof.Keys{}, origin)
+		found, err := audit.FindSigners(ctx, b, &proof.Keys{}, origin)
 		if err != nil {
 			return nil, err
 		}
 		return nil, c.Invalid("signing-key-file", fmt.Sprintf("there is no key %s (nor in WEIR_SIGNING_KEY), and the bucket is in "+
 			"use: put the key back%s", given, wanted(found)))
 	}
-	found, err := tlog.FindSigners(ctx, b, keys, origin)
+	found, err := audit.FindSigners(ctx, b, keys, origin)
 	if err == nil && found.Logs > 0 && !found.Known {
 		err = c.Invalid("signing-key-file", fmt.Sprintf("the bucket's logs are signed by another key%s; what is %s is %s",
 			wanted(found), given, strings.Join(found.Given, ", ")))
@@ -129,7 +129,7 @@ func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin st
 }
 
 // wanted names the keys that signed a log.
-func wanted(s tlog.Signers) string {
+func wanted(s audit.Signers) string {
 	if len(s.Wanted) == 0 {
 		return ""
 	}

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
@@ -44,7 +44,7 @@ func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, 
 	if err != nil {
 		return err
 	}
-	m = m.clone()
+	m = m.Clone()
 	m.LastPlan, m.Nonce = plan, nonce
 	if len(fresh) > 0 {
 		if err := s.grow(ctx, m, b, fresh); err != nil {
@@ -96,8 +96,8 @@ func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) 
 
 // grow appends the entries of a batch that have these numbers to m, in a segment of their own, and signs what the log has
 // become.
-func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []int) error {
-	tree := m.tree()
+func (s *Logs) grow(ctx context.Context, m *manifest.Manifest, b event.Batch, numbers []int) error {
+	tree := m.CloneTree()
 	w := segment.New(&tree, s.options.BlockBytes, s.options.Beside...)
 	for _, i := range numbers {
 		w.Add(b.Line(i), b.Entries[i])
@@ -113,17 +113,16 @@ func (s *Logs) grow(ctx context.Context, m *Manifest, b event.Batch, numbers []i
 
 // put stores what b built under new names: the objects beside the segment, then the segment. After an error some may
 // exist; then nothing names them, and a later Merge removes them.
-func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (Segment, error) {
+func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (manifest.Segment, error) {
 	data, info, beside, err := b.Finish()
 	if err != nil {
-		return Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
+		return manifest.Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
 	}
-	seg := Segment{Key: newSegmentKey(log, info.First), Info: info}
+	seg := manifest.Segment{Key: manifest.NewSegmentKey(log, info.First), Info: info}
 	for _, o := range beside {
-		key := newBesideKey(log, o.ID, info.First)
-		at := Beside{Part: o.ID, Key: key, Size: int64(len(o.Data)), Sum: proof.Digest(o.Data)}
+		at := manifest.Beside{Part: o.ID, Key: manifest.NewBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)), Sum: proof.Digest(o.Data)}
 		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
-			return Segment{}, err
+			return manifest.Segment{}, err
 		}
 		seg.Beside = append(seg.Beside, at)
 	}
@@ -150,10 +149,10 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 		return err == nil, err
 	}
 	now := time.Now()
-	next := m.clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r Removal) bool { return s.options.graceOver(r, now) })
+	next := m.Clone()
+	next.Removing = slices.DeleteFunc(next.Removing, func(r manifest.Removal) bool { return s.options.graceOver(r, now) })
 	for _, seg := range m.Segments[from:to] {
-		next.remove(seg, now)
+		next.Remove(seg, now)
 	}
 	next.Segments = slices.Replace(next.Segments, from, to, merged)
 	if err := s.noteOrphans(ctx, next, now); err != nil {
@@ -163,10 +162,10 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	return err == nil, err
 }
 
-func (o Options) graceOver(r Removal, now time.Time) bool { return now.Sub(r.Since) > o.Grace }
+func (o Options) graceOver(r manifest.Removal, now time.Time) bool { return now.Sub(r.Since) > o.Grace }
 
 // remove deletes what m lists as no longer needed for long enough. The next merge takes it off the list.
-func (s *Logs) remove(ctx context.Context, m *Manifest) error {
+func (s *Logs) remove(ctx context.Context, m *manifest.Manifest) error {
 	now := time.Now()
 	var keys []string
 	for _, r := range m.Removing {
@@ -177,29 +176,29 @@ func (s *Logs) remove(ctx context.Context, m *Manifest) error {
 	return s.bucket.Delete(ctx, keys...)
 }
 
-// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer
-// that died, or that lost a race. If their writer still lives, it cannot commit them any more once m is committed (see
-// Removal).
-func (s *Logs) noteOrphans(ctx context.Context, m *Manifest, now time.Time) error {
+// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer that
+// died, or that lost a race.
+// If their writer still lives, it cannot commit them any more once m is committed (see Removal).
+func (s *Logs) noteOrphans(ctx context.Context, m *manifest.Manifest, now time.Time) error {
 	named := map[string]bool{}
 	for _, r := range m.Removing {
 		named[r.Key] = true
 	}
-	for seg, err := range s.segments(ctx, m, 0, minInt64, maxInt64) {
+	for seg, err := range s.objects.Segments(ctx, m, 0, minInt64, maxInt64) {
 		if err != nil {
 			return err
 		}
-		for key := range seg.keys() {
+		for key := range seg.Keys() {
 			named[key] = true
 		}
 	}
-	for _, prefix := range []string{segmentPrefix(m.Log), besidePrefix(m.Log)} {
+	for _, prefix := range []string{manifest.SegmentPrefix(m.Log), manifest.BesidePrefix(m.Log)} {
 		for info, err := range s.bucket.List(ctx, prefix, "") {
 			if err != nil {
 				return err
 			}
 			if !named[info.Key] {
-				m.Removing = append(m.Removing, Removal{info.Key, now})
+				m.Removing = append(m.Removing, manifest.Removal{Key: info.Key, Since: now})
 			}
 		}
 	}
@@ -209,7 +208,7 @@ func (s *Logs) noteOrphans(ctx context.Context, m *Manifest, now time.Time) erro
 // mergeable returns a run of segments worth merging: at least MergeWidth neighbours none of which is of a higher tier
 // than the run is looked for in, a tier being MergeWidth times the one before; fewer, if they fill a segment. So a log
 // has at most about MergeWidth segments of each tier, and an entry is moved at most once for each tier.
-func (s *Logs) mergeable(segments []Segment) (from, to int) {
+func (s *Logs) mergeable(segments []manifest.Segment) (from, to int) {
 	for limit := int64(16 << 10); limit <= s.options.SegmentBytes; limit *= int64(s.options.MergeWidth) {
 		from, size := len(segments), int64(0)
 		to := from
@@ -228,44 +227,19 @@ func (s *Logs) mergeable(segments []Segment) (from, to int) {
 }
 
 // mergeSegments makes one segment of several consecutive ones.
-func (s *Logs) mergeSegments(ctx context.Context, log string, segments []Segment) (Segment, error) {
+func (s *Logs) mergeSegments(ctx context.Context, log string, segments []manifest.Segment) (manifest.Segment, error) {
 	w := segment.NewMerge(segments[0].First, s.options.BlockBytes, s.options.Beside...)
 	for _, seg := range segments {
-		source, err := s.source(ctx, seg)
+		source, err := s.objects.Source(ctx, seg, s.options.Beside)
 		if err != nil {
-			return Segment{}, err
+			return manifest.Segment{}, err
 		}
-		read := func(b *segment.Block) ([]byte, error) { return s.block(ctx, seg, *b) }
+		read := func(b *segment.Block) ([]byte, error) { return s.objects.Block(ctx, seg, *b) }
 		if err := w.Merge(source, read); err != nil {
-			return Segment{}, fmt.Errorf("merge %s: %w", seg.Key, err)
+			return manifest.Segment{}, fmt.Errorf("merge %s: %w", seg.Key, err)
 		}
 	}
 	return s.put(ctx, log, w)
-}
-
-// source returns a segment as one to be merged: its index, and the content of its parts. A part beside it that is lost
-// or damaged is left out: it is made again from the lines.
-func (s *Logs) source(ctx context.Context, seg Segment) (*segment.Source, error) {
-	x, err := s.index(ctx, seg)
-	if err != nil {
-		return nil, err
-	}
-	source := &segment.Source{Info: seg.Info, Index: x, Parts: map[segment.ID][]byte{}}
-	for _, p := range x.Parts {
-		if source.Parts[p.ID], err = s.part(ctx, seg, x, p.ID); err != nil {
-			return nil, err
-		}
-	}
-	for _, kind := range s.options.Beside {
-		content, err := s.beside(ctx, seg, kind.ID())
-		switch {
-		case err == nil:
-			source.Parts[kind.ID()] = content
-		case !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, ErrNotAuthentic):
-			return nil, err
-		}
-	}
-	return source, nil
 }
 
 // LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.

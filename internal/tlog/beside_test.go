@@ -9,32 +9,10 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/segment"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
-
-// lineCounts is a kind of object beside segments: the number of lines of each block, and how many of them were counted
-// rather than taken over from a merged segment.
-type lineCounts struct{ counted *int }
-
-func (lineCounts) ID() segment.ID { return "lines" }
-
-func (lineCounts) Note(c segment.Content) any { return uint64(bytes.Count(c.Lines, []byte("\n"))) }
-
-func (k lineCounts) Build(blocks []segment.Made) ([]byte, error) { return k.Merge(nil, blocks) }
-
-func (k lineCounts) Merge(_ []*segment.Source, blocks []segment.Made) ([]byte, error) {
-	var data []byte
-	for _, b := range blocks {
-		n, ok := b.Note.(uint64)
-		if !ok {
-			n = binary.BigEndian.Uint64(b.Source.Parts[k.ID()][8*b.Number:])
-		} else if k.counted != nil {
-			*k.counted++
-		}
-		data = binary.BigEndian.AppendUint64(data, n)
-	}
-	return data, nil
-}
 
 // checkBeside checks that each segment of a log has its object, which says what is so, and that no other one is named.
 func checkBeside(t testing.TB, s *Logs) (segments int) {
@@ -44,11 +22,11 @@ func checkBeside(t testing.TB, s *Logs) (segments int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seg, err := range s.segments(ctx, m, 0, minInt64, maxInt64) {
+	for seg, err := range s.objects.Segments(ctx, m, 0, minInt64, maxInt64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := s.index(ctx, seg)
+		x, err := s.objects.Index(ctx, seg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +34,7 @@ func checkBeside(t testing.TB, s *Logs) (segments int) {
 		for _, b := range x.Blocks {
 			want = binary.BigEndian.AppendUint64(want, uint64(b.Count))
 		}
-		got, err := s.beside(ctx, seg, lineCounts{}.ID())
+		got, err := s.objects.Beside(ctx, seg, tlogtest.LineCounts{}.ID())
 		if err != nil || !bytes.Equal(got, want) || len(seg.Beside) != 1 {
 			t.Fatalf("beside %s stands %x, want %x: %v", seg.Key, got, want, err)
 		}
@@ -67,7 +45,7 @@ func checkBeside(t testing.TB, s *Logs) (segments int) {
 
 func besideKeys(t testing.TB, b bucket.Bucket) (keys []string) {
 	t.Helper()
-	for info, err := range b.List(context.Background(), besidePrefix(testLog), "") {
+	for info, err := range b.List(context.Background(), manifest.BesidePrefix(testLog), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +57,7 @@ func besideKeys(t testing.TB, b bucket.Bucket) (keys []string) {
 func TestObjectsBesideSegmentsHaveTheirLife(t *testing.T) {
 	b := bucketest.NewMemory()
 	o := small
-	o.Beside, o.Grace = []segment.Kind{lineCounts{}}, -1
+	o.Beside, o.Grace = []segment.Kind{tlogtest.LineCounts{}}, -1
 	s := newStore(b, o)
 	fill(t, s, 3000, 100, 3)
 	if segments := checkBeside(t, s); segments < 2 {
@@ -116,7 +94,7 @@ func TestMergeMakesWhatIsMissingBesideSegments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := bucketest.NewMemory()
 			counted := 0
-			kinds := []segment.Kind{lineCounts{&counted}}
+			kinds := []segment.Kind{tlogtest.LineCounts{Counted: &counted}}
 			o := Options{BlockBytes: 200, SegmentBytes: 1 << 20, MergeWidth: 4}
 			if harm != nil {
 				o.Beside = kinds

@@ -6,21 +6,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
-
-	"github.com/weirlog/weir/internal/bucket"
 )
 
 // copy copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or that has
 // changed since, are compared now, before they are sent; others are the kernel's to copy.
 func (r *Run) copy(ctx context.Context, out *output) error {
 	first, last := r.blocks[0], r.blocks[len(r.blocks)-1]
-	o, err := r.objects.bucket.Get(ctx, r.segment.Key, bucket.Range{Offset: first.Offset, Length: last.Offset + last.Length - first.Offset})
+	o, err := r.objects.Open(ctx, r.segment, first, last)
 	if err != nil {
 		return err
 	}
 	defer o.Close()
-	known := r.objects.blocksVerified(r.segment.Key, o.Version)
-	if known.has(r.number, len(r.blocks)) {
+	known := r.objects.Verified(r.segment.Key, o.Version)
+	if known.Has(r.number, len(r.blocks)) {
 		return out.copy(o)
 	}
 	buf := buffers.Get().(*[]byte)
@@ -32,13 +30,13 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 		if _, err := io.ReadFull(o, data); err != nil {
 			return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
 		}
-		if err := r.objects.forgetIfForged(r.segment.Key, checkBlock(b, data, r.segment.Key)); err != nil {
+		if err := r.objects.CheckBlock(r.segment, b, data); err != nil {
 			return err
 		}
 		if err := out.copy(bytes.NewReader(data)); err != nil {
 			return err
 		}
-		known.add(r.number + i)
+		known.Add(r.number + i)
 	}
 	return nil
 }
@@ -46,7 +44,7 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 // writeSelected writes those entries of a run of one block that the query of out selects.
 func (r *Run) writeSelected(ctx context.Context, out *output) error {
 	b := r.blocks[0]
-	data, err := r.objects.block(ctx, r.segment, b)
+	data, err := r.objects.Block(ctx, r.segment, b)
 	if err != nil {
 		return err
 	}

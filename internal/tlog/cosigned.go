@@ -2,14 +2,12 @@ package tlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/manifest"
 )
 
 // Cosignatures of a checkpoint (https://c2sp.org/tlog-cosignature) come after it was committed, from witnesses, so they are
@@ -40,15 +38,15 @@ func (h Head) CosignedBy(v note.Verifier) bool {
 
 // KeepCosignature keeps a cosignature of the checkpoint that a log had at a size, and deletes those of smaller sizes.
 func (s *Logs) KeepCosignature(ctx context.Context, log string, size int64, line string) error {
-	if err := s.bucket.PutNew(ctx, newCosignatureKey(log, size), []byte(line)); err != nil {
+	if err := s.bucket.PutNew(ctx, manifest.NewCosignatureKey(log, size), []byte(line)); err != nil {
 		return err // the witness is asked again, and the name is another one
 	}
 	var old []string
-	for info, err := range s.bucket.List(ctx, cosignaturePrefix(log), "") {
+	for info, err := range s.bucket.List(ctx, manifest.CosignaturePrefix(log), "") {
 		if err != nil {
 			return err
 		}
-		if info.Key >= cosignaturesOf(log, size) {
+		if info.Key >= manifest.CosignaturesOf(log, size) {
 			break
 		}
 		old = append(old, info.Key)
@@ -63,7 +61,7 @@ func (s *Logs) cosignatures(ctx context.Context, log string, h Head) ([]string, 
 	}
 	var good []string
 	seen := map[string]bool{}
-	for line, err := range cosignatures(ctx, s.bucket, log, h.Size) {
+	for line, err := range manifest.Cosignatures(ctx, s.bucket, log, h.Size) {
 		if err != nil {
 			return nil, err
 		}
@@ -76,39 +74,4 @@ func (s *Logs) cosignatures(ctx context.Context, log string, h Head) ([]string, 
 		}
 	}
 	return good, nil
-}
-
-// cosignatures yields what is kept as cosignatures of the checkpoint of a size.
-func cosignatures(ctx context.Context, b bucket.Bucket, log string, size int64) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		for info, err := range b.List(ctx, cosignaturesOf(log, size), "") {
-			if err != nil {
-				yield("", err)
-				return
-			}
-			line, err := bucket.Read(ctx, b, info.Key, bucket.Range{})
-			if errors.Is(err, bucket.ErrNotExist) {
-				continue // deleted since: there is a larger tree
-			}
-			if !yield(string(line), err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// maxCosignatures bounds the cosignatures that an audit looks at: a signed note may have 100 signatures.
-const maxCosignatures = 64
-
-// Cosignatures returns the lines that are kept as cosignatures of the checkpoint that a log had at a size, whosever they are.
-func (d *Auditor) Cosignatures(ctx context.Context, log string, size int64) (lines []string, err error) {
-	for line, err := range cosignatures(ctx, d.Bucket, log, size) {
-		if err != nil {
-			return nil, err
-		}
-		if line = strings.TrimSuffix(line, "\n") + "\n"; strings.Count(line, "\n") == 1 && len(lines) < maxCosignatures {
-			lines = append(lines, line)
-		}
-	}
-	return lines, nil
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
 // Cosignatures are shown with the checkpoint that they are of, if they are good and from a configured witness; what is
@@ -76,7 +78,7 @@ func TestCosignatures(t *testing.T) {
 	if n, err := note.Open([]byte(p.Checkpoint), note.VerifierList(v, witness.Verifier())); err != nil || len(n.Sigs) != 2 {
 		t.Errorf("the proof of a file has other signatures: %+v, %v", n, err)
 	}
-	fillFrom(t, s, 100, 50)
+	tlogtest.FillFrom(t, s, 100, 50)
 	if n := shown(s); n != 1 {
 		t.Errorf("%d signatures on a checkpoint that nobody has cosigned", n)
 	}
@@ -87,7 +89,7 @@ func TestCosignatures(t *testing.T) {
 		t.Errorf("%d signatures, %d from a node that knows no witness", a, b)
 	}
 	var keys []string
-	for info, err := range b.List(t.Context(), cosignaturePrefix(testLog), "") {
+	for info, err := range b.List(t.Context(), manifest.CosignaturePrefix(testLog), "") {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/cache"
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -64,7 +65,7 @@ func TestCacheForgetsDamage(t *testing.T) {
 			}
 			return err
 		}
-		if err := download(); !errors.Is(err, ErrNotAuthentic) {
+		if err := download(); !errors.Is(err, manifest.ErrNotAuthentic) {
 			t.Errorf("bit flipped at %d of %d: %v", at, len(good), err)
 		}
 		if err := memory.Put(context.Background(), segment, good); err != nil {

@@ -1,7 +1,6 @@
 package tlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,28 +10,13 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/segment"
 )
 
 // The tree's hashes. Of the tree a manifest holds the right edge, and a segment holds the hash of each group of 256
 // entries that ends in it (0.125 bytes an entry): these are the hashes of tiles of level 1. Those below come from the
 // lines, those above from the groups. None stands in an object that a later manifest could contradict.
-
-// Digests is an object with the entries of the tree (32 bytes each) for lines that retention has removed.
-type Digests struct {
-	Key   string     `json:"key"`
-	First int64      `json:"first"`
-	Count int64      `json:"count"`
-	Sum   proof.Hash `json:"sum"` // SHA-256 of the object
-}
-
-// SignedBy is a key that has signed checkpoints of a log: those of sizes from From on, up to To, which another signed.
-type SignedBy struct {
-	From   int64  `json:"from"`
-	To     int64  `json:"to,omitempty"` // 0: it still signs
-	Public []byte `json:"public"`       // Ed25519
-}
 
 type nodeID struct {
 	log   string
@@ -43,107 +27,19 @@ type nodeID struct {
 // ErrBeyond is returned (wrapped) for what lies beyond a log's tree.
 var ErrBeyond = errors.New("beyond the log's tree")
 
-// tree returns a copy of the manifest's tree.
-func (m *Manifest) tree() proof.Tree {
-	if m.Tree == nil {
-		return proof.Tree{}
-	}
-	return m.Tree.Clone()
-}
-
 // Origin returns the name under which the checkpoints of a log are signed.
 func (s *Logs) Origin(log string) string { return s.options.Origin + "/" + log }
 
 // sign makes tree the manifest's, with a checkpoint. So that who commits the manifest commits both.
-func (s *Logs) sign(m *Manifest, tree proof.Tree) error {
+func (s *Logs) sign(m *manifest.Manifest, tree proof.Tree) error {
 	m.Tree = &tree
 	if s.options.Keys == nil {
 		return nil
 	}
-	m.noteSigners(s.options.Keys.Signers, tree.Size)
+	m.NoteSigners(s.options.Keys.Signers, tree.Size)
 	var err error
 	m.Checkpoint, err = s.options.Keys.SignCheckpoint(s.Origin(m.Log), tree.Size, tree.Root())
 	return err
-}
-
-// noteSigners notes who signs the checkpoint of a size.
-func (m *Manifest) noteSigners(signers []proof.Key, size int64) {
-	for i := range m.Keys {
-		is := func(k proof.Key) bool { return bytes.Equal(k.Public(), m.Keys[i].Public) }
-		if m.Keys[i].To == 0 && !slices.ContainsFunc(signers, is) {
-			m.Keys[i].To = size
-		}
-	}
-	for _, k := range signers {
-		if !slices.ContainsFunc(m.Keys, func(by SignedBy) bool { return by.To == 0 && bytes.Equal(k.Public(), by.Public) }) {
-			m.Keys = append(m.Keys, SignedBy{From: size, Public: k.Public()})
-		}
-	}
-}
-
-// groups returns the hashes of the groups that end in a segment, one behind the other.
-func (s *objects) groups(ctx context.Context, seg Segment) ([]byte, error) {
-	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
-		x, err := s.index(ctx, seg)
-		if err != nil {
-			return nil, err
-		}
-		data, err := s.part(ctx, seg, x, segment.Groups)
-		if err != nil {
-			return nil, err
-		}
-		groups, err := segment.DecodeGroups(data, seg.Info)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
-		}
-		return groups, nil
-	})
-}
-
-// blockDigests returns the entries of the tree for the lines of a block.
-func (s *objects) blockDigests(ctx context.Context, seg Segment, b segment.Block) ([]proof.Hash, error) {
-	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
-		data, err := s.block(ctx, seg, b)
-		if err != nil {
-			return nil, err
-		}
-		return s.digestsOf(seg, b, data)
-	})
-}
-
-// digestsOf returns the entries of the tree for the lines of a block that was read.
-func (s *objects) digestsOf(seg Segment, b segment.Block, data []byte) ([]proof.Hash, error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	lines, err := b.Decode((*buf)[:0], data)
-	*buf = lines[:0]
-	if err != nil {
-		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
-	}
-	digests := make([]proof.Hash, 0, b.Count)
-	for line := range bytes.Lines(lines) {
-		digests = append(digests, proof.Digest(bytes.TrimSuffix(line, []byte("\n"))))
-	}
-	if len(digests) != b.Count {
-		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, gzipmember.ErrCorrupt)
-	}
-	return digests, nil
-}
-
-func (s *objects) segmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
-	x, err := s.index(ctx, seg)
-	if err != nil {
-		return nil, err
-	}
-	digests := make([]proof.Hash, 0, seg.Count)
-	for _, b := range x.Blocks {
-		more, err := s.blockDigests(ctx, seg, b)
-		if err != nil {
-			return nil, err
-		}
-		digests = append(digests, more...)
-	}
-	return digests, nil
 }
 
 // maxDigests is how many entries an object of digests holds at most, unless a single segment had more: 8 MiB.
@@ -151,35 +47,35 @@ const maxDigests = 1 << 18
 
 // keepDigests adds to m the entries of the tree for the lines of segments that are about to go. So that a manifest stays
 // small they join those of earlier ones, as long as that makes no large object.
-func (s *Logs) keepDigests(ctx context.Context, m *Manifest, segments []Segment) error {
-	var made Digests
+func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment) error {
+	var made manifest.Digests
 	var data []byte
 	put := func() error {
 		if made.Count == 0 {
 			return nil
 		}
-		made.Key, made.Sum = newDigestsKey(m.Log, made.First), proof.Digest(data)
+		made.Key, made.Sum = manifest.NewDigestsKey(m.Log, made.First), proof.Digest(data)
 		m.Digests = append(m.Digests, made)
 		return s.bucket.PutNew(ctx, made.Key, data) // after an error the next attempt takes another name
 	}
 	if last := len(m.Digests) - 1; last >= 0 && m.Digests[last].Count+segments[0].Count <= maxDigests {
 		d := m.Digests[last]
-		before, err := s.readSized(ctx, d.Key, d.Count*modtlog.HashSize, d.Sum)
+		before, err := s.objects.ReadSized(ctx, d.Key, d.Count*modtlog.HashSize, d.Sum)
 		if err != nil {
 			return err
 		}
 		made, data = d, before
 		m.Digests = m.Digests[:last]
-		m.Removing = append(m.Removing, Removal{d.Key, time.Now()})
+		m.Removing = append(m.Removing, manifest.Removal{Key: d.Key, Since: time.Now()})
 	}
 	for _, seg := range segments {
 		if made.Count > 0 && made.Count+seg.Count > maxDigests {
 			if err := put(); err != nil {
 				return err
 			}
-			made, data = Digests{}, nil
+			made, data = manifest.Digests{}, nil
 		}
-		digests, err := s.segmentDigests(ctx, seg)
+		digests, err := s.objects.SegmentDigests(ctx, seg)
 		if err != nil {
 			return err
 		}
@@ -202,7 +98,7 @@ func (v *view) digests(ctx context.Context, from, to int64) ([]proof.Hash, error
 		if lo >= hi {
 			continue
 		}
-		data, err := v.readExactly(ctx, d.Key, (lo-d.First)*modtlog.HashSize, (hi-lo)*modtlog.HashSize)
+		data, err := v.ReadExactly(ctx, d.Key, (lo-d.First)*modtlog.HashSize, (hi-lo)*modtlog.HashSize)
 		if err != nil {
 			return nil, err
 		}
@@ -214,7 +110,7 @@ func (v *view) digests(ctx context.Context, from, to int64) ([]proof.Hash, error
 	for r, err := range v.blocks(ctx, next, to, All) {
 		var digests []proof.Hash
 		if err == nil {
-			digests, err = v.blockDigests(ctx, r.segment, r.blocks[0])
+			digests, err = v.BlockDigests(ctx, r.segment, r.blocks[0])
 		}
 		if err != nil {
 			return nil, err
@@ -301,18 +197,18 @@ func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
 // group returns the hash of group n, from the segment that holds its last entry, or from the digests of what was removed.
 func (r *hashReader) group(n int64) (modtlog.Hash, error) {
 	last := (n+1)*proof.Group - 1
-	if last < r.view.manifest.Pruned.end() {
+	if last < r.view.manifest.Pruned.End() {
 		leaves, err := r.leaves(n*proof.Group, last+1)
 		if err != nil {
 			return modtlog.Hash{}, err
 		}
 		return proof.Subtree(leaves), nil
 	}
-	for seg, err := range r.view.segments(r.ctx, r.view.manifest, last, minInt64, maxInt64) {
+	for seg, err := range r.view.Segments(r.ctx, r.view.manifest, last, minInt64, maxInt64) {
 		if err != nil {
 			return modtlog.Hash{}, err
 		}
-		groups, err := r.view.groups(r.ctx, seg)
+		groups, err := r.view.Groups(r.ctx, seg)
 		if err != nil {
 			return modtlog.Hash{}, err
 		}

@@ -12,58 +12,11 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
-
-// reference is the tree of the regular log, by golang.org/x/mod/sumdb/tlog.
-type reference []modtlog.Hash
-
-func newReference(t testing.TB, n int) *reference {
-	r := &reference{}
-	for i := range n {
-		digest := proof.Digest(entry(i, 3).Line)
-		hashes, err := modtlog.StoredHashes(int64(i), digest[:], r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		*r = append(*r, hashes...)
-	}
-	return r
-}
-
-func (r *reference) ReadHashes(indexes []int64) ([]modtlog.Hash, error) {
-	hashes := make([]modtlog.Hash, len(indexes))
-	for i, index := range indexes {
-		hashes[i] = (*r)[index]
-	}
-	return hashes, nil
-}
-
-func (r *reference) root(t testing.TB, n int64) modtlog.Hash {
-	root, err := modtlog.TreeHash(n, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
-}
-
-func signing(t testing.TB, o Options) (Options, note.Verifier) {
-	key, err := proof.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Keys, o.Origin = proof.NewKeys(key), "example.org"
-	text, err := proof.VerifierKey("example.org/"+testLog, key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := note.NewVerifier(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o, v
-}
 
 // checkTree checks all that a log says of its tree against the reference: root, checkpoint, tiles, bundles, proofs.
 func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier) {
@@ -73,8 +26,8 @@ func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier)
 		t.Fatal(err)
 	}
 	c, err := proof.OpenCheckpoint([]byte(h.Checkpoint), v)
-	if err != nil || h.Size != size || h.Root != r.root(t, size) || c.N != size || c.Hash != h.Root || c.Origin != s.Origin(testLog) {
-		t.Fatalf("head %+v, checkpoint %+v, %v; want size %d, root %v", h, c, err, size, r.root(t, size))
+	if err != nil || h.Size != size || h.Root != r.Root(t, size) || c.N != size || c.Hash != h.Root || c.Origin != s.Origin(testLog) {
+		t.Fatalf("head %+v, checkpoint %+v, %v; want size %d, root %v", h, c, err, size, r.Root(t, size))
 	}
 	for level := range 3 {
 		nodes := size >> (8 * level)
@@ -118,7 +71,7 @@ func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := modtlog.CheckTree(tp, size, h.Root, from, r.root(t, from)); err != nil {
+		if err := modtlog.CheckTree(tp, size, h.Root, from, r.Root(t, from)); err != nil {
 			t.Errorf("from %d to %d: %v", from, size, err)
 		}
 	}
@@ -156,7 +109,7 @@ func TestTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkTree(t, newStore(b, o), r, int64(total), v)
-		fillFrom(t, s, total, 999)
+		tlogtest.FillFrom(t, s, total, 999)
 		checkTree(t, newStore(b, o), r, int64(total)+999, v)
 	}
 }
@@ -176,7 +129,7 @@ func TestTallTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, seg := range m.Segments {
-		x, err := s.index(t.Context(), seg)
+		x, err := s.objects.Index(t.Context(), seg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,12 +149,12 @@ func TestRotation(t *testing.T) {
 	r := newReference(t, 600)
 	checkTree(t, newStore(b, o), r, 500, v)
 	o2, v2 := signing(t, small)
-	if err := newStore(b, o2).Append(t.Context(), 99, "x", batchOf(entry(500, 3))); !errors.Is(err, ErrNotAuthentic) {
+	if err := newStore(b, o2).Append(t.Context(), 99, "x", batchOf(entry(500, 3))); !errors.Is(err, manifest.ErrNotAuthentic) {
 		t.Errorf("a log is believed whose key is not known: %v", err)
 	}
 	o2.Keys.Trusted = append(o2.Keys.Trusted, o.Keys.Trusted...)
 	s := newStore(b, o2)
-	fillFrom(t, s, 500, 100)
+	tlogtest.FillFrom(t, s, 500, 100)
 	checkTree(t, s, r, 600, v2)
 	h, err := s.Head(t.Context(), testLog)
 	if err != nil || len(h.Keys) != 2 || h.Keys[0].From != 100 || h.Keys[0].To != 600 || h.Keys[1].From != 600 || h.Keys[1].To != 0 ||

@@ -9,10 +9,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/segment"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -42,7 +45,7 @@ func (l *lifetime) start() *Logs {
 	f := &bucketest.Faulty{Bucket: l.b,
 		Before: func(context.Context, bucketest.Op, string) error { return fail(false) },
 		After: func(ctx context.Context, op bucketest.Op, key string) error {
-			if op == bucketest.PutNew && strings.HasPrefix(key, manifestPrefix(testLog)) {
+			if op == bucketest.PutNew && strings.HasPrefix(key, manifest.Prefix(testLog)) {
 				l.capture(key)
 			}
 			return fail(true)
@@ -51,11 +54,11 @@ func (l *lifetime) start() *Logs {
 }
 
 func (l *lifetime) capture(key string) {
-	version, err := manifestVersion(testLog, key)
+	version, err := manifest.VersionOf(testLog, key)
 	if err != nil {
 		l.Fatal(err)
 	}
-	m, err := (&Logs{objects: &objects{bucket: l.b}, options: l.o}).readManifest(context.Background(), testLog, version)
+	m, err := (&Logs{bucket: l.b, options: l.o}).readManifest(context.Background(), testLog, version)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -118,7 +121,7 @@ func (l *lifetime) crash(t *rapid.T) {
 
 // audit: all that is in the bucket is right.
 func (l *lifetime) audit(t *rapid.T) {
-	a, err := (&Auditor{Bucket: l.b, Keys: l.o.Keys}).Log(context.Background(), testLog)
+	a, err := (&audit.Auditor{Bucket: l.b, Keys: l.o.Keys}).Log(context.Background(), testLog)
 	if err != nil || len(a.Findings) > 0 || l.entries > 0 && (a.Size != int64(l.entries) || a.Root != l.tree.Root()) {
 		t.Fatalf("%d entries, audit: %d entries, %+v, %v", l.entries, a.Size, a.Findings, err)
 	}
@@ -141,7 +144,7 @@ func (l *lifetime) check(t *rapid.T) {
 // TestI3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later one.
 func TestI3(t *testing.T) {
 	o, _ := signing(t, small)
-	o.Beside = []segment.Kind{lineCounts{}}
+	o.Beside = []segment.Kind{tlogtest.LineCounts{}}
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &lifetime{T: rt, b: bucketest.NewMemory(), o: o, roots: map[int64]proof.Hash{}, captured: map[string]string{}}
 		l.stores = []*Logs{l.start(), l.start()}

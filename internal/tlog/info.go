@@ -3,6 +3,8 @@ package tlog
 import (
 	"context"
 	"encoding/json"
+
+	"github.com/weirlog/weir/internal/manifest"
 )
 
 // Info is what is known of a log without reading its events.
@@ -11,8 +13,8 @@ type Info struct {
 	Bytes    int64 // of its objects
 	MinTime  int64 // of its events, milliseconds since the epoch, both included; 0 if there are none
 	MaxTime  int64
-	Pruned   Pruned // what retention has removed
-	Removing bool   // objects wait to be deleted
+	Pruned   manifest.Pruned // what retention has removed
+	Removing bool            // objects wait to be deleted
 }
 
 // Info returns what is known of a log.
@@ -30,7 +32,7 @@ func (s *Logs) Info(ctx context.Context, log string) (i Info, err error) {
 
 func (v *view) info(ctx context.Context) (Info, error) {
 	i := Info{Pruned: v.manifest.Pruned, Removing: len(v.manifest.Removing) > 0}
-	for seg, err := range v.segments(ctx, v.manifest, 0, minInt64, maxInt64) {
+	for seg, err := range v.Segments(ctx, v.manifest, 0, minInt64, maxInt64) {
 		if err != nil {
 			return Info{}, err
 		}

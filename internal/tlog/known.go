@@ -1,13 +1,13 @@
 package tlog
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"slices"
 	"sort"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/segment"
 )
 
@@ -39,7 +39,7 @@ func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error)
 	}
 	slices.SortStableFunc(byTime, func(a, b int) int { return cmp.Compare(entries[a].Time, entries[b].Time) })
 	minTime, maxTime := entries[byTime[0]].Time, entries[byTime[len(byTime)-1]].Time
-	for seg, err := range v.segments(ctx, v.manifest, 0, minTime, maxTime) {
+	for seg, err := range v.Segments(ctx, v.manifest, 0, minTime, maxTime) {
 		if err != nil {
 			return nil, err
 		}
@@ -50,8 +50,8 @@ func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error)
 	return known, nil
 }
 
-func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entry, byTime []int, known []bool) error {
-	x, err := s.index(ctx, seg)
+func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []event.Entry, byTime []int, known []bool) error {
+	x, err := v.Index(ctx, seg)
 	if err != nil {
 		return err
 	}
@@ -67,38 +67,19 @@ func (s *objects) knownIn(ctx context.Context, seg Segment, entries []event.Entr
 				continue
 			}
 			if filters == nil {
-				if filters, err = s.blockFilters(ctx, seg, x); err != nil {
+				if filters, err = v.Filters(ctx, seg, x); err != nil {
 					return err
 				}
 			}
 			if !filters[i].Has(entries[e].Key) {
 				continue
 			}
-			keys, err := s.blockKeys(ctx, seg, *b)
+			keys, err := v.BlockKeys(ctx, seg, *b)
 			if err != nil {
 				return err
 			}
-			_, known[e] = slices.BinarySearchFunc(keys, entries[e].Key, compareKeys)
+			_, known[e] = slices.BinarySearchFunc(keys, entries[e].Key, event.Key.Compare)
 		}
 	}
 	return nil
 }
-
-// blockKeys returns the keys of a block's entries, sorted.
-func (s *objects) blockKeys(ctx context.Context, seg Segment, b segment.Block) ([]event.Key, error) {
-	load := func(ctx context.Context, _ blockID) ([]event.Key, error) {
-		entries, err := s.entries(ctx, seg, b)
-		if err != nil {
-			return nil, err
-		}
-		keys := make([]event.Key, len(entries.Entries))
-		for i, e := range entries.Entries {
-			keys[i] = e.Key
-		}
-		slices.SortFunc(keys, compareKeys)
-		return keys, nil
-	}
-	return cached(ctx, s.keys, blockID{seg.Key, b.Offset}, load)
-}
-
-func compareKeys(a, b event.Key) int { return bytes.Compare(a[:], b[:]) }

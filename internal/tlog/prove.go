@@ -10,6 +10,7 @@ import (
 	"filippo.io/torchwood"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -32,15 +33,15 @@ type Head struct {
 	Checkpoint string // signed; empty if there is no key
 	Size       int64
 	Root       proof.Hash
-	Keys       []SignedBy
-	Pruned     Pruned
+	Keys       []manifest.SignedBy
+	Pruned     manifest.Pruned
 
 	Cosignatures []string // of the checkpoint, by witnesses; lines
 }
 
 // head returns the tree of a manifest. That of a log without entries is empty, and has no checkpoint.
-func (m *Manifest) head() Head {
-	tree := m.tree()
+func head(m *manifest.Manifest) Head {
+	tree := m.CloneTree()
 	return Head{Checkpoint: m.Checkpoint, Size: tree.Size, Root: tree.Root(), Keys: m.Keys, Pruned: m.Pruned}
 }
 
@@ -57,8 +58,8 @@ func (s *Logs) Head(ctx context.Context, log string) (Head, error) {
 	return h, err
 }
 
-func (s *Logs) headOf(m *Manifest) (Head, error) {
-	h := m.head()
+func (s *Logs) headOf(m *manifest.Manifest) (Head, error) {
+	h := head(m)
 	if m.Entries != h.Size {
 		return h, fmt.Errorf("log %s has no tree yet: %w", m.Log, ErrBeyond)
 	}
@@ -101,7 +102,7 @@ func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtl
 		if index < 0 || index >= v.manifest.Tree.Size {
 			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
 		}
-		h = v.manifest.head()
+		h = head(v.manifest)
 		if h.Cosignatures, err = s.cosignatures(ctx, log, h); err != nil {
 			return err
 		}
@@ -201,7 +202,7 @@ func (p *filePart) block(ctx context.Context, r *Run, hashes *hashReader) error 
 		p.next = b.End()
 		return nil
 	}
-	lines, err := r.objects.lines(ctx, r.segment, b)
+	lines, err := r.objects.Lines(ctx, r.segment, b)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
 var small = Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond, HistorySegments: 3}
@@ -62,7 +64,7 @@ func TestPrune(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pruned > 0 && m.Pruned.end() != pruned || len(m.Removing) > 0 {
+		if pruned > 0 && m.Pruned.End() != pruned || len(m.Removing) > 0 {
 			t.Errorf("manifest: %+v", m)
 		}
 		info, err := fresh.Info(t.Context(), testLog)
@@ -70,11 +72,11 @@ func TestPrune(t *testing.T) {
 			t.Errorf("info %+v, %v", info, err)
 		}
 		listed := 0
-		for range fresh.segments(t.Context(), m, 0, minInt64, maxInt64) {
+		for range fresh.objects.Segments(t.Context(), m, 0, minInt64, maxInt64) {
 			listed++
 		}
 		stored := 0
-		for _, err := range b.List(t.Context(), segmentPrefix(testLog), "") {
+		for _, err := range b.List(t.Context(), manifest.SegmentPrefix(testLog), "") {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,22 +85,10 @@ func TestPrune(t *testing.T) {
 		if stored != listed {
 			t.Errorf("seed %d: %d segments are stored, %d named", seed, stored, listed)
 		}
-		fillFrom(t, fresh, n, 100) // the log goes on
+		tlogtest.FillFrom(t, fresh, n, 100) // the log goes on
 		if got := read(t, fresh, Query{End: maxInt64}); len(got) != len(want)+100 {
 			t.Errorf("seed %d: %d events, want %d", seed, len(got), len(want)+100)
 		}
-	}
-}
-
-// fillFrom appends count entries of the regular log behind its first n.
-func fillFrom(t *testing.T, s *Logs, n, count int) {
-	t.Helper()
-	var entries []Entry
-	for i := n; i < n+count; i++ {
-		entries = append(entries, entry(i, 3))
-	}
-	if err := s.Append(t.Context(), 1<<40, "nonce", batchOf(entries...)); err != nil {
-		t.Fatal(err)
 	}
 }
 

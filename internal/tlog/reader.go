@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/manifest"
 )
 
 // Indexed is an entry and its index in the log, which is Unsequenced for an event that waits in the write-ahead log.
@@ -62,7 +63,7 @@ func (s *Logs) ReadSequenced(ctx context.Context, log string, q Query) (*Reader,
 }
 
 func newReader(v *view, q Query) *Reader {
-	return &Reader{view: v, query: q, head: v.manifest.head(), next: v.manifest.Entries, first: v.manifest.Pruned.end()}
+	return &Reader{view: v, query: q, head: head(v.manifest), next: v.manifest.Entries, first: v.manifest.Pruned.End()}
 }
 
 // Head returns the tree of the sequenced entries, without cosignatures.
@@ -81,7 +82,7 @@ var errStop = errors.New("stop")
 // removed one that may be selected.
 func (r *Reader) Entries(ctx context.Context, from int64) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
-		err := r.view.manifest.pruned(from, r.query)
+		err := pruned(r.view.manifest, from, r.query)
 		if err == nil {
 			err = r.EachBlock(ctx, from, func(entries []Indexed) error {
 				for _, e := range entries {
@@ -115,10 +116,10 @@ func (r *Reader) EachBlock(ctx context.Context, from int64, do func([]Indexed) e
 func (r *Reader) each(ctx context.Context, source source, from, to int64, do func(*Run) error) error {
 	next := max(from, r.first)
 	return r.use(ctx, func(v *view) error {
-		if err := v.manifest.pruned(next, r.query); err != nil {
+		if err := pruned(v.manifest, next, r.query); err != nil {
 			return err // going on would look like the whole
 		}
-		next = max(next, v.manifest.Pruned.end())
+		next = max(next, v.manifest.Pruned.End())
 		for run, err := range source(v, ctx, next, to, r.query) {
 			if err == nil {
 				err = ctx.Err()
@@ -147,10 +148,10 @@ func (r *Reader) use(ctx context.Context, do func(*view) error) error {
 var ErrPruned = errors.New("removed by retention")
 
 // pruned returns ErrPruned if entries from an index on that a query may select have been removed.
-func (m *Manifest) pruned(from int64, q Query) error {
+func pruned(m *manifest.Manifest, from int64, q Query) error {
 	gone := m.Pruned
-	if from < gone.end() && gone.MaxTime >= q.Start && gone.MinTime < q.End {
-		return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.end()-1, m.Log, ErrPruned)
+	if from < gone.End() && gone.MaxTime >= q.Start && gone.MinTime < q.End {
+		return fmt.Errorf("entries %d to %d of log %s: %w", from, gone.End()-1, m.Log, ErrPruned)
 	}
 	return nil
 }

@@ -4,13 +4,14 @@ import (
 	"context"
 	"iter"
 
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/segment"
 )
 
 // Run is consecutive blocks of a segment with entries that a query selects.
 type Run struct {
-	objects *objects
-	segment Segment
+	objects *manifest.Objects
+	segment manifest.Segment
 	number  int // of the first block in the segment
 	blocks  []segment.Block
 	cut     bool  // It is one block, which also holds entries that are not selected.
@@ -46,7 +47,7 @@ func (v *view) blocks(ctx context.Context, from, to int64, q Query) iter.Seq2[Ru
 // runs yields the blocks with entries of [from, to) that may hold events of the query, in order.
 func (v *view) runs(ctx context.Context, from, to int64, q Query) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
-		for seg, err := range v.segments(ctx, v.manifest, from, q.Start, q.End-1) {
+		for seg, err := range v.Segments(ctx, v.manifest, from, q.Start, q.End-1) {
 			if err != nil {
 				yield(Run{}, err)
 				return
@@ -54,12 +55,12 @@ func (v *view) runs(ctx context.Context, from, to int64, q Query) iter.Seq2[Run,
 			if seg.First >= to {
 				return
 			}
-			x, err := v.index(ctx, seg)
+			x, err := v.Index(ctx, seg)
 			if err != nil {
 				yield(Run{}, err)
 				return
 			}
-			r := Run{objects: v.objects, segment: seg, from: from, to: to}
+			r := Run{objects: v.Objects, segment: seg, from: from, to: to}
 			if !r.yieldFrom(x, q, yield) {
 				return
 			}
@@ -112,7 +113,7 @@ func (r *Run) wants(index int64) bool { return index >= r.from && index < r.to }
 // entries returns the entries of a run of one block that a query selects.
 func (r *Run) entries(ctx context.Context, q Query) ([]Indexed, error) {
 	b := r.blocks[0]
-	all, err := r.objects.entries(ctx, r.segment, b)
+	all, err := r.objects.Entries(ctx, r.segment, b)
 	if err != nil {
 		return nil, err
 	}

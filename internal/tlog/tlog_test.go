@@ -14,59 +14,41 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
-	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 	"github.com/weirlog/weir/internal/wal"
 )
 
-const testLog = "6a793f48c0eb9e7a17712f00"
+// The regular log, and what tests know of it.
+type (
+	Entry     = tlogtest.Entry
+	reference = tlogtest.Reference
+)
 
-// Entry is an entry with its line, which has no end here.
-type Entry struct {
-	event.Entry
-	Line []byte
-}
+const testLog = tlogtest.Log
 
-// line returns what a builder takes.
-func (e Entry) line() ([]byte, event.Entry) { return append(slices.Clip(e.Line), '\n'), e.Entry }
+var (
+	entry        = tlogtest.Regular
+	batchOf      = tlogtest.Batch
+	newReference = tlogtest.NewReference
+)
 
-// batchOf returns a batch of entries.
-func batchOf(entries ...Entry) event.Batch {
-	b := event.Batch{Log: testLog}
-	for _, e := range entries {
-		b.Add(e.line())
-	}
-	return b
-}
-
-// entry returns entry n of a regular log: an event every second, for one of the processors in turn.
-func entry(n int, processors int) Entry {
-	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":"p%d","type":"Stream Processor"},"filler":"%x"}`,
-		n*1000, n, n%processors, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
-	return Entry{eventtest.Batch(testLog, string(line)).Entries[0], line}
-}
-
-// fill appends n entries to a log, in batches of the given size, and merges after each.
 func fill(t testing.TB, s *Logs, n, batch, processors int) {
 	t.Helper()
-	for first, b := 0, int64(1); first < n; first, b = first+batch, b+1 {
-		var entries []Entry
-		for i := first; i < min(first+batch, n); i++ {
-			entries = append(entries, entry(i, processors))
-		}
-		if err := s.Append(context.Background(), b, "nonce", batchOf(entries...)); err != nil {
-			t.Fatal(err)
-		}
-		for more := true; more; {
-			var err error
-			if more, err = s.Merge(context.Background(), testLog); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	tlogtest.Fill(t, s, n, batch, processors)
+}
+
+func signing(t testing.TB, o Options) (Options, note.Verifier) {
+	t.Helper()
+	keys, v := tlogtest.NewKeys(t)
+	o.Keys, o.Origin = keys, tlogtest.Origin
+	return o, v
 }
 
 func newStore(b bucket.Bucket, o Options) *Logs {
@@ -127,12 +109,12 @@ func TestMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 	segments, blocks, full := 0, 0, 0
-	for seg, err := range s.segments(t.Context(), m, 0, minInt64, maxInt64) {
+	for seg, err := range s.objects.Segments(t.Context(), m, 0, minInt64, maxInt64) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		segments++
-		x, err := s.index(t.Context(), seg)
+		x, err := s.objects.Index(t.Context(), seg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +129,7 @@ func TestMerge(t *testing.T) {
 		t.Errorf("%d entries in %d segments, %d blocks, of which %d are full", m.Entries, segments, blocks, full)
 	}
 	objects := 0
-	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
+	for info := range b.List(t.Context(), manifest.SegmentPrefix(testLog), "") {
 		objects++
 		_ = info
 	}
@@ -184,7 +166,7 @@ func TestDamage(t *testing.T) {
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 500, 3)
 	var key string
-	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
+	for info := range b.List(t.Context(), manifest.SegmentPrefix(testLog), "") {
 		key = info.Key
 	}
 	good, err := bucket.Read(t.Context(), b, key, bucket.Range{})
@@ -229,7 +211,7 @@ func TestLostSegment(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 100, 3)
-	for info := range b.List(t.Context(), segmentPrefix(testLog), "") {
+	for info := range b.List(t.Context(), manifest.SegmentPrefix(testLog), "") {
 		if err := b.Delete(t.Context(), info.Key); err != nil {
 			t.Fatal(err)
 		}

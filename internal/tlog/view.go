@@ -9,6 +9,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -34,9 +35,9 @@ func (q Query) selects(e event.Entry) bool {
 // view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events that
 // may have been acknowledged and are not in the manifest.
 type view struct {
-	*objects
+	*manifest.Objects
 	logs     *Logs
-	manifest *Manifest
+	manifest *manifest.Manifest
 	tail     []wal.Place // oldest first
 	whole    bool        // The view has a tail. Without it only the sequenced entries are of interest.
 }
@@ -102,7 +103,9 @@ func (s *Logs) sequenced(ctx context.Context, log string) (*view, error) {
 }
 
 // viewOf returns a view of the sequenced entries that a manifest describes.
-func (s *Logs) viewOf(m *Manifest) *view { return &view{objects: s.objects, logs: s, manifest: m} }
+func (s *Logs) viewOf(m *manifest.Manifest) *view {
+	return &view{Objects: s.objects, logs: s, manifest: m}
+}
 
 // view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names, then
 // lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
@@ -144,7 +147,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 
 // waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the manifest's
 // plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead log needs no plan.
-func (s *Logs) waiting(ctx context.Context, m *Manifest) (objects []bucket.Info, planned []string, err error) {
+func (s *Logs) waiting(ctx context.Context, m *manifest.Manifest) (objects []bucket.Info, planned []string, err error) {
 	planned, known := s.plans.GetIfPresent(m.Nonce)
 	for {
 		objects, err = s.wal.List(ctx, s.shard(m.Log))
@@ -190,7 +193,7 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 
 // readPlanned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
 // damaged: what the log has of the objects that are still there is then found by its filters.
-func (s *Logs) readPlanned(ctx context.Context, m *Manifest) (objects []string, err error) {
+func (s *Logs) readPlanned(ctx context.Context, m *manifest.Manifest) (objects []string, err error) {
 	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
 	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
 		return nil, err

@@ -137,7 +137,7 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 		return v.eachSince(ctx, r.next, r.query, take)
 	})
 	if err == nil && len(wanted) > 0 {
-		err = cmp.Or(r.view.manifest.pruned(r.next, r.query), r.gone(ctx, sections, len(wanted)))
+		err = cmp.Or(pruned(r.view.manifest, r.next, r.query), r.gone(ctx, sections, len(wanted)))
 	}
 	return err
 }

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -43,7 +43,7 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 
 // Bucket checks logs in a bucket, all that it has if none is named, and what waits to be sequenced.
 func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*Report, error) {
-	d := &tlog.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
+	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
 	waiting, err := wal.Audit(ctx, b)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func waitingReport(a *wal.Audited) *Report {
 	return r
 }
 
-func (c Check) oneLog(ctx context.Context, d *tlog.Auditor, log string, waiting int) (*Report, error) {
+func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting int) (*Report, error) {
 	since := c.Since
 	var sizes []int64
 	if since != nil {
@@ -132,7 +132,7 @@ func (c Check) oneLog(ctx context.Context, d *tlog.Auditor, log string, waiting 
 }
 
 // noManifest says what a log without a manifest can still be checked by.
-func (r *Report) noManifest(a *tlog.Audit, since *Checkpoint) {
+func (r *Report) noManifest(a *audit.Audit, since *Checkpoint) {
 	if !a.Rebuilt {
 		return
 	}

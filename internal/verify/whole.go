@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -66,7 +66,7 @@ func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, progres
 	if err != nil {
 		return nil, err
 	}
-	d := &tlog.Auditor{Bucket: b, Keys: keys, Progress: progress}
+	d := &audit.Auditor{Bucket: b, Keys: keys, Progress: progress}
 	for log, err := range d.Logs(ctx) {
 		if err != nil {
 			return nil, err
@@ -172,7 +172,7 @@ func (w *Whole) needed(ctx context.Context, b bucket.Bucket) (map[string]bool, e
 	return logs, nil
 }
 
-func (w *Whole) log(ctx context.Context, d *tlog.Auditor, log string, needed map[string]bool) error {
+func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed map[string]bool) error {
 	a, err := d.Log(ctx, log)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package tlog
+package audit
 
 import (
 	"bytes"
@@ -10,27 +10,28 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
 
 // rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other from
 // entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
-func (d *Auditor) rebuild(ctx context.Context, s *Logs, a *Audit) (*Manifest, error) {
+func (d *Auditor) rebuild(ctx context.Context, s *manifest.Objects, a *Audit) (*manifest.Manifest, error) {
 	a.Rebuilt = true
-	m := &Manifest{Format: manifestFormat, Log: a.Log}
-	digests := map[int64]Digests{} // by first entry
-	for info, err := range d.Bucket.List(ctx, logPrefix(a.Log)+"digests/", "") {
+	m := &manifest.Manifest{Format: manifest.Format, Log: a.Log}
+	digests := map[int64]manifest.Digests{} // by first entry
+	for info, err := range d.Bucket.List(ctx, manifest.DigestsPrefix(a.Log), "") {
 		if err != nil {
 			return nil, err
 		}
 		first, err := firstOf(info.Key)
 		if count := info.Size / modtlog.HashSize; err == nil && count > digests[first].Count {
-			digests[first] = Digests{Key: info.Key, First: first, Count: count}
+			digests[first] = manifest.Digests{Key: info.Key, First: first, Count: count}
 		}
 	}
-	segments := map[int64]Segment{}
-	for info, err := range d.Bucket.List(ctx, segmentPrefix(a.Log), "") {
+	segments := map[int64]manifest.Segment{}
+	for info, err := range d.Bucket.List(ctx, manifest.SegmentPrefix(a.Log), "") {
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +66,7 @@ func (d *Auditor) rebuild(ctx context.Context, s *Logs, a *Audit) (*Manifest, er
 	}
 	for first := range segments {
 		if first > m.Entries {
-			a.find(segmentPrefix(a.Log), m.Entries, fmt.Errorf("the segment with entry %d, before those from entry %d on: %w", m.Entries, first, bucket.ErrNotExist))
+			a.find(manifest.SegmentPrefix(a.Log), m.Entries, fmt.Errorf("the segment with entry %d, before those from entry %d on: %w", m.Entries, first, bucket.ErrNotExist))
 			break
 		}
 	}
@@ -84,23 +85,23 @@ func firstOf(key string) (int64, error) {
 }
 
 // checkTrailer checks that a segment ends as its manifest says.
-func checkTrailer(ctx context.Context, b bucket.Bucket, seg Segment) error {
+func checkTrailer(ctx context.Context, b bucket.Bucket, seg manifest.Segment) error {
 	end, err := bucket.Read(ctx, b, seg.Key, bucket.Range{Offset: seg.TrailerSpan().Offset})
 	if err == nil && !bytes.Equal(end, seg.Trailer()) {
-		err = fmt.Errorf("%w: it does not end as it must", ErrNotAuthentic)
+		err = fmt.Errorf("%w: it does not end as it must", manifest.ErrNotAuthentic)
 	}
 	return err
 }
 
 // readTrailer returns what a segment says of itself.
-func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (Segment, error) {
-	seg := Segment{Key: info.Key}
+func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (manifest.Segment, error) {
+	seg := manifest.Segment{Key: info.Key}
 	tail, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: -segment.TrailerSize})
 	if err != nil {
 		return seg, err
 	}
 	if seg.Info, err = segment.DecodeTrailer(tail, info.Size); err != nil {
-		return seg, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+		return seg, fmt.Errorf("%w: %w", manifest.ErrNotAuthentic, err)
 	}
 	at := seg.IndexSpan()
 	index, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: at.Offset, Length: max(1, at.Length)})
@@ -108,7 +109,7 @@ func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (Segmen
 		return seg, err
 	}
 	if seg.Info, _, err = segment.Describe(seg.Info, index); err != nil {
-		return seg, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+		return seg, fmt.Errorf("%w: %w", manifest.ErrNotAuthentic, err)
 	}
 	return seg, nil
 }

@@ -1,4 +1,4 @@
-package tlog
+package audit
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
 // An audit ends, and reports both faults, if the highest manifest is damaged and the one below it names an object that
@@ -21,7 +24,7 @@ func TestAuditEndsIfHighestManifestIsDamaged(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	result, err := (&Auditor{Bucket: a.b, Keys: a.keys}).Log(ctx, testLog)
+	result, err := (&Auditor{Bucket: a.b, Keys: a.keys}).Log(ctx, tlogtest.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,9 +39,9 @@ func TestAuditEndsIfHighestManifestIsDamaged(t *testing.T) {
 // reads them.
 func TestAuditWhileManifestsAreCleanedAway(t *testing.T) {
 	b := bucketest.NewMemory()
-	s := newStore(b, Options{KeepManifests: 2})
+	s := newStore(b, tlog.Options{KeepManifests: 2})
 	appendOne := func(n int) {
-		if err := s.Append(t.Context(), int64(n+1), "nonce", batchOf(entry(n, 1))); err != nil {
+		if err := s.Append(t.Context(), int64(n+1), "nonce", tlogtest.Batch(tlogtest.Regular(n, 1))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,7 +49,7 @@ func TestAuditWhileManifestsAreCleanedAway(t *testing.T) {
 	const entries = 10
 	overtaken := false
 	faulty := &bucketest.Faulty{Bucket: b, Before: func(_ context.Context, op bucketest.Op, key string) error {
-		if op == bucketest.Get && strings.HasPrefix(key, manifestPrefix(testLog)) && !overtaken {
+		if op == bucketest.Get && strings.HasPrefix(key, manifest.Prefix(tlogtest.Log)) && !overtaken {
 			overtaken = true
 			for n := 1; n < entries; n++ {
 				appendOne(n)
@@ -54,7 +57,7 @@ func TestAuditWhileManifestsAreCleanedAway(t *testing.T) {
 		}
 		return nil
 	}}
-	result, err := (&Auditor{Bucket: faulty}).Log(t.Context(), testLog)
+	result, err := (&Auditor{Bucket: faulty}).Log(t.Context(), tlogtest.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

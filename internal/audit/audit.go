@@ -1,12 +1,14 @@
-package tlog
+// Package audit reads everything that a bucket has of logs and says what is not as it must be. It trusts nothing but the keys
+// that it is given. Package verify reports what it finds.
+package audit
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"math/bits"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,10 +16,9 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/segment"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 // Auditor checks everything that a bucket has of logs. It reads only, believes nothing but its keys, and computes what can be
@@ -118,21 +119,21 @@ func (d *Auditor) moved(ctx context.Context, log string, a *Audit) (bool, error)
 	if !a.Rebuilt && !slices.ContainsFunc(a.Findings, func(f Finding) bool { return f.Missing }) {
 		return false, nil
 	}
-	for info, err := range d.Bucket.List(ctx, manifestPrefix(log), manifestKey(log, a.listed)) {
+	for info, err := range d.Bucket.List(ctx, manifest.Prefix(log), manifest.Key(log, a.listed)) {
 		if err != nil {
 			return false, err
 		}
-		if _, err := manifestVersion(log, info.Key); err == nil {
+		if _, err := manifest.VersionOf(log, info.Key); err == nil {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// store returns Logs that believes all manifests: the audit looks at their signatures itself.
-func (d *Auditor) store() *Logs {
-	return NewLogs(d.Bucket, wal.NewReader(d.Bucket, seal.Key{}, 1<<20), Options{CacheBytes: 8 << 20})
-}
+// cacheBytes bounds what an audit keeps in memory of the objects that it has read.
+const cacheBytes = 8 << 20
+
+func (d *Auditor) objects() *manifest.Objects { return manifest.NewObjects(d.Bucket, cacheBytes) }
 
 func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, error) {
 	a := &Audit{Log: log, wanted: map[int64]bool{}, roots: map[int64]proof.Hash{}}
@@ -143,7 +144,7 @@ func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, 
 	if err != nil {
 		return nil, err
 	}
-	s := d.store()
+	s := d.objects()
 	if m == nil {
 		m, err = d.rebuild(ctx, s, a)
 		if err != nil {
@@ -162,13 +163,13 @@ func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, 
 }
 
 // manifests reads all manifests of a log and returns the highest that is one; nil if there is none.
-func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
-	var highest *Manifest
-	for info, err := range d.Bucket.List(ctx, manifestPrefix(a.Log), "") {
+func (d *Auditor) manifests(ctx context.Context, a *Audit) (*manifest.Manifest, error) {
+	var highest *manifest.Manifest
+	for info, err := range d.Bucket.List(ctx, manifest.Prefix(a.Log), "") {
 		if err != nil {
 			return nil, err
 		}
-		version, err := manifestVersion(a.Log, info.Key)
+		version, err := manifest.VersionOf(a.Log, info.Key)
 		if err != nil {
 			a.find(info.Key, -1, err)
 			continue
@@ -181,7 +182,7 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := decodeManifest(data, a.Log, version)
+		m, err := manifest.Decode(data, a.Log, version)
 		if err == nil {
 			err = d.authentic(m, data)
 		}
@@ -202,15 +203,15 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*Manifest, error) {
 }
 
 // authentic checks the signatures of a manifest.
-func (d *Auditor) authentic(m *Manifest, data []byte) error {
+func (d *Auditor) authentic(m *manifest.Manifest, data []byte) error {
 	if d.Keys == nil {
 		return nil
 	}
 	origin := proof.Origin(m.Checkpoint)
 	if m.Entries > 0 && !strings.HasSuffix(origin, "/"+m.Log) {
-		return fmt.Errorf("%w: its checkpoint is of %q", ErrNotAuthentic, origin)
+		return fmt.Errorf("%w: its checkpoint is of %q", manifest.ErrNotAuthentic, origin)
 	}
-	return verifyManifest(m, data, d.Keys, origin)
+	return m.Verify(data, d.Keys, origin)
 }
 
 // note notes the root of the tree as it is now, if it is wanted.
@@ -230,10 +231,11 @@ func (a *Audit) append(leaves []proof.Hash, groups *[]byte) {
 	}
 }
 
-// skip stands for leaves that cannot be known.
+// skip stands for leaves that cannot be known. It holds nothing for each: the count may be that of a forged manifest.
 func (a *Audit) skip(count int64) {
 	a.broken = true
-	a.append(make([]proof.Hash, count), nil)
+	size := a.tree.Size + count
+	a.tree = proof.Tree{Size: size, Edge: make([]proof.Hash, bits.OnesCount64(uint64(size)))}
 }
 
 // compare compares all that was signed with the tree that was computed.
@@ -249,12 +251,12 @@ func (a *Audit) compare() {
 		}
 	}
 	if a.Size != a.entries {
-		a.find(manifestPrefix(a.Log), a.Size, fmt.Errorf("%d entries are there, not %d", a.Size, a.entries))
+		a.find(manifest.Prefix(a.Log), a.Size, fmt.Errorf("%d entries are there, not %d", a.Size, a.entries))
 	}
 }
 
 // content reads all that a manifest names, and appends it to the tree. It returns the keys.
-func (d *Auditor) content(ctx context.Context, s *Logs, m *Manifest, a *Audit) (map[string]bool, error) {
+func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.Manifest, a *Audit) (map[string]bool, error) {
 	named := map[string]bool{}
 	for _, r := range m.Removing {
 		named[r.Key] = true
@@ -264,13 +266,13 @@ func (d *Auditor) content(ctx context.Context, s *Logs, m *Manifest, a *Audit) (
 	}
 	work := newInOrder(ctx, runtime.GOMAXPROCS(0))
 	defer work.wait() // for who gives up early
-	add := func(seg Segment) {
-		for key := range seg.keys() {
+	add := func(seg manifest.Segment) {
+		for key := range seg.Keys() {
 			named[key] = true
 		}
 		for _, b := range seg.Beside {
 			var err error
-			work.do(func() { _, err = s.readSized(ctx, b.Key, b.Size, b.Sum) }, func() {
+			work.do(func() { _, err = s.ReadSized(ctx, b.Key, b.Size, b.Sum) }, func() {
 				if err != nil && !isFatal(err) {
 					a.find(b.Key, -1, fmt.Errorf("%w; it can be made again from the lines", err))
 				}
@@ -280,7 +282,7 @@ func (d *Auditor) content(ctx context.Context, s *Logs, m *Manifest, a *Audit) (
 	}
 	for _, h := range m.History {
 		named[h.Key] = true
-		segments, err := d.history(ctx, s, h)
+		segments, err := s.History(ctx, h)
 		if isFatal(err) {
 			return nil, err
 		}
@@ -307,36 +309,14 @@ func isFatal(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func (d *Auditor) history(ctx context.Context, s *Logs, h History) ([]Segment, error) {
-	data, err := s.readWhole(ctx, h.Key, h.Sum)
-	if err != nil {
-		return nil, err
-	}
-	var segments []Segment
-	if err := json.Unmarshal(data, &segments); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
-	}
-	next := h.First
-	for _, seg := range segments {
-		if seg.First != next || seg.Count <= 0 {
-			return nil, fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
-		}
-		next = seg.End()
-	}
-	if next != h.First+h.Count {
-		return nil, fmt.Errorf("%w: its segments end at entry %d", ErrNotAuthentic, next)
-	}
-	return segments, nil
-}
-
 // removed appends the digests of what retention has removed.
-func (d *Auditor) removed(ctx context.Context, s *Logs, m *Manifest, a *Audit, named map[string]bool) error {
+func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.Manifest, a *Audit, named map[string]bool) error {
 	for _, r := range m.Digests {
 		named[r.Key] = true
 		if r.First != a.tree.Size {
 			a.find(r.Key, r.First, fmt.Errorf("the digests before it end at entry %d", a.tree.Size))
 		}
-		data, err := s.readSized(ctx, r.Key, r.Count*modtlog.HashSize, r.Sum)
+		data, err := s.ReadSized(ctx, r.Key, r.Count*modtlog.HashSize, r.Sum)
 		if err == nil && int64(len(data)) != r.Count*modtlog.HashSize {
 			err = fmt.Errorf("it has %d bytes for %d entries", len(data), r.Count)
 		}
@@ -355,22 +335,22 @@ func (d *Auditor) removed(ctx context.Context, s *Logs, m *Manifest, a *Audit, n
 		}
 		a.append(leaves, nil)
 	}
-	if missing := m.Pruned.end() - a.tree.Size; missing > 0 {
-		a.find(manifestPrefix(a.Log), a.tree.Size, fmt.Errorf("the digests of %d removed entries: %w", missing, bucket.ErrNotExist))
+	if missing := m.Pruned.End() - a.tree.Size; missing > 0 {
+		a.find(manifest.Prefix(a.Log), a.tree.Size, fmt.Errorf("the digests of %d removed entries: %w", missing, bucket.ErrNotExist))
 		a.skip(missing)
 	}
 	return nil
 }
 
 // segment checks a segment, its blocks side by side, and appends its lines to the tree.
-func (d *Auditor) segment(ctx context.Context, s *Logs, a *Audit, seg Segment, work *inOrder) {
-	x, err := s.index(ctx, seg)
+func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, seg manifest.Segment, work *inOrder) {
+	x, err := s.Index(ctx, seg)
 	var groups []byte
 	if err == nil {
-		_, err = s.blockFilters(ctx, seg, x)
+		_, err = s.Filters(ctx, seg, x)
 	}
 	if err == nil {
-		groups, err = s.groups(ctx, seg)
+		groups, err = s.Groups(ctx, seg)
 	}
 	if err == nil {
 		err = checkTrailer(ctx, d.Bucket, seg)
@@ -383,6 +363,7 @@ func (d *Auditor) segment(ctx context.Context, s *Logs, a *Audit, seg Segment, w
 		return
 	}
 	var computed []byte
+	unread := false
 	for i := range x.Blocks {
 		b := x.Blocks[i]
 		var leaves []proof.Hash
@@ -391,14 +372,16 @@ func (d *Auditor) segment(ctx context.Context, s *Logs, a *Audit, seg Segment, w
 			if d.Progress != nil {
 				d.Progress(b.Length)
 			}
-			if err != nil {
-				a.find(seg.Key, b.First, err)
-				if len(leaves) != b.Count {
-					leaves = make([]proof.Hash, b.Count)
-				}
-				a.broken = true
-			} else {
+			switch {
+			case err == nil:
 				a.Content += int64(b.Count)
+			case len(leaves) == b.Count:
+				a.find(seg.Key, b.First, err)
+				a.broken = true
+			default:
+				a.find(seg.Key, b.First, err)
+				a.skip(int64(b.Count))
+				unread, leaves = true, nil
 			}
 			a.append(leaves, &computed)
 		})
@@ -407,7 +390,7 @@ func (d *Auditor) segment(ctx context.Context, s *Logs, a *Audit, seg Segment, w
 		if a.tree.Size != seg.End() {
 			a.find(seg.Key, seg.First, fmt.Errorf("it ends at entry %d, not at %d", a.tree.Size, seg.End()))
 		}
-		if !bytes.Equal(groups, computed) {
+		if !unread && !bytes.Equal(groups, computed) {
 			differs := seg.First/proof.Group + int64(firstDifference(groups, computed)/modtlog.HashSize)
 			a.narrow(seg.Key, max(seg.First, differs*proof.Group))
 		}
@@ -426,13 +409,13 @@ func (a *Audit) narrow(key string, entry int64) {
 }
 
 // blockLeaves returns the leaves of a block's lines. With an error there may be leaves of what is there instead.
-func blockLeaves(ctx context.Context, s *Logs, seg Segment, b segment.Block) ([]proof.Hash, error) {
-	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+func blockLeaves(ctx context.Context, s *manifest.Objects, seg manifest.Segment, b segment.Block) ([]proof.Hash, error) {
+	data, err := s.ReadExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
 	}
-	differs := checkBlock(&b, data, seg.Key)
-	digests, err := s.digestsOf(seg, b, data)
+	differs := s.CheckBlock(seg, &b, data)
+	digests, err := s.DigestsOf(seg, b, data)
 	for i, d := range digests {
 		digests[i] = proof.Leaf(d)
 	}
@@ -449,9 +432,8 @@ func firstDifference(a, b []byte) int {
 }
 
 // unnamed counts the objects of the log that nothing names.
-func (d *Auditor) unnamed(ctx context.Context, m *Manifest, a *Audit, named map[string]bool) error {
-	log := logPrefix(a.Log)
-	for _, prefix := range []string{segmentPrefix(a.Log), besidePrefix(a.Log), log + "history/", log + "digests/"} {
+func (d *Auditor) unnamed(ctx context.Context, m *manifest.Manifest, a *Audit, named map[string]bool) error {
+	for _, prefix := range []string{manifest.SegmentPrefix(a.Log), manifest.BesidePrefix(a.Log), manifest.HistoryPrefix(a.Log), manifest.DigestsPrefix(a.Log)} {
 		for info, err := range d.Bucket.List(ctx, prefix, "") {
 			if err != nil {
 				return err

@@ -1,4 +1,6 @@
-package tlog
+// Package manifest describes what a log consists of: the manifest, the objects that it names, and how each is checked before it
+// is believed. It knows neither how a log grows (package tlog) nor what is wrong with it (package audit).
+package manifest
 
 import (
 	"bytes"
@@ -28,9 +30,9 @@ type signatureOf struct {
 // manifestContext keeps the signature of a manifest from being taken for one of anything else.
 const manifestContext = "weir manifest"
 
-// encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one. If keys is nil it is not
+// Encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one. If keys is nil it is not
 // signed.
-func (m *Manifest) encode(keys *proof.Keys) ([]byte, error) {
+func (m *Manifest) Encode(keys *proof.Keys) ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
@@ -46,15 +48,15 @@ func (m *Manifest) encode(keys *proof.Keys) ([]byte, error) {
 	return append(append(data, signature...), '\n'), nil
 }
 
-// decodeManifest reads a version of a log's manifest. It does not look at the signature.
-func decodeManifest(data []byte, log string, version int64) (*Manifest, error) {
+// Decode reads a version of a log's manifest. It does not look at the signature.
+func Decode(data []byte, log string, version int64) (*Manifest, error) {
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	m := new(Manifest)
 	if err := json.Unmarshal(line, m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
 	}
-	if m.Format != manifestFormat {
-		return nil, fmt.Errorf("format %d: this version of weir reads format %d", m.Format, manifestFormat)
+	if m.Format != Format {
+		return nil, fmt.Errorf("format %d: this version of weir reads format %d", m.Format, Format)
 	}
 	if m.Log != log || m.Version != version {
 		return nil, fmt.Errorf("%w: it is version %d of log %s", ErrNotAuthentic, m.Version, m.Log)
@@ -62,17 +64,23 @@ func decodeManifest(data []byte, log string, version int64) (*Manifest, error) {
 	return m, m.check()
 }
 
+// maxEntries is more entries than any log has. Sums of numbers up to it, one for each object, do not overflow.
+const maxEntries = 1 << 40
+
 // check returns what makes a manifest impossible, whoever signed it.
 func (m *Manifest) check() error {
-	next := m.Pruned.end()
+	if p := m.Pruned; p.First < 0 || p.Entries < 0 || p.First > maxEntries || p.Entries > maxEntries {
+		return fmt.Errorf("%w: it says that entries %d to %d were removed", ErrNotAuthentic, p.First, p.End())
+	}
+	next := m.Pruned.End()
 	for _, h := range m.History {
-		if h.First != next || h.Count <= 0 {
+		if h.First != next || h.Count <= 0 || h.Count > maxEntries {
 			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
 		}
 		next += h.Count
 	}
 	for _, seg := range m.Segments {
-		if seg.First != next || seg.Count <= 0 {
+		if seg.First != next || seg.Count <= 0 || seg.Count > maxEntries {
 			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
 		}
 		next += seg.Count
@@ -92,8 +100,8 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// verifyManifest returns why a manifest is not to be believed; nil if it is.
-func verifyManifest(m *Manifest, data []byte, keys *proof.Keys, origin string) error {
+// Verify returns why a manifest is not to be believed; nil if it is.
+func (m *Manifest) Verify(data []byte, keys *proof.Keys, origin string) error {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
 	var by signatureOf
 	if err := json.Unmarshal(rest, &by); err != nil || !keys.Verify(manifestContext, data[:len(line)+1], by.Signature) {
@@ -102,32 +110,17 @@ func verifyManifest(m *Manifest, data []byte, keys *proof.Keys, origin string) e
 	if m.Entries == 0 {
 		return nil
 	}
-	return checkCheckpoint(m, keys, origin)
+	return m.VerifyCheckpoint(keys, origin)
 }
 
-// checkCheckpoint checks that the checkpoint of a manifest is that of its tree.
-func checkCheckpoint(m *Manifest, keys *proof.Keys, origin string) error {
+// VerifyCheckpoint checks that the checkpoint of a manifest is that of its tree.
+func (m *Manifest) VerifyCheckpoint(keys *proof.Keys, origin string) error {
 	c, err := keys.OpenCheckpoint(origin, m.Checkpoint)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAuthentic, err)
 	}
 	if c.N != m.Entries || c.Hash != m.Tree.Root() {
 		return fmt.Errorf("%w: its checkpoint is not that of its tree", ErrNotAuthentic)
-	}
-	return nil
-}
-
-// neverHadManifest returns an error for a log without a manifest that must have had one: only a log's first segment can
-// be there before its first manifest.
-func (s *Logs) neverHadManifest(ctx context.Context, log string) error {
-	for info, err := range s.bucket.List(ctx, segmentPrefix(log), newSegmentPrefix(log, 1)) {
-		if err != nil {
-			return err
-		}
-		if version, err := s.highest(ctx, log, 0); err != nil || version > 0 {
-			return err // it has got one since
-		}
-		return fmt.Errorf("log %s has no manifest, but %s is there: %w", log, info.Key, ErrNotAuthentic)
 	}
 	return nil
 }
@@ -142,39 +135,39 @@ func authenticated(data []byte, sum proof.Hash, what, key string) error {
 
 // forgetIfForged passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
 // the next reader sees what the bucket has.
-func (s *objects) forgetIfForged(key string, err error) error {
+func (s *Objects) forgetIfForged(key string, err error) error {
 	if errors.Is(err, ErrNotAuthentic) {
 		s.bucket.Forget(key)
 	}
 	return err
 }
 
-// block reads a block, as it lies.
-func (s *objects) block(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
-	data, err := s.readExactly(ctx, seg.Key, b.Offset, b.Length)
+// Block reads a block of a segment, as it lies.
+func (s *Objects) Block(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
+	data, err := s.ReadExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
 	}
-	return data, s.forgetIfForged(seg.Key, checkBlock(&b, data, seg.Key))
+	return data, s.CheckBlock(seg, &b, data)
 }
 
-// checkBlock checks the bytes of a block of the segment at a key.
-func checkBlock(b *segment.Block, data []byte, key string) error {
-	return authenticated(data, b.Sum, fmt.Sprintf("block with entries %d to %d", b.First, b.End()-1), key)
+// CheckBlock returns ErrNotAuthentic (wrapped) unless data is a block of a segment as it was written.
+func (s *Objects) CheckBlock(seg Segment, b *segment.Block, data []byte) error {
+	what := fmt.Sprintf("block with entries %d to %d", b.First, b.End()-1)
+	return s.forgetIfForged(seg.Key, authenticated(data, b.Sum, what, seg.Key))
 }
 
 // readWhole reads an object that has a digest.
-func (s *objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
+func (s *Objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
 	return s.readDigested(ctx, key, bucket.Range{}, sum)
 }
 
-// readSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has
-// become.
-func (s *objects) readSized(ctx context.Context, key string, size int64, sum proof.Hash) ([]byte, error) {
+// ReadSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has become.
+func (s *Objects) ReadSized(ctx context.Context, key string, size int64, sum proof.Hash) ([]byte, error) {
 	return s.readDigested(ctx, key, bucket.Range{Length: max(0, size) + 1}, sum) // One byte more tells a longer object.
 }
 
-func (s *objects) readDigested(ctx context.Context, key string, at bucket.Range, sum proof.Hash) ([]byte, error) {
+func (s *Objects) readDigested(ctx context.Context, key string, at bucket.Range, sum proof.Hash) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, at)
 	if err != nil {
 		return nil, err

@@ -1,31 +1,31 @@
-package tlog
+package manifest
 
 import "sync"
 
-// verifiedBlocks says which blocks of a version of a segment's object were compared with their digests. They need not be
+// VerifiedBlocks says which blocks of a version of a segment's object were compared with their digests. They need not be
 // compared again as long as the object has not changed.
-type verifiedBlocks struct {
+type VerifiedBlocks struct {
 	version string // of the object
 
 	mu     sync.Mutex
 	blocks []bool // by number
 }
 
-// blocksVerified returns what is known of the blocks of an object in a version. If the bucket does not report
+// Verified returns what is known of the blocks of an object in a version. If the bucket does not report
 // versions, this is always nothing.
-func (s *objects) blocksVerified(key, version string) *verifiedBlocks {
+func (s *Objects) Verified(key, version string) *VerifiedBlocks {
 	if c, ok := s.verified.GetIfPresent(key); ok && c.version == version {
 		return c
 	}
-	c := &verifiedBlocks{version: version}
+	c := &VerifiedBlocks{version: version}
 	if version != "" {
 		s.verified.Set(key, c)
 	}
 	return c
 }
 
-// has tells whether n blocks from a number on were compared.
-func (c *verifiedBlocks) has(number, n int) bool {
+// Has tells whether n blocks from a number on were compared.
+func (c *VerifiedBlocks) Has(number, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if number+n > len(c.blocks) {
@@ -39,7 +39,7 @@ func (c *verifiedBlocks) has(number, n int) bool {
 	return true
 }
 
-func (c *verifiedBlocks) add(number int) {
+func (c *VerifiedBlocks) Add(number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.blocks) <= number {

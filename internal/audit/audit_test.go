@@ -1,38 +1,70 @@
-package tlog
+package audit
 
 import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
+	"math/bits"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/segment"
+	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
+	"github.com/weirlog/weir/internal/wal"
 )
 
 // audited is a log with everything that one can have: history, many segments, removed entries.
 type audited struct {
 	t    *testing.T
 	b    *bucketest.Memory
-	o    Options
+	o    tlog.Options
 	keys *proof.Keys
+}
+
+// small has logs of many small objects.
+var small = tlog.Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond, HistorySegments: 3}
+
+func newStore(b bucket.Bucket, o tlog.Options) *tlog.Logs {
+	return tlog.NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o)
+}
+
+func read(t testing.TB, s *tlog.Logs, q tlog.Query) (lines []string) {
+	t.Helper()
+	r, err := s.Read(t.Context(), tlogtest.Log, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range r.Entries(t.Context(), r.First()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(e.Line))
+	}
+	return lines
 }
 
 const auditedEntries = 8000
 
 func newAudited(t *testing.T) *audited {
-	o, _ := signing(t, small)
-	o.Beside = []segment.Kind{lineCounts{}}
+	o := small
+	o.Keys, _ = tlogtest.NewKeys(t)
+	o.Origin = tlogtest.Origin
+	o.Beside = []segment.Kind{tlogtest.LineCounts{}}
 	a := &audited{t, bucketest.NewMemory(), o, o.Keys}
 	s := newStore(a.b, o)
-	fill(t, s, auditedEntries, 130, 3)
-	if _, err := s.PruneTo(t.Context(), testLog, 1_500_000, maxInt64); err != nil {
+	tlogtest.Fill(t, s, auditedEntries, 130, 3)
+	if _, err := s.PruneTo(t.Context(), tlogtest.Log, 1_500_000, math.MaxInt64); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Sweep(t.Context(), testLog); err != nil {
+	if err := s.Sweep(t.Context(), tlogtest.Log); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -41,7 +73,7 @@ func newAudited(t *testing.T) *audited {
 func (a *audited) audit(sizes ...int64) *Audit {
 	a.t.Helper()
 	d := &Auditor{Bucket: a.b, Keys: a.keys}
-	result, err := d.Log(a.t.Context(), testLog, sizes...)
+	result, err := d.Log(a.t.Context(), tlogtest.Log, sizes...)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -64,7 +96,7 @@ func (a *audited) put(key string, data []byte) {
 
 // keysOf returns the keys of the log's objects that begin so.
 func (a *audited) keysOf(kind string) (keys []string) {
-	for info, err := range a.b.List(a.t.Context(), logPrefix(testLog)+kind, "") {
+	for info, err := range a.b.List(a.t.Context(), manifest.LogPrefix(tlogtest.Log)+kind, "") {
 		if err != nil {
 			a.t.Fatal(err)
 		}
@@ -73,35 +105,45 @@ func (a *audited) keysOf(kind string) (keys []string) {
 	return keys
 }
 
-// named returns the kinds of objects that the highest manifest names, with one key of each.
-func (a *audited) named() map[string]string {
-	s := newStore(a.b, a.o)
-	m, err := s.manifest(a.t.Context(), testLog)
+// highest returns the log's highest manifest.
+func (a *audited) highest() *manifest.Manifest {
+	a.t.Helper()
+	version, err := manifest.Highest(a.t.Context(), a.b, tlogtest.Log, 0)
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	m, err := manifest.Decode(a.object(manifest.Key(tlogtest.Log, version)), tlogtest.Log, version)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return m
+}
+
+// named returns the kinds of objects that the highest manifest names, with one key of each.
+func (a *audited) named() map[string]string {
+	m := a.highest()
 	if len(m.Digests) == 0 || len(m.History) == 0 || len(m.Segments) == 0 {
 		a.t.Fatalf("the log lacks a kind of object: %d, %d, %d", len(m.Digests), len(m.History), len(m.Segments))
 	}
-	old, err := s.history(a.t.Context(), m.History[0])
+	old, err := manifest.NewObjects(a.b, 1<<20).History(a.t.Context(), m.History[0])
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return map[string]string{"manifest": manifestKey(testLog, m.Version), "history": m.History[0].Key, "digests": m.Digests[0].Key,
+	return map[string]string{"manifest": manifest.Key(tlogtest.Log, m.Version), "history": m.History[0].Key, "digests": m.Digests[0].Key,
 		"old segment": old[0].Key, "segment": m.Segments[len(m.Segments)-1].Key,
 		"object beside a segment": m.Segments[len(m.Segments)-1].Beside[0].Key}
 }
 
 func TestAudit(t *testing.T) {
 	a := newAudited(t)
-	r := newReference(t, auditedEntries)
+	r := tlogtest.NewReference(t, auditedEntries)
 	result := a.audit(1000, 130)
-	if len(result.Findings) > 0 || result.Size != auditedEntries || result.Root != r.root(t, auditedEntries) || result.Removed == 0 ||
-		result.Content+result.Removed != auditedEntries || result.Origin != "example.org/"+testLog {
+	if len(result.Findings) > 0 || result.Size != auditedEntries || result.Root != r.Root(t, auditedEntries) || result.Removed == 0 ||
+		result.Content+result.Removed != auditedEntries || result.Origin != "example.org/"+tlogtest.Log {
 		t.Errorf("%d entries, %d removed, %d there; %+v", result.Size, result.Removed, result.Content, result.Findings)
 	}
 	for _, size := range []int64{130, 1000} {
-		if root, ok := result.RootAt(size); !ok || root != r.root(t, size) {
+		if root, ok := result.RootAt(size); !ok || root != r.Root(t, size) {
 			t.Errorf("root of size %d: %v, %t", size, root, ok)
 		}
 	}
@@ -114,7 +156,7 @@ func TestAudit(t *testing.T) {
 		}
 		logs = append(logs, log)
 	}
-	if !slices.Equal(logs, []string{testLog, "6a793f48c0eb9e7a17712f0a"}) {
+	if !slices.Equal(logs, []string{tlogtest.Log, "6a793f48c0eb9e7a17712f0a"}) {
 		t.Errorf("logs %v", logs)
 	}
 }
@@ -122,7 +164,7 @@ func TestAudit(t *testing.T) {
 // Any flipped bit, any removed object and any exchange is found, in the object that it is in, and is never served as good.
 func TestAuditFindsDamage(t *testing.T) {
 	a := newAudited(t)
-	want := read(t, newStore(a.b, a.o), Query{Start: minInt64, End: maxInt64})
+	want := read(t, newStore(a.b, a.o), tlog.All)
 	for kind, key := range a.named() {
 		good := a.object(key)
 		damages := map[string]func(){
@@ -161,7 +203,7 @@ func TestAuditFindsDamage(t *testing.T) {
 // neverServed checks that a download now gives all that was there, or fails.
 func (a *audited) neverServed(what string, want []string) {
 	a.t.Helper()
-	d, err := newStore(a.b, a.o).Download(context.Background(), testLog, Query{Start: minInt64, End: maxInt64})
+	d, err := newStore(a.b, a.o).Download(context.Background(), tlogtest.Log, tlog.All)
 	if err != nil {
 		return
 	}
@@ -169,19 +211,19 @@ func (a *audited) neverServed(what string, want []string) {
 	if err := d.WriteTo(context.Background(), &file); err != nil {
 		return
 	}
-	if got := read(a.t, newStore(a.b, a.o), Query{Start: minInt64, End: maxInt64}); !slices.Equal(got, want) {
+	if got := read(a.t, newStore(a.b, a.o), tlog.All); !slices.Equal(got, want) {
 		a.t.Errorf("%s: served as good with %d lines", what, len(got))
 	}
 }
 
 // forge makes a segment like the one at key, with lines changed, so that all in it fits together.
 func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
-	s := newStore(a.b, Options{})
+	s := manifest.NewObjects(a.b, 1<<20)
 	seg, err := readTrailer(a.t.Context(), a.b, bucket.Info{Key: key, Size: int64(len(a.object(key)))})
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	x, err := s.index(a.t.Context(), seg)
+	x, err := s.Index(a.t.Context(), seg)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -190,14 +232,14 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 		tree.Append(proof.Hash{})
 	}
 	w := segment.New(&tree, small.BlockBytes)
-	var entries []Entry
+	var entries []tlogtest.Entry
 	for _, b := range x.Blocks {
-		more, err := s.entries(a.t.Context(), seg, b)
+		more, err := s.Entries(a.t.Context(), seg, b)
 		if err != nil {
 			a.t.Fatal(err)
 		}
 		for i, e := range more.Entries {
-			entries = append(entries, Entry{e, bytes.TrimSuffix(more.Line(i), []byte("\n"))})
+			entries = append(entries, tlogtest.Entry{Entry: e, Line: bytes.TrimSuffix(more.Line(i), []byte("\n"))})
 		}
 	}
 	lines := make([][]byte, len(entries))
@@ -207,7 +249,7 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 	change(lines)
 	for i, e := range entries {
 		e.Line = lines[i]
-		w.Add(e.line())
+		w.Add(e.Split())
 	}
 	data, _, _, err := w.Finish()
 	if err != nil {
@@ -219,7 +261,7 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 // Who can write the bucket, and knows its format, but has no key, changes nothing unseen.
 func TestAuditFindsForgery(t *testing.T) {
 	a := newAudited(t)
-	want := read(t, newStore(a.b, a.o), Query{Start: minInt64, End: maxInt64})
+	want := read(t, newStore(a.b, a.o), tlog.All)
 	for _, kind := range []string{"segment", "old segment"} {
 		key := a.named()[kind]
 		good := a.object(key)
@@ -235,17 +277,14 @@ func TestAuditFindsForgery(t *testing.T) {
 			a.put(key, good)
 		}
 	}
-	m, err := newStore(a.b, a.o).manifest(t.Context(), testLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	highest := manifestKey(testLog, m.Version)
+	m := a.highest()
+	highest := manifest.Key(tlogtest.Log, m.Version)
 	good := a.object(highest)
-	other, _ := signing(t, small)
-	for name, by := range map[string]*proof.Keys{"no key": nil, "another key": other.Keys} {
-		forged := m.clone()
+	other, _ := tlogtest.NewKeys(t)
+	for name, by := range map[string]*proof.Keys{"no key": nil, "another key": other} {
+		forged := m.Clone()
 		forged.Segments[len(forged.Segments)-1].MaxTime++
-		data, err := forged.encode(by)
+		data, err := forged.Encode(by)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +294,7 @@ func TestAuditFindsForgery(t *testing.T) {
 		}
 		a.neverServed("manifest by "+name, nil)
 	}
-	a.put(highest, bytes.Replace(good, []byte(`"log":"`+testLog), []byte(`"log":"6a793f48c0eb9e7a17712f0f`), 1))
+	a.put(highest, bytes.Replace(good, []byte(`"log":"`+tlogtest.Log), []byte(`"log":"6a793f48c0eb9e7a17712f0f`), 1))
 	if result := a.audit(); !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Object == highest }) {
 		t.Errorf("manifest of another log: %+v", result.Findings)
 	}
@@ -268,20 +307,20 @@ func TestAuditFindsForgery(t *testing.T) {
 // With every manifest gone the log is put together from segments and digests.
 func TestAuditRebuilds(t *testing.T) {
 	a := newAudited(t)
-	r := newReference(t, auditedEntries)
+	r := tlogtest.NewReference(t, auditedEntries)
 	for _, key := range append(a.keysOf("manifest/"), a.keysOf("history/")...) {
 		if err := a.b.Delete(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
 	}
 	result := a.audit(1000)
-	if !result.Rebuilt || result.Size != auditedEntries || result.Root != r.root(t, auditedEntries) || len(result.Findings) > 0 {
+	if !result.Rebuilt || result.Size != auditedEntries || result.Root != r.Root(t, auditedEntries) || len(result.Findings) > 0 {
 		t.Errorf("%d entries, %d removed, %d there; %+v", result.Size, result.Removed, result.Content, result.Findings)
 	}
-	if root, ok := result.RootAt(1000); !ok || root != r.root(t, 1000) {
+	if root, ok := result.RootAt(1000); !ok || root != r.Root(t, 1000) {
 		t.Errorf("%v, %t", root, ok)
 	}
-	if _, err := newStore(a.b, a.o).Download(t.Context(), testLog, Query{End: maxInt64}); err == nil {
+	if _, err := newStore(a.b, a.o).Download(t.Context(), tlogtest.Log, tlog.All); err == nil {
 		t.Error("a log without its manifest is served, as if it were empty")
 	}
 	segments := a.keysOf("segments/")
@@ -295,5 +334,48 @@ func TestAuditRebuilds(t *testing.T) {
 	}
 	if result := a.audit(); !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Entry == first && f.Missing }) {
 		t.Errorf("the segment with entry %d is gone: %+v", first, result.Findings)
+	}
+}
+
+// TestForgedCountsCostNoMemory has manifests that nobody signed name more entries than could be held.
+func TestForgedCountsCostNoMemory(t *testing.T) {
+	const many = 1 << 39
+	for what, forge := range map[string]func(m *manifest.Manifest){
+		"history": func(m *manifest.Manifest) {
+			m.History, m.Segments = []manifest.History{{Key: "gone", First: m.Pruned.End(), Count: many}}, nil
+		},
+		"segment": func(m *manifest.Manifest) {
+			seg := m.Segments[0]
+			seg.Key, seg.First, seg.Count = "gone", m.Pruned.End(), many
+			m.History, m.Segments = nil, []manifest.Segment{seg}
+		},
+		"digests": func(m *manifest.Manifest) {
+			m.Digests[0].Count = many
+		},
+		"removed entries": func(m *manifest.Manifest) {
+			m.Pruned.Entries, m.Digests, m.History, m.Segments = many, nil, nil, nil
+		},
+	} {
+		a := newAudited(t)
+		m := a.highest().Clone()
+		m.Version++
+		forge(m)
+		m.Entries = m.Pruned.End()
+		for _, h := range m.History {
+			m.Entries += h.Count
+		}
+		for _, seg := range m.Segments {
+			m.Entries += seg.Count
+		}
+		m.Tree = &proof.Tree{Size: m.Entries, Edge: make([]proof.Hash, bits.OnesCount64(uint64(m.Entries)))}
+		data, err := m.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.b.AllowAnyKeys()
+		a.put(manifest.Key(tlogtest.Log, m.Version), data)
+		if result := a.audit(); len(result.Findings) == 0 {
+			t.Errorf("%s: nothing was found", what)
+		}
 	}
 }

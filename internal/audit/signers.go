@@ -1,10 +1,11 @@
-package tlog
+package audit
 
 import (
 	"context"
 	"errors"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -39,28 +40,28 @@ func FindSigners(ctx context.Context, b bucket.Bucket, keys *proof.Keys, origin 
 
 // look adds what one log shows.
 func (f *Signers) look(ctx context.Context, b bucket.Bucket, log string, keys *proof.Keys, origin string) error {
-	version, err := highestManifest(ctx, b, log, 0)
+	version, err := manifest.Highest(ctx, b, log, 0)
 	if err != nil || version == 0 {
 		return err
 	}
-	data, err := bucket.Read(ctx, b, manifestKey(log, version), bucket.Range{})
+	data, err := bucket.Read(ctx, b, manifest.Key(log, version), bucket.Range{})
 	if errors.Is(err, bucket.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	m, err := decodeManifest(data, log, version)
+	m, err := manifest.Decode(data, log, version)
 	if err != nil {
 		return nil // It is damaged, and shows nothing.
 	}
 	f.Logs++
-	if verifyManifest(m, data, keys, origin) == nil {
+	if m.Verify(data, keys, origin) == nil {
 		f.Known = true
 		return nil
 	}
 	var untrusted *proof.UntrustedError
-	if len(f.Wanted) == 0 && m.Entries > 0 && errors.As(checkCheckpoint(m, keys, origin), &untrusted) {
+	if len(f.Wanted) == 0 && m.Entries > 0 && errors.As(m.VerifyCheckpoint(keys, origin), &untrusted) {
 		f.Wanted, f.Given = untrusted.SignedBy, untrusted.TrustedIDs()
 	}
 	return nil

@@ -1,4 +1,4 @@
-package tlog
+package audit
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/manifest"
 )
 
 // Contents is what a log consists of, for who copies it: the objects first, then the manifest that names them.
@@ -20,9 +21,9 @@ type Contents struct {
 
 // Contents returns what a log consists of now. Nothing is believed but that the manifest is one.
 func (d *Auditor) Contents(ctx context.Context, log string) (*Contents, error) {
-	s := d.store()
+	s := d.objects()
 	for {
-		version, err := s.highest(ctx, log, 0)
+		version, err := manifest.Highest(ctx, d.Bucket, log, 0)
 		if err != nil || version == 0 {
 			return &Contents{}, err
 		}
@@ -30,19 +31,19 @@ func (d *Auditor) Contents(ctx context.Context, log string) (*Contents, error) {
 		if !errors.Is(err, bucket.ErrNotExist) {
 			return c, err
 		}
-		if newer, highestErr := s.highest(ctx, log, version); highestErr != nil || newer == version {
+		if newer, highestErr := manifest.Highest(ctx, d.Bucket, log, version); highestErr != nil || newer == version {
 			return nil, errors.Join(err, highestErr)
 		}
 	}
 }
 
-func (d *Auditor) contents(ctx context.Context, s *Logs, log string, version int64) (*Contents, error) {
-	c := &Contents{Manifest: manifestKey(log, version), Version: version}
+func (d *Auditor) contents(ctx context.Context, s *manifest.Objects, log string, version int64) (*Contents, error) {
+	c := &Contents{Manifest: manifest.Key(log, version), Version: version}
 	var err error
 	if c.Data, err = bucket.Read(ctx, d.Bucket, c.Manifest, bucket.Range{}); err != nil {
 		return nil, err
 	}
-	m, err := decodeManifest(c.Data, log, version)
+	m, err := manifest.Decode(c.Data, log, version)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Manifest, err)
 	}
@@ -52,7 +53,7 @@ func (d *Auditor) contents(ctx context.Context, s *Logs, log string, version int
 	}
 	segments := m.Segments
 	for _, h := range m.History {
-		older, err := d.history(ctx, s, h)
+		older, err := s.History(ctx, h)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Key, err)
 		}
@@ -60,7 +61,7 @@ func (d *Auditor) contents(ctx context.Context, s *Logs, log string, version int
 		segments = append(segments[:len(segments):len(segments)], older...)
 	}
 	for _, seg := range segments {
-		c.Objects = slices.AppendSeq(c.Objects, seg.keys())
+		c.Objects = slices.AppendSeq(c.Objects, seg.Keys())
 	}
 	return c, nil
 }
@@ -68,11 +69,11 @@ func (d *Auditor) contents(ctx context.Context, s *Logs, log string, version int
 // OldManifests returns the keys of a log's manifests below a version.
 func (d *Auditor) OldManifests(ctx context.Context, log string, version int64) ([]string, error) {
 	var old []string
-	for info, err := range d.Bucket.List(ctx, manifestPrefix(log), "") {
+	for info, err := range d.Bucket.List(ctx, manifest.Prefix(log), "") {
 		if err != nil {
 			return nil, err
 		}
-		if v, err := manifestVersion(log, info.Key); err == nil && v < version {
+		if v, err := manifest.VersionOf(log, info.Key); err == nil && v < version {
 			old = append(old, info.Key)
 		}
 	}

@@ -1,0 +1,156 @@
+package manifest
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
+)
+
+// Manifest says what a log consists of now. The highest version counts.
+type Manifest struct {
+	Format   int       `json:"format"`
+	Log      string    `json:"log"`
+	Version  int64     `json:"version"`
+	ID       string    `json:"id"`       // random: tells this version from another writer's
+	Entries  int64     `json:"entries"`  // how many the log has
+	LastPlan int64     `json:"lastPlan"` // the last plan applied to the log
+	Nonce    string    `json:"nonce"`    // of that plan
+	History  []History `json:"history"`  // older segments, oldest first
+	Segments []Segment `json:"segments"` // newer segments, oldest first
+	Removing []Removal `json:"removing"` // Objects that the log no longer needs
+	Pruned   Pruned    `json:"pruned,omitzero"`
+	Digests  []Digests `json:"digests,omitempty"` // of the pruned entries
+
+	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil if there are none
+	Checkpoint string      `json:"checkpoint,omitempty"` // signed, of the tree
+	Keys       []SignedBy  `json:"keys,omitempty"`       // that have signed its checkpoints, oldest first
+}
+
+// Pruned is entries that retention has removed, or would remove. Entries keep their indexes.
+type Pruned struct {
+	First   int64 `json:"first"`   // Index of the first one
+	Entries int64 `json:"entries"` // how many
+	MinTime int64 `json:"minTime"` // of their events, milliseconds since the epoch, both included
+	MaxTime int64 `json:"maxTime"`
+}
+
+// End is the index of the first entry behind p.
+func (p Pruned) End() int64 { return p.First + p.Entries }
+
+func (p *Pruned) Add(seg Segment) {
+	if p.Entries == 0 {
+		p.First, p.MinTime, p.MaxTime = seg.First, seg.MinTime, seg.MaxTime
+	}
+	p.Entries += seg.Count
+	p.MinTime, p.MaxTime = min(p.MinTime, seg.MinTime), max(p.MaxTime, seg.MaxTime)
+}
+
+// Segment is an object of consecutive entries.
+type Segment struct {
+	Key string `json:"key"`
+	segment.Info
+	Beside []Beside `json:"beside,omitempty"`
+}
+
+// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life: it is
+// stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost: a merge
+// makes it again.
+type Beside struct {
+	Part segment.ID `json:"part"` // its kind
+	Key  string     `json:"key"`
+	Size int64      `json:"size"` // bytes
+	Sum  proof.Hash `json:"sum"`  // SHA-256 of the object
+}
+
+// Keys yields the keys of a segment and of what stands beside it.
+func (s *Segment) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, b := range s.Beside {
+			if !yield(b.Key) {
+				return
+			}
+		}
+		yield(s.Key)
+	}
+}
+
+// Remove lists a segment, and what stands beside it, for removal.
+func (m *Manifest) Remove(seg Segment, now time.Time) {
+	for key := range seg.Keys() {
+		m.Removing = append(m.Removing, Removal{key, now})
+	}
+}
+
+// History is an immutable object that lists segments, so that the manifest of a long log stays small.
+type History struct {
+	Key     string `json:"key"`
+	First   int64  `json:"first"`
+	Count   int64  `json:"count"` // of entries
+	MinTime int64  `json:"minTime"`
+	MaxTime int64  `json:"maxTime"`
+
+	Sum proof.Hash `json:"sum"` // SHA-256 of the object
+}
+
+// Removal is an object to be deleted once nobody who saw an older manifest can still want it. Only objects that the
+// highest manifest lists here are ever deleted: whoever made one and has not committed it yet would have to commit
+// the version that lists it, and fails.
+type Removal struct {
+	Key   string    `json:"key"`
+	Since time.Time `json:"since"`
+}
+
+const Format = 1
+
+// Clone returns a copy of m that can be changed into the next version.
+func (m *Manifest) Clone() *Manifest {
+	c := *m
+	c.History = append([]History(nil), m.History...)
+	c.Segments = append([]Segment(nil), m.Segments...)
+	c.Removing = append([]Removal(nil), m.Removing...)
+	c.Digests = append([]Digests(nil), m.Digests...)
+	c.Keys = append([]SignedBy(nil), m.Keys...)
+	return &c
+}
+
+// Digests is an object with the entries of the tree (32 bytes each) for lines that retention has removed.
+type Digests struct {
+	Key   string     `json:"key"`
+	First int64      `json:"first"`
+	Count int64      `json:"count"`
+	Sum   proof.Hash `json:"sum"` // SHA-256 of the object
+}
+
+// SignedBy is a key that has signed checkpoints of a log: those of sizes from From on, up to To, which another signed.
+type SignedBy struct {
+	From   int64  `json:"from"`
+	To     int64  `json:"to,omitempty"` // 0: it still signs
+	Public []byte `json:"public"`       // Ed25519
+}
+
+// CloneTree returns a copy of the manifest's tree.
+func (m *Manifest) CloneTree() proof.Tree {
+	if m.Tree == nil {
+		return proof.Tree{}
+	}
+	return m.Tree.Clone()
+}
+
+// NoteSigners notes who signs the checkpoint of a size.
+func (m *Manifest) NoteSigners(signers []proof.Key, size int64) {
+	for i := range m.Keys {
+		is := func(k proof.Key) bool { return bytes.Equal(k.Public(), m.Keys[i].Public) }
+		if m.Keys[i].To == 0 && !slices.ContainsFunc(signers, is) {
+			m.Keys[i].To = size
+		}
+	}
+	for _, k := range signers {
+		if !slices.ContainsFunc(m.Keys, func(by SignedBy) bool { return by.To == 0 && bytes.Equal(k.Public(), by.Public) }) {
+			m.Keys = append(m.Keys, SignedBy{From: size, Public: k.Public()})
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
+)
+
+func (s *Objects) Index(ctx context.Context, seg Segment) (*segment.Index, error) {
+	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*segment.Index, error) {
+		data, err := s.readSpan(ctx, key, seg.IndexSpan(), seg.Sum, "index")
+		if err != nil {
+			return nil, err
+		}
+		x, err := segment.DecodeIndex(seg.Info, data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		return x, nil
+	})
+}
+
+// part returns the content of a part of a segment, which has the index x.
+func (s *Objects) part(ctx context.Context, seg Segment, x *segment.Index, id segment.ID) ([]byte, error) {
+	p, ok := x.Part(id)
+	if !ok {
+		return nil, fmt.Errorf("%s has no part %s: %w", seg.Key, id, segment.ErrCorrupt)
+	}
+	data, err := s.readSpan(ctx, seg.Key, p.Span, p.Sum, "part "+string(id))
+	if err != nil {
+		return nil, err
+	}
+	content, err := p.Content(data)
+	if err != nil {
+		return nil, fmt.Errorf("part %s of %s: %w", id, seg.Key, err)
+	}
+	return content, nil
+}
+
+// Beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist if there is
+// none, and ErrNotAuthentic if it is not what was written.
+func (s *Objects) Beside(ctx context.Context, seg Segment, part segment.ID) ([]byte, error) {
+	for _, b := range seg.Beside {
+		if b.Part == part {
+			return s.ReadSized(ctx, b.Key, b.Size, b.Sum)
+		}
+	}
+	return nil, fmt.Errorf("part %s beside %s: %w", part, seg.Key, bucket.ErrNotExist)
+}
+
+// readSpan reads bytes of a segment that have a digest.
+func (s *Objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash, what string) ([]byte, error) {
+	data, err := s.ReadExactly(ctx, key, at.Offset, at.Length)
+	if err == nil {
+		err = s.forgetIfForged(key, authenticated(data, sum, what, key))
+	}
+	return data, err
+}
+
+// Filters returns the filter of each block of a segment, which has the index x.
+func (s *Objects) Filters(ctx context.Context, seg Segment, x *segment.Index) ([]segment.Filter, error) {
+	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]segment.Filter, error) {
+		data, err := s.part(ctx, seg, x, segment.Filters)
+		if err != nil {
+			return nil, err
+		}
+		filters, err := segment.DecodeFilters(data, x.Blocks)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		return filters, nil
+	})
+}
+
+func (s *Objects) ReadExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
+	if err == nil && int64(len(data)) != length {
+		err = fmt.Errorf("read %s at %d: %w, it ends early", key, offset, gzipmember.ErrCorrupt)
+	}
+	return data, err
+}
+
+// Open returns a reader of the blocks of a segment from first to last, as they lie. They are not compared with their digests.
+func (s *Objects) Open(ctx context.Context, seg Segment, first, last segment.Block) (*bucket.Object, error) {
+	return s.bucket.Get(ctx, seg.Key, bucket.Range{Offset: first.Offset, Length: last.Offset + last.Length - first.Offset})
+}
+
+// Lines returns the lines of a block, in memory that the caller owns.
+func (s *Objects) Lines(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
+	data, err := s.Block(ctx, seg, b)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := b.Decode(nil, data)
+	if err != nil {
+		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+	}
+	return lines, nil
+}
+
+// Entries returns the entries of a block.
+func (s *Objects) Entries(ctx context.Context, seg Segment, b segment.Block) (event.Batch, error) {
+	data, err := s.Block(ctx, seg, b)
+	if err != nil {
+		return event.Batch{}, err
+	}
+	entries, err := b.Entries(data)
+	if err != nil {
+		return event.Batch{}, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+	}
+	return entries, nil
+}
+
+// Source returns a segment as one to be merged: its index, and the content of its parts. A part of one of the kinds that
+// stand beside it is left out if it is lost or damaged: it is made again from the lines.
+func (s *Objects) Source(ctx context.Context, seg Segment, kinds []segment.Kind) (*segment.Source, error) {
+	x, err := s.Index(ctx, seg)
+	if err != nil {
+		return nil, err
+	}
+	source := &segment.Source{Info: seg.Info, Index: x, Parts: map[segment.ID][]byte{}}
+	for _, p := range x.Parts {
+		if source.Parts[p.ID], err = s.part(ctx, seg, x, p.ID); err != nil {
+			return nil, err
+		}
+	}
+	for _, kind := range kinds {
+		content, err := s.Beside(ctx, seg, kind.ID())
+		switch {
+		case err == nil:
+			source.Parts[kind.ID()] = content
+		case !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, ErrNotAuthentic):
+			return nil, err
+		}
+	}
+	return source, nil
+}
