@@ -105,19 +105,21 @@ func (r *runner) failed(ctx context.Context, t task, err error, more ...any) {
 // periodic returns a task that does something after a first pause and then at every interval. An error does not end it.
 func (r *runner) periodic(t task, first, interval time.Duration, do func(context.Context) error) task {
 	t.run = func(ctx context.Context) error {
-		timer := time.NewTimer(first)
-		defer timer.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-timer.C:
+		for pause := first; ; {
+			if pause > 0 {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(pause):
+				}
 			}
 			began := time.Now()
-			if err := do(ctx); err != nil && ctx.Err() == nil {
+			if err := do(ctx); ctx.Err() != nil {
+				return nil
+			} else if err != nil {
 				r.failed(ctx, t, err)
 			}
-			timer.Reset(max(0, interval-time.Since(began)))
+			pause = interval - time.Since(began)
 		}
 	}
 	return t
