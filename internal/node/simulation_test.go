@@ -66,6 +66,8 @@ type simulatedLog struct {
 	tree  proof.Tree
 	roots []proof.Hash // of its first n entries
 	gone  int64        // so many of its first entries retention has removed
+
+	followed int64 // so many of its first entries the follower was given, or was told that they are gone
 }
 
 type simulatedEvent struct {
@@ -159,12 +161,17 @@ func (c *cluster) live(i int, p *simulation.Process) {
 	}
 	c.put(i, n)
 	stop := n.background(ctx)
+	following, stopFollowing := context.WithCancel(ctx)
+	var follower sync.WaitGroup
+	follower.Go(func() { c.follower(i, n).Run(following) })
 	select {
 	case <-p.Died():
 	case <-c.ending:
 	}
 	p.Kill()
 	c.put(i, nil)
+	stopFollowing()
+	follower.Wait()
 	stop()
 	n.close()
 }
@@ -345,6 +352,7 @@ func TestSimulation(t *testing.T) {
 			c.client(fmt.Sprint("writer", i), 40, c.write(new([]string)))
 			c.client(fmt.Sprint("reader", i), 20, c.read)
 		}
+		c.client("thief", 20, c.lose)
 		err := w.Play(func() bool { return c.clients.Load() == 0 })
 		if err == nil {
 			err = c.settle()
@@ -363,7 +371,7 @@ func (c *cluster) settle() error {
 	if err := c.world.PlayFor(2 * time.Minute); err != nil {
 		return err
 	}
-	if err := c.settled(); err != nil {
+	if err := errors.Join(c.settled(), c.allFollowed()); err != nil {
 		return err
 	}
 	for i, n := range c.nodes {
