@@ -39,11 +39,11 @@ type handler struct {
 
 var errRefused = errors.New("refused")
 
-// Entries implements follow.Handler. It refuses now and then.
+// Entries implements follow.Handler. It refuses now and then, until the cluster is healthy.
 func (h *handler) Entries(_ context.Context, id string, entries []tlog.Indexed) error {
 	h.cluster.mu.Lock()
 	defer h.cluster.mu.Unlock()
-	if h.rnd.IntN(10) == 0 {
+	if !h.cluster.healthy && h.rnd.IntN(10) == 0 {
 		return errRefused
 	}
 	log := h.cluster.log(id)

@@ -50,9 +50,10 @@ type cluster struct {
 	parsed   map[string]any  // what objects say, by key and version
 	checked  map[string]bool // manifests whose checkpoint is right
 
-	mu     sync.Mutex
-	nodes  []*node // those that run now; nil in the place of one that is down
-	serial int
+	mu      sync.Mutex
+	nodes   []*node // those that run now; nil in the place of one that is down
+	serial  int
+	healthy bool // Nothing is made to fail any more.
 }
 
 // simulatedLog is a log, and what is known of it from outside.
@@ -370,6 +371,9 @@ func TestSimulation(t *testing.T) {
 // settle ends all faults, and checks that a healthy cluster brings everything in order by itself.
 func (c *cluster) settle() error {
 	c.world.Heal()
+	c.mu.Lock()
+	c.healthy = true
+	c.mu.Unlock()
 	if err := c.world.PlayFor(2 * time.Minute); err != nil {
 		return err
 	}
