@@ -56,7 +56,7 @@ func (c *cluster) look(log *simulatedLog) error {
 	}
 	segments := m.Segments
 	for _, h := range slices.Backward(m.History) {
-		older, err := read(c, h.Key, decode[[]segment])
+		older, err := read(c, h.Key, decode[[]listedSegment])
 		if err != nil {
 			return err
 		}
@@ -90,15 +90,15 @@ func (c *cluster) look(log *simulatedLog) error {
 	return c.checkpoints(log)
 }
 
-type segment struct {
+type listedSegment struct {
 	Key          string
 	First, Count int64
 }
 
 type manifest struct {
 	Entries    int64
-	History    []segment
-	Segments   []segment
+	History    []listedSegment
+	Segments   []listedSegment
 	Checkpoint string
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/simulation"
 	"github.com/weirlog/weir/internal/tlog"
@@ -49,9 +50,10 @@ type cluster struct {
 	parsed   map[string]any  // what objects say, by key and version
 	checked  map[string]bool // manifests whose checkpoint is right
 
-	mu     sync.Mutex
-	nodes  []*node // those that run now; nil in the place of one that is down
-	serial int
+	mu      sync.Mutex
+	nodes   []*node // those that run now; nil in the place of one that is down
+	serial  int
+	healthy bool // Nothing is made to fail any more.
 }
 
 // simulatedLog is a log, and what is known of it from outside.
@@ -66,6 +68,8 @@ type simulatedLog struct {
 	tree  proof.Tree
 	roots []proof.Hash // of its first n entries
 	gone  int64        // so many of its first entries retention has removed
+
+	followed int64 // so many of its first entries the follower was given, or was told that they are gone
 }
 
 type simulatedEvent struct {
@@ -89,7 +93,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 	c.config.SequenceDelay, c.config.RetentionInterval = 4*time.Second, 15*time.Second
 	c.tuning.panics = true
 	c.tuning.logs = tlog.Options{BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2,
-		KeepManifests: 2, Grace: 10 * time.Second}
+		KeepManifests: 2, Grace: 10 * time.Second, Beside: []segment.Kind{countedLines{}}}
 	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second, DeleteAfter: 20 * time.Second}
 	c.tuning.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {
@@ -159,12 +163,16 @@ func (c *cluster) live(i int, p *simulation.Process) {
 	}
 	c.put(i, n)
 	stop := n.background(ctx)
+	var follower sync.WaitGroup
+	follower.Go(func() { c.follower(i, n).Run(ctx) })
 	select {
 	case <-p.Died():
 	case <-c.ending:
 	}
 	p.Kill()
 	c.put(i, nil)
+	cancel()
+	follower.Wait()
 	stop()
 	n.close()
 }
@@ -182,7 +190,9 @@ func (c *cluster) node(rnd *rand.Rand) *node {
 	return c.nodes[rnd.IntN(len(c.nodes))]
 }
 
-func (n *node) dead() bool { return n.bucket.(*simulation.Process).Dead() }
+func (n *node) process() *simulation.Process { return n.bucket.(*simulation.Process) }
+
+func (n *node) dead() bool { return n.process().Dead() }
 
 // client does one thing after the other on nodes chosen at random.
 func (c *cluster) client(name string, times int, do func(context.Context, *rand.Rand, *node)) {
@@ -253,15 +263,15 @@ func (c *cluster) write(recent *[]string) func(context.Context, *rand.Rand, *nod
 			for _, line := range lines {
 				log.acked[line] = true
 			}
-		case err != nil && !c.expected(ctx, n, err):
+		case err != nil && !expected(ctx, n.process(), err):
 			c.world.Wrong(fmt.Errorf("record: %w", err))
 		}
 	}
 }
 
 // expected tells whether an error is one that a caller must expect of a world like this.
-func (c *cluster) expected(ctx context.Context, n *node, err error) bool {
-	return simulation.Expected(err) || ctx.Err() != nil || n.dead() || errors.Is(err, record.ErrOverloaded)
+func expected(ctx context.Context, p *simulation.Process, err error) bool {
+	return simulation.Expected(err) || ctx.Err() != nil || p.Dead() || errors.Is(err, record.ErrOverloaded)
 }
 
 // read downloads a log and checks what came: each acknowledged event once, nothing else.
@@ -275,7 +285,7 @@ func (c *cluster) read(ctx context.Context, rnd *rand.Rand, n *node) {
 		q.Processor = []string{"a", "b", "none"}[rnd.IntN(3)]
 	}
 	log := c.logs[rnd.IntN(len(c.logs))]
-	if err := c.download(ctx, n.logs, log, q); err != nil && !c.expected(ctx, n, err) && !(log.limited && errors.Is(err, tlog.ErrPruned)) {
+	if err := c.download(ctx, n.logs, log, q); err != nil && !expected(ctx, n.process(), err) && !(log.limited && errors.Is(err, tlog.ErrPruned)) {
 		c.world.Wrong(fmt.Errorf("download: %w", err))
 	}
 }
@@ -337,7 +347,7 @@ func TestSimulation(t *testing.T) {
 	simulation.Run(t, func(t *testing.T, w *simulation.World) {
 		c := newCluster(t, w, 3)
 		w.Faults = w.Vary(simulation.Faults{Before: 50, After: 40, Late: 60, Twice: 40, Slow: 40, Cut: 60, Death: 300, Pause: 200, Storm: 500},
-			"plans/", "wal/", "logs/", "leases/", "none")
+			"plans/", "wal/", "logs/", "leases/", "cursors/", "none")
 		for i := range c.nodes {
 			c.work.Go(func() { c.run(i) })
 		}
@@ -345,6 +355,7 @@ func TestSimulation(t *testing.T) {
 			c.client(fmt.Sprint("writer", i), 40, c.write(new([]string)))
 			c.client(fmt.Sprint("reader", i), 20, c.read)
 		}
+		c.client("thief", 20, c.steal())
 		err := w.Play(func() bool { return c.clients.Load() == 0 })
 		if err == nil {
 			err = c.settle()
@@ -360,10 +371,13 @@ func TestSimulation(t *testing.T) {
 // settle ends all faults, and checks that a healthy cluster brings everything in order by itself.
 func (c *cluster) settle() error {
 	c.world.Heal()
+	c.mu.Lock()
+	c.healthy = true
+	c.mu.Unlock()
 	if err := c.world.PlayFor(2 * time.Minute); err != nil {
 		return err
 	}
-	if err := c.settled(); err != nil {
+	if err := errors.Join(c.settled(), c.allFollowed()); err != nil {
 		return err
 	}
 	for i, n := range c.nodes {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
@@ -82,4 +83,104 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 		reader.writer.Close()
 		other.writer.Close()
 	}
+}
+
+// A download succeeds although the plan of its log was lost, and the WAL object that the plan names is deleted before any
+// of its requests. The log has the event, and its manifest does not move.
+func TestDownloadAfterItsPlanWasLost(t *testing.T) {
+	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
+	for request, more := 1, true; more; request++ {
+		b := bucketest.NewMemory()
+		line := sequencedWithoutPlan(t, b, log)
+		requests := 0
+		reader := startNode(b)
+		reader.faulty.Before = func(ctx context.Context, _ bucketest.Op, _ string) error {
+			if requests++; requests != request {
+				return nil
+			}
+			return b.Delete(ctx, keysOf(t, b, "wal/")...)
+		}
+		var file bytes.Buffer
+		d, err := reader.store.Download(t.Context(), log, tlog.Query{Start: math.MinInt64, End: math.MaxInt64})
+		if err == nil {
+			err = d.WriteTo(t.Context(), &file)
+		}
+		if err != nil {
+			t.Errorf("deleted before request %d: %v", request, err)
+		} else if got := gunzip(t, file.Bytes()); !slices.Equal(got, []string{line}) {
+			t.Errorf("deleted before request %d: got\n%s\nwant\n%s", request, strings.Join(got, "\n"), line)
+		}
+		more = requests >= request
+		reader.writer.Close()
+	}
+}
+
+// A download fails if an object that waits is listed and cannot be found. It does not try for ever.
+func TestDownloadOfWhatIsListedAndCannotBeFound(t *testing.T) {
+	const log, otherLog = "aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"
+	for _, known := range []bool{false, true} { // whether the reader knows already what the object consists of
+		for _, of := range []string{log, otherLog} { // one whose plan was lost, and one that has no manifest yet
+			b := bucketest.NewMemory()
+			sequencedWithoutPlan(t, b, log)
+			writer, reader := startNode(b), startNode(b)
+			line, _ := makeEvent(1, epoch, "")
+			if err := writer.writer.Append(t.Context(), eventtest.Batch(of, line)); err != nil {
+				t.Fatal(err)
+			}
+			writer.writer.Close()
+			if known {
+				if _, err := reader.store.Info(t.Context(), of); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reader.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+				if op == bucketest.Get && strings.HasPrefix(key, "wal/") {
+					return bucket.ErrNotExist
+				}
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			_, err := reader.store.Download(ctx, of, tlog.Query{Start: math.MinInt64, End: math.MaxInt64})
+			if err == nil || !strings.Contains(err.Error(), "lost") {
+				t.Errorf("log %s, known %t: got %v", of, known, err)
+			}
+			cancel()
+			reader.writer.Close()
+		}
+	}
+}
+
+// sequencedWithoutPlan sequences an event of a log, and returns it. Its plan is lost, and its WAL object is still there.
+func sequencedWithoutPlan(t *testing.T, b *bucketest.Memory, log string) (line string) {
+	t.Helper()
+	n := startNode(b)
+	defer n.writer.Close()
+	line, _ = makeEvent(0, epoch, "")
+	if err := n.writer.Append(t.Context(), eventtest.Batch(log, line)); err != nil {
+		t.Fatal(err)
+	}
+	n.faulty.Before = func(_ context.Context, op bucketest.Op, _ string) error {
+		if op == bucketest.Delete {
+			return errInjected
+		}
+		return nil
+	}
+	if _, err := n.sequencer.Round(t.Context(), true); !errors.Is(err, errInjected) {
+		t.Fatalf("the round ended with %v", err)
+	}
+	if err := b.Delete(t.Context(), keysOf(t, b, "plans/")...); err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+func keysOf(t *testing.T, b bucket.Bucket, prefix string) (keys []string) {
+	t.Helper()
+	for info, err := range b.List(t.Context(), prefix, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys
 }

@@ -322,7 +322,7 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 		return err
 	}
 	number := p.Number
-	for log := range w.sections {
+	for _, log := range slices.Sorted(maps.Keys(w.sections)) {
 		last, err := s.store.LastPlan(ctx, log)
 		if err != nil {
 			return err

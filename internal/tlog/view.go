@@ -40,6 +40,7 @@ type view struct {
 	manifest *manifest.Manifest
 	tail     []wal.Place // oldest first
 	whole    bool        // The view has a tail. Without it only the sequenced entries are of interest.
+	planless bool        // The plan that the manifest names cannot be read. The tail may hold objects of it.
 }
 
 // errOvertaken says that a view is old, although no object is missing: another writer has made a newer manifest.
@@ -62,9 +63,9 @@ func (v *view) use(ctx context.Context, do func(*view) error) error {
 	}
 }
 
-// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest, or
-// from a part of the write-ahead log that does not verify, which no newer view has.
-// Otherwise it returns err, or the error that kept it from finding out.
+// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest or
+// because its plan, which v could not read, was finished; or from a part of the write-ahead log that does not verify, which
+// no newer view has. Otherwise it returns err, or the error that kept it from finding out.
 func (v *view) outdated(ctx context.Context, err error) error {
 	if errors.Is(err, errOvertaken) {
 		return nil
@@ -79,10 +80,41 @@ func (v *view) outdated(ctx context.Context, err error) error {
 	if versionErr != nil {
 		return versionErr
 	}
-	if version == v.manifest.Version {
-		return fmt.Errorf("lost: %w", err)
+	if version != v.manifest.Version {
+		return nil
 	}
-	return nil
+	if v.planless {
+		if gone, listErr := v.logs.anyGone(ctx, v.manifest.Log, v.waitingObjects()); listErr != nil || gone {
+			return listErr
+		}
+	}
+	return fmt.Errorf("lost: %w", err)
+}
+
+// waitingObjects returns the keys of the objects in the tail.
+func (v *view) waitingObjects() []string {
+	var keys []string
+	for _, t := range v.tail {
+		keys = append(keys, t.Object)
+	}
+	return keys
+}
+
+// anyGone tells whether one of these objects is no longer in the write-ahead log. An object that cannot be found although
+// it is listed is not gone. A newer view would have it, too, and fail again.
+func (s *Logs) anyGone(ctx context.Context, log string, keys []string) (bool, error) {
+	if len(keys) == 0 {
+		return false, nil
+	}
+	objects, err := s.wal.List(ctx, s.shard(log))
+	if err != nil {
+		return false, err
+	}
+	there := make(map[string]bool, len(objects))
+	for _, o := range objects {
+		there[o.Key] = true
+	}
+	return slices.ContainsFunc(keys, func(key string) bool { return !there[key] }), nil
 }
 
 // again takes a newer view of the same kind.
@@ -116,6 +148,8 @@ func (s *Logs) viewOf(m *manifest.Manifest) *view {
 //   - If that plan is gone, or another plan has its number, then it was cleaned away, and its objects were deleted
 //     before that. The plan is read before the listing, so the listing does not show them. A plan that is read after
 //     the listing could be cleaned away between the two, and nothing would tell that its objects are old.
+//   - If that plan was lost instead, the listing may show its objects. The filters of the log tell that it has their
+//     events. The objects may be deleted at any time, and the manifest does not move then. See outdated.
 func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	for ctx.Err() == nil {
 		m, err := s.manifest(ctx, log)
@@ -131,18 +165,32 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		} else if version != m.Version {
 			continue
 		}
-		tail, err := s.tail(ctx, log, objects, planned)
-		if errors.Is(err, bucket.ErrNotExist) {
-			continue // sequenced and deleted meanwhile: the view is old
+		v := s.viewOf(m)
+		v.whole, v.planless = true, m.LastPlan > 0 && len(planned) == 0
+		if v.tail, err = s.tail(ctx, log, objects, planned); err == nil {
+			return v, nil
 		}
-		if err != nil {
+		if err := s.overtaken(ctx, log, objects, err); err != nil {
 			return nil, err
 		}
-		v := s.viewOf(m)
-		v.tail, v.whole = tail, true
-		return v, nil
 	}
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
+}
+
+// overtaken returns nil if err says that an object cannot be found, and one of those listed was sequenced and deleted
+// meanwhile. Otherwise it returns an error.
+func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, err error) error {
+	if !errors.Is(err, bucket.ErrNotExist) {
+		return err
+	}
+	var keys []string
+	for _, o := range listed {
+		keys = append(keys, o.Key)
+	}
+	if gone, listErr := s.anyGone(ctx, log, keys); listErr != nil || gone {
+		return listErr
+	}
+	return fmt.Errorf("lost, although it is listed: %w", err)
 }
 
 // waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the manifest's
@@ -191,8 +239,8 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 	return tail, nil
 }
 
-// readPlanned returns the objects of the plan that the manifest names. They are none if the plan was cleaned away, lost or
-// damaged: what the log has of the objects that are still there is then found by its filters.
+// readPlanned returns the objects of the plan that the manifest names, of which there is at least one. They are none if the
+// plan was cleaned away, lost or damaged: what the log has of the objects that are still there is then found by its filters.
 func (s *Logs) readPlanned(ctx context.Context, m *manifest.Manifest) (objects []string, err error) {
 	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
 	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
