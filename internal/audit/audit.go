@@ -317,7 +317,7 @@ func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.
 			a.find(r.Key, r.First, fmt.Errorf("the digests before it end at entry %d", a.tree.Size))
 		}
 		data, err := s.ReadSized(ctx, r.Key, r.Count*modtlog.HashSize, r.Sum)
-		if err == nil && int64(len(data)) != r.Count*modtlog.HashSize {
+		if err == nil && (len(data)%modtlog.HashSize != 0 || int64(len(data)/modtlog.HashSize) != r.Count) {
 			err = fmt.Errorf("it has %d bytes for %d entries", len(data), r.Count)
 		}
 		if isFatal(err) {

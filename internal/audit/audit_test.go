@@ -352,6 +352,9 @@ func TestForgedCountsCostNoMemory(t *testing.T) {
 		"digests": func(m *manifest.Manifest) {
 			m.Digests[0].Count = many
 		},
+		"digests of which the bytes are as many as none": func(m *manifest.Manifest) {
+			m.Digests[0].Key, m.Digests[0].Count, m.Digests[0].Sum = "empty", 1<<59, proof.Digest(nil)
+		},
 		"removed entries": func(m *manifest.Manifest) {
 			m.Pruned.Entries, m.Digests, m.History, m.Segments = many, nil, nil, nil
 		},
@@ -373,6 +376,7 @@ func TestForgedCountsCostNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.b.AllowAnyKeys()
+		a.put("empty", nil)
 		a.put(manifest.Key(tlogtest.Log, m.Version), data)
 		if result := a.audit(); len(result.Findings) == 0 {
 			t.Errorf("%s: nothing was found", what)
