@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/weirlog/weir/internal/bom"
+	"github.com/weirlog/weir/internal/charset"
 )
 
 // maxBody bounds the body of a request that is not events, in bytes.
@@ -29,11 +29,9 @@ func decode[T any](c *call) (T, error) {
 	if err != nil {
 		return v, unreadable(err)
 	}
-	mark, err := bom.Skip(data)
-	if err != nil {
+	if data, err = charset.SkipMark(data); err != nil {
 		return v, notJSON("The body could not be read: " + err.Error())
 	}
-	data = data[mark:]
 	err = json.Unmarshal(data, &v)
 	var wrong *json.UnmarshalTypeError
 	switch {

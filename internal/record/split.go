@@ -7,7 +7,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/weirlog/weir/internal/bom"
+	"github.com/weirlog/weir/internal/charset"
 	"github.com/weirlog/weir/internal/event"
 )
 
@@ -55,18 +55,18 @@ func (w *window) fill() error {
 		return w.more()
 	}
 	var err error
-	for err == nil && w.read < bom.Bytes {
+	for err == nil && charset.Undecided(w.buf[w.start:w.end]) {
 		err = w.more()
 	}
 	if w.read == 0 || err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	mark, err := bom.Skip(w.buf[w.start:w.end])
+	text, err := charset.SkipMark(w.buf[w.start:w.end])
 	if err != nil {
 		w.err = &Unreadable{err}
 		return w.err
 	}
-	w.start += mark
+	w.start = w.end - len(text)
 	return nil
 }
 

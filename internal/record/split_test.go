@@ -85,7 +85,7 @@ func TestSplit(t *testing.T) {
 		`[1`:                       `error: not JSON: a comma`,
 		`[{"a":1`:                  `error: the body ends within an event`,
 		`{"a":"`:                   `error: the body ends within a string`,
-		"{\x00}\x00":               `error: the body could not be read: it is UTF-16`,
+		"{\x00}\x00":               `error: the body could not be read: not UTF-8: it looks like UTF-16LE`,
 	} {
 		elements, err := cutElements([]byte(body))
 		got := string(bytes.Join(elements, []byte(" ")))
@@ -142,25 +142,25 @@ func FuzzElements(f *testing.F) {
 // mark is the byte-order mark of UTF-8.
 const mark = "\xef\xbb\xbf"
 
-// isUTF16 tells whether a body begins as JSON or white space in UTF-16 does.
-func isUTF16(body []byte) bool {
-	begins := []string{"\xff\xfe", "\xfe\xff"}
+// isForeign tells whether a body begins as JSON or white space in UTF-16 or UTF-32 does.
+func isForeign(body []byte) bool {
+	begins := []string{"\xff\xfe", "\xfe\xff", "\x00\x00\xfe\xff"}
 	for _, c := range " \t\r\n{[\"" {
 		begins = append(begins, string(c)+"\x00", "\x00"+string(c))
 	}
 	return slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(string(body), begin) })
 }
 
-// ReadLines cuts each line that is not blank, with its number. A byte-order mark is skipped, and UTF-16 refused by name.
+// ReadLines cuts each line that is not blank, with its number. A byte-order mark is skipped, and other encodings are refused by name.
 func FuzzLines(f *testing.F) {
-	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}", mark, mark + "a\n" + mark, "\xff\xfe{\x00", "\x00{", "\n\x00"} {
+	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}", mark, mark + "a\n" + mark, "\xff\xfe{\x00", "\x00{", "\n\x00", "\x00\x00\xfe\xff"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if isUTF16(body) {
+		if isForeign(body) {
 			l := &lines{window: slowly(body), most: 1 << 20}
 			defer l.close()
-			if _, _, err := l.next(); err == nil || !errors.As(err, new(*Unreadable)) || !strings.Contains(err.Error(), "UTF-16") {
+			if _, _, err := l.next(); err == nil || !errors.As(err, new(*Unreadable)) || !strings.Contains(err.Error(), "looks like UTF-") {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return
