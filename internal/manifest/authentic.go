@@ -67,23 +67,30 @@ func Decode(data []byte, log string, version int64) (*Manifest, error) {
 // maxEntries is more entries than any log has. Sums of numbers up to it, one for each object, do not overflow.
 const maxEntries = 1 << 40
 
+// follow returns the index behind count entries from first on, which must follow those up to next.
+func follow(next, first, count int64) (int64, error) {
+	if first != next || count <= 0 || count > maxEntries {
+		return 0, fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
+	}
+	return next + count, nil
+}
+
 // check returns what makes a manifest impossible, whoever signed it.
 func (m *Manifest) check() error {
 	if p := m.Pruned; p.First < 0 || p.Entries < 0 || p.First > maxEntries || p.Entries > maxEntries {
 		return fmt.Errorf("%w: it says that entries %d to %d were removed", ErrNotAuthentic, p.First, p.End())
 	}
 	next := m.Pruned.End()
+	var err error
 	for _, h := range m.History {
-		if h.First != next || h.Count <= 0 || h.Count > maxEntries {
-			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
+		if next, err = follow(next, h.First, h.Count); err != nil {
+			return err
 		}
-		next += h.Count
 	}
 	for _, seg := range m.Segments {
-		if seg.First != next || seg.Count <= 0 || seg.Count > maxEntries {
-			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
+		if next, err = follow(next, seg.First, seg.Count); err != nil {
+			return err
 		}
-		next += seg.Count
 	}
 	if next != m.Entries {
 		return fmt.Errorf("%w: its segments hold entries up to %d, not %d", ErrNotAuthentic, next, m.Entries)

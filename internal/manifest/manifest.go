@@ -21,7 +21,7 @@ type Manifest struct {
 	Nonce    string    `json:"nonce"`    // of that plan
 	History  []History `json:"history"`  // older segments, oldest first
 	Segments []Segment `json:"segments"` // newer segments, oldest first
-	Removing []Removal `json:"removing"` // Objects that the log no longer needs
+	Removing []Removal `json:"removing"` // objects that the log no longer needs
 	Pruned   Pruned    `json:"pruned,omitzero"`
 	Digests  []Digests `json:"digests,omitempty"` // of the pruned entries
 
@@ -32,7 +32,7 @@ type Manifest struct {
 
 // Pruned is entries that retention has removed, or would remove. Entries keep their indexes.
 type Pruned struct {
-	First   int64 `json:"first"`   // Index of the first one
+	First   int64 `json:"first"`   // index of the first one
 	Entries int64 `json:"entries"` // how many
 	MinTime int64 `json:"minTime"` // of their events, milliseconds since the epoch, both included
 	MaxTime int64 `json:"maxTime"`
@@ -41,6 +41,7 @@ type Pruned struct {
 // End is the index of the first entry behind p.
 func (p Pruned) End() int64 { return p.First + p.Entries }
 
+// Add adds the entries of a segment that begins where p ends.
 func (p *Pruned) Add(seg Segment) {
 	if p.Entries == 0 {
 		p.First, p.MinTime, p.MaxTime = seg.First, seg.MinTime, seg.MaxTime
@@ -104,6 +105,7 @@ type Removal struct {
 	Since time.Time `json:"since"`
 }
 
+// Format is the version of the manifest's form that this version of weir writes and reads.
 const Format = 1
 
 // Clone returns a copy of m that can be changed into the next version.

@@ -37,23 +37,24 @@ type blockID struct {
 func NewObjects(b bucket.Bucket, cacheBytes uint64) *Objects {
 	share := cacheBytes / 10
 	return &Objects{bucket: b,
-		histories: newCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
-		indexes:   newCache(2*share, func(_ string, x *segment.Index) int { return indexWeight(x) }),
-		filters: newCache(2*share, func(_ string, filters []segment.Filter) int {
+		histories: NewCache(share, func(_ string, segments []Segment) int { return 64 + 192*len(segments) }),
+		indexes:   NewCache(2*share, func(_ string, x *segment.Index) int { return indexWeight(x) }),
+		filters: NewCache(2*share, func(_ string, filters []segment.Filter) int {
 			size := 64
 			for _, f := range filters {
 				size += 24 + len(f)
 			}
 			return size
 		}),
-		keys:     newCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
-		digested: newCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
-		grouped:  newCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
-		verified: newCache(share, func(_ string, c *VerifiedBlocks) int { return 256 + len(c.blocks) }),
+		keys:     NewCache(share, func(_ blockID, k []event.Key) int { return 64 + 16*len(k) }),
+		digested: NewCache(share, func(_ blockID, d []proof.Hash) int { return 64 + 32*len(d) }),
+		grouped:  NewCache(2*share, func(_ string, g []byte) int { return 64 + len(g) }),
+		verified: NewCache(share, func(_ string, c *VerifiedBlocks) int { return 256 + len(c.blocks) }),
 	}
 }
 
-func newCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Cache[K, V] {
+// NewCache returns a cache in memory. Its entries weigh up to a number of bytes together.
+func NewCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Cache[K, V] {
 	return otter.Must(&otter.Options[K, V]{
 		MaximumWeight: bytes,
 		Weigher:       func(k K, v V) uint32 { return uint32(weigh(k, v)) },
@@ -123,11 +124,11 @@ func (s *Objects) History(ctx context.Context, h History) ([]Segment, error) {
 // check returns ErrNotAuthentic (wrapped) unless segments are those of the object.
 func (h *History) check(segments []Segment) error {
 	next := h.First
+	var err error
 	for _, seg := range segments {
-		if seg.First != next || seg.Count <= 0 {
-			return fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
+		if next, err = follow(next, seg.First, seg.Count); err != nil {
+			return err
 		}
-		next = seg.End()
 	}
 	if next != h.First+h.Count {
 		return fmt.Errorf("%w: its segments end at entry %d", ErrNotAuthentic, next)

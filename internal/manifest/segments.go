@@ -12,6 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
+// Index returns the index of a segment.
 func (s *Objects) Index(ctx context.Context, seg Segment) (*segment.Index, error) {
 	return cached(ctx, s.indexes, seg.Key, func(ctx context.Context, key string) (*segment.Index, error) {
 		data, err := s.readSpan(ctx, key, seg.IndexSpan(), seg.Sum, "index")
@@ -78,6 +79,8 @@ func (s *Objects) Filters(ctx context.Context, seg Segment, x *segment.Index) ([
 	})
 }
 
+// ReadExactly reads length bytes of an object. It returns gzipmember.ErrCorrupt (wrapped) if the object ends before. What it
+// returns is not compared with a digest.
 func (s *Objects) ReadExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {

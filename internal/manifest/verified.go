@@ -39,6 +39,7 @@ func (c *VerifiedBlocks) Has(number, n int) bool {
 	return true
 }
 
+// Add notes that the block of a number was compared.
 func (c *VerifiedBlocks) Add(number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

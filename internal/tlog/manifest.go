@@ -10,11 +10,6 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// highest returns the highest version of a log's manifest above known, or known.
-func (s *Logs) highest(ctx context.Context, log string, known int64) (int64, error) {
-	return manifest.Highest(ctx, s.bucket, log, known)
-}
-
 // manifest returns the highest version of a log's manifest. A log that has none yet has an empty one of version 0.
 func (s *Logs) manifest(ctx context.Context, log string) (*manifest.Manifest, error) {
 	cached, ok := s.manifests.GetIfPresent(log)
@@ -22,7 +17,7 @@ func (s *Logs) manifest(ctx context.Context, log string) (*manifest.Manifest, er
 		cached = &manifest.Manifest{Format: manifest.Format, Log: log}
 	}
 	for {
-		version, err := s.highest(ctx, log, cached.Version)
+		version, err := manifest.Highest(ctx, s.bucket, log, cached.Version)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +75,7 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 			return false, err
 		}
 	}
-	version, err := s.highest(ctx, m.Log, m.Version)
+	version, err := manifest.Highest(ctx, s.bucket, m.Log, m.Version)
 	if err != nil || version != m.Version {
 		return false, err
 	}
@@ -127,7 +122,7 @@ func (s *Logs) neverHadManifest(ctx context.Context, log string) error {
 		if err != nil {
 			return err
 		}
-		if version, err := s.highest(ctx, log, 0); err != nil || version > 0 {
+		if version, err := manifest.Highest(ctx, s.bucket, log, 0); err != nil || version > 0 {
 			return err // it has got one since
 		}
 		return fmt.Errorf("log %s has no manifest, but %s is there: %w", log, info.Key, manifest.ErrNotAuthentic)

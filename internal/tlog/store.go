@@ -73,19 +73,12 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
 	return &Logs{objects: manifest.NewObjects(b, 10*share), bucket: b, wal: w, options: o,
-		manifests: newCache(share, func(_ string, m *manifest.Manifest) int {
+		manifests: manifest.NewCache(share, func(_ string, m *manifest.Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
-		plans: newCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
-		nodes: newCache(share, func(nodeID, proof.Hash) int { return 160 }),
+		plans: manifest.NewCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		nodes: manifest.NewCache(share, func(nodeID, proof.Hash) int { return 160 }),
 	}
-}
-
-func newCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Cache[K, V] {
-	return otter.Must(&otter.Options[K, V]{
-		MaximumWeight: bytes,
-		Weigher:       func(k K, v V) uint32 { return uint32(weigh(k, v)) },
-	})
 }
 
 // Grace returns how long a replaced object stays.

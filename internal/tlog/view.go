@@ -76,7 +76,7 @@ func (v *view) outdated(ctx context.Context, err error) error {
 	if !errors.Is(err, bucket.ErrNotExist) {
 		return err
 	}
-	version, versionErr := v.logs.highest(ctx, v.manifest.Log, v.manifest.Version)
+	version, versionErr := manifest.Highest(ctx, v.logs.bucket, v.manifest.Log, v.manifest.Version)
 	if versionErr != nil {
 		return versionErr
 	}
@@ -84,7 +84,7 @@ func (v *view) outdated(ctx context.Context, err error) error {
 		return nil
 	}
 	if v.planless {
-		if gone, listErr := v.logs.anyGone(ctx, v.manifest.Log, v.waitingObjects()); listErr != nil || gone {
+		if gone, listErr := v.logs.wal.AnyGone(ctx, v.logs.shard(v.manifest.Log), v.waitingObjects()); listErr != nil || gone {
 			return listErr
 		}
 	}
@@ -98,23 +98,6 @@ func (v *view) waitingObjects() []string {
 		keys = append(keys, t.Object)
 	}
 	return keys
-}
-
-// anyGone tells whether one of these objects is no longer in the write-ahead log. An object that cannot be found although
-// it is listed is not gone. A newer view would have it, too, and fail again.
-func (s *Logs) anyGone(ctx context.Context, log string, keys []string) (bool, error) {
-	if len(keys) == 0 {
-		return false, nil
-	}
-	objects, err := s.wal.List(ctx, s.shard(log))
-	if err != nil {
-		return false, err
-	}
-	there := make(map[string]bool, len(objects))
-	for _, o := range objects {
-		there[o.Key] = true
-	}
-	return slices.ContainsFunc(keys, func(key string) bool { return !there[key] }), nil
 }
 
 // again takes a newer view of the same kind.
@@ -160,7 +143,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		if version, err := s.highest(ctx, log, m.Version); err != nil {
+		if version, err := manifest.Highest(ctx, s.bucket, log, m.Version); err != nil {
 			return nil, err
 		} else if version != m.Version {
 			continue
@@ -187,7 +170,7 @@ func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, 
 	for _, o := range listed {
 		keys = append(keys, o.Key)
 	}
-	if gone, listErr := s.anyGone(ctx, log, keys); listErr != nil || gone {
+	if gone, listErr := s.wal.AnyGone(ctx, s.shard(log), keys); listErr != nil || gone {
 		return listErr
 	}
 	return fmt.Errorf("lost, although it is listed: %w", err)

@@ -71,6 +71,23 @@ func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
 	return objects, nil
 }
 
+// AnyGone tells whether one of these objects of a shard does not exist any more. An object that is listed exists, also if it
+// cannot be read.
+func (r *Reader) AnyGone(ctx context.Context, shard int, keys []string) (bool, error) {
+	if len(keys) == 0 {
+		return false, nil
+	}
+	objects, err := r.List(ctx, shard)
+	if err != nil {
+		return false, err
+	}
+	there := make(map[string]bool, len(objects))
+	for _, o := range objects {
+		there[o.Key] = true
+	}
+	return slices.ContainsFunc(keys, func(key string) bool { return !there[key] }), nil
+}
+
 // ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing, without those that
 // were set aside.
 func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, error) {
