@@ -13,8 +13,8 @@ import (
 // adminType asks for the newest release of whatever is asked for.
 const adminType = "application/vnd.atlas.2025-03-12+json"
 
-// Call sends a request to a path of the API, with body as JSON if it is not nil, and returns the reply's JSON, nil if it has
-// none. Errors of the server are *Error.
+// Call sends a request to a path of the API, with body as JSON if it is not nil, and returns the reply's JSON, nil if
+// it has none. Errors of the server are *Error.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body any) (json.RawMessage, error) {
 	var content []byte
 	if body != nil {

@@ -1,9 +1,9 @@
-// Package client speaks the audit log API of weir and of MongoDB Atlas: it downloads and records logs, and calls whatever
-// else the API has.
+// Package client speaks the audit log API of weir and of MongoDB Atlas: it downloads and records logs, and calls
+// whatever else the API has.
 //
-// A Client sends to the server of its Config only: not its credentials, nor an answer to a challenge, nor an event follows a
-// redirect to another origin (RedirectError). What a server refuses is an *Error. Requests are tried once; Retry tries again
-// what may succeed later. Every context cancels what it is given to.
+// A Client sends to the server of its Config only: not its credentials, nor an answer to a challenge, nor an event
+// follows a redirect to another origin (RedirectError). What a server refuses is an *Error. Requests are tried once;
+// Retry tries again what may succeed later. Every context cancels what it is given to.
 package client
 
 import (
@@ -32,11 +32,12 @@ type Config struct {
 	ClientID, ClientSecret string
 	PublicKey, PrivateKey  string
 	UserAgent              string
-	CAFile                 string // PEM file of certificate authorities to trust beside those of the system; empty if there is none
+	// PEM file of certificate authorities to trust beside those of the system; empty if there is none
+	CAFile string
 }
 
-// FromEnvironment reads the variables that Atlas's tools use, WEIR_URL, which wins over MONGODB_ATLAS_OPS_MANAGER_URL, and
-// WEIR_CA_FILE.
+// FromEnvironment reads the variables that Atlas's tools use, WEIR_URL, which wins over MONGODB_ATLAS_OPS_MANAGER_URL,
+// and WEIR_CA_FILE.
 func FromEnvironment(getenv func(string) string) (Config, error) {
 	c := Config{
 		URL:      getenv("WEIR_URL"),

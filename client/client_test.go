@@ -53,7 +53,8 @@ func TestDownloadRequest(t *testing.T) {
 		if got, want := r.RequestURI, "/api/atlas/v2/groups/p/streams/a%2Fb/auditLogs?spName=x%26y&startDate=17"; got != want {
 			t.Errorf("asked for %s, want %s", got, want)
 		}
-		if r.Header.Get("Authorization") != "Bearer t" || r.Header.Get("Accept") != fileType || r.Header.Get("Accept-Encoding") != "" {
+		if r.Header.Get("Authorization") != "Bearer t" || r.Header.Get("Accept") != fileType ||
+			r.Header.Get("Accept-Encoding") != "" {
 			t.Errorf("headers %v", r.Header)
 		}
 		w.Header().Set("Content-Disposition", `attachment; filename="../x_audit.log.gz"`)
@@ -124,7 +125,8 @@ func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection 
 
 func TestSaveWhereNothingCanBe(t *testing.T) {
 	d := &Download{ReadCloser: io.NopCloser(bytes.NewReader(zip("a\n"))), Size: -1}
-	if _, err := Save(filepath.Join(t.TempDir(), "none", "audit.gz"), d, SaveOptions{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Save(filepath.Join(t.TempDir(), "none", "audit.gz"), d, SaveOptions{}); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -134,24 +136,28 @@ func TestErrors(t *testing.T) {
 		w.Header().Set("X-Request-Id", "r-1")
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(400)
-		io.WriteString(w, `{"detail":"Bad.","errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"startDate","description":"odd"}]}}`)
+		io.WriteString(w, `{"detail":"Bad.","errorCode":"VALIDATION_ERROR",`+
+			`"badRequestDetail":{"fields":[{"field":"startDate","description":"odd"}]}}`)
 	})
 	_, err := c.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{})
 	var e *Error
-	if !errors.As(err, &e) || e.Status != 400 || e.RetryAfter != 7*time.Second || !strings.Contains(err.Error(), "startDate: odd") || !strings.Contains(err.Error(), "r-1") {
+	if !errors.As(err, &e) || e.Status != 400 || e.RetryAfter != 7*time.Second ||
+		!strings.Contains(err.Error(), "startDate: odd") || !strings.Contains(err.Error(), "r-1") {
 		t.Errorf("got %v", err)
 	}
 	html := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "<html>gateway</html>", http.StatusBadGateway)
 	})
-	if _, err := html.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{}); !errors.As(err, &e) || e.Status != 502 || !strings.Contains(e.Detail, "gateway") {
+	if _, err := html.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{}); !errors.As(err, &e) ||
+		e.Status != 502 || !strings.Contains(e.Detail, "gateway") {
 		t.Errorf("got %v", err)
 	}
 	wrong, err := New(Config{URL: html.base, ClientID: "id", ClientSecret: "wrong"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wrong.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{}); !errors.As(err, &e) || e.Status != 401 || e.Code != "invalid_client" {
+	if _, err := wrong.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{}); !errors.As(err, &e) ||
+		e.Status != 401 || e.Code != "invalid_client" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -175,7 +181,8 @@ func TestRetry(t *testing.T) {
 		}
 	}
 	tries := 0
-	if err := Retry(t.Context(), RetryOptions{}, func() error { tries++; return &Error{Status: 503} }); err == nil || tries != 1 {
+	if err := Retry(t.Context(), RetryOptions{}, func() error { tries++; return &Error{Status: 503} }); err == nil ||
+		tries != 1 {
 		t.Errorf("no time for a second try: %d tries, %v", tries, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -187,14 +194,17 @@ func TestRetry(t *testing.T) {
 
 func TestParseTime(t *testing.T) {
 	now := time.Unix(1_786_331_573, 0)
-	for text, want := range map[string]int64{"1786331570": 1786331570, "2026-08-10T03:12:53Z": 1786331573, "2026-08-10T05:12:53+02:00": 1786331573,
-		"2026-08-10": 1786320000, "now": 1786331573, "now-1d": 1786331573 - 86400, "now-12h": 1786331573 - 12*3600,
-		"30d": 1786331573 - 30*86400, "12h": 1786331573 - 12*3600, "90m": 1786331573 - 5400, "0": 0} {
+	for text, want := range map[string]int64{"1786331570": 1786331570, "2026-08-10T03:12:53Z": 1786331573,
+		"2026-08-10T05:12:53+02:00": 1786331573,
+		"2026-08-10":                1786320000, "now": 1786331573, "now-1d": 1786331573 - 86400,
+		"now-12h": 1786331573 - 12*3600,
+		"30d":     1786331573 - 30*86400, "12h": 1786331573 - 12*3600, "90m": 1786331573 - 5400, "0": 0} {
 		if got, err := ParseTime(text, now); err != nil || got != want {
 			t.Errorf("%s: %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "yesterday", "-5", "-5h", "1.5d", "2026-08-32", "2026-8-1", "d", "now-", "now+1d", "now-5", "now--1h", "-1d", "99999999d"} {
+	for _, text := range []string{"", "yesterday", "-5", "-5h", "1.5d", "2026-08-32", "2026-8-1", "d", "now-", "now+1d",
+		"now-5", "now--1h", "-1d", "99999999d"} {
 		if got, err := ParseTime(text, now); err == nil {
 			t.Errorf("%q: %d", text, got)
 		}

@@ -63,7 +63,8 @@ func (s Source) path() string {
 	case s.Log != "":
 		return s.LogPath(s.Log)
 	case s.Operational:
-		return "/api/atlas/v2/groups/" + url.PathEscape(s.Project) + "/streams/" + url.PathEscape(s.Workspace) + ":downloadOperationalLogs"
+		return "/api/atlas/v2/groups/" + url.PathEscape(s.Project) + "/streams/" + url.PathEscape(s.Workspace) +
+			":downloadOperationalLogs"
 	}
 	return auditLogs(s.Project, s.Workspace)
 }
@@ -89,8 +90,9 @@ func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, er
 	if err != nil {
 		return nil, err
 	}
-	d := &Download{ReadCloser: resp.Body, Size: resp.ContentLength, Name: suggestedName(resp.Header.Get("Content-Disposition")),
-		Log: resp.Header.Get("Weir-Log"), Removed: resp.Header.Get("Weir-Removed")}
+	d := &Download{ReadCloser: resp.Body, Size: resp.ContentLength,
+		Name: suggestedName(resp.Header.Get("Content-Disposition")),
+		Log:  resp.Header.Get("Weir-Log"), Removed: resp.Header.Get("Weir-Removed")}
 	if d.Log != "" {
 		if d.Sequenced, err = strconv.ParseInt(resp.Header.Get("Weir-Checkpoint-Size"), 10, 64); err != nil {
 			resp.Body.Close()
@@ -101,7 +103,8 @@ func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, er
 }
 
 func auditLogs(project, workspace string) string {
-	return fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s/auditLogs", url.PathEscape(project), url.PathEscape(workspace))
+	return fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s/auditLogs", url.PathEscape(project),
+		url.PathEscape(workspace))
 }
 
 // suggestedName returns the file name of a Content-Disposition, if it is one.
@@ -116,8 +119,8 @@ func suggestedName(disposition string) string {
 // maxName bounds the names of files, in bytes, so that there is room for ".proof".
 const maxName = 200
 
-// FileName returns the last part of a path that others gave, if a file may safely be called that: no option of a command (-x),
-// nothing hidden (.x), no character that a terminal would not show. Otherwise it returns "".
+// FileName returns the last part of a path that others gave, if a file may safely be called that: no option of a
+// command (-x), nothing hidden (.x), no character that a terminal would not show. Otherwise it returns "".
 func FileName(suggested string) string {
 	name := path.Base(strings.ReplaceAll(suggested, `\`, "/"))
 	if name == "/" || len(name) > maxName || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") ||

@@ -51,7 +51,8 @@ func (e *Error) Error() string {
 	return visible.Text(text)
 }
 
-const noAPI = "what answers there is not the API: is it weir's admin address (--admin-listen), or does the URL lack a path?"
+const noAPI = "what answers there is not the API: is it weir's admin address (--admin-listen), or does the URL " +
+	"lack a path?"
 
 // connectionError makes an *Error of a token that was refused.
 func connectionError(err error) error {
@@ -86,10 +87,12 @@ func newError(resp *http.Response) *Error {
 	if body.Detail == "" {
 		body.Detail = http.StatusText(resp.StatusCode)
 	}
-	if body.ErrorCode == "" && (resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed) {
+	if body.ErrorCode == "" && (resp.StatusCode == http.StatusNotFound ||
+		resp.StatusCode == http.StatusMethodNotAllowed) {
 		body.Detail += " at " + place(resp.Request.URL) + "; " + noAPI
 	}
-	return &Error{Status: resp.StatusCode, Code: body.ErrorCode, Detail: body.Detail, Fields: body.BadRequestDetail.Fields,
+	return &Error{Status: resp.StatusCode, Code: body.ErrorCode, Detail: body.Detail,
+		Fields:    body.BadRequestDetail.Fields,
 		RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retryAfter(resp.Header)}
 }
 

@@ -50,7 +50,8 @@ func ExampleClient_Download() {
 	}
 	var d *client.Download
 	err = client.Retry(context.Background(), client.RetryOptions{Most: time.Minute}, func() (err error) {
-		d, err = c.Download(context.Background(), client.Source{Project: "32b6e34b3d91647abb20e7b8", Workspace: "prod"}, client.Query{Start: &week})
+		d, err = c.Download(context.Background(), client.Source{Project: "32b6e34b3d91647abb20e7b8", Workspace: "prod"},
+			client.Query{Start: &week})
 		return err
 	})
 	if err != nil {

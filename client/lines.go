@@ -9,9 +9,9 @@ import (
 	"github.com/weirlog/weir/internal/charset"
 )
 
-// lineReader cuts what it reads into lines, in a goroutine of its own, and sends them without their ends. It reads no more once
-// its context has ended, but sends every whole line that it has read by then. It closes lines at the end; what stands below is
-// set by then.
+// lineReader cuts what it reads into lines, in a goroutine of its own, and sends them without their ends. It reads no
+// more once its context has ended, but sends every whole line that it has read by then. It closes lines at the end;
+// what stands below is set by then.
 type lineReader struct {
 	from  io.Reader
 	lines chan []byte

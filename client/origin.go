@@ -8,20 +8,22 @@ import (
 	"strings"
 )
 
-// RedirectError is the error (wrapped) for a request that was to go to another server than the one it was meant for, or to
-// be sent with another method. Nothing was sent there.
+// RedirectError is the error (wrapped) for a request that was to go to another server than the one it was meant for, or
+// to be sent with another method. Nothing was sent there.
 type RedirectError struct {
 	From, To string // URLs, without what stands behind '?'
 	Method   string // that it would have had
 }
 
 func (e *RedirectError) Error() string {
-	return fmt.Sprintf("%s redirects to %s %s, which is not followed: credentials and events stay with the server that they are for; "+
+	return fmt.Sprintf("%s redirects to %s %s, which is not followed: credentials and events stay with the server "+
+		"that they are for; "+
 		"if that one is meant, give its URL", e.From, e.Method, e.To)
 }
 
-// NewHTTPClient returns what every request of weir's commands goes through: it follows redirects within the origin (scheme,
-// host and port) of the first URL only, and never with another method. A nil transport is http.DefaultTransport.
+// NewHTTPClient returns what every request of weir's commands goes through: it follows redirects within the origin
+// (scheme, host and port) of the first URL only, and never with another method. A nil transport is
+// http.DefaultTransport.
 func NewHTTPClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: stayAtOrigin}
 }

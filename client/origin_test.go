@@ -13,14 +13,21 @@ import (
 // Whatever a server redirects, no other origin is asked, told or given anything; redirects within the origin work.
 func TestRedirectsStayWithTheServer(t *testing.T) {
 	asked := ""
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked = r.Method + " " + r.URL.Path }))
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Method + " " +
+			r.URL.Path
+	}))
 	defer other.Close()
 	requests := map[string]func(c *Client) error{
 		"download": func(c *Client) error {
 			_, err := c.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{})
 			return err
 		},
-		"record": func(c *Client) error { _, err := c.Record(t.Context(), "p", "w", []byte("{}\n"), false); return err },
+		"record": func(c *Client) error {
+			_, err := c.Record(t.Context(), "p", "w",
+				[]byte("{}\n"), false)
+			return err
+		},
 		"call": func(c *Client) error {
 			_, err := c.Call(t.Context(), "PATCH", "/x", nil, map[string]string{"a": "b"})
 			return err
@@ -85,7 +92,8 @@ func TestPathsAreNotHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"@example.org/", ".example.org/", ":80@example.org/", "0/x", ""} {
-		if _, err := c.Fetch(context.Background(), path, nil); err == nil || !strings.Contains(err.Error(), "not a path") {
+		if _, err := c.Fetch(context.Background(), path, nil); err == nil ||
+			!strings.Contains(err.Error(), "not a path") {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
@@ -96,8 +104,10 @@ func TestOrigins(t *testing.T) {
 		from, to string
 		same     bool
 	}{
-		{"http://a/x", "http://A:80/y", true}, {"https://a/x", "https://a:443/", true}, {"https://a/", "http://a/", false},
-		{"http://a/", "http://a:8080/", false}, {"http://a/", "http://b.a/", false}, {"http://[::1]:80/", "http://[::1]/", true},
+		{"http://a/x", "http://A:80/y", true}, {"https://a/x", "https://a:443/", true},
+		{"https://a/", "http://a/", false},
+		{"http://a/", "http://a:8080/", false}, {"http://a/", "http://b.a/", false},
+		{"http://[::1]:80/", "http://[::1]/", true},
 	} {
 		first, err := http.NewRequest("GET", tt.from, nil)
 		if err != nil {

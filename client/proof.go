@@ -56,8 +56,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// FileProof returns the proof of which entries a download holds, given the path of its log, the query that it answered, and
-// how many entries were sequenced then. It can be of up to 1 GiB. The caller closes it. Errors of the server are *Error.
+// FileProof returns the proof of which entries a download holds, given the path of its log, the query that it answered,
+// and how many entries were sequenced then. It can be of up to 1 GiB. The caller closes it. Errors of the server are
+// *Error.
 func (c *Client) FileProof(ctx context.Context, logPath string, q Query, sequenced int64) (io.ReadCloser, error) {
 	values := q.values()
 	values.Set("size", strconv.FormatInt(sequenced, 10))

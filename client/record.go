@@ -22,8 +22,8 @@ type Recorded struct {
 	} `json:"badRequestDetail"`
 }
 
-// Record records events, one on each line. If partial is set, good ones are recorded although others are refused. It may be
-// called again after an unclear answer: an event is recorded once.
+// Record records events, one on each line. If partial is set, good ones are recorded although others are refused. It
+// may be called again after an unclear answer: an event is recorded once.
 func (c *Client) Record(ctx context.Context, project, workspace string, lines []byte, partial bool) (Recorded, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)

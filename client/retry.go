@@ -15,9 +15,9 @@ type RetryOptions struct {
 	// Most is how long a request is tried again. If it is 0, it is tried once.
 	Most time.Duration
 
-	// Waiting, if not nil, is called after 5 s without success, after 30 s, and then each minute: with the time since the first
-	// try and the last error, nil if the first try still runs. Calls are never concurrent with each other, and none comes after
-	// Retry has returned.
+	// Waiting, if not nil, is called after 5 s without success, after 30 s, and then each minute: with the time since
+	// the first try and the last error, nil if the first try still runs. Calls are never concurrent with each other,
+	// and none comes after Retry has returned.
 	Waiting func(elapsed time.Duration, last error)
 }
 
@@ -26,9 +26,9 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// Retry runs try until it succeeds, fails for good, ctx ends, or the time is over: with growing pauses, or those that the server
-// asks for. Only what may succeed later is tried again: connections that fail, 429, and errors of the server. It returns the
-// error of the last try.
+// Retry runs try until it succeeds, fails for good, ctx ends, or the time is over: with growing pauses, or those that
+// the server asks for. Only what may succeed later is tried again: connections that fail, 429, and errors of the
+// server. It returns the error of the last try.
 func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 	w := watchWait(o.Waiting)
 	defer w.end()
@@ -47,9 +47,11 @@ func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 		}
 		return struct{}{}, last
 	}
-	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause, RandomizationFactor: backoff.DefaultRandomizationFactor,
-		Multiplier: 2, MaxInterval: longestPause}
-	if _, err := backoff.Retry(ctx, operation, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(o.Most)); err != nil {
+	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause,
+		RandomizationFactor: backoff.DefaultRandomizationFactor,
+		Multiplier:          2, MaxInterval: longestPause}
+	if _, err := backoff.Retry(ctx, operation, backoff.WithBackOff(pauses),
+		backoff.WithMaxElapsedTime(o.Most)); err != nil {
 		return last
 	}
 	return nil

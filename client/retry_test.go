@@ -33,7 +33,10 @@ func TestRetryTellsThatItTakesLong(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		o := RetryOptions{Most: time.Minute, Waiting: func(time.Duration, error) { t.Error("told of what took a second") }}
+		o := RetryOptions{Most: time.Minute, Waiting: func(time.Duration,
+			error) {
+			t.Error("told of what took a second")
+		}}
 		if err := Retry(t.Context(), o, func() error { time.Sleep(time.Second); return nil }); err != nil {
 			t.Error(err)
 		}
@@ -56,7 +59,9 @@ func TestRetryWaitsAsLongAsTheServerSays(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start = time.Now()
-		if err := Retry(ctx, RetryOptions{Most: time.Hour}, func() error { return &Error{Status: 503, RetryAfter: time.Minute} }); err == nil || time.Since(start) != time.Second {
+		if err := Retry(ctx, RetryOptions{Most: time.Hour},
+			func() error { return &Error{Status: 503, RetryAfter: time.Minute} }); err == nil ||
+			time.Since(start) != time.Second {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 	})
@@ -66,7 +71,8 @@ func TestRetryWaitsAsLongAsTheServerSays(t *testing.T) {
 func TestErrorsAtAnotherAddress(t *testing.T) {
 	admin := httptest.NewServer(http.NotFoundHandler())
 	defer admin.Close()
-	for _, config := range []Config{{URL: admin.URL, ClientID: "a", ClientSecret: "b"}, {URL: admin.URL, PublicKey: "a", PrivateKey: "b"}} {
+	for _, config := range []Config{{URL: admin.URL, ClientID: "a", ClientSecret: "b"}, {URL: admin.URL, PublicKey: "a",
+		PrivateKey: "b"}} {
 		c, err := New(config)
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,8 @@ type Saved struct {
 	Events int64 // lines in it
 }
 
-// Copy copies a download to w and checks that it is a whole gzip file. A download that is not gets ErrIncomplete (wrapped).
+// Copy copies a download to w and checks that it is a whole gzip file. A download that is not gets ErrIncomplete
+// (wrapped).
 func Copy(w io.Writer, d *Download) (Saved, error) {
 	pipe, feed := io.Pipe()
 	type checked struct {
@@ -88,9 +89,9 @@ type SaveOptions struct {
 	Progress func(io.Writer) io.Writer // If not nil, what is written goes through what it returns.
 }
 
-// Save copies a download to the file name. A regular file gets its name only when it is whole, so a file that exists is a whole
-// file; what it replaces is there until then. A symbolic link stays, and the file that it names is written. A device, a pipe or a
-// descriptor (below /dev/fd or /proc) is written to directly.
+// Save copies a download to the file name. A regular file gets its name only when it is whole, so a file that exists is
+// a whole file; what it replaces is there until then. A symbolic link stays, and the file that it names is written. A
+// device, a pipe or a descriptor (below /dev/fd or /proc) is written to directly.
 func Save(name string, d *Download, o SaveOptions) (Saved, error) {
 	if o.Progress == nil {
 		o.Progress = func(w io.Writer) io.Writer { return w }
@@ -121,8 +122,8 @@ func IsRegular(name string) bool {
 // maxLinks bounds the symbolic links that are followed, as the kernel does.
 const maxLinks = 40
 
-// destination returns the file to write for a name, and whether it is written to as it is rather than replaced. If isNew is
-// set the name itself must be free.
+// destination returns the file to write for a name, and whether it is written to as it is rather than replaced. If
+// isNew is set the name itself must be free.
 func destination(name string, isNew bool) (target string, direct bool, err error) {
 	if isNew {
 		if _, err := os.Lstat(name); err == nil {
@@ -162,7 +163,8 @@ func isDescriptor(path string) bool {
 
 // saveDirectly writes to something that has no whole and no half: what was written of a broken download stays.
 func saveDirectly(name string, d *Download, o SaveOptions) (Saved, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0) // a regular file behind a descriptor may hold something already
+	// a regular file behind a descriptor may hold something already
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return Saved{}, err
 	}

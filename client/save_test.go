@@ -101,7 +101,8 @@ func TestSaveNewReplacesNothing(t *testing.T) {
 		}
 		return w
 	}
-	if _, err := Save(late, downloadOf(zip("a\n")), SaveOptions{New: true, Progress: meanwhile}); !errors.Is(err, os.ErrExist) {
+	if _, err := Save(late, downloadOf(zip("a\n")), SaveOptions{New: true, Progress: meanwhile}); !errors.Is(err,
+		os.ErrExist) {
 		t.Errorf("got %v", err)
 	}
 	if got, err := os.ReadFile(late); err != nil || string(got) != "before" {
@@ -114,7 +115,8 @@ func TestSaveNewReplacesNothing(t *testing.T) {
 
 // What a server suggests is the name of a file in this folder that a command takes for a file, and that shows as it is.
 func FuzzSuggestedName(f *testing.F) {
-	for _, name := range []string{"demo_audit.log.gz", `..\..\x`, "-rf", ".bashrc", "a\x1b[2J", "a\u202egz.exe", " x", "a/-o"} {
+	for _, name := range []string{"demo_audit.log.gz", `..\..\x`, "-rf", ".bashrc", "a\x1b[2J", "a\u202egz.exe",
+		" x", "a/-o"} {
 		f.Add(`attachment; filename="` + name + `"`)
 	}
 	f.Add("attachment; filename*=UTF-8''%E2%80%AEx")
@@ -124,7 +126,10 @@ func FuzzSuggestedName(f *testing.F) {
 			return
 		}
 		if strings.ContainsAny(name, "/\\") || strings.ContainsRune(".- ", rune(name[0])) || len(name) > maxName ||
-			strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+			strings.ContainsFunc(name, func(r rune) bool {
+				return unicode.IsControl(r) ||
+					unicode.Is(unicode.Bidi_Control, r)
+			}) {
 			t.Errorf("%q suggests %q", disposition, name)
 		}
 	})

@@ -28,8 +28,8 @@ type Sent struct {
 	Refused    int `json:"refused"`
 }
 
-// Sender sends lines of files as events, in batches. An event that is sent again after an unclear answer is recorded once:
-// it is recognised by its metadata.uid, or by its bytes. A Sender is for one goroutine.
+// Sender sends lines of files as events, in batches. An event that is sent again after an unclear answer is recorded
+// once: it is recognised by its metadata.uid, or by its bytes. A Sender is for one goroutine.
 type Sender struct {
 	Client             *Client
 	Project, Workspace string
@@ -83,9 +83,9 @@ const maxLine = 64 << 20
 // settle is how long Send waits, once its context has ended, for a Read to return what it may have taken already.
 const settle = 250 * time.Millisecond
 
-// Send sends the lines of r, which file names in messages. A byte-order mark of UTF-8 is skipped. After an error, Done tells up
-// to which line all is recorded. When ctx ends, Send reads no more, sends what it has read within Grace, and returns an
-// *Interrupted. A Read of r that blocks longer than a moment then is left behind.
+// Send sends the lines of r, which file names in messages. A byte-order mark of UTF-8 is skipped. After an error, Done
+// tells up to which line all is recorded. When ctx ends, Send reads no more, sends what it has read within Grace, and
+// returns an *Interrupted. A Read of r that blocks longer than a moment then is left behind.
 func (s *Sender) Send(ctx context.Context, file string, r io.Reader) error {
 	s.file, s.read, s.last, s.batch, s.lines = file, 0, 0, s.batch[:0], s.lines[:0]
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))

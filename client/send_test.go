@@ -40,13 +40,15 @@ func TestSend(t *testing.T) {
 		}
 		n := strings.Count(string(body), "\n")
 		if strings.Contains(string(body), "bad") {
-			fmt.Fprintf(w, `{"recorded":%d,"duplicates":0,"rejected":1,"badRequestDetail":{"fields":[{"field":"line 2","description":"odd"}]}}`, n-1)
+			fmt.Fprintf(w, `{"recorded":%d,"duplicates":0,"rejected":1,"badRequestDetail":{"fields":[{"field":"line `+
+				`2","description":"odd"}]}}`, n-1)
 			return
 		}
 		fmt.Fprintf(w, `{"recorded":%d,"duplicates":0}`, n)
 	})
 	var refused []Refused
-	s := &Sender{Client: c, Project: "p", Workspace: "w", MaxEvents: 2, MaxBytes: 1000, MaxWait: time.Hour, Retry: RetryOptions{Most: time.Minute}, Partial: true,
+	s := &Sender{Client: c, Project: "p", Workspace: "w", MaxEvents: 2, MaxBytes: 1000, MaxWait: time.Hour,
+		Retry: RetryOptions{Most: time.Minute}, Partial: true,
 		Report: func(r Refused) { refused = append(refused, r) }}
 	if err := s.Send(t.Context(), "f", strings.NewReader("1\r\n\n2\n3\n\nbad\n6")); err != nil {
 		t.Fatal(err)
@@ -54,7 +56,8 @@ func TestSend(t *testing.T) {
 	if want := []string{"1\n2\n", "1\n2\n", "3\nbad\n", "3\nbad\n", "6\n", "6\n"}; !slices.Equal(batches, want) {
 		t.Errorf("sent %q, want %q", batches, want)
 	}
-	if want := []Refused{{"f", 6, "odd"}}; !slices.Equal(refused, want) || s.Sent != (Sent{Recorded: 4, Refused: 1}) || s.Done() != 7 {
+	if want := []Refused{{"f", 6, "odd"}}; !slices.Equal(refused, want) || s.Sent != (Sent{Recorded: 4, Refused: 1}) ||
+		s.Done() != 7 {
 		t.Errorf("refused %+v, sent %+v, done up to line %d", refused, s.Sent, s.Done())
 	}
 }
@@ -78,7 +81,8 @@ func TestSendSlowly(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan error)
 	go func() {
-		s := &Sender{Client: c, MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Millisecond, Retry: RetryOptions{Most: time.Minute}}
+		s := &Sender{Client: c, MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Millisecond,
+			Retry: RetryOptions{Most: time.Minute}}
 		done <- s.Send(context.Background(), "f", r)
 	}()
 	for _, line := range []string{"a\n", "b\n"} {
@@ -96,7 +100,8 @@ func TestSendSlowly(t *testing.T) {
 func TestSendStopsAtRefused(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
-		io.WriteString(w, `{"detail":"1 of 2 events are refused, so none was recorded.","errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"line 1","description":"odd"}]}}`)
+		io.WriteString(w, `{"detail":"1 of 2 events are refused, so none was recorded.",`+
+			`"errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"line 1","description":"odd"}]}}`)
 	})
 	s := &Sender{Client: c, MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour}
 	if err := s.Send(t.Context(), "f", strings.NewReader("a\nb\n")); !errors.Is(err, ErrRefused) || s.Done() != 0 {
@@ -159,7 +164,8 @@ func TestInterruptedSendLosesNothing(t *testing.T) {
 	if !errors.As(err, &interrupted) || interrupted.Done != 6 || interrupted.Read != 7 {
 		t.Errorf("%+v, %v", interrupted, err)
 	}
-	if want := []string{"1", "2", "3", "4", "5"}; !slices.Equal(r.lines, want) || s.Sent.Recorded != 5 || s.Sent.Conflicts != 3 {
+	if want := []string{"1", "2", "3", "4", "5"}; !slices.Equal(r.lines, want) || s.Sent.Recorded != 5 ||
+		s.Sent.Conflicts != 3 {
 		t.Errorf("recorded %q, %+v", r.lines, s.Sent)
 	}
 }
@@ -167,11 +173,13 @@ func TestInterruptedSendLosesNothing(t *testing.T) {
 func TestInterruptedSendNamesWhatItCouldNotSend(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &recorder{reply: func(w http.ResponseWriter) bool { w.WriteHeader(503); return true }}
-	s := &Sender{Client: serve(t, r.ServeHTTP), MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour, Grace: 300 * time.Millisecond,
+	s := &Sender{Client: serve(t, r.ServeHTTP), MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour,
+		Grace: 300 * time.Millisecond,
 		Retry: RetryOptions{Most: time.Hour}}
 	err := s.Send(ctx, "f", &gate{strings.NewReader("1\n2\n3\n"), cancel, ctx})
 	var interrupted *Interrupted
-	if !errors.As(err, &interrupted) || interrupted.Done != 0 || interrupted.Read != 3 || !strings.Contains(err.Error(), "lines 1 to 3") {
+	if !errors.As(err, &interrupted) || interrupted.Done != 0 || interrupted.Read != 3 ||
+		!strings.Contains(err.Error(), "lines 1 to 3") {
 		t.Errorf("%+v, %v", interrupted, err)
 	}
 }
@@ -201,11 +209,13 @@ func TestEncodings(t *testing.T) {
 		"UTF-32LE":          {"\xff\xfe\x00\x00{\x00\x00\x00", nil, "UTF-32LE"},
 		"a brace":           {"{", []string{"{"}, ""},
 	} {
-		for _, pieces := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader, iotest.DataErrReader} {
+		for _, pieces := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r },
+			iotest.OneByteReader, iotest.DataErrReader} {
 			r := &recorder{}
 			s := &Sender{Client: serve(t, r.ServeHTTP), MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour}
 			err := s.Send(t.Context(), "f", pieces(strings.NewReader(tt.text)))
-			if !slices.Equal(r.lines, tt.want) || (err == nil) != (tt.err == "") || err != nil && (!errors.Is(err, ErrEncoding) || !strings.Contains(err.Error(), tt.err)) {
+			if !slices.Equal(r.lines, tt.want) || (err == nil) != (tt.err == "") || err != nil &&
+				(!errors.Is(err, ErrEncoding) || !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("%s: recorded %q, %v", name, r.lines, err)
 			}
 		}
@@ -219,7 +229,8 @@ func TestLongLines(t *testing.T) {
 	s := &Sender{Client: serve(t, r.ServeHTTP), MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour, Partial: true,
 		Report: func(r Refused) { refused = append(refused, r) }}
 	long := strings.Repeat("x", 5<<20)
-	endless := io.MultiReader(strings.NewReader("a\n"+long+"\n"), io.LimitReader(zeros{}, maxLine+5), strings.NewReader("\nb\n"))
+	endless := io.MultiReader(strings.NewReader("a\n"+long+"\n"), io.LimitReader(zeros{}, maxLine+5),
+		strings.NewReader("\nb\n"))
 	if err := s.Send(t.Context(), "f", endless); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 
 const day = 24 * time.Hour
 
-// ParseTime reads a point in time: seconds since the epoch, RFC 3339, a date (2026-11-01, which is its first moment in UTC), now,
-// or how long ago (90m, 12h, 30d, now-1d). It returns seconds since the epoch.
+// ParseTime reads a point in time: seconds since the epoch, RFC 3339, a date (2026-11-01, which is its first moment in
+// UTC), now, or how long ago (90m, 12h, 30d, now-1d). It returns seconds since the epoch.
 func ParseTime(text string, now time.Time) (int64, error) {
 	t, err := parseTime(text, now)
 	return t.Unix(), err
@@ -40,7 +40,8 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if ago, err := parseAgo(strings.TrimPrefix(text, "now-")); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time: want seconds since the epoch, a date such as 2026-08-10 or 2026-08-10T03:12:58Z, "+
+	return time.Time{}, fmt.Errorf("%q is not a time: want seconds since the epoch, a date such as 2026-08-10 or "+
+		"2026-08-10T03:12:58Z, "+
 		"or how long ago, such as 90m, 12h, 30d or now-1d", text)
 }
 

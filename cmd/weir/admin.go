@@ -82,7 +82,8 @@ func (v verb) command() *cobra.Command {
 	if args == nil {
 		args = cobra.NoArgs
 	}
-	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: cobra.MatchAll(args, notEmpty), ValidArgsFunction: cobra.NoFileCompletions}
+	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: cobra.MatchAll(args, notEmpty),
+		ValidArgsFunction: cobra.NoFileCompletions}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print the API's reply")
 	if v.deletes() {
 		cmd.Flags().BoolVar(&f.force, "force", false, "do not ask on a terminal")
@@ -91,9 +92,11 @@ func (v verb) command() *cobra.Command {
 	for _, add := range v.flags {
 		add(cmd.Flags(), f)
 	}
-	for name, values := range map[string][]string{"output": {"json"}, "provider": {"AWS", "AZURE", "GCP"}, "tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}, "role": roleNames} {
+	for name, values := range map[string][]string{"output": {"json"}, "provider": {"AWS", "AZURE", "GCP"},
+		"tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}, "role": roleNames} {
 		if cmd.Flags().Lookup(name) != nil {
-			cobra.CheckErr(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+			cobra.CheckErr(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values,
+				cobra.ShellCompDirectiveNoFileComp)))
 		}
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -144,9 +147,12 @@ func notEmpty(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-var roleNames = []string{"ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY", "ORG_GROUP_CREATOR", "ORG_BILLING_ADMIN", "ORG_BILLING_READ_ONLY",
-	"ORG_STREAM_PROCESSING_ADMIN", "GROUP_OWNER", "GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN", "GROUP_DATA_ACCESS_READ_WRITE",
-	"GROUP_DATA_ACCESS_READ_ONLY", "GROUP_STREAM_PROCESSING_OWNER", "GROUP_CLUSTER_MANAGER", "GROUP_SEARCH_INDEX_EDITOR", "GROUP_AUDIT_LOG_WRITER"}
+var roleNames = []string{"ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY", "ORG_GROUP_CREATOR", "ORG_BILLING_ADMIN",
+	"ORG_BILLING_READ_ONLY",
+	"ORG_STREAM_PROCESSING_ADMIN", "GROUP_OWNER", "GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN",
+	"GROUP_DATA_ACCESS_READ_WRITE",
+	"GROUP_DATA_ACCESS_READ_ONLY", "GROUP_STREAM_PROCESSING_OWNER", "GROUP_CLUSTER_MANAGER",
+	"GROUP_SEARCH_INDEX_EDITOR", "GROUP_AUDIT_LOG_WRITER"}
 
 func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	if f.output != "" && f.output != "json" {
@@ -203,12 +209,14 @@ func dial() (*client.Client, error) {
 
 // orgPath returns a path in the organization.
 func (f *adminFlags) orgPath(rest ...string) (string, error) {
-	return scoped("/api/atlas/v2/orgs", f.org, "MONGODB_ATLAS_ORG_ID", "organization: set MONGODB_ATLAS_ORG_ID or --org", rest)
+	return scoped("/api/atlas/v2/orgs", f.org, "MONGODB_ATLAS_ORG_ID",
+		"organization: set MONGODB_ATLAS_ORG_ID or --org", rest)
 }
 
 // projectPath returns a path in the project.
 func (f *adminFlags) projectPath(rest ...string) (string, error) {
-	return scoped("/api/atlas/v2/groups", f.project, "MONGODB_ATLAS_PROJECT_ID", "project: set MONGODB_ATLAS_PROJECT_ID or --project", rest)
+	return scoped("/api/atlas/v2/groups", f.project, "MONGODB_ATLAS_PROJECT_ID",
+		"project: set MONGODB_ATLAS_PROJECT_ID or --project", rest)
 }
 
 func scoped(base, id, variable, missing string, rest []string) (string, error) {

@@ -77,7 +77,8 @@ Keys are not in the bucket: bring the file with the signing keys, and the node's
 Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does not verify; 1 failed.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(f.from.Complete(settings, "", os.LookupEnv), f.to.Complete(settings, "", os.LookupEnv)); err != nil {
+			if err := errors.Join(f.from.Complete(settings, "", os.LookupEnv),
+				f.to.Complete(settings, "", os.LookupEnv)); err != nil {
 				return err
 			}
 			return f.run(cmd, args[0], args[1])
@@ -163,9 +164,11 @@ func (r *copied) print(cmd *cobra.Command, format, dst string) error {
 		printReport(cmd.OutOrStdout(), report)
 	}
 	if r.Verdict == verify.Verified {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is complete: %d logs; %d objects copied (%d bytes), %d were there, %d removed; %d logs verified.\n",
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is complete: %d logs; %d objects copied (%d bytes), %d were "+
+			"there, %d removed; %d logs verified.\n",
 			dst, r.Logs, r.Copied, r.Bytes, r.There, r.Removed, len(r.Changed))
-		fmt.Fprintln(cmd.OutOrStdout(), "To run a node on it, bring the signing keys (--signing-key-file) and the node's secret (--key-file): they are in no bucket.")
+		fmt.Fprintln(cmd.OutOrStdout(), "To run a node on it, bring the signing keys (--signing-key-file) and the "+
+			"node's secret (--key-file): they are in no bucket.")
 	}
 	return nil
 }
@@ -207,7 +210,8 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().BoolVar(&f.repair, "repair", false, "move what nothing names below quarantine/")
-	cmd.Flags().BoolVar(&f.stopped, "nodes-are-stopped", false, "with --repair, on S3: you know that no node uses the bucket")
+	cmd.Flags().BoolVar(&f.stopped, "nodes-are-stopped", false,
+		"with --repair, on S3: you know that no node uses the bucket")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a report as JSON")
 	return cmd
 }
@@ -218,7 +222,8 @@ func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, fun
 		return openToRead(where, node.StoreOptions(f.config.S3))
 	}
 	if location.IsS3(where) && !f.stopped {
-		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so with --nodes-are-stopped")}
+		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so " +
+			"with --nodes-are-stopped")}
 	}
 	if !location.IsS3(where) {
 		if _, err := os.Stat(where); err != nil {

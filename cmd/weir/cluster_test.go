@@ -27,11 +27,12 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-var clusterFor = flag.Duration("cluster.for", time.Minute, "how long TestCluster lets things break, with each S3 server")
+var clusterFor = flag.Duration("cluster.for", time.Minute,
+	"how long TestCluster lets things break, with each S3 server")
 
-// TestCluster breaks everything that a cluster is made of, while producers and readers go on: nodes are killed and stopped, the
-// S3 server is killed, connections to it are cut in the middle of replies. WEIR_S3_SERVERS names the servers, which must be
-// installed, as nginx must; .ci/run does both. Where it is not set the test is left out.
+// TestCluster breaks everything that a cluster is made of, while producers and readers go on: nodes are killed and
+// stopped, the S3 server is killed, connections to it are cut in the middle of replies. WEIR_S3_SERVERS names the
+// servers, which must be installed, as nginx must; .ci/run does both. Where it is not set the test is left out.
 func TestCluster(t *testing.T) {
 	servers := os.Getenv("WEIR_S3_SERVERS")
 	if servers == "" {
@@ -74,7 +75,8 @@ func freeAddress(t *testing.T) string {
 }
 
 func newCluster(t *testing.T, program string) *cluster {
-	c := &cluster{dir: t.TempDir(), store: bucketest.StartS3(t, program), history: &history{sent: map[string]bool{}, acked: map[string]bool{}},
+	c := &cluster{dir: t.TempDir(), store: bucketest.StartS3(t, program), history: &history{sent: map[string]bool{},
+		acked: map[string]bool{}},
 		watched: &watcher{checkpoints: map[string]bool{}}}
 	c.wire = newWire(t, strings.TrimPrefix(c.store.Endpoint, "http://"))
 	env := filepath.Join(c.dir, "env")
@@ -118,9 +120,11 @@ func (c *cluster) weir(t *testing.T, arguments ...string) {
 func (c *cluster) start(t *testing.T, i int) {
 	t.Helper()
 	n := c.nodes[i]
-	n.process = c.command("serve", "--listen", n.listen, "--admin-listen", n.admin, "--sequence-delay", "2s", "--log-level", "info",
+	n.process = c.command("serve", "--listen", n.listen, "--admin-listen", n.admin, "--sequence-delay", "2s",
+		"--log-level", "info",
 		"--download-rate", "0", "--log-format", "text")
-	log, err := os.OpenFile(filepath.Join(c.dir, fmt.Sprintf("node%d.log", i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(c.dir, fmt.Sprintf("node%d.log", i)),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,13 +147,15 @@ func (c *cluster) balance(t *testing.T) {
 		text = strings.Replace(text, fmt.Sprintf("server node%d:8080", i+1), "server "+n.listen, 1)
 	}
 	text = strings.Replace(text, "listen 8080;", "listen "+listen+";", 1)
-	text = regexp.MustCompile(`(?m)^http \{`).ReplaceAllString(text, "pid nginx.pid;\nhttp {\n\tclient_body_temp_path body;\n\tproxy_temp_path proxy;\n"+
-		"\tfastcgi_temp_path fastcgi;\n\tuwsgi_temp_path uwsgi;\n\tscgi_temp_path scgi;\n")
+	text = regexp.MustCompile(`(?m)^http \{`).ReplaceAllString(text,
+		"pid nginx.pid;\nhttp {\n\tclient_body_temp_path body;\n\tproxy_temp_path proxy;\n"+
+			"\tfastcgi_temp_path fastcgi;\n\tuwsgi_temp_path uwsgi;\n\tscgi_temp_path scgi;\n")
 	name := filepath.Join(c.dir, "nginx.conf")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	nginx := exec.Command("nginx", "-p", c.dir, "-e", filepath.Join(c.dir, "nginx.log"), "-c", name, "-g", "daemon off; master_process off;")
+	nginx := exec.Command("nginx", "-p", c.dir, "-e", filepath.Join(c.dir, "nginx.log"), "-c", name,
+		"-g", "daemon off; master_process off;")
 	nginx.Stderr = os.Stderr
 	if err := nginx.Start(); err != nil {
 		t.Fatal(err)
@@ -185,8 +191,10 @@ func (c *cluster) test(t *testing.T) {
 	stop()
 	work.Wait()
 	c.checkAll(t)
-	t.Logf("%v; %d events sent, %d acknowledged, %d requests failed, %d clean downloads and %d checkpoints meanwhile; %d connections cut",
-		broken, len(c.history.sent), len(c.history.acked), c.failures.Load(), downloads.Load(), len(c.watched.checkpoints), c.wire.cuts.Load())
+	t.Logf("%v; %d events sent, %d acknowledged, %d requests failed, %d clean downloads and %d checkpoints meanwhile; "+
+		"%d connections cut",
+		broken, len(c.history.sent), len(c.history.acked), c.failures.Load(), downloads.Load(),
+		len(c.watched.checkpoints), c.wire.cuts.Load())
 	if len(c.history.acked) == 0 || downloads.Load() == 0 || len(c.watched.checkpoints) < 2 {
 		t.Error("nothing was recorded, downloaded or sequenced: this has shown nothing")
 	}
@@ -303,8 +311,8 @@ func (c *cluster) consume(ctx context.Context, t *testing.T, clean *atomic.Int64
 	}
 }
 
-// checkAll checks, with everything whole again, that each node gives each acknowledged event once, and that every checkpoint
-// that anybody saw is one of the log as it is in the end.
+// checkAll checks, with everything whole again, that each node gives each acknowledged event once, and that every
+// checkpoint that anybody saw is one of the log as it is in the end.
 func (c *cluster) checkAll(t *testing.T) {
 	for i, n := range c.nodes {
 		c.ready(t, i)

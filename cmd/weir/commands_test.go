@@ -101,7 +101,8 @@ func harmless(output string) bool {
 func toServer(t *testing.T, handler http.HandlerFunc) func(args ...string) (code int, stdout, stderr string) {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
-	for name, value := range map[string]string{"WEIR_URL": s.URL, "MONGODB_ATLAS_PROJECT_ID": "p", "MONGODB_ATLAS_ORG_ID": "o", "MONGODB_ATLAS_CLIENT_ID": "",
+	for name, value := range map[string]string{"WEIR_URL": s.URL, "MONGODB_ATLAS_PROJECT_ID": "p",
+		"MONGODB_ATLAS_ORG_ID": "o", "MONGODB_ATLAS_CLIENT_ID": "",
 		"MONGODB_ATLAS_PUBLIC_API_KEY": "a", "MONGODB_ATLAS_PRIVATE_API_KEY": "b", "WEIR_VERIFIER_KEY": ""} {
 		t.Setenv(name, value)
 	}
@@ -115,21 +116,25 @@ func toServer(t *testing.T, handler http.HandlerFunc) func(args ...string) (code
 // Whatever a server replies, with success or an error, no command prints what acts on a terminal.
 func TestNothingFromAServerActsOnATerminal(t *testing.T) {
 	text := hostileJSON()
-	object := fmt.Sprintf(`"id":%[1]s,"_id":%[1]s,"name":%[1]s,"desc":%[1]s,"roles":[%[1]s],"logId":%[1]s,"kind":%[1]s,"clientId":%[1]s,"cidrBlock":%[1]s,"detail":%[1]s,"errorCode":%[1]s,%[1]s:%[1]s`, text)
+	object := fmt.Sprintf(`"id":%[1]s,"_id":%[1]s,"name":%[1]s,"desc":%[1]s,"roles":[%[1]s],"logId":%[1]s,`+
+		`"kind":%[1]s,"clientId":%[1]s,"cidrBlock":%[1]s,"detail":%[1]s,"errorCode":%[1]s,%[1]s:%[1]s`, text)
 	for _, status := range []int{200, 400, 500} {
 		weir := toServer(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Request-Id", "r\u009b31m")
 			w.Header().Set("Content-Disposition", `attachment; filename="`+"\u009b.gz"+`"`)
 			w.Header().Set("Weir-Removed", "\u009b31m")
 			w.WriteHeader(status)
-			fmt.Fprintf(w, `{%s,"results":[{%s}],"badRequestDetail":{"fields":[{"field":"line 1","description":%s}]}}`, object, object, text)
+			fmt.Fprintf(w, `{%s,"results":[{%s}],"badRequestDetail":{"fields":[{"field":"line 1","description":%s}]}}`,
+				object, object, text)
 		})
 		file := filepath.Join(t.TempDir(), "events")
 		if err := os.WriteFile(file, []byte("{}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		all := [][]string{{"record", "w", file, "--max-retry-time", "0s"}, {"record", "w", file, "--partial", "-o", "json", "--max-retry-time", "0s"},
-			{"download", "w", "-o", filepath.Join(t.TempDir(), "x.gz"), "--max-retry-time", "0s"}, {"download", hostile, "--max-retry-time", "0s"},
+		all := [][]string{{"record", "w", file, "--max-retry-time", "0s"}, {"record", "w", file, "--partial", "-o",
+			"json", "--max-retry-time", "0s"},
+			{"download", "w", "-o", filepath.Join(t.TempDir(), "x.gz"), "--max-retry-time", "0s"},
+			{"download", hostile, "--max-retry-time", "0s"},
 			{hostile}, {"admin", hostile}, {"verify", hostile, "--key", hostile}, {"download", "w", "--start", hostile}}
 		for _, cmd := range commands(rootCommand()) {
 			if cmd.HasSubCommands() || !strings.HasPrefix(cmd.CommandPath(), "weir admin ") {
@@ -176,7 +181,8 @@ func TestDeletionAsksOnATerminal(t *testing.T) {
 			more []string
 			want int
 		}{
-			{typed{strings.NewReader("yes\n")}, nil, 1}, {typed{strings.NewReader("y\n")}, nil, 0}, {typed{strings.NewReader("")}, nil, 0},
+			{typed{strings.NewReader("yes\n")}, nil, 1}, {typed{strings.NewReader("y\n")}, nil, 0},
+			{typed{strings.NewReader("")}, nil, 0},
 			{strings.NewReader(""), nil, 1}, {typed{strings.NewReader("")}, []string{"--force"}, 1},
 		} {
 			deleted = 0

@@ -42,8 +42,10 @@ func (s *server) start(t *testing.T) {
 	t.Helper()
 	env := filepath.Join(s.dir, "dev.env")
 	before, _ := os.Stat(env)
-	s.process = exec.Command(os.Args[0], append([]string{"serve", "--dev", "--bucket", filepath.Join(s.dir, "bucket"), "--env-file", env,
-		"--listen", "127.0.0.1:0", "--admin-listen", cmp.Or(s.admin, "127.0.0.1:0"), "--sequence-delay", "50ms", "--log-level", "error",
+	s.process = exec.Command(os.Args[0], append([]string{"serve", "--dev", "--bucket", filepath.Join(s.dir, "bucket"),
+		"--env-file", env,
+		"--listen", "127.0.0.1:0", "--admin-listen", cmp.Or(s.admin, "127.0.0.1:0"), "--sequence-delay", "50ms",
+		"--log-level", "error",
 		"--download-rate", "0"}, s.arguments...)...)
 	s.process.Env = append(os.Environ(), "WEIR_TEST_BE_WEIR=1")
 	s.process.Stderr = os.Stderr
@@ -72,7 +74,8 @@ func (s *server) readEnv(t *testing.T, name string) {
 		k, v, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "export ")), "=")
 		values[k] = strings.Trim(v, "'")
 	}
-	s.config = client.Config{URL: values["WEIR_URL"], PublicKey: values["MONGODB_ATLAS_PUBLIC_API_KEY"], PrivateKey: values["MONGODB_ATLAS_PRIVATE_API_KEY"]}
+	s.config = client.Config{URL: values["WEIR_URL"], PublicKey: values["MONGODB_ATLAS_PUBLIC_API_KEY"],
+		PrivateKey: values["MONGODB_ATLAS_PRIVATE_API_KEY"]}
 	s.project = values["MONGODB_ATLAS_PROJECT_ID"]
 }
 
@@ -110,8 +113,8 @@ func (h *history) copyOf(m map[string]bool) map[string]bool {
 }
 
 // TestCrash kills the process again and again while others record and download. I1: each acknowledged event is there
-// afterwards; I2: once; I3: each checkpoint that anybody saw is one of the log as it is in the end; I4: a download that ends
-// cleanly was complete; and nothing is there that was never sent.
+// afterwards; I2: once; I3: each checkpoint that anybody saw is one of the log as it is in the end; I4: a download that
+// ends cleanly was complete; and nothing is there that was never sent.
 func TestCrash(t *testing.T) {
 	s := &server{dir: t.TempDir()}
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}

@@ -31,9 +31,11 @@ func TestDeployFiles(t *testing.T) {
 	settings := config.Default()
 	settings.AddFlags(flags)
 	exported := exportedMetrics(t)
-	variable, option := regexp.MustCompile(`\bWEIR_[A-Z0-9_]+`), regexp.MustCompile(`(?:^|[\s\[",'])--([a-z0-9][a-z0-9-]+)`)
+	variable, option := regexp.MustCompile(`\bWEIR_[A-Z0-9_]+`),
+		regexp.MustCompile(`(?:^|[\s\[",'])--([a-z0-9][a-z0-9-]+)`)
 	// Options of other programs, and of weir's other commands.
-	others := []string{"config", "help", "workspace", "if-empty", "rm", "read-only", "ignore-existing", "from-literal", "from", "chown"}
+	others := []string{"config", "help", "workspace", "if-empty", "rm", "read-only", "ignore-existing", "from-literal",
+		"from", "chown"}
 	metric := regexp.MustCompile(`\bweir_[a-z_]+`)
 	for _, name := range files {
 		data, err := os.ReadFile(name)
@@ -84,7 +86,8 @@ func exportedMetrics(t *testing.T) map[string]bool {
 	t.Setenv("AWS_ACCESS_KEY_ID", "weirtest")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "weirtestsecret")
 	dir, admin := t.TempDir(), freeAddress(t)
-	s3 := []string{"--bucket", "s3://weir", "--s3-endpoint", store.URL, "--signing-key-file", filepath.Join(dir, "signing-key"), "--key-file", filepath.Join(dir, "key")}
+	s3 := []string{"--bucket", "s3://weir", "--s3-endpoint", store.URL, "--signing-key-file",
+		filepath.Join(dir, "signing-key"), "--key-file", filepath.Join(dir, "key")}
 	weir := func(arguments ...string) *exec.Cmd {
 		cmd := exec.Command(os.Args[0], append(arguments, s3...)...)
 		cmd.Env = append(os.Environ(), "WEIR_TEST_BE_WEIR=1")
@@ -124,8 +127,10 @@ func exportedMetrics(t *testing.T) map[string]bool {
 	for _, help := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(string(text), -1) {
 		names[help[1]] = true
 	}
-	for _, vector := range []string{"weir_http_requests_total", "weir_http_request_duration_seconds", "weir_cache_parts_total"} {
-		names[vector] = true // these appear with the first request; docs/operating.md and internal/api/metrics.go have them
+	for _, vector := range []string{"weir_http_requests_total", "weir_http_request_duration_seconds",
+		"weir_cache_parts_total"} {
+		// these appear with the first request; docs/operating.md and internal/api/metrics.go have them
+		names[vector] = true
 	}
 	return names
 }

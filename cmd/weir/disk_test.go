@@ -49,7 +49,8 @@ func recordOne(ctx context.Context, s *server, h *history, uid string, size int)
 	for i := range filler { // which hardly compresses
 		filler[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[rand.IntN(36)]
 	}
-	lines := bytes.NewBufferString(`{"time":` + strconv.FormatInt(time.Now().UnixMilli()-1000, 10) + `,"metadata":{"uid":"` + uid + `"},"filler":"`)
+	lines := bytes.NewBufferString(`{"time":` + strconv.FormatInt(time.Now().UnixMilli()-1000, 10) +
+		`,"metadata":{"uid":"` + uid + `"},"filler":"`)
 	lines.Write(filler)
 	lines.WriteString("\"}\n")
 	h.note(h.sent, []string{uid})

@@ -90,17 +90,21 @@ a symbolic link is followed; a device or a pipe is written to.
 			return download(cmd, f)
 		},
 	}
-	cmd.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write, - for standard output (default: the name that the server suggests)")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "",
+		"`file` to write, - for standard output (default: the name that the server suggests)")
 	cmd.Flags().BoolVar(&f.source.Operational, "operational", false, "the operational log, not the audit log")
-	cmd.Flags().BoolVar(&f.proof, "proof", false, "write beside the file, as FILE.proof, what \"weir verify\" checks it by (weir only)")
+	cmd.Flags().BoolVar(&f.proof, "proof", false,
+		"write beside the file, as FILE.proof, what \"weir verify\" checks it by (weir only)")
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
-	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: a date (2026-11-01, in UTC), RFC 3339, how long ago (7d, now-1d, 12h), or seconds since the epoch (default: 30 days ago)")
+	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: a date (2026-11-01, in UTC), RFC 3339, how "+
+		"long ago (7d, now-1d, 12h), or seconds since the epoch (default: 30 days ago)")
 	cmd.Flags().StringVar(&f.end, "end", "", "up to this `time`, its second or day included (default: now)")
 	cmd.Flags().StringVar(&f.processor, "processor", "", "only events of the stream processor with this `name`")
-	cmd.Flags().DurationVar(&f.retry, "max-retry-time", 2*time.Minute, "how long a refused or failed request is tried again, before the first byte")
+	cmd.Flags().DurationVar(&f.retry, "max-retry-time", 2*time.Minute,
+		"how long a refused or failed request is tried again, before the first byte")
 	return cmd
 }
 
@@ -171,7 +175,8 @@ func (f *downloadFlags) save(cmd *cobra.Command, d *client.Download) (name strin
 		name = cmp.Or(d.Name, client.FileName(f.source.Workspace+f.source.Log+"_audit.log.gz"), "audit.log.gz")
 		for _, file := range []string{name, name + ".proof"} {
 			if _, err := os.Lstat(file); err == nil && (f.proof || file == name) {
-				return "", &exit{2, fmt.Errorf("%s exists: give --output %s to replace it, or another name", file, name)}
+				return "", &exit{2, fmt.Errorf("%s exists: give --output %s to replace it, or another name",
+					file, name)}
 			}
 		}
 	}
@@ -197,7 +202,8 @@ func raw(w io.Writer) io.Writer {
 	return w
 }
 
-// fixRange says of a range that the server would complete by its own clock what it is, so that it can be asked for again.
+// fixRange says of a range that the server would complete by its own clock what it is, so that it can be asked for
+// again.
 func fixRange(q *client.Query, now time.Time) {
 	const usual = 30 * 24 * 60 * 60 // seconds
 	if q.End == nil {
@@ -210,17 +216,19 @@ func fixRange(q *client.Query, now time.Time) {
 	}
 }
 
-// prove writes the proof of a file that was downloaded: first as the server gave it, so that whatever is wrong with it is found
-// again by "weir verify", then completed.
-func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Download, q client.Query, name string) error {
+// prove writes the proof of a file that was downloaded: first as the server gave it, so that whatever is wrong with it
+// is found again by "weir verify", then completed.
+func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Download, q client.Query,
+	name string) error {
 	if d.Log == "" {
 		return errors.New("the server proves nothing of its logs: it is not weir")
 	}
 	var text io.ReadCloser
-	err := client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, func() (err error) {
-		text, err = c.FileProof(cmd.Context(), f.source.LogPath(d.Log), q, d.Sequenced)
-		return err
-	})
+	err := client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)},
+		func() (err error) {
+			text, err = c.FileProof(cmd.Context(), f.source.LogPath(d.Log), q, d.Sequenced)
+			return err
+		})
 	if err != nil {
 		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
 	}

@@ -9,7 +9,8 @@ var examples = map[string]string{
 	"weir serve": `  weir serve --dev
   weir serve --bucket ./weir-data --listen 127.0.0.1:8080
   weir serve --config weir.yaml`,
-	"weir init": `  weir init --bucket ./weir-data --organization acme --project audit --workspace prod --env-file weir.env`,
+	"weir init": `  weir init --bucket ./weir-data --organization acme --project audit --workspace prod ` +
+		`--env-file weir.env`,
 	"weir watch": `  weir watch --key log.pub --state watch.json --webhook https://hooks.example.com/weir
   weir watch 6a793f48c0eb9e7a17712f00 --once
   weir watch --print 6a793f48c0eb9e7a17712f00 > kept.checkpoint`,
@@ -65,13 +66,20 @@ var examples = map[string]string{
 	"weir admin service-account list": `  weir admin service-account list`,
 	"weir admin service-account create": `  weir admin service-account create collector --description "sends events" --role ORG_MEMBER
   weir admin service-account create reader --project 32b6e34b3d91647abb20e7b8 --description "reads logs" --role GROUP_READ_ONLY`,
-	"weir admin service-account describe":      `  weir admin service-account describe mdb_sa_id_6a793f48c0eb9e7a17712f00`,
-	"weir admin service-account update":        `  weir admin service-account update mdb_sa_id_6a793f48c0eb9e7a17712f00 --name collector-eu`,
-	"weir admin service-account assign":        `  weir admin service-account assign mdb_sa_id_6a793f48c0eb9e7a17712f00 --role GROUP_AUDIT_LOG_WRITER`,
-	"weir admin service-account projects":      `  weir admin service-account projects mdb_sa_id_6a793f48c0eb9e7a17712f00`,
-	"weir admin service-account delete":        `  weir admin service-account delete mdb_sa_id_6a793f48c0eb9e7a17712f00`,
-	"weir admin service-account create-secret": `  weir admin service-account create-secret mdb_sa_id_6a793f48c0eb9e7a17712f00 --secret-hours 720`,
-	"weir admin service-account delete-secret": `  weir admin service-account delete-secret mdb_sa_id_6a793f48c0eb9e7a17712f00 6a793f48c0eb9e7a17712f01`,
+	"weir admin service-account describe": `  weir admin service-account describe ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00`,
+	"weir admin service-account update": `  weir admin service-account update ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00 --name collector-eu`,
+	"weir admin service-account assign": `  weir admin service-account assign ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00 --role GROUP_AUDIT_LOG_WRITER`,
+	"weir admin service-account projects": `  weir admin service-account projects ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00`,
+	"weir admin service-account delete": `  weir admin service-account delete ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00`,
+	"weir admin service-account create-secret": `  weir admin service-account create-secret ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00 --secret-hours 720`,
+	"weir admin service-account delete-secret": `  weir admin service-account delete-secret ` +
+		`mdb_sa_id_6a793f48c0eb9e7a17712f00 6a793f48c0eb9e7a17712f01`,
 
 	"weir admin access-list": `  weir admin access-list list`,
 	"weir admin access-list list": `  weir admin access-list list

@@ -42,7 +42,8 @@ func keyFile(cmd *cobra.Command, settings *config.Config, args []string) (string
 // onKeys returns a command on a file of keys.
 func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) *cobra.Command {
 	settings := config.Default()
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command,
+		args []string) error {
 		file, err := keyFile(cmd, &settings, args)
 		if err != nil {
 			return err
@@ -54,7 +55,8 @@ func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) 
 }
 
 func keyGenerate() *cobra.Command {
-	return onKeys("generate [FILE]", "Make a key in a file that does not exist yet, - for standard output, and print the public key", func(cmd *cobra.Command, file string) error {
+	return onKeys("generate [FILE]", "Make a key in a file that does not exist yet, - for standard output, and print "+
+		"the public key", func(cmd *cobra.Command, file string) error {
 		key, err := proof.GenerateKey()
 		if err != nil {
 			return err
@@ -74,25 +76,27 @@ func keyGenerate() *cobra.Command {
 
 func keyShow() *cobra.Command {
 	origin := ""
-	cmd := onKeys("show [FILE]", "Print the public keys, those that sign first", func(cmd *cobra.Command, file string) error {
-		keys, err := loadKeys(file)
-		if err != nil {
-			return err
-		}
-		name := origin
-		if name == "" {
-			name = "weir"
-		}
-		for _, public := range keys.Trusted {
-			text, err := proof.VerifierKey(name, public)
+	cmd := onKeys("show [FILE]", "Print the public keys, those that sign first",
+		func(cmd *cobra.Command, file string) error {
+			keys, err := loadKeys(file)
 			if err != nil {
-				return &exit{2, fmt.Errorf("--origin: %w", err)}
+				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), text)
-		}
-		return nil
-	})
-	cmd.Flags().StringVar(&origin, "origin", "", "`origin` of a log, as its checkpoint begins: print the keys as other tools want them for that log")
+			name := origin
+			if name == "" {
+				name = "weir"
+			}
+			for _, public := range keys.Trusted {
+				text, err := proof.VerifierKey(name, public)
+				if err != nil {
+					return &exit{2, fmt.Errorf("--origin: %w", err)}
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), text)
+			}
+			return nil
+		})
+	cmd.Flags().StringVar(&origin, "origin", "",
+		"`origin` of a log, as its checkpoint begins: print the keys as other tools want them for that log")
 	return cmd
 }
 
@@ -105,21 +109,23 @@ func loadKeys(file string) (*proof.Keys, error) {
 }
 
 func keyRotate() *cobra.Command {
-	return onKeys("rotate [FILE]", "Add a new key, which signs from the next start on, beside those that sign now", func(cmd *cobra.Command, file string) error {
-		if err := inFile(); err != nil {
-			return err
-		}
-		key, err := proof.RotateKeys(file)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
-		return nil
-	})
+	return onKeys("rotate [FILE]", "Add a new key, which signs from the next start on, beside those that sign now",
+		func(cmd *cobra.Command, file string) error {
+			if err := inFile(); err != nil {
+				return err
+			}
+			key, err := proof.RotateKeys(file)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
+			return nil
+		})
 }
 
 func keyRetire() *cobra.Command {
-	return onKeys("retire [FILE]", "Have only the newest key sign; of the others the public keys stay, so that what they signed is believed", func(cmd *cobra.Command, file string) error {
+	return onKeys("retire [FILE]", "Have only the newest key sign; of the others the public keys stay, so that what "+
+		"they signed is believed", func(cmd *cobra.Command, file string) error {
 		if err := inFile(); err != nil {
 			return err
 		}

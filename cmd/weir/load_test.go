@@ -24,8 +24,9 @@ var (
 	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has")
 )
 
-// use is what a process uses at a moment. Its memory is what is reachable on the heap, and the stacks, in bytes. What the
-// process holds of the machine's memory depends on when the garbage collector last ran, hence on the load of the machine.
+// use is what a process uses at a moment. Its memory is what is reachable on the heap, and the stacks, in bytes. What
+// the process holds of the machine's memory depends on when the garbage collector last ran, hence on the load of the
+// machine.
 type use struct{ memory, goroutines, files float64 }
 
 // metrics reads a server's own figures, right after a garbage collection.
@@ -69,14 +70,15 @@ func median(all []use, of func(use) float64) float64 {
 // startWithAdmin starts a server whose metrics are at an address that it returns.
 func startWithAdmin(t *testing.T, arguments ...string) (*server, string) {
 	t.Helper()
-	s := &server{dir: t.TempDir(), arguments: append([]string{"--sequence-delay", "500ms", "--pprof"}, arguments...), admin: freeAddress(t)}
+	s := &server{dir: t.TempDir(), arguments: append([]string{"--sequence-delay", "500ms", "--pprof"}, arguments...),
+		admin: freeAddress(t)}
 	s.start(t)
 	t.Cleanup(func() { s.kill(t) })
 	return s, s.admin
 }
 
-// TestSoak loads one server with all that it is for, and looks whether what it uses stays what it was: the medians of the last
-// quarter against those of the second one.
+// TestSoak loads one server with all that it is for, and looks whether what it uses stays what it was: the medians of
+// the last quarter against those of the second one.
 func TestSoak(t *testing.T) {
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
@@ -111,17 +113,20 @@ func TestSoak(t *testing.T) {
 	}
 	work.Wait()
 	if len(samples) < 8 || downloads.Load() == 0 || len(h.acked) == 0 {
-		t.Fatalf("%d samples, %d downloads, %d events: this has shown nothing", len(samples), downloads.Load(), len(h.acked))
+		t.Fatalf("%d samples, %d downloads, %d events: this has shown nothing", len(samples), downloads.Load(),
+			len(h.acked))
 	}
 	quarter := len(samples) / 4
 	early, late := samples[quarter:2*quarter], samples[3*quarter:]
 	for name, of := range map[string]func(use) float64{
-		"memory": func(u use) float64 { return u.memory }, "goroutines": func(u use) float64 { return u.goroutines }, "files": func(u use) float64 { return u.files },
+		"memory": func(u use) float64 { return u.memory }, "goroutines": func(u use) float64 { return u.goroutines },
+		"files": func(u use) float64 { return u.files },
 	} {
 		before, after := median(early, of), median(late, of)
 		t.Logf("%s: %.0f, then %.0f", name, before, after)
 		// A cache fills, a garbage collector lags: what leaks grows with the load, so without end.
-		if room := map[string]float64{"memory": 48 << 20, "goroutines": 30, "files": 30}[name]; after > before*1.25+room && (memoryIsReal || name != "memory") {
+		if room := map[string]float64{"memory": 48 << 20, "goroutines": 30,
+			"files": 30}[name]; after > before*1.25+room && (memoryIsReal || name != "memory") {
 			t.Errorf("%s grew from %.0f to %.0f", name, before, after)
 		}
 	}
@@ -143,8 +148,8 @@ func downloadTo(ctx context.Context, c *client.Client, project string, q client.
 // connection's buffers in the kernel are not the server's own.
 const slowReaderBytes = 256<<10 + 512<<10
 
-// TestSlowReaders has many readers that take a large download at 1 KB a second. They cost a bounded amount of memory each, while
-// others record and download as if they were not there.
+// TestSlowReaders has many readers that take a large download at 1 KB a second. They cost a bounded amount of memory
+// each, while others record and download as if they were not there.
 func TestSlowReaders(t *testing.T) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < 8192 {
@@ -191,7 +196,8 @@ func TestSlowReaders(t *testing.T) {
 		check(t, h, h.acked, got)
 	}
 	after := metrics(t, admin)
-	t.Logf("%d of %d readers are reading; memory %.0f, then %.0f: %.0f KiB for each", reading.Load(), *readers, before.memory, after.memory,
+	t.Logf("%d of %d readers are reading; memory %.0f, then %.0f: %.0f KiB for each", reading.Load(), *readers,
+		before.memory, after.memory,
 		(after.memory-before.memory)/float64(*readers)/1024)
 	if n := reading.Load(); n < int64(*readers)*9/10 {
 		t.Errorf("only %d of %d readers were being served: this has shown nothing", n, *readers)
@@ -203,7 +209,8 @@ func TestSlowReaders(t *testing.T) {
 	work.Wait()
 }
 
-// waitUntilSequenced waits until nothing is in the write-ahead log. A download of what waits there holds a whole section.
+// waitUntilSequenced waits until nothing is in the write-ahead log. A download of what waits there holds a whole
+// section.
 func waitUntilSequenced(t *testing.T, admin string) {
 	t.Helper()
 	for {

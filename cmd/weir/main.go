@@ -59,7 +59,8 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(), watchCommand(),
+	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(),
+		watchCommand(),
 		keyCommand(), bucketCommand(), adminCommand(), versionCommand())
 	addExamples(root)
 	checkUsage(root)
@@ -75,7 +76,8 @@ type exit struct {
 func (e *exit) Unwrap() error { return e.error }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command,
+		_ []string) error {
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "weir", versionText())
 		return err
 	}}

@@ -12,7 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes the test binary be weir when it is asked to, so that tests run the real program in a process of its own.
+// TestMain makes the test binary be weir when it is asked to, so that tests run the real program in a process of its
+// own.
 func TestMain(m *testing.M) {
 	if os.Getenv("WEIR_TEST_BE_WEIR") != "" {
 		main()
@@ -28,8 +29,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// TestOutsideTools runs programs of others against weir. Where WEIR_OUTSIDE_TOOLS is not set they are not expected to be
-// installed; .ci/run installs them and sets it.
+// TestOutsideTools runs programs of others against weir. Where WEIR_OUTSIDE_TOOLS is not set they are not expected to
+// be installed; .ci/run installs them and sets it.
 func TestOutsideTools(t *testing.T) {
 	dir := "testdata/outside"
 	if os.Getenv("WEIR_OUTSIDE_TOOLS") == "" {

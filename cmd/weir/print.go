@@ -11,8 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// column of a table: its heading, and where in the JSON its value is, with dots between names. The first of several that
-// is there counts.
+// column of a table: its heading, and where in the JSON its value is, with dots between names. The first of several
+// that is there counts.
 type column struct {
 	heading string
 	from    []string

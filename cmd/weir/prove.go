@@ -38,8 +38,9 @@ itself stays as it is.
 	return cmd
 }
 
-// completeProof checks the proof beside a file against the file, completes it, and writes it anew. A proof that does not
-// verify stays as it is, so "weir verify" finds the same fault. Without a key to trust it takes those that the server names.
+// completeProof checks the proof beside a file against the file, completes it, and writes it anew. A proof that does
+// not verify stays as it is, so "weir verify" finds the same fault. Without a key to trust it takes those that the
+// server names.
 func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []string) error {
 	p, err := readProof(name + ".proof")
 	if err != nil {
@@ -64,16 +65,19 @@ func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []str
 	if r.Verdict == verify.Differs {
 		r.Subject = name
 		printReport(cmd.ErrOrStderr(), r)
-		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof stays as the server sent it", name, name)}
+		return &exit{7, fmt.Errorf("%s does not verify against its log; %s.proof stays as the server sent it",
+			name, name)}
 	}
 	if err := durable.ReplaceFrom(name+".proof", 0o644, p.Write); err != nil {
 		return err
 	}
 	waiting := ""
 	if r.Unsequenced > 0 {
-		waiting = fmt.Sprintf("; %d are not sequenced yet: run \"weir prove %s\" after the next round", r.Unsequenced, name)
+		waiting = fmt.Sprintf("; %d are not sequenced yet: run \"weir prove %s\" after the next round",
+			r.Unsequenced, name)
 	}
-	visible.Printf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s%s\n", name, r.Entries, r.Log, waiting)
+	visible.Printf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s%s\n", name, r.Entries,
+		r.Log, waiting)
 	return nil
 }
 

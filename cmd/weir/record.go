@@ -41,7 +41,8 @@ sends what it has read, and names the lines that it could not send.
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
 	cmd.Flags().IntVar(&f.sender.MaxEvents, "batch", 5000, "events in one request")
 	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second, "how long a line waits for others")
-	cmd.Flags().DurationVar(&f.sender.Grace, "grace", 10*time.Second, "how long to send, when interrupted, what was read")
+	cmd.Flags().DurationVar(&f.sender.Grace, "grace", 10*time.Second,
+		"how long to send, when interrupted, what was read")
 	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again")
 	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false, "record good events although others are refused")
 	return cmd
@@ -49,7 +50,8 @@ sends what it has read, and names the lines that it could not send.
 
 func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordFlags) error {
 	if f.output != "" && f.output != "json" || f.sender.MaxEvents < 1 || f.sender.MaxWait <= 0 {
-		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be more than 0")}
+		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be " +
+			"more than 0")}
 	}
 	c, project, err := connect(f.project)
 	if err != nil {
@@ -64,7 +66,8 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	}
 	for i, name := range files {
 		if err = sendFile(cmd, s, name); err != nil {
-			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing behind it%s: %w", s.Sent.Recorded+s.Sent.Duplicates, display(name), s.Done(), left(files[i+1:]), err)
+			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing behind it%s: %w",
+				s.Sent.Recorded+s.Sent.Duplicates, display(name), s.Done(), left(files[i+1:]), err)
 			break
 		}
 	}
@@ -74,9 +77,11 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	if f.output == "json" {
 		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(s.Sent))
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d events recorded, %d were there already, %d refused\n", s.Sent.Recorded, s.Sent.Duplicates, s.Sent.Refused)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d events recorded, %d were there already, %d refused\n", s.Sent.Recorded,
+		s.Sent.Duplicates, s.Sent.Refused)
 	if s.Sent.Conflicts > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d of those recorded are conflicts: other events have the same time and metadata.uid, with other content\n", s.Sent.Conflicts)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of those recorded are conflicts: other events have the same time and "+
+			"metadata.uid, with other content\n", s.Sent.Conflicts)
 	}
 	return err
 }

@@ -26,7 +26,8 @@ func projectFlag(s *pflag.FlagSet, f *adminFlags) {
 
 // scopeFlags say whose credentials are meant.
 func scopeFlags(s *pflag.FlagSet, f *adminFlags) {
-	s.StringVar(&f.project, "project", "", "`id` of a project: its credentials, and their roles on it (default: those of the organization)")
+	s.StringVar(&f.project, "project", "", "`id` of a project: its credentials, and their roles on it (default: those "+
+		"of the organization)")
 	orgFlag(s, f)
 }
 
@@ -56,7 +57,8 @@ func workspaceFlags(s *pflag.FlagSet, f *adminFlags) {
 	s.StringVar(&f.region, "region", "VIRGINIA_USA", "the provider's region")
 	s.StringVar(&f.tier, "tier", "SP30", "tier")
 	s.StringVar(&f.maxTier, "max-tier", "", "highest tier")
-	s.BoolVar(&f.requireOCSF, "require-ocsf", false, "refuse events that do not conform to their OCSF class (weir only)")
+	s.BoolVar(&f.requireOCSF, "require-ocsf", false,
+		"refuse events that do not conform to their OCSF class (weir only)")
 }
 
 // given returns the attributes whose flags were given. The last element of each is the flag's name.
@@ -99,7 +101,8 @@ func ask(method string, path func(*adminFlags, []string) (string, error)) reques
 }
 
 // send returns a request with a body.
-func send(method string, path func(*adminFlags, []string) (string, error), body func(*adminFlags, []string) (any, error)) requestOf {
+func send(method string, path func(*adminFlags, []string) (string, error), body func(*adminFlags, []string) (any,
+	error)) requestOf {
 	return func(f *adminFlags, args []string) (request, error) {
 		p, err := path(f, args)
 		if err != nil {
@@ -150,7 +153,8 @@ func resources() []resource {
 		{"project", []string{"group"}, "Projects, and how long their logs are kept", projectVerbs()},
 		{"workspace", []string{"tenant"}, "Stream Processing workspaces", workspaceVerbs()},
 		{"key", []string{"api-key"}, "API keys of an organization or a project", keyVerbs()},
-		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets", serviceAccountVerbs()},
+		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets",
+			serviceAccountVerbs()},
 		{"access-list", nil, "From where a project, an API key or a service account may be used", accessVerbs()},
 		{"log", nil, "Logs, those of deleted workspaces too", logVerbs()},
 	}
@@ -160,42 +164,51 @@ func orgVerbs() []verb {
 	columns := []column{col("ID", "id", "organization.id"), col("NAME", "name", "organization.name")}
 	name := func(_ *adminFlags, args []string) (any, error) { return map[string]any{"name": args[0]}, nil }
 	return []verb{
-		{"list", "List the organizations that you have a role in", nil, nil, list(fixed("/api/atlas/v2/orgs")), columns},
-		{"create NAME", "Create an organization, which you own", one, nil, send("POST", fixed("/api/atlas/v2/orgs"), name), columns},
+		{"list", "List the organizations that you have a role in", nil, nil,
+			list(fixed("/api/atlas/v2/orgs")), columns},
+		{"create NAME", "Create an organization, which you own", one, nil, send("POST", fixed("/api/atlas/v2/orgs"),
+			name), columns},
 		{"describe [ID]", "Show an organization", upToOne, flagsOf{orgFlag}, ask("GET", theOrg), columns},
-		{"update [ID]", "Rename an organization", upToOne, flagsOf{orgFlag, nameFlag}, send("PATCH", theOrg, func(f *adminFlags, _ []string) (any, error) {
-			return f.changes("name", f.name, "name")
-		}), columns},
+		{"update [ID]", "Rename an organization", upToOne, flagsOf{orgFlag, nameFlag},
+			send("PATCH", theOrg, func(f *adminFlags, _ []string) (any, error) {
+				return f.changes("name", f.name, "name")
+			}), columns},
 		{"delete ID", "Delete an organization that has no projects", one, nil, ask("DELETE", theOrg), nil},
 	}
 }
 
 func projectVerbs() []verb {
 	columns := []column{col("ID", "id"), col("NAME", "name"), col("ORGANIZATION", "orgId"), col("CREATED", "created")}
-	settings := []column{col("RETENTION DAYS", "retentionDays"), col("DELETED LOG RETENTION DAYS", "deletedLogRetentionDays"), col("LEGAL HOLD", "legalHold")}
+	settings := []column{col("RETENTION DAYS", "retentionDays"), col("DELETED LOG RETENTION DAYS",
+		"deletedLogRetentionDays"), col("LEGAL HOLD", "legalHold")}
 	theSettings := func(f *adminFlags, args []string) (string, error) {
 		path, err := own(theProject(f, args))
 		return path + "/settings", err
 	}
 	retentionFlags := func(s *pflag.FlagSet, f *adminFlags) {
-		s.StringVar(&f.retention, "retention-days", "", "events of living logs are kept for so many days, at least 30, or \"forever\"")
-		s.StringVar(&f.deleted, "deleted-log-retention-days", "", "logs of deleted workspaces are kept for so many days, at least 30")
+		s.StringVar(&f.retention, "retention-days", "",
+			"events of living logs are kept for so many days, at least 30, or \"forever\"")
+		s.StringVar(&f.deleted, "deleted-log-retention-days", "",
+			"logs of deleted workspaces are kept for so many days, at least 30")
 		s.BoolVar(&f.hold, "legal-hold", false, "nothing is removed")
 	}
 	return []verb{
 		{"list", "List the projects that you may see", nil, nil, list(fixed("/api/atlas/v2/groups")), columns},
 		{"create NAME", "Create a project", one, flagsOf{orgFlag, tagsFlag}, createProject, columns},
 		{"describe [ID]", "Show a project", upToOne, flagsOf{projectFlag}, ask("GET", theProject), columns},
-		{"update [ID]", "Rename a project, or replace its tags", upToOne, flagsOf{projectFlag, nameFlag, tagsFlag}, send("PATCH", theProject, func(f *adminFlags, _ []string) (any, error) {
-			tags, err := f.tagList()
-			if err != nil {
-				return nil, err
-			}
-			return f.changes("name", f.name, "name", "tags", tags, "tag")
-		}), columns},
+		{"update [ID]", "Rename a project, or replace its tags", upToOne, flagsOf{projectFlag, nameFlag, tagsFlag},
+			send("PATCH", theProject, func(f *adminFlags, _ []string) (any, error) {
+				tags, err := f.tagList()
+				if err != nil {
+					return nil, err
+				}
+				return f.changes("name", f.name, "name", "tags", tags, "tag")
+			}), columns},
 		{"delete ID", "Delete a project that has no workspaces", one, nil, ask("DELETE", theProject), nil},
-		{"settings [ID]", "Show how long a project's logs are kept", upToOne, flagsOf{projectFlag}, ask("GET", theSettings), settings},
-		{"set [ID]", "Set how long a project's logs are kept", upToOne, flagsOf{projectFlag, retentionFlags}, send("PATCH", theSettings, retentionBody), settings},
+		{"settings [ID]", "Show how long a project's logs are kept", upToOne, flagsOf{projectFlag},
+			ask("GET", theSettings), settings},
+		{"set [ID]", "Set how long a project's logs are kept", upToOne, flagsOf{projectFlag, retentionFlags},
+			send("PATCH", theSettings, retentionBody), settings},
 	}
 }
 
@@ -228,7 +241,8 @@ func retentionBody(f *adminFlags, _ []string) (any, error) {
 	if err := errors.Join(err, deletedErr); err != nil {
 		return nil, err
 	}
-	return f.changes("retentionDays", living, "retention-days", "deletedLogRetentionDays", deleted, "deleted-log-retention-days",
+	return f.changes("retentionDays", living, "retention-days", "deletedLogRetentionDays", deleted,
+		"deleted-log-retention-days",
 		"legalHold", f.hold, "legal-hold")
 }
 
@@ -242,26 +256,33 @@ func days(flag, text, otherwise string) (any, error) {
 }
 
 func workspaceVerbs() []verb {
-	columns := []column{col("ID", "_id"), col("NAME", "name"), col("CLOUD", "dataProcessRegion.cloudProvider"), col("REGION", "dataProcessRegion.region"), col("TIER", "streamConfig.tier")}
+	columns := []column{col("ID", "_id"), col("NAME", "name"), col("CLOUD", "dataProcessRegion.cloudProvider"),
+		col("REGION", "dataProcessRegion.region"), col("TIER", "streamConfig.tier")}
 	create := func(f *adminFlags, args []string) (any, error) {
 		tiers := f.tiers()
 		tiers["tier"] = f.tier
-		body := map[string]any{"name": args[0], "dataProcessRegion": map[string]string{"cloudProvider": f.provider, "region": f.region}, "streamConfig": tiers}
+		body := map[string]any{"name": args[0], "dataProcessRegion": map[string]string{"cloudProvider": f.provider,
+			"region": f.region}, "streamConfig": tiers}
 		if f.requireOCSF {
 			body["requireOCSF"] = true
 		}
 		return body, nil
 	}
 	update := func(f *adminFlags, _ []string) (any, error) {
-		return f.changes("cloudProvider", f.provider, "provider", "region", f.region, "region", "requireOCSF", f.requireOCSF, "require-ocsf",
+		return f.changes("cloudProvider", f.provider, "provider", "region", f.region, "region", "requireOCSF",
+			f.requireOCSF, "require-ocsf",
 			"streamConfig", f.tiers(), "tier", "streamConfig", f.tiers(), "max-tier")
 	}
 	return []verb{
 		{"list", "List the workspaces of a project", nil, flagsOf{projectFlag}, list(inProject("streams")), columns},
-		{"create NAME", "Create a workspace", one, flagsOf{workspaceFlags}, send("POST", func(f *adminFlags, _ []string) (string, error) { return f.projectPath("streams") }, create), columns},
+		{"create NAME", "Create a workspace", one, flagsOf{workspaceFlags},
+			send("POST", func(f *adminFlags, _ []string) (string, error) { return f.projectPath("streams") },
+				create), columns},
 		{"describe NAME", "Show a workspace", one, flagsOf{projectFlag}, ask("GET", inProject("streams")), columns},
-		{"update NAME", "Change a workspace", one, flagsOf{workspaceFlags}, send("PATCH", inProject("streams"), update), columns},
-		{"delete NAME", "Delete a workspace; its logs are kept for at least 30 days", one, flagsOf{projectFlag}, ask("DELETE", inProject("streams")), nil},
+		{"update NAME", "Change a workspace", one, flagsOf{workspaceFlags}, send("PATCH", inProject("streams"),
+			update), columns},
+		{"delete NAME", "Delete a workspace; its logs are kept for at least 30 days", one, flagsOf{projectFlag},
+			ask("DELETE", inProject("streams")), nil},
 	}
 }
 
@@ -270,7 +291,8 @@ func (f *adminFlags) tiers() map[string]any {
 }
 
 func keyVerbs() []verb {
-	columns := []column{col("ID", "id"), col("DESCRIPTION", "desc"), col("PUBLIC KEY", "publicKey"), col("PRIVATE KEY", "privateKey"), col("ROLES", "roles.roleName")}
+	columns := []column{col("ID", "id"), col("DESCRIPTION", "desc"), col("PUBLIC KEY", "publicKey"),
+		col("PRIVATE KEY", "privateKey"), col("ROLES", "roles.roleName")}
 	create := func(f *adminFlags, _ []string) (any, error) {
 		if f.description == "" {
 			return nil, errNoDescription
@@ -284,23 +306,30 @@ func keyVerbs() []verb {
 	here := func(f *adminFlags, _ []string) (string, error) { return f.credentialPath("apiKeys") }
 	return []verb{
 		{"list", "List API keys", nil, flagsOf{scopeFlags}, list(here), columns},
-		{"create", "Create an API key; its private key is shown this once", nil, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("POST", here, create), columns},
-		{"describe ID", "Show an API key of the organization", one, flagsOf{orgFlag}, ask("GET", inOrg("apiKeys")), columns},
-		{"update ID", "Change an API key", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag}, send("PATCH", inScope("apiKeys"), update), columns},
-		{"assign ID", "Give an API key of the organization roles on a project", one, flagsOf{projectFlag, rolesFlag}, send("POST", inProject("apiKeys"), assign), nil},
-		{"delete ID", "Delete an API key, or take it off a project (--project)", one, flagsOf{scopeFlags}, ask("DELETE", inScope("apiKeys")), nil},
+		{"create", "Create an API key; its private key is shown this once", nil, flagsOf{scopeFlags, descriptionFlag,
+			rolesFlag}, send("POST", here, create), columns},
+		{"describe ID", "Show an API key of the organization", one, flagsOf{orgFlag},
+			ask("GET", inOrg("apiKeys")), columns},
+		{"update ID", "Change an API key", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag},
+			send("PATCH", inScope("apiKeys"), update), columns},
+		{"assign ID", "Give an API key of the organization roles on a project", one, flagsOf{projectFlag, rolesFlag},
+			send("POST", inProject("apiKeys"), assign), nil},
+		{"delete ID", "Delete an API key, or take it off a project (--project)", one, flagsOf{scopeFlags},
+			ask("DELETE", inScope("apiKeys")), nil},
 	}
 }
 
 func serviceAccountVerbs() []verb {
-	columns := []column{col("CLIENT ID", "clientId"), col("NAME", "name"), col("ROLES", "roles"), col("SECRET ID", "secrets.id"),
+	columns := []column{col("CLIENT ID", "clientId"), col("NAME", "name"), col("ROLES", "roles"),
+		col("SECRET ID", "secrets.id"),
 		col("SECRET", "secrets.secret", "secrets.maskedSecretValue"), col("EXPIRES", "secrets.expiresAt")}
 	secret := []column{col("SECRET ID", "id"), col("SECRET", "secret"), col("EXPIRES", "expiresAt")}
 	create := func(f *adminFlags, args []string) (any, error) {
 		if f.description == "" {
 			return nil, errNoDescription
 		}
-		return map[string]any{"name": args[0], "description": f.description, "roles": f.roles, "secretExpiresAfterHours": f.hours}, nil
+		return map[string]any{"name": args[0], "description": f.description, "roles": f.roles,
+			"secretExpiresAfterHours": f.hours}, nil
 	}
 	update := func(f *adminFlags, _ []string) (any, error) {
 		return f.changes("name", f.name, "name", "description", f.description, "description", "roles", f.roles, "role")
@@ -322,22 +351,32 @@ func serviceAccountVerbs() []verb {
 	}
 	return []verb{
 		{"list", "List service accounts", nil, flagsOf{scopeFlags}, list(here), columns},
-		{"create NAME", "Create a service account; its secret is shown this once", one, flagsOf{scopeFlags, descriptionFlag, rolesFlag, hoursFlag}, send("POST", here, create), columns},
-		{"describe ID", "Show a service account", one, flagsOf{scopeFlags}, ask("GET", inScope("serviceAccounts")), columns},
-		{"update ID", "Change a service account", one, flagsOf{scopeFlags, nameFlag, descriptionFlag, rolesFlag}, send("PATCH", inScope("serviceAccounts"), update), columns},
-		{"assign ID", "Give a service account of the organization roles on a project", one, flagsOf{projectFlag, rolesFlag}, send("POST", invite, roles), columns},
-		{"projects ID", "List the projects that a service account has roles on", one, flagsOf{orgFlag}, list(projects), []column{col("PROJECT", "groupId"), col("ROLES", "roles")}},
-		{"delete ID", "Delete a service account, or take it off a project (--project)", one, flagsOf{scopeFlags}, ask("DELETE", inScope("serviceAccounts")), nil},
-		{"create-secret ID", "Create another secret, shown this once; there are at most two", one, flagsOf{scopeFlags, hoursFlag}, send("POST", secrets, hours), secret},
-		{"delete-secret ID SECRET-ID", "Delete a secret", cobra.ExactArgs(2), flagsOf{scopeFlags}, ask("DELETE", secrets), nil},
+		{"create NAME", "Create a service account; its secret is shown this once", one,
+			flagsOf{scopeFlags, descriptionFlag, rolesFlag, hoursFlag}, send("POST", here, create), columns},
+		{"describe ID", "Show a service account", one, flagsOf{scopeFlags},
+			ask("GET", inScope("serviceAccounts")), columns},
+		{"update ID", "Change a service account", one, flagsOf{scopeFlags, nameFlag, descriptionFlag, rolesFlag},
+			send("PATCH", inScope("serviceAccounts"), update), columns},
+		{"assign ID", "Give a service account of the organization roles on a project", one,
+			flagsOf{projectFlag, rolesFlag}, send("POST", invite, roles), columns},
+		{"projects ID", "List the projects that a service account has roles on", one, flagsOf{orgFlag}, list(projects),
+			[]column{col("PROJECT", "groupId"), col("ROLES", "roles")}},
+		{"delete ID", "Delete a service account, or take it off a project (--project)", one, flagsOf{scopeFlags},
+			ask("DELETE", inScope("serviceAccounts")), nil},
+		{"create-secret ID", "Create another secret, shown this once; there are at most two", one,
+			flagsOf{scopeFlags, hoursFlag}, send("POST", secrets, hours), secret},
+		{"delete-secret ID SECRET-ID", "Delete a secret", cobra.ExactArgs(2), flagsOf{scopeFlags},
+			ask("DELETE", secrets), nil},
 	}
 }
 
 func accessVerbs() []verb {
-	columns := []column{col("CIDR BLOCK", "cidrBlock", "awsSecurityGroup"), col("ADDRESS", "ipAddress"), col("COMMENT", "comment"), col("CREATED", "created", "createdAt")}
+	columns := []column{col("CIDR BLOCK", "cidrBlock", "awsSecurityGroup"), col("ADDRESS", "ipAddress"),
+		col("COMMENT", "comment"), col("CREATED", "created", "createdAt")}
 	whose := func(s *pflag.FlagSet, f *adminFlags) {
 		s.StringVar(&f.key, "key", "", "`id` of an API key of the organization (default: the project's own list)")
-		s.StringVar(&f.serviceAccount, "service-account", "", "client `id` of a service account of the organization, or of the project that --project names")
+		s.StringVar(&f.serviceAccount, "service-account", "",
+			"client `id` of a service account of the organization, or of the project that --project names")
 		projectFlag(s, f)
 		orgFlag(s, f)
 	}
@@ -356,32 +395,36 @@ func accessVerbs() []verb {
 	here := func(f *adminFlags, _ []string) (string, error) { return path(f, nil) }
 	return []verb{
 		{"list", "List the entries", nil, flagsOf{whose}, list(here), columns},
-		{"create ENTRY…", "Add addresses and CIDR blocks", cobra.MinimumNArgs(1), flagsOf{whose, comment}, send("POST", here, func(f *adminFlags, args []string) (any, error) {
-			var entries []map[string]string
-			for _, text := range args {
-				kind := "cidrBlock"
-				if _, err := netip.ParseAddr(text); err == nil {
-					kind = "ipAddress"
+		{"create ENTRY…", "Add addresses and CIDR blocks", cobra.MinimumNArgs(1), flagsOf{whose, comment},
+			send("POST", here, func(f *adminFlags, args []string) (any, error) {
+				var entries []map[string]string
+				for _, text := range args {
+					kind := "cidrBlock"
+					if _, err := netip.ParseAddr(text); err == nil {
+						kind = "ipAddress"
+					}
+					entry := map[string]string{kind: text}
+					if f.comment != "" {
+						entry["comment"] = f.comment
+					}
+					entries = append(entries, entry)
 				}
-				entry := map[string]string{kind: text}
-				if f.comment != "" {
-					entry["comment"] = f.comment
-				}
-				entries = append(entries, entry)
-			}
-			return entries, nil
-		}), []column{col("CIDR BLOCKS", "results.cidrBlock")}},
-		{"describe ENTRY", "Show an entry of a project's or an API key's list", one, flagsOf{whose}, ask("GET", path), columns},
+				return entries, nil
+			}), []column{col("CIDR BLOCKS", "results.cidrBlock")}},
+		{"describe ENTRY", "Show an entry of a project's or an API key's list", one, flagsOf{whose},
+			ask("GET", path), columns},
 		{"delete ENTRY", "Remove an entry", one, flagsOf{whose}, ask("DELETE", path), nil},
 	}
 }
 
 func logVerbs() []verb {
-	columns := []column{col("ID", "logId"), col("KIND", "kind"), col("WORKSPACE", "workspaceName"), col("STATE", "state"), col("DAYS LEFT", "daysLeft"),
+	columns := []column{col("ID", "logId"), col("KIND", "kind"), col("WORKSPACE", "workspaceName"),
+		col("STATE", "state"), col("DAYS LEFT", "daysLeft"),
 		col("EVENTS", "events"), col("BYTES", "sizeBytes"), col("FIRST", "firstEvent"), col("LAST", "lastEvent")}
 	ofProject := func(f *adminFlags, _ []string) (string, error) { return own(f.projectPath("logs")) }
 	ofOrg := func(f *adminFlags, _ []string) (string, error) { return own(f.orgPath("logs")) }
-	proven := []column{col("ID", "logId"), col("ORIGIN", "origin"), col("SIZE", "size"), col("ROOT", "root"), col("PUBLIC", "public"), col("KEYS", "keys.key")}
+	proven := []column{col("ID", "logId"), col("ORIGIN", "origin"), col("SIZE", "size"), col("ROOT", "root"),
+		col("PUBLIC", "public"), col("KEYS", "keys.key")}
 	ownOrgFlag := func(s *pflag.FlagSet, f *adminFlags) {
 		s.StringVar(&f.org, "org", "", "`id` of the organization whose own log it is")
 	}
@@ -393,10 +436,16 @@ func logVerbs() []verb {
 	}
 	return []verb{
 		{"list", "List the logs of a project", nil, flagsOf{projectFlag}, list(ofProject), columns},
-		{"describe ID", "Show where what is proven of a log comes from: its origin, size, root and keys", one, flagsOf{projectFlag, ownOrgFlag}, ask("GET", document), proven},
-		{"update ID", "Make a log's checkpoints public, or not", one, flagsOf{projectFlag, ownOrgFlag, func(s *pflag.FlagSet, f *adminFlags) {
-			s.BoolVar(&f.public, "public", false, "everybody may read them")
-		}}, send("PATCH", document, func(f *adminFlags, _ []string) (any, error) { return map[string]bool{"public": f.public}, nil }), proven},
-		{"list-organization", "List the logs of an organization itself: of changes, and of failed authentications", nil, flagsOf{orgFlag}, list(ofOrg), columns},
+		{"describe ID", "Show where what is proven of a log comes from: its origin, size, root and keys", one,
+			flagsOf{projectFlag, ownOrgFlag}, ask("GET", document), proven},
+		{"update ID", "Make a log's checkpoints public, or not", one, flagsOf{projectFlag, ownOrgFlag,
+			func(s *pflag.FlagSet, f *adminFlags) {
+				s.BoolVar(&f.public, "public", false, "everybody may read them")
+			}}, send("PATCH", document, func(f *adminFlags, _ []string) (any,
+			error) {
+			return map[string]bool{"public": f.public}, nil
+		}), proven},
+		{"list-organization", "List the logs of an organization itself: of changes, and of failed authentications", nil,
+			flagsOf{orgFlag}, list(ofOrg), columns},
 	}
 }

@@ -72,7 +72,8 @@ a folder must not be served meanwhile.`,
 				if id == onlyOrganization {
 					id = ""
 				}
-				return node.RecoverOwner(cmd.Context(), settings, node.Recovery{Organization: id, EnvFile: setup.EnvFile}, versionText(), cmd.OutOrStdout())
+				return node.RecoverOwner(cmd.Context(), settings, node.Recovery{Organization: id,
+					EnvFile: setup.EnvFile}, versionText(), cmd.OutOrStdout())
 			}
 			return node.Init(cmd.Context(), settings, setup, cmd.OutOrStdout())
 		},
@@ -82,9 +83,13 @@ a folder must not be served meanwhile.`,
 	cmd.Flags().StringVar(&setup.Organization, "organization", "weir", "`name` of the organization")
 	cmd.Flags().StringVar(&setup.Project, "project", "default", "`name` of the project")
 	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")
-	cmd.Flags().StringVar(&setup.Origin, "origin", "", "`name` of the bucket in its logs' checkpoints, such as audit.example.com, fixed for ever (default: one that no other bucket has)")
-	cmd.Flags().BoolVar(&setup.IfEmpty, "if-empty", false, "leave a bucket that is initialised already as it is, without an error")
-	cmd.Flags().StringVar(&recovered, "recover-owner", "", "make new owners of the organization with this `ID`; without one, of the only organization")
+	cmd.Flags().StringVar(&setup.Origin, "origin", "",
+		"`name` of the bucket in its logs' checkpoints, such as audit.example.com, fixed for ever (default: one that "+
+			"no other bucket has)")
+	cmd.Flags().BoolVar(&setup.IfEmpty, "if-empty", false,
+		"leave a bucket that is initialised already as it is, without an error")
+	cmd.Flags().StringVar(&recovered, "recover-owner", "",
+		"make new owners of the organization with this `ID`; without one, of the only organization")
 	cmd.Flags().Lookup("recover-owner").NoOptDefVal = onlyOrganization
 	cmd.Flags().StringVar(&setup.EnvFile, "env-file", "", "`file` to write the credentials to, instead of showing them")
 	return cmd

@@ -32,9 +32,12 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 		{setting: "shards", arguments: "init --shards 65"},
 		{setting: "key-file", arguments: "key show", environ: map[string]string{"WEIR_KEY_FILE": "a\x01"}},
 		{setting: "max-connections", arguments: "serve --max-connections 0"},
-		{setting: "retention-days", arguments: "admin project set --retention-days 0", environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
-		{setting: "retention-days", arguments: "admin project set --retention-days never", environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
-		{setting: "deleted-log-retention-days", arguments: "admin project set --deleted-log-retention-days forever", environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
+		{setting: "retention-days", arguments: "admin project set --retention-days 0",
+			environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
+		{setting: "retention-days", arguments: "admin project set --retention-days never",
+			environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
+		{setting: "deleted-log-retention-days", arguments: "admin project set --deleted-log-retention-days forever",
+			environ: map[string]string{"MONGODB_ATLAS_PROJECT_ID": "p"}},
 		{setting: "config", arguments: "serve --config missing.yaml"},
 	} {
 		t.Run(tt.arguments, func(t *testing.T) {
@@ -63,7 +66,8 @@ func TestShardsOfAFilledBucketAreNotChanged(t *testing.T) {
 	if code := run(t.Context(), []string{"init", "--env-file", "env"}, io.Discard, &stderr); code != 0 {
 		t.Fatalf("status %d: %s", code, &stderr)
 	}
-	code := run(t.Context(), []string{"serve", "--shards", "4", "--listen", "127.0.0.1:0", "--admin-listen="}, io.Discard, &stderr)
+	code := run(t.Context(), []string{"serve", "--shards", "4", "--listen", "127.0.0.1:0", "--admin-listen="},
+		io.Discard, &stderr)
 	if code != 2 || !strings.Contains(stderr.String(), "--shards") {
 		t.Errorf("status %d: %s", code, &stderr)
 	}

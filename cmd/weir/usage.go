@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// checkUsage makes wrong arguments of a command, and of all below it, wrong usage. So is the name of a command that a group
-// does not have: cobra would show the group's help, as if nothing were wrong.
+// checkUsage makes wrong arguments of a command, and of all below it, wrong usage. So is the name of a command that a
+// group does not have: cobra would show the group's help, as if nothing were wrong.
 func checkUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		checkUsage(sub)

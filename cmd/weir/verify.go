@@ -23,7 +23,8 @@ import (
 )
 
 func addKeyFlag(cmd *cobra.Command, keys *[]string) {
-	cmd.Flags().StringArrayVar(keys, "key", nil, "public `key` to trust, or a file of keys; may be repeated (default WEIR_VERIFIER_KEY); \"weir key show\" prints it")
+	cmd.Flags().StringArrayVar(keys, "key", nil, "public `key` to trust, or a file of keys; may be repeated (default "+
+		"WEIR_VERIFIER_KEY); \"weir key show\" prints it")
 }
 
 // trusted returns the keys of the flags, or of the environment.
@@ -79,11 +80,15 @@ other commands do.`,
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
-	cmd.Flags().StringVar(&f.since, "since", "", "`file` with an older checkpoint, or proof, that the log must go on from")
-	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil, "public `key` of a witness that must have cosigned the checkpoint, or a file of them; may be repeated")
-	cmd.Flags().IntVar(&f.quorum, "quorum", 0, "how many of the witnesses must have cosigned (default: all that --witness-key names)")
+	cmd.Flags().StringVar(&f.since, "since", "",
+		"`file` with an older checkpoint, or proof, that the log must go on from")
+	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil,
+		"public `key` of a witness that must have cosigned the checkpoint, or a file of them; may be repeated")
+	cmd.Flags().IntVar(&f.quorum, "quorum", 0,
+		"how many of the witnesses must have cosigned (default: all that --witness-key names)")
 	cmd.Flags().StringArrayVar(&f.logs, "log", nil, "`id` of a log in the bucket; may be repeated (default: all)")
-	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project, for a log over the API (default MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().StringVar(&f.source.Project, "project", "",
+		"`id` of the project, for a log over the API (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log it is")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a report as JSON")
 	return cmd
@@ -136,7 +141,8 @@ func (f *verifyFlags) addWitnesses(cmd *cobra.Command, check *verify.Check) (err
 		check.Quorum = f.quorum
 	}
 	if check.Quorum < 0 || check.Quorum > len(check.Witnesses) {
-		return fmt.Errorf("--quorum must be from 0 to the number of witnesses that --witness-key names, %d", len(check.Witnesses))
+		return fmt.Errorf("--quorum must be from 0 to the number of witnesses that --witness-key names, %d",
+			len(check.Witnesses))
 	}
 	return nil
 }
@@ -229,7 +235,8 @@ func printReports(w io.Writer, format string, reports []*verify.Report) error {
 	return nil
 }
 
-// maxShown is how many runs of entries a report shows that a file does not hold: one of a single processor has thousands.
+// maxShown is how many runs of entries a report shows that a file does not hold: one of a single processor has
+// thousands.
 const maxShown = 5
 
 func printReport(w io.Writer, r *verify.Report) {
@@ -285,7 +292,8 @@ func printClaims(line func(label, format string, args ...any), c *verify.Claims)
 		if c.Processor != "" {
 			processor = fmt.Sprintf(", of processor %q", c.Processor)
 		}
-		claim("a download of %s from %s to %s%s, when %d entries were sequenced", c.Source, c.Start, c.End, processor, c.Sequenced)
+		claim("a download of %s from %s to %s%s, when %d entries were sequenced", c.Source, c.Start, c.End, processor,
+			c.Sequenced)
 	}
 	if c.Pending > 0 {
 		claim("%d lines were not sequenced yet", c.Pending)

@@ -39,16 +39,22 @@ Exit status, with --once or when it is interrupted: 0 all good; 7 a problem was 
 		RunE: f.run,
 	}
 	addKeyFlag(cmd, &f.keys)
-	cmd.Flags().StringArrayVar(&f.urls, "url", nil, "`URL` of a public log (https://c2sp.org/tlog-tiles), which needs no credentials; may be repeated")
+	cmd.Flags().StringArrayVar(&f.urls, "url", nil,
+		"`URL` of a public log (https://c2sp.org/tlog-tiles), which needs no credentials; may be repeated")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log to watch")
-	cmd.Flags().StringVar(&f.options.State, "state", "weir-watch.json", "`file` to keep checkpoints in; one watch uses it at a time")
-	cmd.Flags().DurationVar(&f.options.Interval, "interval", time.Minute, "how long from one check of all logs to the next")
-	cmd.Flags().DurationVar(&f.options.StalledAfter, "stalled-after", 0, "how long a log may go without a new entry; 0: for ever")
-	cmd.Flags().DurationVar(&f.options.UnreachableAfter, "unreachable-after", 5*time.Minute, "how long a log may be out of reach; with --once not at all")
+	cmd.Flags().StringVar(&f.options.State, "state", "weir-watch.json",
+		"`file` to keep checkpoints in; one watch uses it at a time")
+	cmd.Flags().DurationVar(&f.options.Interval, "interval", time.Minute,
+		"how long from one check of all logs to the next")
+	cmd.Flags().DurationVar(&f.options.StalledAfter, "stalled-after", 0,
+		"how long a log may go without a new entry; 0: for ever")
+	cmd.Flags().DurationVar(&f.options.UnreachableAfter, "unreachable-after", 5*time.Minute,
+		"how long a log may be out of reach; with --once not at all")
 	cmd.Flags().StringVar(&f.options.Webhook, "webhook", "", "`URL` to post problems to, as JSON")
 	cmd.Flags().BoolVar(&f.once, "once", false, "check once, and end")
-	cmd.Flags().StringVar(&f.print, "print", "", "`id` or URL of a log: print its kept checkpoint, as \"weir verify --since\" takes it, and end")
+	cmd.Flags().StringVar(&f.print, "print", "",
+		"`id` or URL of a log: print its kept checkpoint, as \"weir verify --since\" takes it, and end")
 	return cmd
 }
 
@@ -131,9 +137,10 @@ func (f *watchFlags) addSources(ids []string) error {
 		f.options.Sources = append(f.options.Sources, source(prefix+"/"+id))
 	}
 	if len(ids) == 0 {
-		f.options.List = &watch.List{Prefix: prefix, Source: source, Names: func(ctx context.Context) ([]string, error) {
-			return logNames(ctx, c, api, prefix)
-		}}
+		f.options.List = &watch.List{Prefix: prefix, Source: source,
+			Names: func(ctx context.Context) ([]string, error) {
+				return logNames(ctx, c, api, prefix)
+			}}
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ type Project struct {
 	Workspaces []Workspace        `json:"workspaces"`
 	Gone       []DeletedWorkspace `json:"gone,omitempty"` // whose logs are still kept
 	Network    []NetworkEntry     `json:"network,omitempty"`
-	Members    []string           `json:"members,omitempty"` // ids of credentials that may have roles on it; their roles decide
+	// ids of credentials that may have roles on it; their roles decide
+	Members []string `json:"members,omitempty"`
 }
 
 // Tag is a name and a value that a user gave a project.

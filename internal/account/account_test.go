@@ -44,7 +44,8 @@ func TestRoles(t *testing.T) {
 		{Grant{}, false, false, false},
 	} {
 		c := &Credential{Roles: []Grant{tt.grant}}
-		if see, download, record := c.May(See, p), c.May(Download, p), c.May(Record, p); see != tt.see || download != tt.download || record != tt.record {
+		if see, download, record := c.May(See, p), c.May(Download, p), c.May(Record, p); see != tt.see ||
+			download != tt.download || record != tt.record {
 			t.Errorf("%+v: see %t, download %t, record %t", tt.grant, see, download, record)
 		}
 	}
@@ -91,7 +92,8 @@ func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), &slowGet{Bucket: bucketest.NewMemory(), may: make(chan struct{})}
 		s := NewDirectory(b)
-		for _, err := range []error{s.CreateOrganization(ctx, Organization{ID: "o"}), s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"})} {
+		for _, err := range []error{s.CreateOrganization(ctx, Organization{ID: "o"}),
+			s.CreateProject(ctx, Project{ID: "p", Org: "o", Name: "one"})} {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +152,8 @@ func TestDeletedCredential(t *testing.T) {
 func TestNewCredentials(t *testing.T) {
 	sa, secret := NewServiceAccount("o", "n", nil, time.Now(), time.Hour)
 	key, private := NewAPIKey("o", "d", nil, time.Now())
-	if len(sa.ID) != len("mdb_sa_id_")+24 || len(secret) != len("mdb_sa_sk_")+40 || len(key.ID) != 8 || len(private) != 36 {
+	if len(sa.ID) != len("mdb_sa_id_")+24 || len(secret) != len("mdb_sa_sk_")+40 || len(key.ID) != 8 ||
+		len(private) != 36 {
 		t.Errorf("%s %s %s %s", sa.ID, secret, key.ID, private)
 	}
 	if want := "********-****-****-" + private[24:]; key.HA1.Masked != want {
@@ -159,7 +162,8 @@ func TestNewCredentials(t *testing.T) {
 }
 
 func TestWorkspaceNames(t *testing.T) {
-	for name, ok := range map[string]bool{"demo": true, "A-b_9": true, "": false, "a b": false, "ä": false, "a/b": false, string(make([]byte, 65)): false} {
+	for name, ok := range map[string]bool{"demo": true, "A-b_9": true, "": false, "a b": false, "ä": false,
+		"a/b": false, string(make([]byte, 65)): false} {
 		if _, err := NewWorkspace(name, time.Now()); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}

@@ -33,7 +33,8 @@ var (
 // ValidID tells whether id has the form of an organization's or project's id.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
 
-// ValidCredentialID tells whether id has the form of the client id of a service account, or of the public key of an API key.
+// ValidCredentialID tells whether id has the form of the client id of a service account, or of the public key of an API
+// key.
 func ValidCredentialID(kind Kind, id string) bool {
 	if kind == APIKey {
 		return keyPattern.MatchString(id)
@@ -55,7 +56,8 @@ func NewWorkspace(name string, now time.Time) (Workspace, error) {
 func NewServiceAccount(org, name string, roles []Grant, now time.Time, life time.Duration) (Credential, string) {
 	id := NewID(now)
 	secret, text := NewSecret(now, life)
-	return Credential{ID: serviceAccountPrefix + id, Kind: ServiceAccount, UserID: id, Org: org, Name: name, Roles: roles,
+	return Credential{ID: serviceAccountPrefix + id, Kind: ServiceAccount, UserID: id, Org: org, Name: name,
+		Roles:   roles,
 		Created: now.UTC(), Secrets: []Secret{secret}}, text
 }
 
@@ -80,8 +82,9 @@ func NewAPIKey(org, description string, roles []Grant, now time.Time) (Credentia
 	rand.Read(u[:])
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562, version 4
 	private := fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-	return Credential{ID: string(public), Kind: APIKey, UserID: NewID(now), Org: org, Description: description, Roles: roles,
-		HA1: NewHA1(string(public), private), Created: now.UTC()}, private
+	return Credential{ID: string(public), Kind: APIKey, UserID: NewID(now), Org: org, Description: description,
+		Roles: roles,
+		HA1:   NewHA1(string(public), private), Created: now.UTC()}, private
 }
 
 // NewHA1 returns what is stored of an API key.
@@ -102,7 +105,8 @@ func randomText(n int) string {
 	return string(text)
 }
 
-// ParseBlock returns the network of an address or a CIDR block. An IPv4 network written as one of IPv6 is the IPv4 network.
+// ParseBlock returns the network of an address or a CIDR block. An IPv4 network written as one of IPv6 is the IPv4
+// network.
 func ParseBlock(text string) (netip.Prefix, error) {
 	var p netip.Prefix
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {

@@ -10,7 +10,8 @@ import (
 
 // CreateCredential stores a new credential. It is listed before it can be used, so that none is usable and hidden.
 func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
-	if err := s.enter(ctx, c.Org, userIDs, c.UserID, c.ID, func(Entry) (bool, error) { return false, nil }); err != nil {
+	if err := s.enter(ctx, c.Org, userIDs, c.UserID, c.ID,
+		func(Entry) (bool, error) { return false, nil }); err != nil {
 		return err
 	}
 	for _, project := range c.Projects() {
@@ -21,9 +22,10 @@ func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 	return s.credentials.create(ctx, c.ID, c)
 }
 
-// UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would leave an
-// organization without an owner that can sign in.
-func (s *Directory) UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (*Credential, error) {
+// UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would
+// leave an organization without an owner that can sign in.
+func (s *Directory) UpdateCredential(ctx context.Context, id string,
+	change func(*Credential) error) (*Credential, error) {
 	var before Credential
 	now := time.Now()
 	c, err := s.credentials.update(ctx, id, func(c *Credential) error {
@@ -40,7 +42,8 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string, change func
 	if err != nil {
 		return nil, err
 	}
-	// Owners that step down at the same time each found the other. So each looks again, and takes it back if nobody is left.
+	// Owners that step down at the same time each found the other. So each looks again, and takes it back if nobody is
+	// left.
 	orgs := lost(&before, c, now)
 	if err := s.checkOwners(ctx, orgs, id, now); err != nil {
 		_, undone := s.credentials.update(ctx, id, func(c *Credential) error {
@@ -63,7 +66,8 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string, change func
 	return c, nil
 }
 
-// ErrLastOwner is returned (wrapped) when an organization would have no owner: nobody could ever do anything to it again.
+// ErrLastOwner is returned (wrapped) when an organization would have no owner: nobody could ever do anything to it
+// again.
 var ErrLastOwner = errors.New("the last owner of the organization")
 
 // lost returns the organizations that a credential could own and can own no longer.
@@ -73,15 +77,16 @@ func lost(before, after *Credential, now time.Time) []string {
 	})
 }
 
-// CheckOthersOwn returns ErrLastOwner if a credential is the only one that can sign in as an owner of some organization.
+// CheckOthersOwn returns ErrLastOwner if a credential is the only one that can sign in as an owner of some
+// organization.
 func (s *Directory) CheckOthersOwn(ctx context.Context, c *Credential) error {
 	now := time.Now()
 	owned := slices.DeleteFunc(c.Organizations(), func(org string) bool { return !c.owns(org, now) })
 	return s.checkOwners(ctx, owned, c.ID, now)
 }
 
-// checkOwners returns ErrLastOwner if, of the credentials of one of the organizations, none besides one can sign in at a
-// time as an owner.
+// checkOwners returns ErrLastOwner if, of the credentials of one of the organizations, none besides one can sign in at
+// a time as an owner.
 func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string, at time.Time) error {
 	if len(orgs) == 0 {
 		return nil
@@ -138,7 +143,8 @@ func (s *Directory) join(ctx context.Context, project, id string) error {
 }
 
 // Assign replaces a credential's roles on a project. As for any change, change may change more and may refuse.
-func (s *Directory) Assign(ctx context.Context, id, project string, roles []Role, change func(*Credential) error) (*Credential, error) {
+func (s *Directory) Assign(ctx context.Context, id, project string, roles []Role,
+	change func(*Credential) error) (*Credential, error) {
 	if len(roles) > 0 {
 		if err := s.join(ctx, project, id); err != nil {
 			return nil, err
@@ -222,7 +228,8 @@ func (s *Directory) Members(ctx context.Context, p *Project, kind Kind) ([]*Cred
 	})
 }
 
-func (s *Directory) credentialsByID(ctx context.Context, ids []string, wanted func(*Credential) bool) ([]*Credential, error) {
+func (s *Directory) credentialsByID(ctx context.Context, ids []string,
+	wanted func(*Credential) bool) ([]*Credential, error) {
 	all, err := fetch(ctx, ids, s.Credential)
 	return slices.DeleteFunc(all, func(c *Credential) bool { return !wanted(c) }), err
 }

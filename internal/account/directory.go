@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The directory of an organization says which projects and credentials it has: documents of the form key → id, spread over
-// shards by the key, so that a change rewrites little and a listing reads few. What it says is checked against the thing
-// itself: a crash between two writes may leave an entry for something that is gone, never the other way round.
+// The directory of an organization says which projects and credentials it has: documents of the form key → id, spread
+// over shards by the key, so that a change rewrites little and a listing reads few. What it says is checked against the
+// thing itself: a crash between two writes may leave an entry for something that is gone, never the other way round.
 const directoryShards = 32
 
 // Kinds of entries.
@@ -93,8 +93,8 @@ func (s *Directory) lookup(ctx context.Context, org, kind, key string) (string, 
 // named is an entry with its key.
 type named struct{ key, id string }
 
-// list returns the entries of a kind, sorted by id, so by when the thing was made. A project can stand there under a name that
-// it is about to bear, too.
+// list returns the entries of a kind, sorted by id, so by when the thing was made. A project can stand there under a
+// name that it is about to bear, too.
 func (s *Directory) list(ctx context.Context, org, kind string) ([]named, error) {
 	shards := make([]*shard, directoryShards)
 	g, ctx := errgroup.WithContext(ctx)

@@ -87,8 +87,8 @@ func TestOneProjectBearsAName(t *testing.T) {
 	}
 }
 
-// A crash at any call of a creation, a renaming or a deletion leaves either what was or what was to be, and no name that
-// is taken for ever.
+// A crash at any call of a creation, a renaming or a deletion leaves either what was or what was to be, and no name
+// that is taken for ever.
 func TestCrashesLeaveNoNameTaken(t *testing.T) {
 	died := errors.New("died")
 	for call, more := 0, true; more; call++ {
@@ -109,7 +109,8 @@ func TestCrashesLeaveNoNameTaken(t *testing.T) {
 				if err := s.CreateProject(t.Context(), project("new")); err != nil && !errors.Is(err, ErrExists) {
 					return err
 				}
-				if _, err := s.RenameProject(t.Context(), old.ID, "renamed", func(*Project) error { return nil }); err != nil {
+				if _, err := s.RenameProject(t.Context(), old.ID, "renamed",
+					func(*Project) error { return nil }); err != nil {
 					return err
 				}
 				_, err := s.DeleteProject(t.Context(), old.ID, func(*Project) error { return nil })
@@ -118,7 +119,8 @@ func TestCrashesLeaveNoNameTaken(t *testing.T) {
 			err := work(s)
 			more = errors.Is(err, died)
 			f.Before = nil
-			if got := names(t, f); !slices.Contains([]string{"[old]", "[new old]", "[new renamed]", "[new]"}, fmt.Sprint(got)) {
+			if got := names(t, f); !slices.Contains([]string{"[old]", "[new old]", "[new renamed]", "[new]"},
+				fmt.Sprint(got)) {
 				t.Errorf("call %d: %v", call, got)
 			}
 			time.Sleep(2 * claimed)
@@ -159,7 +161,8 @@ func TestDeleteOrganization(t *testing.T) {
 	if err := NewDirectory(f).DeleteOrganization(t.Context(), "o"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateProject(t.Context(), project("late")); !errors.Is(err, ErrNotFound) { // s believes in the organization
+	// s believes in the organization
+	if err := s.CreateProject(t.Context(), project("late")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	if got := names(t, f); len(got) != 0 {
@@ -200,7 +203,8 @@ func TestCredentialsAreListed(t *testing.T) {
 	if got := list(); !slices.Equal(got, []string{"1 1", "1 0"}) {
 		t.Errorf("got %v", got)
 	}
-	if _, err := s.Assign(t.Context(), sa.ID, p.ID, []Role{GroupReadOnly}, func(*Credential) error { return nil }); err != nil {
+	if _, err := s.Assign(t.Context(), sa.ID, p.ID, []Role{GroupReadOnly},
+		func(*Credential) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := s.CredentialOf(t.Context(), "o", key.UserID); err != nil || c.ID != key.ID {
@@ -228,7 +232,8 @@ func TestFindByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	died := errors.New("died")
-	if _, err := s.RenameProject(t.Context(), p.ID, "Another", func(*Project) error { return died }); !errors.Is(err, died) {
+	if _, err := s.RenameProject(t.Context(), p.ID, "Another",
+		func(*Project) error { return died }); !errors.Is(err, died) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", "Bears", "bea"} {

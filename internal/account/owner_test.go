@@ -67,7 +67,8 @@ func TestOwnersFromElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := newOwner(t, s)
-	if _, err := s.UpdateCredential(t.Context(), a.ID, func(c *Credential) error { c.SetRolesOn("second", "", []Role{OrgOwner}); return nil }); err != nil {
+	if _, err := s.UpdateCredential(t.Context(), a.ID,
+		func(c *Credential) error { c.SetRolesOn("second", "", []Role{OrgOwner}); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.DeleteOrganization(t.Context(), "o"); !errors.Is(err, ErrLastOwner) {
@@ -94,7 +95,8 @@ func TestOwnersThatStepDownTogether(t *testing.T) {
 		a, b := newOwner(t, s), newOwner(t, s)
 		var other error
 		f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
-			if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) { // the first has looked, and found the second
+			// the first has looked, and found the second
+			if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) {
 				f.Before = nil
 				other = leave(ctx, NewDirectory(f), b.ID)
 			}
@@ -187,8 +189,8 @@ func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
 	}
 }
 
-// Two owners that leave at the same time on two nodes, each in some way, do not leave the organization without one that can
-// sign in.
+// Two owners that leave at the same time on two nodes, each in some way, do not leave the organization without one that
+// can sign in.
 func TestOwnersThatLeaveTogether(t *testing.T) {
 	for how, leave := range waysToLeave {
 		for otherwise, leaveToo := range waysToLeave {
@@ -196,7 +198,8 @@ func TestOwnersThatLeaveTogether(t *testing.T) {
 			a, b := newAccount(t, s, time.Hour), newAccount(t, s, time.Hour)
 			var other error
 			f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
-				if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) { // the first has looked, and found the second
+				// the first has looked, and found the second
+				if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) {
 					f.Before = nil
 					other = leaveToo(ctx, NewDirectory(f), b.ID)
 				}
@@ -247,7 +250,8 @@ func TestExpiringAccounts(t *testing.T) {
 			owners += len(e.Owner)
 		}
 		if len(found) != tt.soon || owners != tt.owners {
-			t.Errorf("%s: %d accounts and %d organizations, want %d and %d", name, len(found), owners, tt.soon, tt.owners)
+			t.Errorf("%s: %d accounts and %d organizations, want %d and %d", name, len(found), owners,
+				tt.soon, tt.owners)
 		}
 	}
 }

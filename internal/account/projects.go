@@ -70,8 +70,8 @@ func (s *Directory) RenameProject(ctx context.Context, id, name string, change f
 	return renamed, s.leave(ctx, p.Org, projectNames, old, id)
 }
 
-// DeleteProject deletes a project unless check refuses, and the roles on it. Its document stays, and so do its logs for their
-// time.
+// DeleteProject deletes a project unless check refuses, and the roles on it. Its document stays, and so do its logs for
+// their time.
 func (s *Directory) DeleteProject(ctx context.Context, id string, check func(*Project) error) (*Project, error) {
 	p, err := s.UpdateProject(ctx, id, func(p *Project) error {
 		p.Deleted = time.Now().UTC()
@@ -95,8 +95,8 @@ var ErrNotEmpty = errors.New("it still holds something")
 
 // DeleteOrganization deletes an organization that has no projects, and its credentials with it; ErrNotEmpty if it has
 // projects, ErrLastOwner if another organization would have no owner. Its document stays. A project
-// that is being made meanwhile either is found here, or finds its organization deleted: so it is looked for again after the
-// deletion. One that is not empty to begin with is never deleted, not even for a moment.
+// that is being made meanwhile either is found here, or finds its organization deleted: so it is looked for again after
+// the deletion. One that is not empty to begin with is never deleted, not even for a moment.
 func (s *Directory) DeleteOrganization(ctx context.Context, id string) error {
 	if err := s.checkEmpty(ctx, id); err != nil {
 		return err

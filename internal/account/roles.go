@@ -52,7 +52,8 @@ const (
 // allowed says what each role may do on the project or organization that it is granted for; roles of an organization
 // count on all its projects too. Every role that is granted for a project may see it.
 var allowed = map[Role][]Action{
-	OrgOwner:                   {See, Read, Download, Record, ManageWorkspaces, Own, SeeOrg, ReadOrg, CreateProjects, OwnOrg},
+	OrgOwner: {See, Read, Download, Record, ManageWorkspaces, Own, SeeOrg, ReadOrg,
+		CreateProjects, OwnOrg},
 	OrgStreamProcessingAdmin:   {See, Read, Download, ManageWorkspaces, SeeOrg},
 	OrgReadOnly:                {See, Read, SeeOrg, ReadOrg},
 	OrgMember:                  {SeeOrg},
@@ -86,7 +87,10 @@ func (r Role) isOrg() bool { return strings.HasPrefix(string(r), "ORG_") }
 
 // May tells whether one of the credential's roles allows an action on a project.
 func (c *Credential) May(a Action, p *Project) bool {
-	return slices.ContainsFunc(c.Roles, func(g Grant) bool { return g.covers(p) && slices.Contains(allowed[g.Role], a) })
+	return slices.ContainsFunc(c.Roles, func(g Grant) bool {
+		return g.covers(p) &&
+			slices.Contains(allowed[g.Role], a)
+	})
 }
 
 // MayInOrg tells whether one of the credential's roles allows an action on an organization.
@@ -125,8 +129,8 @@ func (c *Credential) owns(org string, at time.Time) bool {
 	return c.MayInOrg(OwnOrg, org) && c.MaySignIn(at)
 }
 
-// MightSee tells whether one of the credential's roles would let it see a project, were that in its organization: without
-// having looked at the project.
+// MightSee tells whether one of the credential's roles would let it see a project, were that in its organization:
+// without having looked at the project.
 func (c *Credential) MightSee(project string) bool {
 	return slices.ContainsFunc(c.Roles, func(g Grant) bool {
 		return g.Project == project || g.Project == "" && g.Role.isOrg() && slices.Contains(allowed[g.Role], See)

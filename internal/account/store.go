@@ -29,8 +29,8 @@ type Settings struct {
 
 const settingsFormat = 1
 
-// maxAge is how long a document is believed without asking for a newer version, so how long a change on another node may
-// go unseen. Changes on this node are seen at once, and so is what was missing.
+// maxAge is how long a document is believed without asking for a newer version, so how long a change on another node
+// may go unseen. Changes on this node are seen at once, and so is what was missing.
 const maxAge = 2 * time.Second
 
 // How many documents of each kind are kept in memory; a directory has 32 for each organization and kind of entry.
@@ -69,13 +69,15 @@ func (s *Directory) Settings(ctx context.Context) (Settings, error) {
 		return settings, fmt.Errorf("settings of the bucket: %w", ErrNotFound)
 	}
 	if err == nil && settings.Format != settingsFormat {
-		err = fmt.Errorf("the bucket has format %d; this version of weir reads format %d", settings.Format, settingsFormat)
+		err = fmt.Errorf("the bucket has format %d; this version of weir reads format %d", settings.Format,
+			settingsFormat)
 	}
 	return settings, err
 }
 
-// Initialise makes the settings, as the last step of filling an empty bucket. It sets the format and the time of creation,
-// and, if the origin is empty, one that no other bucket has. If there are settings already, it returns doc.ErrConflict.
+// Initialise makes the settings, as the last step of filling an empty bucket. It sets the format and the time of
+// creation, and, if the origin is empty, one that no other bucket has. If there are settings already, it returns
+// doc.ErrConflict.
 func (s *Directory) Initialise(ctx context.Context, settings Settings) error {
 	if settings.Origin == "" {
 		settings.Origin = NewOrigin()
@@ -133,7 +135,8 @@ func (s *Directory) CreateOrganization(ctx context.Context, o Organization) erro
 }
 
 // UpdateOrganization has change change an organization; an error of change leaves it as it is.
-func (s *Directory) UpdateOrganization(ctx context.Context, id string, change func(*Organization) error) (*Organization, error) {
+func (s *Directory) UpdateOrganization(ctx context.Context, id string,
+	change func(*Organization) error) (*Organization, error) {
 	return s.orgs.update(ctx, id, func(o *Organization) error {
 		if !o.Deleted.IsZero() {
 			return fmt.Errorf("organization %s: %w", id, ErrNotFound)
@@ -222,7 +225,8 @@ func (c cache[T]) getOrEmpty(ctx context.Context, id string) (*T, error) {
 	return v, err
 }
 
-// keep puts a version into the cache, and returns the newest: who was slow to read must not hide what was written since.
+// keep puts a version into the cache, and returns the newest: who was slow to read must not hide what was written
+// since.
 func (c cache[T]) keep(id string, new cached[T]) *T {
 	newest, ok := c.docs.Compute(id, func(have cached[T], ok bool) (cached[T], otter.ComputeOp) {
 		if ok && (have.version > new.version || have.version == new.version && have.checked.After(new.checked)) {

@@ -194,7 +194,8 @@ func (h accessLists) add(c *call, which *account.Credential) (*account.Credentia
 		if err := checkLength(len(which.AccessList)); err != nil {
 			return err
 		}
-		if which.ID != c.caller.ID || slices.ContainsFunc(which.AccessList, func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) }) {
+		if which.ID != c.caller.ID || slices.ContainsFunc(which.AccessList,
+			func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) }) {
 			return nil
 		}
 		return h.accounts.CheckOthersOwn(c.context(), which) // The caller locks itself out.
@@ -244,9 +245,11 @@ func (h accessLists) remove(c *call, which *account.Credential) error {
 			return err
 		}
 		now.AccessList = slices.Delete(now.AccessList, i, i+1)
-		lockedOut := len(now.AccessList) > 0 && !slices.ContainsFunc(now.AccessList, func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) })
+		lockedOut := len(now.AccessList) > 0 && !slices.ContainsFunc(now.AccessList,
+			func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) })
 		if now.ID == c.caller.ID && lockedOut {
-			return conflict("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", "The requesting address %s cannot be removed from the credential's own access list.", c.address.Addr())
+			return conflict("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST",
+				"The requesting address %s cannot be removed from the credential's own access list.", c.address.Addr())
 		}
 		return nil
 	})
@@ -268,7 +271,8 @@ type networkView struct {
 }
 
 func showNetwork(c *call, e account.NetworkEntry) networkView {
-	v := networkView{Comment: e.Comment, Project: c.scope.project.ID, Links: c.self(base+"/groups/%s/accessList/%s", c.scope.project.ID, e.Block)}
+	v := networkView{Comment: e.Comment, Project: c.scope.project.ID, Links: c.self(base+"/groups/%s/accessList/%s",
+		c.scope.project.ID, e.Block)}
 	if !e.DeleteAfter.IsZero() {
 		at := e.DeleteAfter.UTC()
 		v.DeleteAfter = &at
@@ -292,7 +296,8 @@ func networkOf(c *call) []account.NetworkEntry {
 }
 
 func living(entries []account.NetworkEntry, now time.Time) []account.NetworkEntry {
-	return slices.DeleteFunc(slices.Clone(entries), func(e account.NetworkEntry) bool { return !e.DeleteAfter.IsZero() && !e.DeleteAfter.After(now) })
+	return slices.DeleteFunc(slices.Clone(entries),
+		func(e account.NetworkEntry) bool { return !e.DeleteAfter.IsZero() && !e.DeleteAfter.After(now) })
 }
 
 func (h networks) list(c *call) (any, error) {
@@ -312,7 +317,8 @@ func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
 	for _, entry := range in {
 		e := account.NetworkEntry{Comment: entry.Comment}
 		if entry.SecurityGroup != nil && entry.Address == nil && entry.Block == nil {
-			k.check(securityGroup.MatchString(*entry.SecurityGroup), "awsSecurityGroup", "%.50q is not a security group", *entry.SecurityGroup)
+			k.check(securityGroup.MatchString(*entry.SecurityGroup), "awsSecurityGroup",
+				"%.50q is not a security group", *entry.SecurityGroup)
 			e.Block, e.SecurityGroup = *entry.SecurityGroup, true
 		} else {
 			e.Block = entry.block(&k).String()
@@ -320,7 +326,8 @@ func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
 		k.check(utf8.RuneCountInString(e.Comment) <= 80, "comment", "may have at most 80 characters")
 		if entry.DeleteAfter != nil {
 			at, err := time.Parse(time.RFC3339, *entry.DeleteAfter)
-			k.check(err == nil && at.After(c.now), "deleteAfterDate", "%.50q is not a date and time in the future, such as 2030-01-31T00:00:00Z", *entry.DeleteAfter)
+			k.check(err == nil && at.After(c.now), "deleteAfterDate",
+				"%.50q is not a date and time in the future, such as 2030-01-31T00:00:00Z", *entry.DeleteAfter)
 			e.DeleteAfter = at.UTC()
 		}
 		entries = append(entries, e)

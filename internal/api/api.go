@@ -1,8 +1,8 @@
 // Package api is the HTTP surface: Atlas's paths, versioned media types and error bodies, as atlas-sdk and curl expect
 // them, and weir's own siblings. It knows nothing of how logs are stored.
 //
-// All that is served stands in one table (table.go). One place (serve.go) authenticates, negotiates, checks, authorizes,
-// limits and records attempts to read; the handlers, grouped by resource, return results or plain errors.
+// All that is served stands in one table (table.go). One place (serve.go) authenticates, negotiates, checks,
+// authorizes, limits and records attempts to read; the handlers, grouped by resource, return results or plain errors.
 package api
 
 import (
@@ -26,14 +26,15 @@ import (
 
 // Options of a Server. The zero value of each limit means that there is none.
 type Options struct {
-	MaxEventBytes    int            // of one event
-	MaxRequestBytes  int64          // of a request's events, after decompression
-	MaxRequestEvents int            // in one request
-	DownloadRate     int            // attempts to download a minute for each credential
-	PublicURL        string         // under which clients reach the API, for links. If empty, links are as the request came.
-	BodyTimeout      time.Duration  // within which a request's body must have arrived
-	TrustedProxies   []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
-	Roles            config.Roles   // of the node. If zero, it has all.
+	MaxEventBytes    int   // of one event
+	MaxRequestBytes  int64 // of a request's events, after decompression
+	MaxRequestEvents int   // in one request
+	DownloadRate     int   // attempts to download a minute for each credential
+	// under which clients reach the API, for links. If empty, links are as the request came.
+	PublicURL      string
+	BodyTimeout    time.Duration  // within which a request's body must have arrived
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
+	Roles          config.Roles   // of the node. If zero, it has all.
 
 	Logger       *slog.Logger          // If nil, the default logger.
 	Registry     prometheus.Registerer // If nil, metrics are kept nowhere.
@@ -59,7 +60,8 @@ type Server struct {
 }
 
 // New returns a Server.
-func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *tlog.Logs, recorder *record.Recorder, o Options) *Server {
+func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *tlog.Logs, recorder *record.Recorder,
+	o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -97,8 +99,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // NotFound returns a handler that answers that there is nothing, as the API says it.
 func (s *Server) NotFound() http.Handler { return s.handle(notFound) }
 
-// CleanPaths returns a handler that passes requests on to next, unless their paths are not clean ("//", "/../"): those name
-// nothing. A mux would redirect them, in HTML.
+// CleanPaths returns a handler that passes requests on to next, unless their paths are not clean ("//", "/../"): those
+// name nothing. A mux would redirect them, in HTML.
 func (s *Server) CleanPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isClean(r.URL.EscapedPath()) {

@@ -76,12 +76,16 @@ func newWorld(t testing.TB, o Options) *world {
 	ctx := context.Background()
 	w.org = account.Organization{ID: "6a793f48c0eb9e7a17712c00", Name: "o", Log: "6a793f48c0eb9e7a17712d00"}
 	other := account.Organization{ID: "6a793f48c0eb9e7a17712c01", Name: "p", Log: "6a793f48c0eb9e7a17712d01"}
-	demo := account.Workspace{ID: "6a793f48c0eb9e7a17712e00", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f00", OperationalLog: "6a793f48c0eb9e7a17712f01",
-		CloudProvider: "AWS", Region: "VIRGINIA_USA", Tier: "SP30"}
-	strict := account.Workspace{ID: "6a793f48c0eb9e7a17712e02", Name: "strict", AuditLog: "6a793f48c0eb9e7a17712f02", OperationalLog: "6a793f48c0eb9e7a17712f03",
-		CloudProvider: "AWS", Region: "VIRGINIA_USA", Tier: "SP30", RequireOCSF: true}
-	w.project = account.Project{ID: projectID, Org: w.org.ID, Name: "one", Workspaces: []account.Workspace{demo, strict}}
-	foreign := account.Project{ID: otherID, Org: other.ID, Name: "two", Workspaces: []account.Workspace{{ID: "x", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f04"}}}
+	demo := account.Workspace{ID: "6a793f48c0eb9e7a17712e00", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f00",
+		OperationalLog: "6a793f48c0eb9e7a17712f01",
+		CloudProvider:  "AWS", Region: "VIRGINIA_USA", Tier: "SP30"}
+	strict := account.Workspace{ID: "6a793f48c0eb9e7a17712e02", Name: "strict", AuditLog: "6a793f48c0eb9e7a17712f02",
+		OperationalLog: "6a793f48c0eb9e7a17712f03",
+		CloudProvider:  "AWS", Region: "VIRGINIA_USA", Tier: "SP30", RequireOCSF: true}
+	w.project = account.Project{ID: projectID, Org: w.org.ID, Name: "one",
+		Workspaces: []account.Workspace{demo, strict}}
+	foreign := account.Project{ID: otherID, Org: other.ID, Name: "two",
+		Workspaces: []account.Workspace{{ID: "x", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f04"}}}
 	for _, err := range []error{w.store.CreateOrganization(ctx, w.org), w.store.CreateOrganization(ctx, other),
 		w.store.CreateProject(ctx, w.project), w.store.CreateProject(ctx, foreign)} {
 		if err != nil {
@@ -159,15 +163,18 @@ func (w *world) do(method, target, body string, headers ...string) *httptest.Res
 }
 
 func (w *world) get(target string, role account.Role, headers ...string) *httptest.ResponseRecorder {
-	return w.do("GET", target, "", append([]string{"Accept: " + download, "Authorization: " + w.bearer(role)}, headers...)...)
+	return w.do("GET", target, "", append([]string{"Accept: " + download, "Authorization: " + w.bearer(role)},
+		headers...)...)
 }
 
 func (w *world) record(body string, role account.Role, headers ...string) *httptest.ResponseRecorder {
-	return w.do("POST", resource, body, append([]string{"Content-Type: application/x-ndjson", "Authorization: " + w.bearer(role)}, headers...)...)
+	return w.do("POST", resource, body, append([]string{"Content-Type: application/x-ndjson",
+		"Authorization: " + w.bearer(role)}, headers...)...)
 }
 
 func eventLine(uid string, ms int64) string {
-	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q,"log_name":"demo","tenant_uid":"t","logged_time":1}}`+"\n", ms, uid)
+	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q,"log_name":"demo","tenant_uid":"t","logged_time":1}}`+
+		"\n", ms, uid)
 }
 
 // lines returns the lines of a log as an owner downloads it, or of a reply.
@@ -238,15 +245,19 @@ func TestWire(t *testing.T) {
 	golden(t, "200 empty log", w.get(resource, owner))
 	golden(t, "200 recorded", w.record(good, owner))
 	golden(t, "200 recorded again", w.record(good, owner))
-	golden(t, "200 recorded in part", w.do("POST", resource+"?partial=true", good+"{}\n", "Content-Type: application/x-ndjson", "Authorization: "+w.bearer(owner)))
-	golden(t, "200 recorded with warnings", w.do("POST", resource+"?conformance=warn", good, "Content-Type: application/x-ndjson", "Authorization: "+w.bearer(owner)))
-	golden(t, "200 head", w.do("HEAD", resource+"?startDate=1786331570&endDate=1786331573", "", "Accept: "+download, "Authorization: "+w.bearer(owner)))
+	golden(t, "200 recorded in part", w.do("POST", resource+"?partial=true", good+"{}\n",
+		"Content-Type: application/x-ndjson", "Authorization: "+w.bearer(owner)))
+	golden(t, "200 recorded with warnings", w.do("POST", resource+"?conformance=warn", good,
+		"Content-Type: application/x-ndjson", "Authorization: "+w.bearer(owner)))
+	golden(t, "200 head", w.do("HEAD", resource+"?startDate=1786331570&endDate=1786331573", "", "Accept: "+download,
+		"Authorization: "+w.bearer(owner)))
 	golden(t, "200 one processor", w.get(resource+"?spName=p%2F%22q&startDate=1786331570&endDate=1786331573", owner))
 	golden(t, "400 dates", w.get(resource+"?startDate=1e9&endDate=5&envelope=maybe", owner))
 	golden(t, "400 start after end", w.get(resource+"?startDate=1786331573&endDate=1786331570", owner))
 	golden(t, "400 enveloped and pretty", w.get(resource+"?startDate=x&envelope=true&pretty=true", owner))
 	golden(t, "400 bad lines", w.record(good+`{"time":"x"}`+"\n\n"+`{"time":5}`+"\nnonsense\n", owner))
-	golden(t, "400 bad JSON", w.do("POST", resource, `[{]`, "Content-Type: application/json", "Authorization: "+w.bearer(owner)))
+	golden(t, "400 bad JSON", w.do("POST", resource, `[{]`, "Content-Type: application/json",
+		"Authorization: "+w.bearer(owner)))
 	golden(t, "400 no events", w.record("\n\n", owner))
 	golden(t, "401 no credentials", w.do("GET", resource, "", "Accept: "+download))
 	golden(t, "401 is never enveloped", w.do("GET", resource+"?envelope=true", "", "Accept: "+download))
@@ -260,7 +271,8 @@ func TestWire(t *testing.T) {
 	golden(t, "404 path", w.get("/api/atlas/v2/nothing", owner))
 	golden(t, "405", w.do("DELETE", resource, "", "Authorization: "+w.bearer(owner)))
 	golden(t, "406 no version", w.do("GET", resource, "", "Authorization: "+w.bearer(owner)))
-	golden(t, "406 JSON of a file", w.do("GET", resource, "", "Accept: application/vnd.atlas.2023-02-01+json", "Authorization: "+w.bearer(owner)))
+	golden(t, "406 JSON of a file", w.do("GET", resource, "", "Accept: application/vnd.atlas.2023-02-01+json",
+		"Authorization: "+w.bearer(owner)))
 	golden(t, "400 event too large", w.record(`{"time":1786331573000,"x":"`+strings.Repeat("x", 300)+`"}`, owner))
 	golden(t, "413 body", w.record(strings.Repeat(good, 100), owner))
 	golden(t, "413 events", w.record(strings.Repeat(`{"time":1786331573000}`+"\n", 21), owner))
@@ -269,11 +281,15 @@ func TestWire(t *testing.T) {
 
 	basic := base64.StdEncoding.EncodeToString([]byte(w.callers[owner].ID + ":" + w.secrets[owner]))
 	form := "Content-Type: application/x-www-form-urlencoded"
-	golden(t, "oauth 200 token", w.do("POST", "/api/oauth/token", "grant_type=client_credentials", form, "Authorization: Basic "+basic))
-	golden(t, "oauth 200 revoke", w.do("POST", "/api/oauth/revoke", "token=x&token_type_hint=access_token", form, "Authorization: Basic "+basic))
-	golden(t, "oauth 400 grant", w.do("POST", "/api/oauth/token", "grant_type=password", form, "Authorization: Basic "+basic))
+	golden(t, "oauth 200 token", w.do("POST", "/api/oauth/token", "grant_type=client_credentials", form,
+		"Authorization: Basic "+basic))
+	golden(t, "oauth 200 revoke", w.do("POST", "/api/oauth/revoke", "token=x&token_type_hint=access_token", form,
+		"Authorization: Basic "+basic))
+	golden(t, "oauth 400 grant", w.do("POST", "/api/oauth/token", "grant_type=password", form,
+		"Authorization: Basic "+basic))
 	golden(t, "oauth 400 no grant", w.do("POST", "/api/oauth/token", "", form, "Authorization: Basic "+basic))
-	golden(t, "oauth 401", w.do("POST", "/api/oauth/token", "grant_type=client_credentials", form, "Authorization: Basic eDp5"))
+	golden(t, "oauth 401", w.do("POST", "/api/oauth/token", "grant_type=client_credentials", form,
+		"Authorization: Basic eDp5"))
 
 	w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
 		if op == bucketest.PutNew && strings.HasPrefix(key, "wal/") {
@@ -292,10 +308,11 @@ func TestWire(t *testing.T) {
 
 	listed := newWorld(t, Options{})
 	token := listed.bearer(owner)
-	if _, err := listed.store.UpdateCredential(t.Context(), listed.callers[owner].ID, func(c *account.Credential) error {
-		c.AccessList = []account.AccessEntry{{Block: netip.MustParsePrefix("198.51.100.0/24")}}
-		return nil
-	}); err != nil {
+	if _, err := listed.store.UpdateCredential(t.Context(), listed.callers[owner].ID,
+		func(c *account.Credential) error {
+			c.AccessList = []account.AccessEntry{{Block: netip.MustParsePrefix("198.51.100.0/24")}}
+			return nil
+		}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "403 access list", listed.do("GET", resource, "", "Accept: "+download, "Authorization: "+token))
@@ -364,16 +381,18 @@ func TestBodies(t *testing.T) {
 		body, kind, encoding string
 		want                 int
 	}{
-		"lines":       {eventLine("a", now.UnixMilli()), "application/x-ndjson; charset=utf-8", "", 200},
-		"CRLF":        {strings.ReplaceAll(eventLine("b", now.UnixMilli()), "\n", "\r\n"), "application/x-ndjson", "", 200},
+		"lines": {eventLine("a", now.UnixMilli()), "application/x-ndjson; charset=utf-8", "", 200},
+		"CRLF": {strings.ReplaceAll(eventLine("b", now.UnixMilli()), "\n", "\r\n"),
+			"application/x-ndjson", "", 200},
 		"no line end": {strings.TrimSpace(eventLine("c", now.UnixMilli())), "application/x-ndjson", "identity", 200},
 		"object":      {"{\n \"time\": 1786331570000\n}", "application/json", "", 200},
-		"array":       {`[` + strings.TrimSpace(eventLine("d", now.UnixMilli())) + `, {"time":1786331570001}]`, "application/json", "", 200},
-		"gzip":        {packed.String(), "application/x-ndjson", "gzip", 200},
-		"not gzip":    {"nonsense", "application/x-ndjson", "gzip", 400},
-		"cut gzip":    {packed.String()[:packed.Len()-5], "application/x-ndjson", "gzip", 400},
-		"not zstd":    {"nonsense", "application/x-ndjson", "zstd", 400},
-		"no type":     {eventLine("a", now.UnixMilli()), "", "", 415},
+		"array": {`[` + strings.TrimSpace(eventLine("d", now.UnixMilli())) + `, {"time":1786331570001}]`,
+			"application/json", "", 200},
+		"gzip":     {packed.String(), "application/x-ndjson", "gzip", 200},
+		"not gzip": {"nonsense", "application/x-ndjson", "gzip", 400},
+		"cut gzip": {packed.String()[:packed.Len()-5], "application/x-ndjson", "gzip", 400},
+		"not zstd": {"nonsense", "application/x-ndjson", "zstd", 400},
+		"no type":  {eventLine("a", now.UnixMilli()), "", "", 415},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Options{})
@@ -424,11 +443,14 @@ func TestReadsAreAudited(t *testing.T) {
 	w.do("GET", resource, "", "Authorization: "+w.bearer(account.OrgOwner))                       // 406
 	w.do("HEAD", resource, "", "Accept: "+download, "Authorization: "+w.bearer(account.OrgOwner)) // 200
 	w.get(resource, account.OrgOwner)                                                             // 429
-	w.get(resource, account.OrgBillingAdmin)                                                      // 404, no role on the project
-	w.get(strings.Replace(resource, "demo", "none", 1), account.OrgReadOnly)                      // 403, no such workspace: not in this log
+	// 404, no role on the project
+	w.get(resource, account.OrgBillingAdmin)
+	// 403, no such workspace: not in this log
+	w.get(strings.Replace(resource, "demo", "none", 1), account.OrgReadOnly)
 	codes := map[string]int{}
 	for _, line := range w.lines(w.get(resource, account.GroupOwner)) {
-		if !strings.Contains(line, `"atype":"auditLogAccessed"`) || !strings.Contains(line, `"ip":"203.0.113.24","port":50512`) {
+		if !strings.Contains(line, `"atype":"auditLogAccessed"`) ||
+			!strings.Contains(line, `"ip":"203.0.113.24","port":50512`) {
 			t.Errorf("not an access event: %s", line)
 		}
 		_, rest, refused := strings.Cut(line, `"status_code":"`)
@@ -444,15 +466,19 @@ func TestReadsAreAudited(t *testing.T) {
 	}
 }
 
-// TestI5: a caller without a role on a project cannot tell it from one that does not exist, whatever it asks for; and no
-// role lets anybody do what it does not cover.
+// TestI5: a caller without a role on a project cannot tell it from one that does not exist, whatever it asks for; and
+// no role lets anybody do what it does not cover.
 func TestI5(t *testing.T) {
 	may := map[account.Role][2]bool{ // download, record
 		account.OrgOwner: {true, true}, account.OrgStreamProcessingAdmin: {true, false},
 		account.GroupOwner: {true, true}, account.GroupStreamProcessingOwner: {true, true},
-		account.GroupDataAccessAdmin: {true, false}, account.GroupDataAccessReadWrite: {true, false}, account.GroupDataAccessReadOnly: {true, false},
-		account.GroupAuditLogWriter: {false, true}, account.GroupReadOnly: {}, account.GroupClusterManager: {}, account.GroupSearchIndexEditor: {},
-		account.OrgReadOnly: {}, account.OrgMember: {}, account.OrgGroupCreator: {}, account.OrgBillingAdmin: {}, account.OrgBillingReadOnly: {},
+		account.GroupDataAccessAdmin: {true, false}, account.GroupDataAccessReadWrite: {true, false},
+		account.GroupDataAccessReadOnly: {true, false},
+		account.GroupAuditLogWriter:     {false, true}, account.GroupReadOnly: {}, account.GroupClusterManager: {},
+		account.GroupSearchIndexEditor: {},
+		account.OrgReadOnly:            {}, account.OrgMember: {}, account.OrgGroupCreator: {},
+		account.OrgBillingAdmin:    {},
+		account.OrgBillingReadOnly: {},
 	}
 	w := newWorld(t, Options{})
 	for role, rights := range may {
@@ -462,12 +488,14 @@ func TestI5(t *testing.T) {
 					return w.get("/api/atlas/v2/groups/"+id+"/streams/"+tenant+"/auditLogs"+query, role)
 				},
 				func(id, tenant, query string) *httptest.ResponseRecorder {
-					return w.do("POST", "/api/atlas/v2/groups/"+id+"/streams/"+tenant+"/auditLogs"+query, eventLine("x", now.UnixMilli()),
+					return w.do("POST", "/api/atlas/v2/groups/"+id+"/streams/"+tenant+"/auditLogs"+query,
+						eventLine("x", now.UnixMilli()),
 						"Content-Type: application/x-ndjson", "Authorization: "+w.bearer(role))
 				},
 			} {
 				own := ask(projectID, "demo", "")
-				sees := slices.Contains([]account.Role{account.OrgReadOnly}, role) || strings.HasPrefix(string(role), "GROUP_") || rights[0]
+				sees := slices.Contains([]account.Role{account.OrgReadOnly}, role) ||
+					strings.HasPrefix(string(role), "GROUP_") || rights[0]
 				want := 404
 				if sees {
 					want = 403
@@ -485,8 +513,10 @@ func TestI5(t *testing.T) {
 						if strings.Contains(query, "startDate") { // The query is checked before anything is looked up.
 							want = "400 Bad Request"
 						}
-						if strings.ReplaceAll(there, otherID, missingID) != missing || !strings.Contains(missing, want) {
-							t.Errorf("operation %d %s %s: a foreign project can be told from a missing one:\n%s\n%s", i, tenant, query, there, missing)
+						if strings.ReplaceAll(there, otherID, missingID) != missing ||
+							!strings.Contains(missing, want) {
+							t.Errorf("operation %d %s %s: a foreign project can be told from a missing one:\n%s\n%s", i,
+								tenant, query, there, missing)
 						}
 					}
 				}
@@ -499,7 +529,8 @@ func TestI5(t *testing.T) {
 func TestI4(t *testing.T) {
 	w := newWorld(t, Options{})
 	for i := range 3 {
-		if rec := w.record(eventLine(fmt.Sprint("u", i), now.UnixMilli())+strings.Repeat(eventLine(fmt.Sprint("v", i), now.UnixMilli()-1), 1), account.GroupOwner); rec.Code != 200 {
+		if rec := w.record(eventLine(fmt.Sprint("u", i), now.UnixMilli())+strings.Repeat(eventLine(fmt.Sprint("v", i),
+			now.UnixMilli()-1), 1), account.GroupOwner); rec.Code != 200 {
 			t.Fatal(rec.Body)
 		}
 	}
@@ -543,7 +574,8 @@ func TestForwardedFor(t *testing.T) {
 		{"203.0.113.1:1", "198.51.100.1", "203.0.113.1"}, // not from a proxy: not believed
 		{"10.0.0.1:1", "", "10.0.0.1"},
 		{"10.0.0.1:1", "198.51.100.1", "198.51.100.1"},
-		{"10.0.0.1:1", "6.6.6.6, 198.51.100.1, 192.0.2.7", "198.51.100.1"}, // what stands left of the first stranger is anybody's word
+		// what stands left of the first stranger is anybody's word
+		{"10.0.0.1:1", "6.6.6.6, 198.51.100.1, 192.0.2.7", "198.51.100.1"},
 		{"10.0.0.1:1", "198.51.100.1:4711", "198.51.100.1"},
 		{"10.0.0.1:1", "nonsense", "10.0.0.1"},
 		{"10.0.0.1:1", "2001:db8::1", "2001:db8::1"},
@@ -564,7 +596,8 @@ func FuzzAccept(f *testing.F) {
 	f.Add("application/vnd.atlas.2025-03-12+gzip;q=0.5, application/vnd.atlas.2023-02-01+gzip")
 	f.Add("*/*")
 	f.Fuzz(func(t *testing.T, accept string) {
-		if release, ok := auditLog.file.release([]string{accept}); ok && (release != "2023-02-01" || !strings.Contains(accept, "+")) {
+		if release, ok := auditLog.file.release([]string{accept}); ok &&
+			(release != "2023-02-01" || !strings.Contains(accept, "+")) {
 			t.Errorf("%q gives %q", accept, release)
 		}
 	})
@@ -574,7 +607,8 @@ func FuzzRange(f *testing.F) {
 	f.Add("startDate=1786331571&endDate=1786331572&spName=x")
 	f.Add("startDate=-9223372036854775808")
 	f.Fuzz(func(t *testing.T, query string) {
-		c := &call{r: httptest.NewRequest("GET", "/", nil), operation: &operation{query: ranges, traits: traits{form: atlasForm}}}
+		c := &call{r: httptest.NewRequest("GET", "/", nil), operation: &operation{query: ranges,
+			traits: traits{form: atlasForm}}}
 		c.r.URL.RawQuery = query
 		if c.checkQuery() != nil {
 			return

@@ -71,7 +71,8 @@ func article(e *json.UnmarshalTypeError) string {
 
 func isJSON(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, mediaPrefix) && strings.HasSuffix(kind, "+json"))
+	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, mediaPrefix) &&
+		strings.HasSuffix(kind, "+json"))
 }
 
 // checks collects what is wrong with a body.

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on what a reply or a line of the log repeats of what a client sent, in bytes before JSON escapes them. With them
-// the reply of an error is never longer than 64 KiB, whatever the request.
+// Bounds on what a reply or a line of the log repeats of what a client sent, in bytes before JSON escapes them. With
+// them the reply of an error is never longer than 64 KiB, whatever the request.
 const (
 	maxName        = 256  // of a name, or of another part of a request
 	maxDescription = 512  // of what is wrong with one thing
@@ -35,8 +35,8 @@ func cut(text string, longest int) string {
 // quoted quotes the beginning of a value for people.
 func quoted(value string) string { return strconv.Quote(cut(value, 40)) }
 
-// visible returns the beginning of a text for the log, with what does not print (control characters, those that change the
-// direction of writing, what is not UTF-8) escaped as in Go.
+// visible returns the beginning of a text for the log, with what does not print (control characters, those that change
+// the direction of writing, what is not UTF-8) escaped as in Go.
 func visible(text string, longest int) string {
 	text = cut(text, longest)
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
@@ -54,8 +54,8 @@ func visible(text string, longest int) string {
 	return b.String()
 }
 
-// bounded cuts a list of wrong things: each of them, their number and their size together. The last one says how many are
-// left out.
+// bounded cuts a list of wrong things: each of them, their number and their size together. The last one says how many
+// are left out.
 func bounded(fields []field) []field {
 	var kept []field
 	size := 0

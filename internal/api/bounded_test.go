@@ -24,8 +24,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Names in paths that are far too long are in no key of the store, in no cache, and only their beginning is in a reply or
-// in the log, whoever asks for whatever.
+// Names in paths that are far too long are in no key of the store, in no cache, and only their beginning is in a reply
+// or in the log, whoever asks for whatever.
 func TestLongNamesAreKeptNowhere(t *testing.T) {
 	w := newWorld(t, Options{})
 	var lines bytes.Buffer
@@ -97,7 +97,8 @@ func TestRepliesAreBounded(t *testing.T) {
 	long := strings.Repeat("\x01", 60_000)
 	quoted := `"` + strings.Repeat(`\u0001`, 60_000) + `"`
 	bodies := map[string]string{
-		"many wrong roles":  `{"desc":"x","roles":[` + strings.Repeat(`"`+strings.Repeat("X", 20)+`",`, 8_000) + `"Y"]}`,
+		"many wrong roles": `{"desc":"x","roles":[` + strings.Repeat(`"`+strings.Repeat("X", 20)+`",`,
+			8_000) + `"Y"]}`,
 		"a long role":       `{"desc":"x","roles":[` + quoted + `]}`,
 		"long names":        `{"name":` + quoted + `,"description":` + quoted + `,"desc":` + quoted + `,"roles":["X"]}`,
 		"a long attribute":  `{` + quoted + `:1,"name":5}`,
@@ -116,7 +117,8 @@ func TestRepliesAreBounded(t *testing.T) {
 				if kind == "application/x-ndjson" && op.body != eventsBody {
 					continue
 				}
-				rec := w.do(op.method, op.target(nowhere.with(place{"orgId": orgID, "groupId": projectID, "tenantName": "demo"}, "orgId", "groupId", "tenantName")),
+				rec := w.do(op.method, op.target(nowhere.with(place{"orgId": orgID, "groupId": projectID,
+					"tenantName": "demo"}, "orgId", "groupId", "tenantName")),
 					body, latest, "Authorization: "+owner, "Content-Type: "+kind)
 				if rec.Body.Len() > 64<<10 || !utf8.Valid(rec.Body.Bytes()) {
 					t.Errorf("%s, %s: %d, a reply of %d bytes", op.id, name, rec.Code, rec.Body.Len())

@@ -11,8 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// call is one request for one operation, as its handler sees it. When a handler runs, the caller is known and may do what
-// the operation does, and path and query have the form that the table says.
+// call is one request for one operation, as its handler sees it. When a handler runs, the caller is known and may do
+// what the operation does, and path and query have the form that the table says.
 type call struct {
 	r         *http.Request
 	id        string // of the request
@@ -39,7 +39,8 @@ func (c *call) flag(name string) bool { return c.query.Get(name) == "true" }
 
 // actor returns what a credential does now, as events say it.
 func (c *call) actor(by *account.Credential) event.Act {
-	a := event.Act{Time: c.now, RequestID: c.id, CallerID: by.ID, CallerName: by.Name, CallerKind: "Service Account", Address: c.address}
+	a := event.Act{Time: c.now, RequestID: c.id, CallerID: by.ID, CallerName: by.Name, CallerKind: "Service Account",
+		Address: c.address}
 	if by.Kind == account.APIKey {
 		a.CallerName, a.CallerKind = by.Description, "API Key"
 	}

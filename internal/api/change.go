@@ -31,8 +31,8 @@ type control struct {
 }
 
 // change does something that changes what is set up, and records it in the logs that it concerns. do
-// returns how the thing is shown before and after, without secrets. The change is announced before and reported after, so
-// that it is in the logs even if this process dies between.
+// returns how the thing is shown before and after, without secrets. The change is announced before and reported after,
+// so that it is in the logs even if this process dies between.
 func (h control) change(c *call, what changed, do func() (before, after any, err error)) error {
 	ctx := c.detached()
 	e := event.Change{Act: c.actor(c.caller), Operation: c.operation.id, Activity: what.activity,
@@ -64,8 +64,8 @@ func (h control) change(c *call, what changed, do func() (before, after any, err
 	return err
 }
 
-// logsOf returns the logs that a change belongs in: its organization's, its project's own, its workspace's audit log. It
-// completes the event with their names.
+// logsOf returns the logs that a change belongs in: its organization's, its project's own, its workspace's audit log.
+// It completes the event with their names.
 func (h control) logsOf(c *call, what changed, e *event.Change) ([]string, error) {
 	org, id := c.scope.org, what.org
 	switch {
@@ -139,7 +139,8 @@ func (s *Server) signInFailed(c *call, err error) {
 			err = s.recorder.RecordOwn(ctx, []string{org.Log}, event.SignInFailed(act, protocol, why))
 		}
 		if err != nil {
-			s.options.Logger.Error("failed authentication not recorded", "credential", by.ID, "address", act.Address, "err", err)
+			s.options.Logger.Error("failed authentication not recorded", "credential", by.ID, "address",
+				act.Address, "err", err)
 		}
 	})
 }
@@ -151,8 +152,8 @@ func grants(org, project string, roles []account.Role) []account.Grant {
 	return c.Roles
 }
 
-// memberGrants returns roles on the project at hand, and membership of its organization: except for who may only record,
-// and so has nothing to look for there.
+// memberGrants returns roles on the project at hand, and membership of its organization: except for who may only
+// record, and so has nothing to look for there.
 func memberGrants(c *call, roles []account.Role) []account.Grant {
 	p := c.scope.project
 	all := grants("", p.ID, roles)
@@ -165,6 +166,7 @@ func memberGrants(c *call, roles []account.Role) []account.Grant {
 // roles checks that roles are assignable in an organization, or in a project.
 func (k *checks) roles(name string, roles []account.Role, ofOrganization bool) {
 	for _, r := range roles {
-		k.check(slices.Contains(account.Roles(ofOrganization), r), name, "%q is none of %v", r, account.Roles(ofOrganization))
+		k.check(slices.Contains(account.Roles(ofOrganization), r), name, "%q is none of %v", r,
+			account.Roles(ofOrganization))
 	}
 }

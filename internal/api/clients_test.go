@@ -11,23 +11,27 @@ import (
 // Atlas's CLI assigns an API key of the organization to a project by changing its roles there.
 func TestAKeyIsAssignedByItsRoles(t *testing.T) {
 	w := newWorld(t, Options{})
-	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", orgV2+"/apiKeys", `{"desc":"ci","roles":["ORG_MEMBER","ORG_MEMBER"]}`))
+	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", orgV2+"/apiKeys",
+		`{"desc":"ci","roles":["ORG_MEMBER","ORG_MEMBER"]}`))
 	if len(key.Roles) != 1 {
 		t.Errorf("a role counts once: %+v", key.Roles)
 	}
 	path := groupV2 + "/apiKeys/" + key.ID
-	got := want[keyView](t, 200, w.as(account.GroupOwner, "PATCH", path, `{"roles":["GROUP_READ_ONLY","GROUP_READ_ONLY"]}`))
+	got := want[keyView](t, 200, w.as(account.GroupOwner, "PATCH", path,
+		`{"roles":["GROUP_READ_ONLY","GROUP_READ_ONLY"]}`))
 	if !slices.Equal(got.Roles, []account.Grant{{Project: projectID, Role: account.GroupReadOnly}}) {
 		t.Errorf("got %+v", got.Roles)
 	}
-	if list := want[page[keyView]](t, 200, w.as(account.GroupReadOnly, "GET", groupV2+"/apiKeys", "")); len(list.Results) != 1 || list.Results[0].ID != key.ID {
+	if list := want[page[keyView]](t, 200, w.as(account.GroupReadOnly, "GET",
+		groupV2+"/apiKeys", "")); len(list.Results) != 1 || list.Results[0].ID != key.ID {
 		t.Errorf("got %+v", list)
 	}
-	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/6a793f48c0eb9e7a17712cab", `{"roles":["GROUP_OWNER"]}`))
+	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "PATCH",
+		groupV2+"/apiKeys/6a793f48c0eb9e7a17712cab", `{"roles":["GROUP_OWNER"]}`))
 }
 
-// Atlas's Terraform provider destroys an API key that was made in a project through the organization, which it learns from
-// the roles that the project shows of the key.
+// Atlas's Terraform provider destroys an API key that was made in a project through the organization, which it learns
+// from the roles that the project shows of the key.
 func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 	w := newWorld(t, Options{})
 	want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys", `{"desc":"ci","roles":["GROUP_OWNER"]}`))
@@ -39,10 +43,12 @@ func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 	if i < 0 || roles[i].Org != orgID {
 		t.Fatalf("got %+v", roles)
 	}
-	if roles := shown(account.GroupReadOnly); !slices.Equal(roles, []account.Grant{{Project: projectID, Role: account.GroupOwner}}) {
+	if roles := shown(account.GroupReadOnly); !slices.Equal(roles,
+		[]account.Grant{{Project: projectID, Role: account.GroupOwner}}) {
 		t.Errorf("who has no role in the organization sees %+v", roles)
 	}
-	writer := want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys", `{"desc":"producer","roles":["GROUP_AUDIT_LOG_WRITER"]}`))
+	writer := want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys",
+		`{"desc":"producer","roles":["GROUP_AUDIT_LOG_WRITER"]}`))
 	if len(writer.Roles) != 1 {
 		t.Errorf("who may only record has %+v", writer.Roles)
 	}
@@ -51,16 +57,20 @@ func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 // Nobody has roles on a project that is gone: the provider would try to take them away there.
 func TestRolesGoWithTheirProject(t *testing.T) {
 	w := newWorld(t, Options{})
-	p := want[projectView](t, 200, w.as(account.OrgOwner, "POST", "/api/atlas/v2/groups", `{"name":"short","orgId":"`+orgID+`"}`))
+	p := want[projectView](t, 200, w.as(account.OrgOwner, "POST", "/api/atlas/v2/groups",
+		`{"name":"short","orgId":"`+orgID+`"}`))
 	path := "/api/atlas/v2/groups/" + p.ID
-	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", path+"/apiKeys", `{"desc":"ci","roles":["GROUP_OWNER"]}`))
+	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", path+"/apiKeys",
+		`{"desc":"ci","roles":["GROUP_OWNER"]}`))
 	sa := want[serviceAccountView](t, 201, w.as(account.OrgOwner, "POST", path+"/serviceAccounts",
 		`{"name":"ci","description":"d","roles":["GROUP_OWNER"],"secretExpiresAfterHours":8}`))
 	want[any](t, 204, w.as(account.OrgOwner, "DELETE", path, ""))
-	if got := want[keyView](t, 200, w.as(account.OrgOwner, "GET", orgV2+"/apiKeys/"+key.ID, "")); len(got.Roles) != 1 || got.Roles[0].Role != account.OrgMember {
+	if got := want[keyView](t, 200, w.as(account.OrgOwner, "GET", orgV2+"/apiKeys/"+key.ID, "")); len(got.Roles) != 1 ||
+		got.Roles[0].Role != account.OrgMember {
 		t.Errorf("got %+v", got.Roles)
 	}
-	if got := want[page[serviceAccountGroup]](t, 200, w.as(account.OrgOwner, "GET", orgV2+"/serviceAccounts/"+sa.ClientID+"/groups", "")); len(got.Results) != 0 {
+	if got := want[page[serviceAccountGroup]](t, 200, w.as(account.OrgOwner, "GET",
+		orgV2+"/serviceAccounts/"+sa.ClientID+"/groups", "")); len(got.Results) != 0 {
 		t.Errorf("got %+v", got.Results)
 	}
 }
@@ -72,7 +82,8 @@ func TestAccessListOfAnOrganizationsServiceAccount(t *testing.T) {
 		`{"name":"ci","description":"d","roles":["ORG_MEMBER"],"secretExpiresAfterHours":8}`))
 	token := w.signIn(sa.ClientID, sa.Secrets[0].Secret)
 	path := orgV2 + "/serviceAccounts/" + sa.ClientID + "/accessList"
-	added := want[page[accessView]](t, 200, w.as(account.OrgOwner, "POST", path+"?itemsPerPage=500", `[{"cidrBlock":"10.0.0.0/8"},{"ipAddress":"192.0.2.1"}]`))
+	added := want[page[accessView]](t, 200, w.as(account.OrgOwner, "POST", path+"?itemsPerPage=500",
+		`[{"cidrBlock":"10.0.0.0/8"},{"ipAddress":"192.0.2.1"}]`))
 	if len(added.Results) != 2 || added.Results[1].Address != "192.0.2.1" {
 		t.Errorf("got %+v", added)
 	}
@@ -87,9 +98,11 @@ func TestAccessListOfAnOrganizationsServiceAccount(t *testing.T) {
 // What cannot be replied is not done.
 func TestAWrongPageChangesNothing(t *testing.T) {
 	w := newWorld(t, Options{})
-	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", orgV2+"/apiKeys", `{"desc":"ci","roles":["ORG_MEMBER"]}`))
+	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", orgV2+"/apiKeys",
+		`{"desc":"ci","roles":["ORG_MEMBER"]}`))
 	for _, path := range []string{groupV2 + "/accessList", orgV2 + "/apiKeys/" + key.ID + "/accessList"} {
-		refusedAs(t, 400, "INVALID_QUERY_PARAMETER", w.as(account.OrgOwner, "POST", path+"?itemsPerPage=0", `[{"ipAddress":"192.0.2.1"}]`))
+		refusedAs(t, 400, "INVALID_QUERY_PARAMETER", w.as(account.OrgOwner, "POST", path+"?itemsPerPage=0",
+			`[{"ipAddress":"192.0.2.1"}]`))
 		if got := want[page[any]](t, 200, w.as(account.OrgOwner, "GET", path, "")); len(got.Results) != 0 {
 			t.Errorf("%s has %v", path, got.Results)
 		}
@@ -100,22 +113,27 @@ func TestAWrongPageChangesNothing(t *testing.T) {
 func TestHalfARegion(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := groupV2 + "/streams/demo"
-	if got := want[workspaceView](t, 200, w.as(account.GroupOwner, "PATCH", path, `{"region":"OHIO_USA"}`)); got.Region != (regionView{"AWS", "OHIO_USA"}) {
+	if got := want[workspaceView](t, 200, w.as(account.GroupOwner, "PATCH", path,
+		`{"region":"OHIO_USA"}`)); got.Region != (regionView{"AWS", "OHIO_USA"}) {
 		t.Errorf("got %+v", got)
 	}
 	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "PATCH", path, `{"cloudProvider":"GCP"}`))
 	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "PATCH", path, `{"region":"eastus"}`))
 }
 
-// Whoever is given roles, also by making something, finds that in the log of the organization that the credential is of.
+// Whoever is given roles, also by making something, finds that in the log of the organization that the credential is
+// of.
 func TestRolesOfTheCallerAreRecorded(t *testing.T) {
 	w := newWorld(t, Options{})
 	want[newOrgView](t, 201, w.as(account.OrgOwner, "POST", "/api/atlas/v2/orgs", `{"name":"second"}`))
-	want[projectView](t, 200, w.as(account.OrgGroupCreator, "POST", "/api/atlas/v2/groups", `{"name":"mine","orgId":"`+orgID+`"}`))
+	want[projectView](t, 200, w.as(account.OrgGroupCreator, "POST", "/api/atlas/v2/groups",
+		`{"name":"mine","orgId":"`+orgID+`"}`))
 	lines := w.lines(w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgOwner))
 	for _, role := range []account.Role{account.OrgOwner, account.OrgGroupCreator} {
 		if !slices.ContainsFunc(lines, func(l string) bool {
-			return strings.Contains(l, `"type_uid":300403`) && strings.Contains(l, `"type":"Service Account","type_id":99,"data"`) && strings.Contains(l, w.callers[role].ID)
+			return strings.Contains(l, `"type_uid":300403`) &&
+				strings.Contains(l, `"type":"Service Account","type_id":99,"data"`) &&
+				strings.Contains(l, w.callers[role].ID)
 		}) {
 			t.Errorf("what %s was given is not in %q", role, lines)
 		}
@@ -125,7 +143,8 @@ func TestRolesOfTheCallerAreRecorded(t *testing.T) {
 // Settings that are weir's own show in the audit too.
 func TestRequireOCSFIsShown(t *testing.T) {
 	w := newWorld(t, Options{})
-	if got := want[workspaceView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/streams/demo", `{"requireOCSF":true}`)); !got.RequireOCSF {
+	if got := want[workspaceView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/streams/demo",
+		`{"requireOCSF":true}`)); !got.RequireOCSF {
 		t.Errorf("got %+v", got)
 	}
 	lines := w.lines(w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgOwner))

@@ -18,8 +18,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// contract is what the OpenAPI document says of the operations that weir serves; it has others too. Every reply of the tests
-// is validated against it, and it counts which operations were called.
+// contract is what the OpenAPI document says of the operations that weir serves; it has others too. Every reply of the
+// tests is validated against it, and it counts which operations were called.
 type contract struct {
 	operations []documented
 
@@ -39,16 +39,20 @@ var published = sync.OnceValue(func() *contract {
 	if err != nil {
 		panic(err)
 	}
-	// Where the document contradicts itself or the real service: it says that an error's parameters are objects, but they
-	// are strings and numbers; and that a region is an object which is one of several strings.
+	// Where the document contradicts itself or the real service: it says that an error's parameters are objects, but
+	// they are strings and numbers; and that a region is an object which is one of several strings.
 	doc.Components.Schemas["BaseStreamsRegion"].Value.Type = nil
 	doc.Components.Schemas["ApiError"].Value.Properties["parameters"].Value.Items = openapi3.NewSchema().NewRef()
 	c := &contract{called: map[string]bool{}}
 	variable := regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
 	for path, item := range doc.Paths.Map() {
-		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(path), "[^/:]+(?:(?::|%3A)[^/]*[0-9])?") + "$")
+		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(path),
+			"[^/:]+(?:(?::|%3A)[^/]*[0-9])?") + "$")
 		for method, o := range item.Operations() {
-			if !slices.ContainsFunc(new(Server).operations(), func(op operation) bool { return op.method == method && sameTemplate(op.path, path) }) {
+			if !slices.ContainsFunc(new(Server).operations(), func(op operation) bool {
+				return op.method == method &&
+					sameTemplate(op.path, path)
+			}) {
 				continue
 			}
 			c.operations = append(c.operations, documented{o, method, path, pattern})
@@ -63,14 +67,18 @@ func sameTemplate(a, b string) bool {
 }
 
 func (c *contract) find(method, path string) (documented, bool) {
-	i := slices.IndexFunc(c.operations, func(o documented) bool { return o.method == method && o.path.MatchString(path) })
+	i := slices.IndexFunc(c.operations, func(o documented) bool {
+		return o.method == method &&
+			o.path.MatchString(path)
+	})
 	if i < 0 {
 		return documented{}, false
 	}
 	return c.operations[i], true
 }
 
-// noLookahead compiles the patterns of the document. Go's regular expressions cannot look ahead, which one of them does.
+// noLookahead compiles the patterns of the document. Go's regular expressions cannot look ahead, which one of them
+// does.
 func noLookahead(pattern string) (openapi3.RegexMatcher, error) {
 	const octet = `(25[0-5]|(2[0-4]|1\d|[1-9]|)\d)`
 	return regexp.Compile(strings.ReplaceAll(pattern, `(`+octet+`(\.(?!$)|$)){4}`, octet+`(\.`+octet+`){3}`))
@@ -87,7 +95,8 @@ func (c *contract) check(r *http.Request, rec *httptest.ResponseRecorder) error 
 		c.called[o.OperationID] = true
 		c.mu.Unlock()
 	}
-	if r.URL.Query().Get("envelope") == "true" || rec.Code == http.StatusOK && strings.HasSuffix(rec.Header().Get("Content-Type"), "gzip") {
+	if r.URL.Query().Get("envelope") == "true" || rec.Code == http.StatusOK &&
+		strings.HasSuffix(rec.Header().Get("Content-Type"), "gzip") {
 		return nil
 	}
 	switch rec.Code {
@@ -122,7 +131,8 @@ func (c *contract) validate(rec *httptest.ResponseRecorder, content *openapi3.Me
 	if err := json.Unmarshal(rec.Body.Bytes(), &v); err != nil {
 		return err
 	}
-	return content.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors(), openapi3.EnableFormatValidation(),
+	return content.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors(),
+		openapi3.EnableFormatValidation(),
 		openapi3.SetSchemaRegexCompiler(noLookahead))
 }
 
@@ -140,15 +150,16 @@ func (o documented) releases() []string {
 	return slices.Compact(releases)
 }
 
-// TestCompatibilityTable: docs/compatibility.md names every operation of the document, with its path and its versions, and
-// no other.
+// TestCompatibilityTable: docs/compatibility.md names every operation of the document, with its path and its versions,
+// and no other.
 func TestCompatibilityTable(t *testing.T) {
 	data, err := os.ReadFile("../../docs/compatibility.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^(\\| `[a-zA-Z]+` \\| .*? \\| .*? \\|) ").FindAllStringSubmatch(string(data), -1) {
+	for _, row := range regexp.MustCompile("(?m)^(\\| `[a-zA-Z]+` \\| .*? "+
+		"\\| .*? \\|) ").FindAllStringSubmatch(string(data), -1) {
 		rows[row[1]] = true
 	}
 	for _, o := range published().operations {

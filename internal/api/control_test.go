@@ -85,7 +85,8 @@ func TestOrganizations(t *testing.T) {
 	if got := want[page[orgView]](t, 200, w.as(owner, "GET", "/api/atlas/v2/orgs?name=x", "")); len(got.Results) != 0 {
 		t.Errorf("of another name: %+v", got)
 	}
-	if got := want[page[orgView]](t, 200, w.as(account.GroupOwner, "GET", "/api/atlas/v2/orgs", "")); len(got.Results) != 0 {
+	if got := want[page[orgView]](t, 200, w.as(account.GroupOwner, "GET",
+		"/api/atlas/v2/orgs", "")); len(got.Results) != 0 {
 		t.Errorf("who has no role in an organization sees %+v", got)
 	}
 	if o := want[orgView](t, 200, w.as(account.OrgMember, "GET", orgV2, "")); o.Name != "o" || o.IsDeleted {
@@ -96,10 +97,12 @@ func TestOrganizations(t *testing.T) {
 	}
 	refusedAs(t, 409, "ORG_NOT_EMPTY", w.as(owner, "DELETE", orgV2, ""))
 
-	made := want[newOrgView](t, 201, w.as(owner, "POST", "/api/atlas/v2/orgs", `{"name":"second","orgOwnerId":"6a793f48c0eb9e7a17712c99",
+	made := want[newOrgView](t, 201, w.as(owner, "POST", "/api/atlas/v2/orgs",
+		`{"name":"second","orgOwnerId":"6a793f48c0eb9e7a17712c99",
 		"apiKey":{"desc":"first","roles":["ORG_OWNER"]},"serviceAccount":{"name":"sa","description":"d","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}}`))
 	second := "/api/atlas/v2/orgs/" + made.Organization.ID
-	if len(made.APIKey.PrivateKey) != 36 || made.APIKey.PrivateKey[0] == '*' || !strings.HasPrefix(made.ServiceAccount.Secrets[0].Secret, "mdb_sa_sk_") {
+	if len(made.APIKey.PrivateKey) != 36 || made.APIKey.PrivateKey[0] == '*' ||
+		!strings.HasPrefix(made.ServiceAccount.Secrets[0].Secret, "mdb_sa_sk_") {
 		t.Errorf("secrets are shown once: %+v", made)
 	}
 	refusedAs(t, 404, "ORG_NOT_FOUND", w.as(owner, "GET", second, ""))
@@ -107,7 +110,8 @@ func TestOrganizations(t *testing.T) {
 	if o := want[orgView](t, 200, w.by(sa, "GET", second, "")); o.Name != "second" {
 		t.Errorf("got %+v", o)
 	}
-	p := want[projectView](t, 200, w.by(sa, "POST", "/api/atlas/v2/groups", `{"name":"p","orgId":"`+made.Organization.ID+`"}`))
+	p := want[projectView](t, 200, w.by(sa, "POST", "/api/atlas/v2/groups",
+		`{"name":"p","orgId":"`+made.Organization.ID+`"}`))
 	refusedAs(t, 409, "ORG_NOT_EMPTY", w.by(sa, "DELETE", second, ""))
 	want[any](t, 204, w.by(sa, "DELETE", "/api/atlas/v2/groups/"+p.ID, ""))
 	want[any](t, 204, w.by(sa, "DELETE", second, ""))
@@ -120,7 +124,8 @@ func TestOrganizations(t *testing.T) {
 // signIn returns the Authorization header of a service account.
 func (w *world) signIn(id, secret string) string {
 	w.t.Helper()
-	_, err := w.store.UpdateCredential(w.t.Context(), id, func(c *account.Credential) error { // it was made at the server's now, which is long ago
+	// it was made at the server's now, which is long ago
+	_, err := w.store.UpdateCredential(w.t.Context(), id, func(c *account.Credential) error {
 		for i := range c.Secrets {
 			c.Secrets[i].Expires = time.Now().Add(time.Hour)
 		}
@@ -141,21 +146,26 @@ func TestProjects(t *testing.T) {
 	owner := account.OrgOwner
 	a := want[projectView](t, 200, w.as(owner, "POST", "/api/atlas/v2/groups?projectOwnerId=6a793f48c0eb9e7a17712c99",
 		`{"name":"a","orgId":"`+orgID+`","tags":[{"key":"env","value":"prod"}],"unknown":{"is":"ignored"}}`))
-	refusedAs(t, 409, "GROUP_ALREADY_EXISTS", w.as(owner, "POST", "/api/atlas/v2/groups", `{"name":"a","orgId":"`+orgID+`"}`))
+	refusedAs(t, 409, "GROUP_ALREADY_EXISTS", w.as(owner, "POST", "/api/atlas/v2/groups",
+		`{"name":"a","orgId":"`+orgID+`"}`))
 	path := "/api/atlas/v2/groups/" + a.ID
-	if got := want[projectView](t, 200, w.as(owner, "GET", path, "")); !cmp.Equal(got, a) || got.Tags[0].Value != "prod" {
+	if got := want[projectView](t, 200, w.as(owner, "GET", path, "")); !cmp.Equal(got, a) ||
+		got.Tags[0].Value != "prod" {
 		t.Errorf("got %+v, made %+v", got, a)
 	}
-	if got := want[projectView](t, 200, w.as(owner, "PATCH", path, `{"name":"b"}`)); got.Name != "b" || len(got.Tags) != 1 {
+	if got := want[projectView](t, 200, w.as(owner, "PATCH", path, `{"name":"b"}`)); got.Name != "b" ||
+		len(got.Tags) != 1 {
 		t.Errorf("got %+v", got)
 	}
 	want[projectView](t, 200, w.as(owner, "PATCH", path, `{"name":"b","tags":[]}`))
 	refusedAs(t, 409, "GROUP_ALREADY_EXISTS", w.as(owner, "PATCH", path, `{"name":"one"}`))
-	want[projectView](t, 200, w.as(owner, "POST", "/api/atlas/v2/groups", `{"name":"a","orgId":"`+orgID+`"}`)) // free again
+	// free again
+	want[projectView](t, 200, w.as(owner, "POST", "/api/atlas/v2/groups", `{"name":"a","orgId":"`+orgID+`"}`))
 
 	creator := w.as(account.OrgGroupCreator, "POST", "/api/atlas/v2/groups", `{"name":"mine","orgId":"`+orgID+`"}`)
 	mine := want[projectView](t, 200, creator)
-	want[any](t, 204, w.as(account.OrgGroupCreator, "DELETE", "/api/atlas/v2/groups/"+mine.ID, "")) // its creator owns it
+	// its creator owns it
+	want[any](t, 204, w.as(account.OrgGroupCreator, "DELETE", "/api/atlas/v2/groups/"+mine.ID, ""))
 
 	all := want[page[projectView]](t, 200, w.as(owner, "GET", "/api/atlas/v2/groups", ""))
 	var names []string
@@ -166,13 +176,16 @@ func TestProjects(t *testing.T) {
 	if !slices.Equal(names, []string{"a", "b", "one"}) {
 		t.Errorf("got %v", names)
 	}
-	if got := want[page[projectView]](t, 200, w.as(account.GroupReadOnly, "GET", "/api/atlas/v2/groups", "")); len(got.Results) != 1 || got.Results[0].ID != projectID {
+	if got := want[page[projectView]](t, 200, w.as(account.GroupReadOnly, "GET",
+		"/api/atlas/v2/groups", "")); len(got.Results) != 1 || got.Results[0].ID != projectID {
 		t.Errorf("got %+v", got)
 	}
-	if got := want[page[projectView]](t, 200, w.as(account.OrgMember, "GET", orgV2+"/groups", "")); len(got.Results) != 0 || *got.Total != 0 {
+	if got := want[page[projectView]](t, 200, w.as(account.OrgMember, "GET",
+		orgV2+"/groups", "")); len(got.Results) != 0 || *got.Total != 0 {
 		t.Errorf("a member sees %+v", got)
 	}
-	if got := want[page[projectView]](t, 200, w.as(account.OrgReadOnly, "GET", orgV2+"/groups?name=B", "")); len(got.Results) != 1 || got.Results[0].Name != "b" {
+	if got := want[page[projectView]](t, 200, w.as(account.OrgReadOnly, "GET",
+		orgV2+"/groups?name=B", "")); len(got.Results) != 1 || got.Results[0].Name != "b" {
 		t.Errorf("got %+v", got)
 	}
 
@@ -190,31 +203,38 @@ func TestProjects(t *testing.T) {
 func TestPages(t *testing.T) {
 	w := newWorld(t, Options{})
 	for i := range 4 {
-		want[projectView](t, 200, w.as(account.OrgOwner, "POST", "/api/atlas/v2/groups", fmt.Sprintf(`{"name":"p%d","orgId":%q}`, i, orgID)))
+		want[projectView](t, 200, w.as(account.OrgOwner, "POST", "/api/atlas/v2/groups",
+			fmt.Sprintf(`{"name":"p%d","orgId":%q}`, i, orgID)))
 	}
 	const list = orgV2 + "/groups"
 	for query, tt := range map[string]struct {
 		results int
 		links   string
 	}{
-		"":                          {5, "self " + list + "?itemsPerPage=100&pageNum=1"},
-		"?itemsPerPage=2":           {2, "self " + list + "?itemsPerPage=2&pageNum=1; next " + list + "?itemsPerPage=2&pageNum=2"},
-		"?itemsPerPage=2&pageNum=3": {1, "self " + list + "?itemsPerPage=2&pageNum=3; previous " + list + "?itemsPerPage=2&pageNum=2"},
-		"?pageNum=9":                {0, "self " + list + "?itemsPerPage=100&pageNum=9; previous " + list + "?itemsPerPage=100&pageNum=8"},
+		"": {5, "self " + list + "?itemsPerPage=100&pageNum=1"},
+		"?itemsPerPage=2": {2, "self " + list + "?itemsPerPage=2&pageNum=1; next " + list +
+			"?itemsPerPage=2&pageNum=2"},
+		"?itemsPerPage=2&pageNum=3": {1, "self " + list + "?itemsPerPage=2&pageNum=3; previous " + list +
+			"?itemsPerPage=2&pageNum=2"},
+		"?pageNum=9": {0, "self " + list + "?itemsPerPage=100&pageNum=9; previous " + list +
+			"?itemsPerPage=100&pageNum=8"},
 	} {
 		got := want[page[projectView]](t, 200, w.as(account.OrgOwner, "GET", list+query, ""))
 		if len(got.Results) != tt.results || got.rels() != tt.links || *got.Total != 5 {
 			t.Errorf("%s: %d results, %s", query, len(got.Results), got.rels())
 		}
 	}
-	if got := want[page[projectView]](t, 200, w.as(account.OrgOwner, "GET", list+"?includeCount=false", "")); got.Total != nil {
+	if got := want[page[projectView]](t, 200, w.as(account.OrgOwner, "GET",
+		list+"?includeCount=false", "")); got.Total != nil {
 		t.Errorf("counted: %+v", got)
 	}
-	for _, query := range []string{"itemsPerPage=0", "itemsPerPage=501", "pageNum=0", "pageNum=x", "includeCount=1", "envelope=yes", "pretty=2", "%zz"} {
+	for _, query := range []string{"itemsPerPage=0", "itemsPerPage=501", "pageNum=0", "pageNum=x", "includeCount=1",
+		"envelope=yes", "pretty=2", "%zz"} {
 		refusedAs(t, 400, "INVALID_QUERY_PARAMETER", w.as(account.OrgOwner, "GET", list+"?"+query, ""))
 	}
 	rec := w.as(account.OrgOwner, "GET", list+"?envelope=true&itemsPerPage=1", "")
-	if got := want[map[string]any](t, 200, rec); got["status"] != 200.0 || got["totalCount"] != 5.0 || got["results"] == nil || got["links"] == nil {
+	if got := want[map[string]any](t, 200, rec); got["status"] != 200.0 || got["totalCount"] != 5.0 ||
+		got["results"] == nil || got["links"] == nil {
 		t.Errorf("in an envelope: %v", got)
 	}
 	rec = w.as(account.OrgOwner, "GET", groupV2+"?envelope=true", "")
@@ -235,29 +255,38 @@ func TestPages(t *testing.T) {
 func TestWorkspaces(t *testing.T) {
 	w := newWorld(t, Options{})
 	owner := account.GroupOwner
-	made := want[workspaceView](t, 200, w.as(owner, "POST", groupV2+"/streams", `{"name":"new","dataProcessRegion":{"cloudProvider":"AZURE","region":"eastus"},
+	made := want[workspaceView](t, 200, w.as(owner, "POST", groupV2+"/streams",
+		`{"name":"new","dataProcessRegion":{"cloudProvider":"AZURE","region":"eastus"},
 		"streamConfig":{"tier":"SP10","maxTierSize":"SP50"},"failoverRegions":[{"cloudProvider":"AWS","region":"OHIO_USA"}],"sampleConnections":{"solar":true}}`))
-	if made.Region != (regionView{"AZURE", "eastus"}) || *made.StreamConfig.Tier != "SP10" || *made.StreamConfig.MaxTier != "SP50" || len(made.Failover) != 1 {
+	if made.Region != (regionView{"AZURE", "eastus"}) || *made.StreamConfig.Tier != "SP10" ||
+		*made.StreamConfig.MaxTier != "SP50" || len(made.Failover) != 1 {
 		t.Errorf("made %+v", made)
 	}
-	refusedAs(t, 409, "STREAM_TENANT_ALREADY_EXISTS_FOR_NAME", w.as(owner, "POST", groupV2+"/streams", `{"name":"new"}`))
-	got := want[workspaceView](t, 200, w.as(account.GroupDataAccessReadOnly, "GET", groupV2+"/streams/new?includeConnections=true", ""))
+	refusedAs(t, 409, "STREAM_TENANT_ALREADY_EXISTS_FOR_NAME", w.as(owner, "POST", groupV2+"/streams",
+		`{"name":"new"}`))
+	got := want[workspaceView](t, 200, w.as(account.GroupDataAccessReadOnly, "GET",
+		groupV2+"/streams/new?includeConnections=true", ""))
 	if got.ID != made.ID || got.Connections == nil {
 		t.Errorf("got %+v", got)
 	}
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupReadOnly, "GET", groupV2+"/streams/new", ""))
-	if got := want[page[workspaceView]](t, 200, w.as(account.GroupReadOnly, "GET", groupV2+"/streams?itemsPerPage=100&pageNum=1", "")); len(got.Results) != 3 {
+	if got := want[page[workspaceView]](t, 200, w.as(account.GroupReadOnly, "GET",
+		groupV2+"/streams?itemsPerPage=100&pageNum=1", "")); len(got.Results) != 3 {
 		t.Errorf("got %+v", got)
 	}
-	got = want[workspaceView](t, 200, w.as(account.GroupDataAccessAdmin, "PATCH", groupV2+"/streams/new", `{"cloudProvider":"AWS","region":"TOKYO_JPN","streamConfig":{"tier":"SP2"}}`))
-	if got.Region != (regionView{"AWS", "TOKYO_JPN"}) || *got.StreamConfig.Tier != "SP2" || *got.StreamConfig.MaxTier != "SP50" || got.Name != "new" {
+	got = want[workspaceView](t, 200, w.as(account.GroupDataAccessAdmin, "PATCH", groupV2+"/streams/new",
+		`{"cloudProvider":"AWS","region":"TOKYO_JPN","streamConfig":{"tier":"SP2"}}`))
+	if got.Region != (regionView{"AWS", "TOKYO_JPN"}) || *got.StreamConfig.Tier != "SP2" ||
+		*got.StreamConfig.MaxTier != "SP50" || got.Name != "new" {
 		t.Errorf("got %+v", got)
 	}
-	if rec := w.as(account.GroupStreamProcessingOwner, "DELETE", groupV2+"/streams/new", ""); rec.Code != 202 || rec.Body.String() != "{}" {
+	if rec := w.as(account.GroupStreamProcessingOwner, "DELETE", groupV2+"/streams/new", ""); rec.Code != 202 ||
+		rec.Body.String() != "{}" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	refusedAs(t, 404, "STREAM_TENANT_NOT_FOUND_FOR_NAME", w.as(owner, "GET", groupV2+"/streams/new", ""))
-	for _, path := range []string{"/connections", "/connections/c", "/processor/p", "/processors", "/processor/p:start"} {
+	for _, path := range []string{"/connections", "/connections/c", "/processor/p", "/processors",
+		"/processor/p:start"} {
 		rec := w.as(owner, "GET", groupV2+"/streams/demo"+path, "")
 		refusedAs(t, 404, "RESOURCE_NOT_FOUND", rec)
 		if !strings.Contains(rec.Body.String(), "stream engine") {
@@ -287,7 +316,8 @@ func TestDeletedLogs(t *testing.T) {
 			deleted = append(deleted, l)
 		}
 	}
-	if len(logs.Results) != 7 || len(deleted) != 2 || deleted[0].ID != demoLog || *deleted[0].DaysLeft != 30 || deleted[0].Events == 0 || deleted[0].First == nil {
+	if len(logs.Results) != 7 || len(deleted) != 2 || deleted[0].ID != demoLog || *deleted[0].DaysLeft != 30 ||
+		deleted[0].Events == 0 || deleted[0].First == nil {
 		t.Errorf("got %+v", logs)
 	}
 	lines := w.lines(w.get(list+"/"+demoLog, account.GroupOwner))
@@ -295,7 +325,8 @@ func TestDeletedLogs(t *testing.T) {
 		!slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "deleteGroupStreamWorkspace") }) {
 		t.Errorf("the old log has %q", lines)
 	}
-	if got := want[page[logView]](t, 200, w.as(account.GroupDataAccessReadOnly, "GET", list, "")); len(got.Results) != 4 {
+	if got := want[page[logView]](t, 200, w.as(account.GroupDataAccessReadOnly,
+		"GET", list, "")); len(got.Results) != 4 {
 		t.Errorf("who is no owner sees %+v", got.Results)
 	}
 	refusedAs(t, 404, "LOG_NOT_FOUND", w.get(list+"/"+demoLog, account.GroupDataAccessReadOnly))
@@ -323,7 +354,8 @@ func TestOperationalLog(t *testing.T) {
 		`application/vnd.atlas.2025-03-12+gzipattachment; filename="demo_2026-07-11T03:12:58Z_2026-08-10T03:12:58Z_queries.gz"` {
 		t.Error(got)
 	}
-	rec = w.do("GET", path+":downloadOperationalLogs", "", "Accept: application/vnd.atlas.2023-02-01+gzip", "Authorization: "+w.bearer(account.GroupOwner))
+	rec = w.do("GET", path+":downloadOperationalLogs", "", "Accept: application/vnd.atlas.2023-02-01+gzip",
+		"Authorization: "+w.bearer(account.GroupOwner))
 	refusedAs(t, 406, "INVALID_VERSION_DATE", rec)
 	if lines := w.lines(w.get(resource, account.GroupOwner)); !strings.Contains(lines[0], "downloadOperationalLogs") {
 		t.Errorf("the attempt is recorded in the audit log: %q", lines)
@@ -335,10 +367,12 @@ func TestOperationalLog(t *testing.T) {
 func TestSettings(t *testing.T) {
 	w := newWorld(t, Options{})
 	const path = "/api/weir/v1/groups/" + projectID + "/settings"
-	if got := want[settingsView](t, 200, w.as(account.GroupReadOnly, "GET", path, "")); got != (settingsView{DeletedDays: 30}) {
+	if got := want[settingsView](t, 200,
+		w.as(account.GroupReadOnly, "GET", path, "")); got != (settingsView{DeletedDays: 30}) {
 		t.Errorf("got %+v", got)
 	}
-	got := want[settingsView](t, 200, w.as(account.GroupOwner, "PATCH", path, `{"retentionDays":90,"deletedLogRetentionDays":60,"legalHold":true,"x":1}`))
+	got := want[settingsView](t, 200, w.as(account.GroupOwner, "PATCH", path,
+		`{"retentionDays":90,"deletedLogRetentionDays":60,"legalHold":true,"x":1}`))
 	if *got.Days != 90 || got.DeletedDays != 60 || !got.Hold {
 		t.Errorf("got %+v", got)
 	}
@@ -346,7 +380,8 @@ func TestSettings(t *testing.T) {
 	if got.Days != nil || got.DeletedDays != 60 || !got.Hold {
 		t.Errorf("got %+v", got)
 	}
-	for _, body := range []string{`{"retentionDays":29}`, `{"retentionDays":0}`, `{"deletedLogRetentionDays":0}`, `{"retentionDays":30.5}`, `{"retentionDays":"30"}`, `{"deletedLogRetentionDays":1}`, `{"legalHold":null}`,
+	for _, body := range []string{`{"retentionDays":29}`, `{"retentionDays":0}`, `{"deletedLogRetentionDays":0}`,
+		`{"retentionDays":30.5}`, `{"retentionDays":"30"}`, `{"deletedLogRetentionDays":1}`, `{"legalHold":null}`,
 		`{"legalHold":"yes"}`, `{"retentionDays":99999999}`, `[]`} {
 		refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "PATCH", path, body))
 	}
@@ -362,53 +397,67 @@ func TestAPIKeys(t *testing.T) {
 		t.Errorf("made %+v", made)
 	}
 	got := want[keyView](t, 200, w.as(account.OrgMember, "GET", path, ""))
-	if got.PrivateKey != "********-****-****-"+made.PrivateKey[24:] || got.Roles[0] != (account.Grant{Org: orgID, Role: account.OrgReadOnly}) {
+	if got.PrivateKey != "********-****-****-"+made.PrivateKey[24:] ||
+		got.Roles[0] != (account.Grant{Org: orgID, Role: account.OrgReadOnly}) {
 		t.Errorf("got %+v", got)
 	}
-	got = want[keyView](t, 200, w.as(owner, "PATCH", path, `{"desc":"changed","roles":["ORG_MEMBER","ORG_GROUP_CREATOR"]}`))
+	got = want[keyView](t, 200, w.as(owner, "PATCH", path,
+		`{"desc":"changed","roles":["ORG_MEMBER","ORG_GROUP_CREATOR"]}`))
 	if got.Desc != "changed" || len(got.Roles) != 2 {
 		t.Errorf("got %+v", got)
 	}
 	want[any](t, 204, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys/"+made.ID, `[{"roles":["GROUP_READ_ONLY"]}]`))
-	if got := want[page[keyView]](t, 200, w.as(account.GroupReadOnly, "GET", groupV2+"/apiKeys", "")); len(got.Results) != 1 ||
+	if got := want[page[keyView]](t, 200, w.as(account.GroupReadOnly, "GET",
+		groupV2+"/apiKeys", "")); len(got.Results) != 1 ||
 		!slices.Equal(got.Results[0].Roles, []account.Grant{{Project: projectID, Role: account.GroupReadOnly}}) {
 		t.Errorf("through a project only its own roles are shown: %+v", got)
 	}
-	got = want[keyView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID, `{"roles":["GROUP_OWNER"]}`))
+	got = want[keyView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID,
+		`{"roles":["GROUP_OWNER"]}`))
 	if len(got.Roles) != 1 || got.Roles[0].Role != account.GroupOwner {
 		t.Errorf("got %+v", got)
 	}
-	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID, `{"desc":"not yours"}`))
-	if got := want[page[keyView]](t, 200, w.as(account.OrgMember, "GET", orgV2+"/apiKeys", "")); len(got.Results) != 1 || len(got.Results[0].Roles) != 2 {
+	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID,
+		`{"desc":"not yours"}`))
+	if got := want[page[keyView]](t, 200, w.as(account.OrgMember, "GET",
+		orgV2+"/apiKeys", "")); len(got.Results) != 1 || len(got.Results[0].Roles) != 2 {
 		t.Errorf("a member does not see roles on projects that it does not see: %+v", got)
 	}
 	want[any](t, 204, w.as(account.GroupOwner, "DELETE", groupV2+"/apiKeys/"+made.ID, ""))
-	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID, `{"desc":"not yours"}`))
+	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+made.ID,
+		`{"desc":"not yours"}`))
 	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "DELETE", groupV2+"/apiKeys/"+made.ID, ""))
 
-	inProject := want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys", `{"desc":"project's","roles":["GROUP_AUDIT_LOG_WRITER"]}`))
+	inProject := want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys",
+		`{"desc":"project's","roles":["GROUP_AUDIT_LOG_WRITER"]}`))
 	want[keyView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/apiKeys/"+inProject.ID, `{"desc":"ours"}`))
 	if got := want[page[keyView]](t, 200, w.as(owner, "GET", orgV2+"/apiKeys", "")); len(got.Results) != 2 {
 		t.Errorf("got %+v", got)
 	}
 	want[any](t, 204, w.as(owner, "DELETE", path, ""))
 	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(owner, "GET", path, ""))
-	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "POST", groupV2+"/apiKeys/"+made.ID, `[{"roles":["GROUP_OWNER"]}]`))
+	refusedAs(t, 404, "API_KEY_NOT_FOUND", w.as(account.GroupOwner, "POST", groupV2+"/apiKeys/"+made.ID,
+		`[{"roles":["GROUP_OWNER"]}]`))
 }
 
 func TestServiceAccounts(t *testing.T) {
 	w := newWorld(t, Options{})
 	owner := account.OrgOwner
-	made := want[serviceAccountView](t, 201, w.as(owner, "POST", orgV2+"/serviceAccounts", `{"name":"ci","description":"robot","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}`))
+	made := want[serviceAccountView](t, 201, w.as(owner, "POST", orgV2+"/serviceAccounts",
+		`{"name":"ci","description":"robot","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}`))
 	path, there := orgV2+"/serviceAccounts/"+made.ClientID, groupV2+"/serviceAccounts/"+made.ClientID
-	if got := want[serviceAccountView](t, 200, w.as(account.OrgReadOnly, "GET", path, "")); got.Secrets[0].Secret != "" || !strings.HasPrefix(got.Secrets[0].Masked, "mdb_sa_sk_...") {
+	if got := want[serviceAccountView](t, 200, w.as(account.OrgReadOnly,
+		"GET", path, "")); got.Secrets[0].Secret != "" || !strings.HasPrefix(got.Secrets[0].Masked, "mdb_sa_sk_...") {
 		t.Errorf("got %+v", got)
 	}
-	if got := want[page[serviceAccountView]](t, 200, w.as(owner, "GET", orgV2+"/serviceAccounts", "")); len(got.Results) != 3 { // the callers are some
+	// the callers are some
+	if got := want[page[serviceAccountView]](t, 200,
+		w.as(owner, "GET", orgV2+"/serviceAccounts", "")); len(got.Results) != 3 {
 		t.Errorf("got %+v", got)
 	}
 	refusedAs(t, 404, "SERVICE_ACCOUNT_NOT_FOUND", w.as(account.GroupOwner, "GET", there, ""))
-	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+":invite", `{"roles":["GROUP_OWNER"]}`))
+	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+":invite",
+		`{"roles":["GROUP_OWNER"]}`))
 	got := want[serviceAccountView](t, 200, w.as(owner, "POST", there+":invite", `{"roles":["GROUP_OWNER"]}`))
 	if !slices.Equal(got.Roles, []account.Role{account.GroupOwner}) {
 		t.Errorf("got %+v", got)
@@ -418,9 +467,11 @@ func TestServiceAccounts(t *testing.T) {
 		t.Errorf("got %+v", groups)
 	}
 	// The owner of a project must not get a secret of who owns the organization.
-	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+"/secrets", `{"secretExpiresAfterHours":8}`))
+	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+"/secrets",
+		`{"secretExpiresAfterHours":8}`))
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "DELETE", there+"/secrets/"+made.Secrets[0].ID, ""))
-	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+"/accessList", `[{"ipAddress":"192.0.2.1"}]`))
+	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+"/accessList",
+		`[{"ipAddress":"192.0.2.1"}]`))
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "PATCH", there, `{"name":"mine"}`))
 	want[serviceAccountView](t, 200, w.as(account.GroupOwner, "PATCH", there, `{"roles":["GROUP_READ_ONLY"]}`))
 	want[serviceAccountView](t, 200, w.as(account.GroupReadOnly, "GET", there, ""))
@@ -429,11 +480,14 @@ func TestServiceAccounts(t *testing.T) {
 	w.signIn(made.ClientID, second.Secret)
 	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(owner, "POST", path+"/secrets", `{"secretExpiresAfterHours":24}`))
 	want[any](t, 204, w.as(owner, "DELETE", path+"/secrets/"+made.Secrets[0].ID, ""))
-	refusedAs(t, 404, "SERVICE_ACCOUNT_SECRET_NOT_FOUND", w.as(owner, "DELETE", path+"/secrets/"+made.Secrets[0].ID, ""))
-	if _, _, err := w.auth.Issue(t.Context(), made.ClientID, made.Secrets[0].Secret, netip.MustParseAddr("203.0.113.24")); err == nil {
+	refusedAs(t, 404, "SERVICE_ACCOUNT_SECRET_NOT_FOUND",
+		w.as(owner, "DELETE", path+"/secrets/"+made.Secrets[0].ID, ""))
+	if _, _, err := w.auth.Issue(t.Context(), made.ClientID, made.Secrets[0].Secret,
+		netip.MustParseAddr("203.0.113.24")); err == nil {
 		t.Error("a deleted secret works")
 	}
-	if got := want[serviceAccountView](t, 200, w.as(owner, "PATCH", path, `{"name":"renamed","roles":["ORG_MEMBER"]}`)); got.Name != "renamed" || got.Roles[0] != account.OrgMember {
+	if got := want[serviceAccountView](t, 200, w.as(owner, "PATCH", path,
+		`{"name":"renamed","roles":["ORG_MEMBER"]}`)); got.Name != "renamed" || got.Roles[0] != account.OrgMember {
 		t.Errorf("got %+v", got)
 	}
 	want[any](t, 204, w.as(account.GroupOwner, "DELETE", there, ""))
@@ -444,15 +498,20 @@ func TestServiceAccounts(t *testing.T) {
 	inProject := want[serviceAccountView](t, 201, w.as(account.GroupOwner, "POST", groupV2+"/serviceAccounts",
 		`{"name":"p","description":"p","roles":["GROUP_READ_ONLY"],"secretExpiresAfterHours":8}`))
 	there = groupV2 + "/serviceAccounts/" + inProject.ClientID
-	secret := want[secretView](t, 201, w.as(account.GroupOwner, "POST", there+"/secrets", `{"secretExpiresAfterHours":8}`))
+	secret := want[secretView](t, 201, w.as(account.GroupOwner, "POST", there+"/secrets",
+		`{"secretExpiresAfterHours":8}`))
 	want[any](t, 204, w.as(account.GroupOwner, "DELETE", there+"/secrets/"+secret.ID, ""))
-	if got := want[page[serviceAccountView]](t, 200, w.as(account.GroupReadOnly, "GET", groupV2+"/serviceAccounts", "")); !slices.ContainsFunc(got.Results, func(v serviceAccountView) bool { return v.ClientID == inProject.ClientID }) {
+	if got := want[page[serviceAccountView]](t, 200, w.as(account.GroupReadOnly, "GET",
+		groupV2+"/serviceAccounts", "")); !slices.ContainsFunc(got.Results,
+		func(v serviceAccountView) bool { return v.ClientID == inProject.ClientID }) {
 		t.Errorf("got %+v", got)
 	}
 
 	w.bearer(owner)
-	refusedAs(t, 403, "CANNOT_DEMOTE_LAST_ORG_OWNER", w.as(owner, "DELETE", orgV2+"/serviceAccounts/"+w.callers[owner].ID, ""))
-	refusedAs(t, 403, "CANNOT_DEMOTE_LAST_ORG_OWNER", w.as(owner, "PATCH", orgV2+"/serviceAccounts/"+w.callers[owner].ID, `{"roles":["ORG_MEMBER"]}`))
+	refusedAs(t, 403, "CANNOT_DEMOTE_LAST_ORG_OWNER",
+		w.as(owner, "DELETE", orgV2+"/serviceAccounts/"+w.callers[owner].ID, ""))
+	refusedAs(t, 403, "CANNOT_DEMOTE_LAST_ORG_OWNER",
+		w.as(owner, "PATCH", orgV2+"/serviceAccounts/"+w.callers[owner].ID, `{"roles":["ORG_MEMBER"]}`))
 }
 
 func TestAccessLists(t *testing.T) {
@@ -460,8 +519,11 @@ func TestAccessLists(t *testing.T) {
 	owner := account.OrgOwner
 	key := want[keyView](t, 200, w.as(owner, "POST", orgV2+"/apiKeys", `{"desc":"ci","roles":["ORG_MEMBER"]}`))
 	path := orgV2 + "/apiKeys/" + key.ID + "/accessList"
-	got := want[page[accessView]](t, 200, w.as(owner, "POST", path, `[{"ipAddress":"192.0.2.1"},{"cidrBlock":"198.51.100.7/24"},{"ipAddress":"2001:db8::1"},{"cidrBlock":"192.0.2.1/32"}]`))
-	if len(got.Results) != 3 || got.Results[0].Address != "192.0.2.1" || got.Results[0].Block != "192.0.2.1/32" || got.Results[1].Block != "198.51.100.0/24" {
+	got := want[page[accessView]](t, 200,
+		w.as(owner, "POST", path, `[{"ipAddress":"192.0.2.1"},{"cidrBlock":"198.51.100.7/24"},`+
+			`{"ipAddress":"2001:db8::1"},{"cidrBlock":"192.0.2.1/32"}]`))
+	if len(got.Results) != 3 || got.Results[0].Address != "192.0.2.1" || got.Results[0].Block != "192.0.2.1/32" ||
+		got.Results[1].Block != "198.51.100.0/24" {
 		t.Errorf("got %+v", got)
 	}
 	want[accessView](t, 200, w.as(account.OrgMember, "GET", path+"/198.51.100.0%2F24", ""))
@@ -469,7 +531,8 @@ func TestAccessLists(t *testing.T) {
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.OrgMember, "DELETE", path+"/192.0.2.1", ""))
 	want[any](t, 204, w.as(owner, "DELETE", path+"/192.0.2.1", ""))
 	refusedAs(t, 404, "API_KEY_WHITELIST_NOT_FOUND", w.as(owner, "GET", path+"/192.0.2.1", ""))
-	for _, body := range []string{`[]`, `[{"ipAddress":"192.0.2"}]`, `[{"cidrBlock":"192.0.2.1"}]`, `{"ipAddress":"192.0.2.1"}`, `[{"cidrBlock":"192.0.2.1/33"}]`} {
+	for _, body := range []string{`[]`, `[{"ipAddress":"192.0.2"}]`, `[{"cidrBlock":"192.0.2.1"}]`,
+		`{"ipAddress":"192.0.2.1"}`, `[{"cidrBlock":"192.0.2.1/33"}]`} {
 		refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(owner, "POST", path, body))
 	}
 
@@ -477,7 +540,8 @@ func TestAccessLists(t *testing.T) {
 		`{"name":"p","description":"p","roles":["GROUP_OWNER"],"secretExpiresAfterHours":8}`))
 	token := w.signIn(sa.ClientID, sa.Secrets[0].Secret)
 	list := groupV2 + "/serviceAccounts/" + sa.ClientID + "/accessList"
-	want[page[accessView]](t, 200, w.by(token, "POST", list, `[{"cidrBlock":"203.0.113.0/24"},{"cidrBlock":"192.0.2.0/24"}]`))
+	want[page[accessView]](t, 200, w.by(token, "POST", list,
+		`[{"cidrBlock":"203.0.113.0/24"},{"cidrBlock":"192.0.2.0/24"}]`))
 	refusedAs(t, 409, "CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST", w.by(token, "DELETE", list+"/203.0.113.0%2F24", ""))
 	want[any](t, 204, w.as(account.GroupOwner, "DELETE", list+"/203.0.113.0%2F24", ""))
 	refusedAs(t, 403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", w.by(token, "GET", list, ""))
@@ -493,8 +557,10 @@ func TestAccessLists(t *testing.T) {
 	want[any](t, 200, w.as(account.GroupReadOnly, "GET", network+"/192.0.2.1/status", ""))
 	want[page[networkView]](t, 200, w.as(account.GroupReadOnly, "GET", network, ""))
 	want[any](t, 204, w.as(account.GroupOwner, "DELETE", network+"/192.0.2.1", ""))
-	refusedAs(t, 404, "ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND", w.as(account.GroupOwner, "GET", network+"/192.0.2.1", ""))
-	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "POST", network, `[{"cidrBlock":"10.0.0.0/8","deleteAfterDate":"2020-01-01T00:00:00Z"}]`))
+	refusedAs(t, 404, "ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND", w.as(account.GroupOwner, "GET",
+		network+"/192.0.2.1", ""))
+	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "POST", network,
+		`[{"cidrBlock":"10.0.0.0/8","deleteAfterDate":"2020-01-01T00:00:00Z"}]`))
 }
 
 func TestSystemStatus(t *testing.T) {
@@ -519,27 +585,38 @@ func TestBadBodies(t *testing.T) {
 		{"POST", "/api/atlas/v2/groups", `null`, "MISSING_ATTRIBUTE", []string{"name", "orgId"}},
 		{"POST", "/api/atlas/v2/groups", `{"name":7,"orgId":"` + orgID + `"}`, "INVALID_ATTRIBUTE", []string{"name"}},
 		{"POST", "/api/atlas/v2/groups", `{"name":"a b","orgId":"x"}`, "INVALID_ATTRIBUTE", []string{"name", "orgId"}},
-		{"POST", "/api/atlas/v2/groups", `{"name":"a","orgId":"` + orgID + `","tags":[{"key":""}]}`, "INVALID_ATTRIBUTE", []string{"tags"}},
+		{"POST", "/api/atlas/v2/groups", `{"name":"a","orgId":"` + orgID + `","tags":[{"key":""}]}`,
+			"INVALID_ATTRIBUTE", []string{"tags"}},
 		{"PATCH", groupV2, `{"name":""}`, "INVALID_ATTRIBUTE", []string{"name"}},
 		{"PATCH", groupV2, `[]`, "INVALID_ATTRIBUTE", []string{"body"}},
 		{"PATCH", orgV2, `{}`, "MISSING_ATTRIBUTE", []string{"name"}},
-		{"POST", "/api/atlas/v2/orgs", `{"name":"x","apiKey":{}}`, "MISSING_ATTRIBUTE", []string{"apiKey.desc", "apiKey.roles"}},
+		{"POST", "/api/atlas/v2/orgs", `{"name":"x","apiKey":{}}`, "MISSING_ATTRIBUTE",
+			[]string{"apiKey.desc", "apiKey.roles"}},
 		{"POST", groupV2 + "/streams", `{}`, "MISSING_ATTRIBUTE", []string{"name"}},
 		{"POST", groupV2 + "/streams", `{"name":"a/b"}`, "INVALID_ATTRIBUTE", []string{"name"}},
-		{"POST", groupV2 + "/streams", `{"name":"` + strings.Repeat("x", 65) + `"}`, "INVALID_ATTRIBUTE", []string{"name"}},
-		{"POST", groupV2 + "/streams", `{"name":"a","dataProcessRegion":{"cloudProvider":"AWS","region":"eastus"}}`, "INVALID_ATTRIBUTE", []string{"dataProcessRegion.region"}},
-		{"POST", groupV2 + "/streams", `{"name":"a","dataProcessRegion":{"cloudProvider":"AWS"}}`, "MISSING_ATTRIBUTE", []string{"dataProcessRegion.region"}},
-		{"POST", groupV2 + "/streams", `{"name":"a","streamConfig":{"tier":"SP99"}}`, "INVALID_ATTRIBUTE", []string{"streamConfig.tier"}},
-		{"POST", groupV2 + "/streams", `{"name":"a","streamConfig":{"tier":1}}`, "INVALID_ATTRIBUTE", []string{"streamConfig.tier"}},
-		{"PATCH", groupV2 + "/streams/demo", `{"processorStatus":{"status":"STARTED"}}`, "INVALID_ATTRIBUTE", []string{"processorStatus"}},
+		{"POST", groupV2 + "/streams", `{"name":"` + strings.Repeat("x", 65) + `"}`, "INVALID_ATTRIBUTE",
+			[]string{"name"}},
+		{"POST", groupV2 + "/streams", `{"name":"a","dataProcessRegion":{"cloudProvider":"AWS","region":"eastus"}}`,
+			"INVALID_ATTRIBUTE", []string{"dataProcessRegion.region"}},
+		{"POST", groupV2 + "/streams", `{"name":"a","dataProcessRegion":{"cloudProvider":"AWS"}}`, "MISSING_ATTRIBUTE",
+			[]string{"dataProcessRegion.region"}},
+		{"POST", groupV2 + "/streams", `{"name":"a","streamConfig":{"tier":"SP99"}}`, "INVALID_ATTRIBUTE",
+			[]string{"streamConfig.tier"}},
+		{"POST", groupV2 + "/streams", `{"name":"a","streamConfig":{"tier":1}}`, "INVALID_ATTRIBUTE",
+			[]string{"streamConfig.tier"}},
+		{"PATCH", groupV2 + "/streams/demo", `{"processorStatus":{"status":"STARTED"}}`, "INVALID_ATTRIBUTE",
+			[]string{"processorStatus"}},
 		{"POST", orgV2 + "/apiKeys", `{"desc":"x","roles":["GROUP_OWNER"]}`, "INVALID_ATTRIBUTE", []string{"roles"}},
 		{"POST", orgV2 + "/apiKeys", `{"desc":"x","roles":[]}`, "MISSING_ATTRIBUTE", []string{"roles"}},
 		{"POST", groupV2 + "/apiKeys", `{"desc":"x","roles":["ORG_OWNER"]}`, "INVALID_ATTRIBUTE", []string{"roles"}},
 		{"POST", groupV2 + "/apiKeys", `{"desc":"x","roles":"GROUP_OWNER"}`, "INVALID_ATTRIBUTE", []string{"roles"}},
-		{"POST", orgV2 + "/serviceAccounts", `{"name":"a;b","description":"","roles":["ORG_OWNER"],"secretExpiresAfterHours":0}`, "INVALID_ATTRIBUTE",
+		{"POST", orgV2 + "/serviceAccounts",
+			`{"name":"a;b","description":"","roles":["ORG_OWNER"],"secretExpiresAfterHours":0}`, "INVALID_ATTRIBUTE",
 			[]string{"secretExpiresAfterHours", "name", "description"}},
-		{"POST", groupV2 + "/accessList", `[{"ipAddress":"192.0.2.1","deleteAfterDate":"tomorrow"}]`, "INVALID_ATTRIBUTE", []string{"deleteAfterDate"}},
-		{"POST", groupV2 + "/accessList", `[{"ipAddress":"192.0.2.1","deleteAfterDate":5}]`, "INVALID_ATTRIBUTE", []string{"deleteAfterDate"}},
+		{"POST", groupV2 + "/accessList", `[{"ipAddress":"192.0.2.1","deleteAfterDate":"tomorrow"}]`,
+			"INVALID_ATTRIBUTE", []string{"deleteAfterDate"}},
+		{"POST", groupV2 + "/accessList", `[{"ipAddress":"192.0.2.1","deleteAfterDate":5}]`, "INVALID_ATTRIBUTE",
+			[]string{"deleteAfterDate"}},
 		{"POST", groupV2 + "/accessList", `[{"ipAddress":"fe80::1%eth0"}]`, "INVALID_ATTRIBUTE", []string{"ipAddress"}},
 	} {
 		rec := w.as(owner, tt.method, tt.path, tt.body)
@@ -555,11 +632,14 @@ func TestBadBodies(t *testing.T) {
 			t.Errorf("%s: fields %q: %s", tt.body, fields, rec.Body)
 		}
 	}
-	rec := w.do("POST", groupV2+"/streams", "name=x", latest, "Authorization: "+w.bearer(owner), "Content-Type: application/x-www-form-urlencoded")
+	rec := w.do("POST", groupV2+"/streams", "name=x", latest, "Authorization: "+w.bearer(owner),
+		"Content-Type: application/x-www-form-urlencoded")
 	refusedAs(t, 415, "UNSUPPORTED_MEDIA_TYPE", rec)
-	rec = w.do("POST", groupV2+"/streams", `{"name":"typed"}`, latest, "Authorization: "+w.bearer(owner), "Content-Type: application/vnd.atlas.2023-02-01+json")
+	rec = w.do("POST", groupV2+"/streams", `{"name":"typed"}`, latest, "Authorization: "+w.bearer(owner),
+		"Content-Type: application/vnd.atlas.2023-02-01+json")
 	want[workspaceView](t, 200, rec)
-	refusedAs(t, 413, "REQUEST_TOO_LARGE", w.as(owner, "POST", groupV2+"/streams", `{"name":"`+strings.Repeat("x", maxBody)+`"}`))
+	refusedAs(t, 413, "REQUEST_TOO_LARGE", w.as(owner, "POST", groupV2+"/streams", `{"name":"`+strings.Repeat("x",
+		maxBody)+`"}`))
 }
 
 // Each change is an event in the logs that it concerns, with what was there before and after, without secrets.
@@ -568,9 +648,12 @@ func TestChangesAreRecorded(t *testing.T) {
 	owner := account.OrgOwner
 	made := want[workspaceView](t, 200, w.as(owner, "POST", groupV2+"/streams", `{"name":"new"}`))
 	want[workspaceView](t, 200, w.as(owner, "PATCH", groupV2+"/streams/new", `{"streamConfig":{"tier":"SP2"}}`))
-	sa := want[serviceAccountView](t, 201, w.as(owner, "POST", orgV2+"/serviceAccounts", `{"name":"ci","description":"d","roles":["ORG_MEMBER"],"secretExpiresAfterHours":8}`))
+	sa := want[serviceAccountView](t, 201, w.as(owner, "POST", orgV2+"/serviceAccounts",
+		`{"name":"ci","description":"d","roles":["ORG_MEMBER"],"secretExpiresAfterHours":8}`))
 	key := want[keyView](t, 200, w.as(owner, "POST", orgV2+"/apiKeys", `{"desc":"k","roles":["ORG_MEMBER"]}`))
-	refusedAs(t, 409, "STREAM_TENANT_ALREADY_EXISTS_FOR_NAME", w.as(owner, "POST", groupV2+"/streams", `{"name":"new"}`)) // changes nothing
+	// changes nothing
+	refusedAs(t, 409, "STREAM_TENANT_ALREADY_EXISTS_FOR_NAME", w.as(owner, "POST", groupV2+"/streams",
+		`{"name":"new"}`))
 	type recordedEvent struct {
 		TypeUID int `json:"type_uid"`
 		Actor   struct{ User struct{ UID string } }
@@ -601,10 +684,12 @@ func TestChangesAreRecorded(t *testing.T) {
 			t.Errorf("got %+v", e)
 		}
 	}
-	if !slices.Equal(operations, []string{"createGroupStreamWorkspace", "updateGroupStreamWorkspace", "createOrgServiceAccount", "createOrgApiKey"}) {
+	if !slices.Equal(operations, []string{"createGroupStreamWorkspace", "updateGroupStreamWorkspace",
+		"createOrgServiceAccount", "createOrgApiKey"}) {
 		t.Errorf("got %q", operations)
 	}
-	if e := org[1]; e.TypeUID != 300403 || e.Entity.Type != "Stream Workspace" || e.Entity.UID != made.ID || *e.Entity.Data.StreamConfig.Tier != "SP30" || *e.Result.Data.StreamConfig.Tier != "SP2" {
+	if e := org[1]; e.TypeUID != 300403 || e.Entity.Type != "Stream Workspace" || e.Entity.UID != made.ID ||
+		*e.Entity.Data.StreamConfig.Tier != "SP30" || *e.Result.Data.StreamConfig.Tier != "SP2" {
 		t.Errorf("got %s", text[1])
 	}
 	if e := org[0]; e.Entity.Data != nil || e.Result.Data.Name != "new" {
@@ -622,7 +707,9 @@ func TestChangesAreRecorded(t *testing.T) {
 		t.Errorf("the project's log has %q", lines)
 	}
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgReadOnly))
-	if logs := want[page[logView]](t, 200, w.as(owner, "GET", "/api/weir/v1/orgs/"+orgID+"/logs", "")); len(logs.Results) != 1 || logs.Results[0].ID != orgLog || logs.Results[0].Events < 5 {
+	if logs := want[page[logView]](t, 200,
+		w.as(owner, "GET", "/api/weir/v1/orgs/"+orgID+"/logs", "")); len(logs.Results) != 1 ||
+		logs.Results[0].ID != orgLog || logs.Results[0].Events < 5 {
 		t.Errorf("got %+v", logs)
 	}
 }
@@ -633,15 +720,19 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 	w.bearer(account.GroupOwner)
 	form := []string{"Content-Type: application/x-www-form-urlencoded"}
 	sa := w.callers[account.GroupOwner].ID
-	if rec := w.do("POST", "/api/oauth/token", "grant_type=client_credentials&client_id="+sa+"&client_secret=wrong", form...); rec.Code != 401 {
+	if rec := w.do("POST", "/api/oauth/token", "grant_type=client_credentials&client_id="+sa+
+		"&client_secret=wrong", form...); rec.Code != 401 {
 		t.Fatal(rec.Code)
 	}
-	if rec := w.do("POST", "/api/oauth/token", "grant_type=client_credentials&client_id=mdb_sa_id_6a793f48c0eb9e7a17712c00&client_secret=wrong", form...); rec.Code != 401 {
+	if rec := w.do("POST", "/api/oauth/token",
+		"grant_type=client_credentials&client_id=mdb_sa_id_6a793f48c0eb9e7a17712c00&client_secret=wrong",
+		form...); rec.Code != 401 {
 		t.Fatal(rec.Code)
 	}
 	w.server.Wait()
 	lines := w.lines(w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgOwner))
-	if len(lines) != 1 || !strings.Contains(lines[0], `"type_uid":300201`) || !strings.Contains(lines[0], sa) || !strings.Contains(lines[0], "wrong secret") {
+	if len(lines) != 1 || !strings.Contains(lines[0], `"type_uid":300201`) || !strings.Contains(lines[0], sa) ||
+		!strings.Contains(lines[0], "wrong secret") {
 		t.Errorf("got %q", lines)
 	}
 }
@@ -669,7 +760,8 @@ func TestConcurrentChanges(t *testing.T) {
 	all.Wait()
 	names := map[string]int{}
 	w.server = w.another() // which has no old copy
-	for _, v := range want[page[workspaceView]](t, 200, w.as(account.GroupOwner, "GET", groupV2+"/streams", "")).Results {
+	for _, v := range want[page[workspaceView]](t, 200, w.as(account.GroupOwner, "GET", groupV2+"/streams",
+		"")).Results {
 		names[v.Name]++
 	}
 	for i := range each {

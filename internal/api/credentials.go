@@ -58,13 +58,14 @@ func credentialNotFound(c *call, kind account.Kind) error {
 }
 
 // mayChange tells whether the caller may change a credential itself, not only its roles on one project: an owner of its
-// organization may, and an owner of the only project that it has anything to do with. Without this check, the owner of a
-// project could create a secret for an owner of the organization.
+// organization may, and an owner of the only project that it has anything to do with. Without this check, the owner of
+// a project could create a secret for an owner of the organization.
 func mayChange(c *call, which *account.Credential) bool {
 	_, p := c.scope.within()
-	return c.caller.MayInOrg(account.OwnOrg, which.Org) || p != nil && !slices.ContainsFunc(which.Roles, func(g account.Grant) bool {
-		return g.Project != p.ID && g.Role != account.OrgMember
-	})
+	return c.caller.MayInOrg(account.OwnOrg, which.Org) || p != nil &&
+		!slices.ContainsFunc(which.Roles, func(g account.Grant) bool {
+			return g.Project != p.ID && g.Role != account.OrgMember
+		})
 }
 
 func changedCredential(c *call, a event.Activity, which *account.Credential) changed {
@@ -84,7 +85,8 @@ func (h credentials) store(c *call, which account.Credential) error {
 }
 
 // modify has change change a credential.
-func (h credentials) modify(c *call, which *account.Credential, change func(*account.Credential) error) (*account.Credential, error) {
+func (h credentials) modify(c *call, which *account.Credential,
+	change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
 	err := h.change(c, changedCredential(c, event.Update, which), func() (before, after any, err error) {
 		now, err = h.accounts.UpdateCredential(c.detached(), which.ID, func(which *account.Credential) error {
@@ -100,13 +102,15 @@ func (h credentials) modify(c *call, which *account.Credential, change func(*acc
 }
 
 // assign replaces a credential's roles on the project at hand; no roles take it off the project.
-func (h credentials) assign(c *call, which *account.Credential, roles []account.Role, change func(*account.Credential) error) (*account.Credential, error) {
+func (h credentials) assign(c *call, which *account.Credential, roles []account.Role,
+	change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
 	err := h.change(c, changedCredential(c, event.Update, which), func() (before, after any, err error) {
-		now, err = h.accounts.Assign(c.detached(), which.ID, c.scope.project.ID, roles, func(which *account.Credential) error {
-			before = withoutSecrets(which)
-			return change(which)
-		})
+		now, err = h.accounts.Assign(c.detached(), which.ID, c.scope.project.ID, roles,
+			func(which *account.Credential) error {
+				before = withoutSecrets(which)
+				return change(which)
+			})
 		if err == nil {
 			after = withoutSecrets(now)
 		}
@@ -181,7 +185,8 @@ func (in *newKey) check(k *checks, prefix string, ofOrganization bool) {
 }
 
 func (in *newKey) checkUpdate(k *checks, prefix string, ofOrganization bool) {
-	k.check(in.Desc == nil || *in.Desc != "" && utf8.RuneCountInString(*in.Desc) <= 250, prefix+"desc", "must have 1 to 250 characters")
+	k.check(in.Desc == nil || *in.Desc != "" && utf8.RuneCountInString(*in.Desc) <= 250, prefix+"desc",
+		"must have 1 to 250 characters")
 	k.roles(prefix+"roles", in.Roles, ofOrganization)
 }
 
@@ -373,6 +378,7 @@ func (h keys) removeFromProject(c *call) (any, error) {
 var plainText = regexp.MustCompile(`^[\p{L}\p{N}\-_.,' ]*$`)
 
 func (k *checks) plainText(name string, text *string, longest int) {
-	k.check(text == nil || *text != "" && utf8.RuneCountInString(*text) <= longest && plainText.MatchString(*text), name,
+	k.check(text == nil || *text != "" && utf8.RuneCountInString(*text) <= longest &&
+		plainText.MatchString(*text), name,
 		"must have 1 to %d letters, digits, spaces and -_.,'", longest)
 }

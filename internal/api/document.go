@@ -40,7 +40,8 @@ func (h logs) document(c *call, l keptLog) (logDocument, error) {
 	if err != nil {
 		return logDocument{}, err
 	}
-	d := logDocument{ID: l.id, Kind: l.kind, Origin: h.logs.Origin(l.id), Size: head.Size, Root: head.Root, Keys: []signedBy{}, Public: p.Public}
+	d := logDocument{ID: l.id, Kind: l.kind, Origin: h.logs.Origin(l.id), Size: head.Size, Root: head.Root,
+		Keys: []signedBy{}, Public: p.Public}
 	if l.workspace != nil {
 		d.Workspace = l.workspace.Name
 	}
@@ -66,7 +67,8 @@ func (h logs) get(c *call) (any, error) { return h.document(c, c.scope.log) }
 // update makes a log public, or not. Only its owners may.
 func (h logs) update(c *call) (any, error) {
 	l, owner := c.scope.log, c.path("orgId")
-	what := changed{activity: event.Update, kind: "Log", id: l.id, name: l.kind, workspace: l.workspace, project: c.scope.project}
+	what := changed{activity: event.Update, kind: "Log", id: l.id, name: l.kind, workspace: l.workspace,
+		project: c.scope.project}
 	if what.project != nil {
 		if !c.caller.May(account.Own, what.project) {
 			return nil, forbidden()

@@ -12,13 +12,15 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// describe says in headers which log a download is of, and up to where it was sequenced: what a proof of the file starts
-// from. It says too which entries that the download could have held retention has removed.
+// describe says in headers which log a download is of, and up to where it was sequenced: what a proof of the file
+// starts from. It says too which entries that the download could have held retention has removed.
 func describe(log string, q tlog.Query, head tlog.Head) map[string]string {
-	h := map[string]string{"Weir-Log": log, "Weir-Checkpoint-Size": strconv.FormatInt(head.Size, 10), "Weir-Checkpoint-Root": head.Root.String()}
+	h := map[string]string{"Weir-Log": log, "Weir-Checkpoint-Size": strconv.FormatInt(head.Size, 10),
+		"Weir-Checkpoint-Root": head.Root.String()}
 	if gone := head.Pruned; gone.Entries > 0 && gone.MaxTime >= q.Start && gone.MinTime < q.End {
 		at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
-		h["Weir-Removed"] = fmt.Sprintf("entries=%d-%d; from=%s; to=%s", gone.First, gone.First+gone.Entries-1, at(gone.MinTime), at(gone.MaxTime))
+		h["Weir-Removed"] = fmt.Sprintf("entries=%d-%d; from=%s; to=%s", gone.First, gone.First+gone.Entries-1,
+			at(gone.MinTime), at(gone.MaxTime))
 	}
 	return h
 }
@@ -35,8 +37,8 @@ func fileName(tenant string, q tlog.Query, ending string) string {
 	return strings.Join(append(parts, ending), "_")
 }
 
-// maxNamePart is how many characters of a name that a client chose stand in a file's name: file systems take 255 bytes of
-// the whole.
+// maxNamePart is how many characters of a name that a client chose stand in a file's name: file systems take 255 bytes
+// of the whole.
 const maxNamePart = 32
 
 func shortened(name string) string {
@@ -54,8 +56,8 @@ func plain(r rune) rune {
 	return r
 }
 
-// disposition returns a Content-Disposition with a file name in quotes, as Atlas sends it; one that is not ASCII comes as
-// RFC 8187 says.
+// disposition returns a Content-Disposition with a file name in quotes, as Atlas sends it; one that is not ASCII comes
+// as RFC 8187 says.
 func disposition(name string) string {
 	for _, r := range name {
 		if r >= 0x80 {

@@ -92,11 +92,13 @@ func secretNotFound(id string) *problem {
 }
 
 func accessNotFound(address string) *problem {
-	return notFoundAs("API_KEY_WHITELIST_NOT_FOUND", "IP address %s not on the access list of this credential.", address)
+	return notFoundAs("API_KEY_WHITELIST_NOT_FOUND",
+		"IP address %s not on the access list of this credential.", address)
 }
 
 func networkNotFound(entry, group string) *problem {
-	return notFoundAs("ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND", "IP Address %s not on Atlas access list for group %s.", entry, group)
+	return notFoundAs("ATLAS_NETWORK_PERMISSION_ENTRY_NOT_FOUND",
+		"IP Address %s not on Atlas access list for group %s.", entry, group)
 }
 
 func logNotFound(id string) *problem {
@@ -104,7 +106,8 @@ func logNotFound(id string) *problem {
 }
 
 func tenantNotFound(name, project string) *problem {
-	return notFoundAs("STREAM_TENANT_NOT_FOUND_FOR_NAME", "No stream workspace named %s exists in group %s.", name, project)
+	return notFoundAs("STREAM_TENANT_NOT_FOUND_FOR_NAME", "No stream workspace named %s exists in group %s.",
+		name, project)
 }
 
 func resourceNotFound(path string) *problem {
@@ -118,7 +121,8 @@ func methodNotAllowed(method string) *problem {
 }
 
 func invalidVersion() *problem {
-	return &problem{status: 406, code: "INVALID_VERSION_DATE", parameters: []any{}, detail: "Invalid accept header or version date."}
+	return &problem{status: 406, code: "INVALID_VERSION_DATE", parameters: []any{},
+		detail: "Invalid accept header or version date."}
 }
 
 func tooLarge(detail string, args ...any) *problem {
@@ -135,16 +139,19 @@ func invalid(detail string, fields ...field) *problem {
 
 func tooManyFailures(wait time.Duration) *problem {
 	return &problem{status: 429, code: "RATE_LIMITED_TOKEN_BUCKET", parameters: []any{}, retryAfter: wait,
-		detail: fmt.Sprintf("Too many failed authentications from this address. Please retry after %d seconds.", seconds(wait))}
+		detail: fmt.Sprintf("Too many failed authentications from this address. Please retry after %d seconds.",
+			seconds(wait))}
 }
 
 func tooManyTokens(wait time.Duration) *problem {
 	return &problem{status: 429, code: "RATE_LIMITED_TOKEN_BUCKET", parameters: []any{}, retryAfter: wait,
-		detail: fmt.Sprintf("Too many tokens were issued to this service account. Please retry after %d seconds.", seconds(wait))}
+		detail: fmt.Sprintf("Too many tokens were issued to this service account. Please retry after %d seconds.",
+			seconds(wait))}
 }
 
 func unavailable(cause error) *problem {
-	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{}, retryAfter: time.Second, cause: cause,
+	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{}, retryAfter: time.Second,
+		cause:  cause,
 		detail: "The service cannot do this at the moment. Please retry."}
 }
 
@@ -202,7 +209,8 @@ func (s *Server) problemOf(c *call, err error) *problem {
 		return tooManyTokens(tokens.RetryAfter)
 	case errors.As(err, new(*auth.NotOnAccessList)):
 		return notOnAccessList(c.address.Addr().String())
-	case errors.Is(err, account.ErrNotFound), errors.Is(err, tlog.ErrBeyond): // deleted since it was found; not there yet
+	// deleted since it was found; not there yet
+	case errors.Is(err, account.ErrNotFound), errors.Is(err, tlog.ErrBeyond):
 		return resourceNotFound(c.r.URL.Path)
 	case errors.Is(err, record.ErrOverloaded):
 		return overloaded(err)
@@ -229,8 +237,9 @@ type wireForm struct {
 // atlasForm is Atlas's.
 var atlasForm = &wireForm{parameters: []parameter{envelopeFlag, prettyFlag}, flags: true,
 	body: func(c *call, p *problem) any {
-		b := body{Detail: cut(p.detail, maxDetail), Error: p.status, ErrorCode: p.code, Parameters: boundedParameters(p.parameters),
-			Reason: http.StatusText(p.status), RequestID: c.id}
+		b := body{Detail: cut(p.detail, maxDetail), Error: p.status, ErrorCode: p.code,
+			Parameters: boundedParameters(p.parameters),
+			Reason:     http.StatusText(p.status), RequestID: c.id}
 		if len(p.fields) > 0 {
 			b.BadRequestDetail = &badRequestDetail{bounded(p.fields)}
 		}

@@ -70,18 +70,20 @@ func (x *exchange) limitBody() {
 		return
 	}
 	deadline := time.Now().Add(x.server.options.BodyTimeout)
-	if err := http.NewResponseController(x.w).SetReadDeadline(deadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := http.NewResponseController(x.w).SetReadDeadline(deadline); err != nil &&
+		!errors.Is(err, http.ErrNotSupported) {
 		x.server.options.Logger.Error("deadline of a body", "err", err, "request", x.call.id)
 	}
 }
 
-// aborted tells whether the connection must be broken, given what a handler panicked with. A bug becomes a 500 if nothing
-// is sent yet.
+// aborted tells whether the connection must be broken, given what a handler panicked with. A bug becomes a 500 if
+// nothing is sent yet.
 func (x *exchange) aborted(panicked any) bool {
 	if panicked == nil || panicked == http.ErrAbortHandler {
 		return panicked != nil
 	}
-	x.server.options.Logger.Error("panic", "value", visible(fmt.Sprint(panicked), maxDetail), "stack", string(debug.Stack()), "request", x.call.id)
+	x.server.options.Logger.Error("panic", "value", visible(fmt.Sprint(panicked), maxDetail), "stack",
+		string(debug.Stack()), "request", x.call.id)
 	if x.w.status != 0 {
 		return true
 	}

@@ -24,13 +24,15 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 )
 
-// A body that never arrives holds no connection for long, whoever sends it and wherever: also where no handler reads it.
+// A body that never arrives holds no connection for long, whoever sends it and wherever: also where no handler reads
+// it.
 func TestBodiesThatNeverArrive(t *testing.T) {
 	w := newWorld(t, Options{BodyTimeout: 50 * time.Millisecond})
 	server := httptest.NewServer(w.server)
 	defer server.Close()
 	for name, tt := range map[string]struct{ request, header string }{
-		"record":                  {"POST " + resource, "Content-Type: application/x-ndjson\r\nAuthorization: " + w.bearer(account.GroupOwner)},
+		"record": {"POST " + resource, "Content-Type: application/x-ndjson\r\nAuthorization: " +
+			w.bearer(account.GroupOwner)},
 		"record, unauthenticated": {"POST " + resource, "Content-Type: application/x-ndjson"},
 		"token":                   {"POST /api/oauth/token", "Content-Type: application/x-www-form-urlencoded"},
 		"revoke":                  {"POST /api/oauth/revoke", "Content-Type: application/x-www-form-urlencoded"},
@@ -53,7 +55,8 @@ func TestBodiesThatNeverArrive(t *testing.T) {
 	}
 }
 
-// What a body costs is bounded by its size, also if it is a great many tiny elements, of which most are never looked at.
+// What a body costs is bounded by its size, also if it is a great many tiny elements, of which most are never looked
+// at.
 func TestTinyElements(t *testing.T) {
 	const size = 8 << 20
 	var packed bytes.Buffer
@@ -64,7 +67,8 @@ func TestTinyElements(t *testing.T) {
 	owner := w.bearer(account.GroupOwner)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	rec := w.do("POST", resource, packed.String(), "Content-Type: application/json", "Content-Encoding: gzip", "Authorization: "+owner)
+	rec := w.do("POST", resource, packed.String(), "Content-Type: application/json", "Content-Encoding: gzip",
+		"Authorization: "+owner)
 	runtime.ReadMemStats(&after)
 	if rec.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", rec.Code, rec.Body)
@@ -84,7 +88,8 @@ func TestRecordingAllocations(t *testing.T) {
 	}
 	project := w.project
 	workspace, _ := project.Workspace("demo")
-	c := &call{r: httptest.NewRequest("POST", resource, nil), now: now, scope: scope{groupID: projectID, tenant: "demo", project: &project, workspace: workspace}}
+	c := &call{r: httptest.NewRequest("POST", resource, nil), now: now, scope: scope{groupID: projectID, tenant: "demo",
+		project: &project, workspace: workspace}}
 	h := recordings{w.server.recorder, w.server.metrics, w.options}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {
@@ -102,9 +107,11 @@ func TestRecordingAllocations(t *testing.T) {
 // A path that is not clean is answered like any that names nothing, not with a redirect in HTML.
 func TestUncleanPaths(t *testing.T) {
 	w := newWorld(t, Options{})
-	for _, p := range []string{"//", "//api/oauth/token", "/api/atlas/v2/../x", "/api//atlas", "/.", resource + "/.", resource + "//", resource + "/"} {
+	for _, p := range []string{"//", "//api/oauth/token", "/api/atlas/v2/../x", "/api//atlas", "/.", resource + "/.",
+		resource + "//", resource + "/"} {
 		rec := w.do("GET", p, "", "Accept: "+download)
-		if rec.Code != 404 || rec.Header().Get("X-Error-Code") != "RESOURCE_NOT_FOUND" || rec.Header().Get("X-Frame-Options") != "DENY" {
+		if rec.Code != 404 || rec.Header().Get("X-Error-Code") != "RESOURCE_NOT_FOUND" ||
+			rec.Header().Get("X-Frame-Options") != "DENY" {
 			t.Errorf("%s: %d %v %s", p, rec.Code, rec.Header(), rec.Body)
 		}
 	}
@@ -114,7 +121,8 @@ func TestUncleanPaths(t *testing.T) {
 func TestPanic(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.server.mux.Handle("GET /bug", w.server.handle(func(*exchange) (result, error) { panic("a bug") }))
-	w.server.mux.Handle("GET /late-bug", w.server.handle(func(x *exchange) (result, error) { x.w.Write([]byte("x")); panic("a bug") }))
+	w.server.mux.Handle("GET /late-bug",
+		w.server.handle(func(x *exchange) (result, error) { x.w.Write([]byte("x")); panic("a bug") }))
 	golden(t, "500", w.do("GET", "/bug", ""))
 	defer func() {
 		if got := recover(); got != http.ErrAbortHandler {
@@ -127,8 +135,10 @@ func TestPanic(t *testing.T) {
 func TestAcceptOfRecording(t *testing.T) {
 	w := newWorld(t, Options{})
 	for accept, want := range map[string]int{
-		"": 200, "*/*": 200, "application/json": 200, "application/vnd.atlas.2023-02-01+json": 200, "application/vnd.atlas.2025-03-12+json, */*;q=0.1": 200,
-		"application/vnd.atlas.2023-02-01+gzip": 406, "application/vnd.atlas.2020-01-01+json": 406, "application/vnd.atlas.soon+json": 406,
+		"": 200, "*/*": 200, "application/json": 200, "application/vnd.atlas.2023-02-01+json": 200,
+		"application/vnd.atlas.2025-03-12+json, */*;q=0.1": 200,
+		"application/vnd.atlas.2023-02-01+gzip":            406, "application/vnd.atlas.2020-01-01+json": 406,
+		"application/vnd.atlas.soon+json": 406,
 	} {
 		rec := w.record(eventLine("a", now.UnixMilli()), account.GroupOwner, "Accept: "+accept)
 		if rec.Code != want {
@@ -153,8 +163,10 @@ func TestContentEncodings(t *testing.T) {
 		encoding, body string
 		want           int
 	}{
-		{"zstd", zs, 200}, {"ZSTD", zs, 200}, {"GZip", gz.String(), 200}, {"identity", eventLine("i", now.UnixMilli()), 200},
-		{"x-gzip", gz.String(), 200}, {"zstd", zs[:len(zs)-3], 400}, {"gzip", gz.String() + "\n", 400}, {"gzip, gzip", gz.String(), 415}, {"deflate", "", 415},
+		{"zstd", zs, 200}, {"ZSTD", zs, 200}, {"GZip", gz.String(), 200},
+		{"identity", eventLine("i", now.UnixMilli()), 200},
+		{"x-gzip", gz.String(), 200}, {"zstd", zs[:len(zs)-3], 400}, {"gzip", gz.String() + "\n", 400},
+		{"gzip, gzip", gz.String(), 415}, {"deflate", "", 415},
 	} {
 		if rec := w.record(tt.body, account.GroupOwner, "Content-Encoding: "+tt.encoding); rec.Code != tt.want {
 			t.Errorf("%s: %d %s", tt.encoding, rec.Code, rec.Body)
@@ -235,12 +247,14 @@ func TestOverloadSaysWhenToComeAgain(t *testing.T) {
 func TestEncodingsOfText(t *testing.T) {
 	const mark, utf16 = "\xef\xbb\xbf", "\xff\xfe{\x00"
 	w := newWorld(t, Options{})
-	for kind, event := range map[string]string{"application/x-ndjson": eventLine("a", now.UnixMilli()), "application/json": "[" + eventLine("b", now.UnixMilli()) + "]"} {
+	for kind, event := range map[string]string{"application/x-ndjson": eventLine("a", now.UnixMilli()),
+		"application/json": "[" + eventLine("b", now.UnixMilli()) + "]"} {
 		headers := []string{"Content-Type: " + kind, "Authorization: " + w.bearer(account.GroupOwner)}
 		if rec := w.do("POST", resource, mark+event, headers...); rec.Code != 200 {
 			t.Errorf("%s with a mark: %d %s", kind, rec.Code, rec.Body)
 		}
-		if rec := w.do("POST", resource, utf16, headers...); rec.Code != 400 || !strings.Contains(rec.Body.String(), "UTF-16") {
+		if rec := w.do("POST", resource, utf16, headers...); rec.Code != 400 ||
+			!strings.Contains(rec.Body.String(), "UTF-16") {
 			t.Errorf("%s in UTF-16: %d %s", kind, rec.Code, rec.Body)
 		}
 	}
@@ -274,18 +288,22 @@ func TestClientCredentials(t *testing.T) {
 		want                int
 		query               string
 	}{
-		"header":                     {body: grant, authorization: basic(id, secret), want: 200},
-		"body":                       {body: grant + "&client_id=" + id + "&client_secret=" + secret, authorization: "", want: 200},
-		"client_id beside header":    {body: grant + "&client_id=" + id, authorization: basic(id, secret), want: 200},
-		"both":                       {body: grant + "&client_id=" + id + "&client_secret=" + secret, authorization: basic(id, secret), want: 400},
+		"header": {body: grant, authorization: basic(id, secret), want: 200},
+		"body": {body: grant + "&client_id=" + id + "&client_secret=" + secret,
+			authorization: "", want: 200},
+		"client_id beside header": {body: grant + "&client_id=" + id, authorization: basic(id, secret), want: 200},
+		"both": {body: grant + "&client_id=" + id + "&client_secret=" + secret,
+			authorization: basic(id, secret), want: 400},
 		"twice":                      {body: grant + "&" + grant, authorization: basic(id, secret), want: 400},
 		"undecodable header":         {body: grant + "&client_id=" + id, authorization: basic(id, "%zz"), want: 401},
 		"wrong":                      {body: grant, authorization: basic(id, "x"), want: 401},
 		"in the query, not the body": {authorization: basic(id, secret), want: 400, query: "?" + grant},
-		"too large":                  {body: grant + "&x=" + strings.Repeat("x", maxForm), authorization: basic(id, secret), want: 400},
+		"too large": {body: grant + "&x=" + strings.Repeat("x", maxForm),
+			authorization: basic(id, secret), want: 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rec := w.do("POST", "/api/oauth/token"+tt.query, tt.body, "Content-Type: application/x-www-form-urlencoded", "Authorization: "+tt.authorization)
+			rec := w.do("POST", "/api/oauth/token"+tt.query, tt.body, "Content-Type: application/x-www-form-urlencoded",
+				"Authorization: "+tt.authorization)
 			if rec.Code != tt.want || rec.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
 			}
@@ -298,14 +316,16 @@ func TestStaleNonce(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{NonceLife: time.Nanosecond})
 	w.server.auth = w.auth
-	key, private := account.NewAPIKey(w.org.ID, "k", []account.Grant{{Project: projectID, Role: account.GroupOwner}}, now)
+	key, private := account.NewAPIKey(w.org.ID, "k", []account.Grant{{Project: projectID, Role: account.GroupOwner}},
+		now)
 	if err := w.store.CreateCredential(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
 	challenge := w.do("GET", resource, "", "Accept: "+download).Header().Get("WWW-Authenticate")
 	nonce := regexp.MustCompile(`nonce="([^"]*)"`).FindStringSubmatch(challenge)[1]
 	hash := func(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
-	response := hash(hash(key.ID+":"+account.Realm+":"+private) + ":" + nonce + ":00000001:c:auth:" + hash("GET:"+resource))
+	response := hash(hash(key.ID+":"+account.Realm+":"+private) + ":" + nonce + ":00000001:c:auth:" +
+		hash("GET:"+resource))
 	golden(t, "401 stale", w.do("GET", resource, "", "Accept: "+download, fmt.Sprintf(
 		`Authorization: Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="c", response="%s"`,
 		key.ID, account.Realm, nonce, resource, response)))

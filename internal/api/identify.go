@@ -8,8 +8,8 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// identifier is a variable of a path: the form that its values have, and the error that names one of another form, which is
-// the one that names a thing that does not exist.
+// identifier is a variable of a path: the form that its values have, and the error that names one of another form,
+// which is the one that names a thing that does not exist.
 type identifier struct {
 	name  string
 	valid func(string) bool
@@ -18,12 +18,15 @@ type identifier struct {
 
 var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// identifiers lists all variables of paths, in the order in which they are checked. What has another form is refused before
-// anything is looked up, kept or logged under it.
+// identifiers lists all variables of paths, in the order in which they are checked. What has another form is refused
+// before anything is looked up, kept or logged under it.
 var identifiers = []identifier{
 	{"orgId", account.ValidID, func(_ *call, v string) *problem { return invalidOrgID(v) }},
 	{"groupId", account.ValidID, func(_ *call, v string) *problem { return invalidGroupID(v) }},
-	{"tenantName", workspaceName.MatchString, func(c *call, v string) *problem { return tenantNotFound(v, c.path("groupId")) }},
+	{"tenantName", workspaceName.MatchString, func(c *call, v string) *problem {
+		return tenantNotFound(v,
+			c.path("groupId"))
+	}},
 	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
 	{"clientId", isClientID, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},

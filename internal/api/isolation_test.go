@@ -30,8 +30,10 @@ var roleNames = map[string][]account.Role{
 	"Project Data Access Admin":            {account.OrgOwner, account.GroupOwner, account.GroupDataAccessAdmin},
 	"Project Data Access Read Write":       {account.OrgOwner, account.GroupOwner, account.GroupDataAccessReadWrite},
 	"Project Data Access Read Only":        {account.OrgOwner, account.GroupOwner, account.GroupDataAccessReadOnly},
-	"Project Read Only": {account.OrgOwner, account.OrgReadOnly, account.OrgStreamProcessingAdmin, account.GroupOwner, account.GroupReadOnly,
-		account.GroupDataAccessAdmin, account.GroupDataAccessReadWrite, account.GroupDataAccessReadOnly, account.GroupStreamProcessingOwner,
+	"Project Read Only": {account.OrgOwner, account.OrgReadOnly, account.OrgStreamProcessingAdmin, account.GroupOwner,
+		account.GroupReadOnly,
+		account.GroupDataAccessAdmin, account.GroupDataAccessReadWrite, account.GroupDataAccessReadOnly,
+		account.GroupStreamProcessingOwner,
 		account.GroupClusterManager, account.GroupSearchIndexEditor},
 }
 
@@ -42,8 +44,10 @@ type place map[string]string
 
 var (
 	variable = regexp.MustCompile(`\{(\w+(?:\.\.\.)?)\}`)
-	nowhere  = place{"orgId": "6a793f48c0eb9e7a17712caa", "groupId": missingID, "tenantName": "demo", "apiUserId": "6a793f48c0eb9e7a17712cab",
-		"clientId": "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad", "ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
+	nowhere  = place{"orgId": "6a793f48c0eb9e7a17712caa", "groupId": missingID, "tenantName": "demo",
+		"apiUserId": "6a793f48c0eb9e7a17712cab",
+		"clientId":  "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
+		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
 
@@ -85,7 +89,8 @@ func (s *Server) served() [][2]string {
 // foreign fills an organization, which the callers have nothing to do with, with one of everything.
 func (w *world) foreign(org, project string) place {
 	ctx := w.t.Context()
-	sa, _ := account.NewServiceAccount(org, "x", []account.Grant{{Project: project, Role: account.GroupOwner}, {Org: org, Role: account.OrgOwner}}, now, time.Hour)
+	sa, _ := account.NewServiceAccount(org, "x", []account.Grant{{Project: project, Role: account.GroupOwner},
+		{Org: org, Role: account.OrgOwner}}, now, time.Hour)
 	key, _ := account.NewAPIKey(org, "x", sa.Roles, now)
 	block, _ := account.ParseBlock("192.0.2.9")
 	key.AccessList = []account.AccessEntry{{Block: block}}
@@ -103,17 +108,19 @@ func (w *world) foreign(org, project string) place {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return place{"orgId": org, "groupId": project, "tenantName": "demo", "apiUserId": key.UserID, "clientId": sa.ID, "secretId": sa.Secrets[0].ID,
+	return place{"orgId": org, "groupId": project, "tenantName": "demo", "apiUserId": key.UserID, "clientId": sa.ID,
+		"secretId":  sa.Secrets[0].ID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
-// TestI5Everywhere: for every role and everything that is served, what exists and is not the caller's to see looks exactly
-// as what does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
+// TestI5Everywhere: for every role and everything that is served, what exists and is not the caller's to see looks
+// exactly as what does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
 func TestI5Everywhere(t *testing.T) {
 	w := newWorld(t, Options{})
 	const otherOrg = "6a793f48c0eb9e7a17712c01"
 	const sibling = "6a793f48c0eb9e7a17712c9d" // of the callers' organization
-	p := account.Project{ID: sibling, Org: orgID, Name: "sibling", Workspaces: []account.Workspace{{ID: "y", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f05"}}}
+	p := account.Project{ID: sibling, Org: orgID, Name: "sibling",
+		Workspaces: []account.Workspace{{ID: "y", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f05"}}}
 	if err := w.store.CreateProject(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -130,12 +137,14 @@ func TestI5Everywhere(t *testing.T) {
 			{"another organization", elsewhere, nowhere},
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
-		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"], elsewhere["logId"]}
+		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
+			elsewhere["logId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
 				// An owner may assign any API key of the organization, and so may name it.
-				pair{"another project's things, in one's own", atHome(beside).with(nowhere, "apiUserId"), atHome(nowhere)})
+				pair{"another project's things, in one's own", atHome(beside).with(nowhere, "apiUserId"),
+					atHome(nowhere)})
 			hidden = append(hidden, sibling, beside["logId"])
 		}
 		for _, pair := range pairs {
@@ -171,9 +180,10 @@ var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal)/")
 func (w *world) alike(role account.Role, what string, op [2]string, there, where place) {
 	authorization, any, good := "Authorization: "+w.bearer(role), latest+","+download, goodBodies[op]
 	own := w.callers[role]
-	// Who may see nothing of either place is refused before anything is looked up, except what it reads or writes of logs:
-	// that is recorded.
-	blind := !own.MightSee(there["groupId"]) && !own.MayInOrg(account.SeeOrg, there["orgId"]) && !strings.Contains(strings.ToLower(op[1]), "logs")
+	// Who may see nothing of either place is refused before anything is looked up, except what it reads or writes of
+	// logs: that is recorded.
+	blind := !own.MightSee(there["groupId"]) && !own.MayInOrg(account.SeeOrg, there["orgId"]) &&
+		!strings.Contains(strings.ToLower(op[1]), "logs")
 	for _, form := range []struct{ method, query, body, accept string }{
 		{op[0], "", good, any},
 		{op[0], "", "", any},
@@ -188,19 +198,22 @@ func (w *world) alike(role account.Role, what string, op [2]string, there, where
 	} {
 		ask := func(p place) (reply string, cost int) {
 			w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
-				if op == bucketest.Put || op == bucketest.PutNew || blind && ofOthers.MatchString(key) && !strings.HasPrefix(key, "orgs/"+orgID) {
+				if op == bucketest.Put || op == bucketest.PutNew || blind && ofOthers.MatchString(key) &&
+					!strings.HasPrefix(key, "orgs/"+orgID) {
 					cost++
 				}
 				return nil
 			}
 			defer func() { w.faulty.Before = nil }()
-			rec := w.do(form.method, p.fill(op[1])+form.query, form.body, form.accept, authorization, "Content-Type: application/json")
+			rec := w.do(form.method, p.fill(op[1])+form.query, form.body, form.accept, authorization,
+				"Content-Type: application/json")
 			return p.anonymous(rec), cost
 		}
 		a, costThere := ask(there)
 		b, costWhere := ask(where)
 		if a != b || costThere != costWhere {
-			w.t.Errorf("%s, %s, %s %s %+v: %d operations on the bucket, %d where nothing is\n%s", role, what, op[0], op[1], form, costThere, costWhere, cmp.Diff(b, a))
+			w.t.Errorf("%s, %s, %s %s %+v: %d operations on the bucket, %d where nothing is\n%s", role, what, op[0],
+				op[1], form, costThere, costWhere, cmp.Diff(b, a))
 		}
 	}
 }
@@ -209,13 +222,14 @@ const service = group + "/serviceAccounts/{clientId}"
 
 // goodBodies are bodies that get far, by method and path.
 var goodBodies = map[[2]string]string{
-	{"PATCH", group}:                            `{"name":"renamed"}`,
-	{"PATCH", orgPath}:                          `{"name":"renamed"}`,
-	{"POST", group + "/accessList"}:             `[{"ipAddress":"192.0.2.1"}]`,
-	{"POST", group + "/apiKeys"}:                `{"desc":"x","roles":["GROUP_OWNER"]}`,
-	{"POST", group + "/apiKeys/{apiUserId}"}:    `[{"roles":["GROUP_READ_ONLY"]}]`,
-	{"PATCH", group + "/apiKeys/{apiUserId}"}:   `{"desc":"x","roles":["GROUP_OWNER"]}`,
-	{"POST", group + "/serviceAccounts"}:        `{"name":"x","description":"x","roles":["GROUP_OWNER"],"secretExpiresAfterHours":8}`,
+	{"PATCH", group}:                          `{"name":"renamed"}`,
+	{"PATCH", orgPath}:                        `{"name":"renamed"}`,
+	{"POST", group + "/accessList"}:           `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", group + "/apiKeys"}:              `{"desc":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", group + "/apiKeys/{apiUserId}"}:  `[{"roles":["GROUP_READ_ONLY"]}]`,
+	{"PATCH", group + "/apiKeys/{apiUserId}"}: `{"desc":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", group + "/serviceAccounts"}: `{"name":"x","description":"x","roles":["GROUP_OWNER"],` +
+		`"secretExpiresAfterHours":8}`,
 	{"PATCH", service}:                          `{"name":"x","roles":["GROUP_OWNER"]}`,
 	{"POST", service + ":invite"}:               `{"roles":["GROUP_READ_ONLY"]}`,
 	{"POST", service + "/secrets"}:              `{"secretExpiresAfterHours":8}`,
@@ -229,10 +243,11 @@ var goodBodies = map[[2]string]string{
 	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
 	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,
 
-	{"POST", orgPath + "/apiKeys"}:                               `{"desc":"x","roles":["ORG_OWNER"]}`,
-	{"PATCH", orgPath + "/apiKeys/{apiUserId}"}:                  `{"desc":"x"}`,
-	{"POST", orgPath + "/apiKeys/{apiUserId}/accessList"}:        `[{"ipAddress":"192.0.2.1"}]`,
-	{"POST", orgPath + "/serviceAccounts"}:                       `{"name":"x","description":"x","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}`,
+	{"POST", orgPath + "/apiKeys"}:                        `{"desc":"x","roles":["ORG_OWNER"]}`,
+	{"PATCH", orgPath + "/apiKeys/{apiUserId}"}:           `{"desc":"x"}`,
+	{"POST", orgPath + "/apiKeys/{apiUserId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", orgPath + "/serviceAccounts"}: `{"name":"x","description":"x",` +
+		`"roles":["ORG_OWNER"],"secretExpiresAfterHours":8}`,
 	{"PATCH", orgPath + "/serviceAccounts/{clientId}"}:           `{"name":"x"}`,
 	{"POST", orgPath + "/serviceAccounts/{clientId}/secrets"}:    `{"secretExpiresAfterHours":8}`,
 	{"POST", orgPath + "/serviceAccounts/{clientId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,
@@ -252,7 +267,8 @@ func TestGoodBodiesAreComplete(t *testing.T) {
 // TestRolesAsPublished: each operation is refused to exactly those roles that the document does not name.
 func TestRolesAsPublished(t *testing.T) {
 	w := newWorld(t, Options{})
-	home := nowhere.with(place{"orgId": orgID, "groupId": projectID, "tenantName": "absent"}, "orgId", "groupId", "tenantName")
+	home := nowhere.with(place{"orgId": orgID, "groupId": projectID, "tenantName": "absent"}, "orgId", "groupId",
+		"tenantName")
 	checked := 0
 	for _, op := range w.server.served() {
 		path := home.fill(op[1])

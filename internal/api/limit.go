@@ -23,6 +23,7 @@ func (s *Server) takeToken(h http.Header, c *call) error {
 	wait := seconds(pause)
 	return &problem{status: 429, code: "RATE_LIMITED_TOKEN_BUCKET", retryAfter: time.Duration(wait) * time.Second,
 		parameters: []any{endpoint, wait, most, most, 60},
-		detail: fmt.Sprintf("Rate limit exceeded for %s. Please retry after %d seconds. Request capacity: %d. Refill rate: %d per 60 seconds.",
+		detail: fmt.Sprintf("Rate limit exceeded for %s. Please retry after %d seconds. Request capacity: %d. Refill "+
+			"rate: %d per 60 seconds.",
 			endpoint, wait, most, most)}
 }

@@ -33,7 +33,8 @@ func BenchmarkLists(b *testing.B) {
 	}
 	var ids []string
 	for i := range projects {
-		p := account.Project{ID: account.NewID(now.Add(time.Duration(i) * time.Second)), Org: w.org.ID, Name: fmt.Sprintf("project-%05d", i), Created: now}
+		p := account.Project{ID: account.NewID(now.Add(time.Duration(i) * time.Second)), Org: w.org.ID,
+			Name: fmt.Sprintf("project-%05d", i), Created: now}
 		for j := range workspaces {
 			ws, err := account.NewWorkspace(fmt.Sprintf("workspace-%d", j), now)
 			if err != nil {
@@ -53,7 +54,8 @@ func BenchmarkLists(b *testing.B) {
 	w.store = account.NewDirectory(w.faulty)
 	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000})
 	w.server = w.node(w.store, w.auth)
-	own, secret := account.NewServiceAccount(w.org.ID, "x", []account.Grant{{Org: w.org.ID, Role: account.OrgOwner}}, time.Now(), time.Hour)
+	own, secret := account.NewServiceAccount(w.org.ID, "x", []account.Grant{{Org: w.org.ID, Role: account.OrgOwner}},
+		time.Now(), time.Hour)
 	if err := w.store.CreateCredential(context.Background(), own); err != nil {
 		b.Fatal(err)
 	}

@@ -23,11 +23,15 @@ type logKind struct {
 }
 
 var (
-	auditLog = logKind{name: "audit", file: versioned{releases: []string{"2023-02-01"}, format: "gzip"}, ending: "audit.log.gz",
+	auditLog = logKind{name: "audit", file: versioned{releases: []string{"2023-02-01"}, format: "gzip"},
+		ending:    "audit.log.gz",
 		operation: "downloadAuditLogs", endpoint: "api/atlas/v2/groups/streams/auditLogs"}
-	operationalLog = logKind{name: "operational", file: versioned{releases: []string{"2025-03-12"}, format: "gzip"}, ending: "queries.gz",
-		operation: "downloadOperationalLogs", endpoint: "api/atlas/v2/groups/streams/downloadOperationalLogs", operational: true}
-	anyLog = logKind{file: versioned{format: "gzip"}, ending: "log.gz", operation: "downloadLog", endpoint: "api/weir/v1/logs"}
+	operationalLog = logKind{name: "operational", file: versioned{releases: []string{"2025-03-12"}, format: "gzip"},
+		ending:    "queries.gz",
+		operation: "downloadOperationalLogs", endpoint: "api/atlas/v2/groups/streams/downloadOperationalLogs",
+		operational: true}
+	anyLog = logKind{file: versioned{format: "gzip"}, ending: "log.gz", operation: "downloadLog",
+		endpoint: "api/weir/v1/logs"}
 )
 
 // of returns the id of the workspace's log of this kind.
@@ -72,7 +76,8 @@ type keptLog struct {
 func projectLogs(p *account.Project) []keptLog {
 	logs := []keptLog{{id: p.ID, kind: "project", deleted: p.Deleted}}
 	add := func(w *account.Workspace, deleted time.Time) {
-		logs = append(logs, keptLog{w.AuditLog, "audit", w, deleted}, keptLog{w.OperationalLog, "operational", w, deleted})
+		logs = append(logs, keptLog{w.AuditLog, "audit", w, deleted}, keptLog{w.OperationalLog, "operational",
+			w, deleted})
 	}
 	for i := range p.Workspaces {
 		add(&p.Workspaces[i], time.Time{})
@@ -116,8 +121,9 @@ func (h logs) show(c *call, logs []keptLog, path, owner string, r account.Retent
 	views := make([]logView, len(logs))
 	for i, l := range logs {
 		info := infos[i]
-		v := logView{ID: l.id, Kind: l.kind, State: "active", Events: info.Entries, Bytes: info.Bytes, Removed: info.Pruned.Entries,
-			Links: c.self(path, owner, l.id)}
+		v := logView{ID: l.id, Kind: l.kind, State: "active", Events: info.Entries, Bytes: info.Bytes,
+			Removed: info.Pruned.Entries,
+			Links:   c.self(path, owner, l.id)}
 		if l.workspace != nil {
 			v.Workspace, v.WorkspaceID = l.workspace.Name, l.workspace.ID
 		}
@@ -155,8 +161,8 @@ func (h logs) downloadByID(c *call) (*file, error) {
 	return h.download(c, anyLog, l.id, name)
 }
 
-// download returns a log's file. Its view of the log is taken here, before the attempt is recorded, so that a download never
-// contains its own event.
+// download returns a log's file. Its view of the log is taken here, before the attempt is recorded, so that a download
+// never contains its own event.
 func (h logs) download(c *call, kind logKind, log, name string) (*file, error) {
 	q, err := rangeOf(c.query, c.now)
 	if err != nil {

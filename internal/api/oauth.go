@@ -102,7 +102,8 @@ func (h tokens) refused(c *call, err error) error {
 	var wrong *auth.Unauthorized
 	switch {
 	case errors.As(err, &wrong):
-		return &problem{status: 401, detail: "Invalid credentials provided.", headers: http.Header{"Www-Authenticate": {`Basic realm="weir"`}}}
+		return &problem{status: 401, detail: "Invalid credentials provided.",
+			headers: http.Header{"Www-Authenticate": {`Basic realm="weir"`}}}
 	case errors.As(err, new(*auth.NotOnAccessList)):
 		return &problem{status: 403, detail: "The address is not on the access list."}
 	}
@@ -126,7 +127,8 @@ func readForm(c *call) (form url.Values, id, secret string, err error) {
 		return form, form.Get("client_id"), form.Get("client_secret"), nil
 	}
 	if form.Has("client_secret") { // RFC 6749, 2.3
-		return nil, "", "", invalidForm("Send the client's credentials in the Authorization header or in the body, not in both.")
+		return nil, "", "", invalidForm("Send the client's credentials in the Authorization header or in the body, " +
+			"not in both.")
 	}
 	id, idErr := url.QueryUnescape(user) // RFC 6749, 2.3.1
 	secret, secretErr := url.QueryUnescape(password)

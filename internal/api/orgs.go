@@ -76,7 +76,8 @@ type newOrgView struct {
 
 // create makes an organization, with a credential that owns it. If none is asked for, the caller owns it.
 func (h orgs) create(c *call) (any, error) {
-	if !slices.ContainsFunc(c.caller.Organizations(), func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) }) {
+	if !slices.ContainsFunc(c.caller.Organizations(),
+		func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) }) {
 		return nil, forbidden()
 	}
 	in, err := decode[newOrg](c)
@@ -99,29 +100,31 @@ func (h orgs) create(c *call) (any, error) {
 	org := account.Organization{ID: account.NewID(c.now), Name: name, Log: account.NewID(c.now), Created: c.now.UTC()}
 	view := newOrgView{OwnerID: in.OwnerID, SkipAlerts: in.SkipAlerts}
 	c.scope.org = &org
-	err = h.change(c, changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name}, func() (_, _ any, err error) {
-		if err := h.accounts.CreateOrganization(c.detached(), org); err != nil {
-			return nil, nil, err
-		}
-		view.Organization = showOrg(c, &org)
-		if in.APIKey != nil {
-			if view.APIKey, err = h.keys.make(c, *in.APIKey, grants(org.ID, "", in.APIKey.Roles)); err != nil {
+	err = h.change(c, changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name},
+		func() (_, _ any, err error) {
+			if err := h.accounts.CreateOrganization(c.detached(), org); err != nil {
 				return nil, nil, err
 			}
-		}
-		if in.ServiceAccount != nil {
-			if view.ServiceAccount, err = h.serviceAccounts.make(c, *in.ServiceAccount, grants(org.ID, "", in.ServiceAccount.Roles)); err != nil {
-				return nil, nil, err
+			view.Organization = showOrg(c, &org)
+			if in.APIKey != nil {
+				if view.APIKey, err = h.keys.make(c, *in.APIKey, grants(org.ID, "", in.APIKey.Roles)); err != nil {
+					return nil, nil, err
+				}
 			}
-		}
-		if in.APIKey == nil && in.ServiceAccount == nil {
-			_, err = h.modify(c, c.caller, func(own *account.Credential) error {
-				own.SetRolesOn(org.ID, "", []account.Role{account.OrgOwner})
-				return nil
-			})
-		}
-		return nil, view.Organization, err
-	})
+			if in.ServiceAccount != nil {
+				if view.ServiceAccount, err = h.serviceAccounts.make(c, *in.ServiceAccount,
+					grants(org.ID, "", in.ServiceAccount.Roles)); err != nil {
+					return nil, nil, err
+				}
+			}
+			if in.APIKey == nil && in.ServiceAccount == nil {
+				_, err = h.modify(c, c.caller, func(own *account.Credential) error {
+					own.SetRolesOn(org.ID, "", []account.Role{account.OrgOwner})
+					return nil
+				})
+			}
+			return nil, view.Organization, err
+		})
 	return view, err
 }
 
@@ -139,23 +142,25 @@ func (h orgs) update(c *call) (any, error) {
 		return nil, err
 	}
 	var view orgView
-	err = h.change(c, changed{activity: event.Update, kind: "Organization", id: c.scope.org.ID, name: name}, func() (before, after any, err error) {
-		o, err := h.accounts.UpdateOrganization(c.detached(), c.scope.org.ID, func(o *account.Organization) error {
-			before = showOrg(c, o)
-			o.Name = name
-			return nil
+	err = h.change(c, changed{activity: event.Update, kind: "Organization", id: c.scope.org.ID, name: name},
+		func() (before, after any, err error) {
+			o, err := h.accounts.UpdateOrganization(c.detached(), c.scope.org.ID, func(o *account.Organization) error {
+				before = showOrg(c, o)
+				o.Name = name
+				return nil
+			})
+			if err == nil {
+				view = showOrg(c, o)
+			}
+			return before, view, err
 		})
-		if err == nil {
-			view = showOrg(c, o)
-		}
-		return before, view, err
-	})
 	return view, err
 }
 
 // delete deletes an organization that has no projects. Its log stays for its time.
 func (h orgs) delete(c *call) (any, error) {
-	return nil, h.change(c, changed{activity: event.Delete, kind: "Organization", id: c.scope.org.ID, name: c.scope.org.Name}, func() (before, after any, err error) {
+	return nil, h.change(c, changed{activity: event.Delete, kind: "Organization", id: c.scope.org.ID,
+		name: c.scope.org.Name}, func() (before, after any, err error) {
 		err = h.accounts.DeleteOrganization(c.detached(), c.scope.org.ID)
 		if errors.Is(err, account.ErrNotEmpty) {
 			err = conflict("ORG_NOT_EMPTY", "Organization cannot be deleted because it still contains active groups.")

@@ -56,7 +56,8 @@ func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 					t.Error("never looked at the store")
 				case !hit:
 					return
-				case broken || rec.Code == usual.Code: // A reply had begun, or what failed does not matter to the client.
+				// A reply had begun, or what failed does not matter to the client.
+				case broken || rec.Code == usual.Code:
 				case rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "":
 					t.Fatalf("after %d operations: %d %v %s", n, rec.Code, rec.Header(), rec.Body)
 				}

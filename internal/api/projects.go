@@ -22,8 +22,9 @@ type projectView struct {
 }
 
 func showProject(c *call, p *account.Project) projectView {
-	v := projectView{Created: p.Created.UTC().Truncate(time.Second), ID: p.ID, Name: p.Name, Org: p.Org, Tags: p.Tags, Alerts: true,
-		Links: c.self(base+"/groups/%s", p.ID)}
+	v := projectView{Created: p.Created.UTC().Truncate(time.Second), ID: p.ID, Name: p.Name, Org: p.Org, Tags: p.Tags,
+		Alerts: true,
+		Links:  c.self(base+"/groups/%s", p.ID)}
 	if v.Tags == nil {
 		v.Tags = []account.Tag{}
 	}
@@ -85,7 +86,10 @@ func (h projects) visible(c *call, org, named string) ([]string, error) {
 	if own.May(account.Read, &account.Project{Org: org}) {
 		return ids, nil
 	}
-	return slices.DeleteFunc(ids, func(id string) bool { return !own.May(account.Read, &account.Project{ID: id, Org: org}) }), nil
+	return slices.DeleteFunc(ids, func(id string) bool {
+		return !own.May(account.Read,
+			&account.Project{ID: id, Org: org})
+	}), nil
 }
 
 func (h projects) get(c *call) (any, error) { return showProject(c, c.scope.project), nil }
@@ -128,17 +132,18 @@ func (h projects) create(c *call) (any, error) {
 	}
 	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC()}
 	view := showProject(c, &p)
-	return view, h.change(c, changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p}, func() (any, any, error) {
-		err := h.accounts.CreateProject(c.detached(), p)
-		if errors.Is(err, account.ErrExists) {
-			err = groupExists(name)
-		}
-		if err == nil && !c.caller.May(account.Own, &p) {
-			c.scope.project = &p
-			_, err = h.assign(c, c.caller, []account.Role{account.GroupOwner}, noChange)
-		}
-		return nil, view, err
-	})
+	return view, h.change(c, changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p},
+		func() (any, any, error) {
+			err := h.accounts.CreateProject(c.detached(), p)
+			if errors.Is(err, account.ErrExists) {
+				err = groupExists(name)
+			}
+			if err == nil && !c.caller.May(account.Own, &p) {
+				c.scope.project = &p
+				_, err = h.assign(c, c.caller, []account.Role{account.GroupOwner}, noChange)
+			}
+			return nil, view, err
+		})
 }
 
 // noChange leaves a credential as it is.
@@ -161,47 +166,52 @@ func (h projects) update(c *call) (any, error) {
 	}
 	var view projectView
 	p := c.scope.project
-	err = h.change(c, changed{activity: event.Update, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
-		change := func(p *account.Project) error {
-			if before == nil { // a renamed one comes with its new name
-				before = showProject(c, c.scope.project)
+	err = h.change(c, changed{activity: event.Update, kind: "Project", id: p.ID, name: p.Name, project: p},
+		func() (before, after any, err error) {
+			change := func(p *account.Project) error {
+				if before == nil { // a renamed one comes with its new name
+					before = showProject(c, c.scope.project)
+				}
+				if in.Tags != nil {
+					p.Tags = in.Tags
+				}
+				return nil
 			}
-			if in.Tags != nil {
-				p.Tags = in.Tags
+			if in.Name != nil {
+				p, err = h.accounts.RenameProject(c.detached(), p.ID, *in.Name, change)
+			} else {
+				p, err = h.accounts.UpdateProject(c.detached(), p.ID, change)
 			}
-			return nil
-		}
-		if in.Name != nil {
-			p, err = h.accounts.RenameProject(c.detached(), p.ID, *in.Name, change)
-		} else {
-			p, err = h.accounts.UpdateProject(c.detached(), p.ID, change)
-		}
-		if errors.Is(err, account.ErrExists) {
-			err = groupExists(*in.Name)
-		}
-		if err == nil {
-			view = showProject(c, p)
-		}
-		return before, view, err
-	})
+			if errors.Is(err, account.ErrExists) {
+				err = groupExists(*in.Name)
+			}
+			if err == nil {
+				view = showProject(c, p)
+			}
+			return before, view, err
+		})
 	return view, err
 }
 
 // delete deletes a project that has no workspaces. Its logs are kept for their time.
 func (h projects) delete(c *call) (any, error) {
 	p := c.scope.project
-	return nil, h.change(c, changed{activity: event.Delete, kind: "Project", id: p.ID, name: p.Name, project: p}, func() (any, any, error) {
-		_, err := h.accounts.DeleteProject(c.detached(), p.ID, func(p *account.Project) error {
-			if len(p.Workspaces) > 0 {
-				return conflict("CANNOT_CLOSE_GROUP_ACTIVE_STREAM_WORKSPACES", "Cannot close group while it has active stream workspaces; please delete all stream workspaces.")
-			}
-			if p.Retention.Hold {
-				return conflict("CANNOT_CLOSE_GROUP_LEGAL_HOLD", "Cannot close group while its logs are under legal hold; please end the legal hold.")
-			}
-			return nil
+	return nil, h.change(c, changed{activity: event.Delete, kind: "Project", id: p.ID, name: p.Name, project: p},
+		func() (any, any, error) {
+			_, err := h.accounts.DeleteProject(c.detached(), p.ID, func(p *account.Project) error {
+				if len(p.Workspaces) > 0 {
+					return conflict("CANNOT_CLOSE_GROUP_ACTIVE_STREAM_WORKSPACES",
+						"Cannot close group while it has active stream workspaces; please delete all stream "+
+							"workspaces.")
+				}
+				if p.Retention.Hold {
+					return conflict("CANNOT_CLOSE_GROUP_LEGAL_HOLD",
+						"Cannot close group while its logs are under legal hold; please end the legal hold.")
+				}
+				return nil
+			})
+			return showProject(c, p), nil, err
 		})
-		return showProject(c, p), nil, err
-	})
 }
 
 // settings are the operations on weir's own settings of a project.
@@ -267,16 +277,17 @@ func (h settings) update(c *call) (any, error) {
 		return nil, err
 	}
 	var view settingsView
-	err = h.change(c, changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p}, func() (before, after any, err error) {
-		p, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
-			before = showSettings(p)
-			apply(&p.Retention)
-			return nil
+	err = h.change(c, changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p},
+		func() (before, after any, err error) {
+			p, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
+				before = showSettings(p)
+				apply(&p.Retention)
+				return nil
+			})
+			if err == nil {
+				view = showSettings(p)
+			}
+			return before, view, err
 		})
-		if err == nil {
-			view = showSettings(p)
-		}
-		return before, view, err
-	})
 	return view, err
 }

@@ -105,7 +105,8 @@ func nonNil(hashes []proof.Hash) []proof.Hash {
 // download proves which entries a download holds, by its parameters and the size of the tree that came with it.
 func (h proofs) download(c *call) (*stream, error) {
 	if !c.query.Has(treeSize.name) {
-		return nil, invalidQuery(field{"index", `want "index", or "from" and "to", or "size" with the parameters of a download`})
+		return nil, invalidQuery(field{"index",
+			`want "index", or "from" and "to", or "size" with the parameters of a download`})
 	}
 	q, err := rangeOf(c.query, c.now)
 	if err != nil {
@@ -119,5 +120,8 @@ func (h proofs) download(c *call) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{textPlain, func(ctx context.Context, w io.Writer) error { return h.logs.ProveFile(ctx, log, source, q, size, w) }}, nil
+	return &stream{textPlain, func(ctx context.Context, w io.Writer) error {
+		return h.logs.ProveFile(ctx, log, source,
+			q, size, w)
+	}}, nil
 }

@@ -50,7 +50,8 @@ func (w *world) verifier() note.Verifier {
 }
 
 func (w *world) policy() torchwood.Policy {
-	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy("example.org/"+demoLog), torchwood.SingleVerifierPolicy(w.verifier()))
+	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy("example.org/"+demoLog),
+		torchwood.SingleVerifierPolicy(w.verifier()))
 }
 
 // decodeReply reads a reply's JSON.
@@ -79,7 +80,8 @@ func TestTilesWithAnotherClient(t *testing.T) {
 	w := newWorld(t, Options{})
 	server := httptest.NewServer(w.server)
 	defer server.Close()
-	fetcher, err := torchwood.NewTileFetcher(server.URL+demoPath+"/", torchwood.WithTileFetcherLogger(slog.New(slog.DiscardHandler)),
+	fetcher, err := torchwood.NewTileFetcher(server.URL+demoPath+"/",
+		torchwood.WithTileFetcherLogger(slog.New(slog.DiscardHandler)),
 		torchwood.WithHTTPClient(&http.Client{Transport: authorized(w.bearer(account.GroupDataAccessReadOnly))}))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +104,8 @@ func TestTilesWithAnotherClient(t *testing.T) {
 		lines := w.lines(w.get(demoPath+"?"+everRange, account.GroupOwner))
 		n := int64(0)
 		for i, entry := range client.AllEntries(t.Context(), c.Tree, 0) {
-			if digest := proof.Digest(bytes.TrimSuffix([]byte(lines[i]), []byte("\n"))); !bytes.Equal(entry, digest[:]) || i != n {
+			if digest := proof.Digest(bytes.TrimSuffix([]byte(lines[i]), []byte("\n"))); !bytes.Equal(entry,
+				digest[:]) || i != n {
 				t.Fatalf("entry %d of %d is not line %d of the download", i, c.N, n)
 			}
 			n++
@@ -125,7 +128,8 @@ func TestProofs(t *testing.T) {
 	first := decodeReply[logDocument](t, w.get(demoPath+"/document", account.GroupDataAccessReadOnly))
 	w.recordMany(700, 300)
 	d := decodeReply[logDocument](t, w.get(demoPath+"/document", account.GroupOwner))
-	if d.Size <= first.Size || d.Origin != "example.org/"+demoLog || len(d.Keys) != 1 || d.Keys[0].From != first.Size || d.Keys[0].To != nil || d.Workspace != "demo" {
+	if d.Size <= first.Size || d.Origin != "example.org/"+demoLog || len(d.Keys) != 1 || d.Keys[0].From != first.Size ||
+		d.Keys[0].To != nil || d.Workspace != "demo" {
 		t.Errorf("%+v", d)
 	}
 	for _, index := range []int64{0, 255, 256, 699, d.Size - 1} {
@@ -137,12 +141,14 @@ func TestProofs(t *testing.T) {
 		if err != nil {
 			t.Errorf("entry %d: %v", index, err)
 		}
-		text := w.get(fmt.Sprintf("%s/proof?index=%d", demoPath, index), account.GroupOwner, "Accept: text/plain").Body.String()
+		text := w.get(fmt.Sprintf("%s/proof?index=%d", demoPath, index), account.GroupOwner,
+			"Accept: text/plain").Body.String()
 		if err := torchwood.VerifyProof(w.policy(), modtlog.RecordHash(p.Entry[:]), []byte(text)); err != nil {
 			t.Errorf("entry %d as text: %v\n%s", index, err, text)
 		}
 	}
-	p := decodeReply[treeProof](t, w.get(fmt.Sprintf("%s/proof?from=%d&to=%d", demoPath, first.Size, d.Size), account.GroupOwner))
+	p := decodeReply[treeProof](t, w.get(fmt.Sprintf("%s/proof?from=%d&to=%d", demoPath, first.Size, d.Size),
+		account.GroupOwner))
 	if err := modtlog.CheckTree(p.Hashes, d.Size, d.Root, first.Size, first.Root); err != nil {
 		t.Error(err)
 	}
@@ -171,10 +177,12 @@ func TestProofs(t *testing.T) {
 		}
 	}
 	full := w.get(demoPath+"/tile/0/000", account.GroupOwner)
-	if full.Code != 200 || full.Body.Len() != 256*32 || full.Header().Get("Cache-Control") != "private, max-age=31536000, immutable" {
+	if full.Code != 200 || full.Body.Len() != 256*32 ||
+		full.Header().Get("Cache-Control") != "private, max-age=31536000, immutable" {
 		t.Errorf("%d %v", full.Code, full.Header())
 	}
-	if part := w.get(demoPath+"/tile/0/000.p/5", account.GroupOwner); !bytes.Equal(part.Body.Bytes(), full.Body.Bytes()[:5*32]) {
+	if part := w.get(demoPath+"/tile/0/000.p/5", account.GroupOwner); !bytes.Equal(part.Body.Bytes(),
+		full.Body.Bytes()[:5*32]) {
 		t.Errorf("a part of a tile: %d, %d bytes", part.Code, part.Body.Len())
 	}
 }
@@ -213,10 +221,13 @@ func TestPublicLog(t *testing.T) {
 	anyone := func(path string) *httptest.ResponseRecorder { return w.do("GET", path, "") }
 	open := []string{demoPath + "/checkpoint"}
 	closed := []string{demoPath, demoPath + "/tile/0/000", demoPath + "/tile/0/001.p/1", demoPath + "/tile/1/000.p/1",
-		demoPath + "/tile/entries/000", demoPath + "/proof?from=1&to=2", demoPath + "/document", demoPath + "/proof?index=1", resource,
-		strings.Replace(demoPath, projectID, otherID, 1) + "/checkpoint", strings.Replace(demoPath, demoLog, "6a793f48c0eb9e7a17712f02", 1) + "/checkpoint"}
+		demoPath + "/tile/entries/000", demoPath + "/proof?from=1&to=2", demoPath + "/document",
+		demoPath + "/proof?index=1", resource,
+		strings.Replace(demoPath, projectID, otherID, 1) + "/checkpoint", strings.Replace(demoPath, demoLog,
+			"6a793f48c0eb9e7a17712f02", 1) + "/checkpoint"}
 	set := func(role account.Role, body string) *httptest.ResponseRecorder {
-		return w.do("PATCH", demoPath+"/document", body, "Authorization: "+w.bearer(role), "Content-Type: application/json")
+		return w.do("PATCH", demoPath+"/document", body, "Authorization: "+w.bearer(role),
+			"Content-Type: application/json")
 	}
 	for _, path := range append(open, closed...) {
 		if rec := anyone(path); rec.Code != 401 {
@@ -256,12 +267,14 @@ func TestPublicLog(t *testing.T) {
 func TestRemovedIsSaid(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 300)
-	if removed, err := w.server.logs.Prune(t.Context(), demoLog, now.UnixMilli()); err != nil || removed.Entries != 300 {
+	if removed, err := w.server.logs.Prune(t.Context(), demoLog, now.UnixMilli()); err != nil ||
+		removed.Entries != 300 {
 		t.Fatalf("%+v, %v", removed, err)
 	}
 	w.recordMany(300, 50)
 	rec := w.get(demoPath+"?"+everRange, account.GroupOwner)
-	if got := rec.Header().Get("Weir-Removed"); got != "entries=0-299; from=2026-08-10T03:12:57Z; to=2026-08-10T03:12:57Z" {
+	if got := rec.Header().Get("Weir-Removed"); got != "entries=0-299; from=2026-08-10T03:12:57Z; "+
+		"to=2026-08-10T03:12:57Z" {
 		t.Errorf("Weir-Removed: %q", got)
 	}
 	lines := w.lines(rec)

@@ -122,10 +122,12 @@ func wantDate(value string) string {
 			return fmt.Sprintf("must be an integer, in seconds since the epoch: %d for %s", at.Unix(), quoted(value))
 		}
 	}
-	return fmt.Sprintf("must be an integer, in seconds since the epoch, such as 1767225600 for 2026-01-01T00:00:00Z, not %s", quoted(value))
+	return fmt.Sprintf("must be an integer, in seconds since the epoch, such as 1767225600 for "+
+		"2026-01-01T00:00:00Z, not %s", quoted(value))
 }
 
-// checkQuery reads the query. It refuses parameters that the operation does not know, those given twice, and bad values.
+// checkQuery reads the query. It refuses parameters that the operation does not know, those given twice, and bad
+// values.
 func (c *call) checkQuery() error {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
@@ -179,7 +181,8 @@ func invalidQuery(fields ...field) *problem {
 	if len(fields) > 1 {
 		detail = "Invalid query parameters " + names(fields) + " specified."
 	}
-	return &problem{status: http.StatusBadRequest, code: "INVALID_QUERY_PARAMETER", parameters: []any{name}, detail: detail, fields: fields}
+	return &problem{status: http.StatusBadRequest, code: "INVALID_QUERY_PARAMETER", parameters: []any{name},
+		detail: detail, fields: fields}
 }
 
 const defaultRange = 30 * 24 * 60 * 60 // seconds
@@ -195,7 +198,8 @@ func rangeOf(values url.Values, now time.Time) (tlog.Query, error) {
 	end := date("endDate", now.Unix())
 	start := date("startDate", end-defaultRange)
 	if start > end {
-		return tlog.Query{}, invalid("Invalid query parameters.", field{"startDate", fmt.Sprintf("must not be later than endDate (%d)", end)})
+		return tlog.Query{}, invalid("Invalid query parameters.",
+			field{"startDate", fmt.Sprintf("must not be later than endDate (%d)", end)})
 	}
 	return tlog.Query{Start: start * 1000, End: (end + 1) * 1000, Processor: values.Get("spName")}, nil
 }

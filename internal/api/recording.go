@@ -102,7 +102,8 @@ func recordingProblem(err error) error {
 	case errors.As(err, &malformed):
 		return notJSON(malformed.Error())
 	case errors.As(err, &refused):
-		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", refused.Refused, refused.Events),
+		return invalid(fmt.Sprintf("%d of %d events are refused, so none was recorded.", refused.Refused,
+			refused.Events),
 			remarks(refused.Reasons)...)
 	case errors.Is(err, record.ErrNoEvents):
 		return invalid("There are no events in the body.")

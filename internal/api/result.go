@@ -96,8 +96,8 @@ func (f *file) send(x *exchange) error {
 	return f.write(x.call.context(), x.w)
 }
 
-// writeJSON replies with JSON, in an envelope and indented if the query asks for it. A challenge to authenticate stays a
-// 401: in an envelope no client would answer it.
+// writeJSON replies with JSON, in an envelope and indented if the query asks for it. A challenge to authenticate stays
+// a 401: in an envelope no client would answer it.
 func (x *exchange) writeJSON(status int, content any) {
 	if x.flag("envelope") && status != http.StatusUnauthorized {
 		content = envelope(status, content)

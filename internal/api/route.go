@@ -33,9 +33,11 @@ func (s *Server) route() {
 	s.mux.Handle("/", s.NotFound())
 }
 
-// isClean tells whether a path is as a mux wants it: others ("//", "/../") name nothing, and the mux would redirect, in HTML.
+// isClean tells whether a path is as a mux wants it: others ("//", "/../") name nothing, and the mux would redirect, in
+// HTML.
 func isClean(p string) bool {
-	return p == "/" || strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && path.Clean(p) == strings.TrimSuffix(p, "/")
+	return p == "/" || strings.HasPrefix(p, "/") && !strings.Contains(p, "//") &&
+		path.Clean(p) == strings.TrimSuffix(p, "/")
 }
 
 // cutVerb cuts a verb off the end of a path: patterns of a mux cannot have it.
@@ -106,7 +108,8 @@ func noEngine(x *exchange) (result, error) {
 		if err := x.server.authenticate(&x.call); err != nil {
 			return nil, err
 		}
-		p.detail = "weir keeps the logs of stream workspaces; connections and stream processors belong to a stream engine, which it is not: " + p.detail
+		p.detail = "weir keeps the logs of stream workspaces; connections and stream processors belong to a stream " +
+			"engine, which it is not: " + p.detail
 	}
 	return nil, p
 }

@@ -35,8 +35,9 @@ func (c *call) visible() bool {
 // without a role learns nothing of what is there, not even from the time that a look takes: unless the attempt must be
 // recorded in the log that it is an attempt at, nothing is looked up.
 //
-// BUG(weir): a project that this node has in memory is found sooner than that there is none. A caller that has a role of
-// an organization that counts on its projects, and knows the id of another's, can tell from the time whether it is in use.
+// BUG(weir): a project that this node has in memory is found sooner than that there is none. A caller that has a role
+// of an organization that counts on its projects, and knows the id of another's, can tell from the time whether it is
+// in use.
 func (s *Server) loadScope(c *call) error {
 	if id := c.path("orgId"); id != "" {
 		if err := s.loadOrg(c, id, c.operation.needs); err != nil {
@@ -137,5 +138,6 @@ func (c *call) findLog(logs []keptLog) error {
 // mayRead tells whether the caller, which may download logs here, may read this one: a project's own log, and those of
 // what was deleted, are for its owners.
 func (c *call) mayRead(l keptLog) bool {
-	return l.kind != "project" && l.deleted.IsZero() || c.scope.project == nil || c.caller.May(account.Own, c.scope.project)
+	return l.kind != "project" && l.deleted.IsZero() || c.scope.project == nil ||
+		c.caller.May(account.Own, c.scope.project)
 }

@@ -142,8 +142,8 @@ func (s *Server) auditWhilePreparing(c *call, res result, refused error) error {
 }
 
 // auditRead makes the attempt to read a log an event in the log that is for that, durably. An attempt at something that
-// does not exist, or that the caller may not know of, is an event in the log of the caller's own organization, whether or
-// not there is a log too: so it takes the same time.
+// does not exist, or that the caller may not know of, is an event in the log of the caller's own organization, whether
+// or not there is a log too: so it takes the same time.
 func (s *Server) auditRead(c *call, refused error) error {
 	a := event.Access{Act: c.actor(c.caller), Operation: c.operation.audit.event, Log: cut(c.path("logId"), maxName),
 		Processor: cut(c.query.Get("spName"), maxName)}

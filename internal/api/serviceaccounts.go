@@ -39,7 +39,8 @@ func (in *newServiceAccount) checkUpdate(k *checks, prefix string, ofOrganizatio
 
 func (k *checks) hours(prefix string, hours *int) {
 	n := require(k, prefix+"secretExpiresAfterHours", hours)
-	k.check(hours == nil || n >= 1 && n <= maxSecretHours, prefix+"secretExpiresAfterHours", "must be from 1 to %d", maxSecretHours)
+	k.check(hours == nil || n >= 1 && n <= maxSecretHours, prefix+"secretExpiresAfterHours", "must be from 1 to %d",
+		maxSecretHours)
 }
 
 func life(hours int) time.Duration { return time.Duration(hours) * time.Hour }
@@ -62,14 +63,16 @@ type secretView struct {
 }
 
 func showSecret(s account.Secret) secretView {
-	return secretView{Created: s.Created.UTC().Truncate(time.Second), Expires: s.Expires.UTC().Truncate(time.Second), ID: s.ID, Masked: s.Masked}
+	return secretView{Created: s.Created.UTC().Truncate(time.Second), Expires: s.Expires.UTC().Truncate(time.Second),
+		ID: s.ID, Masked: s.Masked}
 }
 
 // showServiceAccount shows a service account with its roles in the organization or on the project at hand.
 func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 	org, p := c.scope.within()
-	v := serviceAccountView{ClientID: which.ID, Created: which.Created.UTC().Truncate(time.Second), Description: which.Description,
-		Name: which.Name, Secrets: []secretView{}}
+	v := serviceAccountView{ClientID: which.ID, Created: which.Created.UTC().Truncate(time.Second),
+		Description: which.Description,
+		Name:        which.Name, Secrets: []secretView{}}
 	if p != nil {
 		v.Roles = which.RolesOn("", p.ID)
 	} else {

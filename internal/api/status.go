@@ -24,8 +24,8 @@ type statusAccess struct {
 	Address string `json:"ipAddress"`
 }
 
-// getSystemStatus tells the caller who it is. A service account has no public key: the last eight digits of its client id
-// stand in its place.
+// getSystemStatus tells the caller who it is. A service account has no public key: the last eight digits of its client
+// id stand in its place.
 func getSystemStatus(c *call) (any, error) {
 	own := c.caller
 	key := statusKey{AccessList: []statusAccess{}, ID: own.UserID, PublicKey: own.ID, Roles: own.Roles}

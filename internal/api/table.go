@@ -25,9 +25,11 @@ var (
 // Traits of operations that have nothing to do with a log's content.
 var (
 	looks   = traits{audit: unaudited("it shows what is set up, and no log"), form: atlasForm}
-	changes = traits{audit: unaudited("it changes what is set up, which is an event of its own"), body: jsonBody, form: atlasForm}
+	changes = traits{audit: unaudited("it changes what is set up, which is an event of its own"), body: jsonBody,
+		form: atlasForm}
 	removes = traits{audit: changes.audit, form: atlasForm}
-	signsIn = traits{audit: unaudited("it reads no log; failures are events of their own"), body: formBody, caller: byClientSecret, form: oauthForm}
+	signsIn = traits{audit: unaudited("it reads no log; failures are events of their own"), body: formBody,
+		caller: byClientSecret, form: oauthForm}
 )
 
 // operations returns the table of all that is served.
@@ -76,9 +78,11 @@ func (h orgs) operations() []operation {
 
 func (h projects) operations() []operation {
 	return []operation{
-		{"getOrgGroups", get, orgPath + "/groups", general, account.SeeOrg, 200, with(lists, namePrefix), asJSON(h.listOfOrg), looks},
+		{"getOrgGroups", get, orgPath + "/groups", general, account.SeeOrg, 200, with(lists, namePrefix),
+			asJSON(h.listOfOrg), looks},
 		{"listGroups", get, base + "/groups", general, anyRole, 200, lists, asJSON(h.list), looks},
-		{"createGroup", post, base + "/groups", general, anyRole, 200, []parameter{projectOwner}, asJSON(h.create), changes},
+		{"createGroup", post, base + "/groups", general, anyRole, 200, []parameter{projectOwner},
+			asJSON(h.create), changes},
 		{"getGroup", get, group, general, account.Read, 200, none, asJSON(h.get), looks},
 		{"updateGroup", patch, group, general, account.Own, 200, none, asJSON(h.update), changes},
 		{"deleteGroup", remove, group, general, account.Own, 204, none, asJSON(h.delete), removes},
@@ -108,7 +112,8 @@ func (h keys) operations() []operation {
 		{"listGroupApiKeys", get, groupAll, general, account.Read, 200, lists, asJSON(h.listOfProject), looks},
 		{"createGroupApiKey", post, groupAll, general, account.Own, 200, none, asJSON(h.createInProject), changes},
 		{"addGroupApiKey", post, groupOne, general, account.Own, 204, none, asJSON(h.addToProject), changes},
-		{"updateGroupApiKeyRoles", patch, groupOne, general, account.Own, 200, lists, asJSON(h.updateInProject), changes},
+		{"updateGroupApiKeyRoles", patch, groupOne, general, account.Own, 200, lists,
+			asJSON(h.updateInProject), changes},
 		{"removeGroupApiKey", remove, groupOne, general, account.Own, 204, none, asJSON(h.removeFromProject), removes},
 	}
 }
@@ -123,18 +128,27 @@ func (h serviceAccounts) operations() []operation {
 		{"getOrgServiceAccount", get, one, accounts, account.ReadOrg, 200, none, asJSON(h.get), looks},
 		{"updateOrgServiceAccount", patch, one, accounts, account.OwnOrg, 200, none, asJSON(h.update), changes},
 		{"deleteOrgServiceAccount", remove, one, accounts, account.OwnOrg, 204, none, asJSON(h.deleteFromOrg), removes},
-		{"getOrgServiceAccountGroups", get, one + "/groups", accounts, account.ReadOrg, 200, lists, asJSON(h.listProjects), looks},
-		{"createOrgServiceAccountSecret", post, one + "/secrets", accounts, account.OwnOrg, 201, none, asJSON(h.createSecret), changes},
-		{"deleteOrgServiceAccountSecret", remove, one + "/secrets/{secretId}", accounts, account.OwnOrg, 204, none, asJSON(h.deleteSecret), removes},
+		{"getOrgServiceAccountGroups", get, one + "/groups", accounts, account.ReadOrg, 200, lists,
+			asJSON(h.listProjects), looks},
+		{"createOrgServiceAccountSecret", post, one + "/secrets", accounts, account.OwnOrg, 201, none,
+			asJSON(h.createSecret), changes},
+		{"deleteOrgServiceAccountSecret", remove, one + "/secrets/{secretId}", accounts, account.OwnOrg, 204, none,
+			asJSON(h.deleteSecret), removes},
 
-		{"listGroupServiceAccounts", get, groupAll, accounts, account.Read, 200, listed, asJSON(h.listOfProject), looks},
-		{"createGroupServiceAccount", post, groupAll, accounts, account.Own, 201, none, asJSON(h.createInProject), changes},
+		{"listGroupServiceAccounts", get, groupAll, accounts, account.Read, 200, listed,
+			asJSON(h.listOfProject), looks},
+		{"createGroupServiceAccount", post, groupAll, accounts, account.Own, 201, none,
+			asJSON(h.createInProject), changes},
 		{"getGroupServiceAccount", get, groupOne, accounts, account.Read, 200, none, asJSON(h.get), looks},
 		{"updateGroupServiceAccount", patch, groupOne, accounts, account.Own, 200, none, asJSON(h.update), changes},
-		{"deleteGroupServiceAccount", remove, groupOne, accounts, account.Own, 204, none, asJSON(h.removeFromProject), removes},
-		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.Own, 200, none, asJSON(h.invite), changes},
-		{"createGroupServiceAccountSecret", post, groupOne + "/secrets", accounts, account.Own, 201, none, asJSON(h.createSecret), changes},
-		{"deleteGroupServiceAccountSecret", remove, groupOne + "/secrets/{secretId}", accounts, account.Own, 204, none, asJSON(h.deleteSecret), removes},
+		{"deleteGroupServiceAccount", remove, groupOne, accounts, account.Own, 204, none,
+			asJSON(h.removeFromProject), removes},
+		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.Own, 200, none,
+			asJSON(h.invite), changes},
+		{"createGroupServiceAccountSecret", post, groupOne + "/secrets", accounts, account.Own, 201, none,
+			asJSON(h.createSecret), changes},
+		{"deleteGroupServiceAccountSecret", remove, groupOne + "/secrets/{secretId}", accounts, account.Own, 204, none,
+			asJSON(h.deleteSecret), removes},
 	}
 }
 
@@ -144,27 +158,40 @@ func (h accessLists) operations() []operation {
 	const entry = "/{ipAddress}"
 	return []operation{
 		{"listOrgApiKeyAccessListEntries", get, keys, general, account.SeeOrg, 200, lists, asJSON(h.listOfKey), looks},
-		{"createOrgApiKeyAccessListEntry", post, keys, general, account.SeeOrg, 200, lists, asJSON(h.addToKey), changes},
-		{"getOrgApiKeyAccessListEntry", get, keys + entry, general, account.SeeOrg, 200, none, asJSON(h.getOfKey), looks},
-		{"deleteOrgApiKeyAccessListEntry", remove, keys + entry, general, account.SeeOrg, 204, none, asJSON(h.removeFromKey), removes},
+		{"createOrgApiKeyAccessListEntry", post, keys, general, account.SeeOrg, 200, lists,
+			asJSON(h.addToKey), changes},
+		{"getOrgApiKeyAccessListEntry", get, keys + entry, general, account.SeeOrg, 200, none,
+			asJSON(h.getOfKey), looks},
+		{"deleteOrgApiKeyAccessListEntry", remove, keys + entry, general, account.SeeOrg, 204, none,
+			asJSON(h.removeFromKey), removes},
 
-		{"listOrgServiceAccountAccessList", get, sas, accounts, account.ReadOrg, 200, lists, asJSON(h.listOfAccount), looks},
-		{"createOrgServiceAccountAccessList", post, sas, accounts, account.OwnOrg, 200, lists, asJSON(h.addToAccount), changes},
-		{"deleteOrgServiceAccountAccessListEntry", remove, sas + entry, accounts, account.OwnOrg, 204, none, asJSON(h.removeFromAccount), removes},
+		{"listOrgServiceAccountAccessList", get, sas, accounts, account.ReadOrg, 200, lists,
+			asJSON(h.listOfAccount), looks},
+		{"createOrgServiceAccountAccessList", post, sas, accounts, account.OwnOrg, 200, lists,
+			asJSON(h.addToAccount), changes},
+		{"deleteOrgServiceAccountAccessListEntry", remove, sas + entry, accounts, account.OwnOrg, 204, none,
+			asJSON(h.removeFromAccount), removes},
 
-		{"listGroupServiceAccountAccessList", get, groupSAs, accounts, account.Read, 200, lists, asJSON(h.listOfAccount), looks},
-		{"createGroupServiceAccountAccessList", post, groupSAs, accounts, account.Own, 200, lists, asJSON(h.addToAccount), changes},
-		{"deleteGroupServiceAccountAccessListEntry", remove, groupSAs + entry, accounts, account.Own, 204, none, asJSON(h.removeFromAccount), removes},
+		{"listGroupServiceAccountAccessList", get, groupSAs, accounts, account.Read, 200, lists,
+			asJSON(h.listOfAccount), looks},
+		{"createGroupServiceAccountAccessList", post, groupSAs, accounts, account.Own, 200, lists,
+			asJSON(h.addToAccount), changes},
+		{"deleteGroupServiceAccountAccessListEntry", remove, groupSAs + entry, accounts, account.Own, 204, none,
+			asJSON(h.removeFromAccount), removes},
 	}
 }
 
 func (h workspaces) operations() []operation {
 	return []operation{
 		{"listGroupStreamWorkspaces", get, tenants, streams, account.Read, 200, lists, asJSON(h.list), looks},
-		{"createGroupStreamWorkspace", post, tenants, streams, account.ManageWorkspaces, 200, none, asJSON(h.create), changes},
-		{"getGroupStreamWorkspace", get, tenant, streams, account.Download, 200, []parameter{includeConnections}, asJSON(h.get), looks},
-		{"updateGroupStreamWorkspace", patch, tenant, streams, account.ManageWorkspaces, 200, none, asJSON(h.update), changes},
-		{"deleteGroupStreamWorkspace", remove, tenant, streams, account.ManageWorkspaces, 202, none, asJSON(h.delete), removes},
+		{"createGroupStreamWorkspace", post, tenants, streams, account.ManageWorkspaces, 200, none,
+			asJSON(h.create), changes},
+		{"getGroupStreamWorkspace", get, tenant, streams, account.Download, 200, []parameter{includeConnections},
+			asJSON(h.get), looks},
+		{"updateGroupStreamWorkspace", patch, tenant, streams, account.ManageWorkspaces, 200, none,
+			asJSON(h.update), changes},
+		{"deleteGroupStreamWorkspace", remove, tenant, streams, account.ManageWorkspaces, 202, none,
+			asJSON(h.delete), removes},
 	}
 }
 
@@ -176,12 +203,14 @@ func (h settings) operations() []operation {
 }
 
 func (h recordings) operations() []operation {
-	records := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody, form: atlasForm}
+	records := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
+		form: atlasForm}
 	query := []parameter{partial, conformance}
 	return []operation{
-		{"recordGroupStreamAuditLogs", post, tenant + "/auditLogs", recording, account.Record, 200, query, asJSON(h.record(auditLog)), records},
-		{"recordGroupStreamOperationalLogs", post, tenant + ":recordOperationalLogs", recording, account.Record, 200, query,
-			asJSON(h.record(operationalLog)), records},
+		{"recordGroupStreamAuditLogs", post, tenant + "/auditLogs", recording, account.Record, 200, query,
+			asJSON(h.record(auditLog)), records},
+		{"recordGroupStreamOperationalLogs", post, tenant + ":recordOperationalLogs", recording, account.Record, 200,
+			query, asJSON(h.record(operationalLog)), records},
 	}
 }
 
@@ -189,27 +218,32 @@ func (h logs) operations() []operation {
 	group, org := ownGroup+"/logs", ownOrg+"/logs"
 	const log = "/{logId}"
 	downloads := func(k logKind) traits {
-		return traits{audit: audited(k.operation, "it sends events"), node: readNode, limit: k.endpoint, kept: true, form: atlasForm}
+		return traits{audit: audited(k.operation, "it sends events"), node: readNode, limit: k.endpoint, kept: true,
+			form: atlasForm}
 	}
 	lives := downloads(auditLog)
 	lives.kept = false
 	operational := downloads(operationalLog)
 	operational.kept = false
-	counts := traits{audit: unaudited("it shows how many events a log has and when the first and the last were, and none of them"),
+	counts := traits{audit: unaudited("it shows how many events a log has and when the first and the last were, and " +
+		"none of them"),
 		kept: true, form: atlasForm}
 	publishes := changes
 	publishes.kept = true
 	return []operation{
 		{"downloadGroupStreamAuditLogs", get, tenant + "/auditLogs", auditLog.file, account.Download, 200, ranges,
 			asFile(h.downloadOf(auditLog)), lives},
-		{"downloadGroupStreamOperationalLogs", get, tenant + ":downloadOperationalLogs", operationalLog.file, account.Download, 200, ranges,
-			asFile(h.downloadOf(operationalLog)), operational},
+		{"downloadGroupStreamOperationalLogs", get, tenant + ":downloadOperationalLogs", operationalLog.file,
+			account.Download, 200, ranges, asFile(h.downloadOf(operationalLog)), operational},
 		{"listGroupLogs", get, group, own, account.Download, 200, lists, asJSON(h.listOfProject), counts},
-		{"downloadGroupLog", get, group + log, anyLog.file, account.Download, 200, ranges, asFile(h.downloadByID), downloads(anyLog)},
+		{"downloadGroupLog", get, group + log, anyLog.file, account.Download, 200, ranges, asFile(h.downloadByID),
+			downloads(anyLog)},
 		{"getGroupLog", get, group + log + "/document", own, account.Download, 200, none, asJSON(h.get), counts},
-		{"updateGroupLog", patch, group + log + "/document", own, account.Download, 200, none, asJSON(h.update), publishes},
+		{"updateGroupLog", patch, group + log + "/document", own, account.Download, 200, none,
+			asJSON(h.update), publishes},
 		{"listOrgLogs", get, org, own, account.OwnOrg, 200, lists, asJSON(h.listOfOrg), counts},
-		{"downloadOrgLog", get, org + log, anyLog.file, account.OwnOrg, 200, ranges, asFile(h.downloadByID), downloads(anyLog)},
+		{"downloadOrgLog", get, org + log, anyLog.file, account.OwnOrg, 200, ranges, asFile(h.downloadByID),
+			downloads(anyLog)},
 		{"getOrgLog", get, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.get), counts},
 		{"updateOrgLog", patch, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.update), publishes},
 	}
@@ -221,10 +255,12 @@ func (h proofs) operations() []operation {
 		node: readNode, kept: true, form: atlasForm}
 	open, bySizes := digests, digests
 	open.caller, bySizes.with = orPublic, fromSize.name
-	ofFile := traits{audit: audited("proveDownload", "it tells which entries are in a range of time and of a stream processor"),
+	ofFile := traits{audit: audited("proveDownload",
+		"it tells which entries are in a range of time and of a stream processor"),
 		node: readNode, limit: "api/weir/v1/logs/proof", kept: true, form: atlasForm}
 	byIndex := ofFile
-	byIndex.audit = audited("proveEntry", "it shows the digest of one event, by which a guess of the event can be confirmed")
+	byIndex.audit = audited("proveEntry",
+		"it shows the digest of one event, by which a guess of the event can be confirmed")
 	byIndex.with = entryIndex.name
 	var table []operation
 	for _, of := range []struct {
@@ -235,11 +271,16 @@ func (h proofs) operations() []operation {
 		{"Org", ownOrg + "/logs/{logId}", account.OwnOrg},
 	} {
 		table = append(table, []operation{
-			{"get" + of.name + "LogCheckpoint", get, of.path + "/checkpoint", own, of.needs, 200, none, asText(h.checkpoint), open},
-			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none, asText(h.tile), digests},
-			{"prove" + of.name + "LogEntry", get, of.path + "/proof", own, of.needs, 200, []parameter{entryIndex}, handler{jsonResult, h.entry}, byIndex},
-			{"prove" + of.name + "LogGrowth", get, of.path + "/proof", own, of.needs, 200, []parameter{fromSize, toSize}, asJSON(h.growth), bySizes},
-			{"prove" + of.name + "LogDownload", get, of.path + "/proof", own, of.needs, 200, with(ranges, treeSize), asStream(h.download), ofFile},
+			{"get" + of.name + "LogCheckpoint", get, of.path + "/checkpoint", own, of.needs, 200, none,
+				asText(h.checkpoint), open},
+			{"get" + of.name + "LogTile", get, of.path + "/tile/{tile...}", own, of.needs, 200, none,
+				asText(h.tile), digests},
+			{"prove" + of.name + "LogEntry", get, of.path + "/proof", own, of.needs, 200, []parameter{entryIndex},
+				handler{jsonResult, h.entry}, byIndex},
+			{"prove" + of.name + "LogGrowth", get, of.path + "/proof", own, of.needs, 200,
+				[]parameter{fromSize, toSize}, asJSON(h.growth), bySizes},
+			{"prove" + of.name + "LogDownload", get, of.path + "/proof", own, of.needs, 200, with(ranges, treeSize),
+				asStream(h.download), ofFile},
 		}...)
 	}
 	return table

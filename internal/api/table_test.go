@@ -18,7 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-var resultNames = map[resultKind]string{noResult: "nothing", jsonResult: "JSON", fileResult: "file", streamResult: "stream", textResult: "text"}
+var resultNames = map[resultKind]string{noResult: "nothing", jsonResult: "JSON", fileResult: "file",
+	streamResult: "stream", textResult: "text"}
 
 // roles lists who may call an operation.
 func (op *operation) roles() string {
@@ -35,7 +36,8 @@ func (op *operation) roles() string {
 		if strings.HasPrefix(string(role), "GROUP_") {
 			c.Roles = []account.Grant{{Project: projectID, Role: role}}
 		}
-		if variablesOf(op.path)["orgId"] && c.MayInOrg(op.needs, orgID) || variablesOf(op.path)["groupId"] && c.May(op.needs, &p) {
+		if variablesOf(op.path)["orgId"] && c.MayInOrg(op.needs, orgID) || variablesOf(op.path)["groupId"] &&
+			c.May(op.needs, &p) {
 			may = append(may, string(role))
 		}
 	}
@@ -45,7 +47,8 @@ func (op *operation) roles() string {
 	return strings.Join(may, " ")
 }
 
-// TestTableOfOperations holds the whole table against a file that people can read. Run it with -update to write it anew.
+// TestTableOfOperations holds the whole table against a file that people can read. Run it with -update to write it
+// anew.
 func TestTableOfOperations(t *testing.T) {
 	var b strings.Builder
 	for _, op := range new(Server).operations() {
@@ -60,7 +63,8 @@ func TestTableOfOperations(t *testing.T) {
 		for _, p := range slices.Concat(op.query, op.form.parameters) {
 			names = append(names, p.name)
 		}
-		fmt.Fprintf(&b, "\tparameters: %s\n\tlimit: %s\n\n", cmp.Or(strings.Join(names, ", "), "none"), cmp.Or(op.limit, "none"))
+		fmt.Fprintf(&b, "\tparameters: %s\n\tlimit: %s\n\n", cmp.Or(strings.Join(names, ", "), "none"),
+			cmp.Or(op.limit, "none"))
 	}
 	file := filepath.Join("testdata", "operations.txt")
 	if *update {
@@ -116,7 +120,8 @@ func (w *world) call(op operation, target string, headers ...string) *httptest.R
 	if op.caller == byClientSecret {
 		body := url.Values{"grant_type": {"client_credentials"}, "token": {strings.TrimPrefix(owner, "Bearer ")},
 			"client_id": {w.callers[account.OrgOwner].ID}, "client_secret": {w.secrets[account.OrgOwner]}}
-		return w.do(op.method, target, body.Encode(), append(headers, "Content-Type: application/x-www-form-urlencoded")...)
+		return w.do(op.method, target, body.Encode(),
+			append(headers, "Content-Type: application/x-www-form-urlencoded")...)
 	}
 	headers = append(headers, "Authorization: "+owner, "Content-Type: application/json")
 	if !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "Accept: ") }) {
@@ -147,11 +152,13 @@ func namesParameter(rec *httptest.ResponseRecorder, name string) bool {
 func TestUnknownParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
-	all := []string{"startdate", "start_date", "dryRun", "Pretty", "index", "from", "size", "pageNum", "partial", "startDate", "client_secret", strings.Repeat("x", 60_000)}
+	all := []string{"startdate", "start_date", "dryRun", "Pretty", "index", "from", "size", "pageNum", "partial",
+		"startDate", "client_secret", strings.Repeat("x", 60_000)}
 	for _, op := range w.server.table {
 		known := slices.Concat(op.query, op.form.parameters)
 		for _, name := range all {
-			if slices.ContainsFunc(known, func(p parameter) bool { return p.name == name }) || strings.HasSuffix(op.path, "/proof") && len(name) < 6 {
+			if slices.ContainsFunc(known, func(p parameter) bool { return p.name == name }) ||
+				strings.HasSuffix(op.path, "/proof") && len(name) < 6 {
 				continue // It is known; or it chooses another row.
 			}
 			rec := w.call(op, addQuery(op.target(home), name+"=1"))
@@ -173,7 +180,8 @@ func TestBadParametersAreRefused(t *testing.T) {
 	for _, op := range w.server.table {
 		for _, p := range slices.Concat(op.query, op.form.parameters) {
 			target, _, _ := strings.Cut(op.target(home), "?")
-			for _, query := range []string{p.name + "=" + cmp.Or(bad[p.name], "maybe"), p.name + "=1&" + p.name + "=1"} {
+			for _, query := range []string{p.name + "=" + cmp.Or(bad[p.name], "maybe"),
+				p.name + "=1&" + p.name + "=1"} {
 				if p.name == processorName.name && strings.Count(query, p.name) == 1 {
 					continue // It may be anything.
 				}

@@ -40,8 +40,9 @@ type workspaceView struct {
 func showWorkspace(c *call, w *account.Workspace) workspaceView {
 	project, tier, maxTier := c.scope.project.ID, w.Tier, w.MaxTier // of now, whatever becomes of the workspace
 	v := workspaceView{ID: w.ID, Region: regionView{w.CloudProvider, w.Region}, Project: project, Name: w.Name,
-		Failover: []regionView{}, Hostnames: []string{}, RequireOCSF: w.RequireOCSF, StreamConfig: &streamConfig{Tier: &tier},
-		Links: c.self(base+"/groups/%s/streams/%s", project, w.Name)}
+		Failover: []regionView{}, Hostnames: []string{}, RequireOCSF: w.RequireOCSF,
+		StreamConfig: &streamConfig{Tier: &tier},
+		Links:        c.self(base+"/groups/%s/streams/%s", project, w.Name)}
 	if maxTier != "" {
 		v.StreamConfig.MaxTier = &maxTier
 	}
@@ -53,7 +54,10 @@ func showWorkspace(c *call, w *account.Workspace) workspaceView {
 
 func (h workspaces) list(c *call) (any, error) {
 	all := slices.Clone(c.scope.project.Workspaces)
-	return paginate(c, all, mapEach(c, func(c *call, w account.Workspace) workspaceView { return showWorkspace(c, &w) }))
+	return paginate(c, all, mapEach(c, func(c *call,
+		w account.Workspace) workspaceView {
+		return showWorkspace(c, &w)
+	}))
 }
 
 func (h workspaces) get(c *call) (any, error) {
@@ -83,7 +87,8 @@ type newRegion struct {
 
 // regions are those that Atlas runs stream workspaces in, by the OpenAPI document.
 var regions = map[string][]string{
-	"AWS": {"SYDNEY_AUS", "MUMBAI_IND", "FRANKFURT_DEU", "DUBLIN_IRL", "LONDON_GBR", "VIRGINIA_USA", "OHIO_USA", "OREGON_USA",
+	"AWS": {"SYDNEY_AUS", "MUMBAI_IND", "FRANKFURT_DEU", "DUBLIN_IRL", "LONDON_GBR", "VIRGINIA_USA", "OHIO_USA",
+		"OREGON_USA",
 		"SAOPAULO_BRA", "MONTREAL_CAN", "TOKYO_JPN", "SINGAPORE_SGP", "PARIS_FRA", "SEOUL_KOR"},
 	"AZURE": {"eastus", "westus", "eastus2", "westeurope", "brazilsouth", "australiaeast"},
 	"GCP":   {"US_CENTRAL1", "EUROPE_WEST1", "US_EAST4"},
@@ -111,7 +116,8 @@ func (in *newWorkspace) check(k *checks) {
 		k.region("", newRegion{in.CloudProvider, in.Region})
 	}
 	if in.Config != nil {
-		for name, tier := range map[string]*string{"streamConfig.tier": in.Config.Tier, "streamConfig.maxTierSize": in.Config.MaxTier} {
+		for name, tier := range map[string]*string{"streamConfig.tier": in.Config.Tier,
+			"streamConfig.maxTierSize": in.Config.MaxTier} {
 			k.check(tier == nil || slices.Contains(tiers, *tier), name, "must be one of %s", strings.Join(tiers, ", "))
 		}
 	}
@@ -163,10 +169,12 @@ func (h workspaces) create(c *call) (any, error) {
 	}
 	in.apply(&w)
 	p, view := c.scope.project, showWorkspace(c, &w)
-	return view, h.change(c, changed{activity: event.Create, kind: "Stream Workspace", id: w.ID, name: name, project: p, workspace: &w}, func() (any, any, error) {
+	return view, h.change(c, changed{activity: event.Create, kind: "Stream Workspace", id: w.ID, name: name, project: p,
+		workspace: &w}, func() (any, any, error) {
 		_, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			if _, exists := p.Workspace(name); exists {
-				return conflict("STREAM_TENANT_ALREADY_EXISTS_FOR_NAME", "A stream workspace named %s already exists in group %s.", name, p.ID)
+				return conflict("STREAM_TENANT_ALREADY_EXISTS_FOR_NAME",
+					"A stream workspace named %s already exists in group %s.", name, p.ID)
 			}
 			p.Workspaces = append(p.Workspaces, w)
 			return nil
@@ -191,7 +199,8 @@ func (h workspaces) update(c *call) (any, error) {
 		return nil, err
 	}
 	var view workspaceView
-	err = h.change(c, changed{activity: event.Update, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (before, after any, err error) {
+	err = h.change(c, changed{activity: event.Update, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p,
+		workspace: w}, func() (before, after any, err error) {
 		_, err = h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			now, ok := p.Workspace(w.Name)
 			if !ok || now.ID != w.ID {
@@ -210,7 +219,8 @@ func (h workspaces) update(c *call) (any, error) {
 // delete frees the workspace's name. Its logs are kept for their time.
 func (h workspaces) delete(c *call) (any, error) {
 	p, w := c.scope.project, c.scope.workspace
-	return struct{}{}, h.change(c, changed{activity: event.Delete, kind: "Stream Workspace", id: w.ID, name: w.Name, project: p, workspace: w}, func() (any, any, error) {
+	return struct{}{}, h.change(c, changed{activity: event.Delete, kind: "Stream Workspace", id: w.ID, name: w.Name,
+		project: p, workspace: w}, func() (any, any, error) {
 		_, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
 			i := slices.IndexFunc(p.Workspaces, func(now account.Workspace) bool { return now.ID == w.ID })
 			if i < 0 {

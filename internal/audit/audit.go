@@ -1,5 +1,5 @@
-// Package audit reads everything that a bucket has of logs and says what is not as it must be. It trusts nothing but the keys
-// that it is given. Package verify reports what it finds.
+// Package audit reads everything that a bucket has of logs and says what is not as it must be. It trusts nothing but
+// the keys that it is given. Package verify reports what it finds.
 package audit
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Auditor checks everything that a bucket has of logs. It reads only, believes nothing but its keys, and computes what can be
-// computed: each digest from its bytes, the tree from the lines, the root from the tree.
+// Auditor checks everything that a bucket has of logs. It reads only, believes nothing but its keys, and computes what
+// can be computed: each digest from its bytes, the tree from the lines, the root from the tree.
 type Auditor struct {
 	Bucket   bucket.Bucket
 	Keys     *proof.Keys       // nil: signatures are not checked, and the audit can tell less
@@ -67,7 +67,8 @@ type signedHead struct {
 
 func (a *Audit) find(object string, entry int64, err error) {
 	what := strings.ReplaceAll(err.Error(), "\n", "; ")
-	a.Findings = append(a.Findings, Finding{Object: object, Entry: entry, What: what, Missing: errors.Is(err, bucket.ErrNotExist)})
+	a.Findings = append(a.Findings, Finding{Object: object, Entry: entry, What: what,
+		Missing: errors.Is(err, bucket.ErrNotExist)})
 }
 
 // RootAt returns the root that the tree had at a size that the audit was asked for.
@@ -98,8 +99,8 @@ func (d *Auditor) Logs(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// Log audits one log, and notes the roots that it had at some sizes. An error means that the audit could not be carried out;
-// what is wrong with the log are findings.
+// Log audits one log, and notes the roots that it had at some sizes. An error means that the audit could not be carried
+// out; what is wrong with the log are findings.
 func (d *Auditor) Log(ctx context.Context, log string, sizes ...int64) (*Audit, error) {
 	for {
 		a, err := d.once(ctx, log, sizes)
@@ -245,9 +246,11 @@ func (a *Audit) compare() {
 	}
 	for _, h := range a.signed {
 		if root, ok := a.roots[h.size]; !ok {
-			a.find(h.key, a.Size, fmt.Errorf("it signs a tree of %d entries, but only %d are there: %w", h.size, a.Size, bucket.ErrNotExist))
+			a.find(h.key, a.Size, fmt.Errorf("it signs a tree of %d entries, but only %d are there: %w", h.size, a.Size,
+				bucket.ErrNotExist))
 		} else if root != h.root {
-			a.find(h.key, -1, fmt.Errorf("it signs a tree of %d entries with the root %v; the lines give %v", h.size, h.root, root))
+			a.find(h.key, -1, fmt.Errorf("it signs a tree of %d entries with the root %v; the lines give %v", h.size,
+				h.root, root))
 		}
 	}
 	if a.Size != a.entries {
@@ -256,7 +259,8 @@ func (a *Audit) compare() {
 }
 
 // content reads all that a manifest names, and appends it to the tree. It returns the keys.
-func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.Manifest, a *Audit) (map[string]bool, error) {
+func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.Manifest,
+	a *Audit) (map[string]bool, error) {
 	named := map[string]bool{}
 	for _, r := range m.Removing {
 		named[r.Key] = true
@@ -310,7 +314,8 @@ func isFatal(err error) bool {
 }
 
 // removed appends the digests of what retention has removed.
-func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.Manifest, a *Audit, named map[string]bool) error {
+func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.Manifest, a *Audit,
+	named map[string]bool) error {
 	for _, r := range m.Digests {
 		named[r.Key] = true
 		if r.First != a.tree.Size {
@@ -336,7 +341,8 @@ func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.
 		a.append(leaves, nil)
 	}
 	if missing := m.Pruned.End() - a.tree.Size; missing > 0 {
-		a.find(manifest.Prefix(a.Log), a.tree.Size, fmt.Errorf("the digests of %d removed entries: %w", missing, bucket.ErrNotExist))
+		a.find(manifest.Prefix(a.Log), a.tree.Size, fmt.Errorf("the digests of %d removed entries: %w", missing,
+			bucket.ErrNotExist))
 		a.skip(missing)
 	}
 	return nil
@@ -409,7 +415,8 @@ func (a *Audit) narrow(key string, entry int64) {
 }
 
 // blockLeaves returns the leaves of a block's lines. With an error there may be leaves of what is there instead.
-func blockLeaves(ctx context.Context, s *manifest.Objects, seg manifest.Segment, b segment.Block) ([]proof.Hash, error) {
+func blockLeaves(ctx context.Context, s *manifest.Objects, seg manifest.Segment,
+	b segment.Block) ([]proof.Hash, error) {
 	data, err := s.ReadExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
@@ -433,7 +440,8 @@ func firstDifference(a, b []byte) int {
 
 // unnamed counts the objects of the log that nothing names.
 func (d *Auditor) unnamed(ctx context.Context, m *manifest.Manifest, a *Audit, named map[string]bool) error {
-	for _, prefix := range []string{manifest.SegmentPrefix(a.Log), manifest.BesidePrefix(a.Log), manifest.HistoryPrefix(a.Log), manifest.DigestsPrefix(a.Log)} {
+	for _, prefix := range []string{manifest.SegmentPrefix(a.Log), manifest.BesidePrefix(a.Log),
+		manifest.HistoryPrefix(a.Log), manifest.DigestsPrefix(a.Log)} {
 		for info, err := range d.Bucket.List(ctx, prefix, "") {
 			if err != nil {
 				return err

@@ -30,7 +30,8 @@ type audited struct {
 }
 
 // small has logs of many small objects.
-var small = tlog.Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond, HistorySegments: 3}
+var small = tlog.Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond,
+	HistorySegments: 3}
 
 func newStore(b bucket.Bucket, o tlog.Options) *tlog.Logs {
 	return tlog.NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o)
@@ -129,7 +130,8 @@ func (a *audited) named() map[string]string {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return map[string]string{"manifest": manifest.Key(tlogtest.Log, m.Version), "history": m.History[0].Key, "digests": m.Digests[0].Key,
+	return map[string]string{"manifest": manifest.Key(tlogtest.Log, m.Version), "history": m.History[0].Key,
+		"digests":     m.Digests[0].Key,
 		"old segment": old[0].Key, "segment": m.Segments[len(m.Segments)-1].Key,
 		"object beside a segment": m.Segments[len(m.Segments)-1].Beside[0].Key}
 }
@@ -138,7 +140,8 @@ func TestAudit(t *testing.T) {
 	a := newAudited(t)
 	r := tlogtest.NewReference(t, auditedEntries)
 	result := a.audit(1000, 130)
-	if len(result.Findings) > 0 || result.Size != auditedEntries || result.Root != r.Root(t, auditedEntries) || result.Removed == 0 ||
+	if len(result.Findings) > 0 || result.Size != auditedEntries || result.Root != r.Root(t, auditedEntries) ||
+		result.Removed == 0 ||
 		result.Content+result.Removed != auditedEntries || result.Origin != "example.org/"+tlogtest.Log {
 		t.Errorf("%d entries, %d removed, %d there; %+v", result.Size, result.Removed, result.Content, result.Findings)
 	}
@@ -161,7 +164,8 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// Any flipped bit, any removed object and any exchange is found, in the object that it is in, and is never served as good.
+// Any flipped bit, any removed object and any exchange is found, in the object that it is in, and is never served as
+// good.
 func TestAuditFindsDamage(t *testing.T) {
 	a := newAudited(t)
 	want := read(t, newStore(a.b, a.o), tlog.All)
@@ -189,7 +193,8 @@ func TestAuditFindsDamage(t *testing.T) {
 			damage()
 			result := a.audit()
 			found := slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Object == key })
-			if rollback := name == "removed" && kind == "manifest"; !rollback { // which takes a checkpoint kept elsewhere
+			// which takes a checkpoint kept elsewhere
+			if rollback := name == "removed" && kind == "manifest"; !rollback {
 				if !found {
 					t.Errorf("%s %s, %s: found only %+v", kind, key, name, result.Findings)
 				}
@@ -270,7 +275,8 @@ func TestAuditFindsForgery(t *testing.T) {
 			"another line":  func(l [][]byte) { l[0] = bytes.Replace(l[0], []byte("filler"), []byte("forged"), 1) },
 		} {
 			a.put(key, a.forge(key, change))
-			if result := a.audit(); !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Object == key && f.Entry >= 0 }) {
+			if result := a.audit(); !slices.ContainsFunc(result.Findings,
+				func(f Finding) bool { return f.Object == key && f.Entry >= 0 }) {
 				t.Errorf("%s, %s: %+v", kind, name, result.Findings)
 			}
 			a.neverServed(kind+", "+name, want)
@@ -289,7 +295,8 @@ func TestAuditFindsForgery(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.put(highest, data)
-		if result := a.audit(); !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Object == highest }) {
+		if result := a.audit(); !slices.ContainsFunc(result.Findings,
+			func(f Finding) bool { return f.Object == highest }) {
 			t.Errorf("manifest by %s: %+v", name, result.Findings)
 		}
 		a.neverServed("manifest by "+name, nil)
@@ -314,7 +321,8 @@ func TestAuditRebuilds(t *testing.T) {
 		}
 	}
 	result := a.audit(1000)
-	if !result.Rebuilt || result.Size != auditedEntries || result.Root != r.Root(t, auditedEntries) || len(result.Findings) > 0 {
+	if !result.Rebuilt || result.Size != auditedEntries || result.Root != r.Root(t, auditedEntries) ||
+		len(result.Findings) > 0 {
 		t.Errorf("%d entries, %d removed, %d there; %+v", result.Size, result.Removed, result.Content, result.Findings)
 	}
 	if root, ok := result.RootAt(1000); !ok || root != r.Root(t, 1000) {
@@ -332,7 +340,10 @@ func TestAuditRebuilds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result := a.audit(); !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Entry == first && f.Missing }) {
+	if result := a.audit(); !slices.ContainsFunc(result.Findings, func(f Finding) bool {
+		return f.Entry == first &&
+			f.Missing
+	}) {
 		t.Errorf("the segment with entry %d is gone: %+v", first, result.Findings)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other from
-// entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
+// rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other
+// from entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
 func (d *Auditor) rebuild(ctx context.Context, s *manifest.Objects, a *Audit) (*manifest.Manifest, error) {
 	a.Rebuilt = true
 	m := &manifest.Manifest{Format: manifest.Format, Log: a.Log}
@@ -66,7 +66,9 @@ func (d *Auditor) rebuild(ctx context.Context, s *manifest.Objects, a *Audit) (*
 	}
 	for first := range segments {
 		if first > m.Entries {
-			a.find(manifest.SegmentPrefix(a.Log), m.Entries, fmt.Errorf("the segment with entry %d, before those from entry %d on: %w", m.Entries, first, bucket.ErrNotExist))
+			a.find(manifest.SegmentPrefix(a.Log), m.Entries,
+				fmt.Errorf("the segment with entry %d, before those from entry %d on: %w", m.Entries, first,
+					bucket.ErrNotExist))
 			break
 		}
 	}

@@ -20,8 +20,8 @@ type Signers struct {
 // maxSigners is the number of logs that FindSigners looks at: one damaged manifest must not hide what the others show.
 const maxSigners = 8
 
-// FindSigners looks at the highest manifests of some logs of a bucket, up to one that a trusted key signed. The names of the
-// keys that it returns are claims of whoever can write the bucket.
+// FindSigners looks at the highest manifests of some logs of a bucket, up to one that a trusted key signed. The names
+// of the keys that it returns are claims of whoever can write the bucket.
 func FindSigners(ctx context.Context, b bucket.Bucket, keys *proof.Keys, origin string) (Signers, error) {
 	var found Signers
 	for log, err := range (&Auditor{Bucket: b}).Logs(ctx) {

@@ -1,5 +1,5 @@
-// Package auth turns an HTTP request into the credential that made it: OAuth 2.0 bearer tokens of service accounts, HTTP
-// Digest of API keys, access lists, and limits on failures.
+// Package auth turns an HTTP request into the credential that made it: OAuth 2.0 bearer tokens of service accounts,
+// HTTP Digest of API keys, access lists, and limits on failures.
 //
 // Nodes that share a Secret accept each other's tokens and nonces; nothing of either is stored.
 package auth
@@ -93,8 +93,8 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	}
 }
 
-// Challenges returns the values of WWW-Authenticate for a 401 reply. Of the digests MD5 is the first, which is what Atlas's
-// clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3).
+// Challenges returns the values of WWW-Authenticate for a 401 reply. Of the digests MD5 is the first, which is what
+// Atlas's clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3).
 func (a *Authenticator) Challenges(why *Unauthorized) []string {
 	challenges := a.digests.challenges(time.Now(), why.Stale)
 	if why.Bearer {
@@ -122,7 +122,8 @@ func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Princip
 }
 
 // Issue returns a token for a service account that shows its secret.
-func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr netip.Addr) (token string, life time.Duration, err error) {
+func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr netip.Addr) (token string,
+	life time.Duration, err error) {
 	p, err := a.client(ctx, clientID, secret, addr)
 	if err != nil {
 		return "", 0, err
@@ -136,8 +137,8 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 	return token, tokenLife, err
 }
 
-// Revoke makes a token of the client's own invalid, on all nodes within seconds (RFC 7009). A token that is not valid, or
-// another's, is left alone without an error.
+// Revoke makes a token of the client's own invalid, on all nodes within seconds (RFC 7009). A token that is not valid,
+// or another's, is left alone without an error.
 func (a *Authenticator) Revoke(ctx context.Context, clientID, secret, token string, addr netip.Addr) error {
 	p, err := a.client(ctx, clientID, secret, addr)
 	if err != nil {
@@ -190,7 +191,8 @@ const addressShare = 10
 // itself, with 120 random bits or more, so the limit is not what protects them from being guessed. It bounds what wrong
 // ones cost. They are answered as too many, and check is told to look for nothing in the bucket. The answer to a wrong
 // one does not depend on whether there is such a credential.
-func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential, error)) (*Principal, error) {
+func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential,
+	error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
 	by, now := claim{network(addr), identity}, time.Now()
 	wait := max(a.failures.Wait(by, now), a.addresses.Wait(by.from, now))
@@ -228,7 +230,8 @@ func known(c *account.Credential) *account.Credential {
 
 // credential returns the credential of that id and kind, or nobody. For a caller that is limited it looks at those in
 // memory only.
-func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind, limited bool) (*account.Credential, error) {
+func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind,
+	limited bool) (*account.Credential, error) {
 	if !account.ValidCredentialID(kind, id) || limited && !a.accounts.Remembers(id) {
 		return nobody, nil
 	}
@@ -249,5 +252,6 @@ func identity(kind account.Kind, id string) string {
 
 // onAccessList tells whether addr is on an access list; an empty one has them all.
 func onAccessList(list []account.AccessEntry, addr netip.Addr) bool {
-	return len(list) == 0 || slices.ContainsFunc(list, func(e account.AccessEntry) bool { return e.Block.Contains(addr) })
+	return len(list) == 0 || slices.ContainsFunc(list,
+		func(e account.AccessEntry) bool { return e.Block.Contains(addr) })
 }

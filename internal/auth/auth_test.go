@@ -53,7 +53,8 @@ func newWorld(t testing.TB, o Options) *world {
 
 // header makes the Authorization header of a GET as a client would, from the challenge.
 func (w *world) header(uri string, nc int) string {
-	p := map[string]string{"username": w.public, "realm": account.Realm, "nonce": w.digests.nonce(time.Now()), "uri": uri,
+	p := map[string]string{"username": w.public, "realm": account.Realm,
+		"nonce": w.digests.nonce(time.Now()), "uri": uri,
 		"nc": fmt.Sprintf("%08x", nc), "cnonce": "abc", "qop": "auth", "algorithm": "MD5"}
 	return w.encode(p)
 }
@@ -64,7 +65,8 @@ func (w *world) encode(p map[string]string) string {
 }
 
 func format(p map[string]string) string {
-	return fmt.Sprintf(`Digest username=%q, realm=%q, nonce=%q, uri=%q, nc=%s, cnonce=%q, qop=%s, algorithm=%s, response=%q`,
+	return fmt.Sprintf(`Digest username=%q, realm=%q, nonce=%q, uri=%q, nc=%s, cnonce=%q, qop=%s, algorithm=%s, `+
+		`response=%q`,
 		p["username"], p["realm"], p["nonce"], p["uri"], p["nc"], p["cnonce"], p["qop"], p["algorithm"], p["response"])
 }
 
@@ -112,7 +114,8 @@ func TestOfficialClients(t *testing.T) {
 			return
 		}
 		rw.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(rw).Encode(map[string]any{"access_token": token, "expires_in": int(life.Seconds()), "token_type": "Bearer"})
+		json.NewEncoder(rw).Encode(map[string]any{"access_token": token, "expires_in": int(life.Seconds()),
+			"token_type": "Bearer"})
 	})
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		p, err := w.Authenticate(r, here)
@@ -140,7 +143,8 @@ func TestOfficialClients(t *testing.T) {
 		return fmt.Sprint(resp.StatusCode, " ", strings.TrimSpace(string(body)))
 	}
 	key := &http.Client{Transport: digest.NewTransport(w.public, w.private)}
-	oauth := (&clientcredentials.Config{ClientID: w.clientID, ClientSecret: w.secret, TokenURL: server.URL + "/api/oauth/token"}).Client(t.Context())
+	oauth := (&clientcredentials.Config{ClientID: w.clientID, ClientSecret: w.secret,
+		TokenURL: server.URL + "/api/oauth/token"}).Client(t.Context())
 	for range 3 {
 		if got, want := get(key), "200 "+w.public; got != want {
 			t.Errorf("digest: %q, want %q", got, want)
@@ -164,7 +168,8 @@ func TestDigest(t *testing.T) {
 	refused(t, w.try("Basic abc"), false)
 	refused(t, w.try(w.header("/other", 1)), false)
 	accepted(t, w.try(w.header("http://example.com/a?b=c", 1)))
-	p := map[string]string{"username": w.public, "realm": account.Realm, "uri": "/a?b=c", "nc": "00000001", "cnonce": "x", "qop": "auth", "algorithm": "SHA-256"}
+	p := map[string]string{"username": w.public, "realm": account.Realm, "uri": "/a?b=c", "nc": "00000001",
+		"cnonce": "x", "qop": "auth", "algorithm": "SHA-256"}
 	p["nonce"] = w.digests.nonce(time.Now())
 	accepted(t, w.try(w.encode(p)))
 	p["nonce"] = newDigests(Secret{2}, time.Hour).nonce(time.Now())
@@ -180,9 +185,11 @@ func TestNonceCounts(t *testing.T) {
 		nc string
 		ok bool
 	}{{"00000001", true}, {"00000003", true}, {"00000002", true}, {"00000002", false}, {"00000003", false},
-		{"00000100", true}, {"00000004", false}, {"000000ff", true}, {"000000ff", false}, {"1", false}, {"zzzzzzzz", false}} {
-		err := w.try(w.encode(map[string]string{"username": w.public, "realm": account.Realm, "nonce": nonce, "uri": "/a?b=c",
-			"nc": tt.nc, "cnonce": "c", "qop": "auth", "algorithm": "MD5"}))
+		{"00000100", true}, {"00000004", false}, {"000000ff", true}, {"000000ff", false}, {"1", false},
+		{"zzzzzzzz", false}} {
+		err := w.try(w.encode(map[string]string{"username": w.public, "realm": account.Realm, "nonce": nonce,
+			"uri": "/a?b=c",
+			"nc":  tt.nc, "cnonce": "c", "qop": "auth", "algorithm": "MD5"}))
 		if (err == nil) != tt.ok {
 			t.Errorf("nc %s: %v", tt.nc, err)
 		}
@@ -197,7 +204,8 @@ func TestStaleNonce(t *testing.T) {
 		for range 5 { // does not count as a failure
 			refused(t, w.try(header), true)
 		}
-		refused(t, w.try(strings.Replace(header, `cnonce="abc"`, `cnonce="abd"`, 1)), false) // stale tells nothing to who is wrong
+		// stale tells nothing to who is wrong
+		refused(t, w.try(strings.Replace(header, `cnonce="abc"`, `cnonce="abd"`, 1)), false)
 	})
 }
 
@@ -262,7 +270,8 @@ func TestTokens(t *testing.T) {
 		refused(t, w.try("Bearer "+token[:len(token)-2]), false)
 		refused(t, w.try("Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."), false)
 
-		other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{}) // another node with the same secret
+		// another node with the same secret
+		other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		_, err = other.Authenticate(r, here)
@@ -298,7 +307,8 @@ func TestTokens(t *testing.T) {
 
 		token, err = issue(w.clientID, w.secret)
 		accepted(t, err)
-		_, err = w.accounts.UpdateCredential(ctx, w.clientID, func(c *account.Credential) error { c.Deleted = true; return nil })
+		_, err = w.accounts.UpdateCredential(ctx, w.clientID,
+			func(c *account.Credential) error { c.Deleted = true; return nil })
 		accepted(t, err)
 		refused(t, w.try("Bearer "+token), false)
 	})

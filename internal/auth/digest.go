@@ -24,11 +24,11 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// digests is the server's side of HTTP Digest (RFC 7616). A nonce carries its own time and a MAC, so any node that shares
-// the secret knows it; only which nonce counts were used is remembered, by each node for itself. So what somebody reads on
-// the way can be sent once more to each of the other nodes. They take a nonce of this one for a minute only: long enough for a
-// client behind a balancer, whose answer to a challenge goes to another node than the challenge came from. If they took none,
-// such a client, which tries once more, would never get in.
+// digests is the server's side of HTTP Digest (RFC 7616). A nonce carries its own time and a MAC, so any node that
+// shares the secret knows it; only which nonce counts were used is remembered, by each node for itself. So what
+// somebody reads on the way can be sent once more to each of the other nodes. They take a nonce of this one for a
+// minute only: long enough for a client behind a balancer, whose answer to a challenge goes to another node than the
+// challenge came from. If they took none, such a client, which tries once more, would never get in.
 type digests struct {
 	key  []byte
 	node [8]byte // random; tells the nonces that this process made
@@ -40,8 +40,8 @@ type digests struct {
 	oldest time.Time
 }
 
-// counts are the nonce counts seen: the highest, and which of the 64 up to it, since concurrent requests of a client may
-// overtake each other.
+// counts are the nonce counts seen: the highest, and which of the 64 up to it, since concurrent requests of a client
+// may overtake each other.
 type counts struct {
 	highest uint64
 	seen    uint64 // bit i: highest-i
@@ -61,7 +61,8 @@ func (d *digests) challenges(now time.Time, stale bool) []string {
 	nonce := d.nonce(now)
 	var list []string
 	for _, algorithm := range []string{"MD5", "SHA-256"} {
-		list = append(list, fmt.Sprintf(`Digest realm=%q, domain="", nonce=%q, algorithm=%s, qop="auth", stale=%t`, account.Realm, nonce, algorithm, stale))
+		list = append(list, fmt.Sprintf(`Digest realm=%q, domain="", nonce=%q, algorithm=%s, qop="auth", stale=%t`,
+			account.Realm, nonce, algorithm, stale))
 	}
 	return list
 }
@@ -104,8 +105,8 @@ func (d *digests) parse(text string) (nonce, bool) {
 	return n, true
 }
 
-// take takes a nonce count. It is refused if it was taken before or is too far behind to tell, and as stale if the nonce
-// is. Both are decided under one lock: a nonce that is forgotten in between would be new again.
+// take takes a nonce count. It is refused if it was taken before or is too far behind to tell, and as stale if the
+// nonce is. Both are decided under one lock: a nonce that is forgotten in between would be new again.
 func (d *digests) take(n nonce, now time.Time, count uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -202,7 +203,8 @@ func expected(p map[string]string, method string, ha1 account.HA1) (response str
 		return "", false
 	}
 	ha2 := hex.EncodeToString(hash(method + ":" + p["uri"]))
-	return hex.EncodeToString(hash(strings.Join([]string{hex.EncodeToString(secret), p["nonce"], p["nc"], p["cnonce"], p["qop"], ha2}, ":"))), true
+	return hex.EncodeToString(hash(strings.Join([]string{hex.EncodeToString(secret), p["nonce"], p["nc"], p["cnonce"],
+		p["qop"], ha2}, ":"))), true
 }
 
 // sameTarget tells whether the uri that a client has hashed is the one that it asked for; proxies may have made it
@@ -222,7 +224,8 @@ var errDigest = errors.New("not a Digest header")
 // maxDigest bounds a header in bytes.
 const maxDigest = 16 << 10
 
-// parseDigest reads the parameters of a Digest header: names, each once, with tokens or quoted strings (RFC 9110, 11.2).
+// parseDigest reads the parameters of a Digest header: names, each once, with tokens or quoted strings (RFC 9110,
+// 11.2).
 func parseDigest(header string) (map[string]string, error) {
 	if len(header) > maxDigest {
 		return nil, errDigest

@@ -41,8 +41,10 @@ func TestOnlyWhatWasOffered(t *testing.T) {
 		for _, response := range []string{"", "\x00", "0", "\xff"} {
 			p := w.right(w.digests.nonce(time.Now()))
 			p[name] = value
-			header := strings.Replace(`Digest username="U", realm="R", nonce="N", uri="/a?b=c", nc=00000001, cnonce="c", qop=Q, algorithm=A, response="S"`, "U", p["username"], 1)
-			header = strings.NewReplacer(`"R"`, `"`+p["realm"]+`"`, `"N"`, `"`+p["nonce"]+`"`, "=Q", "="+p["qop"], "=A", "="+p["algorithm"], `"S"`, `"`+response+`"`).Replace(header)
+			header := strings.Replace(`Digest username="U", realm="R", nonce="N", uri="/a?b=c", nc=00000001, `+
+				`cnonce="c", qop=Q, algorithm=A, response="S"`, "U", p["username"], 1)
+			header = strings.NewReplacer(`"R"`, `"`+p["realm"]+`"`, `"N"`, `"`+p["nonce"]+`"`, "=Q", "="+p["qop"], "=A",
+				"="+p["algorithm"], `"S"`, `"`+response+`"`).Replace(header)
 			refused(t, w.try(header), false)
 		}
 	}
@@ -187,7 +189,10 @@ func TestNoiseDoesNotReachTheBucket(t *testing.T) {
 func TestUnreadableCredential(t *testing.T) {
 	w := newWorld(t, Options{FailuresPerMinute: 1})
 	broken := errors.New("broken")
-	f := &bucketest.Faulty{Bucket: w.bucket, Before: func(context.Context, bucketest.Op, string) error { return broken }}
+	f := &bucketest.Faulty{Bucket: w.bucket, Before: func(context.Context, bucketest.Op,
+		string) error {
+		return broken
+	}}
 	a := New(f, account.NewDirectory(f), Secret{1}, Options{FailuresPerMinute: 1})
 	for range 3 {
 		if err := on(a, "GET", "/a?b=c", w.header("/a?b=c", 1)); !errors.Is(err, broken) {
@@ -196,8 +201,8 @@ func TestUnreadableCredential(t *testing.T) {
 	}
 }
 
-// What docs/access.md says of repetition: the node that took a request refuses it, each other one takes it once more, within
-// a minute of the challenge.
+// What docs/access.md says of repetition: the node that took a request refuses it, each other one takes it once more,
+// within a minute of the challenge.
 func TestReplayAtAnotherNode(t *testing.T) {
 	for _, tt := range []struct {
 		after time.Duration
@@ -221,8 +226,8 @@ func TestReplayAtAnotherNode(t *testing.T) {
 	}
 }
 
-// A client that keeps its challenge, and tries once more if that is stale, gets in behind a balancer that sends each request
-// to the next node.
+// A client that keeps its challenge, and tries once more if that is stale, gets in behind a balancer that sends each
+// request to the next node.
 func TestDigestBehindABalancer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
@@ -232,8 +237,9 @@ func TestDigestBehindABalancer(t *testing.T) {
 			a := nodes[turn%2]
 			turn++
 			nc++
-			err := on(a, "GET", "/a?b=c", w.encode(map[string]string{"username": w.public, "realm": account.Realm, "nonce": challenge,
-				"uri": "/a?b=c", "nc": fmt.Sprintf("%08x", nc), "cnonce": "c", "qop": "auth", "algorithm": "MD5"}))
+			err := on(a, "GET", "/a?b=c", w.encode(map[string]string{"username": w.public, "realm": account.Realm,
+				"nonce": challenge,
+				"uri":   "/a?b=c", "nc": fmt.Sprintf("%08x", nc), "cnonce": "c", "qop": "auth", "algorithm": "MD5"}))
 			if u := new(Unauthorized); errors.As(err, &u) && u.Stale {
 				challenge, nc = a.digests.nonce(time.Now()), 0
 			}

@@ -40,8 +40,9 @@ func asksForToken(name, id, secret string) caller {
 
 // digestAs returns a Digest header of a key.
 func (w *world) digestAs(public, private string) string {
-	p := map[string]string{"username": public, "realm": account.Realm, "nonce": w.digests.nonce(time.Now()), "uri": "/a?b=c",
-		"nc": "00000001", "cnonce": "abc", "qop": "auth", "algorithm": "MD5"}
+	p := map[string]string{"username": public, "realm": account.Realm, "nonce": w.digests.nonce(time.Now()),
+		"uri": "/a?b=c",
+		"nc":  "00000001", "cnonce": "abc", "qop": "auth", "algorithm": "MD5"}
 	p["response"], _ = expected(p, "GET", account.NewHA1(public, private))
 	return format(p)
 }
@@ -112,7 +113,8 @@ func TestOneWrongIdentityDoesNotLimitItsAddress(t *testing.T) {
 		w := newWorld(t, Options{})
 		a := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{FailuresPerMinute: 6})
 		for range 1000 {
-			_ = asksForToken("", "mdb_sa_id_"+account.NewID(time.Unix(0, 0))[:8]+"0000000000000000", "wrong").try(a, here)
+			_ = asksForToken("", "mdb_sa_id_"+account.NewID(time.Unix(0, 0))[:8]+"0000000000000000",
+				"wrong").try(a, here)
 		}
 		accepted(t, asksForToken("", w.clientID, w.secret).try(a, here))
 	})
@@ -131,7 +133,8 @@ func TestLimitsDoNotTellWhoExists(t *testing.T) {
 			}
 			return all
 		}
-		if there, none := answers(""), answers("mdb_sa_id_"+account.NewID(time.Now())); fmt.Sprint(there) != fmt.Sprint(none) {
+		if there, none := answers(""), answers("mdb_sa_id_"+
+			account.NewID(time.Now())); fmt.Sprint(there) != fmt.Sprint(none) {
 			t.Errorf("existing: %v\nmade up: %v", there, none)
 		}
 	})
@@ -142,7 +145,11 @@ func TestLimitedAddressesCostNoLookups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		lookups := 0
-		f := &bucketest.Faulty{Bucket: w.bucket, Before: func(context.Context, bucketest.Op, string) error { lookups++; return nil }}
+		f := &bucketest.Faulty{Bucket: w.bucket, Before: func(context.Context, bucketest.Op,
+			string) error {
+			lookups++
+			return nil
+		}}
 		a := New(f, account.NewDirectory(f), Secret{1}, Options{FailuresPerMinute: 6})
 		for range 1000 {
 			_ = asksForToken("", "mdb_sa_id_"+account.NewID(time.Now()), "wrong").try(a, here)

@@ -16,11 +16,13 @@ import (
 )
 
 const (
-	revocationsAge   = 2 * time.Second  // how long a list of revocations is believed, so how long another's may go unseen
+	// how long a list of revocations is believed, so how long another's may go unseen
+	revocationsAge   = 2 * time.Second
 	revocationsLimit = 30 * time.Second // how long it is used while no newer one can be had; then tokens are refused
 	revocationsWait  = 10 * time.Second // how long the bucket may take to list them
 
-	// A revocation is kept longer than its token lives, because the node that removes it may have a clock that is ahead.
+	// A revocation is kept longer than its token lives, because the node that removes it may have a clock that is
+	// ahead.
 	revocationsKept   = 10 * time.Minute
 	revocationsPrefix = "revocations/"
 
@@ -38,8 +40,8 @@ const (
 //	revocations/<client id>/<expiry>-<token id>   one token
 //	revocations/<client id>/all-<expiry>          all tokens of the credential that expire then or before
 //
-// which any node may make, and remove once the tokens have expired everywhere. A credential's are listed when one of its
-// tokens is used, so what one credential revokes costs the others nothing.
+// which any node may make, and remove once the tokens have expired everywhere. A credential's are listed when one of
+// its tokens is used, so what one credential revokes costs the others nothing.
 type revocations struct {
 	bucket bucket.Bucket
 	known  *otter.Cache[string, *revoked] // by client id
@@ -58,8 +60,8 @@ func (r *revocations) of(clientID string) *revoked {
 	return all
 }
 
-// sweep removes the revocations of tokens that have expired everywhere. Those of a credential in use are removed when they
-// are listed; this is for credentials that nobody uses any more.
+// sweep removes the revocations of tokens that have expired everywhere. Those of a credential in use are removed when
+// they are listed; this is for credentials that nobody uses any more.
 func (r *revocations) sweep(ctx context.Context, now time.Time) error {
 	var old []string
 	for info, err := range r.bucket.List(ctx, revocationsPrefix, "") {
@@ -190,8 +192,8 @@ func (r *revoked) after(expires time.Time) time.Time {
 	return latest(expires, r.until.Add(time.Second)) // times of expiry are whole seconds
 }
 
-// has tells whether a token is revoked. One of those that ask lists the revocations when that is due; the others use what
-// is known meanwhile, and wait only if it is too old.
+// has tells whether a token is revoked. One of those that ask lists the revocations when that is due; the others use
+// what is known meanwhile, and wait only if it is too old.
 func (r *revoked) has(ctx context.Context, id string, expires, now time.Time) (bool, error) {
 	for waited := false; ; waited = true {
 		r.mu.Lock()

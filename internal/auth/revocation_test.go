@@ -47,8 +47,8 @@ func (w *world) revocations(t *testing.T) int {
 	return n
 }
 
-// Whatever one service account revokes, the bucket holds a bounded number of objects for it, and a node lists them at most
-// every two seconds.
+// Whatever one service account revokes, the bucket holds a bounded number of objects for it, and a node lists them at
+// most every two seconds.
 func TestOneCredentialCannotFillTheBucketWithRevocations(t *testing.T) {
 	attempts := 21_000
 	if testing.Short() {

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/durable"
 )
 
-// Secret is what a node signs tokens and nonces with. It is never in the bucket: who can write there must not be able to
-// act as anybody.
+// Secret is what a node signs tokens and nonces with. It is never in the bucket: who can write there must not be able
+// to act as anybody.
 type Secret [32]byte
 
 const secretPrefix = "weir-secret-1 "

@@ -40,13 +40,15 @@ type tokens struct {
 	verified *otter.Cache[[sha256.Size]byte, *claims] // by SHA-256 of the token; none enters that is not good
 }
 
-// maxVerified is how many tokens are remembered to be good: checking a signature costs more than all else of a small request.
+// maxVerified is how many tokens are remembered to be good: checking a signature costs more than all else of a small
+// request.
 const maxVerified = 10_000
 
 // newTokens does not have the time of issue checked: a node whose clock is a little ahead makes good tokens.
 func newTokens(b bucket.Bucket, s Secret) tokens {
 	return tokens{key: s.signingKey(), revoked: newRevocations(b),
-		parser:   jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer), jwt.WithExpirationRequired()),
+		parser: jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer),
+			jwt.WithExpirationRequired()),
 		verified: otter.Must(&otter.Options[[sha256.Size]byte, *claims]{MaximumSize: maxVerified})}
 }
 
@@ -72,15 +74,16 @@ func (t tokens) parse(token string) (*claims, bool) {
 		return said, time.Now().Before(said.ExpiresAt.Time)
 	}
 	said := new(claims)
-	if _, err := t.parser.ParseWithClaims(token, said, func(*jwt.Token) (any, error) { return t.key.Public(), nil }); err != nil {
+	if _, err := t.parser.ParseWithClaims(token, said,
+		func(*jwt.Token) (any, error) { return t.key.Public(), nil }); err != nil {
 		return nil, false
 	}
 	t.verified.Set(sum, said)
 	return said, true
 }
 
-// bearer authenticates by a token. The token itself needs no lookup; what its client may do is looked up, so that a change
-// of roles does not wait for tokens to expire. A token that weir has signed is never limited.
+// bearer authenticates by a token. The token itself needs no lookup; what its client may do is looked up, so that a
+// change of roles does not wait for tokens to expire. A token that weir has signed is never limited.
 func (a *Authenticator) bearer(ctx context.Context, token string, addr netip.Addr) (*Principal, error) {
 	said, ok := a.tokens.parse(token)
 	if !ok {

@@ -174,8 +174,8 @@ func (s slowList) List(ctx context.Context, prefix, after string) iter.Seq2[buck
 	}
 }
 
-// A token that was found good once is still refused when it has expired, was revoked, or its client is gone; and none that
-// was refused is remembered.
+// A token that was found good once is still refused when it has expired, was revoked, or its client is gone; and none
+// that was refused is remembered.
 func TestRememberedTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, w := t.Context(), newWorld(t, Options{})
@@ -197,7 +197,8 @@ func TestRememberedTokens(t *testing.T) {
 		accepted(t, err)
 		accepted(t, w.try("Bearer "+orphaned))
 		known := w.tokens.verified.EstimatedSize()
-		for _, bad := range []string{orphaned + "x", strings.Replace(orphaned, ".", "..", 1), "", strings.Repeat("x", 1000)} {
+		for _, bad := range []string{orphaned + "x", strings.Replace(orphaned, ".", "..", 1), "",
+			strings.Repeat("x", 1000)} {
 			refused(t, w.try("Bearer "+bad), false)
 		}
 		if n := w.tokens.verified.EstimatedSize(); n != known {
@@ -232,7 +233,8 @@ func TestTokensEndWithTheirSecret(t *testing.T) {
 			for _, a := range []*Authenticator{w.Authenticator, other} {
 				accepted(t, on(a, "GET", "/", "Bearer "+ended))
 			}
-			_, err = w.accounts.UpdateCredential(ctx, w.clientID, func(c *account.Credential) error { end(c); return nil })
+			_, err = w.accounts.UpdateCredential(ctx, w.clientID,
+				func(c *account.Credential) error { end(c); return nil })
 			accepted(t, err)
 			time.Sleep(5 * time.Second) // documents are believed for a while
 			for _, a := range []*Authenticator{w.Authenticator, other} {

@@ -35,7 +35,8 @@ import (
 
 var (
 	// ErrIncomplete is returned (wrapped) for a bucket that a copy is being made in, or was broken off.
-	ErrIncomplete = errors.New("the bucket is an unfinished copy: run the same \"weir bucket copy\" again until it says that it is complete")
+	ErrIncomplete = errors.New("the bucket is an unfinished copy: run the same \"weir bucket copy\" again until it " +
+		"says that it is complete")
 	// ErrOther is returned (wrapped) for a destination that holds something else than an older copy of the source.
 	ErrOther = errors.New("the destination is not an older copy of the source")
 )
@@ -119,7 +120,8 @@ func (c *Copier) Run(ctx context.Context) (Summary, error) {
 			err = step(ctx)
 		}
 	}
-	c.summary.Copied, c.summary.Bytes, c.summary.There, c.summary.Removed = c.copied.Load(), c.bytes.Load(), c.already.Load(), c.gone.Load()
+	c.summary.Copied, c.summary.Bytes, c.summary.There, c.summary.Removed = c.copied.Load(), c.bytes.Load(),
+		c.already.Load(), c.gone.Load()
 	return c.summary, err
 }
 
@@ -197,7 +199,8 @@ const attempts = 4
 func (c *Copier) try(ctx context.Context, do func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := do()
-		if err == nil || attempt == attempts || ctx.Err() != nil || errors.Is(err, bucket.ErrNotExist) || errors.Is(err, ErrOther) {
+		if err == nil || attempt == attempts || ctx.Err() != nil || errors.Is(err, bucket.ErrNotExist) ||
+			errors.Is(err, ErrOther) {
 			return err
 		}
 		select {
@@ -351,7 +354,8 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *audit.C
 		return err
 	}
 	c.keep[contents.Manifest] = true
-	if _, ok := c.there[contents.Manifest]; ok && have.Version == contents.Version && bytes.Equal(have.Data, contents.Data) {
+	if _, ok := c.there[contents.Manifest]; ok && have.Version == contents.Version &&
+		bytes.Equal(have.Data, contents.Data) {
 		c.already.Add(1)
 	} else {
 		if err := c.try(ctx, func() error { return c.put(ctx, contents.Manifest, contents.Data) }); err != nil {

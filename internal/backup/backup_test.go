@@ -45,10 +45,12 @@ type weir struct {
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
 	w := &weir{t: t, accounts: account.NewDirectory(b)}
 	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<16)
-	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
+	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300,
+		MergeWidth:      2,
 		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
 	for shard := range shards {
-		s := sequence.New(b, reader, w.store, shard, sequence.Options{BatchBytes: 2000, Parallel: 1, KeepPlans: 1, Logger: slog.New(slog.DiscardHandler)})
+		s := sequence.New(b, reader, w.store, shard, sequence.Options{BatchBytes: 2000, Parallel: 1, KeepPlans: 1,
+			Logger: slog.New(slog.DiscardHandler)})
 		w.sequencers = append(w.sequencers, s)
 		w.writers = append(w.writers, wal.NewWriter(b, reader, shard, s.Notify))
 	}
@@ -144,7 +146,8 @@ func (s *source) live() {
 		s.round(s.rnd.IntN(shards))
 	case 4:
 		if s.docs++; s.docs < 30 {
-			o := account.Organization{ID: account.NewID(time.Now()), Name: fmt.Sprint("o", s.docs), Log: account.NewID(time.Now())}
+			o := account.Organization{ID: account.NewID(time.Now()), Name: fmt.Sprint("o", s.docs),
+				Log: account.NewID(time.Now())}
 			if err := s.accounts.CreateOrganization(context.Background(), o); err != nil {
 				s.t.Fatal(err)
 			}
@@ -153,7 +156,8 @@ func (s *source) live() {
 }
 
 func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
-	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucketest.NewMemory(), acked: map[string]map[string]bool{}}
+	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucketest.NewMemory(),
+		acked: map[string]map[string]bool{}}
 	s.weir = startWeir(t, s.memory, keys)
 	if err := s.accounts.Initialise(t.Context(), account.Settings{Shards: shards, Origin: "example.org"}); err != nil {
 		t.Fatal(err)
@@ -167,8 +171,8 @@ func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
 	return s
 }
 
-// copyTo copies, while the source goes on, with failures and breaks, until it is complete. It returns what was acknowledged before
-// the last try began.
+// copyTo copies, while the source goes on, with failures and breaks, until it is complete. It returns what was
+// acknowledged before the last try began.
 func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 	s.t.Helper()
 	for try := 0; ; try++ {
@@ -190,7 +194,8 @@ func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 		for log, lines := range s.acked {
 			before[log] = maps.Clone(lines)
 		}
-		c := &Copier{From: &bucketest.Faulty{Bucket: s.memory, Before: fault}, To: &bucketest.Faulty{Bucket: to, Before: fault}}
+		c := &Copier{From: &bucketest.Faulty{Bucket: s.memory, Before: fault}, To: &bucketest.Faulty{Bucket: to,
+			Before: fault}}
 		_, err := c.Run(s.t.Context())
 		if err == nil {
 			return before
@@ -204,8 +209,8 @@ func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 	}
 }
 
-// checkCopy checks a copy by a node that starts on it: each event once, as proven, and more can be recorded. It works on a copy of
-// the copy, so that this stays one.
+// checkCopy checks a copy by a node that starts on it: each event once, as proven, and more can be recorded. It works
+// on a copy of the copy, so that this stays one.
 func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]bool, keys *proof.Keys) {
 	s.t.Helper()
 	there := bucketest.NewMemory()
@@ -261,8 +266,8 @@ func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]boo
 	}
 }
 
-// A copy of a bucket in use, broken off and begun again, brought forward later: everything that was acknowledged before it began is
-// there once, its checkpoints are the source's, and a node goes on with it.
+// A copy of a bucket in use, broken off and begun again, brought forward later: everything that was acknowledged before
+// it began is there once, its checkpoints are the source's, and a node goes on with it.
 func TestCopyOfALiveBucket(t *testing.T) {
 	key, err := proof.GenerateKey()
 	if err != nil {
@@ -294,7 +299,8 @@ func TestCopyRefuses(t *testing.T) {
 	keys := proof.NewKeys(key)
 	for name, change := range map[string]func(s *source, to *bucketest.Memory){
 		"another bucket": func(s *source, to *bucketest.Memory) {
-			if err := to.Put(t.Context(), stateKey, []byte(`{"origin":"another.example.org","complete":true}`)); err != nil {
+			if err := to.Put(t.Context(), stateKey,
+				[]byte(`{"origin":"another.example.org","complete":true}`)); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -315,7 +321,8 @@ func TestCopyRefuses(t *testing.T) {
 			n.stop()
 		},
 		"an organization was made there": func(s *source, to *bucketest.Memory) {
-			if err := account.NewDirectory(to).CreateOrganization(t.Context(), account.Organization{ID: "new", Name: "n"}); err != nil {
+			if err := account.NewDirectory(to).CreateOrganization(t.Context(),
+				account.Organization{ID: "new", Name: "n"}); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -48,8 +48,10 @@ type client struct {
 }
 
 func newClient(ctx context.Context, base string, c credentials) (*client, error) {
-	cl := &client{credentials: c, base: base, http: &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 128}}}
-	req, err := http.NewRequestWithContext(ctx, "POST", base+"/api/oauth/token", strings.NewReader("grant_type=client_credentials"))
+	cl := &client{credentials: c, base: base, http: &http.Client{Transport: &http.Transport{DisableCompression: true,
+		MaxIdleConnsPerHost: 128}}}
+	req, err := http.NewRequestWithContext(ctx, "POST", base+"/api/oauth/token",
+		strings.NewReader("grant_type=client_credentials"))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,8 @@ func (c *client) logs(project, workspace string) string {
 }
 
 // record records lines; while the server is busy it tries again. It returns how long the request that was taken took.
-func (c *client) record(ctx context.Context, project, workspace string, lines []byte) (took time.Duration, busy int, err error) {
+func (c *client) record(ctx context.Context, project, workspace string, lines []byte) (took time.Duration, busy int,
+	err error) {
 	for {
 		req, err := http.NewRequestWithContext(ctx, "POST", c.logs(project, workspace), bytes.NewReader(lines))
 		if err != nil {

@@ -70,8 +70,10 @@ func newCostly(t *testing.T) *costly {
 		t.Fatal(err)
 	}
 	project := account.Project{ID: account.NewID(now), Org: org.ID, Name: "p", Workspaces: []account.Workspace{w}}
-	caller, secret := account.NewServiceAccount(org.ID, "owner", []account.Grant{{Project: project.ID, Role: account.GroupOwner}}, now, time.Hour)
-	for _, err := range []error{accounts.CreateOrganization(ctx, org), accounts.CreateProject(ctx, project), accounts.CreateCredential(ctx, caller)} {
+	caller, secret := account.NewServiceAccount(org.ID, "owner",
+		[]account.Grant{{Project: project.ID, Role: account.GroupOwner}}, now, time.Hour)
+	for _, err := range []error{accounts.CreateOrganization(ctx, org), accounts.CreateProject(ctx, project),
+		accounts.CreateCredential(ctx, caller)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,8 +170,8 @@ func (c *costly) spent() cost {
 	return cost{int64(m.TotalAlloc), c.operations.Load(), c.blocks.Load()}
 }
 
-// of returns what do costs once everything is cached that will be: the least of several, each count for itself, since what
-// others allocate meanwhile, and caches that the garbage collector or their limit has emptied, are not do's.
+// of returns what do costs once everything is cached that will be: the least of several, each count for itself, since
+// what others allocate meanwhile, and caches that the garbage collector or their limit has emptied, are not do's.
 func (c *costly) of(do func()) cost {
 	do()
 	least := cost{math.MaxInt64, math.MaxInt64, math.MaxInt64}
@@ -185,8 +187,9 @@ func (c *costly) of(do func()) cost {
 	return least
 }
 
-// What requests cost, in counts that no machine changes: bytes allocated, operations of the bucket, blocks opened, bytes
-// on disk. Each limit is a little above what was measured when it was set; the targets are in docs/performance.md.
+// What requests cost, in counts that no machine changes: bytes allocated, operations of the bucket, blocks opened,
+// bytes on disk. Each limit is a little above what was measured when it was set; the targets are in
+// docs/performance.md.
 func TestCost(t *testing.T) {
 	c := newCostly(t)
 	whole, err := weigh(c.folder)
@@ -218,7 +221,8 @@ func TestCost(t *testing.T) {
 	}{
 		{"download of all", func() { c.download(kinds[0].query) }, allAllocated, 5, 1},
 		{"download of one hour", func() { c.download(kinds[1].query) }, hourAllocated, 6, 2},
-		{"download of a brief processor", func() { c.download(brief) }, int64(len(concerned.blocks)) * perBlockAllocated,
+		{"download of a brief processor", func() { c.download(brief) },
+			int64(len(concerned.blocks)) * perBlockAllocated,
 			4 + int64(len(concerned.blocks)), int64(len(concerned.blocks))},
 		{"recording of one event", func() {
 			number++
@@ -227,8 +231,10 @@ func TestCost(t *testing.T) {
 		}, recordAllocated, 1, 0},
 	} {
 		got := c.of(test.do)
-		t.Logf("%s: %d bytes allocated, %d operations, %d gets from segments", test.name, got.allocated, got.operations, got.blocks)
-		if countAllocations && got.allocated > test.allocated || got.operations > test.operations || got.blocks > test.blocks {
+		t.Logf("%s: %d bytes allocated, %d operations, %d gets from segments", test.name, got.allocated,
+			got.operations, got.blocks)
+		if countAllocations && got.allocated > test.allocated || got.operations > test.operations ||
+			got.blocks > test.blocks {
 			t.Errorf("%s: %d bytes allocated, %d operations, %d gets from segments; want at most %d, %d, %d",
 				test.name, got.allocated, got.operations, got.blocks, test.allocated, test.operations, test.blocks)
 		}

@@ -88,7 +88,8 @@ func (m *downloader) measure(ctx context.Context, d downloaded) (downloaded, err
 	if err := group.Wait(); err != nil {
 		return d, err
 	}
-	d.Bytes, d.Wall, d.First, d.CPU, d.Repeated = ours.bytes, median(ours.wall), median(ours.first), median(ours.cpu), m.repeat
+	d.Bytes, d.Wall, d.First, d.CPU, d.Repeated = ours.bytes, median(ours.wall), median(ours.first),
+		median(ours.cpu), m.repeat
 	if d.recording {
 		d.CPU = 0 // recording's, mostly
 	}

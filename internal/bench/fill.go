@@ -20,7 +20,8 @@ const (
 // perRequest is how many events a request has that fills.
 const perRequest = 5000
 
-// fill records the corpus, in the order of its times, and makes the small workspaces. It returns how long the corpus took.
+// fill records the corpus, in the order of its times, and makes the small workspaces. It returns how long the corpus
+// took.
 func fill(ctx context.Context, c *client, all corpus.Corpus, workspaces int) (time.Duration, error) {
 	if _, err := c.create(ctx, "/api/atlas/v2/groups/"+c.project+"/streams", workspace(recording)); err != nil {
 		return 0, err
@@ -88,15 +89,18 @@ func fillSmall(ctx context.Context, c *client, n int, until time.Time) error {
 }
 
 func fillProject(ctx context.Context, c *client, first, last int, until time.Time) error {
-	project, err := c.create(ctx, "/api/atlas/v2/groups", map[string]string{"name": fmt.Sprintf("project-%d", first), "orgId": c.org})
+	project, err := c.create(ctx, "/api/atlas/v2/groups", map[string]string{"name": fmt.Sprintf("project-%d", first),
+		"orgId": c.org})
 	if err != nil {
 		return err
 	}
 	for i := first; i < last; i++ {
-		if _, err := c.create(ctx, "/api/atlas/v2/groups/"+project+"/streams", workspace(corpus.WorkspaceName(i))); err != nil {
+		if _, err := c.create(ctx, "/api/atlas/v2/groups/"+project+"/streams",
+			workspace(corpus.WorkspaceName(i))); err != nil {
 			return err
 		}
-		if _, _, err := c.record(ctx, project, corpus.WorkspaceName(i), corpus.Small(eventsOfEach, uint64(i), until)); err != nil {
+		if _, _, err := c.record(ctx, project, corpus.WorkspaceName(i),
+			corpus.Small(eventsOfEach, uint64(i), until)); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,8 @@ func (s settings) measureGrowth(ctx context.Context, binary string) error {
 		s.only = growing
 	}
 	s.tmpfs = ""
-	t := newTable(os.Stdout, "events", "workspaces", "one hour ms", "all ms", "nginx's ms", "record 8×5,000 events/s", "64×1 requests/s", "1×1 p50 ms", "start ms", "RSS MB", "peak MB", "B an event", "segments")
+	t := newTable(os.Stdout, "events", "workspaces", "one hour ms", "all ms", "nginx's ms", "record 8×5,000 events/s",
+		"64×1 requests/s", "1×1 p50 ms", "start ms", "RSS MB", "peak MB", "B an event", "segments")
 	for i, size := range sizes {
 		s.Events, s.Workspaces = size[0], size[1]
 		dir := filepath.Join(s.dir, fmt.Sprintf("growth-%d", i))

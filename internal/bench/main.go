@@ -1,5 +1,5 @@
-// Command bench measures weir: it fills a server with a reproducible corpus, through the API, and compares what recording
-// and downloading cost with what the machine needs for the same bytes. See docs/performance.md.
+// Command bench measures weir: it fills a server with a reproducible corpus, through the API, and compares what
+// recording and downloading cost with what the machine needs for the same bytes. See docs/performance.md.
 package main
 
 import (
@@ -58,9 +58,12 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&s.Times, "record-repeat", 3, "how often each recording is measured")
 	f.StringVar(&s.dir, "dir", "", "`folder` on the disk to be measured (default: a new one, removed afterwards)")
 	f.StringVar(&s.json, "json", "", "`file` for the figures as JSON")
-	f.StringVar(&s.tmpfs, "tmpfs", "/dev/shm", "`folder` in memory, for recording without durability; empty: leave that out")
-	f.StringVar(&s.profiles, "profiles", "", "`folder` for profiles of the server, for each row, taken after it was measured")
-	f.StringVar(&only, "only", "", "measure only rows whose name `matches`: record/8x5000, download/hour, disk, start, gzip")
+	f.StringVar(&s.tmpfs, "tmpfs", "/dev/shm",
+		"`folder` in memory, for recording without durability; empty: leave that out")
+	f.StringVar(&s.profiles, "profiles", "",
+		"`folder` for profiles of the server, for each row, taken after it was measured")
+	f.StringVar(&only, "only", "", "measure only rows whose name `matches`: record/8x5000, download/hour, disk, "+
+		"start, gzip")
 	f.BoolVar(&s.growth, "growth", false, "measure how cost grows with events and workspaces, instead")
 	f.IntVar(&s.most, "most", 1_000_000, "the most events with -growth")
 	files := f.String("serve-files", "", "serve this `folder` and nothing else: the yardstick where nginx is missing")
@@ -125,10 +128,13 @@ func (s settings) measure(ctx context.Context, binary, dir string) (*report, err
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("-dir must be a folder without an earlier run: %w", err)
 	}
-	b := &bench{settings: s, binary: binary, dir: dir, bucket: filepath.Join(dir, "bucket"), until: time.Now().Truncate(time.Hour)}
+	b := &bench{settings: s, binary: binary, dir: dir, bucket: filepath.Join(dir, "bucket"),
+		until: time.Now().Truncate(time.Hour)}
 	b.report.Settings = s
-	b.report.Machine = machine{CPU: firstMatch("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Go: runtime.Version(),
-		Kernel: firstMatch("/proc/sys/kernel/osrelease", ""), Load: strings.SplitN(firstMatch("/proc/loadavg", ""), " ", 2)[0]}
+	b.report.Machine = machine{CPU: firstMatch("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
+		Go:     runtime.Version(),
+		Kernel: firstMatch("/proc/sys/kernel/osrelease", ""),
+		Load:   strings.SplitN(firstMatch("/proc/loadavg", ""), " ", 2)[0]}
 	if err := b.report.Yardsticks.fsyncs(dir); err != nil {
 		return nil, err
 	}
@@ -319,7 +325,8 @@ func (b *bench) volatile(ctx context.Context) error {
 		return err
 	}
 	return b.with(ctx, bucket, func(s *server, c *client) error {
-		m := &recorder{server: s, client: c, workspace: recording, seed: b.Seed + 1, span: time.Second, last: b.For, repeat: b.Times}
+		m := &recorder{server: s, client: c, workspace: recording, seed: b.Seed + 1, span: time.Second, last: b.For,
+			repeat: b.Times}
 		r, err := m.measure(ctx, r)
 		b.report.Volatile = &r
 		return err

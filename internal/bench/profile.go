@@ -14,8 +14,8 @@ import (
 // profiled is how long a profile of a row is.
 const profiled = 5 * time.Second
 
-// profile writes a CPU profile of the server into folder while work is repeated, after the row was measured, and then what
-// has been allocated since the server's start. The files are named for the row.
+// profile writes a CPU profile of the server into folder while work is repeated, after the row was measured, and then
+// what has been allocated since the server's start. The files are named for the row.
 func (s *server) profile(ctx context.Context, folder, row string, work func() error) error {
 	if folder == "" {
 		return nil

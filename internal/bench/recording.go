@@ -14,9 +14,10 @@ import (
 
 // recorded is how fast one kind of recording went.
 type recorded struct {
-	Clients  int     `json:"clients"`
-	Events   int     `json:"eventsPerRequest"`
-	Late     bool    `json:"late"`            // the events are of all the days that the log covers already, not of the last second
+	Clients int `json:"clients"`
+	Events  int `json:"eventsPerRequest"`
+	// the events are of all the days that the log covers already, not of the last second
+	Late     bool    `json:"late"`
 	Rate     float64 `json:"eventsPerSecond"` // median of the repetitions
 	Requests float64 `json:"requestsPerSecond"`
 	CPU      float64 `json:"cpuMicrosecondsPerEvent"` // of the server, until all is sequenced and merged
@@ -104,7 +105,8 @@ func (m *recorder) again(ctx context.Context, r recorded) error {
 
 // run lets each client send its body again and again until the deadline, each time with other events, of times in the
 // span before now.
-func (m *recorder) run(ctx context.Context, bodies []*corpus.Body, span time.Duration, deadline time.Time) (took []time.Duration, busy int, err error) {
+func (m *recorder) run(ctx context.Context, bodies []*corpus.Body, span time.Duration,
+	deadline time.Time) (took []time.Duration, busy int, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	times := make([][]time.Duration, len(bodies))
 	busies := make([]int, len(bodies))
@@ -141,7 +143,8 @@ func (m *recorder) steadily(ctx context.Context) error {
 		case <-tick.C:
 		}
 		body.Renew(m.number.Add(1), time.Now())
-		if _, _, err := m.client.record(ctx, m.client.project, m.workspace, body.Lines); err != nil && ctx.Err() == nil {
+		if _, _, err := m.client.record(ctx, m.client.project, m.workspace, body.Lines); err != nil &&
+			ctx.Err() == nil {
 			return err
 		}
 	}

@@ -12,16 +12,17 @@ import (
 
 // report is everything that a run measured.
 type report struct {
-	Machine    machine      `json:"machine"`
-	Settings   settings     `json:"settings"`
-	Yardsticks yardsticks   `json:"yardsticks"`
-	FillRate   float64      `json:"fillEventsPerSecond"` // one client, 5,000 events a request
-	Recording  []recorded   `json:"recording,omitempty"`
-	Volatile   *recorded    `json:"recordingWithoutDurability,omitempty"` // 64 clients, single events, a bucket in memory
-	Downloads  []downloaded `json:"downloads,omitempty"`
-	Disk       *disk        `json:"disk,omitempty"`
-	Start      *started     `json:"start,omitempty"`
-	Targets    []target     `json:"targets,omitempty"`
+	Machine    machine    `json:"machine"`
+	Settings   settings   `json:"settings"`
+	Yardsticks yardsticks `json:"yardsticks"`
+	FillRate   float64    `json:"fillEventsPerSecond"` // one client, 5,000 events a request
+	Recording  []recorded `json:"recording,omitempty"`
+	// 64 clients, single events, a bucket in memory
+	Volatile  *recorded    `json:"recordingWithoutDurability,omitempty"`
+	Downloads []downloaded `json:"downloads,omitempty"`
+	Disk      *disk        `json:"disk,omitempty"`
+	Start     *started     `json:"start,omitempty"`
+	Targets   []target     `json:"targets,omitempty"`
 }
 
 // started is how a server starts on what is there.
@@ -64,7 +65,8 @@ func (r *report) judge() {
 			r.atMost("one hour: wall time", d.Wall, 5, "ms")
 			r.atMost("one hour: first byte", d.First, 2, "ms")
 		case "download/processor", "download/brief-processor":
-			r.atMost(strings.TrimPrefix(d.Name, "download/")+": 1.2 times "+d.Yardstick, d.Wall, 1.2*d.YardstickMS, "ms")
+			r.atMost(strings.TrimPrefix(d.Name, "download/")+": 1.2 times "+d.Yardstick, d.Wall,
+				1.2*d.YardstickMS, "ms")
 		}
 	}
 	for _, d := range r.Recording {
@@ -77,7 +79,8 @@ func (r *report) judge() {
 			if r.Volatile != nil {
 				limit = min(limit, 0.6*r.Volatile.Requests)
 			}
-			r.atLeast("recording, 64 clients, single events (or 60 % of what it is without durability)", d.Requests, limit, "requests/s")
+			r.atLeast("recording, 64 clients, single events (or 60 % of what it is without durability)", d.Requests,
+				limit, "requests/s")
 		case "record/1x1":
 			r.atMost("reply to one event, idle: p50, 3 fsyncs", d.P50, 3*r.Yardsticks.Append, "ms")
 		}
@@ -147,10 +150,13 @@ func figure(f float64) string {
 func (r *report) print(out io.Writer) error {
 	y := r.Yardsticks
 	fmt.Fprintf(out, "%s, %d cores, Linux %s, %s, load %s before the run; %d events, %d small workspaces, seed %d.\n",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Machine.Load, r.Settings.Events, r.Settings.Workspaces, r.Settings.Seed)
-	fmt.Fprintf(out, "1 KiB appended and fsynced: %s ms; in a new file with a durable name: %s ms.\n", figure(y.Append), figure(y.New))
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Machine.Load, r.Settings.Events,
+		r.Settings.Workspaces, r.Settings.Seed)
+	fmt.Fprintf(out, "1 KiB appended and fsynced: %s ms; in a new file with a durable name: %s ms.\n", figure(y.Append),
+		figure(y.New))
 	if y.Raw > 0 {
-		fmt.Fprintf(out, "gzip -6 of the corpus: %s of %s B an event, %s µs.\n", figure(y.Gzip), figure(y.Raw), figure(y.GzipTime))
+		fmt.Fprintf(out, "gzip -6 of the corpus: %s of %s B an event, %s µs.\n", figure(y.Gzip), figure(y.Raw),
+			figure(y.GzipTime))
 	}
 	t := newTable(out, "clients", "events a request", "events/s", "requests/s", "CPU µs an event", "p50 ms", "p99 ms")
 	for _, d := range r.Recording {
@@ -166,9 +172,11 @@ func (r *report) print(out io.Writer) error {
 	if err := t.end(); err != nil {
 		return err
 	}
-	t = newTable(out, "download", "bytes", "wall ms", "first byte ms", "server CPU ms", "allocated KiB", "yardstick", "its ms", "its CPU ms")
+	t = newTable(out, "download", "bytes", "wall ms", "first byte ms", "server CPU ms", "allocated KiB", "yardstick",
+		"its ms", "its CPU ms")
 	for _, d := range r.Downloads {
-		t.row(strings.TrimPrefix(d.Name, "download/"), figure(float64(d.Bytes)), d.Wall, d.First, d.CPU, d.Allocated, d.Yardstick, d.YardstickMS, d.YardstickCPU)
+		t.row(strings.TrimPrefix(d.Name, "download/"), figure(float64(d.Bytes)), d.Wall, d.First, d.CPU, d.Allocated,
+			d.Yardstick, d.YardstickMS, d.YardstickCPU)
 	}
 	if err := t.end(); err != nil {
 		return err

@@ -24,7 +24,8 @@ type server struct {
 // build compiles weir and returns the binary's path.
 func build(ctx context.Context, dir string) (string, error) {
 	binary := filepath.Join(dir, "weir")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/weirlog/weir/cmd/weir").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary,
+		"github.com/weirlog/weir/cmd/weir").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build weir: %w\n%s", err, out)
 	}
@@ -34,15 +35,16 @@ func build(ctx context.Context, dir string) (string, error) {
 // initialise makes a bucket with the workspace named workspace.
 func initialise(ctx context.Context, binary, bucket, workspace string) (credentials, error) {
 	env := bucket + ".env"
-	out, err := exec.CommandContext(ctx, binary, "init", "--bucket", bucket, "--workspace", workspace, "--env-file", env).CombinedOutput()
+	out, err := exec.CommandContext(ctx, binary, "init", "--bucket", bucket, "--workspace", workspace, "--env-file",
+		env).CombinedOutput()
 	if err != nil {
 		return credentials{}, fmt.Errorf("weir init: %w\n%s", err, out)
 	}
 	return readCredentials(env)
 }
 
-// serve starts weir on a bucket. It is told to sequence soon, so that measurements need not wait for long. Its log goes to
-// a file, as it would in earnest.
+// serve starts weir on a bucket. It is told to sequence soon, so that measurements need not wait for long. Its log goes
+// to a file, as it would in earnest.
 func serve(ctx context.Context, binary, bucket string, flags ...string) (*server, error) {
 	listen, err := freeAddress()
 	if err != nil {
@@ -57,7 +59,8 @@ func serve(ctx context.Context, binary, bucket string, flags ...string) (*server
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--bucket", bucket, "--listen", listen, "--admin-listen", admin,
+	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--bucket", bucket, "--listen", listen,
+		"--admin-listen", admin,
 		"--download-rate", "0", "--sequence-delay", "2s", "--log-format", "json"}, flags...)...)
 	cmd.Stderr = log
 	begin := time.Now()

@@ -70,7 +70,8 @@ func startFileServer(ctx context.Context, dir string) (*fileServer, error) {
 		return nil, fmt.Errorf("start %s: %w", f.name, err)
 	}
 	f.process = &process{cmd}
-	f.client = &client{base: "http://" + address, http: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
+	f.client = &client{base: "http://" + address,
+		http: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
 	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
 		if resp, err := http.Get(f.client.base + "/"); err == nil {
 			resp.Body.Close()
@@ -176,7 +177,8 @@ func (y *yardsticks) gzip(all corpus.Corpus) error {
 	if err := z.Close(); err != nil {
 		return err
 	}
-	y.Gzip, y.Raw, y.GzipTime = float64(count)/float64(n), float64(raw)/float64(n), float64(took.Microseconds())/float64(n)
+	y.Gzip, y.Raw, y.GzipTime = float64(count)/float64(n), float64(raw)/float64(n),
+		float64(took.Microseconds())/float64(n)
 	return nil
 }
 
@@ -193,8 +195,8 @@ type opened struct {
 	raw    int64
 }
 
-// blocksWith reads the blocks of segments and keeps those that name a processor. Only what docs/format.md says is used: a
-// segment consists of gzip members, blocks before all others.
+// blocksWith reads the blocks of segments and keeps those that name a processor. Only what docs/format.md says is used:
+// a segment consists of gzip members, blocks before all others.
 func blocksWith(files []string, processor string) (o opened, all int, err error) {
 	want := []byte(`"` + processor + `"`)
 	for _, file := range files {

@@ -58,7 +58,8 @@ type Store interface {
 
 // Prober is a Store that can tell, by a trial, whether it takes objects at the moment.
 type Prober interface {
-	// Writable returns why the storage takes no objects, and nil if it does. It may return what it found some seconds ago.
+	// Writable returns why the storage takes no objects, and nil if it does. It may return what it found some seconds
+	// ago.
 	Writable(ctx context.Context) error
 }
 
@@ -136,7 +137,8 @@ func CheckKey(key string) error {
 		}
 		for i := range len(seg) {
 			c := seg[i]
-			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' ||
+				c == '_' || c == '-') {
 				return fmt.Errorf("key %q: character %q is not allowed", key, c)
 			}
 		}

@@ -34,15 +34,16 @@ func Undecided(text []byte) bool {
 	return begins(utf8Mark) || slices.ContainsFunc(foreign, func(f beginning) bool { return begins(f.mark) })
 }
 
-// SkipMark removes UTF-8's byte-order mark from the beginning of a text. It returns ErrNotUTF8 (wrapped) for a text that looks
-// like UTF-16 or UTF-32.
+// SkipMark removes UTF-8's byte-order mark from the beginning of a text. It returns ErrNotUTF8 (wrapped) for a text
+// that looks like UTF-16 or UTF-32.
 func SkipMark(text []byte) ([]byte, error) {
 	if rest, ok := bytes.CutPrefix(text, []byte(utf8Mark)); ok {
 		return rest, nil
 	}
 	for _, f := range foreign {
 		if bytes.HasPrefix(text, []byte(f.mark)) {
-			return nil, fmt.Errorf("%w: it looks like %s; convert it, as with: iconv -f %s -t UTF-8", ErrNotUTF8, f.encoding, f.encoding)
+			return nil, fmt.Errorf("%w: it looks like %s; convert it, as with: iconv -f %s -t UTF-8", ErrNotUTF8,
+				f.encoding, f.encoding)
 		}
 	}
 	return text, nil

@@ -1,6 +1,6 @@
-// Package config is everything that can be set. Each setting is described once, in settings.go: its name, default, bounds
-// and meaning. Flags, environment variables, the YAML file, validation, help texts and the table in docs/operating.md all
-// come from there.
+// Package config is everything that can be set. Each setting is described once, in settings.go: its name, default,
+// bounds and meaning. Flags, environment variables, the YAML file, validation, help texts and the table in
+// docs/operating.md all come from there.
 package config
 
 import (

@@ -35,12 +35,15 @@ func complete(t *testing.T, arguments []string, environment map[string]string, f
 }
 
 func TestFlagsWinOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
-	c, err := complete(t, []string{"--listen", "flag:1"}, map[string]string{"WEIR_LISTEN": "env:1", "WEIR_ADMIN_LISTEN": "env:2", "WEIR_SECRET": "s"},
-		"listen: file:1\nadmin-listen: file:2\nbucket: file\ntrusted-proxies: [10.0.0.0/8, 192.0.2.1]\nmax-event-bytes: 2MiB\n")
+	c, err := complete(t, []string{"--listen", "flag:1"}, map[string]string{"WEIR_LISTEN": "env:1",
+		"WEIR_ADMIN_LISTEN": "env:2", "WEIR_SECRET": "s"},
+		"listen: file:1\nadmin-listen: file:2\nbucket: file\ntrusted-proxies: [10.0.0.0/8, "+
+			"192.0.2.1]\nmax-event-bytes: 2MiB\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != "flag:1" || c.AdminListen != "env:2" || c.Bucket != "file" || c.Secret != "s" || c.MaxEventBytes != 2<<20 ||
+	if c.Listen != "flag:1" || c.AdminListen != "env:2" || c.Bucket != "file" || c.Secret != "s" ||
+		c.MaxEventBytes != 2<<20 ||
 		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.1/32]" || c.Drain != 20*time.Second {
 		t.Errorf("%+v", c)
 	}
@@ -105,14 +108,17 @@ func TestBadValuesAreRefusedByTheNameOfTheSetting(t *testing.T) {
 			t.Errorf("the table has no bad value of --%s", s.name)
 		}
 		for _, value := range bad[s.name] {
-			if _, err := complete(t, []string{"--" + s.name + "=" + value}, nil, ""); err == nil || !strings.Contains(err.Error(), "--"+s.name) {
+			if _, err := complete(t, []string{"--" + s.name + "=" + value}, nil, ""); err == nil ||
+				!strings.Contains(err.Error(), "--"+s.name) {
 				t.Errorf("flag --%s=%q: %v", s.name, value, err)
 			}
 			variable := Variable(s.name)
-			if _, err := complete(t, nil, map[string]string{variable: value}, ""); !names(err, s.name) || !strings.Contains(err.Error(), variable) {
+			if _, err := complete(t, nil, map[string]string{variable: value}, ""); !names(err, s.name) ||
+				!strings.Contains(err.Error(), variable) {
 				t.Errorf("environment %s=%q: %v", variable, value, err)
 			}
-			if _, err := complete(t, nil, nil, fmt.Sprintf("%s: %q\n", s.name, value)); !names(err, s.name) || !strings.Contains(err.Error(), "weir.yaml") {
+			if _, err := complete(t, nil, nil, fmt.Sprintf("%s: %q\n", s.name, value)); !names(err, s.name) ||
+				!strings.Contains(err.Error(), "weir.yaml") {
 				t.Errorf("file %s: %q: %v", s.name, value, err)
 			}
 		}
@@ -122,13 +128,15 @@ func TestBadValuesAreRefusedByTheNameOfTheSetting(t *testing.T) {
 func TestFilesOfAnotherFormAreRefused(t *testing.T) {
 	for file, setting := range map[string]string{
 		"listn: a:1\n": "listn", "listen:\n": "listen", "listen: [a:1, b:2]\n": "listen", "listen: {a: 1}\n": "listen",
-		"- listen\n": "config", "listen: a:1\nlisten: b:1\n": "config", "secret: x\n": "secret", "drain: [1s]\n": "drain",
+		"- listen\n": "config", "listen: a:1\nlisten: b:1\n": "config", "secret: x\n": "secret",
+		"drain: [1s]\n": "drain",
 	} {
 		if _, err := complete(t, nil, nil, file); !names(err, setting) {
 			t.Errorf("%q: want an error about %s, got %v", file, setting, err)
 		}
 	}
-	if _, err := complete(t, nil, nil, "a: 1\nb: 2\n"); !strings.Contains(fmt.Sprint(err), "--a") || !strings.Contains(fmt.Sprint(err), "--b") {
+	if _, err := complete(t, nil, nil, "a: 1\nb: 2\n"); !strings.Contains(fmt.Sprint(err), "--a") ||
+		!strings.Contains(fmt.Sprint(err), "--b") {
 		t.Errorf("not all unknown settings are named: %v", err)
 	}
 }

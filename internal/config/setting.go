@@ -231,7 +231,8 @@ func formatDuration(d time.Duration) string {
 
 // bytes is a setting with a number of bytes.
 func bytes(at *int64, standard, least, most int64) *field[int64] {
-	return within(&field[int64]{at: at, kind: "size", standard: standard, format: formatSize, parse: parseSize}, least, most)
+	return within(&field[int64]{at: at, kind: "size", standard: standard, format: formatSize, parse: parseSize},
+		least, most)
 }
 
 // onOff is a setting that is on or off.
@@ -271,13 +272,14 @@ func list(at *[]string, kind string, valid func(string) error) *field[[]string] 
 
 // networks is a setting with networks or single addresses.
 func networks(at *[]netip.Prefix) *field[[]netip.Prefix] {
-	return &field[[]netip.Prefix]{at: at, kind: "networks", parse: parseNetworks, format: func(l []netip.Prefix) string {
-		var all []string
-		for _, p := range l {
-			all = append(all, p.String())
-		}
-		return strings.Join(all, ",")
-	}}
+	return &field[[]netip.Prefix]{at: at, kind: "networks", parse: parseNetworks,
+		format: func(l []netip.Prefix) string {
+			var all []string
+			for _, p := range l {
+				all = append(all, p.String())
+			}
+			return strings.Join(all, ",")
+		}}
 }
 
 func parseNetworks(s string) (all []netip.Prefix, err error) {

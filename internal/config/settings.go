@@ -29,56 +29,70 @@ func (c *Config) settings() []*setting {
 func (c *Config) bucketSettings() []*setting {
 	return []*setting{
 		{name: "bucket", value: text(&c.Bucket, "location", "./weir-data", validBucket),
-			help: "folder with all state, or s3://name/prefix; S3 credentials come from AWS's environment, shared file or role"},
+			help: "folder with all state, or s3://name/prefix; S3 credentials come from AWS's environment, shared " +
+				"file or role"},
 		{name: "shards", unset: "1 in a folder, 8 on S3", value: orZero(whole(&c.Shards, 0, 1, 64)),
 			help: "number of parts of a bucket that is about to be filled, fixed for ever"},
-		{name: "signing-key-file", unset: "the bucket's path with .signing-key", value: text(&c.SigningKeyFile, "file", "", nil),
+		{name: "signing-key-file", unset: "the bucket's path with .signing-key", value: text(&c.SigningKeyFile,
+			"file", "", nil),
 			help: "file with the keys that sign logs; WEIR_SIGNING_KEY in the environment wins"},
-		{name: "signing-key", secret: true, value: hidden(&c.SigningKeys, "keys"), help: "keys that sign logs, one on each line"},
+		{name: "signing-key", secret: true, value: hidden(&c.SigningKeys, "keys"),
+			help: "keys that sign logs, one on each line"},
 		{name: "key-file", unset: "the bucket's path with .key", value: text(&c.SecretFile, "file", "", nil),
 			help: "file with the nodes' secret; WEIR_SECRET in the environment wins"},
 		{name: "secret", secret: true, value: hidden(&c.Secret, "secret"), help: "the nodes' secret"},
 
-		{name: "s3-endpoint", group: Store, unset: "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon", value: webURL(&c.S3.Endpoint),
-			help: "URL of the S3 store, http:// for one without TLS"},
+		{name: "s3-endpoint", group: Store, unset: "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon",
+			value: webURL(&c.S3.Endpoint),
+			help:  "URL of the S3 store, http:// for one without TLS"},
 		{name: "s3-region", group: Store, unset: "AWS_REGION, AWS_DEFAULT_REGION, or us-east-1",
 			value: text(&c.S3.Region, "region", "", word), help: "region of the S3 bucket"},
 		{name: "s3-addressing", group: Store, value: choice(&c.S3.Addressing, "auto", "auto", "path", "host"),
 			help: "where requests name the S3 bucket; auto means host at Amazon, else path"},
-		{name: "s3-profile", group: Store, unset: "what AWS's environment says", value: text(&c.S3.Profile, "profile", "", nil),
-			help: "profile of ~/.aws/credentials to use, whatever the environment says"},
-		{name: "s3-ca-file", group: Store, unset: "the system's authorities", value: text(&c.S3.CAFile, "file", "", existing),
+		{name: "s3-profile", group: Store, unset: "what AWS's environment says",
+			value: text(&c.S3.Profile, "profile", "", nil),
+			help:  "profile of ~/.aws/credentials to use, whatever the environment says"},
+		{name: "s3-ca-file", group: Store, unset: "the system's authorities", value: text(&c.S3.CAFile, "file",
+			"", existing),
 			help: "PEM file with authorities to trust for the S3 store beside the system's"},
 	}
 }
 
 func (c *Config) nodeSettings() []*setting {
 	return inGroup(Serve, []*setting{
-		{name: "role", value: roles(&c.Roles), help: "what the node does, names between commas: ingest takes events, read serves " +
-			"logs, background sequences them and removes old ones"},
-		{name: "listen", value: address(&c.Listen, "127.0.0.1:8080", false), help: "address of the API; port 0 takes a free one"},
+		{name: "role", value: roles(&c.Roles),
+			help: "what the node does, names between commas: ingest takes events, read serves " +
+				"logs, background sequences them and removes old ones"},
+		{name: "listen", value: address(&c.Listen, "127.0.0.1:8080", false),
+			help: "address of the API; port 0 takes a free one"},
 		{name: "admin-listen", value: address(&c.AdminListen, "127.0.0.1:8081", true),
 			help: "address of /healthz, /readyz and /metrics; if empty, they are not served"},
 		{name: "public-url", unset: "as each request came", value: webURL(&c.PublicURL),
 			help: "URL under which clients reach the API, for links in replies"},
 		{name: "tls-cert", unset: "none: HTTP", value: text(&c.TLSCert, "file", "", existing),
 			help: "PEM file with the certificate chain; read again when it changes"},
-		{name: "tls-key", unset: "none", value: text(&c.TLSKey, "file", "", existing), help: "PEM file with the certificate's key"},
+		{name: "tls-key", unset: "none", value: text(&c.TLSKey, "file", "", existing),
+			help: "PEM file with the certificate's key"},
 		{name: "trusted-proxies", unset: "none", value: networks(&c.TrustedProxies),
-			help: "networks whose X-Forwarded-For is believed, between commas; name your proxies, not the networks that clients are in"},
-		{name: "dev", value: onOff(&c.Dev), help: "make a project, a workspace, credentials and sample events in an empty bucket, " +
-			"and print how to use them"},
+			help: "networks whose X-Forwarded-For is believed, between commas; name your proxies, not the networks " +
+				"that clients are in"},
+		{name: "dev", value: onOff(&c.Dev),
+			help: "make a project, a workspace, credentials and sample events in an empty bucket, " +
+				"and print how to use them"},
 		{name: "env-file", value: text(&c.EnvFile, "file", "weir-dev.env", notEmpty),
 			help: "file that --dev writes addresses and credentials to"},
 		{name: "pprof", value: onOff(&c.Pprof), help: "serve Go's profiles below /debug/pprof/ on --admin-listen"},
-		{name: "log-format", value: choice(&c.LogFormat, "auto", "auto", "text", "json"), help: "auto means text on a terminal, else json"},
-		{name: "log-level", value: choice(&c.LogLevel, "info", "debug", "info", "warn", "error"), help: "least level that is logged"},
+		{name: "log-format", value: choice(&c.LogFormat, "auto", "auto", "text", "json"),
+			help: "auto means text on a terminal, else json"},
+		{name: "log-level", value: choice(&c.LogLevel, "info", "debug", "info", "warn", "error"),
+			help: "least level that is logged"},
 	})
 }
 
 func (c *Config) limitSettings() []*setting {
 	return inGroup(Serve, []*setting{
-		{name: "drain", value: duration(&c.Drain, 20*time.Second, time.Millisecond, time.Hour), help: "how long requests may go on after SIGTERM"},
+		{name: "drain", value: duration(&c.Drain, 20*time.Second, time.Millisecond, time.Hour),
+			help: "how long requests may go on after SIGTERM"},
 		{name: "idle-timeout", value: duration(&c.IdleTimeout, time.Minute, 100*time.Millisecond, 24*time.Hour),
 			help: "a client that takes or sends nothing for so long is dropped"},
 		{name: "body-timeout", value: duration(&c.BodyTimeout, 2*time.Minute, 100*time.Millisecond, 24*time.Hour),
@@ -86,35 +100,42 @@ func (c *Config) limitSettings() []*setting {
 		{name: "max-connections", unset: "half of the files that the process may have open, less 64, at most 8192",
 			value: orZero(whole(&c.MaxConnections, 0, 1, 1_000_000)),
 			help:  "connections of clients; past it, idle ones are closed, and new ones if none is idle"},
-		{name: "download-rate", value: whole(&c.DownloadRate, 1200, 0, math.MaxInt32), help: "downloads a minute for each credential; 0 means no limit"},
+		{name: "download-rate", value: whole(&c.DownloadRate, 1200, 0, math.MaxInt32),
+			help: "downloads a minute for each credential; 0 means no limit"},
 		{name: "auth-failures", value: whole(&c.AuthFailures, 60, 0, math.MaxInt32),
-			help: "wrong credentials a minute for each address and credential that it claims, ten times as many for each address; " +
+			help: "wrong credentials a minute for each address and credential that it claims, ten times as many " +
+				"for each address; " +
 				"0 means no limit"},
 		{name: "max-event-bytes", value: bytes(&c.MaxEventBytes, mib, kib, 64*mib), help: "size of one event"},
 		{name: "max-request-bytes", value: bytes(&c.MaxRequestBytes, 64*mib, kib, gib),
 			help: "size of the events of one request, after decompression"},
-		{name: "max-request-events", value: whole(&c.MaxRequestEvents, 100_000, 1, 10_000_000), help: "events in one request"},
+		{name: "max-request-events", value: whole(&c.MaxRequestEvents, 100_000, 1, 10_000_000),
+			help: "events in one request"},
 		{name: "max-memory-bytes", value: bytes(&c.MaxMemoryBytes, 512*mib, mib, 1024*gib),
 			help: "size of all request bodies at one time; past it, 503"},
-		{name: "max-waiting-bytes", value: bytes(&c.MaxWaitingBytes, 256*mib, mib, 1024*gib), help: "size of the write-ahead log; past it, 503"},
+		{name: "max-waiting-bytes", value: bytes(&c.MaxWaitingBytes, 256*mib, mib, 1024*gib),
+			help: "size of the write-ahead log; past it, 503"},
 	})
 }
 
 func (c *Config) backgroundSettings() []*setting {
 	return inGroup(Serve, []*setting{
 		{name: "wal-interval", value: duration(&c.WALInterval, 100*time.Millisecond, time.Millisecond, time.Minute),
-			help: "on S3, the least time between two write-ahead log objects of this node: a request to record waits up to so long, " +
+			help: "on S3, the least time between two write-ahead log objects of this node: a request to record waits " +
+				"up to so long, " +
 				"and each object is a request to pay for"},
 		{name: "sequence-delay", value: duration(&c.SequenceDelay, time.Minute, 10*time.Millisecond, 24*time.Hour),
 			help: "an event is in its log after so long at the latest; with --dev 2s if it is not set"},
 		{name: "retention-interval", value: duration(&c.RetentionInterval, time.Hour, time.Second, 30*24*time.Hour),
 			help: "how often events and logs that are no longer to be kept are looked for"},
 		{name: "witness", unset: "none", value: list(&c.Witnesses, "witness", validWitness),
-			help: "\"key URL\" of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may be repeated"},
+			help: "\"key URL\" of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may " +
+				"be repeated"},
 		{name: "cache-dir", unset: "none", value: text(&c.CacheDir, "folder", "", nil),
 			help: "folder on a local disk that keeps what is read often of a bucket on S3"},
 		{name: "cache-size", value: bytes(&c.CacheSize, 10*gib, mib, math.MaxInt64/2), help: "size of --cache-dir"},
-		{name: "cache-memory", value: bytes(&c.CacheMemory, 64*mib, mib, 1024*gib), help: "memory for what is read often of a bucket on S3"},
+		{name: "cache-memory", value: bytes(&c.CacheMemory, 64*mib, mib, 1024*gib),
+			help: "memory for what is read often of a bucket on S3"},
 	})
 }
 
@@ -175,11 +196,13 @@ func (c *Config) contradictions() error {
 	case c.Dev && c.Roles != AllRoles:
 		return c.Invalid("role", "must be all with --dev")
 	case !c.Roles.Background && !c.OnS3():
-		return c.Invalid("role", "must have background: one process has a folder for itself, so nobody else would do that work")
+		return c.Invalid("role", "must have background: one process has a folder for itself, so nobody else would "+
+			"do that work")
 	case c.MaxRequestBytes < c.MaxEventBytes:
 		return c.Invalid("max-request-bytes", "must not be less than --max-event-bytes")
 	case c.MaxMemoryBytes < c.MaxRequestBytes:
-		return c.Invalid("max-memory-bytes", "must not be less than --max-request-bytes: such a request would never be taken")
+		return c.Invalid("max-memory-bytes",
+			"must not be less than --max-request-bytes: such a request would never be taken")
 	}
 	return nil
 }

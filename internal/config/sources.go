@@ -49,9 +49,9 @@ func (c *Config) addFlag(f *pflag.FlagSet, s *setting) {
 	}
 }
 
-// Complete sets what the command line left out, from the environment (--admin-listen is WEIR_ADMIN_LISTEN) and from a YAML
-// file (admin-listen: …), which is skipped if it is empty. Only settings that are flags of f count, and secrets. It then
-// checks everything. An error is an *Error, or several joined, unless the file cannot be read.
+// Complete sets what the command line left out, from the environment (--admin-listen is WEIR_ADMIN_LISTEN) and from a
+// YAML file (admin-listen: …), which is skipped if it is empty. Only settings that are flags of f count, and secrets.
+// It then checks everything. An error is an *Error, or several joined, unless the file cannot be read.
 func (c *Config) Complete(f *pflag.FlagSet, file string, environ func(string) (string, bool)) error {
 	written, err := readFile(file)
 	if err != nil {

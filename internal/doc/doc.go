@@ -27,7 +27,8 @@ var ErrConflict = errors.New("the document was changed by somebody else")
 type stored struct {
 	Nonce   string          `json:"nonce"` // tells equal changes by different writers apart
 	Content json.RawMessage `json:"content"`
-	Sum     string          `json:"sum,omitempty"` // SHA-256 of the content, as it lies; empty: from before there were sums
+	// SHA-256 of the content, as it lies; empty: from before there were sums
+	Sum string `json:"sum,omitempty"`
 }
 
 func sum(content []byte) string {
@@ -152,8 +153,8 @@ func Clean(ctx context.Context, b bucket.Bucket, prefix string, upTo int64) erro
 	return b.Delete(ctx, old...)
 }
 
-// Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster. It
-// returns what is stored now and its version. An error of change ends it.
+// Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster.
+// It returns what is stored now and its version. An error of change ends it.
 func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, change func(*T) error) (T, int64, error) {
 	for {
 		var v T

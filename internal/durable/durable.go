@@ -1,6 +1,6 @@
-// Package durable writes files that survive a power cut. A file is written under another name and fsynced, gets its name,
-// and then its folder is fsynced. So after a crash at any instant there is the old file or the whole new one, and perhaps a
-// temporary file beside it; and a file for which a call returned nil stays.
+// Package durable writes files that survive a power cut. A file is written under another name and fsynced, gets its
+// name, and then its folder is fsynced. So after a crash at any instant there is the old file or the whole new one, and
+// perhaps a temporary file beside it; and a file for which a call returned nil stays.
 package durable
 
 import (
@@ -29,8 +29,8 @@ func ReplaceFrom(name string, mode fs.FileMode, write func(io.Writer) error) err
 	return put(system{}, name, mode, write, system{}.rename)
 }
 
-// CreateFrom is ReplaceFrom for a file that does not exist yet. If the name exists, it returns fs.ErrExist (wrapped). On a
-// file system without links, a file that is made under the name meanwhile is replaced.
+// CreateFrom is ReplaceFrom for a file that does not exist yet. If the name exists, it returns fs.ErrExist (wrapped).
+// On a file system without links, a file that is made under the name meanwhile is replaced.
 func CreateFrom(name string, mode fs.FileMode, write func(io.Writer) error) error {
 	return put(system{}, name, mode, write, linkOrRename)
 }

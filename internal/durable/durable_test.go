@@ -79,8 +79,8 @@ func (f *openFile) Write(p []byte) (int, error) {
 func (f *openFile) Sync() error  { f.disk.add(call{op: "sync", file: f.file}); return nil }
 func (f *openFile) Close() error { return nil }
 
-// afterCut returns what the file name may hold if the power fails after some calls: for every combination of effects that
-// were not synced and are lost. A lost write leaves nothing, or half of it.
+// afterCut returns what the file name may hold if the power fails after some calls: for every combination of effects
+// that were not synced and are lost. A lost write leaves nothing, or half of it.
 func afterCut(calls []call, name string, old []byte) [][]byte {
 	folderSynced := 0
 	fileSynced := map[int]int{}
@@ -222,7 +222,8 @@ func TestFiles(t *testing.T) {
 			t.Errorf("create what exists: %v", err)
 		}
 	}
-	if err := ReplaceFrom(name, 0o644, func(w io.Writer) error { w.Write([]byte("4")); return broken }); !errors.Is(err, broken) {
+	if err := ReplaceFrom(name, 0o644, func(w io.Writer) error { w.Write([]byte("4")); return broken }); !errors.Is(err,
+		broken) {
 		t.Error(err)
 	}
 	if data, err := os.ReadFile(name); err != nil || string(data) != "1" {

@@ -35,8 +35,8 @@ func Cut(log string, lines []byte, entries []Entry) (Batch, error) {
 	return b, err
 }
 
-// Read returns a batch of count lines as they were recorded, whose fields it reads. The error of a line that is no event
-// is a *LineError.
+// Read returns a batch of count lines as they were recorded, whose fields it reads. The error of a line that is no
+// event is a *LineError.
 func Read(log string, lines []byte, count int) (Batch, error) {
 	ends, err := cut(lines, count)
 	if err != nil {
@@ -104,7 +104,8 @@ func (b *Batch) end(e Entry) {
 	b.Entries = append(b.Entries, e)
 }
 
-// AddEvent checks raw as Append does, and appends its line and its entry. After an error, an *Error, the batch is as it was.
+// AddEvent checks raw as Append does, and appends its line and its entry. After an error, an *Error, the batch is as it
+// was.
 func (p *Parser) AddEvent(b *Batch, raw []byte, origin Origin) error {
 	lines, f, err := p.Append(b.Lines, raw, origin)
 	if err != nil {

@@ -29,8 +29,9 @@ const (
 
 // Changed returns the event of a change: OCSF class 3004 (Entity Management). Its uid is random.
 func Changed(c Change) []byte {
-	e := entityManagement{ActivityID: int(c.Activity), CategoryUID: 3, ClassUID: 3004, TypeUID: 300400 + int(c.Activity),
-		Time: c.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: c.metadata(),
+	e := entityManagement{ActivityID: int(c.Activity), CategoryUID: 3, ClassUID: 3004,
+		TypeUID: 300400 + int(c.Activity),
+		Time:    c.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: c.metadata(),
 		Source: sourceOf(c.Address), Comment: c.Operation,
 		Entity: managedEntity{Name: c.EntityName, UID: c.EntityID, Type: c.EntityType, TypeID: 99, Data: c.Before}}
 	if c.Unknown {
@@ -85,8 +86,10 @@ func Pruned(r Removal) []byte {
 	if err != nil {
 		data = nil // a time beyond the year 9999: the rest still says what was removed
 	}
-	return Changed(Change{Act: Act{Time: r.Time, Project: r.Project, Workspace: r.Workspace, CallerID: "weir", CallerKind: "System"},
-		Operation: "removeEvents", Activity: Delete, EntityType: "Log", EntityID: r.Log, EntityName: r.Workspace, Before: data})
+	return Changed(Change{Act: Act{Time: r.Time, Project: r.Project, Workspace: r.Workspace, CallerID: "weir",
+		CallerKind: "System"},
+		Operation: "removeEvents", Activity: Delete, EntityType: "Log", EntityID: r.Log, EntityName: r.Workspace,
+		Before: data})
 }
 
 // protocols are the names and numbers that OCSF has for what weir speaks.

@@ -1,9 +1,9 @@
 // Package event knows one audit event: a JSON object on one line, in the shape of OCSF (https://schema.ocsf.io).
 //
 // What is asked of an event is little, so that what MongoDB really writes is taken as it is: one JSON object (RFC 8259,
-// with the restrictions of RFC 7493 on UTF-8 and names: each name once in its object) with an integer time. Conform says
-// how far an event is from its OCSF class. What is recorded is what the producer sent, byte for byte, with what was
-// missing in metadata put behind the rest of it.
+// with the restrictions of RFC 7493 on UTF-8 and names: each name once in its object) with an integer time. Conform
+// says how far an event is from its OCSF class. What is recorded is what the producer sent, byte for byte, with what
+// was missing in metadata put behind the rest of it.
 package event
 
 import (
@@ -34,8 +34,8 @@ func KeyOf(time int64, uid []byte) Key {
 
 // Limits on one event. A zero field means its default.
 type Limits struct {
-	// MaxBytes bounds an event as it was sent, in bytes (default 1 MiB). White space around it does not count, nor do up
-	// to 1 KiB of what a weir may have added to it, so that a download can be recorded again.
+	// MaxBytes bounds an event as it was sent, in bytes (default 1 MiB). White space around it does not count, nor do
+	// up to 1 KiB of what a weir may have added to it, so that a download can be recorded again.
 	MaxBytes int
 	MaxDepth int // of nesting, the event itself being 1; 64, at most 10,000
 }

@@ -30,26 +30,37 @@ func TestAppendAddsWhatIsMissing(t *testing.T) {
 	for _, tt := range []struct{ name, in, want, uid string }{
 		{name: "nothing: byte for byte",
 			in:   `{ "time" : 1763970000000, ` + full + ` , "x":1.500e+03,"y":123456789012345678901234567890 }`,
-			want: `{ "time" : 1763970000000, ` + full + ` , "x":1.500e+03,"y":123456789012345678901234567890 }`, uid: "u"},
+			want: `{ "time" : 1763970000000, ` + full + ` , "x":1.500e+03,"y":123456789012345678901234567890 }`,
+			uid:  "u"},
 		{name: "white space around goes", in: " \t\r\n{\"time\":1763970000000," + full + "}\r\n",
 			want: `{"time":1763970000000,` + full + `}`, uid: "u"},
 		{name: "all but the uid", in: `{"time":1763970000000,"metadata":{"uid":"u"}}`,
 			want: `{"time":1763970000000,"metadata":{"uid":"u",` + filled + `}}`, uid: "u"},
 		{name: "only the time", in: `{"metadata":{"log_name":"l" ,"uid":"u", "tenant_uid":"t" },"time":1763970000000}`,
-			want: `{"metadata":{"log_name":"l" ,"uid":"u", "tenant_uid":"t" ,"logged_time":1763980000000},"time":1763970000000}`, uid: "u"},
+			want: `{"metadata":{"log_name":"l" ,"uid":"u", "tenant_uid":"t" ,"logged_time":1763980000000},` +
+				`"time":1763970000000}`, uid: "u"},
 		{name: "metadata is empty", in: `{"time":1763970000000,"metadata":{ } }`,
-			want: `{"time":1763970000000,"metadata":{ "uid":"f861ac44a4c6d3a60bc3cc35c1c1da66",` + filled + `} }`, uid: "f861ac44a4c6d3a60bc3cc35c1c1da66"},
+			want: `{"time":1763970000000,"metadata":{ "uid":"f861ac44a4c6d3a60bc3cc35c1c1da66",` + filled + `} }`,
+			uid:  "f861ac44a4c6d3a60bc3cc35c1c1da66"},
 		{name: "no metadata", in: `{"time":1763970000000}`,
-			want: `{"time":1763970000000,"metadata":{"uid":"fc6b80348802fb0846171374507d924f",` + filled + `}}`, uid: "fc6b80348802fb0846171374507d924f"},
-		{name: "line breaks between tokens", in: "{\n  \"time\": 1763970000000,\r\n  \"s\": \"a \\\\\\\" b\", \"l\": [ 1, 2 ], " + full + "}",
+			want: `{"time":1763970000000,"metadata":{"uid":"fc6b80348802fb0846171374507d924f",` + filled + `}}`,
+			uid:  "fc6b80348802fb0846171374507d924f"},
+		{name: "line breaks between tokens",
+			in:   "{\n  \"time\": 1763970000000,\r\n  \"s\": \"a \\\\\\\" b\", \"l\": [ 1, 2 ], " + full + "}",
 			want: `{"time":1763970000000,"s":"a \\\" b","l":[1,2],` + full + `}`, uid: "u"},
 		{name: "line breaks, and no metadata: the uid is that of the compact form", in: "{\n\"time\":1763970000000\n}",
-			want: `{"time":1763970000000,"metadata":{"uid":"fc6b80348802fb0846171374507d924f",` + filled + `}}`, uid: "fc6b80348802fb0846171374507d924f"},
-		{name: "names and uid with escapes", in: `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc\"","log_name":"l","tenant_uid":"t","logged_time":1}}`,
-			want: `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc\"","log_name":"l","tenant_uid":"t","logged_time":1}}`, uid: "ü\""},
-		{name: "MongoDB's own form", in: `{"time":1763970000000,"actor":{},"metadata":{"product":"MongoDB Server","uid":"u"}}`,
-			want: `{"time":1763970000000,"actor":{},"metadata":{"product":"MongoDB Server","uid":"u",` + filled + `}}`, uid: "u"},
-		{name: "a metadata elsewhere is another", in: `{"time":1763970000000,"x":{"metadata":{"uid":"v"}},` + full + `}`,
+			want: `{"time":1763970000000,"metadata":{"uid":"fc6b80348802fb0846171374507d924f",` + filled + `}}`,
+			uid:  "fc6b80348802fb0846171374507d924f"},
+		{name: "names and uid with escapes", in: `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc\"",` +
+			`"log_name":"l","tenant_uid":"t","logged_time":1}}`,
+			want: `{"t\u0069me":1763970000000,"metadata":{"u\u0069d":"\u00fc\"","log_name":"l","tenant_uid":"t",` +
+				`"logged_time":1}}`, uid: "ü\""},
+		{name: "MongoDB's own form", in: `{"time":1763970000000,"actor":{},"metadata":{"product":"MongoDB Server",` +
+			`"uid":"u"}}`,
+			want: `{"time":1763970000000,"actor":{},"metadata":{"product":"MongoDB Server","uid":"u",` + filled +
+				`}}`, uid: "u"},
+		{name: "a metadata elsewhere is another",
+			in:   `{"time":1763970000000,"x":{"metadata":{"uid":"v"}},` + full + `}`,
 			want: `{"time":1763970000000,"x":{"metadata":{"uid":"v"}},` + full + `}`, uid: "u"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,7 +82,8 @@ func TestAppendAddsWhatIsMissing(t *testing.T) {
 func TestAppendQuotesTheOrigin(t *testing.T) {
 	o := Origin{Workspace: "a\"b\\\n\xff", Project: "é", Received: received}
 	got, _, err := new(Parser).Append(nil, []byte(`{"time":1763970000000,"metadata":{"uid":"u"}}`), o)
-	want := `{"time":1763970000000,"metadata":{"uid":"u","log_name":"a\"b\\\n` + "\ufffd" + `","tenant_uid":"é","logged_time":1763980000000}}` + "\n"
+	want := `{"time":1763970000000,"metadata":{"uid":"u","log_name":"a\"b\\\n` + "\ufffd" +
+		`","tenant_uid":"é","logged_time":1763980000000}}` + "\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
@@ -107,7 +119,8 @@ func TestAppendRefuses(t *testing.T) {
 		{nested(64), 89, "nested deeper than 64 levels"},
 		{`{"time":1763970000000,"a":"` + strings.Repeat("x", 1<<20) + `"}`, 0, "at most 1048576 are allowed"},
 		{`{}`, 0, "time is missing"},
-		{`{"ts":{"$date":"2025-11-24T08:00:00.123+00:00"},"atype":"authenticate"}`, 0, "mongod's own audit schema, not OCSF"},
+		{`{"ts":{"$date":"2025-11-24T08:00:00.123+00:00"},"atype":"authenticate"}`, 0,
+			"mongod's own audit schema, not OCSF"},
 		{`{"time":"1763970000000"}`, 8, "time must be an integer"},
 		{`{"time":1763970000000.0}`, 8, "time must be an integer"},
 		{`{"time":1.7e12}`, 8, "time must be an integer"},
@@ -132,7 +145,8 @@ func TestAppendRefuses(t *testing.T) {
 	} {
 		got, _, err := new(Parser).Append([]byte("before"), []byte(tt.in), origin)
 		var refused *Error
-		if !errors.As(err, &refused) || !strings.Contains(refused.Reason, tt.want) || refused.Offset != tt.offset || string(got) != "before" {
+		if !errors.As(err, &refused) || !strings.Contains(refused.Reason, tt.want) || refused.Offset != tt.offset ||
+			string(got) != "before" {
 			t.Errorf("%.80s: got %q, %v, want %q at %d", tt.in, got, err, tt.want, tt.offset)
 		}
 	}
@@ -195,10 +209,12 @@ func TestProcessors(t *testing.T) {
 		{`"entity":{"type":"Stream Processor","name":["p"]}`, nil},
 		{`"entity":[{"type":"Stream Processor","name":"p"}]`, nil},
 		{`"x":{"entity":{"name":"p","type":"Stream Processor"}}`, nil},
-		{`"resources":[{"name":"w","type":"Stream Workspace"},{"type":"Stream Processor","name":"q"},{"name":"p","type":"Stream Processor"}]`, []string{"p", "q"}},
+		{`"resources":[{"name":"w","type":"Stream Workspace"},{"type":"Stream Processor","name":"q"},{"name":"p",` +
+			`"type":"Stream Processor"}]`, []string{"p", "q"}},
 		{`"resources":[{"name":"w"},{"type":"Stream Processor"},7,[{"name":"p","type":"Stream Processor"}]]`, nil},
 		{`"resources":{"name":"p","type":"Stream Processor"}`, nil},
-		{`"resources":[{"name":"p","type":"Stream Processor"},{"name":"q","type":"Stream Processor"},{"name":"p","type":"Stream Processor"}],"entity":{"type":"Stream Processor","name":"q"}`, []string{"p", "q"}},
+		{`"resources":[{"name":"p","type":"Stream Processor"},{"name":"q","type":"Stream Processor"},{"name":"p",` +
+			`"type":"Stream Processor"}],"entity":{"type":"Stream Processor","name":"q"}`, []string{"p", "q"}},
 		{`"unmapped":{"param":{"name":"p"}}`, []string{"p"}},
 		{`"unmapped":{"param":{"name":"r"}},"entity":{"name":"p","type":"Stream Processor"}`, []string{"p"}},
 		{`"unmapped":{"param":{"name":7}}`, nil},
@@ -223,7 +239,8 @@ func TestProcessors(t *testing.T) {
 // A parser keeps nothing of one event that shows in the next.
 func TestParserForgets(t *testing.T) {
 	var p Parser
-	if _, err := p.Scan([]byte(`{"time":1,"metadata":{"uid":"u"},"entity":{"type":"Stream Processor","name":"p"},"resources":[{"name":"x"`)); err == nil {
+	if _, err := p.Scan([]byte(`{"time":1,"metadata":{"uid":"u"},"entity":{"type":"Stream Processor","name":"p"},` +
+		`"resources":[{"name":"x"`)); err == nil {
 		t.Fatal("half an event was read")
 	}
 	f, err := p.Scan([]byte(`{"time":2,"metadata":{"uid":"v"},"resources":[{"type":"Stream Processor"}]}`))
@@ -253,7 +270,8 @@ func TestManyNames(t *testing.T) {
 	event := func(names int, last string) []byte {
 		b := []byte(`{"time":1763970000000`)
 		for i := range names {
-			b = append(b, ',', '"', byte(i>>16)+'0', byte(i>>12)&15+'0', byte(i>>8)&15+'0', byte(i>>4)&15+'0', byte(i)&15+'0')
+			b = append(b, ',', '"', byte(i>>16)+'0', byte(i>>12)&15+'0', byte(i>>8)&15+'0', byte(i>>4)&15+'0',
+				byte(i)&15+'0')
 			b = append(b, `":{"a":1}`...)
 		}
 		return append(b, last...)
@@ -279,7 +297,8 @@ func TestManyNames(t *testing.T) {
 func TestNothingIsAllocated(t *testing.T) {
 	var p Parser
 	var dst []byte
-	lines := append(sampleLines(), []byte(`{"time":1763970000000,"resources":[{"name":"p","type":"Stream Processor"}],"\u0061":"\n"}`))
+	lines := append(sampleLines(), []byte(`{"time":1763970000000,"resources":[{"name":"p","type":"Stream Processor"}],`+
+		`"\u0061":"\n"}`))
 	work := func() {
 		dst = dst[:0]
 		for _, line := range lines {
@@ -288,7 +307,8 @@ func TestNothingIsAllocated(t *testing.T) {
 			if dst, _, err = p.Append(dst, line, origin); err != nil {
 				t.Fatal(err)
 			}
-			if f, err := p.Scan(dst[start:]); err != nil || f.Concerns("a processor that this event does not concern") ||
+			if f, err := p.Scan(dst[start:]); err != nil ||
+				f.Concerns("a processor that this event does not concern") ||
 				MayConcern(line, "a processor that this event does not concern") && bytes.IndexByte(line, '\\') < 0 {
 				t.Fatal(f, err)
 			}
@@ -307,7 +327,8 @@ func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
 		{`,"metadata":{}`, ``},
 		{`,"metadata":{"version":"1"}`, ``},
 		{`,"metadata":{"uid":"u"}`, `,"metadata":{"uid":"u"}`},
-		{`,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`, `,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`},
+		{`,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`,
+			`,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`},
 		{`,"metadata":{"log_name":"` + strings.Repeat("l", 3000) + `"}`, strings.Repeat("l", maxAdded)},
 		{`,"x":{"metadata":{"uid":"u"}}`, ``},
 	} {
@@ -347,7 +368,8 @@ func TestRemove(t *testing.T) {
 
 // Lines of an operational log are free, but for their time.
 func TestOperational(t *testing.T) {
-	const added = `,"metadata":{"uid":"UID","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000}}`
+	const added = `,"metadata":{"uid":"UID","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a",` +
+		`"logged_time":1763980000000}}`
 	at := received.Add(-time.Minute)
 	iso, ms := at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), strconv.FormatInt(at.UnixMilli(), 10)
 	for _, tt := range []struct {
@@ -358,13 +380,17 @@ func TestOperational(t *testing.T) {
 		{line: `{"time":` + ms + `,"msg":"x"}`, want: `{"time":` + ms + `,"msg":"x"` + added},
 		{line: `{"t":{"$date":"` + iso + `"},"s":"I","attr":{"streamProcessorName":"p1"}}`, processor: "p1",
 			want: `{"t":{"$date":"` + iso + `"},"s":"I","attr":{"streamProcessorName":"p1"},"time":` + ms + added},
-		{line: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2"}`, processor: "p2",
-			want: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2","time":` + ms + added},
-		{line: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7}`, want: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7,"time":` + ms + added},
+		{line: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) + `"},"spName":"p2"}`,
+			processor: "p2",
+			want: `{"t":{"$date":"` + at.In(time.FixedZone("", 7200)).Format(time.RFC3339Nano) +
+				`"},"spName":"p2","time":` + ms + added},
+		{line: `{"t":{"$date":{"$numberLong":"` + ms + `"}},"processor":7}`, want: `{"t":{"$date":{"$numberLong":"` +
+			ms + `"}},"processor":7,"time":` + ms + added},
 		{line: `{"t":{"$date":"` + strings.Replace(iso, "Z", "+0000", 1) + `"},"s":"I"}`,
 			want: `{"t":{"$date":"` + strings.Replace(iso, "Z", "+0000", 1) + `"},"s":"I","time":` + ms + added},
 		{line: `{"t":{"$date":` + ms + `},"s":"I"}`, want: `{"t":{"$date":` + ms + `},"s":"I","time":` + ms + added},
-		{line: `{"t":{"$date":{"$numberLong":` + ms + `}},"s":"I"}`, want: `{"t":{"$date":{"$numberLong":` + ms + `}},"s":"I","time":` + ms + added},
+		{line: `{"t":{"$date":{"$numberLong":` + ms + `}},"s":"I"}`, want: `{"t":{"$date":{"$numberLong":` + ms +
+			`}},"s":"I","time":` + ms + added},
 		{line: `{"t":{"$date":"` + ms + `"}}`, refusal: "t.$date"},
 		{line: `{"t":{"$date":1.5}}`, refusal: "t.$date"},
 		{line: `{"t":{"$date":null}}`, refusal: "t.$date"},
@@ -385,12 +411,14 @@ func TestOperational(t *testing.T) {
 			}
 			continue
 		}
-		if line := strings.Replace(string(got), string(f.UID), "UID", 1); err != nil || line != tt.want+"\n" || f.Time != at.UnixMilli() || strings.Join(f.Processors, ",") != tt.processor {
+		if line := strings.Replace(string(got), string(f.UID), "UID", 1); err != nil || line != tt.want+"\n" ||
+			f.Time != at.UnixMilli() || strings.Join(f.Processors, ",") != tt.processor {
 			t.Errorf("%s: %s %+v %v", tt.line, line, f, err)
 		}
 		uid := string(f.UID)
 		again, err := new(Parser).Scan(got)
-		if err != nil || again.Time != f.Time || string(again.UID) != uid || !slices.Equal(again.Processors, f.Processors) {
+		if err != nil || again.Time != f.Time || string(again.UID) != uid ||
+			!slices.Equal(again.Processors, f.Processors) {
 			t.Errorf("%s: read as %+v, %v", got, again, err)
 		}
 	}

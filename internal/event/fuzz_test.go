@@ -32,7 +32,8 @@ func addSeeds(f *testing.F) {
 		`{"time":1763970000000,"a":[1,-0.5e+3,0E0,true,false,null,"\ud83d\ude00\u00e9\"\\\/",{"b":{}}],"metadata":{}}`,
 		"{\r\n \"time\" : 1763970000000\t}\n",
 		`{"a":"\ufffd�","\uD83D\uDE00":"😀","b":"é"}`, `{"a":"\ud83d"}`, `{"a":"\ude00\ud83d"}`, `{"a":"\ud83dx"}`,
-		`{"a":1,"b":2,"\u0061":3}`, `{"a":-}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`, `{"a":.5}`, `{"a":[1,]}`, `{,}`, `{"":"","":""}`,
+		`{"a":1,"b":2,"\u0061":3}`, `{"a":-}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`, `{"a":.5}`, `{"a":[1,]}`, `{,}`,
+		`{"":"","":""}`,
 		`{"time":1763970000000,"metadata":{"uid":"x"},"unmapped":{"param":{"name":"p"}}}`,
 		`{"time":1763970000000,"resources":[{"name":"a","type":"Stream Processor"},{"name":"b","type":"Stream Processor"}]}`,
 		"{\"a\":\"\xff\"}", "{\"a\":\"1234567\xc3\xa9\"}", "{\"a\":\"1234567\xed\xa0\x80\"}", "{\"a\":\"\x7f\x1f\"}",
@@ -84,8 +85,8 @@ func TestDamagedEventsAsInJSONText(t *testing.T) {
 	})
 }
 
-// What Append makes is one valid line that reads as the event did, stays as it is when it is appended again, and is what
-// was sent when what was added is taken out again.
+// What Append makes is one valid line that reads as the event did, stays as it is when it is appended again, and is
+// what was sent when what was added is taken out again.
 func FuzzAppend(f *testing.F) {
 	addSeeds(f)
 	f.Add([]byte(`{"t":{"$date":"2025-11-24T10:26:40.123+00:00"},"attr":{"spName":"p"}}`))
@@ -119,7 +120,8 @@ func checkAppend(t *testing.T, raw []byte, operational bool) {
 		},
 	} {
 		got, err := read()
-		if err != nil || got.Time != fields.Time || !bytes.Equal(got.UID, fields.UID) || !slices.Equal(got.Processors, fields.Processors) {
+		if err != nil || got.Time != fields.Time || !bytes.Equal(got.UID, fields.UID) ||
+			!slices.Equal(got.Processors, fields.Processors) {
 			t.Fatalf("%q %s: %+v, %v, want %+v", line, what, got, err, fields)
 		}
 	}
@@ -133,7 +135,8 @@ func checkAppend(t *testing.T, raw []byte, operational bool) {
 	}
 }
 
-// withoutAdded returns what was sent, by the longest beginning that it shares with the line and what remains of its end.
+// withoutAdded returns what was sent, by the longest beginning that it shares with the line and what remains of its
+// end.
 func withoutAdded(line, sent []byte) []byte {
 	sent, line = oneLine(sent), bytes.TrimSuffix(line, []byte("\n"))
 	n := 0

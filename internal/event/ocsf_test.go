@@ -25,17 +25,22 @@ func TestConform(t *testing.T) {
 		{`"severity_id":1`, `"severity_id":42`, "severity_id has no value 42"},
 		{`"activity_id":1`, `"activity_id":2`, "type_uid is 300401, class_uid and activity_id make it 300402"},
 		{`"category_uid":3`, `"category_uid":6`, "category_uid is 6, that of Entity Management is 3"},
-		{`{"name":"Atlas Stream Processing","vendor_name":"MongoDB"}`, `"MongoDB Server"`, "metadata.product must be an object"},
+		{`{"name":"Atlas Stream Processing","vendor_name":"MongoDB"}`, `"MongoDB Server"`,
+			"metadata.product must be an object"},
 		{`"version":"1.8.0",`, ``, "metadata.version is missing"},
-		{`"groups":[{"name":"admin.atlasAdmin"}]`, `"groups":[{"name":7}]`, "actor.user.groups[0].name must be a string"},
+		{`"groups":[{"name":"admin.atlasAdmin"}]`, `"groups":[{"name":7}]`,
+			"actor.user.groups[0].name must be a string"},
 		{`"groups":[{"name":"admin.atlasAdmin"}]`, `"groups":{}`, "actor.user.groups must be an array"},
 		{`"203.0.113.24"`, `"203.0.113.244444"`, "src_endpoint.ip must be an IP address"},
 		{`50512`, `70000`, "src_endpoint.port must be from 0 to 65535"},
-		{`{"ip":"203.0.113.24","port":50512}`, `{"port":1}`, "src_endpoint needs at least one of ip, uid, name, hostname, svc_name, instance_uid, interface_uid, interface_name, domain"},
+		{`{"ip":"203.0.113.24","port":50512}`, `{"port":1}`,
+			"src_endpoint needs at least one of ip, uid, name, hostname, svc_name, instance_uid, interface_uid, " +
+				"interface_name, domain"},
 		{`"status":"Success"`, `"status":null`, "status must be a string"},
 	} {
 		line := strings.Replace(event, tt.old, tt.new, 1)
-		if warnings, err := Conform([]byte(line)); line == event || err != nil || !slices.Equal(warnings, []string{tt.want}) {
+		if warnings, err := Conform([]byte(line)); line == event || err != nil ||
+			!slices.Equal(warnings, []string{tt.want}) {
 			t.Errorf("%s: %q, %v, want %q", tt.new, warnings, err, tt.want)
 		}
 	}
@@ -48,7 +53,8 @@ func TestConform(t *testing.T) {
 func TestConformSaysLittle(t *testing.T) {
 	event := string(sampleLines()[2])
 	const groups = `"groups":[{"name":"admin.atlasAdmin"}]`
-	for _, groupsOf := range []string{`"groups":[1` + strings.Repeat(`,1`, 10_000) + `]`, `"groups":[{"name":1}` + strings.Repeat(`,{"name":1}`, 10_000) + `]`} {
+	for _, groupsOf := range []string{`"groups":[1` + strings.Repeat(`,1`, 10_000) + `]`,
+		`"groups":[{"name":1}` + strings.Repeat(`,{"name":1}`, 10_000) + `]`} {
 		line := strings.Replace(event, groups, groupsOf, 1)
 		warnings, err := Conform([]byte(line))
 		again, _ := Conform([]byte(line))
@@ -70,7 +76,8 @@ func TestAccessed(t *testing.T) {
 	access := Access{Act: act, Operation: "downloadAuditLogs"}
 	refused := access
 	refused.CallerName, refused.Address = "ci <robot>", netip.MustParseAddrPort("[fe80::1%eth0]:1")
-	refused.Status, refused.ErrorCode, refused.Start, refused.End, refused.Processor = 403, "USER_UNAUTHORIZED", 1199145600, 1763980000, "p\"\xff"
+	refused.Status, refused.ErrorCode, refused.Start, refused.End, refused.Processor = 403, "USER_UNAUTHORIZED",
+		1199145600, 1763980000, "p\"\xff"
 	noAddress := access
 	noAddress.Address = netip.AddrPort{}
 	const begin = `{"activity_id":2,"category_uid":6,"class_uid":6003,"type_uid":600302,"time":1763980000000,`
@@ -85,7 +92,8 @@ func TestAccessed(t *testing.T) {
 			`"actor":{"user":{"name":"gswvkocq","type":"API Key","type_id":99,"uid":"gswvkocq"}},"src_endpoint":{"ip":"203.0.113.24","port":50512},` +
 			`"api":{"operation":"downloadAuditLogs","request":{"uid":"r-1"}},"resources":[{"name":"demo","type":"Stream Workspace"}],` +
 			`"unmapped":{"atype":"auditLogAccessed","param":{}}}`},
-		{"refused", refused, begin + `"severity_id":3,"status_id":2,"status":"Failure","status_code":"403",` + metadata +
+		{"refused", refused, begin + `"severity_id":3,"status_id":2,"status":"Failure","status_code":"403",` +
+			metadata +
 			`"actor":{"user":{"name":"ci <robot>","type":"API Key","type_id":99,"uid":"gswvkocq"}},"src_endpoint":{"ip":"fe80::1","port":1},` +
 			`"api":{"operation":"downloadAuditLogs","request":{"uid":"r-1"},"response":{"code":403,"error":"USER_UNAUTHORIZED"}},` +
 			`"resources":[{"name":"demo","type":"Stream Workspace"}],` +
@@ -97,7 +105,8 @@ func TestAccessed(t *testing.T) {
 			t.Errorf("%s: %s: %q, %v", tt.name, line, warnings, err)
 		}
 		recorded, f, err := new(Parser).Append(nil, line, origin)
-		if err != nil || string(recorded) != string(line)+"\n" || f.Time != received.UnixMilli() || len(f.Processors) > 0 {
+		if err != nil || string(recorded) != string(line)+"\n" || f.Time != received.UnixMilli() ||
+			len(f.Processors) > 0 {
 			t.Errorf("%s: recorded as %s, %+v, %v", tt.name, recorded, f, err)
 		}
 		if got := strings.Replace(string(line), string(f.UID), "UID", 1); tt.want != "" && got != tt.want {
@@ -110,25 +119,31 @@ func TestAccessed(t *testing.T) {
 }
 
 func TestChanged(t *testing.T) {
-	const metadata = `"metadata":{"version":"1.8.0","product":{"name":"weir","vendor_name":"weir"},"uid":"UID","log_name":"demo",` +
+	const metadata = `"metadata":{"version":"1.8.0","product":{"name":"weir","vendor_name":"weir"},"uid":"UID",` +
+		`"log_name":"demo",` +
 		`"tenant_uid":"6a793f48c0eb9e7a17712c9a","logged_time":1763980000000,"correlation_uid":"r-1"},`
-	const user = `{"name":"gswvkocq","type":"API Key","type_id":99,"uid":"gswvkocq"},"src_endpoint":{"ip":"203.0.113.24","port":50512},`
+	const user = `{"name":"gswvkocq","type":"API Key","type_id":99,"uid":"gswvkocq"},` +
+		`"src_endpoint":{"ip":"203.0.113.24","port":50512},`
 	outside := act
 	outside.Project, outside.Workspace = "", ""
 	for name, tt := range map[string]struct {
 		line []byte
 		want string
 	}{
-		"created": {Changed(Change{Act: act, Operation: "createGroupStreamWorkspace", Activity: Create, EntityType: "Stream Workspace",
-			EntityID: "w1", EntityName: "demo", After: []byte(`{"name":"demo"}`)}),
+		"created": {Changed(Change{Act: act, Operation: "createGroupStreamWorkspace", Activity: Create,
+			EntityType: "Stream Workspace",
+			EntityID:   "w1", EntityName: "demo", After: []byte(`{"name":"demo"}`)}),
 			`{"activity_id":1,"category_uid":3,"class_uid":3004,"type_uid":300401,"time":1763980000000,"severity_id":1,"status_id":1,"status":"Success",` +
-				metadata + `"actor":{"user":` + strings.Replace(user, "99,\"uid\":\"gswvkocq\"},", "99,\"uid\":\"gswvkocq\"}},", 1) +
+				metadata + `"actor":{"user":` + strings.Replace(user, "99,\"uid\":\"gswvkocq\"},",
+				"99,\"uid\":\"gswvkocq\"}},", 1) +
 				`"comment":"createGroupStreamWorkspace","entity":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99},` +
 				`"entity_result":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99,"data":{"name":"demo"}},"unmapped":{"atype":"createGroupStreamWorkspace"}}`},
-		"deleted": {Changed(Change{Act: outside, Operation: "deleteGroup", Activity: Delete, EntityType: "Project", EntityID: "p", Before: []byte(`{}`)}), ""},
+		"deleted": {Changed(Change{Act: outside, Operation: "deleteGroup", Activity: Delete, EntityType: "Project",
+			EntityID: "p", Before: []byte(`{}`)}), ""},
 		"sign-in": {SignInFailed(act, "Digest", "wrong digest"),
 			`{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":1763980000000,"severity_id":3,"status_id":2,"status":"Failure",` +
-				`"status_detail":"wrong digest",` + metadata + `"user":` + user + `"auth_protocol":"Digest","auth_protocol_id":3,"is_remote":true,"service":{"name":"weir"},"unmapped":{"atype":"authenticate"}}`},
+				`"status_detail":"wrong digest",` + metadata + `"user":` + user +
+				`"auth_protocol":"Digest","auth_protocol_id":3,"is_remote":true,"service":{"name":"weir"},"unmapped":{"atype":"authenticate"}}`},
 	} {
 		if warnings, err := Conform(tt.line); err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %s: %q, %v", name, tt.line, warnings, err)
@@ -157,7 +172,8 @@ func TestSamples(t *testing.T) {
 		if err != nil || f.Time <= last || f.Time >= received.UnixMilli() || uids[string(f.UID)] || len(f.UID) != 36 {
 			t.Errorf("%s: %+v, %v", line, f, err)
 		}
-		if !bytes.Contains(line, []byte(`"log_name":"de\"mo","tenant_uid":"p"`)) || !bytes.HasSuffix(recorded, []byte("}\n")) ||
+		if !bytes.Contains(line, []byte(`"log_name":"de\"mo","tenant_uid":"p"`)) ||
+			!bytes.HasSuffix(recorded, []byte("}\n")) ||
 			bytes.Contains(line, []byte("logged_time")) || bytes.Contains(line, []byte("prod-orders")) {
 			t.Errorf("%s", line)
 		}
@@ -174,7 +190,8 @@ func TestSamples(t *testing.T) {
 	if !slices.EqualFunc(events, Samples(workspace, "p", received), bytes.Equal) {
 		t.Error("not the same again")
 	}
-	for _, line := range slices.Concat(Samples("other", "p", received), Samples(workspace, "p", received.Add(time.Second))) {
+	for _, line := range slices.Concat(Samples("other", "p", received),
+		Samples(workspace, "p", received.Add(time.Second))) {
 		if f, err := p.Scan(line); err != nil || uids[string(f.UID)] {
 			t.Errorf("%s has a uid of another's: %v", line, err)
 		}

@@ -136,7 +136,8 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	case !meta.missing() && event[meta.start] != '{':
 		p.fail(meta.start, "metadata must be an object")
 	case !uid.missing() && len(f.UID) == 0:
-		p.fail(uid.start, "metadata.uid must be a string that is not empty; where there is none, one is derived from the event")
+		p.fail(uid.start, "metadata.uid must be a string that is not empty; where there is none, one is derived "+
+			"from the event")
 	case len(f.UID) > maxUID:
 		p.fail(uid.start, "metadata.uid has %d bytes, at most %d are allowed", len(f.UID), maxUID)
 	default:
@@ -207,7 +208,8 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	text := at.of(event)
 	switch {
 	case at.missing() && p.Operational:
-		p.fail(0, "time is missing: a line needs it, an integer, in milliseconds since the epoch, or t.$date as mongod writes it")
+		p.fail(0, "time is missing: a line needs it, an integer, in milliseconds since the epoch, or t.$date as "+
+			"mongod writes it")
 		return 0, false
 	case at.missing() && !p.values[tsDate].missing():
 		p.fail(0, "time is missing, and there is ts.$date: this is mongod's own audit schema, not OCSF; "+
@@ -217,7 +219,8 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 		p.fail(0, "time is missing: an event needs it, an integer, in milliseconds since the epoch")
 		return 0, false
 	case !isInteger(text):
-		p.fail(at.start, "time must be an integer without fraction or exponent, in milliseconds since the epoch, not %.40s", text)
+		p.fail(at.start, "time must be an integer without fraction or exponent, in milliseconds since the "+
+			"epoch, not %.40s", text)
 		return 0, false
 	}
 	t, err := strconv.ParseInt(string(text), 10, 64)
@@ -242,7 +245,8 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	case t < earliest:
 		p.fail(at.start, "time %.40s is before the year 2000; time is in milliseconds since the epoch", text)
 	default:
-		p.fail(at.start, "time %.40s is more than 10 minutes in the future: it is %d here; time is in milliseconds since the epoch",
+		p.fail(at.start, "time %.40s is more than 10 minutes in the future: it is %d here; time is in milliseconds "+
+			"since the epoch",
 			text, received.UnixMilli())
 	}
 	return 0, false

@@ -223,8 +223,8 @@ func (p *Parser) text(b []byte, start int) (end int, escaped bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	var all uint64 // the bytes read, joined by or: their top bits tell whether one is not ASCII
 	for i := start + 1; i < len(b); {
-		// Eight bytes at a time. In special the top bit of each byte that is a quote, a backslash or a control character
-		// is set; a borrow may set it in bytes above such a one too, but only the lowest counts.
+		// Eight bytes at a time. In special the top bit of each byte that is a quote, a backslash or a control
+		// character is set; a borrow may set it in bytes above such a one too, but only the lowest counts.
 		for len(b)-i >= 8 {
 			w := binary.LittleEndian.Uint64(b[i:])
 			all |= w

@@ -22,7 +22,8 @@ func Acquire(name string) (io.Closer, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder := make([]byte, 32)
 		n, _ := f.Read(holder)
-		err = fmt.Errorf("%w (%s); stop it first, or give each its own folder", ErrLocked, strings.TrimSpace(string(holder[:n])))
+		err = fmt.Errorf("%w (%s); stop it first, or give each its own folder", ErrLocked,
+			strings.TrimSpace(string(holder[:n])))
 	}
 	if err == nil {
 		err = current(f, name)

@@ -10,8 +10,8 @@ import (
 // ID names the subfield of an aside's extra field (SI1, SI2 of RFC 1952).
 type ID [2]byte
 
-// maxExtra is the size of the longest extra field that is made, in bytes. RFC 1952 allows 65,535, but some readers refuse
-// more than 32,768 (that of DuckDB does).
+// maxExtra is the size of the longest extra field that is made, in bytes. RFC 1952 allows 65,535, but some readers
+// refuse more than 32,768 (that of DuckDB does).
 const maxExtra = 16 << 10
 
 const (
@@ -22,7 +22,8 @@ const (
 	sumSize    = 4                     // CRC-32C of the data, before it
 )
 
-// What an aside's members begin and end with: a header with FEXTRA, an empty deflate stream with its checksum and length.
+// What an aside's members begin and end with: a header with FEXTRA, an empty deflate stream with its checksum and
+// length.
 var (
 	asideStart = []byte{0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff}
 	asideEnd   = []byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -61,7 +62,8 @@ func Aside(src []byte, id ID) ([]byte, error) {
 			return nil, fmt.Errorf("aside %s: %w header", id, ErrCorrupt)
 		}
 		n := int(binary.LittleEndian.Uint16(src[14:]))
-		if int(binary.LittleEndian.Uint16(src[10:])) != n+4 || len(src) < n+asideFrame || !bytes.Equal(src[asideHead+n:n+asideFrame], asideEnd) {
+		if int(binary.LittleEndian.Uint16(src[10:])) != n+4 || len(src) < n+asideFrame ||
+			!bytes.Equal(src[asideHead+n:n+asideFrame], asideEnd) {
 			return nil, fmt.Errorf("aside %s: %w length", id, ErrCorrupt)
 		}
 		part := src[asideHead : asideHead+n]

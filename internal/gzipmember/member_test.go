@@ -28,7 +28,8 @@ func TestConcatenation(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var object, want []byte
 		for range rapid.IntRange(1, 6).Draw(rt, "parts") {
-			data := bytes.Repeat(rapid.SliceOf(rapid.Byte()).Draw(rt, "data"), rapid.IntRange(0, 3000).Draw(rt, "times"))
+			data := bytes.Repeat(rapid.SliceOf(rapid.Byte()).Draw(rt, "data"),
+				rapid.IntRange(0, 3000).Draw(rt, "times"))
 			if rapid.Bool().Draw(rt, "aside") {
 				before := len(object)
 				object = AppendAside(object, ID{'W', 'X'}, data)
@@ -81,7 +82,8 @@ func FuzzAside(f *testing.F) {
 	f.Add(AppendAside(nil, ID{'W', 'X'}, []byte("some index")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if got, err := Aside(data, ID{'W', 'X'}); err == nil {
-			if again, err := Aside(AppendAside(nil, ID{'W', 'X'}, got), ID{'W', 'X'}); err != nil || !bytes.Equal(again, got) {
+			if again, err := Aside(AppendAside(nil, ID{'W', 'X'}, got), ID{'W', 'X'}); err != nil ||
+				!bytes.Equal(again, got) {
 				t.Errorf("%q becomes %q, %v", got, again, err)
 			}
 		}
@@ -104,7 +106,8 @@ func TestAsideSuitsStrictReaders(t *testing.T) {
 			}
 			z.Multistream(false)
 			if data, err := io.ReadAll(&z); err != nil || len(data) > 0 || len(z.Extra) > limit {
-				t.Fatalf("%d bytes: a member with an extra field of %d bytes holds %d bytes, %v", n, len(z.Extra), len(data), err)
+				t.Fatalf("%d bytes: a member with an extra field of %d bytes holds %d bytes, %v", n, len(z.Extra),
+					len(data), err)
 			}
 		}
 	}

@@ -1,13 +1,14 @@
-// Package lease spreads work over the processes that share a bucket. Each is a member, and shows that it lives by beats:
-// objects whose names say everything, so that one listing shows all members. From that each member works out for itself who
-// does what, by rendezvous hashing, so that nobody hands out anything.
+// Package lease spreads work over the processes that share a bucket. Each is a member, and shows that it lives by
+// beats: objects whose names say everything, so that one listing shows all members. From that each member works out for
+// itself who does what, by rendezvous hashing, so that nobody hands out anything.
 //
-// Leases save work and promise nothing: members may see each other late, and two may believe for a while that they hold the
-// same thing. What is done under a lease must be safe whoever does it.
+// Leases save work and promise nothing: members may see each other late, and two may believe for a while that they hold
+// the same thing. What is done under a lease must be safe whoever does it.
 //
-// Time is each member's own, and only how much of it passes counts: clocks are never compared. A beat's name says within how
-// many seconds the next one comes. A member that others saw last that long ago, and two fast beats more, counts as dead; it
-// gives up what it holds one fast beat before that. Names are never used twice: a member's id is random.
+// Time is each member's own, and only how much of it passes counts: clocks are never compared. A beat's name says
+// within how many seconds the next one comes. A member that others saw last that long ago, and two fast beats more,
+// counts as dead; it gives up what it holds one fast beat before that. Names are never used twice: a member's id is
+// random.
 package lease
 
 import (
@@ -99,7 +100,8 @@ func Join(b bucket.Bucket, role string, o Options) *Member {
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
-	return &Member{bucket: b, role: role, id: hex.EncodeToString(random[:]), about: data, options: o, wake: make(chan struct{}, 1),
+	return &Member{bucket: b, role: role, id: hex.EncodeToString(random[:]), about: data, options: o,
+		wake:   make(chan struct{}, 1),
 		active: o.Now(), seen: map[string]*sighting{}, changed: make(chan struct{})}
 }
 
@@ -140,7 +142,8 @@ func (m *Member) Run(ctx context.Context) {
 func (m *Member) logFailure(err error, failing bool) {
 	switch {
 	case err != nil && !failing:
-		m.options.Logger.Warn("cannot beat; others will take over what this node does in the background", "member", m.id, "err", err)
+		m.options.Logger.Warn("cannot beat; others will take over what this node does in the background", "member",
+			m.id, "err", err)
 	case err == nil && failing:
 		m.options.Logger.Info("beating again", "member", m.id)
 	}
@@ -168,7 +171,8 @@ func (m *Member) Beat(ctx context.Context) error {
 	if putErr != nil && !slices.Contains(all[m.id].keys, key) {
 		return putErr
 	}
-	left := slices.DeleteFunc(all[m.id].keys, func(k string) bool { return k == key }) // came late, or could not be deleted
+	// came late, or could not be deleted
+	left := slices.DeleteFunc(all[m.id].keys, func(k string) bool { return k == key })
 	m.remove(ctx, append(left, m.look(all, began, promised)...))
 	return nil
 }
@@ -207,8 +211,8 @@ func (m *Member) Active() {
 	}
 }
 
-// Leave gives up everything and takes the beats away, so that others take over with their next beat. The member must not beat
-// any more.
+// Leave gives up everything and takes the beats away, so that others take over with their next beat. The member must
+// not beat any more.
 func (m *Member) Leave(ctx context.Context) error {
 	m.beating.Lock()
 	defer m.beating.Unlock()

@@ -125,7 +125,8 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// A member that dies without a word is replaced within 15 seconds, not before its time, and its beats are deleted later.
+// A member that dies without a word is replaced within 15 seconds, not before its time, and its beats are deleted
+// later.
 func TestDeath(t *testing.T) {
 	run(t, func(c *cluster) {
 		a, b := c.start(), c.start()
@@ -287,7 +288,10 @@ func TestIdle(t *testing.T) {
 		c.checkSpread(a, b)
 		a.Active()
 		synctest.Wait()
-		if !slices.ContainsFunc(c.beats(), func(key string) bool { return strings.Contains(key, a.id) && strings.HasSuffix(key, "-3") }) {
+		if !slices.ContainsFunc(c.beats(), func(key string) bool {
+			return strings.Contains(key, a.id) &&
+				strings.HasSuffix(key, "-3")
+		}) {
 			t.Errorf("%v", c.beats())
 		}
 		a.kill()
@@ -298,7 +302,8 @@ func TestIdle(t *testing.T) {
 // A member that slept, with the whole machine's clock going on, wakes holding nothing; one more beat and it is back.
 func TestSleeper(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	m := Join(bucketest.NewMemory(), "background", Options{Works: shards, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	m := Join(bucketest.NewMemory(), "background", Options{Works: shards, Logger: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return now }})
 	if m.Holds(0) {
 		t.Error("holds before its first beat")
 	}

@@ -44,8 +44,8 @@ func (m *Member) list(ctx context.Context) (map[string]found, error) {
 	return all, nil
 }
 
-// look takes in what a listing showed after a good beat. It returns what others left that have long been dead: the first of
-// the members deletes it.
+// look takes in what a listing showed after a good beat. It returns what others left that have long been dead: the
+// first of the members deletes it.
 func (m *Member) look(all map[string]found, began time.Time, promised time.Duration) (stale []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,7 +87,8 @@ func (m *Member) begin(now time.Time) {
 	m.epoch++
 	close(m.changed)
 	m.changed = make(chan struct{})
-	m.options.Logger.Info("background work is spread anew", "member", m.id, "epoch", m.epoch, "members", m.live, "shards", m.held(now))
+	m.options.Logger.Info("background work is spread anew", "member", m.id, "epoch", m.epoch, "members", m.live,
+		"shards", m.held(now))
 }
 
 // Changed returns a channel that is closed when the members change, or this one is in touch with the bucket again.
@@ -97,8 +98,8 @@ func (m *Member) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// inTouch tells whether the last good beat is recent enough for others to count on this member. It is called with the lock
-// held.
+// inTouch tells whether the last good beat is recent enough for others to count on this member. It is called with the
+// lock held.
 func (m *Member) inTouch(now time.Time) bool {
 	return !m.good.IsZero() && now.Sub(m.good) <= m.promised+m.options.Fast
 }
@@ -106,8 +107,8 @@ func (m *Member) inTouch(now time.Time) bool {
 // Holds tells whether a piece of work is this member's now.
 func (m *Member) Holds(work int) bool { return m.Rank(work) == 0 }
 
-// Rank returns how many members come before this one for a piece of work: 0 if it is its own. A member that is not in touch
-// with the bucket comes behind all others.
+// Rank returns how many members come before this one for a piece of work: 0 if it is its own. A member that is not in
+// touch with the bucket comes behind all others.
 func (m *Member) Rank(work int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -139,8 +140,8 @@ func (m *Member) held(now time.Time) []int {
 	return works
 }
 
-// weight says how much a piece of work belongs to a member: it goes to the member with the highest. If a member comes or goes,
-// no work moves but to or from it.
+// weight says how much a piece of work belongs to a member: it goes to the member with the highest. If a member comes
+// or goes, no work moves but to or from it.
 func weight(id string, work int) uint64 {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", id, work))
 	return binary.BigEndian.Uint64(sum[:])

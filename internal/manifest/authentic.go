@@ -1,5 +1,5 @@
-// Package manifest describes what a log consists of: the manifest, the objects that it names, and how each is checked before it
-// is believed. It knows neither how a log grows (package tlog) nor what is wrong with it (package audit).
+// Package manifest describes what a log consists of: the manifest, the objects that it names, and how each is checked
+// before it is believed. It knows neither how a log grows (package tlog) nor what is wrong with it (package audit).
 package manifest
 
 import (
@@ -16,8 +16,9 @@ import (
 )
 
 // Who can write the bucket must not be able to make a node serve, or sign, what was never recorded. So a manifest is
-// signed, has the digests of the objects that it names, and is believed only if a trusted key has signed it; and what is
-// read of these objects is checked against their digests. An object in the bucket that nothing signed names is nothing.
+// signed, has the digests of the objects that it names, and is believed only if a trusted key has signed it; and what
+// is read of these objects is checked against their digests. An object in the bucket that nothing signed names is
+// nothing.
 
 // ErrNotAuthentic is returned (wrapped) for an object of a log that is not what its writer wrote.
 var ErrNotAuthentic = errors.New("not authentic")
@@ -30,8 +31,8 @@ type signatureOf struct {
 // manifestContext keeps the signature of a manifest from being taken for one of anything else.
 const manifestContext = "weir manifest"
 
-// Encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one. If keys is nil it is not
-// signed.
+// Encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one. If keys is nil
+// it is not signed.
 func (m *Manifest) Encode(keys *proof.Keys) ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -135,13 +136,14 @@ func (m *Manifest) VerifyCheckpoint(keys *proof.Keys, origin string) error {
 // authenticated returns an error if bytes of an object do not have the digest.
 func authenticated(data []byte, sum proof.Hash, what, key string) error {
 	if proof.Digest(data) != sum {
-		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic, gzipmember.ErrCorrupt)
+		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic,
+			gzipmember.ErrCorrupt)
 	}
 	return nil
 }
 
-// forgetIfForged passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the object, so that
-// the next reader sees what the bucket has.
+// forgetIfForged passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the
+// object, so that the next reader sees what the bucket has.
 func (s *Objects) forgetIfForged(key string, err error) error {
 	if errors.Is(err, ErrNotAuthentic) {
 		s.bucket.Forget(key)
@@ -169,7 +171,8 @@ func (s *Objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]
 	return s.readDigested(ctx, key, bucket.Range{}, sum)
 }
 
-// ReadSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has become.
+// ReadSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has
+// become.
 func (s *Objects) ReadSized(ctx context.Context, key string, size int64, sum proof.Hash) ([]byte, error) {
 	return s.readDigested(ctx, key, bucket.Range{Length: max(0, size) + 1}, sum) // One byte more tells a longer object.
 }

@@ -57,9 +57,9 @@ type Segment struct {
 	Beside []Beside `json:"beside,omitempty"`
 }
 
-// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life: it is
-// stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost: a merge
-// makes it again.
+// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life:
+// it is stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost:
+// a merge makes it again.
 type Beside struct {
 	Part segment.ID `json:"part"` // its kind
 	Key  string     `json:"key"`
@@ -151,7 +151,10 @@ func (m *Manifest) NoteSigners(signers []proof.Key, size int64) {
 		}
 	}
 	for _, k := range signers {
-		if !slices.ContainsFunc(m.Keys, func(by SignedBy) bool { return by.To == 0 && bytes.Equal(k.Public(), by.Public) }) {
+		if !slices.ContainsFunc(m.Keys, func(by SignedBy) bool {
+			return by.To == 0 &&
+				bytes.Equal(k.Public(), by.Public)
+		}) {
 			m.Keys = append(m.Keys, SignedBy{From: size, Public: k.Public()})
 		}
 	}

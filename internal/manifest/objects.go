@@ -14,8 +14,8 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Objects reads the objects that manifests name, compares them with their digests, and keeps some of what it read in memory.
-// It may be used concurrently.
+// Objects reads the objects that manifests name, compares them with their digests, and keeps some of what it read in
+// memory. It may be used concurrently.
 type Objects struct {
 	bucket bucket.Bucket
 
@@ -23,9 +23,10 @@ type Objects struct {
 	indexes   *otter.Cache[string, *segment.Index]   // by key of the segment
 	filters   *otter.Cache[string, []segment.Filter] // of blocks, by key of the segment
 	keys      *otter.Cache[blockID, []event.Key]
-	digested  *otter.Cache[blockID, []proof.Hash]   // entries of the tree
-	grouped   *otter.Cache[string, []byte]          // hashes of groups, by key of the segment
-	verified  *otter.Cache[string, *VerifiedBlocks] // which blocks were compared with their digests, by key of the segment
+	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
+	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
+	// which blocks were compared with their digests, by key of the segment
+	verified *otter.Cache[string, *VerifiedBlocks]
 }
 
 type blockID struct {
@@ -63,7 +64,8 @@ func NewCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Ca
 
 // cached returns what load makes of key, from the cache if it is there. Others may wait for the same load, so a caller
 // that goes away does not stop it.
-func cached[K comparable, V any](ctx context.Context, c *otter.Cache[K, V], key K, load func(context.Context, K) (V, error)) (V, error) {
+func cached[K comparable, V any](ctx context.Context, c *otter.Cache[K, V], key K, load func(context.Context, K) (V,
+	error)) (V, error) {
 	return c.Get(context.WithoutCancel(ctx), key, otter.LoaderFunc[K, V](load))
 }
 

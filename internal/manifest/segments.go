@@ -44,8 +44,8 @@ func (s *Objects) part(ctx context.Context, seg Segment, x *segment.Index, id se
 	return content, nil
 }
 
-// Beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist if there is
-// none, and ErrNotAuthentic if it is not what was written.
+// Beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist
+// if there is none, and ErrNotAuthentic if it is not what was written.
 func (s *Objects) Beside(ctx context.Context, seg Segment, part segment.ID) ([]byte, error) {
 	for _, b := range seg.Beside {
 		if b.Part == part {
@@ -56,7 +56,8 @@ func (s *Objects) Beside(ctx context.Context, seg Segment, part segment.ID) ([]b
 }
 
 // readSpan reads bytes of a segment that have a digest.
-func (s *Objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash, what string) ([]byte, error) {
+func (s *Objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash,
+	what string) ([]byte, error) {
 	data, err := s.ReadExactly(ctx, key, at.Offset, at.Length)
 	if err == nil {
 		err = s.forgetIfForged(key, authenticated(data, sum, what, key))
@@ -79,8 +80,8 @@ func (s *Objects) Filters(ctx context.Context, seg Segment, x *segment.Index) ([
 	})
 }
 
-// ReadExactly reads length bytes of an object. It returns gzipmember.ErrCorrupt (wrapped) if the object ends before. What it
-// returns is not compared with a digest.
+// ReadExactly reads length bytes of an object. It returns gzipmember.ErrCorrupt (wrapped) if the object ends before.
+// What it returns is not compared with a digest.
 func (s *Objects) ReadExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {
@@ -89,9 +90,11 @@ func (s *Objects) ReadExactly(ctx context.Context, key string, offset, length in
 	return data, err
 }
 
-// Open returns a reader of the blocks of a segment from first to last, as they lie. They are not compared with their digests.
+// Open returns a reader of the blocks of a segment from first to last, as they lie. They are not compared with their
+// digests.
 func (s *Objects) Open(ctx context.Context, seg Segment, first, last segment.Block) (*bucket.Object, error) {
-	return s.bucket.Get(ctx, seg.Key, bucket.Range{Offset: first.Offset, Length: last.Offset + last.Length - first.Offset})
+	return s.bucket.Get(ctx, seg.Key, bucket.Range{Offset: first.Offset,
+		Length: last.Offset + last.Length - first.Offset})
 }
 
 // Lines returns the lines of a block, in memory that the caller owns.
@@ -120,8 +123,8 @@ func (s *Objects) Entries(ctx context.Context, seg Segment, b segment.Block) (ev
 	return entries, nil
 }
 
-// Source returns a segment as one to be merged: its index, and the content of its parts. A part of one of the kinds that
-// stand beside it is left out if it is lost or damaged: it is made again from the lines.
+// Source returns a segment as one to be merged: its index, and the content of its parts. A part of one of the kinds
+// that stand beside it is left out if it is lost or damaged: it is made again from the lines.
 func (s *Objects) Source(ctx context.Context, seg Segment, kinds []segment.Kind) (*segment.Source, error) {
 	x, err := s.Index(ctx, seg)
 	if err != nil {

@@ -37,13 +37,14 @@ func (s *Objects) Groups(ctx context.Context, seg Segment) ([]byte, error) {
 
 // BlockDigests returns the entries of the tree for the lines of a block.
 func (s *Objects) BlockDigests(ctx context.Context, seg Segment, b segment.Block) ([]proof.Hash, error) {
-	return cached(ctx, s.digested, blockID{seg.Key, b.Offset}, func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
-		data, err := s.Block(ctx, seg, b)
-		if err != nil {
-			return nil, err
-		}
-		return s.DigestsOf(seg, b, data)
-	})
+	return cached(ctx, s.digested, blockID{seg.Key, b.Offset},
+		func(ctx context.Context, _ blockID) ([]proof.Hash, error) {
+			data, err := s.Block(ctx, seg, b)
+			if err != nil {
+				return nil, err
+			}
+			return s.DigestsOf(seg, b, data)
+		})
 }
 
 // DigestsOf returns the entries of the tree for the lines of a block that was read.
@@ -60,7 +61,8 @@ func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte) ([]proof.
 		digests = append(digests, proof.Digest(bytes.TrimSuffix(line, []byte("\n"))))
 	}
 	if len(digests) != b.Count {
-		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count, gzipmember.ErrCorrupt)
+		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count,
+			gzipmember.ErrCorrupt)
 	}
 	return digests, nil
 }

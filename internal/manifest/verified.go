@@ -2,8 +2,8 @@ package manifest
 
 import "sync"
 
-// VerifiedBlocks says which blocks of a version of a segment's object were compared with their digests. They need not be
-// compared again as long as the object has not changed.
+// VerifiedBlocks says which blocks of a version of a segment's object were compared with their digests. They need not
+// be compared again as long as the object has not changed.
 type VerifiedBlocks struct {
 	version string // of the object
 

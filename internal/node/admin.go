@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// adminServer answers those that run the node: /healthz while the process works, /readyz while its bucket can be read and
-// written and it takes requests, /metrics, and profiles if they are wanted.
+// adminServer answers those that run the node: /healthz while the process works, /readyz while its bucket can be read
+// and written and it takes requests, /metrics, and profiles if they are wanted.
 func (n *node) adminServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })

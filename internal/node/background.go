@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// join makes the node one of those that share the background work, if it has that role and a bucket that others may use too.
-// It returns how to sequence.
+// join makes the node one of those that share the background work, if it has that role and a bucket that others may use
+// too. It returns how to sequence.
 func (n *node) join(shards int) sequence.Options {
 	o := n.tuning.sequencing
 	o.MaxDelay, o.Logger, o.Committed = n.config.SequenceDelay, n.log, n.committed
@@ -56,12 +56,13 @@ func (n *node) measureLeases(shards int) {
 		func() float64 { return float64(n.member.Status().Members) })
 	gauge("weir_lease_epoch", "How often this node has seen the background work spread anew.",
 		func() float64 { return float64(n.member.Status().Epoch) })
-	gauge("weir_lease_beat_age_seconds", "Since this node's last good beat began; -1 before the first.", func() float64 {
-		if s := n.member.Status(); s.Beaten >= 0 {
-			return s.Beaten.Seconds()
-		}
-		return -1
-	})
+	gauge("weir_lease_beat_age_seconds", "Since this node's last good beat began; -1 before the first.",
+		func() float64 {
+			if s := n.member.Status(); s.Beaten >= 0 {
+				return s.Beaten.Seconds()
+			}
+			return -1
+		})
 }
 
 // leaveWithin bounds how long a node that stops tries to say so.
@@ -80,14 +81,16 @@ const (
 func (n *node) tasks(r *runner) []task {
 	all := []task{
 		{name: "sequencing", run: endless(n.sequencers.Run)}, // Each node counts what waits, whoever sequences it.
-		afterwards(n.joined(), r.periodic(task{name: "retention", role: inBackground}, 0, n.config.RetentionInterval, n.retain)),
+		afterwards(n.joined(), r.periodic(task{name: "retention", role: inBackground}, 0,
+			n.config.RetentionInterval, n.retain)),
 		r.periodic(task{name: "unreported changes", role: inBackground}, unreportedEvery, unreportedEvery,
 			n.alone(func(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) })),
 		r.periodic(task{name: "old revocations", role: inBackground}, sweepEvery, sweepEvery, n.alone(n.auth.Sweep)),
 	}
 	if n.config.Roles.Background {
 		e := newExpiry(n.accounts, n.log, n.registry)
-		all = append(all, afterwards(n.joined(), r.periodic(task{name: "expiring secrets", role: inBackground}, 0, expiryEvery,
+		all = append(all, afterwards(n.joined(), r.periodic(task{name: "expiring secrets", role: inBackground}, 0,
+			expiryEvery,
 			func(ctx context.Context) error { return e.look(ctx, n.holds(0)) })))
 	}
 	for _, a := range n.askers {
@@ -107,8 +110,8 @@ func endless(run func(context.Context)) func(context.Context) error {
 	}
 }
 
-// background starts the work that no request waits for. It goes on after ctx ends, until stop is called. Stop waits for it,
-// and hands it over to other nodes.
+// background starts the work that no request waits for. It goes on after ctx ends, until stop is called. Stop waits for
+// it, and hands it over to other nodes.
 func (n *node) background(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := newRunner(n.log, n.registry, n.tuning.panics)
@@ -142,8 +145,8 @@ func (n *node) leave(ctx context.Context) {
 	}
 }
 
-// retain removes what is no longer to be kept. Each of several nodes looks after the logs of its shards. A log that moves to
-// another node between two passes is due again with the next.
+// retain removes what is no longer to be kept. Each of several nodes looks after the logs of its shards. A log that
+// moves to another node between two passes is due again with the next.
 func (n *node) retain(ctx context.Context) error {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log,
 		Mine: func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }}

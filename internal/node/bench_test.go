@@ -44,7 +44,8 @@ func startBench(b *testing.B, c config.Config) *bench {
 		b.Fatal(err)
 	}
 	server := n.server(api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
-		MaxEventBytes: int(c.MaxEventBytes), MaxRequestBytes: c.MaxRequestBytes, MaxRequestEvents: c.MaxRequestEvents, Logger: n.log}))
+		MaxEventBytes: int(c.MaxEventBytes), MaxRequestBytes: c.MaxRequestBytes, MaxRequestEvents: c.MaxRequestEvents,
+		Logger: n.log}))
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { server.Serve(listener{l.(*net.TCPListener), c.IdleTimeout}) })
@@ -69,7 +70,8 @@ func startBench(b *testing.B, c config.Config) *bench {
 }
 
 func (b *bench) post(body []byte) error {
-	req, err := http.NewRequest("POST", fmt.Sprintf("%s/api/atlas/v2/groups/%s/streams/demo/auditLogs", b.url, b.creds.project), bytes.NewReader(body))
+	req, err := http.NewRequest("POST", fmt.Sprintf("%s/api/atlas/v2/groups/%s/streams/demo/auditLogs", b.url,
+		b.creds.project), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

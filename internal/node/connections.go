@@ -14,15 +14,16 @@ import (
 	"github.com/weirlog/weir/internal/config"
 )
 
-// Each connection of a client takes a descriptor, and a second one while a part of the bucket is sent over it. So a node
-// whose limit of connections follows the limit of open files takes half of those, less what it needs itself.
+// Each connection of a client takes a descriptor, and a second one while a part of the bucket is sent over it. So a
+// node whose limit of connections follows the limit of open files takes half of those, less what it needs itself.
 const (
 	ownDescriptors   = 64   // for the bucket, the logs and --admin-listen
 	leastConnections = 16   // however few files the process may have open
 	mostConnections  = 8192 // unless --max-connections says otherwise; a connection costs memory too
 )
 
-// connectionsFor returns the limit of connections of a process that may have a number of files open, 0 if that is not known.
+// connectionsFor returns the limit of connections of a process that may have a number of files open, 0 if that is not
+// known.
 func connectionsFor(c *config.Config, files uint64) (int, error) {
 	possible := mostConnections
 	if half := int(min(files/2, 1<<30)); files > 0 {
@@ -32,14 +33,16 @@ func connectionsFor(c *config.Config, files uint64) (int, error) {
 	case c.MaxConnections == 0:
 		return min(possible, mostConnections), nil
 	case files > 0 && c.MaxConnections > possible:
-		return 0, c.Invalid("max-connections", fmt.Sprintf("must be at most %d, because the process may have %d files open "+
-			"(ulimit -n, LimitNOFILE=)", possible, files))
+		return 0, c.Invalid("max-connections",
+			fmt.Sprintf("must be at most %d, because the process may have %d files open "+
+				"(ulimit -n, LimitNOFILE=)", possible, files))
 	}
 	return c.MaxConnections, nil
 }
 
-// connections is a listener with a bounded number of connections. Past the bound, the one on which no request has been served
-// for the longest time is closed for the sake of a new one. If requests are served on all, a new one is closed at once.
+// connections is a listener with a bounded number of connections. Past the bound, the one on which no request has been
+// served for the longest time is closed for the sake of a new one. If requests are served on all, a new one is closed
+// at once.
 type connections struct {
 	listener
 	most int
@@ -52,9 +55,11 @@ type connections struct {
 }
 
 func newConnections(l listener, most int, r prometheus.Registerer) *connections {
-	c := &connections{listener: l, most: most, open: map[*held]struct{}{}, closed: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "weir_connections_closed_total", Help: "Connections closed because there were too many: idle ones, and new ones " +
-			"that were refused because requests were served on all others."}, []string{"reason"})}
+	c := &connections{listener: l, most: most, open: map[*held]struct{}{},
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_connections_closed_total",
+			Help: "Connections closed because there were too many: idle ones, and new ones " +
+				"that were refused because requests were served on all others."}, []string{"reason"})}
 	for _, reason := range []string{closedIdle, closedRefused} {
 		c.closed.WithLabelValues(reason)
 	}
@@ -117,8 +122,8 @@ func (c *connections) drop(h *held) {
 	c.sort(h)
 }
 
-// sort puts a connection among the idle ones, or takes it from them. One that is idle already keeps its place. The lock is
-// held.
+// sort puts a connection among the idle ones, or takes it from them. One that is idle already keeps its place. The lock
+// is held.
 func (c *connections) sort(h *held) {
 	idle := h.requests == 0 && (h.quiet || h.place != nil) && !h.gone
 	switch {
@@ -136,7 +141,8 @@ func (c *connections) bind(s *http.Server) {
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Context().Value(heldKey{}).(*held)
 		if !h.begin() {
-			panic(http.ErrAbortHandler) // The connection was closed a moment ago, so nobody would learn what came of the request.
+			// The connection was closed a moment ago, so nobody would learn what came of the request.
+			panic(http.ErrAbortHandler)
 		}
 		defer h.end()
 		next.ServeHTTP(w, r)
@@ -164,8 +170,8 @@ func heldIn(c net.Conn) *held {
 	return c.(*held)
 }
 
-// held is a connection that is counted. It is idle while the server has sent all replies and no handler runs: between two
-// requests, before the first, and while one is arriving whose header is not complete.
+// held is a connection that is counted. It is idle while the server has sent all replies and no handler runs: between
+// two requests, before the first, and while one is arriving whose header is not complete.
 type held struct {
 	*conn
 	by *connections

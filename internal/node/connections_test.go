@@ -197,15 +197,18 @@ func TestStrangersConnectionsKeepNobodyAway(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	got, err := r.client(t).Record(t.Context(), r.creds.project, "demo", fmt.Appendf(nil, `{"time":%d}`+"\n", time.Now().UnixMilli()), false)
+	got, err := r.client(t).Record(t.Context(), r.creds.project, "demo", fmt.Appendf(nil, `{"time":%d}`+"\n",
+		time.Now().UnixMilli()), false)
 	if err != nil || got.Recorded != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"}, client.Query{}); err != nil {
+	if _, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"},
+		client.Query{}); err != nil {
 		t.Error(err)
 	}
 	metrics := get(t, "http://"+admin+"/metrics")
-	for _, want := range []string{"\nweir_connections 16\n", "\nweir_connections_closed_total{reason=\"refused\"} 0\n"} {
+	for _, want := range []string{"\nweir_connections 16\n",
+		"\nweir_connections_closed_total{reason=\"refused\"} 0\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %q", want)
 		}
@@ -222,7 +225,8 @@ func TestLimitOfConnectionsLeavesDescriptors(t *testing.T) {
 		files uint64
 		want  int
 	}{
-		{0, 256, 64}, {0, 1024, 448}, {0, 100, leastConnections}, {0, 1 << 20, mostConnections}, {0, 1 << 63, mostConnections},
+		{0, 256, 64}, {0, 1024, 448}, {0, 100, leastConnections}, {0, 1 << 20, mostConnections},
+		{0, 1 << 63, mostConnections},
 		{0, 0, mostConnections}, {100, 1024, 100}, {448, 1024, 448}, {20000, 1 << 20, 20000}, {20000, 0, 20000},
 		{449, 1024, 0}, {20000, 1024, 0},
 	} {
@@ -230,7 +234,8 @@ func TestLimitOfConnectionsLeavesDescriptors(t *testing.T) {
 		c.MaxConnections = tt.set
 		got, err := connectionsFor(&c, tt.files)
 		var wrong *config.Error
-		if got != tt.want || (tt.want == 0) != errors.As(err, &wrong) || wrong != nil && wrong.Setting != "max-connections" {
+		if got != tt.want || (tt.want == 0) != errors.As(err, &wrong) || wrong != nil &&
+			wrong.Setting != "max-connections" {
 			t.Errorf("--max-connections %d with %d files: %d, %v; want %d", tt.set, tt.files, got, err, tt.want)
 		}
 	}

@@ -61,12 +61,14 @@ func (n *node) requests(t *testing.T) map[string]int {
 // aHandful is what a download may cost beyond one request for each segment.
 const aHandful = 8
 
-// A download of n segments costs n requests and a handful, by a node that has just started; next to nothing the next time; and one
-// of an hour as little as that needs. The counts are those of the metrics, of requests that a store has seen.
+// A download of n segments costs n requests and a handful, by a node that has just started; next to nothing the next
+// time; and one of an hour as little as that needs. The counts are those of the metrics, of requests that a store has
+// seen.
 func TestDownloadRequests(t *testing.T) {
 	server := httptest.NewServer(&bucketest.S3Server{Name: "weir"})
 	defer server.Close()
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "weirtest", "AWS_SECRET_ACCESS_KEY": "weirtestsecret", "WEIR_SECRET": "", "WEIR_SIGNING_KEY": ""} {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "weirtest",
+		"AWS_SECRET_ACCESS_KEY": "weirtestsecret", "WEIR_SECRET": "", "WEIR_SIGNING_KEY": ""} {
 		t.Setenv(name, value)
 	}
 	c := config.Default()
@@ -87,7 +89,8 @@ func TestDownloadRequests(t *testing.T) {
 	first := time.Now().Add(-24 * time.Hour).Truncate(time.Hour)
 	writer := start()
 	for i := range 60 {
-		if _, err := writer.recorder.Record(t.Context(), batch(log, i, 40, first.Add(time.Duration(i)*time.Minute))); err != nil {
+		if _, err := writer.recorder.Record(t.Context(),
+			batch(log, i, 40, first.Add(time.Duration(i)*time.Minute))); err != nil {
 			t.Fatal(err)
 		}
 		for more := true; more; {
@@ -113,7 +116,8 @@ func TestDownloadRequests(t *testing.T) {
 		query tlog.Query
 		limit int
 	}{
-		{"all, by a node that has just started", tlog.Query{Start: math.MinInt64, End: math.MaxInt64}, segments + aHandful},
+		{"all, by a node that has just started", tlog.Query{Start: math.MinInt64, End: math.MaxInt64},
+			segments + aHandful},
 		{"all, again", tlog.Query{Start: math.MinInt64, End: math.MaxInt64}, aHandful},
 		{"a minute", tlog.Query{Start: first.UnixMilli(), End: first.Add(time.Minute).UnixMilli()}, aHandful},
 	} {
@@ -138,15 +142,16 @@ func TestDownloadRequests(t *testing.T) {
 	}
 }
 
-// A node on S3 that goes from idle to busy puts at most ten objects a second, however many clients and shards there are: into the
-// write-ahead log, and what it costs to sequence them comes to less than one a second for each log.
+// A node on S3 that goes from idle to busy puts at most ten objects a second, however many clients and shards there
+// are: into the write-ahead log, and what it costs to sequence them comes to less than one a second for each log.
 func TestPutsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const logs, clients, minutes = 10, 64, 5
 		var mu sync.Mutex
 		puts := map[int64]int{} // into the write-ahead log, by second
 		others := 0
-		memory := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, key string) error {
+		memory := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op,
+			key string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -163,7 +168,8 @@ func TestPutsASecond(t *testing.T) {
 		if err := initialise(t.Context(), memory, &c, 8); err != nil {
 			t.Fatal(err)
 		}
-		n, err := openOn(t.Context(), storeOf{memory}, c, tuning{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		n, err := openOn(t.Context(), storeOf{memory}, c, tuning{}, slog.New(slog.DiscardHandler),
+			prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +184,8 @@ func TestPutsASecond(t *testing.T) {
 			work.Go(func() {
 				for i := 0; time.Now().Before(end); i++ {
 					log := fmt.Sprintf("%024x", (client+i)%logs)
-					if _, err := n.recorder.Record(t.Context(), batch(log, client*1_000_000+i, 2, time.Now())); err != nil {
+					if _, err := n.recorder.Record(t.Context(), batch(log, client*1_000_000+i,
+						2, time.Now())); err != nil {
 						t.Error(err)
 						return
 					}

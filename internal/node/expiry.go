@@ -30,9 +30,11 @@ type expiry struct {
 func newExpiry(accounts *account.Directory, log *slog.Logger, r prometheus.Registerer) *expiry {
 	e := &expiry{accounts: accounts, log: log,
 		expiring: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_service_accounts_expiring",
-			Help: "Service accounts whose last secret expires within 30 days, as the node of the first shard sees it."}),
+			Help: "Service accounts whose last secret expires within 30 days, as the node of the first " +
+				"shard sees it."}),
 		owners: prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_last_owners_expiring",
-			Help: "Organizations that nobody can sign in to as an owner once secrets that end within 30 days have expired."})}
+			Help: "Organizations that nobody can sign in to as an owner once secrets that end within 30 days " +
+				"have expired."})}
 	r.MustRegister(e.expiring, e.owners)
 	return e
 }
@@ -67,7 +69,8 @@ func (e *expiry) warn(ctx context.Context, now time.Time) error {
 		attributes := []any{"account", x.Credential.ID, "name", x.Credential.Name, "organization", x.Credential.Org,
 			"expires", x.Expires.UTC().Format(time.RFC3339)}
 		if len(x.Owner) > 0 {
-			e.log.Warn("the last owner of an organization will not be able to sign in: make another secret", append(attributes, "owns", x.Owner)...)
+			e.log.Warn("the last owner of an organization will not be able to sign in: make another secret",
+				append(attributes, "owns", x.Owner)...)
 		} else {
 			e.log.Warn("the last secret of a service account expires soon", attributes...)
 		}

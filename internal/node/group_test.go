@@ -55,7 +55,8 @@ func onBucket(t *testing.T, test func(c *group)) {
 	t.Setenv("WEIR_SIGNING_KEY", "")
 	synctest.Test(t, func(t *testing.T) {
 		c := &group{t: t, bucket: bucketest.NewMemory(), config: config.Default(), acked: map[string][]string{}}
-		c.config.Bucket, c.config.SecretFile, c.config.SigningKeyFile = "s3://memory", filepath.Join(dir, "key"), filepath.Join(dir, "signing-key")
+		c.config.Bucket, c.config.SecretFile, c.config.SigningKeyFile = "s3://memory", filepath.Join(dir, "key"),
+			filepath.Join(dir, "signing-key")
 		accounts := account.NewDirectory(c.bucket)
 		creds, err := fill(t.Context(), accounts, devSetup)
 		if err == nil {
@@ -86,7 +87,8 @@ func (c *group) start(roles config.Roles) *peer {
 	settings := c.config
 	settings.Roles = roles
 	var err error
-	if p.node, err = openOn(c.t.Context(), kept{p.faulty}, settings, tuning{panics: true}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
+	if p.node, err = openOn(c.t.Context(), kept{p.faulty}, settings, tuning{panics: true},
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
 		c.t.Fatal(err)
 	}
 	p.stop = p.background(c.t.Context())
@@ -124,7 +126,8 @@ func (c *group) record(p *peer) {
 	c.acked[log] = append(c.acked[log], uid)
 }
 
-// check downloads a log from a node: every event that was acknowledged is there, once. It returns how many are sequenced.
+// check downloads a log from a node: every event that was acknowledged is there, once. It returns how many are
+// sequenced.
 func (c *group) check(p *peer, log string) (sequenced int64) {
 	c.t.Helper()
 	d, err := p.logs.Download(c.t.Context(), log, tlog.Query{End: 1 << 60})
@@ -176,7 +179,8 @@ func (c *group) checkSpread(all ...*peer) {
 	}
 }
 
-// What one node has acknowledged is in a download that starts later on any other, sequenced or not, whoever comes and goes.
+// What one node has acknowledged is in a download that starts later on any other, sequenced or not, whoever comes and
+// goes.
 func TestReadYourWritesAcrossNodes(t *testing.T) {
 	onBucket(t, func(c *group) {
 		rnd := rand.New(rand.NewPCG(1, 2))
@@ -205,7 +209,8 @@ func TestReadYourWritesAcrossNodes(t *testing.T) {
 			}
 		}
 		if before < 20 || after < 20 {
-			t.Errorf("%d downloads before the event was sequenced, %d after: both should be put to the test", before, after)
+			t.Errorf("%d downloads before the event was sequenced, %d after: both should be put to the test",
+				before, after)
 		}
 		time.Sleep(time.Minute)
 		c.checkAll(nodes[1], true)
@@ -249,8 +254,8 @@ func TestTakeover(t *testing.T) {
 }
 
 // An idle group of three nodes costs next to nothing: each node beats once a minute (put, list, delete) and lists the
-// write-ahead log twice. One looks each minute for announcements that nobody reported, and once an hour each makes a pass of
-// retention. Nothing is written but beats.
+// write-ahead log twice. One looks each minute for announcements that nobody reported, and once an hour each makes a
+// pass of retention. Nothing is written but beats.
 func TestIdleCost(t *testing.T) {
 	onBucket(t, func(c *group) {
 		nodes := []*peer{c.start(config.AllRoles), c.start(config.AllRoles), c.start(config.AllRoles)}

@@ -14,5 +14,6 @@ func initialise(ctx context.Context, b bucket.Bucket, c *config.Config, shards i
 	if err != nil {
 		return err
 	}
-	return account.NewDirectory(b).Initialise(ctx, account.Settings{Shards: shards, Origin: "example.org", Secret: made.secret.ID()})
+	return account.NewDirectory(b).Initialise(ctx, account.Settings{Shards: shards, Origin: "example.org",
+		Secret: made.secret.ID()})
 }

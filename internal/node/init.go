@@ -73,13 +73,15 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 	creds, err := fill(ctx, accounts, s)
 	creds.verifierKey = made.keys.Signers[0].PublicText()
 	if err == nil {
-		err = accounts.Initialise(ctx, account.Settings{Shards: c.BucketShards(), Origin: s.Origin, Secret: made.secret.ID()})
+		err = accounts.Initialise(ctx, account.Settings{Shards: c.BucketShards(), Origin: s.Origin,
+			Secret: made.secret.ID()})
 	}
 	if err != nil {
 		return err
 	}
 	creds.url = "http://" + c.Listen
-	fmt.Fprintf(out, "Made organization %s (%s) and project %s (%s) in %s.\n", creds.org, s.Organization, creds.project, s.Project, c.Bucket)
+	fmt.Fprintf(out, "Made organization %s (%s) and project %s (%s) in %s.\n", creds.org, s.Organization, creds.project,
+		s.Project, c.Bucket)
 	if s.EnvFile != "" {
 		fmt.Fprintf(out, "The owner's credentials are in %s; they are stored nowhere else.\n", s.EnvFile)
 		return creds.writeFile(s.EnvFile)
@@ -88,11 +90,12 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 	return nil
 }
 
-// fill makes an organization, a project, and credentials. Until the bucket is initialised, as the last step, it counts as
-// empty, whatever a crash left in it.
+// fill makes an organization, a project, and credentials. Until the bucket is initialised, as the last step, it counts
+// as empty, whatever a crash left in it.
 func fill(ctx context.Context, accounts *account.Directory, s Setup) (credentials, error) {
 	now := time.Now()
-	org := account.Organization{ID: account.NewID(now), Name: s.Organization, Log: account.NewID(now), Created: now.UTC()}
+	org := account.Organization{ID: account.NewID(now), Name: s.Organization, Log: account.NewID(now),
+		Created: now.UTC()}
 	project := account.Project{ID: account.NewID(now), Org: org.ID, Name: s.Project, Created: now.UTC()}
 	if s.Workspace != "" {
 		w, err := account.NewWorkspace(s.Workspace, now)
@@ -124,7 +127,8 @@ func (c *credentials) variables() []struct {
 		name  string
 		value *string
 	}{
-		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_BASE_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org}, {"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
+		{"WEIR_URL", &c.url}, {"MONGODB_ATLAS_BASE_URL", &c.url}, {"MONGODB_ATLAS_ORG_ID", &c.org},
+		{"MONGODB_ATLAS_PROJECT_ID", &c.project}, {"WEIR_WORKSPACE", &c.workspace},
 		{"MONGODB_ATLAS_CLIENT_ID", &c.clientID}, {"MONGODB_ATLAS_CLIENT_SECRET", &c.clientSecret},
 		{"MONGODB_ATLAS_PUBLIC_API_KEY", &c.publicKey}, {"MONGODB_ATLAS_PRIVATE_API_KEY", &c.privateKey},
 		{"WEIR_VERIFIER_KEY", &c.verifierKey},
@@ -175,8 +179,8 @@ func readFile(name string) (credentials, error) {
 // Setup of a first try.
 var devSetup = Setup{Organization: "dev", Project: "dev", Workspace: "demo"}
 
-// prepareDev fills an empty bucket for a first try, writes the environment file, and says how to use it all. On a bucket
-// that it filled before, it goes on with the same credentials.
+// prepareDev fills an empty bucket for a first try, writes the environment file, and says how to use it all. On a
+// bucket that it filled before, it goes on with the same credentials.
 func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error {
 	_, err := n.accounts.Settings(ctx)
 	if err != nil && !errors.Is(err, account.ErrNotFound) {
@@ -193,7 +197,8 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
 		if err == nil {
-			err = n.accounts.Initialise(ctx, account.Settings{Shards: n.config.BucketShards(), Origin: n.origin, Secret: n.secretID})
+			err = n.accounts.Initialise(ctx, account.Settings{Shards: n.config.BucketShards(), Origin: n.origin,
+				Secret: n.secretID})
 		}
 	} else if c, err = n.devCredentials(ctx); err == nil {
 		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()
@@ -233,7 +238,8 @@ func (n *node) recordSamples(ctx context.Context, c credentials) error {
 func (n *node) devCredentials(ctx context.Context) (credentials, error) {
 	c, err := readFile(n.config.EnvFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("the bucket %s was filled by an earlier start, whose credentials were in %s, and that file is gone; "+
+		return c, fmt.Errorf("the bucket %s was filled by an earlier start, whose credentials were in %s, and "+
+			"that file is gone; "+
 			"put it back, name another with --env-file, or serve without --dev", n.config.Bucket, n.config.EnvFile)
 	}
 	if err != nil {
@@ -241,7 +247,8 @@ func (n *node) devCredentials(ctx context.Context) (credentials, error) {
 	}
 	for _, id := range []string{c.clientID, c.publicKey} {
 		if _, err := n.accounts.Credential(ctx, id); err != nil {
-			return c, fmt.Errorf("%s holds credentials of another bucket than %s: name its own with --env-file", n.config.EnvFile, n.config.Bucket)
+			return c, fmt.Errorf("%s holds credentials of another bucket than %s: name its own with --env-file",
+				n.config.EnvFile, n.config.Bucket)
 		}
 	}
 	return c, nil

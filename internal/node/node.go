@@ -119,7 +119,8 @@ func mustExist(c *config.Config) error {
 }
 
 // openOn opens a node on a bucket, which is the node's to close.
-func openOn(ctx context.Context, b bucket.Store, c config.Config, t tuning, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
+func openOn(ctx context.Context, b bucket.Store, c config.Config, t tuning, log *slog.Logger,
+	registry *prometheus.Registry) (*node, error) {
 	n := &node{config: c, tuning: t, log: log, bucket: b, accounts: account.NewDirectory(b), registry: registry}
 	if err := n.start(ctx); err != nil {
 		b.Close()
@@ -162,13 +163,16 @@ func (n *node) start(ctx context.Context) (err error) {
 	pace := n.pace()
 	n.sequencers = sequence.NewGroup(n.bucket, reader, n.logs, settings.Shards, n.join(settings.Shards))
 	for shard := range settings.Shards {
-		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace, n.sequencers.Shard(shard).Notify))
+		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace,
+			n.sequencers.Shard(shard).Notify))
 	}
 	n.recorder = record.New(n.bucket, n.logs, n.writers, record.Options{
 		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.sequencers.Waiting})
-	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	n.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
-			Help: "Bytes of write-ahead log that wait to be sequenced."}, func() float64 { return float64(n.sequencers.Waiting()) }))
+			Help: "Bytes of write-ahead log that wait to be sequenced."},
+			func() float64 { return float64(n.sequencers.Waiting()) }))
 	return nil
 }
 
@@ -223,19 +227,21 @@ func (n *node) makeAskers() {
 	}
 }
 
-// settings returns the bucket's settings. If --dev is about to fill it, they are those that it will have, without a creation
-// time.
+// settings returns the bucket's settings. If --dev is about to fill it, they are those that it will have, without a
+// creation time.
 func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	settings, err := n.accounts.Settings(ctx)
 	switch {
 	case errors.Is(err, account.ErrNotFound) && n.config.Dev:
 		return account.Settings{Shards: n.config.BucketShards(), Origin: account.NewOrigin()}, nil // see prepareDev
 	case errors.Is(err, account.ErrNotFound):
-		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve --dev\" for a first try)",
+		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve "+
+			"--dev\" for a first try)",
 			n.config.Bucket, n.config.Bucket)
 	case err == nil && n.config.Shards != 0 && n.config.Shards != settings.Shards:
-		return settings, n.config.Invalid("shards", fmt.Sprintf("is %d, but the bucket was filled with %d, which cannot change: leave it out",
-			n.config.Shards, settings.Shards))
+		return settings, n.config.Invalid("shards",
+			fmt.Sprintf("is %d, but the bucket was filled with %d, which cannot change: leave it out",
+				n.config.Shards, settings.Shards))
 	}
 	return settings, err
 }
@@ -292,8 +298,10 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 	if n.config.AdminListen != "" {
 		admin, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.AdminListen)
 		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == config.Default().AdminListen {
-			n.log.Warn("the default --admin-listen is taken; a free port serves instead", "address", n.config.AdminListen)
-			admin, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0") // a second node must not need a flag to start
+			n.log.Warn("the default --admin-listen is taken; a free port serves instead", "address",
+				n.config.AdminListen)
+			// a second node must not need a flag to start
+			admin, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		}
 		if err != nil {
 			return fmt.Errorf("admin listen (--admin-listen): %w", err)
@@ -330,7 +338,8 @@ func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	if _, err := c.get(nil); err != nil {
 		return nil, err
 	}
-	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
 // root returns the handler of all that the node serves to clients.
@@ -344,9 +353,11 @@ func root(s *api.Server) http.Handler {
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	handler := api.New(n.accounts, n.auth, n.logs, n.recorder, api.Options{
-		MaxEventBytes: int(n.config.MaxEventBytes), MaxRequestBytes: n.config.MaxRequestBytes, MaxRequestEvents: n.config.MaxRequestEvents,
-		DownloadRate: n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout, TrustedProxies: n.config.TrustedProxies,
-		PublicURL: strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
+		MaxEventBytes: int(n.config.MaxEventBytes), MaxRequestBytes: n.config.MaxRequestBytes,
+		MaxRequestEvents: n.config.MaxRequestEvents,
+		DownloadRate:     n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout,
+		TrustedProxies: n.config.TrustedProxies,
+		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
 		Roles: n.config.Roles,
 	})
 	server := n.server(root(handler))
@@ -378,7 +389,8 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Drain)
 	defer cancel()
 	if server.Shutdown(drain) != nil {
-		err = errors.Join(err, errors.New("requests were still running after --drain and were cut short"), server.Close())
+		err = errors.Join(err, errors.New("requests were still running after --drain and were cut short"),
+			server.Close())
 	}
 	err = errors.Join(err, adminServer.Close())
 	serving.Wait()
@@ -389,8 +401,9 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 // server returns a server with timeouts against clients that are slow to ask. How slow they may take a reply is the
 // listener's business.
 func (n *node) server(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 }
 
 func newLogger(c config.Config) (*slog.Logger, error) {

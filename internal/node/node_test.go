@@ -70,7 +70,8 @@ func (r *running) client(t *testing.T) *client.Client {
 
 func TestServeAndStop(t *testing.T) {
 	r := run(t, func(*config.Config) {})
-	got, err := r.client(t).Record(t.Context(), r.creds.project, "demo", fmt.Appendf(nil, `{"time":%d}`+"\n", time.Now().UnixMilli()), false)
+	got, err := r.client(t).Record(t.Context(), r.creds.project, "demo", fmt.Appendf(nil, `{"time":%d}`+"\n",
+		time.Now().UnixMilli()), false)
 	if err != nil || got.Recorded != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -153,10 +154,13 @@ func get(t *testing.T, url string) string {
 func TestAdmin(t *testing.T) {
 	admin := freeAddress(t)
 	r := run(t, func(c *config.Config) { c.AdminListen = admin })
-	if _, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"}, client.Query{}); err != nil {
+	if _, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"},
+		client.Query{}); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": `weir_http_requests_total{route="GET /api/atlas/v2/groups/{groupId}/streams/{tenantName}/auditLogs",status="401"} 1`} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready",
+		"/metrics": `weir_http_requests_total{route="GET ` +
+			`/api/atlas/v2/groups/{groupId}/streams/{tenantName}/auditLogs",status="401"} 1`} {
 		if text := get(t, "http://"+admin+path); !strings.Contains(text, want) {
 			t.Errorf("%s: without %q", path, want)
 		}
@@ -170,7 +174,8 @@ func writeCertificate(t *testing.T, certFile, keyFile string, serial int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +184,8 @@ func writeCertificate(t *testing.T, certFile, keyFile string, serial int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
 		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +311,8 @@ func TestInitOnce(t *testing.T) {
 	c := config.Default()
 	c.Bucket = filepath.Join(t.TempDir(), "bucket")
 	var out strings.Builder
-	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p", Workspace: "w"}, &out); err != nil || !strings.Contains(out.String(), "mdb_sa_sk_") {
+	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p", Workspace: "w"}, &out); err != nil ||
+		!strings.Contains(out.String(), "mdb_sa_sk_") {
 		t.Fatalf("%s, %v", out.String(), err)
 	}
 	if err := Init(t.Context(), c, Setup{}, io.Discard); err == nil {

@@ -22,8 +22,9 @@ type Recovery struct {
 	EnvFile      string // where the credentials go. If empty, they are printed.
 }
 
-// RecoverOwner makes a service account and an API key that own an organization, for an operator who has the bucket and the
-// nodes' secret, and records that in the organization's log. It is the way back in when no owner can sign in any more.
+// RecoverOwner makes a service account and an API key that own an organization, for an operator who has the bucket and
+// the nodes' secret, and records that in the organization's log. It is the way back in when no owner can sign in any
+// more.
 func RecoverOwner(ctx context.Context, c config.Config, s Recovery, version string, out io.Writer) error {
 	n, err := open(ctx, c, tuning{version: version}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -34,7 +35,8 @@ func RecoverOwner(ctx context.Context, c config.Config, s Recovery, version stri
 		return err
 	}
 	creds.url = "http://" + c.Listen
-	fmt.Fprintf(out, "Made new owners of organization %s: service account %s and API key %s. The organization's log says so.\n",
+	fmt.Fprintf(out, "Made new owners of organization %s: service account %s and API key %s. The organization's "+
+		"log says so.\n",
 		creds.org, creds.clientID, creds.publicKey)
 	if s.EnvFile != "" {
 		fmt.Fprintf(out, "Their credentials are in %s; they are stored nowhere else.\n", s.EnvFile)
@@ -68,8 +70,10 @@ func (n *node) recover(ctx context.Context, org *account.Organization, made acco
 	if made.Kind == account.APIKey {
 		kind = "API Key"
 	}
-	e := event.Change{Act: event.Act{UID: account.NewID(now) + made.ID, Time: now, CallerID: "weir init --recover-owner", CallerKind: "System", Address: netip.AddrPort{}},
-		Operation: "recoverOwner", Activity: event.Create, EntityType: kind, EntityID: made.ID, EntityName: "recovered owner"}
+	e := event.Change{Act: event.Act{UID: account.NewID(now) + made.ID, Time: now,
+		CallerID: "weir init --recover-owner", CallerKind: "System", Address: netip.AddrPort{}},
+		Operation: "recoverOwner", Activity: event.Create, EntityType: kind, EntityID: made.ID,
+		EntityName: "recovered owner"}
 	unknown := e
 	unknown.Unknown = true
 	intent, err := n.recorder.Intend(ctx, []string{org.Log}, event.Changed(unknown))
@@ -102,5 +106,6 @@ func (n *node) organization(ctx context.Context, id string) (*account.Organizati
 	for _, o := range all[:min(len(all), 20)] {
 		names = append(names, fmt.Sprintf("%s (%s)", o.ID, o.Name))
 	}
-	return nil, fmt.Errorf("--recover-owner: name one of the %d organizations, such as %s", len(all), strings.Join(names, ", "))
+	return nil, fmt.Errorf("--recover-owner: name one of the %d organizations, such as %s", len(all),
+		strings.Join(names, ", "))
 }

@@ -39,8 +39,8 @@ func (n *node) lines(t *testing.T, log string) string {
 	return string(text)
 }
 
-// An operator with the bucket and the nodes' secret gets back in, and the organization's log says so; without the secret
-// nothing is done.
+// An operator with the bucket and the nodes' secret gets back in, and the organization's log says so; without the
+// secret nothing is done.
 func TestRecoverOwner(t *testing.T) {
 	c := config.Default()
 	c.Bucket = filepath.Join(t.TempDir(), "data")
@@ -50,7 +50,8 @@ func TestRecoverOwner(t *testing.T) {
 	}
 	without := c
 	without.SecretFile = filepath.Join(t.TempDir(), "missing")
-	if err := RecoverOwner(t.Context(), without, Recovery{}, "test", &out); err == nil || !strings.Contains(err.Error(), "secret") {
+	if err := RecoverOwner(t.Context(), without, Recovery{}, "test", &out); err == nil ||
+		!strings.Contains(err.Error(), "secret") {
 		t.Errorf("without a secret: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "env")
@@ -101,7 +102,8 @@ func TestExpiryIsWarnedOf(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	owner, _ := account.NewServiceAccount("o", "", []account.Grant{{Org: "o", Role: account.OrgOwner}}, time.Now(), time.Hour)
+	owner, _ := account.NewServiceAccount("o", "", []account.Grant{{Org: "o", Role: account.OrgOwner}},
+		time.Now(), time.Hour)
 	if err := accounts.CreateCredential(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}

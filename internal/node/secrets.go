@@ -21,8 +21,8 @@ type secrets struct {
 	made   string      // file in which a new signing key was made; empty if none was
 }
 
-// newSecrets returns the secrets of a bucket that is about to be filled. Those that are in no file yet are made, but never
-// for a bucket that has logs: its settings are lost then, and what is wanted is the key that signed them.
+// newSecrets returns the secrets of a bucket that is about to be filled. Those that are in no file yet are made, but
+// never for a bucket that has logs: its settings are lost then, and what is wanted is the key that signed them.
 func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secrets, err error) {
 	found, err := audit.FindSigners(ctx, b, &proof.Keys{}, "")
 	if err != nil {
@@ -69,9 +69,10 @@ func keysFromFile(c *config.Config, found audit.Signers) (keys *proof.Keys, made
 	return keys, made, err
 }
 
-// knownSecrets returns the secrets of a bucket that is in use, and refuses others: with another signing key no log could be
-// read, and with another secret nothing that nodes sealed.
-func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin, secretID string) (s secrets, err error) {
+// knownSecrets returns the secrets of a bucket that is in use, and refuses others: with another signing key no log
+// could be read, and with another secret nothing that nodes sealed.
+func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin, secretID string) (s secrets,
+	err error) {
 	if s.keys, err = knownKeys(ctx, c, b, origin); err != nil {
 		return s, err
 	}
@@ -84,8 +85,9 @@ func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin
 		}
 		s.secret, err = auth.LoadSecret(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return s, c.Invalid("key-file", fmt.Sprintf("there is no secret in %s (nor in WEIR_SECRET), and the bucket needs "+
-				"the one named %s: put it back", file, secretID))
+			return s, c.Invalid("key-file",
+				fmt.Sprintf("there is no secret in %s (nor in WEIR_SECRET), and the bucket needs "+
+					"the one named %s: put it back", file, secretID))
 		}
 	}
 	if err == nil && s.secret.ID() != secretID {
@@ -117,13 +119,15 @@ func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin st
 		if err != nil {
 			return nil, err
 		}
-		return nil, c.Invalid("signing-key-file", fmt.Sprintf("there is no key %s (nor in WEIR_SIGNING_KEY), and the bucket is in "+
-			"use: put the key back%s", given, wanted(found)))
+		return nil, c.Invalid("signing-key-file",
+			fmt.Sprintf("there is no key %s (nor in WEIR_SIGNING_KEY), and the bucket is in "+
+				"use: put the key back%s", given, wanted(found)))
 	}
 	found, err := audit.FindSigners(ctx, b, keys, origin)
 	if err == nil && found.Logs > 0 && !found.Known {
-		err = c.Invalid("signing-key-file", fmt.Sprintf("the bucket's logs are signed by another key%s; what is %s is %s",
-			wanted(found), given, strings.Join(found.Given, ", ")))
+		err = c.Invalid("signing-key-file",
+			fmt.Sprintf("the bucket's logs are signed by another key%s; what is %s is %s",
+				wanted(found), given, strings.Join(found.Given, ", ")))
 	}
 	return keys, err
 }

@@ -98,33 +98,35 @@ func swap(t *testing.T, file string, g given, other string) {
 	}
 }
 
-// On a bucket in use a node starts with the keys that the bucket knows and with no others, says which it wants, and makes
-// none. On an empty bucket it makes what it was not given.
+// On a bucket in use a node starts with the keys that the bucket knows and with no others, says which it wants, and
+// makes none. On an empty bucket it makes what it was not given.
 func TestNodesStartWithTheSecretsOfTheirBucketOnly(t *testing.T) {
 	for _, s := range []state{empty, filled, signed, noSettings} {
 		for _, key := range []given{none, foreign, known} {
 			for _, secret := range []given{none, foreign, known} {
-				t.Run(strings.Join([]string{string(s), "key " + string(key), "secret " + string(secret)}, "/"), func(t *testing.T) {
-					b, c := bucketIn(t, s)
-					others := secretsIn(t)
-					if _, err := newSecrets(t.Context(), &others, bucketest.NewMemory()); err != nil {
-						t.Fatal(err)
-					}
-					swap(t, c.SigningKeyFile, key, others.SigningKeyFile)
-					swap(t, c.SecretFile, secret, others.SecretFile)
-					c.Dev = s == empty || s == noSettings
-					n, err := openOn(t.Context(), kept{b}, c, tuning{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-					if err == nil {
-						defer n.close()
-					}
-					for _, file := range []string{c.SigningKeyFile, c.SecretFile} {
-						was := map[string]given{c.SigningKeyFile: key, c.SecretFile: secret}[file]
-						if _, statErr := os.Stat(file); (statErr == nil) != (s == empty || was != none) {
-							t.Errorf("%s: %v", file, statErr)
+				t.Run(strings.Join([]string{string(s), "key " + string(key), "secret " + string(secret)}, "/"),
+					func(t *testing.T) {
+						b, c := bucketIn(t, s)
+						others := secretsIn(t)
+						if _, err := newSecrets(t.Context(), &others, bucketest.NewMemory()); err != nil {
+							t.Fatal(err)
 						}
-					}
-					checkStart(t, s, key, secret, err)
-				})
+						swap(t, c.SigningKeyFile, key, others.SigningKeyFile)
+						swap(t, c.SecretFile, secret, others.SecretFile)
+						c.Dev = s == empty || s == noSettings
+						n, err := openOn(t.Context(), kept{b}, c, tuning{}, slog.New(slog.DiscardHandler),
+							prometheus.NewRegistry())
+						if err == nil {
+							defer n.close()
+						}
+						for _, file := range []string{c.SigningKeyFile, c.SecretFile} {
+							was := map[string]given{c.SigningKeyFile: key, c.SecretFile: secret}[file]
+							if _, statErr := os.Stat(file); (statErr == nil) != (s == empty || was != none) {
+								t.Errorf("%s: %v", file, statErr)
+							}
+						}
+						checkStart(t, s, key, secret, err)
+					})
 			}
 		}
 	}
@@ -148,7 +150,8 @@ func checkStart(t *testing.T, s state, key, secret given, err error) {
 		if !errors.As(err, &wrong) || wrong.Setting != "signing-key-file" {
 			t.Fatalf("got %v, want an error about --signing-key-file", err)
 		}
-		if names := strings.Count(err.Error(), "example.org/0123456789abcdef01234567+"); s == signed && names != map[given]int{none: 1, foreign: 2}[key] {
+		if names := strings.Count(err.Error(), "example.org/0123456789abcdef01234567+"); s == signed &&
+			names != map[given]int{none: 1, foreign: 2}[key] {
 			t.Errorf("%q does not say which key is wanted and which was given", err)
 		}
 	case secret != known:

@@ -38,7 +38,8 @@ func (c *cluster) check(op bucketest.Op, key string) error {
 		}
 		c.mu.Unlock()
 		if err == nil && (planned || strings.HasPrefix(key, "logs/"+log.id+"/manifest/")) {
-			err = c.download(context.Background(), c.observer, log, tlog.Query{Start: math.MinInt64, End: math.MaxInt64})
+			err = c.download(context.Background(), c.observer, log, tlog.Query{Start: math.MinInt64,
+				End: math.MaxInt64})
 		}
 		if err != nil {
 			return fmt.Errorf("log %s: %w", log.id, err)
@@ -47,8 +48,8 @@ func (c *cluster) check(op bucketest.Op, key string) error {
 	return nil
 }
 
-// look compares a log with what it was: entries never change their places or bytes, none is there twice, none goes before
-// its time, and every checkpoint that lies there is that of the log's first entries (I2, I3, I7).
+// look compares a log with what it was: entries never change their places or bytes, none is there twice, none goes
+// before its time, and every checkpoint that lies there is that of the log's first entries (I2, I3, I7).
 func (c *cluster) look(log *simulatedLog) error {
 	m, err := c.manifest(log.id)
 	if err != nil || m == nil {
@@ -75,7 +76,8 @@ func (c *cluster) look(log *simulatedLog) error {
 			return err
 		}
 		if s.First != next || s.Count != int64(len(lines)) {
-			return fmt.Errorf("%s has %d entries, should have %d, from %d to %d", s.Key, len(lines), s.Count, s.First, next)
+			return fmt.Errorf("%s has %d entries, should have %d, from %d to %d", s.Key, len(lines), s.Count,
+				s.First, next)
 		}
 		for _, line := range lines {
 			if err := log.entry(next, line); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// followEvery is the time between two passes of a follower. No other task of a node has a period that coincides with it:
-// what goes off at the same moment goes off in any order, and a history would not be the same twice.
+// followEvery is the time between two passes of a follower. No other task of a node has a period that coincides with
+// it: what goes off at the same moment goes off in any order, and a history would not be the same twice.
 const followEvery = 17 * time.Second
 
 // follower returns the follower of the i-th node, which follows the logs of the shards that the node holds.
@@ -68,7 +68,8 @@ func (h *handler) Gap(_ context.Context, id string, first, end int64) error {
 	defer h.cluster.mu.Unlock()
 	log := h.cluster.log(id)
 	if first > log.followed || end > log.gone {
-		h.wrong(id, "entries %d to %d are said to be gone; followed are %d, gone are %d", first, end-1, log.followed, log.gone)
+		h.wrong(id, "entries %d to %d are said to be gone; followed are %d, gone are %d", first, end-1,
+			log.followed, log.gone)
 	}
 	log.followed = max(log.followed, end)
 	return nil

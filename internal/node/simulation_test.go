@@ -32,8 +32,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// cluster is a few nodes on one bucket, with clients, as the simulation plays them. Sizes are tiny, so that a short history
-// meets every case.
+// cluster is a few nodes on one bucket, with clients, as the simulation plays them. Sizes are tiny, so that a short
+// history meets every case.
 type cluster struct {
 	world  *simulation.World
 	config config.Config
@@ -89,12 +89,14 @@ func limit(now time.Time) int64 { return now.AddDate(0, 0, -keptDays).UnixMilli(
 func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 	c := &cluster{world: w, config: config.Default(), nodes: make([]*node, nodes), ending: make(chan struct{})}
 	c.config.Bucket = "s3://simulated/bucket"
-	c.config.SigningKeyFile, c.config.SecretFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
+	c.config.SigningKeyFile, c.config.SecretFile = filepath.Join(t.TempDir(), "signing-key"),
+		filepath.Join(t.TempDir(), "key")
 	c.config.SequenceDelay, c.config.RetentionInterval = 4*time.Second, 15*time.Second
 	c.tuning.panics = true
 	c.tuning.logs = tlog.Options{BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2,
 		KeepManifests: 2, Grace: 10 * time.Second, Beside: []segment.Kind{countedLines{}}}
-	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second, DeleteAfter: 20 * time.Second}
+	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second,
+		DeleteAfter: 20 * time.Second}
 	c.tuning.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {
 		t.Fatal(err)
@@ -122,13 +124,15 @@ func (c *cluster) fill(ctx context.Context) error {
 	org := account.Organization{ID: account.NewID(now), Name: "o", Log: account.NewID(now), Created: now}
 	errs := []error{accounts.CreateOrganization(ctx, org)}
 	for i, days := range []int{0, keptDays} {
-		p := account.Project{ID: account.NewID(now), Org: org.ID, Name: fmt.Sprint("p", i), Created: now, Retention: account.Retention{Days: days}}
+		p := account.Project{ID: account.NewID(now), Org: org.ID, Name: fmt.Sprint("p", i), Created: now,
+			Retention: account.Retention{Days: days}}
 		for j := range 3 {
 			w, err := account.NewWorkspace(fmt.Sprint("w", j), now)
 			errs = append(errs, err)
 			p.Workspaces = append(p.Workspaces, w)
-			c.logs = append(c.logs, &simulatedLog{id: w.AuditLog, shard: wal.ShardOf(w.AuditLog, simulatedShards), limited: days > 0,
-				sent: map[string]simulatedEvent{}, acked: map[string]bool{}})
+			c.logs = append(c.logs, &simulatedLog{id: w.AuditLog, shard: wal.ShardOf(w.AuditLog, simulatedShards),
+				limited: days > 0,
+				sent:    map[string]simulatedEvent{}, acked: map[string]bool{}})
 		}
 		errs = append(errs, accounts.CreateProject(ctx, p))
 	}
@@ -228,7 +232,8 @@ func (c *cluster) event(rnd *rand.Rand, log *simulatedLog) (line string) {
 	uid, processor := fmt.Sprintf("uid-%d", serial), []string{"", "a", "b"}[rnd.IntN(3)]
 	line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at, uid)
 	if processor != "" {
-		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, at, uid, processor)
+		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, at,
+			uid, processor)
 	}
 	log.sent[line] = simulatedEvent{at, processor, eventtest.Batch(log.id, line)}
 	return line
@@ -285,7 +290,8 @@ func (c *cluster) read(ctx context.Context, rnd *rand.Rand, n *node) {
 		q.Processor = []string{"a", "b", "none"}[rnd.IntN(3)]
 	}
 	log := c.logs[rnd.IntN(len(c.logs))]
-	if err := c.download(ctx, n.logs, log, q); err != nil && !expected(ctx, n.process(), err) && !(log.limited && errors.Is(err, tlog.ErrPruned)) {
+	if err := c.download(ctx, n.logs, log, q); err != nil && !expected(ctx, n.process(), err) &&
+		!(log.limited && errors.Is(err, tlog.ErrPruned)) {
 		c.world.Wrong(fmt.Errorf("download: %w", err))
 	}
 }
@@ -341,12 +347,13 @@ func (l *simulatedLog) mayBeGone(line string) bool {
 	return l.limited && l.sent[line].time < limit(time.Now())
 }
 
-// TestSimulation plays random histories of three nodes with all that they do, and checks I1 to I4 and I6 at every step; that a log
-// has nothing of another is a part of I5.
+// TestSimulation plays random histories of three nodes with all that they do, and checks I1 to I4 and I6 at every step;
+// that a log has nothing of another is a part of I5.
 func TestSimulation(t *testing.T) {
 	simulation.Run(t, func(t *testing.T, w *simulation.World) {
 		c := newCluster(t, w, 3)
-		w.Faults = w.Vary(simulation.Faults{Before: 50, After: 40, Late: 60, Twice: 40, Slow: 40, Cut: 60, Death: 300, Pause: 200, Storm: 500},
+		w.Faults = w.Vary(simulation.Faults{Before: 50, After: 40, Late: 60, Twice: 40, Slow: 40, Cut: 60, Death: 300,
+			Pause: 200, Storm: 500},
 			"plans/", "wal/", "logs/", "leases/", "cursors/", "none")
 		for i := range c.nodes {
 			c.work.Go(func() { c.run(i) })
@@ -387,7 +394,8 @@ func (c *cluster) settle() error {
 		for _, log := range c.logs {
 			done := false
 			c.work.Go(func() {
-				if err := c.download(context.Background(), n.logs, log, tlog.Query{Start: math.MinInt64, End: math.MaxInt64}); err != nil {
+				if err := c.download(context.Background(), n.logs, log, tlog.Query{Start: math.MinInt64,
+					End: math.MaxInt64}); err != nil {
 					c.world.Wrong(fmt.Errorf("download in the end: %w", err))
 				}
 				done = true

@@ -58,7 +58,8 @@ var thefts = []theft{
 	{kind: layout.Publication, kept: onlyCopy},
 	{kind: layout.Intent, kept: "it may be the only report of a change"},
 	{kind: layout.Revocation, kept: "a token that was revoked would be valid again"},
-	{kind: layout.Probe, kept: "it shows whether the store refuses to create an object twice; a node that starts would stop"},
+	{kind: layout.Probe, kept: "it shows whether the store refuses to create an object twice; a node that " +
+		"starts would stop"},
 	{kind: layout.Cosignature, kept: noneMade},
 	{kind: layout.CopyState, kept: noneMade},
 	{kind: layout.Quarantined, kept: noneMade},

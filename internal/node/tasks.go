@@ -36,7 +36,8 @@ func newRunner(log *slog.Logger, r prometheus.Registerer, panics bool) *runner {
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_task_failures_total",
 			Help: "Failures of background work, by task."}, []string{"task"}),
 		running: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weir_task_running",
-			Help: "1 while a task of the background work runs, 0 while it waits to be started again."}, []string{"task"})}
+			Help: "1 while a task of the background work runs, 0 while it waits to be started again."},
+			[]string{"task"})}
 	r.MustRegister(t.failures, t.running)
 	return t
 }

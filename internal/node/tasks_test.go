@@ -97,7 +97,8 @@ func TestPeriodicTaskGoesOnAfterErrors(t *testing.T) {
 				return nil
 			})}
 		})
-		if times != 6 || testutil.ToFloat64(r.failures.WithLabelValues("often")) != 1 || !strings.Contains(log, "broken") {
+		if times != 6 || testutil.ToFloat64(r.failures.WithLabelValues("often")) != 1 ||
+			!strings.Contains(log, "broken") {
 			t.Errorf("done %d times; log %q", times, log)
 		}
 	})

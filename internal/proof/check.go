@@ -32,11 +32,12 @@ func (d *Differs) Error() string {
 	case d.Lines.Count == 1:
 		return fmt.Sprintf("line %d is not entry %d of the log: %s", d.Lines.First+1, d.Entries.First, d.Why)
 	}
-	return fmt.Sprintf("lines %d to %d are not entries %d to %d of the log: %s", d.Lines.First+1, d.Lines.End(), d.Entries.First, d.Entries.End()-1, d.Why)
+	return fmt.Sprintf("lines %d to %d are not entries %d to %d of the log: %s", d.Lines.First+1, d.Lines.End(),
+		d.Entries.First, d.Entries.End()-1, d.Why)
 }
 
-// Verify checks the lines of a file, given by the leaf hashes of their digests, against f and its checkpoint, which a trusted
-// key must have signed. A *Differs says what does not verify.
+// Verify checks the lines of a file, given by the leaf hashes of their digests, against f and its checkpoint, which a
+// trusted key must have signed. A *Differs says what does not verify.
 func (f *File) Verify(keys *Keys, leaves []Hash) (*Shown, error) {
 	c, err := f.Check(keys, false)
 	for i := 0; err == nil && i < len(leaves); i++ {
@@ -71,8 +72,8 @@ type Checker struct {
 	marking bool
 }
 
-// Check begins to check a file, whose lines Line takes. If mark is set the Checker remembers hashes of the entries that the file
-// holds, for Marked. A *Differs says what does not verify.
+// Check begins to check a file, whose lines Line takes. If mark is set the Checker remembers hashes of the entries that
+// the file holds, for Marked. A *Differs says what does not verify.
 func (f *File) Check(keys *Keys, mark bool) (*Checker, error) {
 	signed, err := keys.OpenCheckpoint(f.Log, f.Checkpoint)
 	if err != nil {
@@ -157,8 +158,8 @@ func (c *Checker) pending(line int64) {
 	c.shown.Pending = append(c.shown.Pending, Run{line, 1})
 }
 
-// advance puts parts into the trees, in the order of the log, up to the first one whose lines are still to come. If ended is
-// set no line is.
+// advance puts parts into the trees, in the order of the log, up to the first one whose lines are still to come. If
+// ended is set no line is.
 func (c *Checker) advance(ended bool) error {
 	for ; c.next < len(c.file.Parts); c.next++ {
 		p := &c.file.Parts[c.next]
@@ -220,7 +221,8 @@ func (c *Checker) hold(p *Part, nodes []node) error {
 	}
 	hash := own.Root()
 	if hash != p.Hash && c.differs == nil {
-		c.differs = &Differs{Lines: Run{p.Line, p.Count}, Entries: p.Run, Why: "they were changed, moved, or stand in for others"}
+		c.differs = &Differs{Lines: Run{p.Line, p.Count}, Entries: p.Run,
+			Why: "they were changed, moved, or stand in for others"}
 	}
 	return c.both(p.Count, hash, p.Hash)
 }
@@ -229,7 +231,8 @@ func (c *Checker) hold(p *Part, nodes []node) error {
 func (c *Checker) missing(p *Part) error {
 	there := max(0, c.lines-p.Line)
 	if c.differs == nil {
-		c.differs = &Differs{Why: fmt.Sprintf("the file has %d lines, too few: line %d should be entry %d", c.lines, p.Line+there+1, p.First+there)}
+		c.differs = &Differs{Why: fmt.Sprintf("the file has %d lines, too few: line %d should be entry %d", c.lines,
+			p.Line+there+1, p.First+there)}
 	}
 	if !p.Hashed {
 		return c.differs
@@ -253,7 +256,8 @@ func (c *Checker) End() (*Shown, error) {
 	case c.differs == nil && whole:
 		return &c.shown, nil
 	case c.differs != nil && whole:
-		return nil, &Differs{Why: fmt.Sprintf("the hash that the proof has of lines %d to %d is not theirs, although they are the log's: the proof was changed",
+		return nil, &Differs{Why: fmt.Sprintf("the hash that the proof has of lines %d to %d is not theirs, although "+
+			"they are the log's: the proof was changed",
 			c.differs.Lines.First+1, c.differs.Lines.End())}
 	case c.differs != nil && c.claimed.Root() == c.root:
 		return nil, c.differs // the hashes that the lines differ from are the log's
@@ -261,8 +265,9 @@ func (c *Checker) End() (*Shown, error) {
 	return nil, &Differs{Why: "the lines and the hashes of the proof do not give the root that the checkpoint signs"}
 }
 
-// Marked returns the parts of the proof with hashes of the entries that the file holds, so that of a file that is changed later
-// a Checker can say where: of single lines if they are few, of subtrees if they are many. It comes after End has found all good.
+// Marked returns the parts of the proof with hashes of the entries that the file holds, so that of a file that is
+// changed later a Checker can say where: of single lines if they are few, of subtrees if they are many. It comes after
+// End has found all good.
 func (c *Checker) Marked() []Part {
 	if len(c.marks) == maxParts {
 		return c.file.Parts // they would be too many

@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// File says which entries of a log a downloaded file holds, and shows it: that exactly these lines stand at these places of
-// the tree that a checkpoint signs. It is text; what stands in brackets may be left out:
+// File says which entries of a log a downloaded file holds, and shows it: that exactly these lines stand at these
+// places of the tree that a checkpoint signs. It is text; what stands in brackets may be left out:
 //
 //	weir file proof v1
 //	log <origin>
@@ -24,8 +24,8 @@ import (
 //
 //	<the signed checkpoint, with the cosignatures of witnesses>
 //
-// Parts come in the order of the log and cover the whole tree, so their hashes alone give its root. Everything before the
-// parts but the origin is a claim: nothing signs it, and what it says is believed by nobody.
+// Parts come in the order of the log and cover the whole tree, so their hashes alone give its root. Everything before
+// the parts but the origin is a claim: nothing signs it, and what it says is believed by nobody.
 type File struct {
 	Log        string // origin of the log's checkpoints
 	Claims     Claims
@@ -71,7 +71,8 @@ type FileWriter struct{ w *bufio.Writer }
 // NewFileWriter writes what comes before the parts.
 func NewFileWriter(w io.Writer, f *File) *FileWriter {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "%s\nlog %s\nsource %s\nrange %d %d\n", fileHead, f.Log, f.Claims.Source, f.Claims.Start, f.Claims.End)
+	fmt.Fprintf(b, "%s\nlog %s\nsource %s\nrange %d %d\n", fileHead, f.Log, f.Claims.Source, f.Claims.Start,
+		f.Claims.End)
 	if f.Claims.Processor != "" {
 		fmt.Fprintf(b, "processor %q\n", f.Claims.Processor)
 	}

@@ -44,7 +44,8 @@ type fataler interface{ Fatalf(string, ...any) }
 
 // prove makes the proof for a file that holds the entries of l below sequenced that held says, and its leaves.
 func (l log) prove(t fataler, k *Keys, sequenced int, held func(i int) bool) (*File, []Hash) {
-	f := &File{Log: testOrigin, Claims: Claims{Source: "/api/x", Start: -5, End: 1 << 41, Sequenced: int64(sequenced)}, Checkpoint: l.checkpoint(t, k)}
+	f := &File{Log: testOrigin, Claims: Claims{Source: "/api/x", Start: -5, End: 1 << 41, Sequenced: int64(sequenced)},
+		Checkpoint: l.checkpoint(t, k)}
 	var lines []Hash
 	gap := func(from, to int) {
 		for first, count := range Cover(int64(from), int64(to)) {
@@ -168,7 +169,8 @@ func TestFileTellsWhere(t *testing.T) {
 		f.mark(t, k, lines)
 		lines[tt.line][0]++
 		var d *Differs
-		if _, err := f.Verify(k, lines); !errors.As(err, &d) || d.Lines.First > int64(tt.line) || d.Lines.End() <= int64(tt.line) || d.Lines.Count > int64(tt.count) {
+		if _, err := f.Verify(k, lines); !errors.As(err, &d) || d.Lines.First > int64(tt.line) ||
+			d.Lines.End() <= int64(tt.line) || d.Lines.Count > int64(tt.count) {
 			t.Errorf("line %d of %d: %v", tt.line, tt.lines, err)
 		}
 	}
@@ -213,7 +215,8 @@ func TestFileTellsWhatIsMissing(t *testing.T) {
 		}
 	}
 	var d *Differs
-	if _, err := f.Verify(k, lines[:len(lines)-1]); !errors.As(err, &d) || !strings.Contains(d.Why, "line 50 should be entry 99") {
+	if _, err := f.Verify(k, lines[:len(lines)-1]); !errors.As(err, &d) ||
+		!strings.Contains(d.Why, "line 50 should be entry 99") {
 		t.Errorf("%v", err)
 	}
 }
@@ -232,10 +235,13 @@ func TestFileProofTampered(t *testing.T) {
 	held := func(i int) bool { return i%10 < 5 }
 	good, lines := l.prove(t, k, 100, held)
 	for name, damage := range map[string]func(*File){
-		"other key":       func(f *File) { f.Checkpoint = l.checkpoint(t, keys(t)) },
-		"other log":       func(f *File) { f.Log = "example.org/other" },
-		"older":           func(f *File) { f.Checkpoint = l[:90].checkpoint(t, k) },
-		"hash":            func(f *File) { f.Parts[slices.IndexFunc(f.Parts, func(p Part) bool { return !p.Held })].Hash[0]++ },
+		"other key": func(f *File) { f.Checkpoint = l.checkpoint(t, keys(t)) },
+		"other log": func(f *File) { f.Log = "example.org/other" },
+		"older":     func(f *File) { f.Checkpoint = l[:90].checkpoint(t, k) },
+		"hash": func(f *File) {
+			f.Parts[slices.IndexFunc(f.Parts,
+				func(p Part) bool { return !p.Held })].Hash[0]++
+		},
 		"part removed":    func(f *File) { f.Parts = f.Parts[1:] },
 		"last removed":    func(f *File) { f.Parts = f.Parts[:len(f.Parts)-1] },
 		"parts swapped":   func(f *File) { f.Parts[0], f.Parts[1] = f.Parts[1], f.Parts[0] },

@@ -32,7 +32,8 @@ func GenerateKey() (Key, error) {
 func ParseKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
 	if _, err := note.NewSigner(text); err != nil {
-		return Key{}, fmt.Errorf("signing key: want PRIVATE+KEY+<name>+<hash>+<base64>, as \"weir key generate\" makes it: %w", err)
+		return Key{}, fmt.Errorf("signing key: want PRIVATE+KEY+<name>+<hash>+<base64>, as \"weir key generate\" "+
+			"makes it: %w", err)
 	}
 	data, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4]) // NewSigner has seen the five
 	if err != nil || len(data) != 1+ed25519.SeedSize {
@@ -47,7 +48,8 @@ func (k Key) String() string { return k.encode(keyName) }
 func (k Key) encode(name string) string {
 	public := append([]byte{algorithm}, k.Public()...)
 	sum := sha256.Sum256(append([]byte(name+"\n"), public...))
-	return fmt.Sprintf("PRIVATE+KEY+%s+%x+%s", name, sum[:4], base64.StdEncoding.EncodeToString(append([]byte{algorithm}, k.private.Seed()...)))
+	return fmt.Sprintf("PRIVATE+KEY+%s+%x+%s", name, sum[:4],
+		base64.StdEncoding.EncodeToString(append([]byte{algorithm}, k.private.Seed()...)))
 }
 
 // Public returns the public key.
@@ -80,8 +82,9 @@ func VerifierKey(origin string, public ed25519.PublicKey) (string, error) {
 	return note.NewEd25519VerifierKey(origin, public)
 }
 
-// OpenCheckpoint verifies a signed checkpoint with any of the keys. A signature covers the checkpoint only, not the name on its
-// line, and one key signs all logs of a bucket: whose log it is the caller must look at the checkpoint's origin for.
+// OpenCheckpoint verifies a signed checkpoint with any of the keys. A signature covers the checkpoint only, not the
+// name on its line, and one key signs all logs of a bucket: whose log it is the caller must look at the checkpoint's
+// origin for.
 func OpenCheckpoint(signed []byte, keys ...note.Verifier) (torchwood.Checkpoint, error) {
 	n, err := note.Open(signed, note.VerifierList(keys...))
 	if err != nil {

@@ -15,12 +15,12 @@ import (
 	"github.com/weirlog/weir/internal/durable"
 )
 
-// Keys are the keys of a bucket: those that sign, and those that have signed and are retired. What a bucket itself says of
-// keys is never believed, so that who can write it cannot make it trust another one.
+// Keys are the keys of a bucket: those that sign, and those that have signed and are retired. What a bucket itself says
+// of keys is never believed, so that who can write it cannot make it trust another one.
 //
-// In a file or the environment each stands on a line of its own: private keys sign, the first of them first; public keys
-// only verify. All private keys sign each checkpoint, so that after a rotation those who know only the old key and those
-// who know only the new one can follow, until the old one is retired.
+// In a file or the environment each stands on a line of its own: private keys sign, the first of them first; public
+// keys only verify. All private keys sign each checkpoint, so that after a rotation those who know only the old key and
+// those who know only the new one can follow, until the old one is retired.
 type Keys struct {
 	Signers []Key
 	Trusted []ed25519.PublicKey // the signers' too
@@ -106,8 +106,8 @@ func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
 	return NewKeys(key), true, nil
 }
 
-// CreateKeys makes a file of keys that only its owner may read; fs.ErrExist (wrapped) if it exists. A crash leaves none, or
-// a whole one.
+// CreateKeys makes a file of keys that only its owner may read; fs.ErrExist (wrapped) if it exists. A crash leaves
+// none, or a whole one.
 func CreateKeys(file, text string) error { return wrapKeys(durable.Create(file, []byte(text))) }
 
 // ReplaceKeys is CreateKeys for a file that exists.
@@ -126,8 +126,8 @@ func RotateKeys(file string) (Key, error) {
 	return key, ReplaceKeys(file, key.String()+"\n"+text)
 }
 
-// RetireKeys leaves only the first private key of a file. The others are replaced by their public keys, so that what they
-// signed is believed.
+// RetireKeys leaves only the first private key of a file. The others are replaced by their public keys, so that what
+// they signed is believed.
 func RetireKeys(file string) error {
 	text, err := keysText(file)
 	if err != nil {
@@ -165,8 +165,8 @@ func wrapKeys(err error) error {
 	return nil
 }
 
-// SignCheckpoint returns the checkpoint of a log (https://c2sp.org/tlog-checkpoint), signed by all signers. The signatures
-// have the name of the origin.
+// SignCheckpoint returns the checkpoint of a log (https://c2sp.org/tlog-checkpoint), signed by all signers. The
+// signatures have the name of the origin.
 func (k *Keys) SignCheckpoint(origin string, size int64, root Hash) (string, error) {
 	var signers []note.Signer
 	for _, key := range k.Signers {

@@ -25,7 +25,8 @@ const (
 // ParseFile reads the text of a File.
 func ParseFile(text []byte) (*File, error) { return ReadFile(bytes.NewReader(text)) }
 
-// ReadFile reads the text of a File. There is one text for each File: what Write would write in another way is malformed.
+// ReadFile reads the text of a File. There is one text for each File: what Write would write in another way is
+// malformed.
 func ReadFile(r io.Reader) (*File, error) {
 	p := &parser{from: bufio.NewReaderSize(r, maxProofLine)}
 	f, err := p.file()
@@ -109,7 +110,8 @@ func (p *parser) head(f *File) error {
 		{"source", false, func(rest string) error { c.Source = rest; return nil }},
 		{"range", false, func(rest string) error { return parseNumbers(rest, math.MinInt64, &c.Start, &c.End) }},
 		{"processor", true, func(rest string) (err error) {
-			if c.Processor, err = strconv.Unquote(rest); err == nil && (c.Processor == "" || strconv.Quote(c.Processor) != rest) {
+			if c.Processor, err = strconv.Unquote(rest); err == nil &&
+				(c.Processor == "" || strconv.Quote(c.Processor) != rest) {
 				err = strconv.ErrSyntax
 			}
 			return err

@@ -71,7 +71,8 @@ func TestKey(t *testing.T) {
 			t.Fatalf("%s: %v", k, err)
 		}
 	}
-	for _, text := range []string{"", "PRIVATE+KEY+x", "weir+00000000+AA==", strings.Replace(k.String(), "weir", "other", 1)} {
+	for _, text := range []string{"", "PRIVATE+KEY+x", "weir+00000000+AA==", strings.Replace(k.String(), "weir",
+		"other", 1)} {
 		if _, err := ParseKey(text); err == nil {
 			t.Errorf("%q is a key", text)
 		}

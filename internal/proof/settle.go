@@ -12,15 +12,16 @@ type Settler struct {
 	size    int64
 }
 
-// Settle begins to complete f: pending are lines of the file by their leaf hashes. Entry takes the entries of the log from
-// f.Claims.Sequenced on.
+// Settle begins to complete f: pending are lines of the file by their leaf hashes. Entry takes the entries of the log
+// from f.Claims.Sequenced on.
 func (f *File) Settle(pending map[Hash]int64) *Settler {
 	end := len(f.Parts)
 	for end > 0 && f.Parts[end-1].First >= f.Claims.Sequenced {
 		end--
 	}
 	size := f.Claims.Sequenced
-	return &Settler{file: f, pending: pending, parts: f.Parts[:end:end], kept: end, size: size, gap: subtrees{next: size, limit: noLimit}}
+	return &Settler{file: f, pending: pending, parts: f.Parts[:end:end], kept: end, size: size,
+		gap: subtrees{next: size, limit: noLimit}}
 }
 
 // Entry takes the next entry of the log by its leaf hash.
@@ -59,7 +60,8 @@ func (s *Settler) closeGap() {
 	}
 }
 
-// End gives the proof its new parts, and the checkpoint of a tree that ends with the last entry. Checking it tells the rest.
+// End gives the proof its new parts, and the checkpoint of a tree that ends with the last entry. Checking it tells the
+// rest.
 func (s *Settler) End(checkpoint string) {
 	s.closeGap()
 	s.file.Parts, s.file.Checkpoint, s.file.Claims.Sequenced = s.parts, checkpoint, s.size

@@ -20,7 +20,8 @@ func (e *UntrustedError) Error() string {
 	if len(e.SignedBy) > 0 {
 		by = "it is signed by " + strings.Join(e.SignedBy, ", ")
 	}
-	return fmt.Sprintf("checkpoint: no trusted key has signed it: %s; what is trusted is %s", by, strings.Join(e.TrustedIDs(), ", "))
+	return fmt.Sprintf("checkpoint: no trusted key has signed it: %s; what is trusted is %s", by,
+		strings.Join(e.TrustedIDs(), ", "))
 }
 
 // TrustedIDs returns the trusted keys as a signature would name them.
@@ -45,7 +46,8 @@ func names(sigs []note.Signature) (ids []string) {
 func ParseWitness(text string) (note.Verifier, error) {
 	v, err := torchwood.NewCosignatureVerifier(strings.TrimSpace(text))
 	if err != nil {
-		return nil, fmt.Errorf("witness key: want <name>+<hash>+<base64>, as https://c2sp.org/tlog-cosignature says: %w", err)
+		return nil, fmt.Errorf("witness key: want <name>+<hash>+<base64>, as "+
+			"https://c2sp.org/tlog-cosignature says: %w", err)
 	}
 	return v, nil
 }
@@ -56,8 +58,8 @@ type Signatures struct {
 	Unchecked []string // keys that sign it and are not known; anybody can write such lines
 }
 
-// Signatures returns who has signed a checkpoint that one of the keys has signed. A signature that a known key cannot have made
-// is an error.
+// Signatures returns who has signed a checkpoint that one of the keys has signed. A signature that a known key cannot
+// have made is an error.
 func (k *Keys) Signatures(origin, signed string, witnesses []note.Verifier) (Signatures, error) {
 	own, err := k.verifiers(origin)
 	if err != nil {
@@ -68,8 +70,10 @@ func (k *Keys) Signatures(origin, signed string, witnesses []note.Verifier) (Sig
 		return Signatures{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	for _, sig := range n.Sigs {
-		if data, err := base64.StdEncoding.DecodeString(sig.Base64); err != nil || base64.StdEncoding.EncodeToString(data) != sig.Base64 {
-			return Signatures{}, fmt.Errorf("checkpoint: the signature by %s is written in an odd way", keyID(sig.Name, sig.Hash))
+		if data, err := base64.StdEncoding.DecodeString(sig.Base64); err != nil ||
+			base64.StdEncoding.EncodeToString(data) != sig.Base64 {
+			return Signatures{}, fmt.Errorf("checkpoint: the signature by %s is written in an odd way",
+				keyID(sig.Name, sig.Hash))
 		}
 	}
 	s := Signatures{Unchecked: names(n.UnverifiedSigs)}

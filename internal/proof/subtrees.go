@@ -2,8 +2,8 @@ package proof
 
 import "math/bits"
 
-// subtrees are the complete subtrees that make up consecutive entries, from the left, made leaf by leaf. Those of more than
-// 2^limit entries are not put together.
+// subtrees are the complete subtrees that make up consecutive entries, from the left, made leaf by leaf. Those of more
+// than 2^limit entries are not put together.
 type subtrees struct {
 	next  int64 // index of the next leaf
 	limit int   // level

@@ -1,5 +1,6 @@
-// Package proof makes a log provable: its Merkle tree (RFC 6962), its signed checkpoints (https://c2sp.org/tlog-checkpoint),
-// and files that show which entries of a log somebody holds. It knows nothing of how a log is stored.
+// Package proof makes a log provable: its Merkle tree (RFC 6962), its signed checkpoints
+// (https://c2sp.org/tlog-checkpoint), and files that show which entries of a log somebody holds. It knows nothing of
+// how a log is stored.
 //
 // The tree's entry i is the SHA-256 of line i, 32 bytes: proofs show nothing of what a line says, a line may be of any
 // length, and a tree whose lines were removed still verifies.
@@ -71,8 +72,8 @@ func (t *Tree) Append(leaf Hash) (group Hash, complete bool) {
 	return group, complete
 }
 
-// AppendSubtree appends a complete subtree of count entries by its hash. It fails where there can be none: count is a power
-// of two, and divides the size of the tree.
+// AppendSubtree appends a complete subtree of count entries by its hash. It fails where there can be none: count is a
+// power of two, and divides the size of the tree.
 func (t *Tree) AppendSubtree(count int64, hash Hash) error {
 	if count < 1 || count&(count-1) != 0 || t.Size%count != 0 {
 		return fmt.Errorf("no subtree of %d entries can follow %d entries", count, t.Size)
@@ -87,8 +88,8 @@ func (t *Tree) AppendSubtree(count int64, hash Hash) error {
 	return nil
 }
 
-// Cover yields the largest complete subtrees that make up the entries [from, to), from the left: the first entry of each, and
-// how many it has.
+// Cover yields the largest complete subtrees that make up the entries [from, to), from the left: the first entry of
+// each, and how many it has.
 func Cover(from, to int64) iter.Seq2[int64, int64] {
 	return func(yield func(first, count int64) bool) {
 		for from < to {

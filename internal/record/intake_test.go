@@ -39,7 +39,8 @@ func (s *stalled) Read(b []byte) (int, error) {
 
 func TestBodyThatStallsHoldsLittle(t *testing.T) {
 	lines := strings.Repeat(`{"time":1786331570000}`+"\n", 100)
-	for encoding, body := range map[string]string{"": `{"time":`, "gzip": gzipped(lines)[:20], "zstd": zstandard(t, lines, 8<<20)[:20]} {
+	for encoding, body := range map[string]string{"": `{"time":`, "gzip": gzipped(lines)[:20],
+		"zstd": zstandard(t, lines, 8<<20)[:20]} {
 		r, _ := start(t, Options{})
 		in := r.Intake(source("writer"), Limits{})
 		held := int64(-1)
@@ -84,7 +85,8 @@ func TestOneSenderLeavesRoomForOthers(t *testing.T) {
 // What an intake keeps is never more than what it has reserved, and what it says is bounded, whatever arrives.
 func TestIntakeHoldsWhatItReserved(t *testing.T) {
 	pieces := []string{`{"time":1786331570000}`, `{"time":1}`, "{", "}", "[", "]", ",", "\n", " ", `"x"`, "\xff",
-		`{"` + strings.Repeat("n", 5000) + `":1,"` + strings.Repeat("n", 5000) + `":1}`, strings.Repeat(`{"time":1},`, 300)}
+		`{"` + strings.Repeat("n", 5000) + `":1,"` + strings.Repeat("n", 5000) + `":1}`,
+		strings.Repeat(`{"time":1},`, 300)}
 	rapid.Check(t, func(t *rapid.T) {
 		body := strings.Join(rapid.SliceOf(rapid.SampledFrom(pieces)).Draw(t, "body"), "")
 		r := &Recorder{memory: memory{limit: 64 << 20, share: 64 << 20}}
@@ -114,8 +116,8 @@ func TestIntakeHoldsWhatItReserved(t *testing.T) {
 	})
 }
 
-// Six recordings of 7.5 MB that hardly compress stay within a bound of 64 MiB: one is taken, those of the same sender that
-// come meanwhile are refused, and what is in use never exceeds what is reserved.
+// Six recordings of 7.5 MB that hardly compress stay within a bound of 64 MiB: one is taken, those of the same sender
+// that come meanwhile are refused, and what is in use never exceeds what is reserved.
 func TestLargeRecordingsStayWithinTheBound(t *testing.T) {
 	r, f := start(t, Options{MemoryBytes: 64 << 20})
 	body := noise(7_500_000)
@@ -263,15 +265,17 @@ func TestHostileBodiesAreRefusedInFewWords(t *testing.T) {
 	const size = 1 << 20
 	long := strings.Repeat("n", 60_000)
 	for name, body := range map[string]string{
-		"bad lines":       strings.Repeat("{\n", size/2),
-		"bad times":       strings.Repeat(`{"time":"`+strings.Repeat("9", 1000)+`"}`+"\n", size/1012),
-		"a name twice":    `{"time":1786331570000,"` + long + `":1,"` + long + `":2}`,
-		"a long time":     `{"time":` + strings.Repeat("9", size-10) + `}`,
-		"deep":            `{"time":1786331570000,"x":` + strings.Repeat("[", size/2),
-		"deep elements":   strings.Repeat(`{"time":`, size/8),
-		"many names":      `{"time":1786331570000` + manyNames(100_000) + `}`,
-		"many warnings":   strings.Repeat(`{"time":1786331570000,"class_uid":3004,"severity_id":"`+strings.Repeat("s", 100)+`"}`+"\n", size/160),
-		"a wrong array":   `{"time":1786331570000,"class_uid":3004,"actor":{"user":{"groups":[1` + strings.Repeat(",1", size/2-100) + `]}}}`,
+		"bad lines":     strings.Repeat("{\n", size/2),
+		"bad times":     strings.Repeat(`{"time":"`+strings.Repeat("9", 1000)+`"}`+"\n", size/1012),
+		"a name twice":  `{"time":1786331570000,"` + long + `":1,"` + long + `":2}`,
+		"a long time":   `{"time":` + strings.Repeat("9", size-10) + `}`,
+		"deep":          `{"time":1786331570000,"x":` + strings.Repeat("[", size/2),
+		"deep elements": strings.Repeat(`{"time":`, size/8),
+		"many names":    `{"time":1786331570000` + manyNames(100_000) + `}`,
+		"many warnings": strings.Repeat(`{"time":1786331570000,"class_uid":3004,"severity_id":"`+strings.Repeat("s",
+			100)+`"}`+"\n", size/160),
+		"a wrong array": `{"time":1786331570000,"class_uid":3004,"actor":{"user":{"groups":[1` + strings.Repeat(",1",
+			size/2-100) + `]}}}`,
 		"beyond the size": strings.Repeat("x", 2*size) + "\n" + strings.Repeat("y", 2*size),
 	} {
 		r := &Recorder{memory: memory{limit: 256 << 20, share: 128 << 20}}

@@ -14,8 +14,8 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the deed,
-// so that even if the process dies in the midst of it the logs tell of it.
+// Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the
+// deed, so that even if the process dies in the midst of it the logs tell of it.
 type Intent struct {
 	recorder *Recorder
 	key      string
@@ -30,8 +30,8 @@ type intended struct {
 
 const intents = "intents/"
 
-// Intend announces a deed. unknown is the event that the logs get if the deed is never reported; it must have the time and
-// the uid of the event that reports it, so that the logs never have both.
+// Intend announces a deed. unknown is the event that the logs get if the deed is never reported; it must have the time
+// and the uid of the event that reports it, so that the logs never have both.
 func (r *Recorder) Intend(ctx context.Context, logs []string, unknown []byte) (*Intent, error) {
 	data, err := json.Marshal(intended{logs, string(unknown)})
 	if err != nil {

@@ -25,7 +25,8 @@ func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
 func batch(log string, ids ...int) event.Batch {
 	b := event.Batch{Log: log}
 	for _, id := range ids {
-		b.Add(fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"u"}}`+"\n", id), event.Entry{Time: int64(id), Key: event.KeyOf(int64(id), []byte("u"))})
+		b.Add(fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"u"}}`+"\n", id), event.Entry{Time: int64(id),
+			Key: event.KeyOf(int64(id), []byte("u"))})
 	}
 	return b
 }
@@ -42,7 +43,8 @@ func TestDuplicates(t *testing.T) {
 		{batch("b", 1), Result{Recorded: 1}}, // another log's events are others
 		{batch("a"), Result{}},
 	} {
-		if got, err := r.Record(t.Context(), tt.batch); err != nil || got.Recorded != tt.want.Recorded || got.Duplicates != tt.want.Duplicates {
+		if got, err := r.Record(t.Context(), tt.batch); err != nil || got.Recorded != tt.want.Recorded ||
+			got.Duplicates != tt.want.Duplicates {
 			t.Errorf("%+v, %v, want %+v", got, err, tt.want)
 		}
 	}

@@ -237,7 +237,8 @@ func (e *elements) next() (int, []byte, error) {
 	case err != nil:
 		return 0, nil, err
 	case c != 0:
-		return 0, nil, e.malformed(0, "there is something behind the end of the JSON; one event a line is sent as application/x-ndjson")
+		return 0, nil, e.malformed(0, "there is something behind the end of the JSON; one event a line is sent as "+
+			"application/x-ndjson")
 	}
 	return 0, nil, io.EOF
 }

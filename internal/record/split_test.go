@@ -74,18 +74,20 @@ func TestSplit(t *testing.T) {
 		` {"a":[1]} `:              `{"a":[1]}`,
 		` [ {"a":"],"} , 2,"x" ] `: `{"a":"],"} 2 "x"`,
 		`[]`:                       ``,
-		``:                         ``,                         // no events
-		`[{"a":]}]`:                `error: not JSON: a comma`, // brackets are counted, not matched: the element ends early
+		``:                         ``, // no events
+		// brackets are counted, not matched: the element ends early
+		`[{"a":]}]`:                `error: not JSON: a comma`,
 		`[{"a" 1}, {"b":1,"b":2}]`: `{"a" 1} {"b":1,"b":2}`,
 		"\xef\xbb\xbf[1]":          `1`,
-		"{}\n{}":                   `error: there is something behind the end of the JSON; one event a line is sent as application/x-ndjson`,
-		`7`:                        `error: the body is neither`,
-		`[1,]`:                     `error: not JSON: an element is missing`,
-		`[1 2]`:                    `error: not JSON: a comma`,
-		`[1`:                       `error: not JSON: a comma`,
-		`[{"a":1`:                  `error: the body ends within an event`,
-		`{"a":"`:                   `error: the body ends within a string`,
-		"{\x00}\x00":               `error: the body could not be read: not UTF-8: it looks like UTF-16LE`,
+		"{}\n{}": `error: there is something behind the end of the JSON; one event a line is sent ` +
+			`as application/x-ndjson`,
+		`7`:          `error: the body is neither`,
+		`[1,]`:       `error: not JSON: an element is missing`,
+		`[1 2]`:      `error: not JSON: a comma`,
+		`[1`:         `error: not JSON: a comma`,
+		`[{"a":1`:    `error: the body ends within an event`,
+		`{"a":"`:     `error: the body ends within a string`,
+		"{\x00}\x00": `error: the body could not be read: not UTF-8: it looks like UTF-16LE`,
 	} {
 		elements, err := cutElements([]byte(body))
 		got := string(bytes.Join(elements, []byte(" ")))
@@ -98,9 +100,11 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// ReadElements finds in valid JSON what a general decoder finds, and in any body nothing that overlaps or is out of order.
+// ReadElements finds in valid JSON what a general decoder finds, and in any body nothing that overlaps or is out of
+// order.
 func FuzzElements(f *testing.F) {
-	for _, s := range []string{`[{"a":1},{}]`, `{"a":"]}"}`, ` [ 1 , "\"]" , [[]] , null ] `, `[]`, `[1,]`, `[,1]`, `[1 2]`, `{}{}`, `[}]`, `[{]}]`, `["`, `[1`, `[{}{}]`} {
+	for _, s := range []string{`[{"a":1},{}]`, `{"a":"]}"}`, ` [ 1 , "\"]" , [[]] , null ] `, `[]`, `[1,]`, `[,1]`,
+		`[1 2]`, `{}{}`, `[}]`, `[{]}]`, `["`, `[1`, `[{}{}]`} {
 		f.Add([]byte(s))
 	}
 	f.Add([]byte("\xef\xbb\xbf[{}]"))
@@ -133,7 +137,8 @@ func FuzzElements(f *testing.F) {
 			rest = rest[at+len(element):]
 			got = append(got, element)
 		}
-		if json.Valid(body) && !slices.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+		if json.Valid(body) && !slices.EqualFunc(got, want,
+			func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
 			t.Errorf("%q: %q, want %q", body, got, want)
 		}
 	})
@@ -151,16 +156,19 @@ func isForeign(body []byte) bool {
 	return slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(string(body), begin) })
 }
 
-// ReadLines cuts each line that is not blank, with its number. A byte-order mark is skipped, and other encodings are refused by name.
+// ReadLines cuts each line that is not blank, with its number. A byte-order mark is skipped, and other encodings are
+// refused by name.
 func FuzzLines(f *testing.F) {
-	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}", mark, mark + "a\n" + mark, "\xff\xfe{\x00", "\x00{", "\n\x00", "\x00\x00\xfe\xff"} {
+	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}", mark, mark + "a\n" + mark,
+		"\xff\xfe{\x00", "\x00{", "\n\x00", "\x00\x00\xfe\xff"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if isForeign(body) {
 			l := &lines{window: slowly(body), most: 1 << 20}
 			defer l.close()
-			if _, _, err := l.next(); err == nil || !errors.As(err, new(*Unreadable)) || !strings.Contains(err.Error(), "looks like UTF-") {
+			if _, _, err := l.next(); err == nil || !errors.As(err, new(*Unreadable)) ||
+				!strings.Contains(err.Error(), "looks like UTF-") {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return

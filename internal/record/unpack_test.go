@@ -62,10 +62,11 @@ func TestUnpack(t *testing.T) {
 	single := string(encoder.EncodeAll([]byte(text), nil))
 	skippable := "\x50\x2a\x4d\x18\x05\x00\x00\x00hello"
 	for name, tt := range map[string]struct{ encoding, body, want, refusal string }{
-		"plain":                     {"", text, text, ""},
-		"gzip":                      {"GZip", gzipped(text), text, ""},
-		"x-gzip":                    {"x-gzip", gzipped(text), text, ""},
-		"gzip, several members":     {"gzip", gzipped(text) + strings.Repeat(gzipped(""), 300) + gzipped(large), text + large, ""},
+		"plain":  {"", text, text, ""},
+		"gzip":   {"GZip", gzipped(text), text, ""},
+		"x-gzip": {"x-gzip", gzipped(text), text, ""},
+		"gzip, several members": {"gzip", gzipped(text) + strings.Repeat(gzipped(""), 300) + gzipped(large),
+			text + large, ""},
 		"gzip, garbage behind":      {"gzip", gzipped(text) + "\n", text, "behind the end of the gzip data"},
 		"gzip, half a magic number": {"gzip", gzipped(text) + "\x1f", text, "behind the end of the gzip data"},
 		"gzip, half a member":       {"gzip", gzipped(text) + gzipped(text)[:15], text, "unexpected EOF"},
@@ -82,7 +83,8 @@ func TestUnpack(t *testing.T) {
 		"zstd, too wide":            {"zstd", zstandard(t, large, 16<<20), "", "at most 8388608 are allowed"},
 		"not zstd":                  {"zstd", text, "", "something that is not zstd"},
 	} {
-		for how, src := range map[string]io.Reader{"at once": strings.NewReader(tt.body), "slowly": iotest.HalfReader(strings.NewReader(tt.body))} {
+		for how, src := range map[string]io.Reader{"at once": strings.NewReader(tt.body),
+			"slowly": iotest.HalfReader(strings.NewReader(tt.body))} {
 			r := &Recorder{memory: memory{limit: 64 << 20, share: 64 << 20}}
 			in := r.Intake(source("writer"), Limits{})
 			body, ok := in.Unpack(tt.encoding, src)
@@ -93,7 +95,8 @@ func TestUnpack(t *testing.T) {
 			switch {
 			case tt.refusal == "" && (err != nil || string(got) != tt.want):
 				t.Errorf("%s, %s: %d bytes, %v", name, how, len(got), err)
-			case tt.refusal != "" && (!errors.As(err, new(*Unreadable)) || !strings.Contains(err.Error(), tt.refusal) || !strings.HasPrefix(tt.want, string(got))):
+			case tt.refusal != "" && (!errors.As(err, new(*Unreadable)) || !strings.Contains(err.Error(), tt.refusal) ||
+				!strings.HasPrefix(tt.want, string(got))):
 				t.Errorf("%s, %s: %d bytes, %v", name, how, len(got), err)
 			}
 			body.Close()
@@ -177,7 +180,8 @@ func TestHundredStalledBodiesStayWithinTheBound(t *testing.T) {
 		take := func(sender string) error {
 			in := r.Intake(source(sender), Limits{})
 			defer in.Close()
-			body, _ := in.Unpack(tt.encoding, &stalled{strings.NewReader(tt.body), func() { stopped <- nil; <-release }})
+			body, _ := in.Unpack(tt.encoding, &stalled{strings.NewReader(tt.body),
+				func() { stopped <- nil; <-release }})
 			defer body.Close()
 			return tt.read(in, body)
 		}

@@ -19,7 +19,8 @@ func openZstd(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error) {
 	if err := hold.Grow(zstdMemory); err != nil {
 		return nil, err
 	}
-	z, err := zstd.NewReader(&frames{src: src, hold: hold}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	z, err := zstd.NewReader(&frames{src: src, hold: hold}, zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(zstdMaxWindow))
 	if err != nil {
 		return nil, err

@@ -24,7 +24,8 @@ type Job struct {
 	Logs     *tlog.Logs
 	Recorder *record.Recorder
 	Logger   *slog.Logger
-	Mine     func(log string) bool // tells which logs this job looks after; nil: all. What several look after, they do twice
+	// tells which logs this job looks after; nil: all. What several look after, they do twice
+	Mine func(log string) bool
 }
 
 func (j *Job) mine(log string) bool { return j.Mine == nil || j.Mine(log) }
@@ -138,9 +139,11 @@ func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone 
 	return true, j.Logs.Drop(ctx, log)
 }
 
-// prune removes the events of a log that are older than before (milliseconds since the epoch), because of a setting. What
-// it is about to remove it says first, in the project's log: so that a crash leaves nothing that was removed unsaid.
-func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspace, log string, before int64, setting string, days int) error {
+// prune removes the events of a log that are older than before (milliseconds since the epoch), because of a setting.
+// What it is about to remove it says first, in the project's log: so that a crash leaves nothing that was removed
+// unsaid.
+func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspace, log string, before int64,
+	setting string, days int) error {
 	for ctx.Err() == nil {
 		removal, err := j.Logs.Prunable(ctx, log, before)
 		if err != nil {
@@ -149,8 +152,10 @@ func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspac
 		if removal.Entries == 0 {
 			return j.Logs.Sweep(ctx, log)
 		}
-		line := event.Pruned(event.Removal{Time: time.Now(), Project: p.ID, Workspace: w.Name, Log: log, Setting: setting, Days: days,
-			First: removal.First, Entries: removal.Entries, Oldest: time.UnixMilli(removal.MinTime), Youngest: time.UnixMilli(removal.MaxTime)})
+		line := event.Pruned(event.Removal{Time: time.Now(), Project: p.ID, Workspace: w.Name, Log: log,
+			Setting: setting, Days: days,
+			First: removal.First, Entries: removal.Entries, Oldest: time.UnixMilli(removal.MinTime),
+			Youngest: time.UnixMilli(removal.MaxTime)})
 		if err := j.checkHold(ctx, p); err != nil {
 			return err
 		}
@@ -160,7 +165,8 @@ func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspac
 		if _, err := j.Logs.PruneTo(ctx, log, before, removal.First+removal.Entries); err != nil {
 			return err
 		}
-		j.Logger.Info("events removed", "project", p.ID, "workspace", w.Name, "log", log, "entries", removal.Entries, "setting", setting, "days", days)
+		j.Logger.Info("events removed", "project", p.ID, "workspace", w.Name, "log", log, "entries", removal.Entries,
+			"setting", setting, "days", days)
 	}
 	return context.Cause(ctx)
 }

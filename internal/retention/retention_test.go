@@ -35,8 +35,8 @@ type world struct {
 	batch   int64
 }
 
-// newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of the
-// last 100 days.
+// newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of
+// the last 100 days.
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucketest.NewMemory()}}
 	w.start()
@@ -63,7 +63,8 @@ func (w *world) start() {
 	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{})
 	w.writer = wal.NewWriter(w.faulty, reader, 0, func(int64) {})
 	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: logs,
-		Recorder: record.New(w.faulty, logs, []*wal.Writer{w.writer}, record.Options{}), Logger: slog.New(slog.DiscardHandler)}
+		Recorder: record.New(w.faulty, logs, []*wal.Writer{w.writer}, record.Options{}),
+		Logger:   slog.New(slog.DiscardHandler)}
 }
 
 func (w *world) append(log string, at time.Time) {
@@ -97,7 +98,8 @@ func (w *world) lines(log string) []string {
 }
 
 func (w *world) change(change func(*account.Project)) *account.Project {
-	p, err := w.Accounts.UpdateProject(w.t.Context(), w.project, func(p *account.Project) error { change(p); return nil })
+	p, err := w.Accounts.UpdateProject(w.t.Context(), w.project,
+		func(p *account.Project) error { change(p); return nil })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -175,7 +177,8 @@ func TestHoldDuringAPass(t *testing.T) {
 				return nil
 			}
 			w.faulty.Before = nil // the pass has come to the log
-			_, err := elsewhere.UpdateProject(ctx, w.project, func(p *account.Project) error { p.Retention.Hold = true; return nil })
+			_, err := elsewhere.UpdateProject(ctx, w.project,
+				func(p *account.Project) error { p.Retention.Hold = true; return nil })
 			return err
 		}
 		w.run()

@@ -1,7 +1,7 @@
-// Package seal lets a node tell its own objects from those that somebody else has put into the bucket. A seal is a message
-// authentication code (HMAC-SHA256, RFC 2104) over an object's key and its bytes. Its key is derived from the nodes' secret,
-// which is never in the bucket. Who can write the bucket can therefore delete an object, damage it, or put an older version
-// of it back, but cannot make one that a node believes.
+// Package seal lets a node tell its own objects from those that somebody else has put into the bucket. A seal is a
+// message authentication code (HMAC-SHA256, RFC 2104) over an object's key and its bytes. Its key is derived from the
+// nodes' secret, which is never in the bucket. Who can write the bucket can therefore delete an object, damage it, or
+// put an older version of it back, but cannot make one that a node believes.
 //
 // What a log's signed checkpoints cover needs no seal. Documents, plans and WAL objects do.
 package seal
@@ -22,8 +22,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// ErrForged is returned (wrapped) for an object whose seal does not fit: it is damaged, lies under another object's key, or
-// was not written by a node with this secret. Reading it again does not help.
+// ErrForged is returned (wrapped) for an object whose seal does not fit: it is damaged, lies under another object's
+// key, or was not written by a node with this secret. Reading it again does not help.
 var ErrForged = errors.New("its seal does not fit: it is damaged, or no node with this secret wrote it under this key")
 
 // Size is the length of a seal in bytes.
@@ -32,8 +32,8 @@ const Size = sha256.Size
 // ErrNoSecret is returned (wrapped) by a write without a key.
 var ErrNoSecret = errors.New("nothing can be sealed without the nodes' secret")
 
-// Key makes and checks seals. It may be used concurrently. The zero Key is that of a reader without the secret: it accepts
-// every seal, so that what is read is a claim of whoever can write the bucket, and it makes none.
+// Key makes and checks seals. It may be used concurrently. The zero Key is that of a reader without the secret: it
+// accepts every seal, so that what is read is a claim of whoever can write the bucket, and it makes none.
 type Key struct{ secret []byte }
 
 // NewKey returns the key that the nodes with a secret share. The secret has at least 32 random bytes.
@@ -70,7 +70,8 @@ func (k Key) Check(key string, data, sum []byte) error {
 	return nil
 }
 
-// A sealed object is the object's bytes and one line of JSON behind them, so that a document stays a sequence of JSON values.
+// A sealed object is the object's bytes and one line of JSON behind them, so that a document stays a sequence of JSON
+// values.
 const (
 	before = "\n{\"seal\":\""
 	after  = "\"}\n"
@@ -113,8 +114,8 @@ func split(sealed []byte) (data, sum []byte, err error) {
 	return data, sum, nil
 }
 
-// Bucket is a bucket whose objects are all sealed: it seals what is written to it, and reads only what its key has sealed.
-// An object that another key has sealed, or none, exists in it and cannot be read (ErrForged).
+// Bucket is a bucket whose objects are all sealed: it seals what is written to it, and reads only what its key has
+// sealed. An object that another key has sealed, or none, exists in it and cannot be read (ErrForged).
 type Bucket struct {
 	under bucket.Bucket
 	key   Key
@@ -123,8 +124,8 @@ type Bucket struct {
 // NewBucket returns the view of b in which all objects are sealed with key.
 func NewBucket(b bucket.Bucket, key Key) *Bucket { return &Bucket{b, key} }
 
-// Get implements bucket.Bucket. It reads the whole object whatever r selects, and once more, past all caches, if the seal
-// does not fit: the bytes may have been damaged on the way.
+// Get implements bucket.Bucket. It reads the whole object whatever r selects, and once more, past all caches, if the
+// seal does not fit: the bytes may have been damaged on the way.
 func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	o, err := b.get(ctx, key, r)
 	if errors.Is(err, ErrForged) {

@@ -74,7 +74,8 @@ func (c *staleCache) Get(ctx context.Context, key string, r bucket.Range) (*buck
 		return c.Bucket.Get(ctx, key, r)
 	}
 	m := bucketest.NewAnyKeys()
-	if err := m.Put(ctx, key, []byte("what a cache has damaged, at least as long as a seal, which has 60 bytes or so")); err != nil {
+	if err := m.Put(ctx, key, []byte("what a cache has damaged, at least as long as a seal, which has 60 "+
+		"bytes or so")); err != nil {
 		return nil, err
 	}
 	return m.Get(ctx, key, r)
@@ -88,7 +89,8 @@ func TestReaderWithoutTheSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	unchecked := NewBucket(b, Key{})
-	if got, err := bucket.Read(t.Context(), unchecked, "a", bucket.Range{Offset: 3}); err != nil || string(got) != "tent" {
+	if got, err := bucket.Read(t.Context(), unchecked, "a", bucket.Range{Offset: 3}); err != nil ||
+		string(got) != "tent" {
 		t.Errorf("read %q, error %v", got, err)
 	}
 	for what, err := range map[string]error{

@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Builder makes a segment, from entries or from segments. Blocks are compressed side by side; its memory is bounded by a
-// block for each processor, and the segment. It must not be used concurrently.
+// Builder makes a segment, from entries or from segments. Blocks are compressed side by side; its memory is bounded by
+// a block for each processor, and the segment. It must not be used concurrently.
 type Builder struct {
 	blockBytes int
 	kinds      []Kind // of the parts inside the segment, then of those beside it
@@ -43,8 +43,8 @@ type block struct {
 	err    error
 }
 
-// New returns a Builder of a segment of entries that are appended to a tree. A block is full, and is never cut again, once
-// it holds blockBytes bytes of lines.
+// New returns a Builder of a segment of entries that are appended to a tree. A block is full, and is never cut again,
+// once it holds blockBytes bytes of lines.
 func New(tree *proof.Tree, blockBytes int, beside ...Kind) *Builder {
 	return newBuilder(tree.Size, blockBytes, &groups{tree}, beside)
 }
@@ -56,7 +56,8 @@ func NewMerge(first int64, blockBytes int, beside ...Kind) *Builder {
 
 func newBuilder(first int64, blockBytes int, g *groups, beside []Kind) *Builder {
 	inside := []Kind{filters{}, g}
-	return &Builder{blockBytes: blockBytes, kinds: append(inside, beside...), inside: len(inside), first: first, next: first,
+	return &Builder{blockBytes: blockBytes, kinds: append(inside, beside...), inside: len(inside), first: first,
+		next:    first,
 		numbers: map[string]int{}, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
@@ -85,8 +86,9 @@ func (w *Builder) Add(line []byte, e event.Entry) {
 
 func (w *Builder) full(b *block) bool { return b != nil && len(b.lines) >= w.blockBytes }
 
-// Merge appends the entries of a segment that the Builder has not taken over yet. Its full blocks are copied as they lie,
-// so that their bytes stay the same for ever; smaller ones are cut anew. read returns the bytes of one of its blocks.
+// Merge appends the entries of a segment that the Builder has not taken over yet. Its full blocks are copied as they
+// lie, so that their bytes stay the same for ever; smaller ones are cut anew. read returns the bytes of one of its
+// blocks.
 func (w *Builder) Merge(s *Source, read func(*Block) ([]byte, error)) error {
 	if s.First != w.next {
 		return fmt.Errorf("merge: entry %d follows entry %d: %w", s.First, w.next-1, ErrCorrupt)
@@ -113,8 +115,8 @@ func (w *Builder) Merge(s *Source, read func(*Block) ([]byte, error)) error {
 	return nil
 }
 
-// end ends the current block. What is too little for a block of its own goes with the one before, so that runs of entries
-// that make a block at all leave no small ones, which no merge could join across the full ones between them.
+// end ends the current block. What is too little for a block of its own goes with the one before, so that runs of
+// entries that make a block at all leave no small ones, which no merge could join across the full ones between them.
 func (w *Builder) end() {
 	b, a := w.current, w.ahead
 	w.current, w.ahead = nil, nil
@@ -237,14 +239,16 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 		}
 		start := len(parts)
 		parts = gzipmember.AppendAside(parts, k.ID().aside(), content)
-		x.Parts = append(x.Parts, Part{ID: k.ID(), Span: Span{Length: int64(len(parts) - start)}, Sum: proof.Digest(parts[start:])})
+		x.Parts = append(x.Parts, Part{ID: k.ID(), Span: Span{Length: int64(len(parts) - start)},
+			Sum: proof.Digest(parts[start:])})
 	}
 	index := x.encode()
 	size := 0
 	for _, b := range w.blocks {
 		size += len(b.data)
 	}
-	info.Blocks, info.Index, info.Parts, info.Sum = int64(size), int64(len(index)), int64(len(parts)), proof.Digest(index)
+	info.Blocks, info.Index, info.Parts, info.Sum = int64(size), int64(len(index)), int64(len(parts)),
+		proof.Digest(index)
 	data = make([]byte, 0, info.Size())
 	for _, b := range w.blocks {
 		data = append(data, b.data...)

@@ -79,7 +79,8 @@ func FuzzParts(f *testing.F) {
 					filters[i].Has(testEntry(int64(i)).Key)
 				}
 			}
-			if groups, err := DecodeGroups(content, m.Info); err == nil && len(groups) != int(m.End()/proof.Group)*len(proof.Hash{}) {
+			if groups, err := DecodeGroups(content, m.Info); err == nil &&
+				len(groups) != int(m.End()/proof.Group)*len(proof.Hash{}) {
 				t.Errorf("%d bytes of groups", len(groups))
 			}
 		}

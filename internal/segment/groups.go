@@ -12,13 +12,14 @@ import (
 func DecodeGroups(data []byte, s Info) ([]byte, error) {
 	want := (s.End()/proof.Group - s.First/proof.Group) * int64(len(proof.Hash{}))
 	if int64(len(data)) != want {
-		return nil, fmt.Errorf("groups: %d bytes for %d entries from %d on: %w", len(data), s.Count, s.First, ErrCorrupt)
+		return nil, fmt.Errorf("groups: %d bytes for %d entries from %d on: %w", len(data), s.Count,
+			s.First, ErrCorrupt)
 	}
 	return data, nil
 }
 
-// groups is the kind of part with the hashes of groups. They depend on no block, so those of segments that are merged are
-// joined.
+// groups is the kind of part with the hashes of groups. They depend on no block, so those of segments that are merged
+// are joined.
 type groups struct {
 	tree *proof.Tree // that the entries are appended to; nil if segments are merged
 }

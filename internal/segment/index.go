@@ -42,7 +42,8 @@ const (
 	maxProcessorName   = 256 // bytes; a block with a longer one lists none
 )
 
-// MayConcern tells whether a block may hold events of a processor, given by its number (-1: the segment lists it nowhere).
+// MayConcern tells whether a block may hold events of a processor, given by its number (-1: the segment lists it
+// nowhere).
 func (b *Block) MayConcern(number int) bool {
 	return b.AnyProcessor || slices.Contains(b.Processors, number)
 }
@@ -97,8 +98,8 @@ const (
 	leastPart  = len(proof.Hash{}) + 2
 )
 
-// DecodeIndex returns the index of a segment, given its bytes as they lie. Of s it uses the first entry and the lengths,
-// so what a trailer says suffices. Every block and part that it returns lies within the segment.
+// DecodeIndex returns the index of a segment, given its bytes as they lie. Of s it uses the first entry and the
+// lengths, so what a trailer says suffices. Every block and part that it returns lies within the segment.
 func DecodeIndex(s Info, data []byte) (*Index, error) {
 	x, err := decodeIndex(s, data)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package segment makes and reads segments: immutable runs of a log's entries, as bytes. It knows no bucket, no manifest
-// and no signature; package tlog stores segments and says which of them a log consists of.
+// Package segment makes and reads segments: immutable runs of a log's entries, as bytes. It knows no bucket, no
+// manifest and no signature; package tlog stores segments and says which of them a log consists of.
 //
 // The layout of a segment, of which zcat shows the lines:
 //
@@ -10,8 +10,8 @@
 //
 // A manifest has the SHA-256 of the index, so everything that is read of a segment can be checked against the manifest.
 //
-// Each kind of part is a [Kind]: it builds the part of a segment that is made from entries, and merges those of segments
-// that become one. Objects beside a segment, which its manifest names, are made in the same way.
+// Each kind of part is a [Kind]: it builds the part of a segment that is made from entries, and merges those of
+// segments that become one. Objects beside a segment, which its manifest names, are made in the same way.
 package segment
 
 import (

@@ -33,7 +33,8 @@ func testEntry(n int64) testLine {
 	at, processor := n*1000, fmt.Sprintf("p%d", n%3)
 	uid := fmt.Appendf(nil, "%d", n)
 	return testLine{Entry: event.Entry{Time: at, Key: event.KeyOf(at, uid), Processors: []string{processor}},
-		Line: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%s"},"entity":{"name":%q,"type":"Stream Processor"}}`, at, uid, processor)}
+		Line: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%s"},"entity":{"name":%q,"type":"Stream Processor"}}`, at,
+			uid, processor)}
 }
 
 // lineCounts is a kind that stands beside segments: the number of lines of each block.
@@ -119,7 +120,8 @@ func (m *made) check(t rapid.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if described, _, err := Describe(tail, m.bytes(tail.IndexSpan())); err != nil || described != m.Info || m.Size() != int64(len(m.data)) {
+	if described, _, err := Describe(tail, m.bytes(tail.IndexSpan())); err != nil || described != m.Info ||
+		m.Size() != int64(len(m.data)) {
 		t.Fatalf("it says of itself %+v, %v; it is %+v", described, err, m.Info)
 	}
 	z, err := gzip.NewReader(bytes.NewReader(m.data))
@@ -149,7 +151,8 @@ func (m *made) check(t rapid.TB) {
 			t.Fatalf("block %d begins with entry %d, not %d: %v", i, b.First, n, err)
 		}
 		for _, e := range entries.Entries {
-			if e.Key != testEntry(n).Key || !filters[i].Has(e.Key) || !b.MayConcern(x.Number(e.Processors[0])) || e.Time < b.MinTime || e.Time > b.MaxTime {
+			if e.Key != testEntry(n).Key || !filters[i].Has(e.Key) || !b.MayConcern(x.Number(e.Processors[0])) ||
+				e.Time < b.MinTime || e.Time > b.MaxTime {
 				t.Fatalf("entry %d is not as its block says", n)
 			}
 			n++

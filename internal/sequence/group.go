@@ -30,9 +30,9 @@ type Spectator struct{}
 func (Spectator) Rank(int) int             { return -1 }
 func (Spectator) Changed() <-chan struct{} { return nil }
 
-// Group is the sequencers of all shards of one process. They share one listing of the write-ahead log, so that a process
-// that has nothing to do costs next to nothing: a shard's plans are looked at only if something waits there. That is enough:
-// a plan that is not finished still has its objects, or some that are to be deleted.
+// Group is the sequencers of all shards of one process. They share one listing of the write-ahead log, so that a
+// process that has nothing to do costs next to nothing: a shard's plans are looked at only if something waits there.
+// That is enough: a plan that is not finished still has its objects, or some that are to be deleted.
 type Group struct {
 	wal     *wal.Reader
 	shards  []*Sequencer
@@ -121,8 +121,8 @@ func (g *Group) Run(ctx context.Context) {
 // shortest is the shortest time between two listings.
 func (g *Group) shortest() time.Duration { return min(time.Second, g.options.MaxDelay/4) }
 
-// look lists what waits, wakes the sequencers that have something to do, and returns when to look again: soon enough that
-// what another process writes in between is sequenced in time.
+// look lists what waits, wakes the sequencers that have something to do, and returns when to look again: soon enough
+// that what another process writes in between is sequenced in time.
 func (g *Group) look(ctx context.Context, elapsed time.Duration) (time.Duration, error) {
 	began := time.Now()
 	all, err := g.wal.ListAll(ctx, len(g.shards))
@@ -137,7 +137,8 @@ func (g *Group) look(ctx context.Context, elapsed time.Duration) (time.Duration,
 		}
 		g.options.Active()
 		// When as much as is worth a plan has come, if it goes on as it came since the last look.
-		worth := min(pace(elapsed, int64(g.options.MaxObjects), int64(objects)), pace(elapsed, g.options.MaxBytes, bytes))
+		worth := min(pace(elapsed, int64(g.options.MaxObjects), int64(objects)),
+			pace(elapsed, g.options.MaxBytes, bytes))
 		wait = min(wait, g.options.MaxDelay/4, worth, g.wakeIfDue(s, began))
 	}
 	return max(wait, g.shortest()), nil
@@ -173,8 +174,8 @@ func (g *Group) wakeIfDue(s *Sequencer, now time.Time) time.Duration {
 	return time.Hour
 }
 
-// run makes rounds when it is woken, until ctx ends. A round that fails is logged and tried again: the events stay in the
-// write-ahead log, where readers find them.
+// run makes rounds when it is woken, until ctx ends. A round that fails is logged and tried again: the events stay in
+// the write-ahead log, where readers find them.
 func (s *Sequencer) run(ctx context.Context) {
 	retry, tidy := stopped(), stopped()
 	defer retry.Stop()
@@ -202,7 +203,8 @@ func (s *Sequencer) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			s.options.Logger.Error("sequencing failed; the events wait in the write-ahead log", "shard", s.shard, "err", err)
+			s.options.Logger.Error("sequencing failed; the events wait in the write-ahead log", "shard",
+				s.shard, "err", err)
 			retry.Reset(min(time.Second, s.options.MaxDelay/4))
 		}
 		if at, ok := s.upkeep.next(); ok {

@@ -72,7 +72,8 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 		return nil
 	}}
 	m.reader = wal.NewReader(faulty, seal.NewKey(make([]byte, 32)), 1<<20)
-	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org", Shards: groupShards, MergeWidth: 2})
+	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
+		Shards: groupShards, MergeWidth: 2})
 	o.Logger = slog.New(slog.DiscardHandler)
 	m.Group = NewGroup(faulty, m.reader, m.store, groupShards, o)
 	for shard := range groupShards {
@@ -197,7 +198,8 @@ func TestLeaseArrives(t *testing.T) {
 	})
 }
 
-// If the holder hangs, the next in line sequences within twice the delay, the one behind it later, and a spectator never.
+// If the holder hangs, the next in line sequences within twice the delay, the one behind it later, and a spectator
+// never.
 func TestHolderHangs(t *testing.T) {
 	for rank, within := range map[int]time.Duration{1: 2 * time.Minute, 2: 150 * time.Second, -1: 0} {
 		play(t, func(t *testing.T, start func(Options) *process) {
@@ -240,8 +242,8 @@ func TestHolderIsBehind(t *testing.T) {
 	})
 }
 
-// A process that sequences nothing sees soon that what it wrote does not wait any more, under a load of 4 MiB a second that
-// would make it refuse events within a minute; and the holder, which writes nothing, keeps up.
+// A process that sequences nothing sees soon that what it wrote does not wait any more, under a load of 4 MiB a second
+// that would make it refuse events within a minute; and the holder, which writes nothing, keeps up.
 func TestWaitingElsewhere(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		holder, writer := start(Options{}), start(Options{Leases: Spectator{}})
@@ -265,7 +267,8 @@ func TestWaitingElsewhere(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if writer.Waiting() != 0 || holder.Waiting() != 0 || holder.sequenced() != 90 {
-			t.Errorf("%d and %d bytes wait; %d events are sequenced", writer.Waiting(), holder.Waiting(), holder.sequenced())
+			t.Errorf("%d and %d bytes wait; %d events are sequenced", writer.Waiting(), holder.Waiting(),
+				holder.sequenced())
 		}
 	})
 }

@@ -45,8 +45,10 @@ func startNode(b bucket.Bucket) *node {
 	n := &node{faulty: &bucketest.Faulty{Bucket: b}}
 	n.reader = wal.NewReader(n.faulty, seal.NewKey(make([]byte, 32)), 1<<16)
 	n.store = tlog.NewLogs(n.faulty, n.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
-		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
-	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1, Logger: slog.New(slog.DiscardHandler)})
+		BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2, Grace: time.Nanosecond,
+		CacheBytes: 1 << 16})
+	n.sequencer = New(n.faulty, n.reader, n.store, 0, Options{BatchBytes: 2000, Parallel: 1,
+		Logger: slog.New(slog.DiscardHandler)})
 	n.writer = wal.NewWriter(n.faulty, n.reader, 0, n.sequencer.Notify)
 	n.recorder = record.New(n.faulty, n.store, []*wal.Writer{n.writer}, record.Options{Remembered: 8})
 	return n
@@ -86,7 +88,8 @@ func makeEvent(serial int, time int64, processor string) (string, sentEvent) {
 	uid := fmt.Sprintf("uid-%d", serial)
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, time, uid)
 	if processor != "" {
-		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, time, uid, processor)
+		line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q},"entity":{"type":"Stream Processor","name":%q}}`, time,
+			uid, processor)
 	}
 	return line, sentEvent{time, processor}
 }
@@ -191,7 +194,8 @@ func (m *model) crash(t *rapid.T) {
 	m.nodes[i] = startNode(m.bucket)
 }
 
-// lose takes an object away that is not the only copy of any event, whatever it was good for. Nothing may be lost with it.
+// lose takes an object away that is not the only copy of any event, whatever it was good for. Nothing may be lost with
+// it.
 func (m *model) lose(t *rapid.T) {
 	var keys []string
 	for info := range m.bucket.List(context.Background(), "plans/", "") {
@@ -306,7 +310,8 @@ func (m *model) download(t *rapid.T) {
 		if !certain {
 			continue
 		}
-		if e := m.sent[log][line]; e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor) {
+		if e := m.sent[log][line]; e.time >= q.Start && e.time < q.End &&
+			(q.Processor == "" || q.Processor == e.processor) {
 			must[line] = true
 		}
 	}
@@ -321,7 +326,8 @@ func (m *model) download(t *rapid.T) {
 	var file bytes.Buffer
 	err = d.WriteTo(context.Background(), &file)
 	if errors.Is(err, seal.ErrForged) {
-		return // It broke off at a part that was damaged after the node had read of it. The next one is without that part.
+		// It broke off at a part that was damaged after the node had read of it. The next one is without that part.
+		return
 	}
 	if err != nil {
 		t.Fatalf("download: %v", err)
@@ -342,7 +348,8 @@ func (m *model) download(t *rapid.T) {
 
 // readAll returns the lines of a Reader, those that wait to be sequenced last.
 func readAll(r *tlog.Reader) (lines []string, err error) {
-	for _, all := range []iter.Seq2[tlog.Indexed, error]{r.Entries(context.Background(), 0), r.Waiting(context.Background())} {
+	for _, all := range []iter.Seq2[tlog.Indexed, error]{r.Entries(context.Background(), 0),
+		r.Waiting(context.Background())} {
 		for e, err := range all {
 			if err != nil {
 				return nil, err
@@ -450,8 +457,10 @@ func (m *model) checkTrees(t fataler, log string, lines []string) {
 		m.decode(t, info.Key, &manifest)
 		text, _, _ := strings.Cut(manifest.Checkpoint, "\n\n")
 		c, err := torchwood.ParseCheckpoint(text + "\n")
-		if root, ok := roots[c.N]; manifest.Entries > 0 && (err != nil || c.N != manifest.Entries || !ok || c.Hash != root) {
-			t.Fatalf("%s: %d entries, checkpoint %q, %v; the log's root is %v", info.Key, manifest.Entries, manifest.Checkpoint, err, root)
+		if root, ok := roots[c.N]; manifest.Entries > 0 && (err != nil || c.N != manifest.Entries || !ok ||
+			c.Hash != root) {
+			t.Fatalf("%s: %d entries, checkpoint %q, %v; the log's root is %v", info.Key, manifest.Entries,
+				manifest.Checkpoint, err, root)
 		}
 	}
 }
@@ -465,13 +474,14 @@ func (m *model) object(t fataler, key string) []byte {
 }
 
 func (m *model) decode(t fataler, key string, v any) {
-	if err := json.NewDecoder(bytes.NewReader(m.object(t, key))).Decode(v); err != nil { // a manifest's signature follows it
+	// a manifest's signature follows it
+	if err := json.NewDecoder(bytes.NewReader(m.object(t, key))).Decode(v); err != nil {
 		t.Fatalf("%s: %v", key, err)
 	}
 }
 
-// TestModel: any interleaving of recording, retries, sequencing, merging, crashes, faults and downloads on several nodes
-// gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
+// TestModel: any interleaving of recording, retries, sequencing, merging, crashes, faults and downloads on several
+// nodes gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{t: rt, bucket: bucketest.NewMemory(),

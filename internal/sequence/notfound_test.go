@@ -11,7 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for it.
+// A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for
+// it.
 func TestFalseNotFound(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	b := bucketest.NewMemory()
@@ -33,7 +34,8 @@ func TestFalseNotFound(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := n.sequencer.Round(t.Context(), true); err == nil || !strings.Contains(err.Error(), "cannot be found but is listed") {
+	if _, err := n.sequencer.Round(t.Context(), true); err == nil ||
+		!strings.Contains(err.Error(), "cannot be found but is listed") {
 		t.Errorf("got %v", err)
 	}
 	n.faulty.Before = nil

@@ -64,7 +64,8 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 				record(otherLog, 1+serial)
 				round()
 			}
-			if _, err := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20).ReadPlan(t.Context(), 0, 1); !errors.Is(err, bucket.ErrNotExist) {
+			if _, err := wal.NewReader(b, seal.NewKey(make([]byte, 32)),
+				1<<20).ReadPlan(t.Context(), 0, 1); !errors.Is(err, bucket.ErrNotExist) {
 				t.Errorf("request %d: the plan was not cleaned away: %v", request, err)
 			}
 			return nil
@@ -85,8 +86,8 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 	}
 }
 
-// A download succeeds although the plan of its log was lost, and the WAL object that the plan names is deleted before any
-// of its requests. The log has the event, and its manifest does not move.
+// A download succeeds although the plan of its log was lost, and the WAL object that the plan names is deleted before
+// any of its requests. The log has the event, and its manifest does not move.
 func TestDownloadAfterItsPlanWasLost(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	for request, more := 1, true; more; request++ {
@@ -150,7 +151,8 @@ func TestDownloadOfWhatIsListedAndCannotBeFound(t *testing.T) {
 	}
 }
 
-// sequencedWithoutPlan sequences an event of a log, and returns it. Its plan is lost, and its WAL object is still there.
+// sequencedWithoutPlan sequences an event of a log, and returns it. Its plan is lost, and its WAL object is still
+// there.
 func sequencedWithoutPlan(t *testing.T, b *bucketest.Memory, log string) (line string) {
 	t.Helper()
 	n := startNode(b)

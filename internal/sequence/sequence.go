@@ -102,8 +102,8 @@ func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) 
 	return more, s.maintain(ctx)
 }
 
-// finish applies a plan that may have been left half-done. A plan that cannot be read counts as lost: the next plan names
-// its objects again, and what the logs have of them already is dropped there.
+// finish applies a plan that may have been left half-done. A plan that cannot be read counts as lost: the next plan
+// names its objects again, and what the logs have of them already is dropped there.
 func (s *Sequencer) finish(ctx context.Context, number int64) error {
 	p, err := s.wal.ReadPlan(ctx, s.shard, number)
 	switch {
@@ -143,8 +143,8 @@ func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool
 	return true, s.create(ctx, number+1, objects)
 }
 
-// create makes a plan for objects under a number and applies it, unless another process plans, too: then that one, or the
-// next round, does.
+// create makes a plan for objects under a number and applies it, unless another process plans, too: then that one, or
+// the next round, does.
 func (s *Sequencer) create(ctx context.Context, number int64, objects []string) error {
 	p := wal.NewPlan(number, objects)
 	if err := s.wal.CreatePlan(ctx, s.shard, p); errors.Is(err, bucket.ErrExist) {
@@ -152,8 +152,8 @@ func (s *Sequencer) create(ctx context.Context, number int64, objects []string) 
 	} else if err != nil {
 		return err
 	}
-	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that it
-	// took had been cleaned away.
+	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that
+	// it took had been cleaned away.
 	if highest, _, err := s.wal.HighestPlan(ctx, s.shard); err != nil || highest != p.Number {
 		return err
 	}
@@ -189,9 +189,9 @@ type work struct {
 	objects  []string
 }
 
-// apply applies a plan to each log that it concerns, then deletes its objects. An object is deleted only after the manifest
-// of each log with events in it has carried the plan, by number and nonce. Nothing else proves that the log has the events:
-// plans and objects can be lost, and then a plan's number can be used twice.
+// apply applies a plan to each log that it concerns, then deletes its objects. An object is deleted only after the
+// manifest of each log with events in it has carried the plan, by number and nonce. Nothing else proves that the log
+// has the events: plans and objects can be lost, and then a plan's number can be used twice.
 func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 	for attempt := 1; ; attempt++ {
 		w, err := s.workOf(ctx, p)
@@ -252,8 +252,9 @@ func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) er
 	return nil
 }
 
-// workOf returns what a plan has to do. What does not verify is left out. Objects that are gone are left out: usually another process is deleting them, since
-// all logs have the plan; if not, their events are lost, but not those of the other objects.
+// workOf returns what a plan has to do. What does not verify is left out. Objects that are gone are left out: usually
+// another process is deleting them, since all logs have the plan; if not, their events are lost, but not those of the
+// other objects.
 func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 	w := work{sections: map[string][]wal.Place{}}
 	var gone []string
@@ -280,8 +281,8 @@ func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 	return w, s.reallyGone(ctx, p, gone)
 }
 
-// reallyGone returns an error if an object that cannot be found is listed. A "not found" may come from elsewhere than the
-// store, a proxy for instance; a plan that was applied without the object could not be applied to the log again.
+// reallyGone returns an error if an object that cannot be found is listed. A "not found" may come from elsewhere than
+// the store, a proxy for instance; a plan that was applied without the object could not be applied to the log again.
 func (s *Sequencer) reallyGone(ctx context.Context, p wal.Plan, gone []string) error {
 	if len(gone) == 0 {
 		return nil
@@ -306,9 +307,9 @@ func (s *Sequencer) exists(ctx context.Context, key string) error {
 	return o.Close()
 }
 
-// planAgain is called if a log carries another plan under the number of p or a higher one. Usually this process slept, and
-// others have gone on. If p is the current plan all the same, then higher plans were lost from the bucket; the objects get a
-// new plan, whose number no log carries.
+// planAgain is called if a log carries another plan under the number of p or a higher one. Usually this process slept,
+// and others have gone on. If p is the current plan all the same, then higher plans were lost from the bucket; the
+// objects get a new plan, whose number no log carries.
 func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 	highest, _, err := s.wal.HighestPlan(ctx, s.shard)
 	if err != nil || highest != p.Number {
@@ -329,7 +330,8 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 		}
 		number = max(number, last)
 	}
-	s.options.Logger.Warn("logs carry higher plans than the bucket has: it is a copy, or plans were lost; what waits is planned again",
+	s.options.Logger.Warn("logs carry higher plans than the bucket has: it is a copy, or plans were lost; what waits "+
+		"is planned again",
 		"shard", s.shard, "plan", p.Number, "again", number+1)
 	return s.create(ctx, number+1, w.objects)
 }

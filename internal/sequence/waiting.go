@@ -92,9 +92,9 @@ func (s *Sequencer) due() time.Time {
 	return w.written.Add(s.options.MaxDelay * 3 / 4) // the rest is for the pause between listings, and the work
 }
 
-// overdue returns when this process sequences what waits although others, so many, come first: they may be stopped, or hang,
-// and still look alive. Whoever works takes the oldest, so what counts is how long that has stayed the same; the less, the
-// more there is.
+// overdue returns when this process sequences what waits although others, so many, come first: they may be stopped, or
+// hang, and still look alive. Whoever works takes the oldest, so what counts is how long that has stayed the same; the
+// less, the more there is.
 func (s *Sequencer) overdue(rank int) time.Time {
 	w := &s.waiting
 	w.mu.Lock()

@@ -17,7 +17,8 @@ func changes(op bucketest.Op) bool {
 	return op == bucketest.Put || op == bucketest.PutNew || op == bucketest.Delete
 }
 
-// repeatable tells whether a client may send an operation twice. It may never with PutNew: the contract of bucket.Bucket.
+// repeatable tells whether a client may send an operation twice. It may never with PutNew: the contract of
+// bucket.Bucket.
 func repeatable(op bucketest.Op) bool { return op == bucketest.Put || op == bucketest.Delete }
 
 // call is a call to the bucket that is under way.
@@ -161,7 +162,10 @@ func (p *Process) Put(ctx context.Context, key string, data []byte) error {
 
 func (p *Process) PutNew(ctx context.Context, key string, data []byte) error {
 	data = slices.Clone(data)
-	return p.call(ctx, bucketest.PutNew, key, func() error { return p.world.Bucket.PutNew(context.Background(), key, data) })
+	return p.call(ctx, bucketest.PutNew, key, func() error {
+		return p.world.Bucket.PutNew(context.Background(),
+			key, data)
+	})
 }
 
 func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
@@ -197,7 +201,8 @@ func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[buck
 
 func (p *Process) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
-		if err := p.call(ctx, bucketest.Delete, key, func() error { return p.world.Bucket.Delete(context.Background(), key) }); err != nil {
+		if err := p.call(ctx, bucketest.Delete, key,
+			func() error { return p.world.Bucket.Delete(context.Background(), key) }); err != nil {
 			return err
 		}
 	}

@@ -1,11 +1,11 @@
-// Package simulation plays many processes on one bucket under one clock, all in one process and from one seed, so that a
-// history that goes wrong can be played again.
+// Package simulation plays many processes on one bucket under one clock, all in one process and from one seed, so that
+// a history that goes wrong can be played again.
 //
-// Each call to the bucket waits until the world lets it go on, one at a time, in an order that the seed decides. So between
-// any two calls of a process anything may happen: others go on, the process sleeps with whatever it believes, or dies; a call
-// fails before or after its effect, the effect comes long after the failure, the reply comes late or ends early. Listings
-// come in small pages, as a store gives them, each at its own moment. What is read is never stale: stores like S3 are
-// consistent.
+// Each call to the bucket waits until the world lets it go on, one at a time, in an order that the seed decides. So
+// between any two calls of a process anything may happen: others go on, the process sleeps with whatever it believes,
+// or dies; a call fails before or after its effect, the effect comes long after the failure, the reply comes late or
+// ends early. Listings come in small pages, as a store gives them, each at its own moment. What is read is never stale:
+// stores like S3 are consistent.
 package simulation
 
 import (
@@ -44,8 +44,8 @@ type Faults struct {
 	Often int    // once in so many of them
 }
 
-// Vary returns faults as they are in one history of many: each kind rare, usual, frequent or absent, so that the histories
-// differ as much as they can, and a trap at one of the prefixes.
+// Vary returns faults as they are in one history of many: each kind rare, usual, frequent or absent, so that the
+// histories differ as much as they can, and a trap at one of the prefixes.
 func (w *World) Vary(f Faults, prefixes ...string) Faults {
 	for _, rate := range []*int{&f.Before, &f.After, &f.Late, &f.Twice, &f.Slow, &f.Cut, &f.Death, &f.Pause, &f.Storm} {
 		*rate = []int{0, *rate / 3, *rate, *rate, *rate * 3}[w.rand.IntN(5)]
@@ -86,17 +86,19 @@ type World struct {
 	ended     bool
 }
 
-// Run plays a history for each seed that the flags name. The test must not be parallel to others: each history decides what
-// crypto/rand returns.
+// Run plays a history for each seed that the flags name. The test must not be parallel to others: each history decides
+// what crypto/rand returns.
 func Run(t *testing.T, history func(t *testing.T, w *World)) {
 	first := play(t, seeds.First(), history)
 	if again := play(t, seeds.First(), history); sameEachTime && again != first && !t.Failed() {
-		t.Errorf("seed %d: played again, it is another history: something besides the bucket decides what happens", seeds.First())
+		t.Errorf("seed %d: played again, it is another history: something besides the bucket decides what happens",
+			seeds.First())
 	}
 	deadline, limited := t.Deadline()
 	for s := seeds.First() + 1; s <= seeds.Last() && !t.Failed(); s++ {
 		if limited && time.Until(deadline) < time.Minute {
-			t.Errorf("the test's time is nearly over before history %d of %d, all well so far: give it more with -timeout, 0 for no limit", s, seeds.Last())
+			t.Errorf("the test's time is nearly over before history %d of %d, all well so far: give it more with "+
+				"-timeout, 0 for no limit", s, seeds.Last())
 		}
 		play(t, s, history)
 	}
@@ -191,7 +193,8 @@ func (w *World) step() {
 		w.favour = c.process
 	}
 	w.do(c, now)
-	// Each step has a moment of its own: the bubble's timers that are set at one moment for another go off in any order.
+	// Each step has a moment of its own: the bubble's timers that are set at one moment for another go off in any
+	// order.
 	synctest.Wait()
 	time.Sleep(1 + time.Duration(w.rand.Int64N(int64(maxCall)/[]int64{1, 2, 1 << 20}[w.rand.IntN(3)])))
 }
@@ -214,7 +217,8 @@ func (w *World) possible(now time.Time) []*call {
 		all = favoured
 	}
 	slices.SortStableFunc(all, func(a, b *call) int {
-		return cmp.Or(cmp.Compare(a.process.name, b.process.name), cmp.Compare(a.op, b.op), cmp.Compare(a.key, b.key), cmp.Compare(a.arrival, b.arrival))
+		return cmp.Or(cmp.Compare(a.process.name, b.process.name), cmp.Compare(a.op, b.op), cmp.Compare(a.key, b.key),
+			cmp.Compare(a.arrival, b.arrival))
 	})
 	return all
 }
@@ -255,7 +259,8 @@ func (w *World) do(c *call, now time.Time) {
 	case w.once(f.Before):
 		w.reply(c, "fails", errInjected)
 	case changes(c.op) && w.once(f.Late):
-		w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
+		w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true,
+			ready: w.in(maxLate, now)})
 		w.reply(c, "fails, for now", errInjected)
 	default:
 		w.effect(c)
@@ -269,7 +274,8 @@ func (w *World) do(c *call, now time.Time) {
 			w.reply(c, "", c.result)
 		}
 		if repeatable(c.op) && w.once(f.Twice) {
-			w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true, ready: w.in(maxLate, now)})
+			w.late = append(w.late, &call{process: p, op: c.op, key: c.key, run: c.run, failed: true,
+				ready: w.in(maxLate, now)})
 		}
 	}
 }

@@ -72,7 +72,8 @@ func (c *counter) check(bucketest.Op, string) error {
 
 func playCounter(w *World, count func(context.Context, *Process) error) error {
 	w.Bucket.AllowAnyKeys()
-	w.Faults = w.Vary(Faults{Before: 20, After: 20, Late: 20, Twice: 20, Slow: 20, Cut: 20, Death: 50, Pause: 30, Storm: 100}, "n")
+	w.Faults = w.Vary(Faults{Before: 20, After: 20, Late: 20, Twice: 20, Slow: 20, Cut: 20, Death: 50, Pause: 30,
+		Storm: 100}, "n")
 	c := &counter{world: w, left: 3}
 	w.Check = c.check
 	var work sync.WaitGroup

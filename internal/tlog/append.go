@@ -14,9 +14,9 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not the
-// plan given, or that was applied without some of the entries. The caller must delete nothing: the log does not account for
-// the entries.
+// ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not
+// the plan given, or that was applied without some of the entries. The caller must delete nothing: the log does not
+// account for the entries.
 var ErrOtherPlan = errors.New("the log carries another plan")
 
 // Append applies a plan to the log of a batch: it appends those of the entries that the log does not have yet, in the
@@ -61,9 +61,9 @@ func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, 
 	return err
 }
 
-// accountsFor returns ErrOtherPlan (wrapped) if the log lacks an entry of a plan that it carries. The process that applied
-// the plan then could not read what this one can, and left it out. An entry as old as those that retention has removed may
-// be one of them.
+// accountsFor returns ErrOtherPlan (wrapped) if the log lacks an entry of a plan that it carries. The process that
+// applied the plan then could not read what this one can, and left it out. An entry as old as those that retention has
+// removed may be one of them.
 func (v *view) accountsFor(ctx context.Context, b event.Batch) error {
 	known, err := v.known(ctx, b.Entries)
 	if err != nil {
@@ -94,8 +94,8 @@ func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) 
 	return fresh, nil
 }
 
-// grow appends the entries of a batch that have these numbers to m, in a segment of their own, and signs what the log has
-// become.
+// grow appends the entries of a batch that have these numbers to m, in a segment of their own, and signs what the log
+// has become.
 func (s *Logs) grow(ctx context.Context, m *manifest.Manifest, b event.Batch, numbers []int) error {
 	tree := m.CloneTree()
 	w := segment.New(&tree, s.options.BlockBytes, s.options.Beside...)
@@ -120,7 +120,8 @@ func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (manifes
 	}
 	seg := manifest.Segment{Key: manifest.NewSegmentKey(log, info.First), Info: info}
 	for _, o := range beside {
-		at := manifest.Beside{Part: o.ID, Key: manifest.NewBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)), Sum: proof.Digest(o.Data)}
+		at := manifest.Beside{Part: o.ID, Key: manifest.NewBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)),
+			Sum: proof.Digest(o.Data)}
 		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
 			return manifest.Segment{}, err
 		}
@@ -150,7 +151,8 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	}
 	now := time.Now()
 	next := m.Clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r manifest.Removal) bool { return s.options.graceOver(r, now) })
+	next.Removing = slices.DeleteFunc(next.Removing,
+		func(r manifest.Removal) bool { return s.options.graceOver(r, now) })
 	for _, seg := range m.Segments[from:to] {
 		next.Remove(seg, now)
 	}
@@ -176,9 +178,9 @@ func (s *Logs) remove(ctx context.Context, m *manifest.Manifest) error {
 	return s.bucket.Delete(ctx, keys...)
 }
 
-// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer that
-// died, or that lost a race.
-// If their writer still lives, it cannot commit them any more once m is committed (see Removal).
+// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer
+// that died, or that lost a race. If their writer still lives, it cannot commit them any more once m is committed (see
+// Removal).
 func (s *Logs) noteOrphans(ctx context.Context, m *manifest.Manifest, now time.Time) error {
 	named := map[string]bool{}
 	for _, r := range m.Removing {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// copy copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or that has
-// changed since, are compared now, before they are sent; others are the kernel's to copy.
+// copy copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or that
+// has changed since, are compared now, before they are sent; others are the kernel's to copy.
 func (r *Run) copy(ctx context.Context, out *output) error {
 	first, last := r.blocks[0], r.blocks[len(r.blocks)-1]
 	o, err := r.objects.Open(ctx, r.segment, first, last)

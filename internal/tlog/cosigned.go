@@ -10,8 +10,8 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// Cosignatures of a checkpoint (https://c2sp.org/tlog-cosignature) come after it was committed, from witnesses, so they are
-// objects beside the manifest, one each, named by the size of the tree. A reader believes those that verify.
+// Cosignatures of a checkpoint (https://c2sp.org/tlog-cosignature) come after it was committed, from witnesses, so they
+// are objects beside the manifest, one each, named by the size of the tree. A reader believes those that verify.
 
 // IsCosignature tells whether a line is a signature of a checkpoint by a verifier's key.
 func IsCosignature(checkpoint, line string, by note.Verifier) bool {

@@ -75,7 +75,8 @@ func TestCosignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := note.Open([]byte(p.Checkpoint), note.VerifierList(v, witness.Verifier())); err != nil || len(n.Sigs) != 2 {
+	if n, err := note.Open([]byte(p.Checkpoint), note.VerifierList(v, witness.Verifier())); err != nil ||
+		len(n.Sigs) != 2 {
 		t.Errorf("the proof of a file has other signatures: %+v, %v", n, err)
 	}
 	tlogtest.FillFrom(t, s, 100, 50)

@@ -170,8 +170,8 @@ func (d *Download) measure(ctx context.Context) error {
 	return d.hold(ctx, parts, copied)
 }
 
-// Prepare makes the file of a small download in memory, if it is not made yet, for who has something to wait for before the
-// first byte may be sent. Where that fails WriteTo will find out why.
+// Prepare makes the file of a small download in memory, if it is not made yet, for who has something to wait for before
+// the first byte may be sent. Where that fails WriteTo will find out why.
 func (d *Download) Prepare(ctx context.Context) {
 	if d.unmade == nil || d.size >= 0 {
 		return

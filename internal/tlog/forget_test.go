@@ -24,7 +24,8 @@ type closing struct{ bucket.Bucket }
 
 func (closing) Close() error { return nil }
 
-// A cache before the bucket keeps nothing that turned out to be damaged: once the object is as it was, it is served again.
+// A cache before the bucket keeps nothing that turned out to be damaged: once the object is as it was, it is served
+// again.
 func TestCacheForgetsDamage(t *testing.T) {
 	key, err := proof.GenerateKey()
 	if err != nil {
@@ -49,7 +50,8 @@ func TestCacheForgetsDamage(t *testing.T) {
 		if err := memory.Put(context.Background(), segment, bad); err != nil {
 			t.Fatal(err)
 		}
-		cache, err := cache.New(closing{memory}, cache.Options{Immutable: layout.Cached, Memory: 1 << 20, MaxAge: time.Hour,
+		cache, err := cache.New(closing{memory}, cache.Options{Immutable: layout.Cached, Memory: 1 << 20,
+			MaxAge: time.Hour,
 			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

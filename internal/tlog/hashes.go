@@ -45,8 +45,8 @@ func (s *Logs) sign(m *manifest.Manifest, tree proof.Tree) error {
 // maxDigests is how many entries an object of digests holds at most, unless a single segment had more: 8 MiB.
 const maxDigests = 1 << 18
 
-// keepDigests adds to m the entries of the tree for the lines of segments that are about to go. So that a manifest stays
-// small they join those of earlier ones, as long as that makes no large object.
+// keepDigests adds to m the entries of the tree for the lines of segments that are about to go. So that a manifest
+// stays small they join those of earlier ones, as long as that makes no large object.
 func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment) error {
 	var made manifest.Digests
 	var data []byte
@@ -119,7 +119,8 @@ func (v *view) digests(ctx context.Context, from, to int64) ([]proof.Hash, error
 		all = append(all, digests[max(next, b.First)-b.First:min(to, b.End())-b.First]...)
 	}
 	if int64(len(all)) != to-from {
-		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, v.manifest.Log, len(all), gzipmember.ErrCorrupt)
+		return nil, fmt.Errorf("entries %d to %d of log %s: only %d are there: %w", from, to-1, v.manifest.Log,
+			len(all), gzipmember.ErrCorrupt)
 	}
 	return all, nil
 }
@@ -194,7 +195,8 @@ func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
 	return hash, err
 }
 
-// group returns the hash of group n, from the segment that holds its last entry, or from the digests of what was removed.
+// group returns the hash of group n, from the segment that holds its last entry, or from the digests of what was
+// removed.
 func (r *hashReader) group(n int64) (modtlog.Hash, error) {
 	last := (n+1)*proof.Group - 1
 	if last < r.view.manifest.Pruned.End() {

@@ -26,7 +26,8 @@ func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier)
 		t.Fatal(err)
 	}
 	c, err := proof.OpenCheckpoint([]byte(h.Checkpoint), v)
-	if err != nil || h.Size != size || h.Root != r.Root(t, size) || c.N != size || c.Hash != h.Root || c.Origin != s.Origin(testLog) {
+	if err != nil || h.Size != size || h.Root != r.Root(t, size) || c.N != size || c.Hash != h.Root ||
+		c.Origin != s.Origin(testLog) {
 		t.Fatalf("head %+v, checkpoint %+v, %v; want size %d, root %v", h, c, err, size, r.Root(t, size))
 	}
 	for level := range 3 {
@@ -75,7 +76,8 @@ func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier)
 			t.Errorf("from %d to %d: %v", from, size, err)
 		}
 	}
-	for _, tile := range []modtlog.Tile{{H: 8, L: 0, N: size / 256, W: int(size%256) + 1}, {H: 8, L: 1, N: size >> 16, W: int(size>>8%256) + 1}, {H: 8, L: -1, N: 1 << 40, W: 1}, {H: 8, L: 7, N: 0, W: 1}} {
+	for _, tile := range []modtlog.Tile{{H: 8, L: 0, N: size / 256, W: int(size%256) + 1}, {H: 8, L: 1, N: size >> 16,
+		W: int(size>>8%256) + 1}, {H: 8, L: -1, N: 1 << 40, W: 1}, {H: 8, L: 7, N: 0, W: 1}} {
 		if _, err := s.Tile(t.Context(), testLog, tile); !errors.Is(err, ErrBeyond) {
 			t.Errorf("tile %+v: %v", tile, err)
 		}
@@ -149,7 +151,8 @@ func TestRotation(t *testing.T) {
 	r := newReference(t, 600)
 	checkTree(t, newStore(b, o), r, 500, v)
 	o2, v2 := signing(t, small)
-	if err := newStore(b, o2).Append(t.Context(), 99, "x", batchOf(entry(500, 3))); !errors.Is(err, manifest.ErrNotAuthentic) {
+	if err := newStore(b, o2).Append(t.Context(), 99, "x", batchOf(entry(500, 3))); !errors.Is(err,
+		manifest.ErrNotAuthentic) {
 		t.Errorf("a log is believed whose key is not known: %v", err)
 	}
 	o2.Keys.Trusted = append(o2.Keys.Trusted, o.Keys.Trusted...)
@@ -157,7 +160,8 @@ func TestRotation(t *testing.T) {
 	tlogtest.FillFrom(t, s, 500, 100)
 	checkTree(t, s, r, 600, v2)
 	h, err := s.Head(t.Context(), testLog)
-	if err != nil || len(h.Keys) != 2 || h.Keys[0].From != 100 || h.Keys[0].To != 600 || h.Keys[1].From != 600 || h.Keys[1].To != 0 ||
+	if err != nil || len(h.Keys) != 2 || h.Keys[0].From != 100 || h.Keys[0].To != 600 || h.Keys[1].From != 600 ||
+		h.Keys[1].To != 0 ||
 		!bytes.Equal(h.Keys[0].Public, o.Keys.Trusted[0]) {
 		t.Errorf("%s, %v", fmt.Sprint(h.Keys), err)
 	}

@@ -141,14 +141,17 @@ func (l *lifetime) check(t *rapid.T) {
 	}
 }
 
-// TestI3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later one.
+// TestI3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later
+// one.
 func TestI3(t *testing.T) {
 	o, _ := signing(t, small)
 	o.Beside = []segment.Kind{tlogtest.LineCounts{}}
 	rapid.Check(t, func(rt *rapid.T) {
-		l := &lifetime{T: rt, b: bucketest.NewMemory(), o: o, roots: map[int64]proof.Hash{}, captured: map[string]string{}}
+		l := &lifetime{T: rt, b: bucketest.NewMemory(), o: o, roots: map[int64]proof.Hash{},
+			captured: map[string]string{}}
 		l.stores = []*Logs{l.start(), l.start()}
-		rt.Repeat(map[string]func(*rapid.T){"grow": l.grow, "merge": l.merge, "prune": l.prune, "sweep": l.sweep, "crash": l.crash, "audit": l.audit, "": l.check})
+		rt.Repeat(map[string]func(*rapid.T){"grow": l.grow, "merge": l.merge, "prune": l.prune, "sweep": l.sweep,
+			"crash": l.crash, "audit": l.audit, "": l.check})
 		l.audit(rt)
 	})
 }

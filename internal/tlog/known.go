@@ -26,8 +26,8 @@ func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (kn
 	return known, err
 }
 
-// known tells which of the entries are in the log as the view describes it. The filters of the blocks whose span of time
-// holds the event answer nearly always; a block whose filter says "perhaps" is opened.
+// known tells which of the entries are in the log as the view describes it. The filters of the blocks whose span of
+// time holds the event answer nearly always; a block whose filter says "perhaps" is opened.
 func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error) {
 	known := make([]bool, len(entries))
 	if len(entries) == 0 || v.manifest.Entries == 0 {
@@ -50,7 +50,8 @@ func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error)
 	return known, nil
 }
 
-func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []event.Entry, byTime []int, known []bool) error {
+func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []event.Entry, byTime []int,
+	known []bool) error {
 	x, err := v.Index(ctx, seg)
 	if err != nil {
 		return err

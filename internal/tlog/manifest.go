@@ -71,7 +71,8 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 		return false, nil
 	}
 	if err != nil { // unknown outcome; the ID makes the bytes ours alone
-		if there, readErr := bucket.Read(ctx, s.bucket, key, bucket.Range{}); readErr != nil || !bytes.Equal(there, data) {
+		if there, readErr := bucket.Read(ctx, s.bucket, key, bucket.Range{}); readErr != nil ||
+			!bytes.Equal(there, data) {
 			return false, err
 		}
 	}

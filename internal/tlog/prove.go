@@ -70,12 +70,13 @@ func (s *Logs) headOf(m *manifest.Manifest) (Head, error) {
 	return h, err
 }
 
-// Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the tree
-// does not have all of it.
+// Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the
+// tree does not have all of it.
 func (s *Logs) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
 	return data, s.withTree(ctx, log, func(v *view, r *hashReader) error {
 		level := max(t.L, 0)
-		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 || t.N*proof.Group+int64(t.W) > v.manifest.Tree.Size>>(8*level) {
+		if t.H != torchwood.TileHeight || level > 7 || t.N >= maxInt64>>16 ||
+			t.N*proof.Group+int64(t.W) > v.manifest.Tree.Size>>(8*level) {
 			return fmt.Errorf("tile %+v: %w", t, ErrBeyond)
 		}
 		if t.L >= 0 {
@@ -97,7 +98,8 @@ func (s *Logs) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byt
 }
 
 // ProveEntry returns the proof that the entry with an index is in the log's tree, and the tree.
-func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head, digest proof.Hash, err error) {
+func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtlog.RecordProof, h Head,
+	digest proof.Hash, err error) {
 	err = s.withTree(ctx, log, func(v *view, r *hashReader) error {
 		if index < 0 || index >= v.manifest.Tree.Size {
 			return fmt.Errorf("entry %d of log %s: %w", index, log, ErrBeyond)
@@ -121,17 +123,18 @@ func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtl
 func (s *Logs) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
 	return p, s.withTree(ctx, log, func(v *view, r *hashReader) error {
 		if from < 1 || from > to || to > v.manifest.Tree.Size {
-			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log, v.manifest.Tree.Size, ErrBeyond)
+			return fmt.Errorf("sizes %d and %d of log %s, which has %d entries: %w", from, to, log,
+				v.manifest.Tree.Size, ErrBeyond)
 		}
 		p, err = modtlog.ProveTree(to, from, r)
 		return err
 	})
 }
 
-// ProveFile writes the proof for a file with the entries below an index that a query selects (https://c2sp.org says nothing
-// of such; see proof.File), as a download gave them when the tree had that size. It covers the tree as it is now. Its memory
-// is bounded whatever the query selects. After an error what was written is not a whole proof. ErrBeyond if the tree does
-// not reach so far.
+// ProveFile writes the proof for a file with the entries below an index that a query selects (https://c2sp.org says
+// nothing of such; see proof.File), as a download gave them when the tree had that size. It covers the tree as it is
+// now. Its memory is bounded whatever the query selects. After an error what was written is not a whole proof.
+// ErrBeyond if the tree does not reach so far.
 func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below int64, w io.Writer) error {
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
@@ -148,16 +151,17 @@ func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below
 		return fmt.Errorf("a tree of %d entries of log %s: %w", below, log, ErrBeyond)
 	}
 	removed := proof.Run{First: head.Pruned.First, Count: head.Pruned.Entries}
-	p := &filePart{size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log), Claims: proof.Claims{
-		Source: source, Start: q.Start, End: q.End, Processor: q.Processor, Removed: removed, Sequenced: below}})}
+	p := &filePart{size: head.Size, query: q, w: proof.NewFileWriter(w, &proof.File{Log: s.Origin(log),
+		Claims: proof.Claims{
+			Source: source, Start: q.Start, End: q.End, Processor: q.Processor, Removed: removed, Sequenced: below}})}
 	if err := v.use(ctx, func(v *view) error { return p.prove(ctx, v, below) }); err != nil {
 		return err
 	}
 	return p.w.End(head.Signed())
 }
 
-// filePart is a file's proof in the making. What is written of it stays right whatever merges and retention do, since neither
-// changes an entry's index or digest.
+// filePart is a file's proof in the making. What is written of it stays right whatever merges and retention do, since
+// neither changes an entry's index or digest.
 type filePart struct {
 	size  int64 // of the tree that is covered
 	query Query

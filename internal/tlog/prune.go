@@ -29,8 +29,8 @@ func (s *Logs) Prunable(ctx context.Context, log string, before int64) (p manife
 
 // Prune does one step of retention: it removes the oldest segments as far as every event in them is older than before
 // (milliseconds since the epoch), at most those that one history object lists. A segment that holds a younger event
-// stays, and all behind it. It returns what it removed; nothing if there is nothing more to do. Their objects are deleted
-// after the grace period, by Sweep or Merge.
+// stays, and all behind it. It returns what it removed; nothing if there is nothing more to do. Their objects are
+// deleted after the grace period, by Sweep or Merge.
 func (s *Logs) Prune(ctx context.Context, log string, before int64) (manifest.Pruned, error) {
 	return s.PruneTo(ctx, log, before, maxInt64)
 }
@@ -88,8 +88,8 @@ func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (removed m
 	return removed, nil
 }
 
-// oldest returns the oldest segments of the view whose every event is older than before and that end before an index, and
-// the list of the first history object that they stand in. The list is nil if the manifest itself lists them.
+// oldest returns the oldest segments of the view whose every event is older than before and that end before an index,
+// and the list of the first history object that they stand in. The list is nil if the manifest itself lists them.
 func (v *view) oldest(ctx context.Context, before, end int64) (history, old []manifest.Segment, err error) {
 	m := v.manifest
 	segments := m.Segments
@@ -109,7 +109,8 @@ func (v *view) oldest(ctx context.Context, before, end int64) (history, old []ma
 // putHistory stores a list of segments.
 func (s *Logs) putHistory(ctx context.Context, log string, segments []manifest.Segment) (manifest.History, error) {
 	first := segments[0]
-	h := manifest.History{Key: manifest.NewHistoryKey(log, first.First), First: first.First, MinTime: first.MinTime, MaxTime: first.MaxTime}
+	h := manifest.History{Key: manifest.NewHistoryKey(log, first.First), First: first.First, MinTime: first.MinTime,
+		MaxTime: first.MaxTime}
 	for _, seg := range segments {
 		h.Count += seg.Count
 		h.MinTime, h.MaxTime = min(h.MinTime, seg.MinTime), max(h.MaxTime, seg.MaxTime)
@@ -137,12 +138,14 @@ func (s *Logs) Sweep(ctx context.Context, log string) error {
 		return err
 	}
 	next := m.Clone()
-	next.Removing = slices.DeleteFunc(next.Removing, func(r manifest.Removal) bool { return s.options.graceOver(r, now) })
+	next.Removing = slices.DeleteFunc(next.Removing,
+		func(r manifest.Removal) bool { return s.options.graceOver(r, now) })
 	_, err = s.commit(ctx, next) // if somebody was faster it is for the next time
 	return err
 }
 
-// Drop deletes what is left of a log whose every entry was pruned and swept, and that nothing can be recorded in any more.
+// Drop deletes what is left of a log whose every entry was pruned and swept, and that nothing can be recorded in any
+// more.
 func (s *Logs) Drop(ctx context.Context, log string) error {
 	var keys []string
 	for info, err := range s.bucket.List(ctx, manifest.LogPrefix(log), "") {

@@ -16,10 +16,11 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-var small = Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond, HistorySegments: 3}
+var small = Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond,
+	HistorySegments: 3}
 
-// Whatever is pruned, in whatever state the log is: no event that is young enough goes, what is left keeps its order, and
-// what is gone is gone from the bucket once swept.
+// Whatever is pruned, in whatever state the log is: no event that is young enough goes, what is left keeps its order,
+// and what is gone is gone from the bucket once swept.
 func TestPrune(t *testing.T) {
 	const n = 4000
 	for seed := range uint64(20) {
@@ -68,7 +69,8 @@ func TestPrune(t *testing.T) {
 			t.Errorf("manifest: %+v", m)
 		}
 		info, err := fresh.Info(t.Context(), testLog)
-		if err != nil || info.Entries != n-pruned || info.Entries > 0 && info.MinTime != pruned*1000 || info.MaxTime >= n*1000 {
+		if err != nil || info.Entries != n-pruned || info.Entries > 0 && info.MinTime != pruned*1000 ||
+			info.MaxTime >= n*1000 {
 			t.Errorf("info %+v, %v", info, err)
 		}
 		listed := 0

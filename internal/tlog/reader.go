@@ -21,9 +21,9 @@ type Indexed struct {
 const Unsequenced = -1
 
 // Reader reads what a query selects of a log, as the log was at the moment when the Reader was made. Everything that
-// reads the content of a log uses one. When merging or sequencing moves what a Reader has not read yet, it takes a newer
-// view and goes on at the same entry. Its memory is bounded by a block, and by what is known of the events that wait to be
-// sequenced. A Reader is not for concurrent use.
+// reads the content of a log uses one. When merging or sequencing moves what a Reader has not read yet, it takes a
+// newer view and goes on at the same entry. Its memory is bounded by a block, and by what is known of the events that
+// wait to be sequenced. A Reader is not for concurrent use.
 type Reader struct {
 	view  *view // the newest one taken
 	query Query
@@ -78,8 +78,8 @@ func (r *Reader) Next() int64 { return r.next }
 // errStop ends a loop whose caller has seen enough.
 var errStop = errors.New("stop")
 
-// Entries yields the selected entries from an index on that are sequenced. It ends with ErrPruned (wrapped) if retention has
-// removed one that may be selected.
+// Entries yields the selected entries from an index on that are sequenced. It ends with ErrPruned (wrapped) if
+// retention has removed one that may be selected.
 func (r *Reader) Entries(ctx context.Context, from int64) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
 		err := pruned(r.view.manifest, from, r.query)
@@ -99,8 +99,8 @@ func (r *Reader) Entries(ctx context.Context, from int64) iter.Seq2[Indexed, err
 	}
 }
 
-// EachBlock calls do with the selected entries of each block from an index on, in order. Entries that retention had removed
-// when the Reader was made are left out.
+// EachBlock calls do with the selected entries of each block from an index on, in order. Entries that retention had
+// removed when the Reader was made are left out.
 func (r *Reader) EachBlock(ctx context.Context, from int64, do func([]Indexed) error) error {
 	return r.each(ctx, (*view).blocks, from, r.next, func(block *Run) error {
 		entries, err := block.entries(ctx, r.query)

@@ -20,7 +20,8 @@ func TestReaderGoesOnWhereItWas(t *testing.T) {
 			for every := range 4 {
 				t.Run(fmt.Sprintf("%+v from %d, moved every %d blocks", q, from, every), func(t *testing.T) {
 					b := bucketest.NewMemory()
-					o := Options{BlockBytes: 1 << 10, SegmentBytes: 64 << 10, MergeWidth: 3, HistorySegments: 2, Grace: time.Nanosecond}
+					o := Options{BlockBytes: 1 << 10, SegmentBytes: 64 << 10, MergeWidth: 3, HistorySegments: 2,
+						Grace: time.Nanosecond}
 					s := newStore(b, o)
 					fill(t, s, entries, 10, 3)
 					r, err := newStore(b, o).ReadSequenced(t.Context(), testLog, q)

@@ -89,7 +89,8 @@ func TestDownload(t *testing.T) {
 		q.End = q.Start + rand.Int64N(n*1000-q.Start)
 		var want []string
 		for i := range n {
-			if e := entry(i, 7); e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || q.Processor == e.Processors[0]) {
+			if e := entry(i, 7); e.Time >= q.Start && e.Time < q.End &&
+				(q.Processor == "" || q.Processor == e.Processors[0]) {
 				want = append(want, string(e.Line)+"\n")
 			}
 		}
@@ -102,7 +103,8 @@ func TestDownload(t *testing.T) {
 // Segments stay few as a log grows, and a merge leaves full blocks as they are.
 func TestMerge(t *testing.T) {
 	b := bucketest.NewMemory()
-	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 1 << 20, Grace: time.Nanosecond, HistorySegments: 4})
+	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 1 << 20, Grace: time.Nanosecond,
+		HistorySegments: 4})
 	fill(t, s, 20_000, 50, 3)
 	m, err := s.manifest(t.Context(), testLog)
 	if err != nil {
@@ -147,14 +149,16 @@ func TestAppendTwice(t *testing.T) {
 	fill(t, s, 2000, 100, 3)
 	other := entry(7, 3)
 	other.Key = event.KeyOf(other.Time, []byte("another uid"))
-	if err := s.Append(t.Context(), 1000, "n", batchOf(entry(1, 3), entry(1999, 3), entry(2000, 3), other, entry(2000, 3))); err != nil {
+	if err := s.Append(t.Context(), 1000, "n", batchOf(entry(1, 3), entry(1999, 3), entry(2000, 3), other,
+		entry(2000, 3))); err != nil {
 		t.Fatal(err)
 	}
 	m, err := s.manifest(t.Context(), testLog)
 	if err != nil || m.Entries != 2002 {
 		t.Errorf("%d entries, %v, want 2002", m.Entries, err)
 	}
-	known, err := s.Known(t.Context(), testLog, []event.Entry{{Time: 5000, Key: entry(5, 3).Key}, {Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
+	known, err := s.Known(t.Context(), testLog, []event.Entry{{Time: 5000, Key: entry(5, 3).Key},
+		{Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
 	if err != nil || !slices.Equal(known, []bool{true, false, false}) {
 		t.Errorf("known: %v, %v", known, err)
 	}
@@ -180,7 +184,8 @@ func TestDamage(t *testing.T) {
 		if err := b.Put(t.Context(), key, bad); err != nil {
 			t.Fatal(err)
 		}
-		for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: 100_500, End: 300_500}, {Start: minInt64, End: maxInt64, Processor: "p1"}} {
+		for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: 100_500, End: 300_500},
+			{Start: minInt64, End: maxInt64, Processor: "p1"}} {
 			d, err := newStore(b, Options{BlockBytes: 4 << 10}).Download(t.Context(), testLog, q)
 			if err != nil {
 				continue
@@ -267,7 +272,8 @@ func TestMergedAway(t *testing.T) {
 func TestI6(t *testing.T) {
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
 	fill(t, s, 40_000, 1000, 3)
-	for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: minInt64, End: maxInt64, Processor: "p1"}, {Start: 1, End: 39_998_000}} {
+	for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: minInt64, End: maxInt64, Processor: "p1"},
+		{Start: 1, End: 39_998_000}} {
 		read(t, s, q) // fills the caches and pools
 		watch := &heapWatch{}
 		base := watch.heap()

@@ -63,9 +63,9 @@ func (v *view) use(ctx context.Context, do func(*view) error) error {
 	}
 }
 
-// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer manifest or
-// because its plan, which v could not read, was finished; or from a part of the write-ahead log that does not verify, which
-// no newer view has. Otherwise it returns err, or the error that kept it from finding out.
+// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer
+// manifest or because its plan, which v could not read, was finished; or from a part of the write-ahead log that does
+// not verify, which no newer view has. Otherwise it returns err, or the error that kept it from finding out.
 func (v *view) outdated(ctx context.Context, err error) error {
 	if errors.Is(err, errOvertaken) {
 		return nil
@@ -84,7 +84,8 @@ func (v *view) outdated(ctx context.Context, err error) error {
 		return nil
 	}
 	if v.planless {
-		if gone, listErr := v.logs.wal.AnyGone(ctx, v.logs.shard(v.manifest.Log), v.waitingObjects()); listErr != nil || gone {
+		if gone, listErr := v.logs.wal.AnyGone(ctx, v.logs.shard(v.manifest.Log), v.waitingObjects()); listErr != nil ||
+			gone {
 			return listErr
 		}
 	}
@@ -122,8 +123,8 @@ func (s *Logs) viewOf(m *manifest.Manifest) *view {
 	return &view{Objects: s.objects, logs: s, manifest: m}
 }
 
-// view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names, then
-// lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
+// view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names,
+// then lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
 //
 //   - The manifest does not hold the events of a WAL object that a later plan names.
 //   - The objects of an earlier plan were deleted before the manifest's plan was made. The listing does not show them.
@@ -176,8 +177,9 @@ func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, 
 	return fmt.Errorf("lost, although it is listed: %w", err)
 }
 
-// waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the manifest's
-// plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead log needs no plan.
+// waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the
+// manifest's plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead
+// log needs no plan.
 func (s *Logs) waiting(ctx context.Context, m *manifest.Manifest) (objects []bucket.Info, planned []string, err error) {
 	planned, known := s.plans.GetIfPresent(m.Nonce)
 	for {
@@ -222,8 +224,9 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 	return tail, nil
 }
 
-// readPlanned returns the objects of the plan that the manifest names, of which there is at least one. They are none if the
-// plan was cleaned away, lost or damaged: what the log has of the objects that are still there is then found by its filters.
+// readPlanned returns the objects of the plan that the manifest names, of which there is at least one. They are none if
+// the plan was cleaned away, lost or damaged: what the log has of the objects that are still there is then found by its
+// filters.
 func (s *Logs) readPlanned(ctx context.Context, m *manifest.Manifest) (objects []string, err error) {
 	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
 	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {

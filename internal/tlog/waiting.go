@@ -32,8 +32,9 @@ func (w *waitingSection) isCut(q Query) bool {
 	return len(w.skip) > 0 || q.Processor != "" || w.MinTime < q.Start || w.MaxTime >= q.End
 }
 
-// waiting returns the sections of the view's tail with events that a query may select. It finds the lines that are in the
-// log or in an earlier section exactly as sequencing will. A duplicate has the same time, so other times don't matter.
+// waiting returns the sections of the view's tail with events that a query may select. It finds the lines that are in
+// the log or in an earlier section exactly as sequencing will. A duplicate has the same time, so other times don't
+// matter.
 func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 	var once event.Once
 	var sections []waitingSection
@@ -63,8 +64,8 @@ func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 	return sections, nil
 }
 
-// Waiting yields the selected events that waited to be sequenced when the Reader was made, each exactly once, wherever they
-// are now.
+// Waiting yields the selected events that waited to be sequenced when the Reader was made, each exactly once, wherever
+// they are now.
 func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
 		send := func(e Indexed) error {
@@ -88,10 +89,11 @@ func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 	}
 }
 
-// eachWaiting calls section with each section that waits, and with the member that holds its lines. If a section is gone it
-// has been sequenced: its events, and those of the sections behind it, are then found where they are now, and moved is
-// called with each that is selected.
-func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, []byte) error, moved func(Indexed) error) error {
+// eachWaiting calls section with each section that waits, and with the member that holds its lines. If a section is
+// gone it has been sequenced: its events, and those of the sections behind it, are then found where they are now, and
+// moved is called with each that is selected.
+func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, []byte) error,
+	moved func(Indexed) error) error {
 	for i := range r.tail {
 		w := &r.tail[i]
 		data, err := r.view.logs.wal.Member(ctx, w.Object, w.Section)
@@ -154,7 +156,8 @@ func (r *Reader) gone(ctx context.Context, sections []waitingSection, count int)
 	return err
 }
 
-// eachSince calls do with the entries from an index on that a query may select, those included that wait to be sequenced.
+// eachSince calls do with the entries from an index on that a query may select, those included that wait to be
+// sequenced.
 func (v *view) eachSince(ctx context.Context, from int64, q Query, do func(Indexed) error) error {
 	for block, err := range v.blocks(ctx, from, v.manifest.Entries, q) {
 		var entries []Indexed

@@ -19,8 +19,8 @@ import (
 // bareLog stands for the log whose segments lie in a folder by themselves.
 const bareLog = "000000000000000000000000"
 
-// OpenFolder opens a folder with a bucket, with one log of it, or with nothing but segments. log is the only log that it
-// holds; empty: see Bucket.
+// OpenFolder opens a folder with a bucket, with one log of it, or with nothing but segments. log is the only log that
+// it holds; empty: see Bucket.
 func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 	prefix := ""
 	has := func(name string) bool { _, err := os.Stat(filepath.Join(root, name)); return err == nil }
@@ -95,7 +95,8 @@ func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Subject: "log " + log, Log: a.Origin, Size: a.Size, Root: a.Root.String(), Entries: a.Content, Removed: a.Removed, Unsequenced: int64(waiting)}
+	r := &Report{Subject: "log " + log, Log: a.Origin, Size: a.Size, Root: a.Root.String(), Entries: a.Content,
+		Removed: a.Removed, Unsequenced: int64(waiting)}
 	for _, f := range a.Findings {
 		p := Problem{Object: f.Object, What: f.What, Missing: f.Missing}
 		if f.Entry >= 0 {
@@ -114,7 +115,8 @@ func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting
 			roots[since.Size] = root
 		}
 		if strings.HasSuffix(since.Origin, "/"+log) || log == bareLog {
-			r.since(since, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint cannot be compared", since.Size))
+			r.since(since, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint "+
+				"cannot be compared", since.Size))
 		}
 	}
 	if a.Checkpoint != "" && c.Keys != nil && len(a.Findings) == 0 {
@@ -139,9 +141,11 @@ func (r *Report) noManifest(a *audit.Audit, since *Checkpoint) {
 	r.note("there is no manifest: the log was put together from its segments")
 	switch {
 	case since == nil:
-		r.add(Problem{What: fmt.Sprintf("a signed checkpoint to compare with: give one that was kept elsewhere with --since; what is there has %d entries and the root %s", a.Size, a.Root), Missing: true})
+		r.add(Problem{What: fmt.Sprintf("a signed checkpoint to compare with: give one that was kept "+
+			"elsewhere with --since; what is there has %d entries and the root %s", a.Size, a.Root), Missing: true})
 	case since.Size < a.Size:
 		size := since.Size
-		r.add(Problem{Entry: &size, What: fmt.Sprintf("a signed checkpoint for the entries from %d on", since.Size), Missing: true})
+		r.add(Problem{Entry: &size, What: fmt.Sprintf("a signed checkpoint for the entries from %d on", since.Size),
+			Missing: true})
 	}
 }

@@ -31,7 +31,8 @@ func (c Check) File(ctx context.Context, name, proofName string) (*Report, error
 	p, err := readProof(proofName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.add(Problem{What: fmt.Sprintf("there is no proof %s; \"weir download --proof\" makes one with the file", proofName), Missing: true})
+		r.add(Problem{What: fmt.Sprintf("there is no proof %s; \"weir download --proof\" makes one with the file",
+			proofName), Missing: true})
 		return r, nil
 	case errors.Is(err, proof.ErrMalformed):
 		r.add(Problem{Object: proofName, What: err.Error()})
@@ -107,7 +108,8 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 		r.differs(differs)
 		return nil, nil
 	case errors.Is(err, errAdded):
-		r.add(Problem{What: fmt.Sprintf("it has over %d lines more than its proof accounts for; %s", mostAdded, merged)})
+		r.add(Problem{What: fmt.Sprintf("it has over %d lines more than its proof accounts for; %s",
+			mostAdded, merged)})
 		return nil, nil
 	case errors.Is(err, ErrNotGzip), errors.Is(err, charset.ErrNotUTF8):
 		r.add(Problem{What: err.Error()})
@@ -118,7 +120,8 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 	r.shown(shown)
 	c.signatures(r, p.Checkpoint)
 	if c.Since != nil {
-		r.since(c.Since, map[int64]proof.Hash{shown.Size: shown.Root}, "a proof shows a tree of one size only; check the log itself, over the API or in its bucket")
+		r.since(c.Since, map[int64]proof.Hash{shown.Size: shown.Root},
+			"a proof shows a tree of one size only; check the log itself, over the API or in its bucket")
 	}
 	return &lines{shown, check.Marked()}, nil
 }
@@ -133,7 +136,8 @@ func (r *Report) addedLines(n int64) {
 // claimsOf names what a proof says that nothing signs.
 func claimsOf(p *proof.File) *Claims {
 	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
-	c := &Claims{Source: p.Claims.Source, Start: at(p.Claims.Start), End: at(p.Claims.End), Processor: p.Claims.Processor,
+	c := &Claims{Source: p.Claims.Source, Start: at(p.Claims.Start), End: at(p.Claims.End),
+		Processor: p.Claims.Processor,
 		Sequenced: p.Claims.Sequenced, Pending: p.Claims.Pending}
 	if p.Claims.Removed.Count > 0 {
 		c.Removed = &Run{p.Claims.Removed.First, p.Claims.Removed.Count}
@@ -151,13 +155,15 @@ func (r *Report) shown(s *proof.Shown) {
 		r.Between = append(r.Between, Run(run))
 	}
 	if len(r.Between) > 0 {
-		r.note("entries between the first and the last are not in the file: they were not asked for, or were left out; a proof cannot tell which")
+		r.note("entries between the first and the last are not in the file: they were not asked for, " +
+			"or were left out; a proof cannot tell which")
 	}
 	for _, run := range s.Pending {
 		r.Unsequenced += run.Count
 		line := run.First + 1
 		r.add(Problem{Line: &line, Lines: run.Count, Missing: true,
-			What: "not shown to be in the log: they were not sequenced when the proof was made; \"weir prove\" completes it"})
+			What: "not shown to be in the log: they were not sequenced when the proof was made; \"weir prove\" " +
+				"completes it"})
 	}
 }
 
@@ -176,7 +182,8 @@ func (c Check) signatures(r *Report, checkpoint string) {
 		r.Claims.Signatures = s.Unchecked
 	}
 	if len(s.Witnesses) < c.Quorum {
-		r.add(Problem{Missing: true, What: fmt.Sprintf("cosignatures of the checkpoint: %d witnesses of those given have signed it, want %d", len(s.Witnesses), c.Quorum)})
+		r.add(Problem{Missing: true, What: fmt.Sprintf("cosignatures of the checkpoint: %d witnesses of those given "+
+			"have signed it, want %d", len(s.Witnesses), c.Quorum)})
 	}
 }
 
@@ -197,11 +204,13 @@ func (r *Report) since(c *Checkpoint, roots map[int64]proof.Hash, otherwise stri
 		r.add(Problem{What: fmt.Sprintf("the older checkpoint is of the log %q", c.Origin)})
 	case c.Size > r.Size:
 		size := r.Size
-		r.add(Problem{Entry: &size, What: fmt.Sprintf("the log had %d entries when the older checkpoint was signed and has %d now: it was put back, or cut", c.Size, r.Size)})
+		r.add(Problem{Entry: &size, What: fmt.Sprintf("the log had %d entries when the older checkpoint was signed "+
+			"and has %d now: it was put back, or cut", c.Size, r.Size)})
 	case !known:
 		r.add(Problem{What: otherwise, Missing: true})
 	case root != c.Root:
-		r.add(Problem{What: fmt.Sprintf("the log is not the one that the older checkpoint of %d entries signs: its history was changed, or it has two", c.Size)})
+		r.add(Problem{What: fmt.Sprintf("the log is not the one that the older checkpoint of %d entries signs: its "+
+			"history was changed, or it has two", c.Size)})
 	default:
 		r.Since = fmt.Sprint(c.Size)
 	}

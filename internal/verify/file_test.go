@@ -41,7 +41,8 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// newFile makes a log of 60 entries, two keys that sign it, a witness, and a file with the entries 10 to 49, some by a hash too.
+// newFile makes a log of 60 entries, two keys that sign it, a witness, and a file with the entries 10 to 49, some by a
+// hash too.
 func newFile(t *testing.T) *file {
 	old, key := must[proof.Key](t)(proof.GenerateKey()), must[proof.Key](t)(proof.GenerateKey())
 	_, private, err := ed25519.GenerateKey(nil)
@@ -61,16 +62,19 @@ func newFile(t *testing.T) *file {
 			f.lines = append(f.lines, line)
 		}
 	}
-	p := &proof.File{Log: fileOrigin, Claims: proof.Claims{Source: "/api/weir/v1/groups/a/logs/b", Start: 0, End: 100_000, Processor: "p \"q\"",
+	p := &proof.File{Log: fileOrigin, Claims: proof.Claims{Source: "/api/weir/v1/groups/a/logs/b", Start: 0,
+		End: 100_000, Processor: "p \"q\"",
 		Removed: proof.Run{First: 3, Count: 4}, Sequenced: 60, Pending: 5}}
 	hashes := func(from, to int64) {
 		for first, count := range proof.Cover(from, to) {
-			p.Parts = append(p.Parts, proof.Part{Run: proof.Run{First: first, Count: count}, Hash: proof.Subtree(leaves[first : first+count]), Hashed: true})
+			p.Parts = append(p.Parts, proof.Part{Run: proof.Run{First: first, Count: count},
+				Hash: proof.Subtree(leaves[first : first+count]), Hashed: true})
 		}
 	}
 	hashes(0, 10)
 	p.Parts = append(p.Parts, proof.Part{Run: proof.Run{First: 10, Count: 22}, Held: true},
-		proof.Part{Run: proof.Run{First: 32, Count: 16}, Line: 22, Hash: proof.Subtree(leaves[32:48]), Held: true, Hashed: true},
+		proof.Part{Run: proof.Run{First: 32, Count: 16}, Line: 22, Hash: proof.Subtree(leaves[32:48]), Held: true,
+			Hashed: true},
 		proof.Part{Run: proof.Run{First: 48, Count: 2}, Line: 38, Held: true})
 	hashes(50, 60)
 	signed := must[string](t)(proof.NewKeys(key, old).SignCheckpoint(fileOrigin, 60, tree.Root()))
@@ -118,13 +122,14 @@ func (f *file) check(t *testing.T, c Check) *Report {
 	return must[*Report](t)(c.File(t.Context(), f.name, f.proof))
 }
 
-// Whatever single character of a proof is changed, added or removed, and whatever line is removed, doubled or exchanged with the
-// next one, the file does not verify, or nothing changes in the report but what it names as claims.
+// Whatever single character of a proof is changed, added or removed, and whatever line is removed, doubled or exchanged
+// with the next one, the file does not verify, or nothing changes in the report but what it names as claims.
 func TestEveryEditOfAProofFailsOrIsAClaim(t *testing.T) {
 	f := newFile(t)
 	text := must[[]byte](t)(os.ReadFile(f.proof))
 	good := f.check(t, Check{})
-	if good.Verdict != Verified || good.Entries != 40 || *good.First != 10 || *good.Last != 49 || len(good.Claims.Signatures) != 2 {
+	if good.Verdict != Verified || good.Entries != 40 || *good.First != 10 || *good.Last != 49 ||
+		len(good.Claims.Signatures) != 2 {
 		t.Fatalf("%+v", good)
 	}
 	edits := map[string][]byte{}
@@ -142,7 +147,8 @@ func TestEveryEditOfAProofFailsOrIsAClaim(t *testing.T) {
 		edits[fmt.Sprintf("line %d removed", i+1)] = bytes.Join(slices.Concat(lines[:i], lines[i+1:]), nil)
 		edits[fmt.Sprintf("line %d doubled", i+1)] = bytes.Join(slices.Concat(lines[:i+1], lines[i:]), nil)
 		if i > 0 && !bytes.Equal(lines[i-1], lines[i]) {
-			edits[fmt.Sprintf("line %d exchanged", i+1)] = bytes.Join(slices.Concat(lines[:i-1], [][]byte{lines[i], lines[i-1]}, lines[i+1:]), nil)
+			edits[fmt.Sprintf("line %d exchanged", i+1)] = bytes.Join(slices.Concat(lines[:i-1],
+				[][]byte{lines[i], lines[i-1]}, lines[i+1:]), nil)
 		}
 	}
 	claims := 0
@@ -180,7 +186,8 @@ func TestTheMessageNamesTheKeys(t *testing.T) {
 	}
 }
 
-// Witnesses that have cosigned are named, and too few are an answer of their own; a forged cosignature is no answer at all.
+// Witnesses that have cosigned are named, and too few are an answer of their own; a forged cosignature is no answer at
+// all.
 func TestWitnessesAreNamedAndRequired(t *testing.T) {
 	f := newFile(t)
 	_, private, err := ed25519.GenerateKey(nil)
@@ -194,8 +201,10 @@ func TestWitnessesAreNamedAndRequired(t *testing.T) {
 		quorum    int
 		want      Verdict
 		named     int
-	}{{both[:1], 1, Verified, 1}, {both, 1, Verified, 1}, {both, 2, Unknown, 1}, {both[1:], 1, Unknown, 0}, {both[1:], 0, Verified, 0}} {
-		if r := f.check(t, Check{Witnesses: tt.witnesses, Quorum: tt.quorum}); r.Verdict != tt.want || len(r.Witnesses) != tt.named {
+	}{{both[:1], 1, Verified, 1}, {both, 1, Verified, 1}, {both, 2, Unknown, 1}, {both[1:], 1, Unknown, 0},
+		{both[1:], 0, Verified, 0}} {
+		if r := f.check(t, Check{Witnesses: tt.witnesses, Quorum: tt.quorum}); r.Verdict != tt.want ||
+			len(r.Witnesses) != tt.named {
 			t.Errorf("%+v: %+v", tt, r)
 		}
 	}
@@ -251,8 +260,9 @@ func TestAccidentsAreExplained(t *testing.T) {
 func TestBombsTakeLittleMemory(t *testing.T) {
 	f := newFile(t)
 	const size, most = 256 << 20, 128 << 20 // bytes
-	for name, line := range map[string]string{"one line": strings.Repeat("x", 1<<16), "empty lines": strings.Repeat("\n", 1<<16),
-		"lines": strings.Repeat(strings.Repeat("y", 999)+"\n", 65)} {
+	for name, line := range map[string]string{"one line": strings.Repeat("x", 1<<16),
+		"empty lines": strings.Repeat("\n", 1<<16),
+		"lines":       strings.Repeat(strings.Repeat("y", 999)+"\n", 65)} {
 		var member, b bytes.Buffer
 		z := must[*gzip.Writer](t)(gzip.NewWriterLevel(&member, 9))
 		const members = 16

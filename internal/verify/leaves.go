@@ -21,9 +21,9 @@ import (
 // ErrNotGzip is returned (wrapped) for a file that is damaged, or no gzip file at all.
 var ErrNotGzip = errors.New("not a whole gzip file")
 
-// eachLeaf calls yield with the leaf hash of each line of a gzip file, in order, until yield fails. One goroutine unpacks,
-// others hash. Memory is bounded by a constant, whatever the file unpacks to: lines are hashed as they come, and may have any
-// length. marked tells whether there was a byte-order mark, which counts for nothing.
+// eachLeaf calls yield with the leaf hash of each line of a gzip file, in order, until yield fails. One goroutine
+// unpacks, others hash. Memory is bounded by a constant, whatever the file unpacks to: lines are hashed as they come,
+// and may have any length. marked tells whether there was a byte-order mark, which counts for nothing.
 func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (marked bool, err error) {
 	z, err := openGzip(r)
 	if err != nil {
@@ -79,7 +79,8 @@ func openGzip(r io.Reader) (io.Reader, error) {
 		return nil, err
 	}
 	if !bytes.HasPrefix([]byte("\x1f\x8b"), head) && len(head) > 0 {
-		return nil, fmt.Errorf("%w: it is not packed; if it was unpacked, pack it again with gzip: only its lines count", ErrNotGzip)
+		return nil, fmt.Errorf("%w: it is not packed; if it was unpacked, pack it again with gzip: only its "+
+			"lines count", ErrNotGzip)
 	}
 	z, err := gzip.NewReader(b)
 	if err != nil {

@@ -60,7 +60,8 @@ func (c Check) Log(ctx context.Context, from *client.Client, source client.Sourc
 	return r, nil
 }
 
-func fetchProof(ctx context.Context, c *client.Client, path string, q client.Query, sequenced int64) (*proof.File, error) {
+func fetchProof(ctx context.Context, c *client.Client, path string, q client.Query,
+	sequenced int64) (*proof.File, error) {
 	text, err := c.FileProof(ctx, path, q, sequenced)
 	if err != nil {
 		return nil, err
@@ -87,15 +88,18 @@ func (r *Report) allThere(shown *proof.Shown, removed proof.Run) {
 	}
 	for _, run := range missing {
 		if run.Count > 0 {
-			r.add(Problem{Entry: &run.First, What: fmt.Sprintf("a download of everything lacks %d entries from there on", run.Count)})
+			r.add(Problem{Entry: &run.First,
+				What: fmt.Sprintf("a download of everything lacks %d entries from there on", run.Count)})
 		}
 	}
 }
 
-func (r *Report) remoteSince(ctx context.Context, c *client.Client, path string, shown *proof.Shown, since *Checkpoint) error {
+func (r *Report) remoteSince(ctx context.Context, c *client.Client, path string, shown *proof.Shown,
+	since *Checkpoint) error {
 	roots := map[int64]proof.Hash{shown.Size: shown.Root}
 	if since.Size < shown.Size && since.Size > 0 {
-		data, err := c.Fetch(ctx, path+"/proof", url.Values{"from": {strconv.FormatInt(since.Size, 10)}, "to": {strconv.FormatInt(shown.Size, 10)}})
+		data, err := c.Fetch(ctx, path+"/proof", url.Values{"from": {strconv.FormatInt(since.Size, 10)},
+			"to": {strconv.FormatInt(shown.Size, 10)}})
 		if err != nil {
 			return err
 		}
@@ -115,9 +119,10 @@ func (r *Report) remoteSince(ctx context.Context, c *client.Client, path string,
 	return nil
 }
 
-// Prove completes the proof of a file with what was sequenced since it was made, and checks it. It returns the new proof, and a
-// report that says what differs.
-func (c Check) Prove(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker) (*proof.File, *Report, error) {
+// Prove completes the proof of a file with what was sequenced since it was made, and checks it. It returns the new
+// proof, and a report that says what differs.
+func (c Check) Prove(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker) (*proof.File,
+	*Report, error) {
 	r, l, err := c.fileLines(ctx, file, p)
 	if err != nil || l == nil {
 		return p, r, err
@@ -149,7 +154,8 @@ func (c Check) fileLines(ctx context.Context, file io.ReadSeeker, p *proof.File)
 const maxPending = 4 << 20
 
 // settle gives a proof what its log has sequenced since.
-func (c Check) settle(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker, pending []proof.Run) error {
+func (c Check) settle(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker,
+	pending []proof.Run) error {
 	path := p.Claims.Source
 	if !strings.HasPrefix(path, "/api/weir/v1/") || strings.ContainsAny(path, "?#%") || strings.Contains(path, "..") {
 		return fmt.Errorf("the proof does not say where its log is: %.200q is not the path of one", path)
@@ -199,7 +205,8 @@ func pendingLeaves(ctx context.Context, file io.ReadSeeker, pending []proof.Run)
 func eachEntry(ctx context.Context, c *client.Client, path string, from, to int64, yield func(proof.Hash) error) error {
 	for n := from / proof.Group; n*proof.Group < to; n++ {
 		width := int(min(proof.Group, to-n*proof.Group))
-		data, err := c.Fetch(ctx, path+"/"+torchwood.TilePath(modtlog.Tile{H: torchwood.TileHeight, L: 0, N: n, W: width}), nil)
+		data, err := c.Fetch(ctx, path+"/"+torchwood.TilePath(modtlog.Tile{H: torchwood.TileHeight, L: 0, N: n,
+			W: width}), nil)
 		if err != nil {
 			return err
 		}

@@ -1,5 +1,5 @@
-// Package verify checks that nothing in a log was altered, removed or reordered: in a downloaded file with its proof, in a
-// log over the API, in a bucket or in a folder of segments. It trusts a public key and nothing else.
+// Package verify checks that nothing in a log was altered, removed or reordered: in a downloaded file with its proof,
+// in a log over the API, in a bucket or in a folder of segments. It trusts a public key and nothing else.
 package verify
 
 import (
@@ -27,10 +27,11 @@ const (
 
 // Report is what was found of one log, or of one file of it.
 type Report struct {
-	Subject     string    `json:"subject"`       // what was checked
-	Log         string    `json:"log,omitempty"` // origin of its checkpoints
-	Verdict     Verdict   `json:"verdict"`
-	Size        int64     `json:"size"`              // entries of the tree that the checkpoint signs, or that was computed
+	Subject string  `json:"subject"`       // what was checked
+	Log     string  `json:"log,omitempty"` // origin of its checkpoints
+	Verdict Verdict `json:"verdict"`
+	// entries of the tree that the checkpoint signs, or that was computed
+	Size        int64     `json:"size"`
 	Root        string    `json:"root,omitempty"`    // of that tree
 	Entries     int64     `json:"entries"`           // whose content was checked
 	First       *int64    `json:"first,omitempty"`   // index of the first of these, and of the last
@@ -47,14 +48,15 @@ type Report struct {
 
 // Claims is what a proof says that nothing signs. No verdict depends on it.
 type Claims struct {
-	Source     string   `json:"source,omitempty"` // path of the log in the API
-	Start      string   `json:"start,omitempty"`  // of the range of event times that was asked for
-	End        string   `json:"end,omitempty"`    // of that range, not included
-	Processor  string   `json:"processor,omitempty"`
-	Removed    *Run     `json:"removed,omitempty"`    // entries that retention had removed
-	Sequenced  int64    `json:"sequenced,omitempty"`  // entries of the tree when the file was made
-	Pending    int64    `json:"pending,omitempty"`    // lines of the file that were not sequenced yet
-	Signatures []string `json:"signatures,omitempty"` // keys that are said to have signed the checkpoint and were not given
+	Source    string `json:"source,omitempty"` // path of the log in the API
+	Start     string `json:"start,omitempty"`  // of the range of event times that was asked for
+	End       string `json:"end,omitempty"`    // of that range, not included
+	Processor string `json:"processor,omitempty"`
+	Removed   *Run   `json:"removed,omitempty"`   // entries that retention had removed
+	Sequenced int64  `json:"sequenced,omitempty"` // entries of the tree when the file was made
+	Pending   int64  `json:"pending,omitempty"`   // lines of the file that were not sequenced yet
+	// keys that are said to have signed the checkpoint and were not given
+	Signatures []string `json:"signatures,omitempty"`
 }
 
 // Run is consecutive entries.
@@ -102,8 +104,8 @@ func Worst(reports []*Report) Verdict {
 	return worst
 }
 
-// LoadKeys reads the public keys that a check trusts: each text is a key, or the name of a file of keys. Names in keys do not
-// matter, since one key signs all logs of a bucket.
+// LoadKeys reads the public keys that a check trusts: each text is a key, or the name of a file of keys. Names in keys
+// do not matter, since one key signs all logs of a bucket.
 func LoadKeys(texts ...string) (*proof.Keys, error) {
 	all := &proof.Keys{}
 	for _, text := range texts {
@@ -112,7 +114,8 @@ func LoadKeys(texts ...string) (*proof.Keys, error) {
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("key: %w", err)
 		} else if !strings.Contains(text, "+") {
-			return nil, fmt.Errorf("key: there is no file %s, and it is not a key such as \"weir key show\" prints", text)
+			return nil, fmt.Errorf("key: there is no file %s, and it is not a key such as \"weir key show\" prints",
+				text)
 		}
 		keys, err := proof.ParseKeys(text)
 		if err != nil {
@@ -121,7 +124,8 @@ func LoadKeys(texts ...string) (*proof.Keys, error) {
 		all.Trusted = append(all.Trusted, keys.Trusted...)
 	}
 	if len(all.Trusted) == 0 {
-		return nil, errors.New("no key to check with: give --key, or set WEIR_VERIFIER_KEY; \"weir key show\" prints it where the log is kept")
+		return nil, errors.New("no key to check with: give --key, or set WEIR_VERIFIER_KEY; \"weir key show\" prints " +
+			"it where the log is kept")
 	}
 	return all, nil
 }
@@ -133,8 +137,8 @@ type Checkpoint struct {
 	Root   proof.Hash
 }
 
-// LoadCheckpoint reads a checkpoint from a file: a signed checkpoint, or a proof that ends with one. A trusted key must have
-// signed it.
+// LoadCheckpoint reads a checkpoint from a file: a signed checkpoint, or a proof that ends with one. A trusted key must
+// have signed it.
 func LoadCheckpoint(file string, keys *proof.Keys) (Checkpoint, error) {
 	signed, err := readCheckpoint(file)
 	if err != nil {

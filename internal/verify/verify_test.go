@@ -56,7 +56,8 @@ func (p *place) open() {
 	}
 	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 	p.bucket = b
-	p.store = tlog.NewLogs(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8})
+	p.store = tlog.NewLogs(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10,
+		HistorySegments: 2, MergeWidth: 8})
 	p.sequencer = sequence.New(b, reader, p.store, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
 	p.writer = wal.NewWriter(b, reader, 0, func(int64) {})
 }
@@ -139,7 +140,8 @@ func TestWaitingEvents(t *testing.T) {
 	p.sequence()
 	p.record(50)
 	p.close()
-	if reports := p.verify(""); Worst(reports) != Verified || len(reports) != 2 || reports[0].Unsequenced != 50 || reports[1].Unsequenced != 50 {
+	if reports := p.verify(""); Worst(reports) != Verified || len(reports) != 2 || reports[0].Unsequenced != 50 ||
+		reports[1].Unsequenced != 50 {
 		t.Fatalf("%+v", reports[0])
 	}
 	for _, kind := range []string{"/wal/", "/plans/"} {
@@ -157,11 +159,13 @@ func TestWaitingEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for what, bad := range map[string][]byte{"cut": good[:len(good)/2], "empty": nil, "first bit": flip(good, 0), "in the middle": flip(good, len(good)/3), "last": flip(good, len(good)-3)} {
+		for what, bad := range map[string][]byte{"cut": good[:len(good)/2], "empty": nil, "first bit": flip(good, 0),
+			"in the middle": flip(good, len(good)/3), "last": flip(good, len(good)-3)} {
 			write(bad)
 			reports := p.verify("")
 			found := slices.ContainsFunc(reports, func(r *Report) bool {
-				return slices.ContainsFunc(r.Problems, func(p Problem) bool { return strings.HasSuffix(name, p.Object) })
+				return slices.ContainsFunc(r.Problems,
+					func(p Problem) bool { return strings.HasSuffix(name, p.Object) })
 			})
 			if !found {
 				t.Errorf("%s, %s: %+v", kind, what, reports[len(reports)-1])
@@ -177,8 +181,8 @@ func flip(data []byte, at int) []byte {
 	return bad
 }
 
-// A bucket that is put back to an earlier state, all of it, is good by itself and found by any checkpoint kept elsewhere;
-// so is a log that went on from there in another way.
+// A bucket that is put back to an earlier state, all of it, is good by itself and found by any checkpoint kept
+// elsewhere; so is a log that went on from there in another way.
 func TestRollback(t *testing.T) {
 	p := newPlace(t)
 	p.record(300)
@@ -262,14 +266,16 @@ func TestLeavesAreThoseOfTheLines(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%d lines a member: %d leaves of %d, %v", each, len(got), len(want), err)
 		}
-		for _, bad := range [][]byte{nil, file[:1], file[:len(file)-1], file[:len(file)/2], append(bytes.Clone(file), 'x'), flip(file, len(file)-6)} {
+		for _, bad := range [][]byte{nil, file[:1], file[:len(file)-1], file[:len(file)/2],
+			append(bytes.Clone(file), 'x'), flip(file, len(file)-6)} {
 			if _, err := leavesOf(t.Context(), bytes.NewReader(bad)); !errors.Is(err, ErrNotGzip) {
 				t.Errorf("a damaged file: %v", err)
 			}
 		}
 	}
 	text := strings.Join(lines, "")
-	odd := append(pack(t, []string{text[:len(text)/2]}, 1), pack(t, []string{strings.TrimSuffix(text[len(text)/2:], "\n")}, 1)...)
+	odd := append(pack(t, []string{text[:len(text)/2]}, 1),
+		pack(t, []string{strings.TrimSuffix(text[len(text)/2:], "\n")}, 1)...)
 	if got, err := leavesOf(t.Context(), bytes.NewReader(odd)); err != nil || !slices.Equal(got, want) {
 		t.Errorf("members that end within a line, and no end of the last: %d leaves, %v", len(got), err)
 	}
@@ -279,7 +285,8 @@ func TestLeavesAreThoseOfTheLines(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	stop := errors.New("stop")
-	if _, err := eachLeaf(t.Context(), bytes.NewReader(pack(t, lines, 100)), func(proof.Hash) error { return stop }); !errors.Is(err, stop) {
+	if _, err := eachLeaf(t.Context(), bytes.NewReader(pack(t, lines, 100)),
+		func(proof.Hash) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
 	}
 }
@@ -309,7 +316,8 @@ func TestLoadKeys(t *testing.T) {
 func BenchmarkLeaves(b *testing.B) {
 	var lines []string
 	for i := range 100_000 {
-		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%x"},"filler":%q}`+"\n", i, rand.Uint64(), strings.Repeat("abc ", 150)))
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%x"},"filler":%q}`+"\n", i, rand.Uint64(),
+			strings.Repeat("abc ", 150)))
 	}
 	file := pack(b, lines, 700)
 	b.SetBytes(int64(len(strings.Join(lines, ""))))

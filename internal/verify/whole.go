@@ -43,9 +43,9 @@ type Whole struct {
 
 }
 
-// CheckBucket looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log consists
-// of must be there, and what nothing names is listed. With keys, signatures are checked too. Objects that a node is just writing,
-// or has just replaced, look like strays.
+// CheckBucket looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log
+// consists of must be there, and what nothing names is listed. With keys, signatures are checked too. Objects that a
+// node is just writing, or has just replaced, look like strays.
 func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, progress func(int64)) (*Whole, error) {
 	w := &Whole{}
 	if err := w.objects(ctx, b); err != nil {
@@ -124,7 +124,8 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 		}
 	}
 	if counts["weir"] == nil {
-		w.problem(Problem{Object: "weir/", What: "the bucket's settings: " + bucket.ErrNotExist.Error() + "; is this a bucket of weir?", Missing: true})
+		w.problem(Problem{Object: "weir/", What: "the bucket's settings: " +
+			bucket.ErrNotExist.Error() + "; is this a bucket of weir?", Missing: true})
 	}
 	return nil
 }
@@ -141,7 +142,8 @@ func (w *Whole) document(ctx context.Context, b bucket.Bucket, key string) error
 	return nil
 }
 
-// needed returns the logs that a document names; nil if the documents cannot be read, so that nothing is called a stray.
+// needed returns the logs that a document names; nil if the documents cannot be read, so that nothing is called a
+// stray.
 func (w *Whole) needed(ctx context.Context, b bucket.Bucket) (map[string]bool, error) {
 	accounts, logs := account.NewDirectory(b), map[string]bool{}
 	unread := func(err error) (map[string]bool, error) {
@@ -187,25 +189,30 @@ func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed ma
 		w.problem(p)
 	}
 	if a.Rebuilt && a.Size > 0 {
-		w.problem(Problem{Object: "logs/" + log + "/manifest/", What: fmt.Sprintf("no manifest, but segments with %d entries: %v; put the highest manifest back from a copy", a.Size, bucket.ErrNotExist), Missing: true})
+		w.problem(Problem{Object: "logs/" + log + "/manifest/",
+			What: fmt.Sprintf("no manifest, but segments with %d entries: %v; put the highest manifest back "+
+				"from a copy", a.Size, bucket.ErrNotExist), Missing: true})
 	}
 	if needed != nil && !needed[log] {
-		w.Notes = append(w.Notes, fmt.Sprintf("log %s belongs to nobody: its workspace was removed, or never came to be", log))
+		w.Notes = append(w.Notes, fmt.Sprintf("log %s belongs to nobody: its workspace was removed, or "+
+			"never came to be", log))
 	}
 	for _, key := range a.Unnamed {
-		w.stray(key, "no manifest names it: left by a merge or a writer that died, or just being written", len(a.Findings) == 0 && !a.Rebuilt)
+		w.stray(key, "no manifest names it: left by a merge or a writer that died, or just being written",
+			len(a.Findings) == 0 && !a.Rebuilt)
 	}
 	return nil
 }
 
-// Quarantine moves the strays that may be moved below quarantine/<time>/, under the keys that they had. Nothing is deleted before
-// its copy has been read back. No node may use the bucket.
+// Quarantine moves the strays that may be moved below quarantine/<time>/, under the keys that they had. Nothing is
+// deleted before its copy has been read back. No node may use the bucket.
 func (w *Whole) Quarantine(ctx context.Context, b bucket.Bucket, now time.Time) error {
 	for _, s := range w.Strays {
 		if !s.movable {
 			continue
 		}
-		if err := quarantine(ctx, b, s.Object, "quarantine/"+now.UTC().Format("20060102T150405Z")+"/"+s.Object); err != nil {
+		if err := quarantine(ctx, b, s.Object,
+			"quarantine/"+now.UTC().Format("20060102T150405Z")+"/"+s.Object); err != nil {
 			return fmt.Errorf("quarantine %s: %w", s.Object, err)
 		}
 		w.Moved = append(w.Moved, s.Object)

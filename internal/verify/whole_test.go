@@ -31,11 +31,15 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	b, ctx, keys := bucketest.NewMemory(), context.Background(), proof.NewKeys(key)
 	accounts := account.NewDirectory(b)
 	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
-	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2, MergeWidth: 100})
+	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2,
+		MergeWidth: 100})
 	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
-		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog, OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
-	errs := []error{accounts.CreateOrganization(ctx, account.Organization{ID: "o", Name: "o", Log: "6a793f48c0eb9e7a17712f02"}),
-		accounts.CreateProject(ctx, project), accounts.Initialise(ctx, account.Settings{Shards: 1, Origin: "example.org"})}
+		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog,
+			OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
+	errs := []error{accounts.CreateOrganization(ctx, account.Organization{ID: "o", Name: "o",
+		Log: "6a793f48c0eb9e7a17712f02"}),
+		accounts.CreateProject(ctx, project),
+		accounts.Initialise(ctx, account.Settings{Shards: 1, Origin: "example.org"})}
 	line := func(n int) string { return fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, n, n) }
 	for batch := range 5 {
 		var lines []string
@@ -123,11 +127,13 @@ func TestQuarantine(t *testing.T) {
 	if err := w.Quarantine(t.Context(), b, now); err != nil || len(w.Moved) != 1 || w.Moved[0] != stray {
 		t.Fatalf("%v, %v", w.Moved, err)
 	}
-	moved, err := bucket.Read(t.Context(), b, "quarantine/"+now.UTC().Format("20060102T150405Z")+"/"+stray, bucket.Range{})
+	moved, err := bucket.Read(t.Context(), b, "quarantine/"+now.UTC().Format("20060102T150405Z")+"/"+stray,
+		bucket.Range{})
 	if err != nil || string(moved) != stray {
 		t.Errorf("%q, %v", moved, err)
 	}
-	if w, err = verify.CheckBucket(t.Context(), b, keys, nil); err != nil || w.Verdict != verify.Verified || len(w.Strays) != 1 || w.Strays[0].Object != unknown {
+	if w, err = verify.CheckBucket(t.Context(), b, keys, nil); err != nil || w.Verdict != verify.Verified ||
+		len(w.Strays) != 1 || w.Strays[0].Object != unknown {
 		t.Errorf("%+v, %v", w, err)
 	}
 }

@@ -87,9 +87,9 @@ func writeRune(b *strings.Builder, r rune) {
 	}
 }
 
-// Writer is the last thing before standard output and standard error: it shows all that is written as Text does, but for line
-// feeds and tabs, which are the program's own. Those of others Text and Printf have shown before.
-// It may be used concurrently.
+// Writer is the last thing before standard output and standard error: it shows all that is written as Text does, but
+// for line feeds and tabs, which are the program's own. Those of others Text and Printf have shown before. It may be
+// used concurrently.
 type Writer struct {
 	mu   sync.Mutex
 	to   io.Writer

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// recheckForged is how long an object that does not verify is not read again. An operator may have put it back from a copy.
+// recheckForged is how long an object that does not verify is not read again. An operator may have put it back from a
+// copy.
 const recheckForged = 10 * time.Minute
 
 // maxForged bounds how many objects are remembered not to verify. With more, some are read again each time.
@@ -14,7 +15,8 @@ const maxForged = 10_000
 // wholeObject stands for the offset of a section: nothing in the object can be used.
 const wholeObject = -1
 
-// forgedObjects remembers which objects, and which sections of them, do not verify, so that each is read and reported once.
+// forgedObjects remembers which objects, and which sections of them, do not verify, so that each is read and reported
+// once.
 type forgedObjects struct {
 	mu      sync.Mutex
 	objects map[string]*forgedObject
@@ -31,8 +33,8 @@ func newForgedObjects() *forgedObjects {
 	return &forgedObjects{objects: map[string]*forgedObject{}, report: func(string, error) {}}
 }
 
-// OnForged has report called for each object, or section of one, that is found not to verify, every ten minutes while it is
-// there. It is called before the Reader is used.
+// OnForged has report called for each object, or section of one, that is found not to verify, every ten minutes while
+// it is there. It is called before the Reader is used.
 func (r *Reader) OnForged(report func(object string, err error)) { r.forged.report = report }
 
 // note remembers that a section, or the whole object, does not verify.

@@ -53,8 +53,9 @@ func readAll(t *testing.T, r *Reader, key string) map[string]string {
 	return lines
 }
 
-// TestForgedObjectsAreNeverUsed changes each byte of an object, cuts it, moves it, and signs it with another secret. What is
-// read is what was written, or nothing; each is reported, and the object counts as forged, so that nobody deletes it.
+// TestForgedObjectsAreNeverUsed changes each byte of an object, cuts it, moves it, and signs it with another secret.
+// What is read is what was written, or nothing; each is reported, and the object counts as forged, so that nobody
+// deletes it.
 func TestForgedObjectsAreNeverUsed(t *testing.T) {
 	k := seal.NewKey(make([]byte, 32))
 	key, data := written(t, k)

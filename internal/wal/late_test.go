@@ -31,8 +31,8 @@ func (h *holding) PutNew(ctx context.Context, key string, data []byte) error {
 	return errors.New("no reply")
 }
 
-// A WAL object that appears after its write was given up is one more object with events that are known, under a name that
-// nothing else has.
+// A WAL object that appears after its write was given up is one more object with events that are known, under a name
+// that nothing else has.
 func TestLateObject(t *testing.T) {
 	f, effects := late(bucketest.NewMemory(), 1)
 	r := NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)

@@ -52,7 +52,8 @@ type sums struct{ lines, entries [sha256.Size]byte }
 
 // encode makes a section of a batch; the section's Offset is relative to the bytes returned.
 func encode(b event.Batch) (Section, []byte) {
-	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64, MaxTime: math.MinInt64}
+	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64,
+		MaxTime: math.MinInt64}
 	data := gzipmember.Append(nil, b.Lines, gzipmember.Fast)
 	s.Length = int64(len(data))
 	meta, names := encodeEntries(b.Entries)

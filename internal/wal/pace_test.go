@@ -20,7 +20,8 @@ func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var puts []time.Time
-		f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+		f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op,
+			_ string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if op == bucketest.PutNew {
@@ -41,7 +42,8 @@ func TestPace(t *testing.T) {
 		for i := range 200 {
 			wg.Go(func() {
 				for j := range 20 {
-					if err := writers[i%len(writers)].Append(t.Context(), batch("log", fmt.Sprint(i, "-", j))); err != nil {
+					if err := writers[i%len(writers)].Append(t.Context(),
+						batch("log", fmt.Sprint(i, "-", j))); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(time.Duration(i) * time.Millisecond)

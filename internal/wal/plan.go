@@ -86,8 +86,8 @@ func planNumber(shard int, key string) (int64, error) {
 	return n, nil
 }
 
-// ReadPlan returns a plan. The error wraps bucket.ErrNotExist if the plan was cleaned away, and seal.ErrForged if the object
-// is damaged or no node with the nodes' secret made it.
+// ReadPlan returns a plan. The error wraps bucket.ErrNotExist if the plan was cleaned away, and seal.ErrForged if the
+// object is damaged or no node with the nodes' secret made it.
 func (r *Reader) ReadPlan(ctx context.Context, shard int, number int64) (Plan, error) {
 	key := planKey(shard, number)
 	data, err := bucket.Read(ctx, r.sealed, key, bucket.Range{})

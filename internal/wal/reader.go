@@ -32,8 +32,8 @@ type entriesKey struct {
 	offset int64
 }
 
-// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory. It reads only what key has sealed.
-// The zero Key reads without checking.
+// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory. It reads only what key has
+// sealed. The zero Key reads without checking.
 func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	return &Reader{
 		bucket: b,
@@ -71,8 +71,8 @@ func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
 	return objects, nil
 }
 
-// AnyGone tells whether one of these objects of a shard does not exist any more. An object that is listed exists, also if it
-// cannot be read.
+// AnyGone tells whether one of these objects of a shard does not exist any more. An object that is listed exists, also
+// if it cannot be read.
 func (r *Reader) AnyGone(ctx context.Context, shard int, keys []string) (bool, error) {
 	if len(keys) == 0 {
 		return false, nil
@@ -88,8 +88,8 @@ func (r *Reader) AnyGone(ctx context.Context, shard int, keys []string) (bool, e
 	return slices.ContainsFunc(keys, func(key string) bool { return !there[key] }), nil
 }
 
-// ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing, without those that
-// were set aside.
+// ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing, without those
+// that were set aside.
 func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, error) {
 	all := make([][]bucket.Info, shards)
 	for info, err := range r.bucket.List(ctx, root, "") {
@@ -126,13 +126,14 @@ func (r *Reader) Sections(ctx context.Context, key string) ([]Section, error) {
 	return slices.DeleteFunc(slices.Clone(sections), func(s Section) bool { return r.forged.has(key, s.Offset) }), nil
 }
 
-// Forged tells whether an object, or a part of it, was found not to verify. Such an object must not be deleted: it is all
-// that is left to find out what has happened to it.
+// Forged tells whether an object, or a part of it, was found not to verify. Such an object must not be deleted: it is
+// all that is left to find out what has happened to it.
 func (r *Reader) Forged(key string) bool { return r.forged.any(key) }
 
 // SetAside leaves out an object whose remaining sections are in their logs.
 func (r *Reader) SetAside(key string) {
-	r.forged.note(key, wholeObject, forgedError(key, errors.New("the sections that verify are in their logs; the object is kept")))
+	r.forged.note(key, wholeObject, forgedError(key,
+		errors.New("the sections that verify are in their logs; the object is kept")))
 }
 
 func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error) {
@@ -193,10 +194,11 @@ func forgedError(key string, why error) error {
 	return fmt.Errorf("read %s: %w (%w)", key, seal.ErrForged, why)
 }
 
-// part reads a part of a section and compares it with its digest. It reads once more if they differ. If they still do, the
-// section is not shown any more, and the error wraps seal.ErrForged. A read that fails, or that is cut off in the middle, says
-// nothing of the object.
-func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Range, sum [sha256.Size]byte) ([]byte, error) {
+// part reads a part of a section and compares it with its digest. It reads once more if they differ. If they still do,
+// the section is not shown any more, and the error wraps seal.ErrForged. A read that fails, or that is cut off in the
+// middle, says nothing of the object.
+func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Range,
+	sum [sha256.Size]byte) ([]byte, error) {
 	for range 2 {
 		data, err := bucket.Read(ctx, r.bucket, key, at)
 		if err != nil {
@@ -226,7 +228,8 @@ func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]event.En
 		}
 		return entries, nil
 	}
-	return r.entries.Get(context.WithoutCancel(ctx), entriesKey{key, s.Offset}, otter.LoaderFunc[entriesKey, []event.Entry](load))
+	return r.entries.Get(context.WithoutCancel(ctx), entriesKey{key, s.Offset},
+		otter.LoaderFunc[entriesKey, []event.Entry](load))
 }
 
 // Batch returns the lines of sections of one log with what is known of each, in one buffer.
@@ -259,8 +262,8 @@ func (r *Reader) Batch(ctx context.Context, log string, places ...Place) (event.
 	return b, nil
 }
 
-// Member returns the gzip member with the lines of a section. The error wraps bucket.ErrNotExist if the object is gone, and
-// seal.ErrForged if the section is not what was written.
+// Member returns the gzip member with the lines of a section. The error wraps bucket.ErrNotExist if the object is gone,
+// and seal.ErrForged if the section is not what was written.
 func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, error) {
 	return r.part(ctx, key, s, bucket.Range{Offset: s.Offset, Length: s.Length}, s.sums.lines)
 }

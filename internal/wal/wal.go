@@ -36,8 +36,8 @@ func shardOf(key string) (shard int, ok bool) {
 }
 
 // namer makes the keys of one writer's objects: 12 hex digits of the time in milliseconds, 4 that tell those of one
-// millisecond apart, and 48 random bits. So a writer's objects are listed in the order in which it wrote them, even if the
-// clock is set back.
+// millisecond apart, and 48 random bits. So a writer's objects are listed in the order in which it wrote them, even if
+// the clock is set back.
 type namer struct {
 	shard int
 	last  int64 // milliseconds

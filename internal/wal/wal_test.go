@@ -95,7 +95,8 @@ func gunzip(t interface{ Fatal(...any) }, data []byte) string {
 // Requests that come while an object is being written share the next one.
 func TestGroupCommit(t *testing.T) {
 	release := make(chan struct{})
-	f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory(), Before: func(_ context.Context, op bucketest.Op,
+		_ string) error {
 		if op == bucketest.PutNew {
 			<-release
 		}
@@ -158,7 +159,8 @@ func TestUnknownOutcomes(t *testing.T) {
 			defer w.Close()
 			err := w.Append(t.Context(), batch("log", "a"))
 			objects, listErr := r.List(t.Context(), 0)
-			if (err == nil) != tt.acknowledged || err != nil && !errors.Is(err, fault) || listErr != nil || len(objects) != tt.objects {
+			if (err == nil) != tt.acknowledged || err != nil && !errors.Is(err, fault) || listErr != nil ||
+				len(objects) != tt.objects {
 				t.Errorf("%v, %d objects, %v", err, len(objects), listErr)
 			}
 		})
@@ -184,7 +186,10 @@ func TestPlans(t *testing.T) {
 	if p, err := plansOf(b).ReadPlan(ctx, 0, 7); err != nil || p.Number != 7 || len(p.Nonce) < 20 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	lost := &bucketest.Faulty{Bucket: b, After: func(context.Context, bucketest.Op, string) error { return errors.New("the reply was lost") }}
+	lost := &bucketest.Faulty{Bucket: b, After: func(context.Context, bucketest.Op,
+		string) error {
+		return errors.New("the reply was lost")
+	}}
 	if err := plansOf(lost).CreatePlan(ctx, 0, NewPlan(13, nil)); err != nil {
 		t.Errorf("it is there, only the reply was lost: %v", err)
 	}

@@ -57,7 +57,8 @@ func NewWriter(b bucket.Bucket, reader *Reader, shard int, written func(bytes in
 // NewPacedWriter starts a writer that begins an object only when pace, which may be shared with others, lets it; what
 // arrives until then is in it.
 func NewPacedWriter(b bucket.Bucket, reader *Reader, shard int, pace *rate.Limiter, written func(bytes int64)) *Writer {
-	w := &Writer{bucket: b, reader: reader, names: namer{shard: shard}, maxBytes: maxObject, written: written, pace: pace,
+	w := &Writer{bucket: b, reader: reader, names: namer{shard: shard}, maxBytes: maxObject,
+		written: written, pace: pace,
 		requests: make(chan *request), closing: make(chan struct{})}
 	w.done.Go(w.run)
 	return w
@@ -169,10 +170,10 @@ func (w *Writer) commit(group []*request) {
 	}
 }
 
-// put seals an object, which ends with its index, and writes it under a new name. An unknown outcome is settled by reading
-// back. If the object is not there, it is written under another name, since the first may have been taken, sequenced and
-// deleted meanwhile, and an object under a name that was used before would look like a deleted part of a newer plan. Not
-// even a caller that has gone stops a write: it has the events of others.
+// put seals an object, which ends with its index, and writes it under a new name. An unknown outcome is settled by
+// reading back. If the object is not there, it is written under another name, since the first may have been taken,
+// sequenced and deleted meanwhile, and an object under a name that was used before would look like a deleted part of a
+// newer plan. Not even a caller that has gone stops a write: it has the events of others.
 func (w *Writer) put(unsealed, index []byte) (key string, err error) {
 	if err := w.reader.key.Err(); err != nil {
 		return "", fmt.Errorf("write to the write-ahead log: %w", err)
@@ -189,7 +190,8 @@ func (w *Writer) put(unsealed, index []byte) (key string, err error) {
 		if err == nil {
 			return key, nil
 		}
-		if there, readErr := bucket.Read(ctx, w.bucket, key, bucket.Range{}); readErr == nil && bytes.Equal(there, object) {
+		if there, readErr := bucket.Read(ctx, w.bucket, key, bucket.Range{}); readErr == nil &&
+			bytes.Equal(there, object) {
 			return key, nil
 		}
 	}

@@ -28,8 +28,8 @@ func bad(kind Kind, signed, format string, args ...any) finding {
 	return finding{kind: kind, signed: signed, detail: fmt.Sprintf(format, args...)}
 }
 
-// check compares a log as it is served now with the checkpoint that is kept of it, if any. If whole is set the tiles are
-// checked although the checkpoint is the same.
+// check compares a log as it is served now with the checkpoint that is kept of it, if any. If whole is set the tiles
+// are checked although the checkpoint is the same.
 func (w *Watcher) check(ctx context.Context, s Source, kept *Log, whole bool) finding {
 	ctx, cancel := context.WithTimeout(ctx, checkMost)
 	defer cancel()
@@ -79,7 +79,8 @@ func (w *Watcher) open(s Source, kept *Log, signed string) (torchwood.Checkpoint
 	return w.options.Keys.OpenCheckpoint(origin, signed)
 }
 
-// follow checks that a tree goes on from the one before, and that its tiles are there and are its own, along its right edge.
+// follow checks that a tree goes on from the one before, and that its tiles are there and are its own, along its right
+// edge.
 func follow(ctx context.Context, f *fetcher, before, now tlog.Tree) (Kind, error) {
 	if now.N == 0 {
 		if now.Hash != before.Hash {
@@ -99,7 +100,8 @@ func follow(ctx context.Context, f *fetcher, before, now tlog.Tree) (Kind, error
 		case err != nil:
 			return Damaged, fmt.Errorf("its tiles are not those of its checkpoint of %d entries: %w", now.N, err)
 		case root != tree.Hash:
-			return Forked, fmt.Errorf("its %d entries do not go on from the %d that were signed before", now.N, before.N)
+			return Forked, fmt.Errorf("its %d entries do not go on from the %d that were signed before",
+				now.N, before.N)
 		}
 	}
 	return "", nil

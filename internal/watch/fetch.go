@@ -18,9 +18,9 @@ const (
 	atOnce        = 4 // requests for tiles of one log
 )
 
-// fetcher is a torchwood.TileReader of a log as https://c2sp.org/tlog-tiles serves it. Other than torchwood.TileFetcher it
-// reads no more than a tile can have, tells what is missing from what cannot be reached, and leaves trying again to the next
-// round.
+// fetcher is a torchwood.TileReader of a log as https://c2sp.org/tlog-tiles serves it. Other than torchwood.TileFetcher
+// it reads no more than a tile can have, tells what is missing from what cannot be reached, and leaves trying again to
+// the next round.
 type fetcher struct {
 	base  string // URL that paths are appended to, with '/' at its end
 	http  *http.Client

@@ -16,8 +16,8 @@ import (
 
 const testOrigin = "example.org/log"
 
-// fakeLog serves tiles and a checkpoint of a tree, as https://c2sp.org/tlog-tiles says. It is an http.RoundTripper, so that
-// tests need no network.
+// fakeLog serves tiles and a checkpoint of a tree, as https://c2sp.org/tlog-tiles says. It is an http.RoundTripper, so
+// that tests need no network.
 type fakeLog struct {
 	t      *testing.T
 	keys   *proof.Keys

@@ -56,8 +56,8 @@ func newProblem(name string, l *Log, f finding, now time.Time) *Problem {
 	return p
 }
 
-// A webhook is tried so often, each time so long, and with pauses that begin so short and double. All that a round has to
-// report takes no longer than webhookMost.
+// A webhook is tried so often, each time so long, and with pauses that begin so short and double. All that a round has
+// to report takes no longer than webhookMost.
 const (
 	webhookTries   = 4
 	webhookTimeout = 10 * time.Second

@@ -16,7 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// State is what a Watcher keeps in a file of its own: of each log the last good checkpoint, which the log must go on from.
+// State is what a Watcher keeps in a file of its own: of each log the last good checkpoint, which the log must go on
+// from.
 type State struct {
 	Version int             `json:"version"`
 	Logs    map[string]*Log `json:"logs"` // by name
@@ -38,9 +39,11 @@ type Log struct {
 const maxEvidence = 16
 
 // ErrDamaged is returned (wrapped) for a state file that is not as a Watcher wrote it.
-var ErrDamaged = errors.New("the state file is damaged: restore it from a copy, or remove it to trust anew what the logs are now")
+var ErrDamaged = errors.New("the state file is damaged: restore it from a copy, or remove it to trust anew what the " +
+	"logs are now")
 
-// ParseState reads what Encode wrote. Errors are ErrDamaged: to start afresh instead would forget what logs must go on from.
+// ParseState reads what Encode wrote. Errors are ErrDamaged: to start afresh instead would forget what logs must go on
+// from.
 func ParseState(data []byte) (*State, error) {
 	s := &State{}
 	if err := json.Unmarshal(data, s, json.RejectUnknownMembers(true)); err != nil {
@@ -127,8 +130,8 @@ func LoadState(file string) (*State, error) {
 	return s, nil
 }
 
-// Save writes s to a file that only its owner may read. A crash leaves the old file or the new one, and perhaps a temporary
-// file beside it.
+// Save writes s to a file that only its owner may read. A crash leaves the old file or the new one, and perhaps a
+// temporary file beside it.
 func (s *State) Save(file string) error {
 	data, err := s.Encode()
 	if err != nil {

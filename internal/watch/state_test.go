@@ -10,9 +10,11 @@ import (
 )
 
 func sampleState(t testing.TB, checkpoint string) []byte {
-	p := &Problem{Log: "log", Origin: testOrigin, Kind: Forked, Detail: "x", Checkpoints: []string{checkpoint, checkpoint}, Time: time.Unix(1e9, 0).UTC()}
+	p := &Problem{Log: "log", Origin: testOrigin, Kind: Forked, Detail: "x", Checkpoints: []string{checkpoint,
+		checkpoint}, Time: time.Unix(1e9, 0).UTC()}
 	s := &State{Version: stateVersion, Logs: map[string]*Log{
-		"log":  {Origin: testOrigin, Checkpoint: checkpoint, Grown: time.Unix(1e9, 5).UTC(), Problem: p, Evidence: []*Problem{p}},
+		"log": {Origin: testOrigin, Checkpoint: checkpoint, Grown: time.Unix(1e9, 5).UTC(), Problem: p,
+			Evidence: []*Problem{p}},
 		"none": {Failing: time.Unix(1e9, 0).UTC()},
 	}}
 	data, err := s.Encode()
@@ -34,10 +36,11 @@ func TestStateDamaged(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string][]byte{
-		"version":    bytes.Replace(good, []byte(`"version": 1`), []byte(`"version": 2`), 1),
-		"member":     bytes.Replace(good, []byte(`"origin"`), []byte(`"orogin"`), 1),
-		"twice":      bytes.Replace(good, []byte(`"none"`), []byte(`"log"`), 1),
-		"origin":     bytes.Replace(good, []byte(`"origin": "example.org/log"`), []byte(`"origin": "example.org/log2"`), 1),
+		"version": bytes.Replace(good, []byte(`"version": 1`), []byte(`"version": 2`), 1),
+		"member":  bytes.Replace(good, []byte(`"origin"`), []byte(`"orogin"`), 1),
+		"twice":   bytes.Replace(good, []byte(`"none"`), []byte(`"log"`), 1),
+		"origin": bytes.Replace(good, []byte(`"origin": "example.org/log"`),
+			[]byte(`"origin": "example.org/log2"`), 1),
 		"checkpoint": bytes.Replace(good, []byte(`\n10\n`), []byte(`\n10x\n`), 1),
 		"kind":       bytes.Replace(good, []byte(`"forked"`), []byte(`"forged"`), 1),
 		"null":       []byte(`{"version":1,"logs":{"a":null}}`),

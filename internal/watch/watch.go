@@ -1,6 +1,6 @@
-// Package watch follows logs from outside. Of each it keeps the last good checkpoint in a file of its own, and checks that the
-// log goes on from there: so whoever rewrites, cuts or resets a log, even with its keys, is found out. It works on any log
-// served as https://c2sp.org/tlog-tiles says, and trusts the given keys and its own file only.
+// Package watch follows logs from outside. Of each it keeps the last good checkpoint in a file of its own, and checks
+// that the log goes on from there: so whoever rewrites, cuts or resets a log, even with its keys, is found out. It
+// works on any log served as https://c2sp.org/tlog-tiles says, and trusts the given keys and its own file only.
 package watch
 
 import (
@@ -26,8 +26,8 @@ type Source struct {
 	HTTP *http.Client // that may read it
 }
 
-// List is logs that are asked for again in each round. A log that was listed once is followed even if it is listed no more:
-// who takes a log away shall not end its being watched.
+// List is logs that are asked for again in each round. A log that was listed once is followed even if it is listed no
+// more: who takes a log away shall not end its being watched.
 type List struct {
 	Prefix string // of the names of its logs
 	Names  func(ctx context.Context) ([]string, error)
@@ -158,7 +158,8 @@ func (w *Watcher) kept(name string) *Log {
 	return l
 }
 
-// settle makes what was found of a log part of the state, and returns what is to be reported: what begins, and what ends.
+// settle makes what was found of a log part of the state, and returns what is to be reported: what begins, and what
+// ends.
 func (w *Watcher) settle(name string, f finding) []*Problem {
 	l, now := w.kept(name), time.Now().UTC()
 	switch {
@@ -217,7 +218,8 @@ func (w *Watcher) advance(name string, l *Log, f finding, now time.Time) finding
 	if err != nil || f.tree.N > before.N {
 		l.Grown = now
 		if err != nil {
-			w.options.Logger.Info("log followed from now on", "log", name, "origin", proof.Origin(f.signed), "size", f.tree.N)
+			w.options.Logger.Info("log followed from now on", "log", name, "origin", proof.Origin(f.signed),
+				"size", f.tree.N)
 		}
 	}
 	l.Origin, l.Checkpoint = proof.Origin(f.signed), f.signed

@@ -102,7 +102,8 @@ func TestGrowth(t *testing.T) {
 // A fork is found, whatever the sizes, evidence of it is kept, the good checkpoint stays, and it is told once.
 func TestFork(t *testing.T) {
 	k := keys(t, 1)
-	for _, tt := range []struct{ common, then, fork int }{{10, 5, 5}, {10, 5, 6}, {0, 1, 1}, {256, 1, 300}, {600, 100, 70000}, {255, 1, 1}} {
+	for _, tt := range []struct{ common, then, fork int }{{10, 5, 5}, {10, 5, 6}, {0, 1, 1}, {256, 1, 300},
+		{600, 100, 70000}, {255, 1, 1}} {
 		l := newLog(t, k, tt.common)
 		l.grow(tt.then, "entry")
 		w := newWatching(t, l, k, nil)
@@ -192,7 +193,8 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// Tiles that are not those of the checkpoint are found at the first sight, when the log grows, and when watching starts.
+// Tiles that are not those of the checkpoint are found at the first sight, when the log grows, and when watching
+// starts.
 func TestDamage(t *testing.T) {
 	k := keys(t, 1)
 	for name, damage := range map[string]func(data []byte) (int, []byte){
@@ -374,7 +376,8 @@ func TestWebhook(t *testing.T) {
 		*l = *newLog(t, k, 9)
 		w.round(Shrunk)
 		want, err := json.Marshal(map[string]any{"log": "log", "origin": testOrigin, "problem": "shrunk",
-			"detail": "it has 9 entries, and had 10", "checkpoints": []string{good, l.checkpoint()}, "time": w.state.Logs["log"].Problem.Time})
+			"detail": "it has 9 entries, and had 10", "checkpoints": []string{good, l.checkpoint()},
+			"time": w.state.Logs["log"].Problem.Time})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -434,7 +437,8 @@ func TestList(t *testing.T) {
 		o.Sources = nil
 		o.List = &List{Prefix: "logs", Names: func(context.Context) ([]string, error) { return names, failed },
 			Source: func(name string) Source {
-				return Source{Name: name, URL: "http://log.test/log", HTTP: &http.Client{Transport: server{logs[filepath.Base(name)]}}}
+				return Source{Name: name, URL: "http://log.test/log",
+					HTTP: &http.Client{Transport: server{logs[filepath.Base(name)]}}}
 			}}
 	})
 	problems := func() (found []string) {

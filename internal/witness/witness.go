@@ -37,7 +37,8 @@ func Parse(text string) (Witness, error) {
 	key, at, _ := strings.Cut(strings.TrimSpace(text), " ")
 	v, err := torchwood.NewCosignatureVerifier(key)
 	if err != nil {
-		return Witness{}, fmt.Errorf("witness %q: want \"<verifier key> <URL>\", the key as https://c2sp.org/tlog-cosignature says: %w", text, err)
+		return Witness{}, fmt.Errorf("witness %q: want \"<verifier key> <URL>\", the key as "+
+			"https://c2sp.org/tlog-cosignature says: %w", text, err)
 	}
 	u, err := url.Parse(strings.TrimSpace(at))
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -67,7 +68,8 @@ type Asker struct {
 	logs    Log
 	options Options
 	http    *http.Client
-	signed  *otter.Cache[string, int64] // the size that the witness signed last, by log: a guess, it says if it is wrong
+	// the size that the witness signed last, by log: a guess, it says if it is wrong
+	signed *otter.Cache[string, int64]
 
 	mu   sync.Mutex
 	due  map[string]bool // logs
@@ -92,7 +94,8 @@ func New(w Witness, logs Log, o Options) *Asker {
 		o.Counted = func(string, string) {}
 	}
 	return &Asker{witness: w, logs: logs, options: o, http: &http.Client{Timeout: o.Timeout},
-		signed: otter.Must(&otter.Options[string, int64]{MaximumSize: maxDue}), due: map[string]bool{}, wake: make(chan struct{}, 1)}
+		signed: otter.Must(&otter.Options[string, int64]{MaximumSize: maxDue}), due: map[string]bool{},
+		wake: make(chan struct{}, 1)}
 }
 
 // Name returns the name of the witness.
@@ -145,7 +148,8 @@ func (a *Asker) Run(ctx context.Context) {
 			pause = a.options.Pause
 			continue
 		}
-		a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log", log, "err", err)
+		a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log",
+			log, "err", err)
 		if errors.Is(err, errRefused) {
 			continue // it will at the next checkpoint, or never
 		}
@@ -188,7 +192,8 @@ func (a *Asker) ask(ctx context.Context, log string) error {
 	old, _ := a.signed.GetIfPresent(log)
 	for range 2 { // the second time from what the witness says
 		if old > h.Size {
-			return fmt.Errorf("%w: it has signed a tree of %d entries of log %s, which has %d: was the log put back to an earlier state?", errRefused, old, log, h.Size)
+			return fmt.Errorf("%w: it has signed a tree of %d entries of log %s, which has %d: was the log put back "+
+				"to an earlier state?", errRefused, old, log, h.Size)
 		}
 		if old == h.Size && old > 0 && h.CosignedBy(a.witness.Verifier) {
 			return nil
@@ -210,9 +215,10 @@ func (a *Asker) ask(ctx context.Context, log string) error {
 // maxReply bounds what is read of a witness's reply, in bytes.
 const maxReply = 16 << 10
 
-// add asks the witness to cosign a checkpoint that goes on from the size that it signed last. It returns the lines that it
-// replies, or the size that it says it signed last (-1: it does not).
-func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint string) (lines string, conflict int64, err error) {
+// add asks the witness to cosign a checkpoint that goes on from the size that it signed last. It returns the lines that
+// it replies, or the size that it says it signed last (-1: it does not).
+func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint string) (lines string, conflict int64,
+	err error) {
 	var body bytes.Buffer
 	fmt.Fprintf(&body, "old %d\n", old)
 	if old > 0 {

@@ -214,7 +214,8 @@ func wantKept(t *testing.T, g *growing, w *strict, size int64) {
 	}
 }
 
-// As a log grows its checkpoints are cosigned; a process that remembers nothing learns from the witness where it stands.
+// As a log grows its checkpoints are cosigned; a process that remembers nothing learns from the witness where it
+// stands.
 func TestCosigned(t *testing.T) {
 	g := newGrowing(t)
 	w := newStrict(t, g)
@@ -308,7 +309,8 @@ func TestParse(t *testing.T) {
 	key := newStrict(t, g).signer.Verifier().String()
 	for text, good := range map[string]bool{
 		key + " https://witness.example/w": true, "  " + key + "   http://127.0.0.1:7 ": true,
-		key: false, key + " witness.example": false, key + " ftp://x": false, "": false, "x https://witness.example": false,
+		key: false, key + " witness.example": false, key + " ftp://x": false, "": false,
+		"x https://witness.example":                                 false,
 		g.keys.Signers[0].PublicText() + " https://witness.example": false, // a log's key is no witness's
 	} {
 		if _, err := Parse(text); (err == nil) != good {

@@ -75,7 +75,8 @@ func (c *Corpus) Next(dst []byte) (line []byte, ok bool) {
 
 func (c *Corpus) connect() session {
 	user := c.rnd.IntN(400)
-	return session{user: user, processor: c.processor(), ip: [2]int{user % 4, c.rnd.IntN(250)}, port: 1024 + c.rnd.IntN(60000), correlation: c.uuid(c.rnd.Uint64())}
+	return session{user: user, processor: c.processor(), ip: [2]int{user % 4, c.rnd.IntN(250)},
+		port: 1024 + c.rnd.IntN(60000), correlation: c.uuid(c.rnd.Uint64())}
 }
 
 // processor returns one that works now.
@@ -91,7 +92,8 @@ func (c *Corpus) processor() int {
 // uuid returns a UUID of version 7 whose first 48 bits are given.
 func (c *Corpus) uuid(first uint64) string {
 	a, b := c.rnd.Uint64(), c.rnd.Uint64()
-	return fmt.Sprintf("%08x-%04x-7%03x-%04x-%012x", first>>16&0xffffffff, first&0xffff, a&0xfff, a>>16&0x3fff|0x8000, b&0xffffffffffff)
+	return fmt.Sprintf("%08x-%04x-7%03x-%04x-%012x", first>>16&0xffffffff, first&0xffff, a&0xfff, a>>16&0x3fff|0x8000,
+		b&0xffffffffffff)
 }
 
 func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
@@ -100,14 +102,18 @@ func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
 	if c.rnd.IntN(30) == 0 {
 		status, outcome, severity = 2, "Failure", 3
 	}
-	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":%d,"class_uid":%d,"type_uid":%d,"time":%d,"severity_id":%d,"status_id":%d,"status":%q,"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},"src_endpoint":{"ip":"203.0.%d.%d","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},"unmapped":{"atype":"%s"}`,
-		k.activity, k.class/1000, k.class, k.class*100+k.activity, ms, severity, status, outcome, c.uuid(uint64(ms)), s.correlation, s.user, 112+s.ip[0], s.ip[1], s.port, k.atype)
+	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":%d,"class_uid":%d,"type_uid":%d,"time":%d,`+
+		`"severity_id":%d,"status_id":%d,"status":%q,"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},"src_endpoint":{"ip":"203.0.%d.%d","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},"unmapped":{"atype":"%s"}`,
+		k.activity, k.class/1000, k.class, k.class*100+k.activity, ms, severity, status, outcome, c.uuid(uint64(ms)),
+		s.correlation, s.user, 112+s.ip[0], s.ip[1], s.port, k.atype)
 	name := Processor(s.processor)
 	switch k.class {
 	case 3004:
-		dst = fmt.Appendf(dst, `,"entity":{"name":"%s","type":"Stream Processor","type_id":99,"uid":"6a7941c22c88faeba59c58%02x"}`, name, s.processor)
+		dst = fmt.Appendf(dst, `,"entity":{"name":"%s","type":"Stream Processor","type_id":99,`+
+			`"uid":"6a7941c22c88faeba59c58%02x"}`, name, s.processor)
 	case 6003:
-		dst = fmt.Appendf(dst, `,"api":{"operation":"%s","request":{"uid":"r-%d"}},"resources":[{"name":"%s","type":"Stream Processor"}]`, k.atype, c.next, name)
+		dst = fmt.Appendf(dst, `,"api":{"operation":"%s","request":{"uid":"r-%d"}},"resources":[{"name":"%s",`+
+			`"type":"Stream Processor"}]`, k.atype, c.next, name)
 	case 3002:
 		dst = fmt.Appendf(dst, `,"user":{"type_id":1,"name":"admin.user-%d"},"auth_protocol":"SCRAM-SHA-256"`, s.user)
 	}
@@ -160,7 +166,8 @@ func (b *Body) RenewOver(number uint64, now time.Time, span time.Duration) {
 			raw[j] = byte(n >> (40 - 8*j))
 		}
 		hex.Encode(b.Lines[at:at+12], raw[:])
-		strconv.AppendInt(b.Lines[:b.times[i]], first+int64(i)*span.Milliseconds()/int64(len(b.uids)), 10) // in place: 13 digits until the year 2286
+		// in place: 13 digits until the year 2286
+		strconv.AppendInt(b.Lines[:b.times[i]], first+int64(i)*span.Milliseconds()/int64(len(b.uids)), 10)
 	}
 }
 

@@ -259,9 +259,11 @@ func deletes(t *testing.T, b bucket.Bucket) {
 }
 
 func badKeys(t *testing.T, b bucket.Bucket) {
-	for _, key := range []string{"", "/", "a/", "/a", "a//b", "..", "a/../b", ".tmp/x", ".lock", "a b", "a\x00", "ä", string(make([]byte, 600))} {
+	for _, key := range []string{"", "/", "a/", "/a", "a//b", "..", "a/../b", ".tmp/x", ".lock", "a b", "a\x00", "ä",
+		string(make([]byte, 600))} {
 		_, err := b.Get(t.Context(), key, bucket.Range{})
-		for _, err := range []error{err, b.Put(t.Context(), key, nil), b.PutNew(t.Context(), key, nil), b.Delete(t.Context(), key)} {
+		for _, err := range []error{err, b.Put(t.Context(), key, nil), b.PutNew(t.Context(), key, nil),
+			b.Delete(t.Context(), key)} {
 			if err == nil || errors.Is(err, bucket.ErrExist) {
 				t.Errorf("key %q: got error %v", key, err)
 			}

@@ -55,7 +55,8 @@ func (m *Memory) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 		return nil, fmt.Errorf("get %s: %w", key, bucket.ErrNotExist)
 	}
 	off, n := r.Resolve(int64(len(content.data)))
-	return &bucket.Object{ReadCloser: memoryObject{bytes.NewReader(content.data[off : off+n])}, Size: int64(len(content.data)),
+	return &bucket.Object{ReadCloser: memoryObject{bytes.NewReader(content.data[off : off+n])},
+		Size:    int64(len(content.data)),
 		Version: strconv.Itoa(content.version)}, nil
 }
 

@@ -53,11 +53,13 @@ func (s *Started) Start(t *testing.T) {
 	t.Helper()
 	id, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
 	s.process = exec.Command(s.program, s.arguments...)
-	s.process.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+id, "ROOT_SECRET_KEY="+secret, "MINIO_ROOT_USER="+id, "MINIO_ROOT_PASSWORD="+secret)
+	s.process.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+id, "ROOT_SECRET_KEY="+secret, "MINIO_ROOT_USER="+id,
+		"MINIO_ROOT_PASSWORD="+secret)
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) { // another process: no event to wait for
+	// another process: no event to wait for
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		r, err := http.Get(s.Endpoint)
 		if err == nil {
 			r.Body.Close()

@@ -19,18 +19,20 @@ type Options struct {
 	Memory      int64                 // bytes
 	Folder      string                // on a local disk; empty: memory only
 	FolderBytes int64
-	MaxAge      time.Duration // what was fetched so long ago is forgotten: what others delete from the bucket is gone here by then
-	Logger      *slog.Logger
-	Observe     func(from string) // called with each part that is wanted: memory, folder, store, or damaged; nil: nobody counts
+	// what was fetched so long ago is forgotten: what others delete from the bucket is gone here by then
+	MaxAge time.Duration
+	Logger *slog.Logger
+	// called with each part that is wanted: memory, folder, store, or damaged; nil: nobody counts
+	Observe func(from string)
 }
 
-// Cached is a bucket with a cache before it, of parts of immutable objects, for buckets where each request costs time and
-// money. It keeps parts of a fixed size; parts that are missing one behind the other are fetched by one request, which the
-// reader takes them from as they come.
+// Cached is a bucket with a cache before it, of parts of immutable objects, for buckets where each request costs time
+// and money. It keeps parts of a fixed size; parts that are missing one behind the other are fetched by one request,
+// which the reader takes them from as they come.
 //
-// What comes from the cache is what came from the bucket: a part in the folder has a digest, and one that is damaged is fetched
-// again. Beyond that a cache is not trusted: objects have no Version here, so that who compares them with digests of its own does
-// so each time. A disk that fails costs speed only.
+// What comes from the cache is what came from the bucket: a part in the folder has a digest, and one that is damaged is
+// fetched again. Beyond that a cache is not trusted: objects have no Version here, so that who compares them with
+// digests of its own does so each time. A disk that fails costs speed only.
 type Bucket struct {
 	bucket.Store
 	options Options

@@ -36,7 +36,8 @@ func (b *behind) Close() error { return nil }
 
 func newBehind() *behind {
 	b := &behind{}
-	b.Faulty = &bucketest.Faulty{Bucket: bucketest.NewAnyKeys(), Before: func(_ context.Context, op bucketest.Op, _ string) error {
+	b.Faulty = &bucketest.Faulty{Bucket: bucketest.NewAnyKeys(), Before: func(_ context.Context, op bucketest.Op,
+		_ string) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if op == bucketest.Get {
@@ -68,7 +69,8 @@ func (b *behind) put(t interface{ Fatal(...any) }, key string, size int) []byte 
 }
 
 func openCached(t interface{ Fatal(...any) }, b bucket.Store, change func(*cache.Options)) *cache.Bucket {
-	o := cache.Options{Immutable: func(key string) bool { return strings.HasPrefix(key, "immutable/") }, Memory: 8 << 20, MaxAge: time.Hour,
+	o := cache.Options{Immutable: func(key string) bool { return strings.HasPrefix(key, "immutable/") },
+		Memory: 8 << 20, MaxAge: time.Hour,
 		Logger: slog.New(slog.DiscardHandler)}
 	change(&o)
 	c, err := cache.New(b, o)
@@ -94,11 +96,12 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Whatever is read of objects of whatever size, with whatever was read before, is what the bucket has; and no more is kept than
-// may be.
+// Whatever is read of objects of whatever size, with whatever was read before, is what the bucket has; and no more is
+// kept than may be.
 func TestReadsAreWhatTheBucketHas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b, folder := newBehind(), filepath.Join(os.TempDir(), "weir-cache-test-"+rapid.StringMatching(`[a-z]{12}`).Draw(t, "folder"))
+		b, folder := newBehind(), filepath.Join(os.TempDir(),
+			"weir-cache-test-"+rapid.StringMatching(`[a-z]{12}`).Draw(t, "folder"))
 		defer os.RemoveAll(folder)
 		const memory, disk = 1 << 20, 2 << 20
 		open := func() *cache.Bucket {
@@ -113,7 +116,8 @@ func TestReadsAreWhatTheBucketHas(t *testing.T) {
 			"read": func(t *rapid.T) {
 				key := rapid.SampledFrom([]string{"immutable/a", "immutable/b", "immutable/c"}).Draw(t, "key")
 				want := contents[key]
-				r := bucket.Range{Offset: rapid.Int64Range(-10, 1_000_000).Draw(t, "offset"), Length: rapid.Int64Range(0, 1_000_000).Draw(t, "length")}
+				r := bucket.Range{Offset: rapid.Int64Range(-10, 1_000_000).Draw(t, "offset"),
+					Length: rapid.Int64Range(0, 1_000_000).Draw(t, "length")}
 				if rapid.Bool().Draw(t, "whole") {
 					r = bucket.Range{}
 				}
@@ -192,7 +196,8 @@ func TestPartsAreFetchedOnceAndTogether(t *testing.T) {
 	if err := c.Delete(t.Context(), "immutable/a"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Get(t.Context(), "immutable/a", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) || folderSize(t, folder) != 0 {
+	if _, err := c.Get(t.Context(), "immutable/a", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) ||
+		folderSize(t, folder) != 0 {
 		t.Errorf("deleted, and got %v; %d bytes are left", err, folderSize(t, folder))
 	}
 }
@@ -297,7 +302,8 @@ func TestConcurrentReads(t *testing.T) {
 		work.Go(func() {
 			for range 20 {
 				off := rand.Int64N(2 << 20)
-				got, err := bucket.Read(context.Background(), c, "immutable/a", bucket.Range{Offset: off, Length: 500_000})
+				got, err := bucket.Read(context.Background(), c, "immutable/a",
+					bucket.Range{Offset: off, Length: 500_000})
 				if err != nil || !bytes.Equal(got, want[off:min(off+500_000, 2<<20)]) {
 					t.Errorf("at %d: %d bytes, %v", off, len(got), err)
 				}

@@ -47,8 +47,8 @@ func (l *lru[V]) has(name string) bool {
 	return ok
 }
 
-// put takes a value in, unless it is larger than all that may be kept, and drops what there is no room for any more. It tells
-// whether the value was taken.
+// put takes a value in, unless it is larger than all that may be kept, and drops what there is no room for any more. It
+// tells whether the value was taken.
 func (l *lru[V]) put(name string, v V, bytes int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -22,8 +22,8 @@ import (
 	"github.com/weirlog/weir/internal/filelock"
 )
 
-// partFolder keeps parts of objects in files of a folder. A file has the part's bytes, the size of the whole object (8 bytes,
-// big-endian), and the SHA-256 of both and of the object's key.
+// partFolder keeps parts of objects in files of a folder. A file has the part's bytes, the size of the whole object (8
+// bytes, big-endian), and the SHA-256 of both and of the object's key.
 type partFolder struct {
 	path    string
 	lock    io.Closer
@@ -124,7 +124,8 @@ func (f *partFolder) delete(name string) {
 // complain logs the first of several failures.
 func (f *partFolder) complain(err error) {
 	if !f.failing.Swap(true) {
-		f.logger.Warn("the cache folder does not work; what it cannot keep is fetched from the bucket", "folder", f.path, "err", err)
+		f.logger.Warn("the cache folder does not work; what it cannot keep is fetched from the bucket", "folder",
+			f.path, "err", err)
 	}
 }
 
@@ -135,7 +136,8 @@ func (f *partFolder) sum(key string, data []byte) []byte {
 	return h.Sum(nil)
 }
 
-// read returns a part; fs.ErrNotExist if there is none, errDamagedPart (wrapped) if it is damaged, and then it is dropped.
+// read returns a part; fs.ErrNotExist if there is none, errDamagedPart (wrapped) if it is damaged, and then it is
+// dropped.
 func (f *partFolder) read(name, key string) (part, error) {
 	at, file, err := f.open(name)
 	if err != nil {
@@ -143,7 +145,8 @@ func (f *partFolder) read(name, key string) (part, error) {
 	}
 	defer file.Close()
 	data, err := io.ReadAll(file)
-	if err == nil && (len(data) < partTrailer || !bytes.Equal(f.sum(key, data[:len(data)-sha256.Size]), data[len(data)-sha256.Size:])) {
+	if err == nil && (len(data) < partTrailer || !bytes.Equal(f.sum(key, data[:len(data)-sha256.Size]),
+		data[len(data)-sha256.Size:])) {
 		err = fmt.Errorf("%s: %w", name, errDamagedPart)
 	}
 	if err != nil {

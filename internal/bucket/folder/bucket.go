@@ -33,8 +33,8 @@ import (
 // returned, Get and List of the same Local behave as if the object were not there, and a PutNew of the same key
 // waits. So what a read showed is durable, and no decision ever rests on an object that a crash can take back. This
 // bookkeeping is in memory, which is why a folder has one writing process at a time: Open holds a lock (flock)
-// on it, and a second one gets filelock.ErrLocked. Many nodes on one bucket need storage that is durable when it answers,
-// such as S3.
+// on it, and a second one gets filelock.ErrLocked. Many nodes on one bucket need storage that is durable when it
+// answers, such as S3.
 //
 // # A failed fsync
 //
@@ -80,7 +80,8 @@ func open(root string, d disk) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	b := &Bucket{root: root, made: made, disk: d, lock: lock, pending: map[string]struct{}{}, doubtful: map[string]error{}}
+	b := &Bucket{root: root, made: made, disk: d, lock: lock, pending: map[string]struct{}{},
+		doubtful: map[string]error{}}
 	b.settled = sync.NewCond(&b.mu)
 	if err := b.clean(); err != nil {
 		lock.Close()
@@ -132,10 +133,14 @@ func (b *Bucket) Close() error {
 // unmake removes the folders that Open made, if nothing was stored in them. A folder with anything in it stays.
 func (b *Bucket) unmake() {
 	entries, err := os.ReadDir(b.root)
-	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != tmpFolder && e.Name() != lockFile }) {
+	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() != tmpFolder &&
+			e.Name() != lockFile
+	}) {
 		return
 	}
-	for _, path := range append([]string{filepath.Join(b.root, tmpFolder), filepath.Join(b.root, lockFile)}, b.made...) {
+	for _, path := range append([]string{filepath.Join(b.root, tmpFolder), filepath.Join(b.root, lockFile)},
+		b.made...) {
 		if os.Remove(path) != nil {
 			return
 		}
@@ -172,7 +177,8 @@ func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 		f.Close()
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
-	return &bucket.Object{ReadCloser: &fileObject{f, io.LimitedReader{R: f, N: n}}, Size: st.Size(), Version: versionOf(st)}, nil
+	return &bucket.Object{ReadCloser: &fileObject{f, io.LimitedReader{R: f, N: n}}, Size: st.Size(),
+		Version: versionOf(st)}, nil
 }
 
 // readable reports ErrNotExist for an object that is not durable yet, and an error for one in doubt.
@@ -388,7 +394,8 @@ func (b *Bucket) list(ctx context.Context, dir, prefix, after string, yield func
 
 func (b *Bucket) listEntry(ctx context.Context, key, prefix, after string, yield func(bucket.Info, error) bool) error {
 	if strings.HasSuffix(key, "/") {
-		if !strings.HasPrefix(key, prefix) && !strings.HasPrefix(prefix, key) || key < after && !strings.HasPrefix(after, key) {
+		if !strings.HasPrefix(key, prefix) && !strings.HasPrefix(prefix, key) || key < after &&
+			!strings.HasPrefix(after, key) {
 			return nil
 		}
 		return b.list(ctx, key, prefix, after, yield)

@@ -104,7 +104,8 @@ func TestFailedStepsLeaveOldOrNewState(t *testing.T) {
 				if _, err := b.Get(ctx, "new/key", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) {
 					t.Errorf("get after the failed write: %v, want ErrNotExist", err)
 				}
-				if data, err := bucket.Read(ctx, b, "f/before", bucket.Range{}); err != nil || string(data) != "before" {
+				if data, err := bucket.Read(ctx, b, "f/before", bucket.Range{}); err != nil ||
+					string(data) != "before" {
 					t.Errorf("what was stored: %q, %v", data, err)
 				}
 				delete(d.fail, step)

@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Folder reads the bucket in a folder while another process may be writing it. It takes no lock and changes nothing, and so
-// it shows too what is written but not yet durable.
+// Folder reads the bucket in a folder while another process may be writing it. It takes no lock and changes nothing,
+// and so it shows too what is written but not yet durable.
 type Reader struct {
 	files  *Bucket
 	prefix string
@@ -23,8 +23,8 @@ type Reader struct {
 // ErrReadOnly is returned (wrapped) by what would change a Folder.
 var ErrReadOnly = errors.New("the bucket is open for reading only")
 
-// OpenReader opens the folder root, whose files are the objects with the keys prefix + their path. fs.ErrNotExist (wrapped) if
-// there is none.
+// OpenReader opens the folder root, whose files are the objects with the keys prefix + their path. fs.ErrNotExist
+// (wrapped) if there is none.
 func OpenReader(root, prefix string) (*Reader, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {

@@ -44,7 +44,8 @@ func TestReaderReadsWhatAnotherProcessHasOpen(t *testing.T) {
 		if _, err := f.Get(t.Context(), prefix+"c", bucket.Range{}); !errors.Is(err, bucket.ErrNotExist) {
 			t.Error(err)
 		}
-		for _, err := range []error{f.Put(t.Context(), "x", nil), f.PutNew(t.Context(), "x", nil), f.Delete(t.Context(), prefix+"a/1")} {
+		for _, err := range []error{f.Put(t.Context(), "x", nil), f.PutNew(t.Context(), "x", nil),
+			f.Delete(t.Context(), prefix+"a/1")} {
 			if !errors.Is(err, ErrReadOnly) {
 				t.Error(err)
 			}

@@ -12,7 +12,8 @@ import (
 
 // trial is what is known of whether the disk takes files.
 type trial struct {
-	refused atomic.Int64 // size of the largest file that the disk refused since it took one as large; 0 if there is none
+	// size of the largest file that the disk refused since it took one as large; 0 if there is none
+	refused atomic.Int64
 
 	mu    sync.Mutex
 	ended chan struct{} // closed when the trial that is under way ends; nil if none is
@@ -38,8 +39,8 @@ func (t *trial) noted(size int, err error) {
 }
 
 // Writable implements bucket.Prober. It makes a file as large as the last one that the disk refused, within bounds, and
-// removes it: a disk may be too full for a batch of events and have room for a few bytes. Callers share a trial. One whose
-// context ends before the trial does is told so: a disk that hangs takes no files either.
+// removes it: a disk may be too full for a batch of events and have room for a few bytes. Callers share a trial. One
+// whose context ends before the trial does is told so: a disk that hangs takes no files either.
 func (b *Bucket) Writable(ctx context.Context) error {
 	ended, err := b.tried()
 	if ended == nil {
@@ -55,8 +56,8 @@ func (b *Bucket) Writable(ctx context.Context) error {
 	return b.trial.err
 }
 
-// tried returns what the last trial found, if that is fresh. If not, it returns what is closed when the trial that is under
-// way ends. It starts one if there is none.
+// tried returns what the last trial found, if that is fresh. If not, it returns what is closed when the trial that is
+// under way ends. It starts one if there is none.
 func (b *Bucket) tried() (ended <-chan struct{}, err error) {
 	t := &b.trial
 	t.mu.Lock()

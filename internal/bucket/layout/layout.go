@@ -103,7 +103,8 @@ var Kinds = []Kind{
 		"the digests of lines that retention removed"},
 	{Cosignature, "logs/<log>/cosignatures/<entry>-<random>", false, WithLog, Counted, false,
 		"a witness's signature of the checkpoint of a size; it counts if it verifies"},
-	{WAL, "wal/<shard>/<time>-<random>.gz", false, WithWAL, AsWAL, false, "lines of any logs that are not sequenced yet"},
+	{WAL, "wal/<shard>/<time>-<random>.gz", false, WithWAL, AsWAL, false,
+		"lines of any logs that are not sequenced yet"},
 	{Plan, "plans/<shard>/<number>.json", false, Never, AsWAL, false,
 		"which WAL objects are, or were last, sequenced together"},
 	{Beat, "leases/<role>/<node>/<number>-<seconds>", false, Never, Counted, false,
@@ -114,7 +115,8 @@ var Kinds = []Kind{
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false,
 		"what a node tries at its start: whether the store refuses to create an object twice"},
-	{Quarantined, "quarantine/<time>/<key>", false, Never, Counted, false, "what weir bucket check --repair moved away"},
+	{Quarantined, "quarantine/<time>/<key>", false, Never, Counted, false,
+		"what weir bucket check --repair moved away"},
 }
 
 // forms are the forms of the parts of a pattern that are not just any name.

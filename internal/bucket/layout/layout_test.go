@@ -31,8 +31,10 @@ func TestEachKeyIsOfOneKind(t *testing.T) {
 }
 
 func TestUnknownKeysAreOfNoKind(t *testing.T) {
-	for _, key := range []string{"", "weir", "weir/", "weir/1", "weir/x.json", "weir/1.json.bak", "orgs/1.json", "other/1.json",
-		"logs/l/1.json", "logs/l/manifest/x.json", "logs/l/segments/1.gz", "logs/l/other/1-2", "wal/x/1-2.gz", "copy/other",
+	for _, key := range []string{"", "weir", "weir/", "weir/1", "weir/x.json", "weir/1.json.bak", "orgs/1.json",
+		"other/1.json",
+		"logs/l/1.json", "logs/l/manifest/x.json", "logs/l/segments/1.gz", "logs/l/other/1-2", "wal/x/1-2.gz",
+		"copy/other",
 		"a/weir/1.json", "quarantine/1", "quarantine/1/"} {
 		if k, ok := layout.Of(key); ok {
 			t.Errorf("%q is of kind %s", key, k.Name)

@@ -37,7 +37,8 @@ const (
 )
 
 // ErrNoConditionalPut is returned (wrapped) by Open for a store on which PutNew would replace objects.
-var ErrNoConditionalPut = errors.New("the store does not honour If-None-Match: * on PutObject, without which events would be lost; " +
+var ErrNoConditionalPut = errors.New("the store does not honour If-None-Match: * on PutObject, without which " +
+	"events would be lost; " +
 	"upgrade it, or use another store (Amazon S3, MinIO and VersityGW do)")
 
 // Open opens the bucket at an URL s3://name/prefix, and checks that its store can be relied upon.
@@ -154,8 +155,8 @@ func (b *Bucket) getNothing(ctx context.Context, key string) (*bucket.Object, er
 	return &bucket.Object{ReadCloser: http.NoBody, Size: info.Size}, nil
 }
 
-// rangeHeader returns r as the value of a Range header (RFC 9110, section 14.2), empty for all of an object. Of the last
-// bytes of an object all are asked for, since no header can say less.
+// rangeHeader returns r as the value of a Range header (RFC 9110, section 14.2), empty for all of an object. Of the
+// last bytes of an object all are asked for, since no header can say less.
 func rangeHeader(r bucket.Range) string {
 	switch {
 	case r.Offset < 0:
@@ -223,7 +224,8 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 		if len(data) < multipartAt {
 			return b.putOnce(ctx, key, data, minio.PutObjectOptions{})
 		}
-		_, err := b.client.Client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{PartSize: partSize})
+		_, err := b.client.Client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)),
+			minio.PutObjectOptions{PartSize: partSize})
 		return err
 	})
 	if err != nil {
@@ -234,15 +236,16 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 
 // PutNew is one request, which is sent once: if the reply to it is lost and it is sent again, the answer "it exists"
 // would be about the caller's own object, or, if that has been deleted meanwhile, the object would live a second time.
-// It is never an upload in parts, whose completion would be the conditional request: stores came to honour the condition
-// there later than on PutObject or not at all, and S3 may answer a completion 200 and then fail. PutObject takes 5 GiB;
-// the largest objects of weir, segments, are a hundredth of that.
+// It is never an upload in parts, whose completion would be the conditional request: stores came to honour the
+// condition there later than on PutObject or not at all, and S3 may answer a completion 200 and then fail. PutObject
+// takes 5 GiB; the largest objects of weir, segments, are a hundredth of that.
 func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put new: %w", err)
 	}
 	if len(data) > maxSinglePut {
-		return fmt.Errorf("put new %s: %d bytes are more than the %d that S3 takes at once", key, len(data), maxSinglePut)
+		return fmt.Errorf("put new %s: %d bytes are more than the %d that S3 takes at once", key, len(data),
+			maxSinglePut)
 	}
 	options := minio.PutObjectOptions{}
 	options.SetMatchETagExcept("*")
@@ -260,7 +263,8 @@ func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 func (b *Bucket) putOnce(ctx context.Context, key string, data []byte, options minio.PutObjectOptions) error {
 	sum := sha256.Sum256(data)
 	options.DisableContentSha256 = true // of chunks, which the sum of the whole replaces
-	_, err := b.client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), options)
+	_, err := b.client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), "",
+		hex.EncodeToString(sum[:]), options)
 	return err
 }
 

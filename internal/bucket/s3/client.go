@@ -22,7 +22,8 @@ import (
 // Options say how a store is reached. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), else from the
 // shared file (~/.aws/credentials, AWS_PROFILE), else from the role of the container or machine.
 type Options struct {
-	Endpoint   string // URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon'b. Without TLS only if it says http://
+	// URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon'b. Without TLS only if it says http://
+	Endpoint   string
 	Region     string // empty: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 or, at Amazon, the bucket's
 	Addressing string // "path", "host", or "auto" (or empty): host at Amazon, path elsewhere
 	CAFile     string // PEM file of authorities to trust beside the system's
@@ -66,7 +67,8 @@ func newBucket(location string, o Options) (*Bucket, error) {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
 	if v.AccessKeyID == "" {
-		return nil, errors.New("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role")
+		return nil, errors.New("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or " +
+			"give the machine a role")
 	}
 	return &Bucket{client: client, transport: transport, name: name, prefix: prefix}, nil
 }
@@ -89,7 +91,8 @@ func parseS3(location string) (name, prefix string, err error) {
 }
 
 func (o Options) endpoint() (host string, secure bool, err error) {
-	text := firstOf(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"), "https://s3.amazonaws.com")
+	text := firstOf(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"),
+		"https://s3.amazonaws.com")
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		return "", false, fmt.Errorf("endpoint %q: want https://host or https://host:port", text)
@@ -119,7 +122,8 @@ func (o Options) credentials() *credentials.Credentials {
 		return credentials.NewFileAWSCredentials("", o.Profile)
 	}
 	return credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}},
+		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{},
+		&credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}},
 	})
 }
 

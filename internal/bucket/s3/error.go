@@ -40,7 +40,8 @@ func passing(err error) bool {
 	if !errors.As(err, &r) {
 		return !errors.Is(err, errDisorder)
 	}
-	return r.StatusCode >= 500 && r.StatusCode != http.StatusNotImplemented || r.StatusCode == http.StatusTooManyRequests || r.Code == "RequestTimeout"
+	return r.StatusCode >= 500 && r.StatusCode != http.StatusNotImplemented ||
+		r.StatusCode == http.StatusTooManyRequests || r.Code == "RequestTimeout"
 }
 
 // explain gives an error of the library the meaning that the contract has for it, or says what to do about it.

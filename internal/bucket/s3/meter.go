@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Request is a request that was sent to a store: what its owner bills. A listing has one for each page, an upload in parts
-// one for each part and two more, and what is repeated counts again.
+// Request is a request that was sent to a store: what its owner bills. A listing has one for each page, an upload in
+// parts one for each part and two more, and what is repeated counts again.
 type Request struct {
 	Operation      string        // get, put, list, delete, or other
 	Status         int           // of the reply; 0: there was none

@@ -25,7 +25,8 @@ import (
 func s3Environment(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "weirtest")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "weirtestsecret")
-	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "HTTP_PROXY", "http_proxy"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
+		"HTTP_PROXY", "http_proxy"} {
 		t.Setenv(name, "")
 	}
 }
@@ -72,14 +73,16 @@ func TestS3Servers(t *testing.T) {
 			})
 			b := openS3(t, "s3://weir/large", server.Endpoint)
 			large := bytes.Repeat([]byte("0123456789abcdef"), 70<<16)
-			if err := errors.Join(b.Put(t.Context(), "parts", large), b.PutNew(t.Context(), "whole", large)); err != nil {
+			if err := errors.Join(b.Put(t.Context(), "parts", large),
+				b.PutNew(t.Context(), "whole", large)); err != nil {
 				t.Fatal(err)
 			}
 			if err := b.PutNew(t.Context(), "parts", []byte("small")); !errors.Is(err, bucket.ErrExist) {
 				t.Errorf("put new on what was put in parts: %v", err)
 			}
 			for _, key := range []string{"parts", "whole"} {
-				if data, err := bucket.Read(t.Context(), b, key, bucket.Range{}); err != nil || !bytes.Equal(data, large) {
+				if data, err := bucket.Read(t.Context(), b, key, bucket.Range{}); err != nil ||
+					!bytes.Equal(data, large) {
 					t.Errorf("%s: %d bytes, %v", key, len(data), err)
 				}
 			}

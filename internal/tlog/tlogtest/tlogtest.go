@@ -49,7 +49,8 @@ func Batch(entries ...Entry) event.Batch {
 
 // Regular returns entry n of a regular log: an event every second, for one of the processors in turn.
 func Regular(n int, processors int) Entry {
-	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":"p%d","type":"Stream Processor"},"filler":"%x"}`,
+	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":"p%d","type":"Stream Processor"},`+
+		`"filler":"%x"}`,
 		n*1000, n, n%processors, rand.New(rand.NewPCG(uint64(n), 0)).Uint64())
 	return Entry{eventtest.Batch(Log, string(line)).Entries[0], line}
 }
