@@ -184,12 +184,13 @@ func bucketCheckCommand() *cobra.Command {
 	f := checkFlags{config: config.Default()}
 	s3 := pflag.NewFlagSet("s3", pflag.ContinueOnError)
 	f.config.AddFlags(s3, config.Store)
+	f.config.AddFlag(s3, "key-file")
 	cmd := &cobra.Command{
 		Use:   "check [BUCKET]",
 		Short: "Look at every object of a bucket, which may be in use",
 		Long: `Check reads every object of a bucket, a folder (./weir-data if none is named) or s3://name/prefix: documents, the write-ahead
-log, plans, every log with all its manifests, and what nothing names. Digests are compared, and signatures if there is a public
-key (--key). It changes nothing. What a node is just writing looks like something that nothing names.
+log, plans, every log with all its manifests, and what nothing names. Digests are compared, signatures if there is a public
+key (--key), and the nodes' seals if their secret is there. It changes nothing. What a node is just writing looks like something that nothing names.
 --repair moves what nothing names below quarantine/<time>/ in the bucket, each under the key that it had: nothing is deleted that
 has not been read back there, and what a log consists of is not touched. No node may use the bucket meanwhile. What is damaged
 can only be put back from a copy.
@@ -247,11 +248,21 @@ func (f *checkFlags) run(cmd *cobra.Command, where string) error {
 		return err
 	}
 	defer closeBucket()
+	f.config.Bucket = where
+	seals, err := node.Seals(cmd.Context(), &f.config, b)
+	if err != nil {
+		return err
+	}
 	count, done := counter(0)
-	whole, err := verify.CheckBucket(cmd.Context(), b, keys, count)
+	whole, err := verify.CheckBucket(cmd.Context(), b, keys, seals, count)
 	done()
 	if err != nil {
 		return err
+	}
+	if seals.Err() != nil {
+		whole.Notes = append(whole.Notes,
+			"without the nodes' secret (--key-file, or WEIR_SECRET) digests were compared, "+
+				"but no seals of documents and of the write-ahead log")
 	}
 	if err := backup.Check(cmd.Context(), b); err != nil {
 		whole.Notes = append(whole.Notes, err.Error())

@@ -180,17 +180,19 @@ func (s *Directory) LatestProject(ctx context.Context, id string) (*Project, err
 	return s.projects.get(ctx, id)
 }
 
-// AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids.
+// AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids. An error is that
+// of one project, or that of the listing, which ends it.
 func (s *Directory) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
 	return all(ctx, s.projects)
 }
 
-// AllOrganizations yields all organizations, deleted ones too, in the order of their ids.
+// AllOrganizations yields all organizations, deleted ones too, in the order of their ids. Errors are as for
+// AllProjects.
 func (s *Directory) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, error] {
 	return all(ctx, s.orgs)
 }
 
-// all yields the documents of a cache.
+// all yields the documents of a cache. Behind the error of one document it goes on with the next.
 func all[T any](ctx context.Context, c cache[T]) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		last := ""
@@ -204,7 +206,7 @@ func all[T any](ctx context.Context, c cache[T]) iter.Seq2[*T, error] {
 			if err == nil {
 				v, err = c.get(ctx, id)
 			}
-			if !yield(v, err) || err != nil {
+			if !yield(v, err) {
 				return
 			}
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/layout"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 var (
@@ -127,7 +128,7 @@ func (c *Copier) Run(ctx context.Context) (Summary, error) {
 
 // begin makes sure that the destination is an older copy of the source, or empty, and marks it.
 func (c *Copier) begin(ctx context.Context) error {
-	settings, err := account.NewDirectory(c.From).Settings(ctx)
+	settings, err := account.NewDirectory(seal.NewBucket(c.From, seal.Key{})).Settings(ctx)
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}

@@ -28,6 +28,9 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
+// seals is the key of the nodes that wrote the bucket.
+var seals = seal.NewKey(make([]byte, 32))
+
 const shards = 2
 
 var logs = []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccccccc"}
@@ -43,8 +46,8 @@ type weir struct {
 }
 
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
-	w := &weir{t: t, accounts: account.NewDirectory(b)}
-	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<16)
+	w := &weir{t: t, accounts: account.NewDirectory(seal.NewBucket(b, seals))}
+	reader := wal.NewReader(b, seals, 1<<16)
 	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300,
 		MergeWidth:      2,
 		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
@@ -321,7 +324,7 @@ func TestCopyRefuses(t *testing.T) {
 			n.stop()
 		},
 		"an organization was made there": func(s *source, to *bucketest.Memory) {
-			if err := account.NewDirectory(to).CreateOrganization(t.Context(),
+			if err := account.NewDirectory(seal.NewBucket(to, seals)).CreateOrganization(t.Context(),
 				account.Organization{ID: "new", Name: "n"}); err != nil {
 				t.Fatal(err)
 			}

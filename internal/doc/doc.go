@@ -2,6 +2,8 @@
 // <prefix>/<version>.json, of which the highest counts; a change creates the next version with PutNew, so of several
 // concurrent changes one wins and the others see that they did not.
 //
+// The bucket is one that seals its objects (package seal), so that only what nodes wrote counts.
+//
 // Versions are never deleted, except by Clean. If one were, a process that slept since reading the version below could
 // create it again and believe that its change took effect.
 package doc
@@ -14,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -27,33 +30,36 @@ var ErrConflict = errors.New("the document was changed by somebody else")
 type stored struct {
 	Nonce   string          `json:"nonce"` // tells equal changes by different writers apart
 	Content json.RawMessage `json:"content"`
-	// SHA-256 of the content, as it lies; empty: from before there were sums
-	Sum string `json:"sum,omitempty"`
+	Sum     string          `json:"sum"` // see sum
 }
 
-func sum(content []byte) string {
-	h := sha256.Sum256(content)
-	return hex.EncodeToString(h[:])
+// sum returns SHA-256 of the key, a line feed, and the content as it lies, in hexadecimal. With it somebody without the
+// nodes' secret finds damage, and a version that lies where another should.
+func sum(key string, content []byte) string {
+	h := sha256.New()
+	io.WriteString(h, key+"\n")
+	h.Write(content)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // ErrDamaged is returned (wrapped) for an object that is not the version of a document that was written.
 var ErrDamaged = errors.New("it is damaged")
 
-// decode reads a version as it lies in the bucket.
-func decode(data []byte) (stored, error) {
+// decode reads the version at a key.
+func decode(key string, data []byte) (stored, error) {
 	var s stored
 	if err := json.Unmarshal(data, &s); err != nil {
 		return s, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if s.Nonce == "" || len(s.Content) == 0 || s.Sum != "" && s.Sum != sum(s.Content) {
-		return s, fmt.Errorf("%w: its digest is another one", ErrDamaged)
+	if s.Nonce == "" || len(s.Content) == 0 || s.Sum != sum(key, s.Content) {
+		return s, fmt.Errorf("%w: its digest is not that of a version with this key", ErrDamaged)
 	}
 	return s, nil
 }
 
-// Check returns ErrDamaged (wrapped) unless data is a version of a document.
-func Check(data []byte) error {
-	_, err := decode(data)
+// Check returns ErrDamaged (wrapped) unless data is the version of a document that was written at a key.
+func Check(key string, data []byte) error {
+	_, err := decode(key, data)
 	return err
 }
 
@@ -102,7 +108,7 @@ func read(ctx context.Context, b bucket.Bucket, prefix string, version int64) (s
 	var s stored
 	data, err := bucket.Read(ctx, b, key(prefix, version), bucket.Range{})
 	if err == nil {
-		s, err = decode(data)
+		s, err = decode(key(prefix, version), data)
 	}
 	if err != nil {
 		return s, fmt.Errorf("document %s: %w", key(prefix, version), err)
@@ -116,7 +122,7 @@ func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v
 	if err != nil {
 		return fmt.Errorf("document %s: %w", prefix, err)
 	}
-	s := stored{Nonce: rand.Text(), Content: content, Sum: sum(content)}
+	s := stored{Nonce: rand.Text(), Content: content, Sum: sum(key(prefix, version+1), content)}
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("document %s: %w", prefix, err)

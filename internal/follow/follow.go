@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -30,8 +31,8 @@ type Handler interface {
 
 // Follower gives the entries of logs to a handler.
 type Follower struct {
-	Name    string // of the follower, a part of a key in the bucket
-	Bucket  bucket.Bucket
+	Name    string        // of the follower, a part of a key in the bucket
+	Bucket  bucket.Bucket // of the cursors; one that seals them (package seal), so that nobody can make it skip entries
 	Logs    *tlog.Logs
 	Handler Handler
 
@@ -104,7 +105,9 @@ func (f *Follower) mine(log string) bool { return f.Mine == nil || f.Mine(log) }
 // without an error, if the log is no longer this node's, or if another node has moved the cursor.
 func (f *Follower) Follow(ctx context.Context, log string) error {
 	c := &cursor{bucket: f.Bucket, prefix: "cursors/" + f.Name + "/" + log}
-	if err := c.load(ctx); err != nil {
+	if err := c.load(ctx); errors.Is(err, seal.ErrForged) || errors.Is(err, doc.ErrDamaged) {
+		f.failed(ctx, log, fmt.Errorf("it begins at the first entry again, since its cursor does not count: %w", err))
+	} else if err != nil {
 		return err
 	}
 	for {
@@ -172,13 +175,18 @@ type cursor struct {
 }
 
 // load reads the cursor. A follower without one begins at the first entry. If versions of the document were lost, an
-// older one counts, and entries are repeated.
+// older one counts, and entries are repeated. So are they if the version does not verify: then load returns the error
+// (seal.ErrForged, doc.ErrDamaged), and the cursor is that of a follower without one, to be written as the next
+// version.
 func (c *cursor) load(ctx context.Context) error {
-	version, err := doc.Highest(ctx, c.bucket, c.prefix, 0)
-	if err != nil || version == 0 {
+	highest, err := doc.Highest(ctx, c.bucket, c.prefix, 0)
+	if err != nil || highest == 0 {
 		return err
 	}
 	c.version, err = doc.Read(ctx, c.bucket, c.prefix, c)
+	if err != nil {
+		c.version, c.Next = highest, 0
+	}
 	c.kept = c.Next
 	return err
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/config"
@@ -57,7 +56,10 @@ func onBucket(t *testing.T, test func(c *group)) {
 		c := &group{t: t, bucket: bucketest.NewMemory(), config: config.Default(), acked: map[string][]string{}}
 		c.config.Bucket, c.config.SecretFile, c.config.SigningKeyFile = "s3://memory", filepath.Join(dir, "key"),
 			filepath.Join(dir, "signing-key")
-		accounts := account.NewDirectory(c.bucket)
+		accounts, err := documents(t.Context(), c.bucket, &c.config)
+		if err != nil {
+			t.Fatal(err)
+		}
 		creds, err := fill(t.Context(), accounts, devSetup)
 		if err == nil {
 			err = initialise(t.Context(), c.bucket, &c.config, 8)

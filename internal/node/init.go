@@ -57,8 +57,7 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 		return err
 	}
 	defer b.Close()
-	accounts := account.NewDirectory(b)
-	if _, err := accounts.Settings(ctx); err == nil && s.IfEmpty {
+	if _, err := claimedSettings(ctx, b); err == nil && s.IfEmpty {
 		fmt.Fprintf(out, "The bucket %s is initialised already; nothing was done.\n", c.Bucket)
 		return nil
 	} else if err == nil {
@@ -70,6 +69,7 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	accounts := made.accounts(b)
 	creds, err := fill(ctx, accounts, s)
 	creds.verifierKey = made.keys.Signers[0].PublicText()
 	if err == nil {

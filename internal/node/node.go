@@ -62,6 +62,7 @@ type node struct {
 	tuning     tuning
 	log        *slog.Logger
 	bucket     bucket.Store
+	sealed     *seal.Bucket // the same bucket, for what is sealed as a whole: documents, intents, cursors
 	accounts   *account.Directory
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
@@ -121,7 +122,7 @@ func mustExist(c *config.Config) error {
 // openOn opens a node on a bucket, which is the node's to close.
 func openOn(ctx context.Context, b bucket.Store, c config.Config, t tuning, log *slog.Logger,
 	registry *prometheus.Registry) (*node, error) {
-	n := &node{config: c, tuning: t, log: log, bucket: b, accounts: account.NewDirectory(b), registry: registry}
+	n := &node{config: c, tuning: t, log: log, bucket: b, registry: registry}
 	if err := n.start(ctx); err != nil {
 		b.Close()
 		return nil, err
@@ -149,11 +150,16 @@ func (n *node) start(ctx context.Context) (err error) {
 		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", found.made)
 	}
 	n.keys, n.secretID = found.keys, found.secret.ID()
+	n.sealed = seal.NewBucket(n.bucket, found.seals())
+	n.accounts = account.NewDirectory(n.sealed)
+	if err := n.confirm(ctx, settings); err != nil {
+		return err
+	}
 	n.auth = auth.New(n.bucket, n.accounts, found.secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
-	reader := wal.NewReader(n.bucket, seal.NewKey(found.secret[:]), walCache)
+	reader := wal.NewReader(n.bucket, found.seals(), walCache)
 	n.nameForged(reader)
 	logs := n.tuning.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
@@ -166,7 +172,7 @@ func (n *node) start(ctx context.Context) (err error) {
 		n.writers = append(n.writers, wal.NewPacedWriter(n.bucket, reader, shard, pace,
 			n.sequencers.Shard(shard).Notify))
 	}
-	n.recorder = record.New(n.bucket, n.logs, n.writers, record.Options{
+	n.recorder = record.New(n.sealed, n.logs, n.writers, record.Options{
 		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.sequencers.Waiting})
 	n.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -230,7 +236,7 @@ func (n *node) makeAskers() {
 // settings returns the bucket's settings. If --dev is about to fill it, they are those that it will have, without a
 // creation time.
 func (n *node) settings(ctx context.Context) (account.Settings, error) {
-	settings, err := n.accounts.Settings(ctx)
+	settings, err := claimedSettings(ctx, n.bucket)
 	switch {
 	case errors.Is(err, account.ErrNotFound) && n.config.Dev:
 		return account.Settings{Shards: n.config.BucketShards(), Origin: account.NewOrigin()}, nil // see prepareDev
@@ -244,6 +250,19 @@ func (n *node) settings(ctx context.Context) (account.Settings, error) {
 				n.config.Shards, settings.Shards))
 	}
 	return settings, err
+}
+
+// confirm returns an error unless settings, which were a claim of whoever can write the bucket, are those that a node
+// with the secret wrote.
+func (n *node) confirm(ctx context.Context, claimed account.Settings) error {
+	if claimed.Created.IsZero() {
+		return nil // see prepareDev
+	}
+	written, err := n.accounts.Settings(ctx)
+	if err == nil && written != claimed {
+		err = errors.New("the bucket's settings change while they are read")
+	}
+	return err
 }
 
 // secrets returns what the node has beside the bucket. Only for an empty bucket are new ones made.

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
@@ -48,7 +47,7 @@ func TestS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if settings, err := account.NewDirectory(b).Settings(t.Context()); err != nil || settings.Shards != 8 {
+	if settings, err := claimedSettings(t.Context(), b); err != nil || settings.Shards != 8 {
 		t.Errorf("%+v, %v; want 8 shards", settings, err)
 	}
 	log, err := newLogger(c)

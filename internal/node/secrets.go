@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // secrets are what a node has beside its bucket.
@@ -19,6 +21,20 @@ type secrets struct {
 	keys   *proof.Keys // that sign the logs
 	secret auth.Secret // of the nodes
 	made   string      // file in which a new signing key was made; empty if none was
+}
+
+// seals returns the key of the seals that the nodes put on what no signature covers.
+func (s *secrets) seals() seal.Key { return seal.NewKey(s.secret[:]) }
+
+// accounts returns the documents that nodes with the secret wrote.
+func (s *secrets) accounts(b bucket.Bucket) *account.Directory {
+	return account.NewDirectory(seal.NewBucket(b, s.seals()))
+}
+
+// claimedSettings returns the settings of a bucket as whoever can write it claims them: they name the secret that is
+// needed to check them.
+func claimedSettings(ctx context.Context, b bucket.Bucket) (account.Settings, error) {
+	return account.NewDirectory(seal.NewBucket(b, seal.Key{})).Settings(ctx)
 }
 
 // newSecrets returns the secrets of a bucket that is about to be filled. Those that are in no file yet are made, but
@@ -50,6 +66,29 @@ func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secre
 		s.secret, err = auth.LoadOrCreateSecret(file)
 	}
 	return s, err
+}
+
+// Seals returns the key of the seals in a bucket, for a check of everything in it. If there is neither WEIR_SECRET nor
+// the file of the settings, it returns the zero key. A secret that is not that of the bucket's nodes is a
+// *config.Error.
+func Seals(ctx context.Context, c *config.Config, b bucket.Bucket) (seal.Key, error) {
+	var s secrets
+	var err error
+	if c.Secret != "" {
+		s.secret, err = secretFromEnvironment(c)
+	} else if file, ferr := c.SecretPath(); ferr != nil {
+		return seal.Key{}, nil // on S3, where nothing is beside the bucket
+	} else if s.secret, err = auth.LoadSecret(file); errors.Is(err, fs.ErrNotExist) && c.SecretFile == "" {
+		return seal.Key{}, nil
+	}
+	if err != nil {
+		return seal.Key{}, err
+	}
+	claimed, err := claimedSettings(ctx, b)
+	if err == nil && claimed.Secret != s.secret.ID() { // if they cannot be read, the check will say so
+		return seal.Key{}, foreignSecret(c, s.secret, claimed.Secret)
+	}
+	return s.seals(), nil
 }
 
 // keysFromFile returns the keys in the file of the settings, which it makes if the bucket has no logs.
@@ -91,10 +130,15 @@ func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin
 		}
 	}
 	if err == nil && s.secret.ID() != secretID {
-		err = c.Invalid("key-file", fmt.Sprintf("the bucket needs the nodes' secret named %s; the one that was given "+
-			"(in the file or in WEIR_SECRET) is %s", secretID, s.secret.ID()))
+		err = foreignSecret(c, s.secret, secretID)
 	}
 	return s, err
+}
+
+// foreignSecret is the error of a secret that is not that of the bucket's nodes, whose name is wanted.
+func foreignSecret(c *config.Config, given auth.Secret, wanted string) error {
+	return c.Invalid("key-file", fmt.Sprintf("the bucket needs the nodes' secret named %s; the one that was given "+
+		"(in the file or in WEIR_SECRET) is %s", wanted, given.ID()))
 }
 
 // knownKeys returns the keys that sign the logs of a bucket in use.

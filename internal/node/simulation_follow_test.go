@@ -19,7 +19,7 @@ const followEvery = 17 * time.Second
 
 // follower returns the follower of the i-th node, which follows the logs of the shards that the node holds.
 func (c *cluster) follower(i int, n *node) *follow.Follower {
-	return &follow.Follower{Name: "simulated", Bucket: n.bucket, Logs: n.logs, Every: followEvery,
+	return &follow.Follower{Name: "simulated", Bucket: n.sealed, Logs: n.logs, Every: followEvery,
 		Handler: &handler{cluster: c, rnd: c.world.Rand(fmt.Sprint("handler", i))},
 		All: func(context.Context) (ids []string, err error) {
 			for _, log := range c.logs {

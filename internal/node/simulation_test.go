@@ -120,7 +120,11 @@ func (c *cluster) observing(t *testing.T) tlog.Options {
 
 // fill makes two projects, of which one keeps its events for 30 days only.
 func (c *cluster) fill(ctx context.Context) error {
-	accounts, now := account.NewDirectory(c.world.Bucket), time.Now()
+	now := time.Now()
+	accounts, err := documents(ctx, c.world.Bucket, &c.config)
+	if err != nil {
+		return err
+	}
 	org := account.Organization{ID: account.NewID(now), Name: "o", Log: account.NewID(now), Created: now}
 	errs := []error{accounts.CreateOrganization(ctx, org)}
 	for i, days := range []int{0, keptDays} {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the
@@ -56,21 +57,27 @@ func (i *Intent) Done(ctx context.Context, event []byte) error {
 func (i *Intent) Withdraw(ctx context.Context) error { return i.recorder.bucket.Delete(ctx, i.key) }
 
 // Unreported records the intents that are older than an age: whoever announced them has died, or could not report them.
+// One that no node has sealed is left where it is, and the error (seal.ErrForged) names the first of them.
 func (r *Recorder) Unreported(ctx context.Context, age time.Duration) error {
 	oldest := time.Now().Add(-age).UnixNano()
+	var forged error
 	for info, err := range r.bucket.List(ctx, intents, "") {
 		if err != nil {
 			return err
 		}
 		made, _, _ := strings.Cut(strings.TrimPrefix(info.Key, intents), "-")
 		if at, err := strconv.ParseInt(made, 16, 64); err == nil && at > oldest {
-			return nil // they are sorted by time
+			break // they are sorted by time
 		}
-		if err := r.reportUnknown(ctx, info.Key); err != nil {
+		err := r.reportUnknown(ctx, info.Key)
+		if err != nil && !errors.Is(err, seal.ErrForged) {
 			return err
 		}
+		if forged == nil {
+			forged = err
+		}
 	}
-	return nil
+	return forged
 }
 
 func (r *Recorder) reportUnknown(ctx context.Context, key string) error {

@@ -39,7 +39,8 @@ type Recorder struct {
 	recent  recent
 }
 
-// New returns a Recorder that writes to the shards' writers, and keeps its intents in b.
+// New returns a Recorder that writes to the shards' writers, and keeps its intents in b, which
+// seals them (package seal): who can write the bucket cannot make a node record an event.
 func New(b bucket.Bucket, store *tlog.Logs, writers []*wal.Writer, o Options) *Recorder {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = 256 << 20

@@ -33,27 +33,52 @@ func (j *Job) mine(log string) bool { return j.Mine == nil || j.Mine(log) }
 // Run makes one pass over all organizations and projects. What fails is reported at the end and does not keep the rest
 // from being done.
 func (j *Job) Run(ctx context.Context) error {
-	var errs []error
+	var failed failures
 	for p, err := range j.Accounts.AllProjects(ctx) {
 		if err != nil {
-			return errors.Join(append(errs, err)...)
+			failed.add(err)
+			continue
 		}
 		if err := j.project(ctx, p); err != nil {
-			errs = append(errs, fmt.Errorf("retention of project %s: %w", p.ID, err))
+			failed.add(fmt.Errorf("retention of project %s: %w", p.ID, err))
 		}
 	}
 	for o, err := range j.Accounts.AllOrganizations(ctx) {
 		if err != nil {
-			return errors.Join(append(errs, err)...)
+			failed.add(err)
+			continue
 		}
 		if o.Deleted.IsZero() || !j.mine(o.Log) || !over(o.Deleted, account.MinRetentionDays) {
 			continue
 		}
 		if _, err := j.remove(ctx, nil, o.Log); err != nil { // nobody is left to be told
-			errs = append(errs, fmt.Errorf("retention of organization %s: %w", o.ID, err))
+			failed.add(fmt.Errorf("retention of organization %s: %w", o.ID, err))
 		}
 	}
-	return errors.Join(errs...)
+	return failed.err()
+}
+
+// failures are the errors of a pass, of which the first are kept: when the bucket is away, everything fails.
+type failures struct {
+	first []error
+	more  int
+}
+
+const maxFailures = 10
+
+func (f *failures) add(err error) {
+	if len(f.first) < maxFailures {
+		f.first = append(f.first, err)
+	} else {
+		f.more++
+	}
+}
+
+func (f *failures) err() error {
+	if f.more > 0 {
+		return errors.Join(append(f.first, fmt.Errorf("and %d more errors", f.more))...)
+	}
+	return errors.Join(f.first...)
 }
 
 // over tells whether so many days have passed since.

@@ -13,6 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -44,7 +45,7 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 // Bucket checks logs in a bucket, all that it has if none is named, and what waits to be sequenced.
 func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*Report, error) {
 	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
-	waiting, err := wal.Audit(ctx, b)
+	waiting, err := wal.Audit(ctx, b, seal.Key{})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -41,17 +42,22 @@ type Whole struct {
 	Notes    []string  `json:"notes,omitempty"`
 	Moved    []string  `json:"quarantined,omitempty"` // keys that Quarantine moved away
 
+	seals seal.Key
 }
 
 // CheckBucket looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log
 // consists of must be there, and what nothing names is listed. With keys, signatures are checked too. Objects that a
 // node is just writing, or has just replaced, look like strays.
-func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, progress func(int64)) (*Whole, error) {
-	w := &Whole{}
+//
+// Documents, the write-ahead log and plans are sealed with the nodes' secret. With the zero key, the form of their
+// seals is checked, and their digests, so that damage is found and forgery is not.
+func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, seals seal.Key,
+	progress func(int64)) (*Whole, error) {
+	w := &Whole{seals: seals}
 	if err := w.objects(ctx, b); err != nil {
 		return nil, err
 	}
-	waiting, err := wal.Audit(ctx, b)
+	waiting, err := wal.Audit(ctx, b, seals)
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +118,8 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 		switch kind.Check {
 		case layout.AsLeftover:
 			w.stray(info.Key, "a node that started died before it had removed what it tried the store with", true)
-		case layout.AsDocument:
-			if err := w.document(ctx, b, info.Key); err != nil {
+		case layout.AsDocument, layout.AsSealed:
+			if err := w.sealed(ctx, b, info.Key, kind.Check); err != nil {
 				return err
 			}
 		}
@@ -130,22 +136,26 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 	return nil
 }
 
-func (w *Whole) document(ctx context.Context, b bucket.Bucket, key string) error {
-	data, err := bucket.Read(ctx, b, key, bucket.Range{})
-	if err != nil {
-		return err
+// sealed reads a sealed object, which may be a version of a document.
+func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, as layout.Check) error {
+	data, err := bucket.Read(ctx, seal.NewBucket(b, w.seals), key, bucket.Range{})
+	if err == nil && as == layout.AsDocument {
+		err = doc.Check(key, data)
 	}
-	err = doc.Check(data)
-	if err != nil {
+	switch {
+	case errors.Is(err, bucket.ErrNotExist):
+		return nil // deleted since it was listed
+	case errors.Is(err, seal.ErrForged), errors.Is(err, doc.ErrDamaged):
 		w.problem(Problem{Object: key, What: err.Error() + "; put it back from a copy"})
+		return nil
 	}
-	return nil
+	return err
 }
 
 // needed returns the logs that a document names; nil if the documents cannot be read, so that nothing is called a
 // stray.
 func (w *Whole) needed(ctx context.Context, b bucket.Bucket) (map[string]bool, error) {
-	accounts, logs := account.NewDirectory(b), map[string]bool{}
+	accounts, logs := account.NewDirectory(seal.NewBucket(b, w.seals)), map[string]bool{}
 	unread := func(err error) (map[string]bool, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

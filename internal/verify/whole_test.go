@@ -21,6 +21,9 @@ import (
 
 const wholeLog = "6a793f48c0eb9e7a17712f00"
 
+// seals is the key of the nodes that wrote the bucket.
+var seals = seal.NewKey(make([]byte, 32))
+
 // wholeBucket has objects of every kind that lasts.
 func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	t.Helper()
@@ -29,8 +32,8 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 		t.Fatal(err)
 	}
 	b, ctx, keys := bucketest.NewMemory(), context.Background(), proof.NewKeys(key)
-	accounts := account.NewDirectory(b)
-	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
+	accounts := account.NewDirectory(seal.NewBucket(b, seals))
+	reader := wal.NewReader(b, seals, 1<<20)
 	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2,
 		MergeWidth: 100})
 	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
@@ -63,7 +66,7 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 // A byte that is changed in any object, and any object that a log needs and that is gone, is found and named.
 func TestCheckBucketFindsDamage(t *testing.T) {
 	whole, keys := wholeBucket(t)
-	w, err := verify.CheckBucket(t.Context(), whole, keys, nil)
+	w, err := verify.CheckBucket(t.Context(), whole, keys, seal.Key{}, nil)
 	if err != nil || w.Verdict != verify.Verified || len(w.Strays) > 0 || w.Logs != 1 {
 		t.Fatalf("%+v, %v", w, err)
 	}
@@ -87,7 +90,7 @@ func TestCheckBucketFindsDamage(t *testing.T) {
 			if err := put(); err != nil {
 				t.Fatal(err)
 			}
-			w, err := verify.CheckBucket(t.Context(), whole, keys, nil)
+			w, err := verify.CheckBucket(t.Context(), whole, keys, seal.Key{}, nil)
 			if err != nil {
 				t.Fatalf("%s %s: %v", info.Key, what, err)
 			}
@@ -103,7 +106,8 @@ func TestCheckBucketFindsDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if w, err = verify.CheckBucket(t.Context(), whole, keys, nil); err != nil || w.Verdict != verify.Verified {
+	if w, err = verify.CheckBucket(t.Context(), whole, keys, seal.Key{}, nil); err != nil ||
+		w.Verdict != verify.Verified {
 		t.Errorf("all is as it was: %+v, %v", w, err)
 	}
 }
@@ -119,7 +123,7 @@ func TestQuarantine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := verify.CheckBucket(t.Context(), b, keys, nil)
+	w, err := verify.CheckBucket(t.Context(), b, keys, seal.Key{}, nil)
 	if err != nil || w.Verdict != verify.Verified || len(w.Strays) != 2 {
 		t.Fatalf("%+v, %v", w, err)
 	}
@@ -132,7 +136,7 @@ func TestQuarantine(t *testing.T) {
 	if err != nil || string(moved) != stray {
 		t.Errorf("%q, %v", moved, err)
 	}
-	if w, err = verify.CheckBucket(t.Context(), b, keys, nil); err != nil || w.Verdict != verify.Verified ||
+	if w, err = verify.CheckBucket(t.Context(), b, keys, seal.Key{}, nil); err != nil || w.Verdict != verify.Verified ||
 		len(w.Strays) != 1 || w.Strays[0].Object != unknown {
 		t.Errorf("%+v, %v", w, err)
 	}

@@ -21,9 +21,9 @@ type Audited struct {
 
 // Audit reads everything that waits to be sequenced, and the plans. Nobody has signed it yet: an audit finds what is
 // damaged, not what somebody has made to look right. What is sequenced and deleted meanwhile is left out.
-func Audit(ctx context.Context, b bucket.Bucket) (*Audited, error) {
+func Audit(ctx context.Context, b bucket.Bucket, key seal.Key) (*Audited, error) {
 	a := &Audited{Waiting: map[string]int{}, Damaged: map[string]error{}}
-	reader := NewReader(b, seal.Key{}, 1<<20)
+	reader := NewReader(b, key, 1<<20)
 	for info, err := range b.List(ctx, "wal/", "") {
 		if err != nil {
 			return nil, err

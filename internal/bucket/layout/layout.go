@@ -54,6 +54,7 @@ type Check int
 const (
 	Counted    Check = iota // It is counted, and not read: no content of it is relied on.
 	AsDocument              // It is read as a version of a document, whose digest must fit.
+	AsSealed                // It is read whole, and must end with a seal.
 	AsLog                   // It is read as a part of its log, whose manifest is signed.
 	AsWAL                   // It is read as a part of the write-ahead log.
 	AsLeftover              // It is reported: nothing needs it.
@@ -88,7 +89,7 @@ var Kinds = []Kind{
 		"which credentials an organization has, by id; spread over 32 parts by a hash"},
 	{Publication, "publications/<log>/<version>.json", false, WithDocument, AsDocument, false,
 		"whether a log is public"},
-	{Intent, "intents/<time>-<random>", false, WithDocument, Counted, false,
+	{Intent, "intents/<time>-<random>", false, WithDocument, AsSealed, false,
 		"a change that a node is about to make, and the event that reports it if the node dies"},
 	{Revocation, "revocations/<client>/<until>-<token>", true, WithDocument, Counted, false,
 		"a token of a service account that is not valid any more, or all that expire until then"},
@@ -109,7 +110,7 @@ var Kinds = []Kind{
 		"which WAL objects are, or were last, sequenced together"},
 	{Beat, "leases/<role>/<node>/<number>-<seconds>", false, Never, Counted, false,
 		"a sign of life of a node, and within how many seconds the next one comes"},
-	{Cursor, "cursors/<follower>/<log>/<version>.json", false, Never, Counted, false,
+	{Cursor, "cursors/<follower>/<log>/<version>.json", false, Never, AsDocument, false,
 		"how far a follower has come in a log; without it the follower begins again"},
 	{CopyState, "copy/state.json", true, Never, Counted, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
