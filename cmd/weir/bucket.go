@@ -174,7 +174,7 @@ func (r *copied) print(cmd *cobra.Command, format, dst string) error {
 }
 
 type checkFlags struct {
-	keys            []string
+	keys, since     []string
 	output          string
 	repair, stopped bool
 	config          config.Config
@@ -210,6 +210,7 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 	}
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
+	addSinceFlag(cmd, &f.since)
 	cmd.Flags().BoolVar(&f.repair, "repair", false, "move what nothing names below quarantine/")
 	cmd.Flags().BoolVar(&f.stopped, "nodes-are-stopped", false,
 		"with --repair, on S3: you know that no node uses the bucket")
@@ -253,8 +254,13 @@ func (f *checkFlags) run(cmd *cobra.Command, where string) error {
 	if err != nil {
 		return err
 	}
-	count, done := counter(0)
-	whole, err := verify.CheckBucket(cmd.Context(), b, keys, seals, count)
+	check := verify.Check{Keys: keys, Seals: seals}
+	if check.Since, err = loadSince(f.since, keys); err != nil {
+		return err
+	}
+	var done func()
+	check.Progress, done = counter(0)
+	whole, err := check.Everything(cmd.Context(), b)
 	done()
 	if err != nil {
 		return err
@@ -273,7 +279,7 @@ func (f *checkFlags) run(cmd *cobra.Command, where string) error {
 	if f.output == "json" {
 		err = errors.Join(err, printJSON(cmd.OutOrStdout(), whole))
 	} else {
-		printWhole(cmd.OutOrStdout(), whole, keys != nil)
+		printWhole(cmd.OutOrStdout(), whole, keys != nil, len(check.Since) > 0)
 	}
 	if err != nil {
 		return err
@@ -287,13 +293,20 @@ func (f *checkFlags) run(cmd *cobra.Command, where string) error {
 	return nil
 }
 
-func printWhole(w io.Writer, whole *verify.Whole, signatures bool) {
+func printWhole(w io.Writer, whole *verify.Whole, signatures, since bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "kind\tobjects\tbytes\t")
 	for _, k := range whole.Kinds {
 		visible.Printf(table, "%s\t%d\t%d\t\n", k.Name, k.Objects, k.Bytes)
 	}
 	table.Flush()
+	for _, l := range whole.Intact {
+		visible.Printf(w, "log %s: intact as far as can be told, up to entry %d", l.Log, l.Entries)
+		if l.Since > 0 {
+			visible.Printf(w, "; it goes on from the checkpoint of %d entries", l.Since)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, p := range whole.Problems {
 		visible.Printf(w, "PROBLEM %s: %s\n", p.Object, p.What)
 	}
@@ -305,6 +318,10 @@ func printWhole(w io.Writer, whole *verify.Whole, signatures bool) {
 	}
 	for _, note := range whole.Notes {
 		visible.Printf(w, "note: %s\n", note)
+	}
+	if !since {
+		fmt.Fprintln(w, "note: without --since, it cannot be told whether a log was put back to an earlier "+
+			"state, or is gone")
 	}
 	if !signatures {
 		fmt.Fprintln(w, "note: without --key, digests were compared, but no signatures")

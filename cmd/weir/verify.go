@@ -40,11 +40,11 @@ func trusted(keys []string) (*proof.Keys, error) {
 }
 
 type verifyFlags struct {
-	keys, logs, witness  []string
-	quorum               int
-	proof, since, output string
-	source               client.Source
-	config               config.Config // how to reach a bucket on S3
+	keys, logs, witness, since []string
+	quorum                     int
+	proof, output              string
+	source                     client.Source
+	config                     config.Config // how to reach a bucket on S3
 }
 
 func verifyCommand() *cobra.Command {
@@ -80,8 +80,7 @@ other commands do.`,
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
-	cmd.Flags().StringVar(&f.since, "since", "",
-		"`file` with an older checkpoint, or proof, that the log must go on from")
+	addSinceFlag(cmd, &f.since)
 	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil,
 		"public `key` of a witness that must have cosigned the checkpoint, or a file of them; may be repeated")
 	cmd.Flags().IntVar(&f.quorum, "quorum", 0,
@@ -108,12 +107,8 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 	if err := f.addWitnesses(cmd, &check); err != nil {
 		return &exit{2, err}
 	}
-	if f.since != "" {
-		since, err := verify.LoadCheckpoint(f.since, keys)
-		if err != nil {
-			return &exit{8, err}
-		}
-		check.Since = &since
+	if check.Since, err = loadSince(f.since, keys); err != nil {
+		return err
 	}
 	reports, err := f.check(cmd, target, check)
 	if err != nil {
@@ -129,6 +124,25 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 		return &exit{8, fmt.Errorf("%s: %s", target, verdict)}
 	}
 	return nil
+}
+
+// addSinceFlag adds --since.
+func addSinceFlag(cmd *cobra.Command, since *[]string) {
+	cmd.Flags().StringArrayVar(since, "since", nil,
+		"`file` with an older checkpoint, or proof, that its log must go on "+
+			"from, or a folder of them; may be repeated")
+}
+
+// loadSince loads the checkpoints that --since names.
+func loadSince(names []string, keys *proof.Keys) ([]verify.Checkpoint, error) {
+	if len(names) > 0 && keys == nil {
+		return nil, &exit{2, errors.New("--since needs --key: a trusted key must have signed the checkpoints")}
+	}
+	all, err := verify.LoadCheckpoints(names, keys)
+	if err != nil {
+		return nil, &exit{8, err}
+	}
+	return all, nil
 }
 
 // addWitnesses adds the witnesses of the flags.
@@ -266,8 +280,8 @@ func printReport(w io.Writer, r *verify.Report) {
 	if r.Unsequenced > 0 {
 		line("waiting ", "%d not sequenced yet", r.Unsequenced)
 	}
-	if r.Since != "" {
-		line("since   ", "it goes on from the checkpoint of %s entries", r.Since)
+	if r.Since > 0 {
+		line("since   ", "it goes on from the checkpoint of %d entries", r.Since)
 	}
 	for _, id := range r.Witnesses {
 		line("witness ", "%s has cosigned the tree", id)

@@ -65,6 +65,33 @@ func Check(key string, data []byte) error {
 
 func key(prefix string, version int64) string { return fmt.Sprintf("%s/%010d.json", prefix, version) }
 
+// Missing returns the key of the first version that is missing between two keys that follow each other in a listing of
+// a document, of which the first may be empty; empty: none is missing, or at is not the key of a version.
+func Missing(before, at string) string {
+	prefix, version, ok := parse(at)
+	if !ok {
+		return ""
+	}
+	expected := int64(1)
+	if p, v, ok := parse(before); ok && p == prefix {
+		expected = v + 1
+	}
+	if version == expected {
+		return ""
+	}
+	return key(prefix, expected)
+}
+
+// parse returns of which document, and which version, a key is.
+func parse(k string) (prefix string, version int64, ok bool) {
+	i := strings.LastIndexByte(k, '/')
+	if i < 0 {
+		return "", 0, false
+	}
+	version, err := strconv.ParseInt(strings.TrimSuffix(k[i+1:], ".json"), 10, 64)
+	return k[:i], version, err == nil && key(k[:i], version) == k
+}
+
 // Highest returns the highest version of the document at prefix above known, or known.
 func Highest(ctx context.Context, b bucket.Bucket, prefix string, known int64) (int64, error) {
 	after := ""
@@ -75,9 +102,8 @@ func Highest(ctx context.Context, b bucket.Bucket, prefix string, known int64) (
 		if err != nil {
 			return 0, err
 		}
-		name := strings.TrimSuffix(strings.TrimPrefix(info.Key, prefix+"/"), ".json")
-		version, err := strconv.ParseInt(name, 10, 64)
-		if err != nil || key(prefix, version) != info.Key {
+		of, version, ok := parse(info.Key)
+		if !ok || of != prefix {
 			return 0, fmt.Errorf("%s is not a version of a document", info.Key)
 		}
 		known = version

@@ -13,7 +13,6 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -42,20 +41,18 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 	return b, log, err
 }
 
-// Bucket checks logs in a bucket, all that it has if none is named, and what waits to be sequenced.
+// Bucket checks logs in a bucket, all that it has or that an older checkpoint is of if none is named, and what waits to
+// be sequenced.
 func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*Report, error) {
 	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
-	waiting, err := wal.Audit(ctx, b, seal.Key{})
+	waiting, err := wal.Audit(ctx, b, c.Seals)
 	if err != nil {
 		return nil, err
 	}
 	all := len(logs) == 0
 	if all {
-		for log, err := range d.Logs(ctx) {
-			if err != nil {
-				return nil, err
-			}
-			logs = append(logs, log)
+		if logs, err = logsOf(ctx, d, c.Since); err != nil {
+			return nil, err
 		}
 	}
 	var reports []*Report
@@ -70,6 +67,22 @@ func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*R
 		reports = append(reports, waitingReport(waiting))
 	}
 	return reports, nil
+}
+
+// logsOf returns the logs that a bucket has, and those that it must have had by older checkpoints.
+func logsOf(ctx context.Context, d *audit.Auditor, since []Checkpoint) (logs []string, err error) {
+	for log, err := range d.Logs(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		logs = append(logs, log)
+	}
+	for _, c := range since {
+		if !slices.Contains(logs, c.logID()) {
+			logs = append(logs, c.logID())
+		}
+	}
+	return logs, nil
 }
 
 // waitingReport reports on the write-ahead log, which nothing is signed of yet.
@@ -87,12 +100,7 @@ func waitingReport(a *wal.Audited) *Report {
 }
 
 func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting int) (*Report, error) {
-	since := c.Since
-	var sizes []int64
-	if since != nil {
-		sizes = []int64{since.Size}
-	}
-	a, err := d.Log(ctx, log, sizes...)
+	a, since, err := auditSince(ctx, d, log, c.Since)
 	if err != nil {
 		return nil, err
 	}
@@ -107,19 +115,7 @@ func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting
 		r.add(p)
 	}
 	r.noManifest(a, since)
-	if since != nil {
-		if r.Log == "" {
-			r.Log = since.Origin // nothing here says otherwise; the root will
-		}
-		roots := map[int64]proof.Hash{}
-		if root, ok := a.RootAt(since.Size); ok {
-			roots[since.Size] = root
-		}
-		if strings.HasSuffix(since.Origin, "/"+log) || log == bareLog {
-			r.since(since, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint "+
-				"cannot be compared", since.Size))
-		}
-	}
+	r.goesOn(a, since)
 	if a.Checkpoint != "" && c.Keys != nil && len(a.Findings) == 0 {
 		cosignatures, err := d.Cosignatures(ctx, log, a.Size)
 		if err != nil {
@@ -134,19 +130,56 @@ func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting
 	return r, nil
 }
 
+// auditSince audits a log, and returns which of some older checkpoints are of it. They are all if it is not known which
+// log it is.
+func auditSince(ctx context.Context, d *audit.Auditor, log string, all []Checkpoint) (*audit.Audit, []Checkpoint,
+	error) {
+	var since []Checkpoint
+	var sizes []int64
+	for _, c := range all {
+		if c.logID() == log || log == bareLog {
+			since, sizes = append(since, c), append(sizes, c.Size)
+		}
+	}
+	a, err := d.Log(ctx, log, sizes...)
+	return a, since, err
+}
+
+// goesOn checks that an audited log goes on from older checkpoints of it.
+func (r *Report) goesOn(a *audit.Audit, since []Checkpoint) {
+	for _, c := range since {
+		if r.Log == "" {
+			r.Log = c.Origin // nothing here says otherwise; the root will
+		}
+		if c.Origin != r.Log {
+			r.add(Problem{What: fmt.Sprintf("the older checkpoint is of the log %q", c.Origin)})
+			continue
+		}
+		roots := map[int64]proof.Hash{}
+		if root, ok := a.RootAt(c.Size); ok {
+			roots[c.Size] = root
+		}
+		r.since(&c, roots, fmt.Sprintf("entries before %d could not all be read, so the older checkpoint cannot be "+
+			"compared", c.Size))
+	}
+}
+
 // noManifest says what a log without a manifest can still be checked by.
-func (r *Report) noManifest(a *audit.Audit, since *Checkpoint) {
+func (r *Report) noManifest(a *audit.Audit, since []Checkpoint) {
 	if !a.Rebuilt {
 		return
 	}
 	r.note("there is no manifest: the log was put together from its segments")
+	signed := int64(0)
+	for _, c := range since {
+		signed = max(signed, c.Size)
+	}
 	switch {
-	case since == nil:
+	case len(since) == 0:
 		r.add(Problem{What: fmt.Sprintf("a signed checkpoint to compare with: give one that was kept "+
 			"elsewhere with --since; what is there has %d entries and the root %s", a.Size, a.Root), Missing: true})
-	case since.Size < a.Size:
-		size := since.Size
-		r.add(Problem{Entry: &size, What: fmt.Sprintf("a signed checkpoint for the entries from %d on", since.Size),
+	case signed < a.Size:
+		r.add(Problem{Entry: &signed, What: fmt.Sprintf("a signed checkpoint for the entries from %d on", signed),
 			Missing: true})
 	}
 }

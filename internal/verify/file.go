@@ -7,12 +7,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/charset"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/seal"
 )
 
 // Check says what to check by.
@@ -20,7 +22,8 @@ type Check struct {
 	Keys      *proof.Keys     // one of which must have signed
 	Witnesses []note.Verifier // whose cosignatures are looked for
 	Quorum    int             // how many of them must have cosigned
-	Since     *Checkpoint     // If not nil, an older checkpoint that the log must go on from.
+	Since     []Checkpoint    // Older checkpoints, of any logs, that the logs must go on from.
+	Seals     seal.Key        // of the nodes of a bucket. With the zero key only the form of seals is checked.
 	Progress  func(int64)     // If not nil, it is called with the number of bytes whenever some were read.
 }
 
@@ -119,8 +122,8 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 	}
 	r.shown(shown)
 	c.signatures(r, p.Checkpoint)
-	if c.Since != nil {
-		r.since(c.Since, map[int64]proof.Hash{shown.Size: shown.Root},
+	for _, since := range r.kept(c.Since) {
+		r.since(&since, map[int64]proof.Hash{shown.Size: shown.Root},
 			"a proof shows a tree of one size only; check the log itself, over the API or in its bucket")
 	}
 	return &lines{shown, check.Marked()}, nil
@@ -196,12 +199,20 @@ func (r *Report) differs(d *proof.Differs) {
 	r.add(p)
 }
 
-// since checks an older checkpoint against the roots that the log had at some sizes.
+// kept returns which of some older checkpoints are of the log. If none is, that is a problem.
+func (r *Report) kept(all []Checkpoint) []Checkpoint {
+	of := slices.DeleteFunc(slices.Clone(all), func(c Checkpoint) bool { return c.Origin != r.Log })
+	if len(of) == 0 && len(all) > 0 {
+		r.add(Problem{What: fmt.Sprintf("none of the older checkpoints is of this log; one is of the log %q",
+			all[0].Origin)})
+	}
+	return of
+}
+
+// since checks an older checkpoint of the log against the roots that it had at some sizes.
 func (r *Report) since(c *Checkpoint, roots map[int64]proof.Hash, otherwise string) {
 	root, known := roots[c.Size]
 	switch {
-	case c.Origin != r.Log:
-		r.add(Problem{What: fmt.Sprintf("the older checkpoint is of the log %q", c.Origin)})
 	case c.Size > r.Size:
 		size := r.Size
 		r.add(Problem{Entry: &size, What: fmt.Sprintf("the log had %d entries when the older checkpoint was signed "+
@@ -212,6 +223,6 @@ func (r *Report) since(c *Checkpoint, roots map[int64]proof.Hash, otherwise stri
 		r.add(Problem{What: fmt.Sprintf("the log is not the one that the older checkpoint of %d entries signs: its "+
 			"history was changed, or it has two", c.Size)})
 	default:
-		r.Since = fmt.Sprint(c.Size)
+		r.Since = max(r.Since, c.Size)
 	}
 }

@@ -52,8 +52,8 @@ func (c Check) Log(ctx context.Context, from *client.Client, source client.Sourc
 		return r, err
 	}
 	r.allThere(l.shown, p.Claims.Removed)
-	if c.Since != nil {
-		if err := r.remoteSince(ctx, from, path, l.shown, c.Since); err != nil {
+	for _, since := range r.kept(c.Since) {
+		if err := r.remoteSince(ctx, from, path, l.shown, &since); err != nil {
 			return nil, err
 		}
 	}

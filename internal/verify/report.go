@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -31,19 +32,20 @@ type Report struct {
 	Log     string  `json:"log,omitempty"` // origin of its checkpoints
 	Verdict Verdict `json:"verdict"`
 	// entries of the tree that the checkpoint signs, or that was computed
-	Size        int64     `json:"size"`
-	Root        string    `json:"root,omitempty"`    // of that tree
-	Entries     int64     `json:"entries"`           // whose content was checked
-	First       *int64    `json:"first,omitempty"`   // index of the first of these, and of the last
-	Last        *int64    `json:"last,omitempty"`    //
-	Between     []Run     `json:"between,omitempty"` // entries between those two that the file does not hold
-	Removed     int64     `json:"removed,omitempty"` // entries whose content retention has removed
-	Unsequenced int64     `json:"unsequenced,omitempty"`
-	Since       string    `json:"since,omitempty"`     // the older checkpoint that the log goes on from: its size
-	Witnesses   []string  `json:"witnesses,omitempty"` // that have cosigned the checkpoint, of those given
-	Claims      *Claims   `json:"claims,omitempty"`
-	Problems    []Problem `json:"problems,omitempty"`
-	Notes       []string  `json:"notes,omitempty"`
+	Size        int64  `json:"size"`
+	Root        string `json:"root,omitempty"`    // of that tree
+	Entries     int64  `json:"entries"`           // whose content was checked
+	First       *int64 `json:"first,omitempty"`   // index of the first of these, and of the last
+	Last        *int64 `json:"last,omitempty"`    //
+	Between     []Run  `json:"between,omitempty"` // entries between those two that the file does not hold
+	Removed     int64  `json:"removed,omitempty"` // entries whose content retention has removed
+	Unsequenced int64  `json:"unsequenced,omitempty"`
+	// the size of the largest older checkpoint that the log goes on from
+	Since     int64     `json:"since,omitempty"`
+	Witnesses []string  `json:"witnesses,omitempty"` // that have cosigned the checkpoint, of those given
+	Claims    *Claims   `json:"claims,omitempty"`
+	Problems  []Problem `json:"problems,omitempty"`
+	Notes     []string  `json:"notes,omitempty"`
 }
 
 // Claims is what a proof says that nothing signs. No verdict depends on it.
@@ -150,6 +152,43 @@ func LoadCheckpoint(file string, keys *proof.Keys) (Checkpoint, error) {
 	}
 	return Checkpoint{c.Origin, c.N, c.Hash}, nil
 }
+
+// LoadCheckpoints reads checkpoints from files, and from all files in folders; see LoadCheckpoint.
+func LoadCheckpoints(names []string, keys *proof.Keys) (all []Checkpoint, err error) {
+	for _, name := range names {
+		files := []string{name}
+		if st, err := os.Stat(name); err == nil && st.IsDir() {
+			if files, err = filesIn(name); err != nil {
+				return nil, err
+			}
+		}
+		for _, file := range files {
+			c, err := LoadCheckpoint(file, keys)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+// filesIn returns the names of the files in a folder whose names do not begin with a dot.
+func filesIn(folder string) (files []string, err error) {
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			files = append(files, filepath.Join(folder, e.Name()))
+		}
+	}
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("the folder %s has no checkpoints", folder)
+	}
+	return files, err
+}
+
+// logID returns the id of the checkpoint's log: the last part of its origin.
+func (c *Checkpoint) logID() string { return c.Origin[strings.LastIndexByte(c.Origin, '/')+1:] }
 
 // maxCheckpoint bounds a file with a checkpoint, in bytes.
 const maxCheckpoint = 1 << 20

@@ -104,13 +104,11 @@ func (p *place) verify(since string) []*Report {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	var c *Checkpoint
+	var c []Checkpoint
 	if since != "" {
-		loaded, err := LoadCheckpoint(since, p.keys)
-		if err != nil {
+		if c, err = LoadCheckpoints([]string{since}, p.keys); err != nil {
 			p.t.Fatal(err)
 		}
-		c = &loaded
 	}
 	reports, err := Check{Keys: p.keys, Since: c}.Bucket(p.t.Context(), b, nil)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
@@ -13,7 +15,6 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
-	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -32,32 +33,38 @@ type Stray struct {
 	movable bool
 }
 
+// Intact is a log in which nothing wrong was found, as far as can be told.
+type Intact struct {
+	Log     string `json:"log"`             // its id
+	Entries int64  `json:"entries"`         // up to which it is intact
+	Since   int64  `json:"since,omitempty"` // size of the largest older checkpoint that it goes on from
+}
+
 // Whole is what a check of everything in a bucket found.
 type Whole struct {
 	Verdict  Verdict   `json:"verdict"`
 	Kinds    []Kind    `json:"kinds"`
 	Logs     int       `json:"logs"`
+	Intact   []Intact  `json:"intact,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`
 	Strays   []Stray   `json:"strays,omitempty"`
 	Notes    []string  `json:"notes,omitempty"`
 	Moved    []string  `json:"quarantined,omitempty"` // keys that Quarantine moved away
 
-	seals seal.Key
+	check  Check
+	before string // the key before in the listing
 }
 
-// CheckBucket looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log
-// consists of must be there, and what nothing names is listed. With keys, signatures are checked too. Objects that a
-// node is just writing, or has just replaced, look like strays.
-//
-// Documents, the write-ahead log and plans are sealed with the nodes' secret. With the zero key, the form of their
-// seals is checked, and their digests, so that damage is found and forgery is not.
-func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, seals seal.Key,
-	progress func(int64)) (*Whole, error) {
-	w := &Whole{seals: seals}
+// Everything looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log
+// consists of must be there, documents that refer to each other must agree, and what nothing names is listed. Objects
+// that a node is just writing, or has just replaced, look like strays. Without keys, no signatures are checked; without
+// the key of the seals, damage of what is sealed is found, and forgery is not.
+func (c Check) Everything(ctx context.Context, b bucket.Bucket) (*Whole, error) {
+	w := &Whole{check: c}
 	if err := w.objects(ctx, b); err != nil {
 		return nil, err
 	}
-	waiting, err := wal.Audit(ctx, b, seals)
+	waiting, err := wal.Audit(ctx, b, c.Seals)
 	if err != nil {
 		return nil, err
 	}
@@ -68,15 +75,20 @@ func CheckBucket(ctx context.Context, b bucket.Bucket, keys *proof.Keys, seals s
 	if waiting.Events > 0 {
 		w.Notes = append(w.Notes, fmt.Sprintf("%d events wait to be sequenced", waiting.Events))
 	}
-	needed, err := w.needed(ctx, b)
+	accounts := account.NewDirectory(seal.NewBucket(b, c.Seals))
+	needed, err := w.needed(ctx, accounts)
 	if err != nil {
 		return nil, err
 	}
-	d := &audit.Auditor{Bucket: b, Keys: keys, Progress: progress}
-	for log, err := range d.Logs(ctx) {
-		if err != nil {
-			return nil, err
-		}
+	if err := accounts.CrossCheck(ctx, w.inconsistent); err != nil {
+		return nil, err
+	}
+	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
+	logs, err := logsOf(ctx, d, c.Since)
+	if err != nil {
+		return nil, err
+	}
+	for _, log := range logs {
 		if err := w.log(ctx, d, log, needed); err != nil {
 			return nil, err
 		}
@@ -89,6 +101,17 @@ func (w *Whole) problem(p Problem) { w.Problems = append(w.Problems, p) }
 
 func (w *Whole) stray(key, why string, movable bool) {
 	w.Strays = append(w.Strays, Stray{key, why, movable})
+}
+
+// inconsistent takes up what one document says and another does not.
+func (w *Whole) inconsistent(x account.Inconsistency) {
+	if x.Certain {
+		w.problem(Problem{Object: x.Object, Missing: true,
+			What: x.What + ": a version of it was deleted, or put back to an earlier one; put it back from a copy"})
+		return
+	}
+	w.Notes = append(w.Notes, fmt.Sprintf("%s: %s: a change was broken off, or a version was deleted",
+		x.Object, x.What))
 }
 
 func (w *Whole) judge() {
@@ -119,7 +142,7 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 		case layout.AsLeftover:
 			w.stray(info.Key, "a node that started died before it had removed what it tried the store with", true)
 		case layout.AsDocument, layout.AsSealed:
-			if err := w.sealed(ctx, b, info.Key, kind.Check); err != nil {
+			if err := w.sealed(ctx, b, info.Key, kind); err != nil {
 				return err
 			}
 		}
@@ -137,9 +160,16 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 }
 
 // sealed reads a sealed object, which may be a version of a document.
-func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, as layout.Check) error {
-	data, err := bucket.Read(ctx, seal.NewBucket(b, w.seals), key, bucket.Range{})
-	if err == nil && as == layout.AsDocument {
+func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, kind layout.Kind) error {
+	if kind.Check == layout.AsDocument && !kind.Cleaned {
+		if missing := doc.Missing(w.before, key); missing != "" {
+			w.problem(Problem{Object: missing, What: "a later version is there, and this one is not: " +
+				bucket.ErrNotExist.Error() + "; put it back from a copy", Missing: true})
+		}
+		w.before = key
+	}
+	data, err := bucket.Read(ctx, seal.NewBucket(b, w.check.Seals), key, bucket.Range{})
+	if err == nil && kind.Check == layout.AsDocument {
 		err = doc.Check(key, data)
 	}
 	switch {
@@ -154,8 +184,8 @@ func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, as layo
 
 // needed returns the logs that a document names; nil if the documents cannot be read, so that nothing is called a
 // stray.
-func (w *Whole) needed(ctx context.Context, b bucket.Bucket) (map[string]bool, error) {
-	accounts, logs := account.NewDirectory(seal.NewBucket(b, w.seals)), map[string]bool{}
+func (w *Whole) needed(ctx context.Context, accounts *account.Directory) (map[string]bool, error) {
+	logs := map[string]bool{}
 	unread := func(err error) (map[string]bool, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -185,11 +215,12 @@ func (w *Whole) needed(ctx context.Context, b bucket.Bucket) (map[string]bool, e
 }
 
 func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed map[string]bool) error {
-	a, err := d.Log(ctx, log)
+	a, since, err := auditSince(ctx, d, log, w.check.Since)
 	if err != nil {
 		return err
 	}
 	w.Logs++
+	problems := len(w.Problems)
 	for _, f := range a.Findings {
 		p := Problem{Object: f.Object, What: f.What, Missing: f.Missing}
 		if f.Entry >= 0 {
@@ -203,15 +234,47 @@ func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed ma
 			What: fmt.Sprintf("no manifest, but segments with %d entries: %v; put the highest manifest back "+
 				"from a copy", a.Size, bucket.ErrNotExist), Missing: true})
 	}
+	r := Report{Log: a.Origin, Size: a.Size}
+	r.goesOn(a, since)
+	for _, p := range r.Problems {
+		p.What = fmt.Sprintf("log %s: %s", log, p.What)
+		w.problem(p)
+	}
+	if len(w.Problems) == problems {
+		w.Intact = append(w.Intact, Intact{log, a.Size, r.Since})
+	}
+	w.unnamed(a)
 	if needed != nil && !needed[log] {
 		w.Notes = append(w.Notes, fmt.Sprintf("log %s belongs to nobody: its workspace was removed, or "+
 			"never came to be", log))
 	}
-	for _, key := range a.Unnamed {
-		w.stray(key, "no manifest names it: left by a merge or a writer that died, or just being written",
-			len(a.Findings) == 0 && !a.Rebuilt)
-	}
 	return nil
+}
+
+// unnamed lists what no manifest of a log names. If some of it belongs behind the last entry, a later manifest may have
+// been deleted, and then it is the evidence of that: it stays where it is.
+func (w *Whole) unnamed(a *audit.Audit) {
+	movable := len(a.Findings) == 0 && !a.Rebuilt
+	for _, key := range a.Unnamed {
+		movable = movable && !isBehind(key, a.Size)
+	}
+	for _, key := range a.Unnamed {
+		why := "no manifest names it: left by a merge or a writer that died, or just being written"
+		if isBehind(key, a.Size) {
+			why = fmt.Sprintf("no manifest names it, and it goes on behind entry %d, the last one: it is just being "+
+				"written, a writer died, or a later manifest was deleted. A checkpoint that was kept (--since) tells",
+				a.Size)
+		}
+		w.stray(key, why, movable)
+	}
+}
+
+// isBehind tells whether an object of a log holds entries from size on.
+func isBehind(key string, size int64) bool {
+	kind, ok := layout.Of(key)
+	name, _, _ := strings.Cut(key[strings.LastIndexByte(key, '/')+1:], "-")
+	entry, err := strconv.ParseInt(name, 10, 64)
+	return ok && err == nil && kind.Name == layout.Segment && entry >= size
 }
 
 // Quarantine moves the strays that may be moved below quarantine/<time>/, under the keys that they had. Nothing is

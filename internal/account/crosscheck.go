@@ -1,0 +1,170 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/seal"
+)
+
+// Inconsistency is something that one document says and another should say too.
+type Inconsistency struct {
+	Object string // key of the document that lacks it, without the version
+	What   string
+	// Certain tells that no crash leaves documents so: a version was deleted, or put back to an earlier one. Otherwise
+	// a change may have been broken off.
+	Certain bool
+}
+
+// looks is how often documents are read anew before they count as inconsistent: they may be changing.
+const looks = 3
+
+// CrossCheck compares documents that refer to each other, and reports each inconsistency. Documents that are damaged or
+// forged are left out. An error means that the check could not be carried out.
+func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) error {
+	for p, err := range s.AllProjects(ctx) {
+		if err == nil {
+			err = s.crossCheck(ctx, report, func(fresh *Directory) ([]Inconsistency, error) {
+				return fresh.checkProject(ctx, p.ID)
+			})
+		}
+		if err = failed(err); err != nil {
+			return err
+		}
+	}
+	for c, err := range all(ctx, s.credentials) {
+		if err == nil {
+			err = s.crossCheck(ctx, report, func(fresh *Directory) ([]Inconsistency, error) {
+				return fresh.checkCredential(ctx, c.ID)
+			})
+		}
+		if err = failed(err); err != nil {
+			return err
+		}
+	}
+	for o, err := range s.AllOrganizations(ctx) {
+		if err == nil {
+			err = s.crossCheck(ctx, report, func(fresh *Directory) ([]Inconsistency, error) {
+				return fresh.checkEntries(ctx, o.ID)
+			})
+		}
+		if err = failed(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed returns nil for the error of a document that is not there, or is not what a node wrote.
+func failed(err error) error {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, seal.ErrForged) || errors.Is(err, doc.ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
+// crossCheck reports what is inconsistent at each of several looks.
+func (s *Directory) crossCheck(ctx context.Context, report func(Inconsistency),
+	look func(*Directory) ([]Inconsistency, error)) error {
+	found, err := look(NewDirectory(s.bucket))
+	for range looks - 1 {
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		var again []Inconsistency
+		again, err = look(NewDirectory(s.bucket))
+		found = slices.DeleteFunc(found, func(x Inconsistency) bool { return !slices.Contains(again, x) })
+	}
+	for _, x := range found {
+		report(x)
+	}
+	return err
+}
+
+// checkProject compares a project with its organization and the directory.
+func (s *Directory) checkProject(ctx context.Context, id string) (found []Inconsistency, err error) {
+	p, err := s.Project(ctx, id)
+	if err != nil {
+		return nil, failed(err)
+	}
+	_, err = s.orgs.get(ctx, p.Org)
+	if errors.Is(err, ErrNotFound) {
+		found = append(found, Inconsistency{s.orgs.prefix + p.Org,
+			fmt.Sprintf("project %s is of an organization that has no document", p.ID), true})
+	}
+	if failed(err) != nil {
+		return nil, err
+	}
+	listed, _, err := s.lookup(ctx, p.Org, projectNames, p.Name)
+	if err == nil && listed != p.ID {
+		found = append(found, Inconsistency{s.directory.prefix + directoryID(p.Org, projectNames, p.Name),
+			fmt.Sprintf("project %s is not listed under its name", p.ID), false})
+	}
+	return found, failed(err)
+}
+
+// checkCredential compares a credential with its organization, the directory, and the projects on which it has roles.
+func (s *Directory) checkCredential(ctx context.Context, id string) (found []Inconsistency, err error) {
+	c, err := s.Credential(ctx, id)
+	if err != nil {
+		return nil, failed(err)
+	}
+	lacks := func(object, what string) {
+		found = append(found, Inconsistency{object, fmt.Sprintf("credential %s %s", c.ID, what), true})
+	}
+	_, err = s.orgs.get(ctx, c.Org)
+	if errors.Is(err, ErrNotFound) {
+		lacks(s.orgs.prefix+c.Org, "is of an organization that has no document")
+	}
+	if failed(err) != nil {
+		return nil, err
+	}
+	listed, _, err := s.lookup(ctx, c.Org, userIDs, c.UserID)
+	if err == nil && listed != c.ID {
+		lacks(s.directory.prefix+directoryID(c.Org, userIDs, c.UserID), "is not listed")
+	}
+	if failed(err) != nil {
+		return nil, err
+	}
+	for _, project := range c.Projects() {
+		p, err := s.ProjectWithLogs(ctx, project)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			lacks(s.projects.prefix+project, "has a role on a project that has no document")
+		case err == nil && p.Deleted.IsZero() && !slices.Contains(p.Members, c.ID):
+			lacks(s.projects.prefix+project, "has a role on a project that does not list it")
+		case failed(err) != nil:
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// checkEntries looks for what the directory of an organization lists and has no document.
+func (s *Directory) checkEntries(ctx context.Context, org string) (found []Inconsistency, err error) {
+	for kind, get := range map[string]func(id string) (prefix string, err error){
+		projectNames: func(id string) (string, error) { _, err := s.projects.get(ctx, id); return s.projects.prefix, err },
+		userIDs: func(id string) (string, error) {
+			_, err := s.credentials.get(ctx, id)
+			return s.credentials.prefix, err
+		},
+	} {
+		entries, err := s.list(ctx, org, kind)
+		if err != nil {
+			return nil, failed(err)
+		}
+		for _, e := range entries {
+			prefix, err := get(e.id)
+			if errors.Is(err, ErrNotFound) {
+				found = append(found, Inconsistency{prefix + e.id, "it is listed, and has no document", false})
+			}
+			if failed(err) != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
+}
