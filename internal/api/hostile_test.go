@@ -330,3 +330,21 @@ func TestStaleNonce(t *testing.T) {
 		`Authorization: Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="c", response="%s"`,
 		key.ID, account.Realm, nonce, resource, response)))
 }
+
+// TestRecordingTellsOfConflicts: the reply and a metric count the events that were recorded beside others of their uid.
+func TestRecordingTellsOfConflicts(t *testing.T) {
+	w := newWorld(t, Options{})
+	line := func(content string) string {
+		return fmt.Sprintf(`{"time":%d,"content":%q,"metadata":{"uid":"guessed"}}`, now.UnixMilli(), content)
+	}
+	for _, tt := range []struct{ body, want string }{
+		{line("forged"), `{"recorded":1,"duplicates":0}`},
+		{line("real"), `{"recorded":1,"duplicates":0,"conflicts":1}`},
+		{line("real") + "\n" + line("forged"), `{"recorded":0,"duplicates":2}`},
+	} {
+		rec := w.record(tt.body, account.GroupOwner)
+		if got := strings.TrimSpace(rec.Body.String()); rec.Code != 200 || got != tt.want {
+			t.Errorf("%s: %d %s, want %s", tt.body, rec.Code, got, tt.want)
+		}
+	}
+}

@@ -15,6 +15,7 @@ type metrics struct {
 	inFlight   prometheus.Gauge
 	recorded   prometheus.Counter
 	duplicates prometheus.Counter
+	conflicts  prometheus.Counter
 	refused    prometheus.Counter
 }
 
@@ -33,11 +34,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Events acknowledged as durable."}),
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_events_duplicate_total",
 			Help: "Events that were recorded already."}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_events_conflicting_total",
+			Help: "Events that were recorded although others have the same time and uid."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_events_refused_total",
 			Help: "Events refused as malformed."}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.duration, m.sent, m.inFlight, m.recorded, m.duplicates, m.refused)
+		r.MustRegister(m.requests, m.duration, m.sent, m.inFlight, m.recorded, m.duplicates, m.conflicts, m.refused)
 	}
 	return m
 }

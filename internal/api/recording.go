@@ -16,6 +16,7 @@ import (
 type recorded struct {
 	Recorded         int               `json:"recorded"`
 	Duplicates       int               `json:"duplicates"`
+	Conflicts        int               `json:"conflicts,omitempty"` // of those recorded
 	Rejected         *int              `json:"rejected,omitempty"`
 	BadRequestDetail *badRequestDetail `json:"badRequestDetail,omitempty"`
 	Warnings         []field           `json:"warnings,omitempty"`
@@ -114,8 +115,10 @@ func recordingProblem(err error) error {
 func (h recordings) reply(r record.Result, partial bool) recorded {
 	h.metrics.recorded.Add(float64(r.Recorded))
 	h.metrics.duplicates.Add(float64(r.Duplicates))
+	h.metrics.conflicts.Add(float64(r.Conflicts))
 	h.metrics.refused.Add(float64(r.Refused))
-	reply := recorded{Recorded: r.Recorded, Duplicates: r.Duplicates, Warnings: bounded(remarks(r.Warnings))}
+	reply := recorded{Recorded: r.Recorded, Duplicates: r.Duplicates, Conflicts: r.Conflicts,
+		Warnings: bounded(remarks(r.Warnings))}
 	if partial {
 		reply.Rejected = &r.Refused
 		if r.Refused > 0 {

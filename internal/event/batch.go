@@ -118,7 +118,8 @@ func (p *Parser) AddEvent(b *Batch, raw []byte, origin Origin) error {
 
 // entry returns what lasts of the fields that were read.
 func (p *Parser) entry(f Fields) Entry {
-	e := Entry{Time: f.Time, Key: KeyOf(f.Time, f.UID)}
+	e := Entry{Time: f.Time, Key: KeyOf(f.Time, f.UID, p.sent()...)}
+	p.read, p.parts = nil, [len(p.parts)][]byte{} // lets go of the input
 	if len(f.Processors) == 1 {
 		e.Processors = p.known[f.Processors[0]] // which nearly all of its entries share
 	}
@@ -135,30 +136,30 @@ func (b *Batch) Drop() {
 	b.Entries, b.ends = b.Entries[:n], b.ends[:n]
 }
 
-// Without returns a batch without the entries that are marked; b itself where none is marked.
-func (b Batch) Without(marked []bool) Batch {
-	if !slices.Contains(marked, true) {
+// Without returns a batch without the entries that are known; b itself where none is.
+func (b Batch) Without(standings []Standing) Batch {
+	if !slices.Contains(standings, Known) {
 		return b
 	}
 	rest := Batch{Log: b.Log}
 	for i, e := range b.Entries {
-		if !marked[i] {
+		if standings[i] != Known {
 			rest.Add(b.Line(i), e)
 		}
 	}
 	return rest
 }
 
-// Remove takes the entries that are marked out of b, in place, and returns what is left. b may not be used any more.
-func (b Batch) Remove(marked []bool) Batch {
-	if !slices.Contains(marked, true) {
+// Remove takes the entries that are known out of b, in place, and returns what is left. b may not be used any more.
+func (b Batch) Remove(standings []Standing) Batch {
+	if !slices.Contains(standings, Known) {
 		return b
 	}
 	rest := Batch{Log: b.Log, Lines: b.Lines[:0], Entries: b.Entries[:0], ends: b.ends[:0]}
 	start := 0
 	for i, e := range b.Entries {
 		end := b.ends[i] // before rest, which lies in the same memory, may have another
-		if !marked[i] {
+		if standings[i] != Known {
 			rest.Add(b.Lines[start:end], e)
 		}
 		start = end
@@ -167,16 +168,72 @@ func (b Batch) Remove(marked []bool) Batch {
 }
 
 // Once tells which entries come for the first time. The zero value has seen none.
-type Once struct{ seen map[Key]struct{} }
+type Once struct {
+	first  map[ID]Key       // of each id the key that came first
+	others map[Key]struct{} // the keys that came later with an id that was there
+}
 
-// Mark marks the entries that came before, in an earlier call or earlier in this one.
-func (o *Once) Mark(entries []Entry, known []bool) {
-	if o.seen == nil {
-		o.seen = make(map[Key]struct{}, len(entries))
+// Mark sees those entries that came before, in an earlier call or earlier in this one.
+func (o *Once) Mark(entries []Entry, standings []Standing) {
+	if o.first == nil {
+		o.first = make(map[ID]Key, len(entries))
 	}
 	for i, e := range entries {
-		n := len(o.seen)
-		o.seen[e.Key] = struct{}{}
-		known[i] = known[i] || len(o.seen) == n
+		standings[i].see(o.add(e.Key))
+	}
+}
+
+// Look is Mark for entries that do not count as seen from then on.
+func (o *Once) Look(entries []Entry, standings []Standing) {
+	for i, e := range entries {
+		standings[i].see(o.standing(e.Key))
+	}
+}
+
+// Add notes that an entry has come.
+func (o *Once) Add(e Entry) {
+	if o.first == nil {
+		o.first = make(map[ID]Key)
+	}
+	o.add(e.Key)
+}
+
+// Len returns the number of keys that came.
+func (o *Once) Len() int { return len(o.first) + len(o.others) }
+
+func (o *Once) standing(k Key) Standing {
+	first, ok := o.first[k.ID()]
+	if !ok {
+		return New
+	}
+	if _, other := o.others[k]; first == k || other {
+		return Known
+	}
+	return Conflicting
+}
+
+func (o *Once) add(k Key) Standing {
+	s := o.standing(k)
+	switch s {
+	case New:
+		o.first[k.ID()] = k
+	case Conflicting:
+		if o.others == nil {
+			o.others = make(map[Key]struct{})
+		}
+		o.others[k] = struct{}{}
+	}
+	return s
+}
+
+// See raises the standing of an entry by what sorted keys say of it.
+func (s *Standing) See(k Key, sorted []Key) {
+	i, ok := slices.BinarySearchFunc(sorted, k, Key.Compare)
+	id := k.ID()
+	switch {
+	case ok:
+		s.see(Known)
+	case i < len(sorted) && sorted[i].ID() == id, i > 0 && sorted[i-1].ID() == id:
+		s.see(Conflicting)
 	}
 }

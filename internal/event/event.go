@@ -17,19 +17,61 @@ import (
 	"unsafe"
 )
 
-// Key identifies an event within a log: events with equal time and uid are one event. It is the first 16 bytes
-// of the SHA-256 of the time (8 bytes, big-endian, milliseconds) followed by the uid.
-type Key [16]byte
+// Key identifies an event within a log: events with equal keys are one event. Its first 8 bytes are the beginning of
+// the SHA-256 of the time (8 bytes, big-endian, milliseconds) followed by the uid. The other 16 are that of the SHA-256
+// of the length of the uid (8 bytes, big-endian), the time, the uid, and what the producer sent (see Parser.sent).
+type Key [idSize + 16]byte
 
-// Compare returns a negative number, 0 or a positive number if k is smaller than, equal to or larger than other.
+// ID is the part of a key that tells events apart by time and uid alone. Events with equal ids and other keys conflict:
+// one of their producers has used a uid again, or has guessed it.
+type ID [idSize]byte
+
+const idSize = 8
+
+// ID returns the id of the event.
+func (k Key) ID() ID { return ID(k[:idSize]) }
+
+// Compare returns a negative number, 0 or a positive number if k is smaller than, equal to or larger than other. Keys
+// with equal ids follow each other.
 func (k Key) Compare(other Key) int { return bytes.Compare(k[:], other[:]) }
 
-// KeyOf returns the key of the event with this time (milliseconds since the epoch) and uid.
-func KeyOf(time int64, uid []byte) Key {
-	var buf [128]byte
-	b := binary.BigEndian.AppendUint64(buf[:0], uint64(time))
-	h := sha256.Sum256(append(b, uid...))
-	return Key(h[:16])
+// KeyOf returns the key of the event with this time (milliseconds since the epoch) and uid of which a producer sent
+// this.
+func KeyOf(time int64, uid []byte, sent ...[]byte) (k Key) {
+	var buf [256]byte
+	b := binary.BigEndian.AppendUint64(buf[:0], uint64(len(uid)))
+	b = append(binary.BigEndian.AppendUint64(b, uint64(time)), uid...)
+	id := sha256.Sum256(b[8:])
+	copy(k[:], id[:idSize])
+	if len(sent) == 0 {
+		h := sha256.Sum256(b)
+		copy(k[idSize:], h[:])
+		return k
+	}
+	h := sha256.New()
+	h.Write(b)
+	for _, part := range sent {
+		h.Write(part)
+	}
+	copy(k[idSize:], h.Sum(buf[:0]))
+	return k
+}
+
+// Standing is what a log has of an event.
+type Standing uint8
+
+// The standings of an event. Whoever determines one may know less than all that the log has.
+const (
+	New         Standing = iota // Nothing is known of it.
+	Known                       // The log has it.
+	Conflicting                 // The log does not have it, and has another event with its time and uid.
+)
+
+// see raises a standing by one more place where the event was looked for.
+func (s *Standing) see(found Standing) {
+	if found == Known || *s == New {
+		*s = found
+	}
 }
 
 // Limits on one event. A zero field means its default.

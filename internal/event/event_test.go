@@ -343,15 +343,56 @@ func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
 	}
 }
 
+// Events are the same if they are equal in what their producer sent, and conflict if only their time and uid are equal.
+// What weir adds to a line is no part of that, whoever wrote it.
+func TestKey(t *testing.T) {
+	const first = `{"time":1763970000000,"a":1,"metadata":{"version":"1","uid":"u"}}`
+	for other, want := range map[string]Standing{
+		first:       Known,
+		first + " ": Known,
+		`{"time":1763970000000,"a":1,"metadata":{"version":"1","uid":"u","log_name":"x","logged_time":5}}`: Known,
+		`{"time":1763970000000,"a":1,"metadata":{"uid":"u","version":"1"}}`:                                Conflicting,
+		`{"time":1763970000000,"a":2,"metadata":{"version":"1","uid":"u"}}`:                                Conflicting,
+		`{"time":1763970000000,"a":1,"metadata":{"version":"1","uid":"u","x":1}}`:                          Conflicting,
+		`{"time":1763970000000,"a":1,"metadata":{"version":"1","uid" : "u"}}`:                              Conflicting,
+		`{"time":1763970000000,"a":1,"metadata":{"version":"1","uid":"v"}}`:                                New,
+		`{"time":1763970000001,"a":1,"metadata":{"version":"1","uid":"u"}}`:                                New,
+		`{"time":1763970000000,"a":1,"metadata":{"version":"1"}}`:                                          New,
+	} {
+		var b Batch
+		var p Parser
+		for _, raw := range []string{first, other} {
+			if err := p.AddEvent(&b, []byte(raw), origin); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var once Once
+		standings := make([]Standing, 2)
+		once.Mark(b.Entries, standings)
+		if standings[0] != New || standings[1] != want {
+			t.Errorf("%s: %v, want %v", other, standings[1], want)
+		}
+		looked := make([]Standing, 2)
+		once.Look(b.Entries, looked)
+		if looked[0] != Known || looked[1] != Known {
+			t.Errorf("%s: again %v", other, looked)
+		}
+		var seen Standing
+		if seen.See(b.Entries[1].Key, []Key{b.Entries[0].Key}); seen != want {
+			t.Errorf("%s: among sorted keys %v, want %v", other, seen, want)
+		}
+	}
+}
+
 // Remove leaves what Without leaves.
 func TestRemove(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOf(rapid.IntRange(0, 9)).Draw(t, "sizes")
 		b := Batch{Log: "a"}
-		marked := make([]bool, len(sizes))
+		marked := make([]Standing, len(sizes))
 		for i, n := range sizes {
 			b.Add(append(bytes.Repeat([]byte{'a' + byte(i%26)}, n), '\n'), Entry{Time: int64(i)})
-			marked[i] = rapid.Bool().Draw(t, "marked")
+			marked[i] = rapid.SampledFrom([]Standing{New, Known, Conflicting}).Draw(t, "marked")
 		}
 		want := b.Without(marked)
 		got := b.Remove(marked)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
@@ -108,6 +109,19 @@ func checkAppend(t *testing.T, raw []byte, operational bool) {
 	}
 	if bytes.IndexByte(line, '\n') != len(line)-1 || bytes.IndexByte(line, '\r') >= 0 || !valid(line) {
 		t.Fatalf("%q is not one valid line", line)
+	}
+	var sent, recorded Batch
+	if err := p.AddEvent(&sent, raw, origin); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := Origin{Workspace: "w", Received: origin.Received.Add(time.Second)}
+	if err := p.AddEvent(&recorded, line, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Read("", line, 1)
+	if err != nil || read.Entries[0].Key != sent.Entries[0].Key || recorded.Entries[0].Key != sent.Entries[0].Key {
+		t.Fatalf("%q has the key %x, as a line %x, sent again %x; %v", raw, sent.Entries[0].Key, read.Entries[0].Key,
+			recorded.Entries[0].Key, err)
 	}
 	for what, read := range map[string]func() (Fields, error){
 		"scanned": func() (Fields, error) { return q.Scan(line) },

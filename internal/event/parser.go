@@ -45,6 +45,8 @@ type Parser struct {
 	lineBreaks bool   // between tokens
 	unique     bool
 	maxDepth   int
+	read       []byte                        // the event that values are places in
+	parts      [len(addedMembers) + 1][]byte // see sent
 	err        Error
 
 	known map[string][]string // lists of one processor each, so that one that returns is not allocated again
@@ -147,6 +149,49 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 }
 
 const tooLong = "the event has %d bytes, at most %d are allowed"
+
+// addedMembers are the members of metadata that weir adds, as it writes them.
+var addedMembers = [...]struct {
+	at   place
+	name string
+}{{metadataUID, `"uid":`}, {metadataLogName, `"log_name":`}, {metadataTenant, `"tenant_uid":`},
+	{metadataLogged, `"logged_time":`}}
+
+// sent returns, in parts that alias the event, what a producer sent of the event that was read: all of it without the
+// members of metadata that weir adds to a line, as it writes them, and without a metadata that has no others. So it is
+// the same for what a producer sends, for the line that is recorded, and for that line when it is recorded again. Where
+// a producer wrote such members itself they are no part of it either: of the uid the key tells, of the others nothing.
+func (p *Parser) sent() [][]byte {
+	event, meta := p.read, p.values[metadata]
+	var cuts [len(addedMembers)]span
+	n := 0
+	for _, m := range addedMembers {
+		v := p.values[m.at]
+		if v.missing() || !bytes.HasSuffix(event[:v.start], []byte(m.name)) {
+			continue
+		}
+		v.start -= len(m.name)
+		if event[v.start-1] == ',' {
+			v.start--
+		}
+		cuts[n] = v
+		n++
+	}
+	slices.SortFunc(cuts[:n], func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	inside := 0 // bytes of metadata that are cut
+	for _, c := range cuts[:n] {
+		inside += c.end - c.start
+	}
+	const before = `,"metadata":`
+	if !meta.missing() && inside == meta.end-meta.start-2 && bytes.HasSuffix(event[:meta.start], []byte(before)) {
+		cuts[0], n = span{meta.start - len(before), meta.end}, 1
+	}
+	parts, start := p.parts[:0], 0
+	for _, c := range cuts[:n] {
+		parts, start = append(parts, event[start:c.start]), c.end
+	}
+	return append(parts, event[start:])
+}
 
 // added returns how many bytes of the event that was scanned a weir may have added, so that what was taken once is
 // taken again. It cannot be told who wrote them, so those of a producer do not count either.

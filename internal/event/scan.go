@@ -19,7 +19,7 @@ import (
 // scan checks that b is one object and notes p.values. Names are checked for uniqueness if p.unique.
 func (p *Parser) scan(b []byte, maxDepth int) bool {
 	p.names, p.decoded, p.processors = p.names[:0], p.decoded[:0], p.processors[:0]
-	p.values, p.lineBreaks, p.maxDepth = [places]span{}, false, maxDepth
+	p.values, p.lineBreaks, p.maxDepth, p.read = [places]span{}, false, maxDepth, b
 	end := -1
 	if len(b) == 0 || b[0] != '{' {
 		p.fail(0, "an event is a JSON object: it begins with { and ends with }")
@@ -27,7 +27,7 @@ func (p *Parser) scan(b []byte, maxDepth int) bool {
 		end = p.fail(end, "there is something behind the event's closing brace")
 	}
 	if end < 0 {
-		p.names = nil // lets go of the input
+		p.names, p.read = nil, nil // lets go of the input
 	}
 	return end >= 0
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/tlog"
 )
 
 // Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the
@@ -32,7 +34,8 @@ type intended struct {
 const intents = "intents/"
 
 // Intend announces a deed. unknown is the event that the logs get if the deed is never reported; it must have the time
-// and the uid of the event that reports it, so that the logs never have both.
+// and the uid of the event that reports it, so that a log has both only if the report took longer than others wait for
+// it (see Unreported).
 func (r *Recorder) Intend(ctx context.Context, logs []string, unknown []byte) (*Intent, error) {
 	data, err := json.Marshal(intended{logs, string(unknown)})
 	if err != nil {
@@ -92,26 +95,81 @@ func (r *Recorder) reportUnknown(ctx context.Context, key string) error {
 	if err := json.Unmarshal(data, &i); err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
-	if err := r.RecordOwn(ctx, i.Logs, []byte(i.Line)); err != nil {
+	batches, done, err := r.own(i.Logs, []byte(i.Line))
+	defer done()
+	if err == nil {
+		batches, err = r.unreported(ctx, batches)
+	}
+	if err == nil {
+		_, err = r.Record(ctx, batches...)
+	}
+	if err != nil {
 		return fmt.Errorf("report %s: %w", key, err)
 	}
 	return r.bucket.Delete(ctx, key)
 }
 
+// unreported returns those of some batches of one event each whose log has no event with its time and uid: the deed was
+// reported there, and its intent could not be deleted.
+func (r *Recorder) unreported(ctx context.Context, batches []event.Batch) (rest []event.Batch, err error) {
+	for _, b := range batches {
+		e := b.Entries[0]
+		has, err := r.has(ctx, b.Log, e.Time, e.Key.ID())
+		if err != nil {
+			return nil, err
+		}
+		if !has {
+			rest = append(rest, b)
+		}
+	}
+	return rest, nil
+}
+
+// has tells whether a log has an event with a time and an id, sequenced or not.
+func (r *Recorder) has(ctx context.Context, log string, time int64, id event.ID) (bool, error) {
+	reader, err := r.store.Read(ctx, log, tlog.Query{Start: time, End: time + 1})
+	if err != nil {
+		return false, err
+	}
+	for _, entries := range []iter.Seq2[tlog.Indexed, error]{reader.Entries(ctx, reader.First()), reader.Waiting(ctx)} {
+		for e, err := range entries {
+			if err != nil || e.Key.ID() == id {
+				return err == nil, err
+			}
+		}
+	}
+	return false, nil
+}
+
 // RecordOwn records an event that weir itself made, and that is complete, in several logs.
 func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) error {
-	var batches []event.Batch
+	batches, done, err := r.own(logs, own)
+	defer done()
+	if err == nil {
+		_, err = r.Record(ctx, batches...)
+	}
+	return err
+}
+
+// own returns a batch for each log of an event that weir itself made. They may be used until done is called, which it
+// must be even after an error.
+func (r *Recorder) own(logs []string, own []byte) (batches []event.Batch, done func(), err error) {
+	var all []*Intake
+	done = func() {
+		for _, in := range all {
+			in.Close()
+		}
+	}
 	for _, log := range logs {
 		in := r.Intake(Source{Log: log, Origin: event.Origin{Received: time.Now()}}, Limits{})
-		defer in.Close()
+		all = append(all, in)
 		if err := in.Add(own); err != nil {
-			return fmt.Errorf("own event: %w", err)
+			return nil, done, fmt.Errorf("own event: %w", err)
 		}
 		if in.refused > 0 {
-			return fmt.Errorf("own event: %s", in.reasons[0].Text)
+			return nil, done, fmt.Errorf("own event: %s", in.reasons[0].Text)
 		}
 		batches = append(batches, in.batches...)
 	}
-	_, err := r.Record(ctx, batches...)
-	return err
+	return batches, done, nil
 }

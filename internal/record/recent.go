@@ -12,24 +12,22 @@ type recent struct {
 	limit int // of a generation
 
 	mu             sync.Mutex
-	younger, older map[recorded]struct{}
+	younger, older generation
 }
 
-type recorded struct {
-	log string
-	key event.Key
+// generation is the events of some time.
+type generation struct {
+	logs map[string]*event.Once
+	size int
 }
 
-// note marks those entries of a log that are remembered.
-func (r *recent) note(log string, entries []event.Entry, known []bool) {
+// note sees those entries of a log that are remembered.
+func (r *recent) note(log string, entries []event.Entry, known []event.Standing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, e := range entries {
-		k := recorded{log, e.Key}
-		if _, ok := r.younger[k]; ok {
-			known[i] = true
-		} else if _, ok := r.older[k]; ok {
-			known[i] = true
+	for _, g := range []generation{r.younger, r.older} {
+		if once := g.logs[log]; once != nil {
+			once.Look(entries, known)
 		}
 	}
 }
@@ -38,12 +36,23 @@ func (r *recent) add(b event.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range b.Entries {
-		if len(r.younger) >= r.limit {
-			r.older, r.younger = r.younger, nil
+		if r.younger.size >= r.limit {
+			r.older, r.younger = r.younger, generation{}
 		}
-		if r.younger == nil {
-			r.younger = make(map[recorded]struct{})
-		}
-		r.younger[recorded{b.Log, e.Key}] = struct{}{}
+		r.younger.add(b.Log, e)
 	}
+}
+
+func (g *generation) add(log string, e event.Entry) {
+	once := g.logs[log]
+	if once == nil {
+		if g.logs == nil {
+			g.logs = make(map[string]*event.Once)
+		}
+		once = new(event.Once)
+		g.logs[log] = once
+	}
+	g.size -= once.Len()
+	once.Add(e)
+	g.size += once.Len()
 }

@@ -15,6 +15,7 @@ import (
 // Result says what became of the events of one request. Recorded + Duplicates + Refused is their number.
 type Result struct {
 	Recorded   int // now durable
+	Conflicts  int // of these the log has other events with the same time and uid, as far as this node can tell
 	Duplicates int // of these the log had the event already, as far as this node can tell
 	Refused    int
 	Reasons    []Remark // why the first ones were refused
@@ -74,7 +75,7 @@ func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, 
 
 // record does what Record does, with a way to leave out what is known.
 func (r *Recorder) record(ctx context.Context, batches []event.Batch,
-	without func(b event.Batch, known []bool) event.Batch) (Result, error) {
+	without func(b event.Batch, known []event.Standing) event.Batch) (Result, error) {
 	if err := r.Ready(); err != nil {
 		return Result{}, err
 	}
@@ -91,6 +92,11 @@ func (r *Recorder) record(ctx context.Context, batches []event.Batch,
 		}
 		fresh := without(b, known)
 		result.Recorded += len(fresh.Entries)
+		for _, standing := range known {
+			if standing == event.Conflicting {
+				result.Conflicts++
+			}
+		}
 		result.Duplicates += len(b.Entries) - len(fresh.Entries)
 		shard := wal.ShardOf(b.Log, len(r.writers))
 		byShard[shard] = append(byShard[shard], fresh)
@@ -109,8 +115,8 @@ func (r *Recorder) record(ctx context.Context, batches []event.Batch,
 	return result, nil
 }
 
-// known tells which events of a batch are durable already, or were seen by once.
-func (r *Recorder) known(ctx context.Context, b event.Batch, once *event.Once) ([]bool, error) {
+// known returns what is durable of the events of a batch, or was seen by once.
+func (r *Recorder) known(ctx context.Context, b event.Batch, once *event.Once) ([]event.Standing, error) {
 	known, err := r.store.Known(ctx, b.Log, b.Entries)
 	if err != nil {
 		return nil, err

@@ -4,22 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
 	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
+	r, _ := startOn(t, f, tlog.Options{}, o)
+	return r, f
+}
+
+// startOn returns a Recorder on a bucket, and what sequences what it records.
+func startOn(t *testing.T, f *bucketest.Faulty, logs tlog.Options, o Options) (*Recorder, *sequence.Sequencer) {
 	reader := wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
-	store := tlog.NewLogs(f, reader, tlog.Options{})
+	store := tlog.NewLogs(f, reader, logs)
 	writer := wal.NewWriter(f, reader, 0, func(int64) {})
 	t.Cleanup(writer.Close)
-	return New(f, store, []*wal.Writer{writer}, o), f
+	return New(f, store, []*wal.Writer{writer}, o), sequence.New(f, reader, store, 0,
+		sequence.Options{Logger: slog.New(slog.DiscardHandler)})
 }
 
 func batch(log string, ids ...int) event.Batch {
@@ -88,12 +99,64 @@ func TestMemoryOfRecentEventsIsBounded(t *testing.T) {
 	for id := range 1000 {
 		r.add(batch("a", id))
 	}
-	if n := len(r.younger) + len(r.older); n > 20 {
+	if n := r.younger.size + r.older.size; n > 20 {
 		t.Errorf("%d are remembered", n)
 	}
-	known := make([]bool, 2)
+	known := make([]event.Standing, 2)
 	r.note("a", batch("a", 999, 5).Entries, known)
-	if !known[0] || known[1] {
+	if known[0] != event.Known || known[1] != event.New {
 		t.Errorf("known: %v", known)
 	}
+}
+
+// TestConflictsAreRecorded: an event with the time and uid of another, and other content, takes nobody's place. A retry
+// of either adds nothing, before and after they are sequenced, also at a node that has seen neither.
+func TestConflictsAreRecorded(t *testing.T) {
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
+	logs := tlog.Options{Keys: proof.NewKeys(key), Origin: "example.org"}
+	r, sequencer := startOn(t, f, logs, Options{})
+	at := received.Add(-time.Hour).UnixMilli()
+	line := func(content string) []byte {
+		return fmt.Appendf(nil, `{"time":%d,"content":%q,"metadata":{"uid":"guessed"}}`, at, content)
+	}
+	send := func(r *Recorder, contents ...string) Result {
+		t.Helper()
+		in := r.Intake(source("a"), Limits{})
+		defer in.Close()
+		for _, c := range contents {
+			if err := in.Add(line(c)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := in.Record(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	check := func(what string, got Result, recorded, conflicts, duplicates int) {
+		t.Helper()
+		if got.Recorded != recorded || got.Conflicts != conflicts || got.Duplicates != duplicates {
+			t.Errorf("%s: %+v, want %d recorded, %d conflicts, %d duplicates", what, got, recorded,
+				conflicts, duplicates)
+		}
+	}
+	check("forged", send(r, "forged"), 1, 0, 0)
+	check("real", send(r, "real"), 1, 1, 0)
+	check("both again", send(r, "real", "forged"), 0, 0, 2)
+	check("a third, twice in one request", send(r, "third", "third"), 1, 1, 1)
+	check("two new ones of one uid", send(r, "fourth", "fifth"), 2, 2, 0)
+	if _, err := sequencer.Round(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, r, "a"); n != 5 {
+		t.Errorf("%d events, want 5", n)
+	}
+	fresh, _ := startOn(t, f, logs, Options{})
+	check("at another node", send(fresh, "real", "forged", "third", "fourth", "fifth"), 0, 0, 5)
+	check("a sixth at another node", send(fresh, "sixth"), 1, 1, 0)
 }

@@ -3,12 +3,13 @@ package segment
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 
 	"github.com/weirlog/weir/internal/event"
 )
 
 // Filter tells for a key either "not here" or "perhaps here", the latter wrongly for 1 key of 15,000 (a Bloom filter of
-// 24 bits a key and 7 probes; the keys are hashes already).
+// 24 bits a key and 7 probes). It goes by the ids of keys, which are hashes already, so that conflicts are found too.
 type Filter []byte
 
 const (
@@ -48,7 +49,10 @@ func (f Filter) Has(k event.Key) bool {
 }
 
 func filterHash(k event.Key) (h, step uint64) {
-	return binary.LittleEndian.Uint64(k[:]), binary.LittleEndian.Uint64(k[8:]) | 1
+	id := k.ID()
+	h = binary.LittleEndian.Uint64(id[:])
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: it spreads all bits of h into the high ones
+	return h, bits.ReverseBytes64(h*odd) | 1
 }
 
 // DecodeFilters returns the filter of each block, given the content of the part. They share its memory.

@@ -32,9 +32,14 @@ func (b *Builder) add(n int64) {
 func testEntry(n int64) testLine {
 	at, processor := n*1000, fmt.Sprintf("p%d", n%3)
 	uid := fmt.Appendf(nil, "%d", n)
-	return testLine{Entry: event.Entry{Time: at, Key: event.KeyOf(at, uid), Processors: []string{processor}},
-		Line: fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%s"},"entity":{"name":%q,"type":"Stream Processor"}}`, at,
-			uid, processor)}
+	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%s"},"entity":{"name":%q,"type":"Stream Processor"}}`, at,
+		uid,
+		processor)
+	b, err := event.Read("", append(line, '\n'), 1)
+	if err != nil {
+		panic(err)
+	}
+	return testLine{Entry: b.Entries[0], Line: line}
 }
 
 // lineCounts is a kind that stands beside segments: the number of lines of each block.

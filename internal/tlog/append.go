@@ -70,7 +70,7 @@ func (v *view) accountsFor(ctx context.Context, b event.Batch) error {
 		return err
 	}
 	for i, e := range b.Entries {
-		if removed := v.manifest.Pruned; !known[i] && (removed.Entries == 0 || e.Time > removed.MaxTime) {
+		if removed := v.manifest.Pruned; known[i] != event.Known && (removed.Entries == 0 || e.Time > removed.MaxTime) {
 			return fmt.Errorf("plan %d was applied without some of its entries: %w", v.manifest.LastPlan, ErrOtherPlan)
 		}
 	}
@@ -86,7 +86,7 @@ func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) 
 	new(event.Once).Mark(entries, known)
 	fresh := make([]int, 0, len(entries))
 	for i := range entries {
-		if !known[i] {
+		if known[i] != event.Known {
 			fresh = append(fresh, i)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Known tells which of the entries a log has already, as far as they are sequenced.
-func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (known []bool, err error) {
+// Known returns what a log has of the entries, as far as they are sequenced.
+func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (known []event.Standing, err error) {
 	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
 	if !ok {
 		if m, err = s.manifest(ctx, log); err != nil {
@@ -26,10 +26,10 @@ func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (kn
 	return known, err
 }
 
-// known tells which of the entries are in the log as the view describes it. The filters of the blocks whose span of
+// known returns what the log, as the view describes it, has of the entries. The filters of the blocks whose span of
 // time holds the event answer nearly always; a block whose filter says "perhaps" is opened.
-func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error) {
-	known := make([]bool, len(entries))
+func (v *view) known(ctx context.Context, entries []event.Entry) ([]event.Standing, error) {
+	known := make([]event.Standing, len(entries))
 	if len(entries) == 0 || v.manifest.Entries == 0 {
 		return known, nil
 	}
@@ -51,7 +51,7 @@ func (v *view) known(ctx context.Context, entries []event.Entry) ([]bool, error)
 }
 
 func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []event.Entry, byTime []int,
-	known []bool) error {
+	known []event.Standing) error {
 	x, err := v.Index(ctx, seg)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []even
 			if entries[e].Time > b.MaxTime {
 				break
 			}
-			if known[e] {
+			if known[e] == event.Known {
 				continue
 			}
 			if filters == nil {
@@ -79,7 +79,7 @@ func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []even
 			if err != nil {
 				return err
 			}
-			_, known[e] = slices.BinarySearchFunc(keys, entries[e].Key, event.Key.Compare)
+			known[e].See(entries[e].Key, keys)
 		}
 	}
 	return nil

@@ -159,7 +159,7 @@ func TestAppendTwice(t *testing.T) {
 	}
 	known, err := s.Known(t.Context(), testLog, []event.Entry{{Time: 5000, Key: entry(5, 3).Key},
 		{Time: 5000, Key: event.Key{1}}, {Time: 1 << 50}})
-	if err != nil || !slices.Equal(known, []bool{true, false, false}) {
+	if err != nil || !slices.Equal(known, []event.Standing{event.Known, event.New, event.New}) {
 		t.Errorf("known: %v, %v", known, err)
 	}
 }

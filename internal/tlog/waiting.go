@@ -53,7 +53,7 @@ func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 		once.Mark(entries, known)
 		w := waitingSection{Place: t, entries: entries, skip: map[int]bool{}}
 		for i := range entries {
-			if known[i] {
+			if known[i] == event.Known {
 				w.skip[i] = true
 			}
 		}
