@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
@@ -347,4 +349,25 @@ func TestRecordingTellsOfConflicts(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", tt.body, rec.Code, got, tt.want)
 		}
 	}
+}
+
+// TestWhatIsRecordedCanBeDownloaded: an event of any time that is taken is in the download of the widest range.
+func TestWhatIsRecordedCanBeDownloaded(t *testing.T) {
+	w := newWorld(t, Options{})
+	widest := fmt.Sprintf("%s?startDate=%d&endDate=%d", resource, minDate, maxDate)
+	n := 0
+	rapid.Check(t, func(t *rapid.T) {
+		near := rapid.SampledFrom([]int64{0, 946_684_800_000, minDate * 1000, now.UnixMilli(),
+			now.Add(10 * time.Minute).UnixMilli(), maxDate * 1000, math.MaxInt64 / 2}).Draw(t, "near")
+		at := near + rapid.Int64Range(-2000, 2000).Draw(t, "off by")
+		n++
+		uid := fmt.Sprint("event-", n)
+		if w.record(eventLine(uid, at), account.GroupOwner).Code != 200 {
+			return
+		}
+		got := strings.Join(w.lines(w.get(widest, account.GroupOwner)), "\n")
+		if !strings.Contains(got, uid) {
+			t.Fatalf("an event at %d was recorded, and is not in the download", at)
+		}
+	})
 }

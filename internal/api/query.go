@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -104,8 +105,8 @@ func wantOneOf(values ...string) func(string) string {
 
 // Bounds on dates: from when Atlas's API accepts them, and to where a date still has milliseconds and four digits.
 const (
-	minDate = 1199145600   // 2008-01-01T00:00:00Z
-	maxDate = 253402300799 // 9999-12-31T23:59:59Z
+	minDate = event.Earliest / 1000 // 2008-01-01T00:00:00Z
+	maxDate = 253402300799          // 9999-12-31T23:59:59Z
 )
 
 // wantDate says what is expected to somebody who writes a date in another way.

@@ -128,10 +128,10 @@ func TestAppendRefuses(t *testing.T) {
 		{`{"time":1763970000}`, 8, "time is in milliseconds since the epoch, but 1763970000 looks like seconds"},
 		{`{"time":1763970000000000}`, 8, "looks like microseconds"},
 		{`{"time":1763970000000000000}`, 8, "looks like nanoseconds"},
-		{`{"time":-5}`, 8, "before the year 2000"},
-		{`{"time":946684799}`, 8, "before the year 2000"},
-		{`{"time":946684799999}`, 8, "before the year 2000"},
-		{`{"time":-99999999999999999999}`, 8, "before the year 2000"},
+		{`{"time":-5}`, 8, "before the year 2008"},
+		{`{"time":1199145599}`, 8, "before the year 2008"},
+		{`{"time":1199145599999}`, 8, "before the year 2008"},
+		{`{"time":-99999999999999999999}`, 8, "before the year 2008"},
 		{`{"time":99999999999999999999}`, 8, "in the future"},
 		{`{"time":1763980600001}`, 8, "more than 10 minutes in the future"},
 		{`{"time":1763970000000,"class_uid":"3002"}`, 34, "class_uid must be an integer"},
@@ -155,7 +155,7 @@ func TestAppendRefuses(t *testing.T) {
 func TestAppendAcceptsTheBounds(t *testing.T) {
 	for _, in := range []string{
 		`{"time":1763980600000}`,
-		`{"time":946684800000}`,
+		`{"time":1199145600000}`,
 		`{"time":1763970000000,"a":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`,
 		`{"time":1763970000000,"metadata":{"uid":"` + strings.Repeat(`\u00fc`, 256) + `"}}`,
 		`{"time":1763970000000,"a":"` + strings.Repeat("x", 1<<20-29) + `"}`,

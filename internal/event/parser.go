@@ -25,8 +25,9 @@ const (
 	streamProcessor = "Stream Processor"
 )
 
-// earliest is the first moment that an event may have, 2000-01-01T00:00:00Z in milliseconds since the epoch.
-const earliest = 946_684_800_000
+// Earliest is the first moment that an event may have, 2008-01-01T00:00:00Z in milliseconds since the epoch: the first
+// one that Atlas's API lets a download begin with, so that whatever is recorded can be downloaded.
+const Earliest = 1_199_145_600_000
 
 // Parser reads events. The zero value is ready; it may be used again and again, not concurrently. In the long run it
 // allocates nothing per event.
@@ -271,13 +272,13 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	t, err := strconv.ParseInt(string(text), 10, 64)
 	latest := received.Add(maxAhead).UnixMilli()
 	unit := ""
-	switch in := func(t int64) bool { return t >= earliest && t <= latest }; {
+	switch in := func(t int64) bool { return t >= Earliest && t <= latest }; {
 	case err != nil && !errors.Is(err, strconv.ErrRange):
 		p.fail(at.start, "time must be an integer")
 		return 0, false
 	case in(t):
 		return t, true
-	case t < earliest && t > earliest/1000-1 && in(t*1000):
+	case t < Earliest && t > Earliest/1000-1 && in(t*1000):
 		unit = "seconds"
 	case in(t / 1000):
 		unit = "microseconds"
@@ -287,8 +288,8 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	switch {
 	case unit != "":
 		p.fail(at.start, "time is in milliseconds since the epoch, but %s looks like %s", text, unit)
-	case t < earliest:
-		p.fail(at.start, "time %.40s is before the year 2000; time is in milliseconds since the epoch", text)
+	case t < Earliest:
+		p.fail(at.start, "time %.40s is before the year 2008; time is in milliseconds since the epoch", text)
 	default:
 		p.fail(at.start, "time %.40s is more than 10 minutes in the future: it is %d here; time is in milliseconds "+
 			"since the epoch",
