@@ -77,8 +77,11 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 		}
 	}
 	version, err := manifest.Highest(ctx, s.bucket, m.Log, m.Version)
-	if err != nil || version != m.Version {
+	if err != nil {
 		return false, err
+	}
+	if version != m.Version { // nobody reads m any more, and the log may have grown otherwise: two would be signed
+		return false, s.bucket.Delete(ctx, key)
 	}
 	s.manifests.Set(m.Log, m)
 	if m.Version%s.options.KeepManifests == 0 {
