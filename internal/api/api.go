@@ -57,6 +57,7 @@ type Server struct {
 
 	background sync.WaitGroup // what goes on after a reply was sent
 	failing    chan struct{}  // has one element for each failed authentication that is being recorded
+	refusals   refusals
 }
 
 // New returns a Server.
@@ -77,6 +78,10 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		failing: make(chan struct{}, maxFailing)}
+	s.refusals.record = recorder.RecordOwn
+	s.refusals.failed = func(logs []string, err error) {
+		s.options.Logger.Error("repeated refusals not recorded", "logs", logs, "err", err)
+	}
 	s.table = s.operations()
 	s.route()
 	return s
@@ -112,4 +117,7 @@ func (s *Server) CleanPaths(next http.Handler) http.Handler {
 }
 
 // Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
-func (s *Server) Wait() { s.background.Wait() }
+func (s *Server) Wait() {
+	s.background.Wait()
+	s.refusals.flush()
+}

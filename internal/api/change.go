@@ -136,7 +136,11 @@ func (s *Server) signInFailed(c *call, err error) {
 		defer func() { <-s.failing }()
 		org, err := s.accounts.Organization(ctx, by.Org)
 		if err == nil {
-			err = s.recorder.RecordOwn(ctx, []string{org.Log}, event.SignInFailed(act, protocol, why))
+			kind := repeat{caller: by.ID, operation: "authenticate", code: why, address: c.address.Addr()}
+			err = s.refusals.refused(ctx, kind, c.now, []string{org.Log}, func(r event.Repeats) []byte {
+				act.Repeat(r)
+				return event.SignInFailed(act, protocol, why)
+			})
 		}
 		if err != nil {
 			s.options.Logger.Error("failed authentication not recorded", "credential", by.ID, "address",

@@ -197,6 +197,7 @@ func (w *world) alike(role account.Role, what string, op [2]string, there, where
 		{"HEAD", "", "", any},
 	} {
 		ask := func(p place) (reply string, cost int) {
+			w.server.refusals.flush() // The refusal repeats none.
 			w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
 				if op == bucketest.Put || op == bucketest.PutNew || blind && ofOthers.MatchString(key) &&
 					!strings.HasPrefix(key, "orgs/"+orgID) {

@@ -162,8 +162,16 @@ func (s *Server) auditRead(c *call, refused error) error {
 	if err != nil {
 		return err
 	}
-	// An attempt counts even if its client does not wait for the answer.
-	return s.recorder.RecordOwn(context.WithoutCancel(c.context()), logs, event.Accessed(a))
+	ctx := context.WithoutCancel(c.context()) // An attempt counts even if its client does not wait for the answer.
+	if a.Status == 0 || a.Status >= http.StatusInternalServerError {
+		return s.recorder.RecordOwn(ctx, logs, event.Accessed(a))
+	}
+	kind := repeat{caller: a.CallerID, operation: a.Operation, code: a.ErrorCode, address: c.address.Addr()}
+	return s.refusals.refused(ctx, kind, c.now, logs, func(r event.Repeats) []byte {
+		repeated := a
+		repeated.Repeat(r)
+		return event.Accessed(repeated)
+	})
 }
 
 // logsOfAttempt returns the logs that have a record of an attempt.

@@ -21,6 +21,43 @@ type Act struct {
 	CallerName string // empty: the CallerID
 	CallerKind string // "Service Account" or "API Key"
 	Address    netip.AddrPort
+	Repeats    // if Count is not 0, of several acts, the event is of all of them
+}
+
+// Repeats is a number of acts of one kind, and when the first and the last were.
+type Repeats struct {
+	Count       int
+	First, Last time.Time
+}
+
+// Add counts one more.
+func (r *Repeats) Add(now time.Time) {
+	if r.Count == 0 {
+		r.First = now
+	}
+	r.Count, r.Last = r.Count+1, now
+}
+
+// Repeat makes the act one of several. Its time is that of the last.
+func (a *Act) Repeat(r Repeats) {
+	a.Repeats = r
+	if r.Count > 0 {
+		a.Time = r.Last
+	}
+}
+
+// repeated is Repeats as an event has it: OCSF's count, start_time and end_time.
+type repeated struct {
+	Count int   `json:"count,omitempty"`
+	Start int64 `json:"start_time,omitempty"`
+	End   int64 `json:"end_time,omitempty"`
+}
+
+func (r *Repeats) attributes() repeated {
+	if r.Count == 0 {
+		return repeated{}
+	}
+	return repeated{r.Count, r.First.UnixMilli(), r.Last.UnixMilli()}
 }
 
 // Access is an attempt to read a log.
@@ -38,7 +75,8 @@ type Access struct {
 // (Read). It is complete, so that Append leaves it as it is, and its uid is random: no two attempts are one event.
 func Accessed(a Access) []byte {
 	e := apiActivity{ActivityID: 2, CategoryUID: 6, ClassUID: 6003, TypeUID: 600302, Time: a.Time.UnixMilli(),
-		SeverityID: 1, StatusID: 1, Status: "Success", Metadata: a.metadata(), Source: sourceOf(a.Address)}
+		SeverityID: 1, StatusID: 1, Status: "Success", repeated: a.attributes(), Metadata: a.metadata(),
+		Source: sourceOf(a.Address)}
 	e.Actor.User = a.user()
 	e.API.Operation, e.API.Request.UID = a.Operation, a.RequestID
 	e.Resources = []resourceDetails{{a.Workspace, "Stream Workspace"}}
@@ -85,17 +123,18 @@ func sourceOf(address netip.AddrPort) endpoint {
 // The types below are the part of OCSF's API Activity that weir writes, in the order in which it writes it.
 type (
 	apiActivity struct {
-		ActivityID  int         `json:"activity_id"`
-		CategoryUID int         `json:"category_uid"`
-		ClassUID    int         `json:"class_uid"`
-		TypeUID     int         `json:"type_uid"`
-		Time        int64       `json:"time"`
-		SeverityID  int         `json:"severity_id"`
-		StatusID    int         `json:"status_id"`
-		Status      string      `json:"status"`
-		StatusCode  string      `json:"status_code,omitempty"`
-		Metadata    ownMetadata `json:"metadata"`
-		Actor       struct {
+		ActivityID  int    `json:"activity_id"`
+		CategoryUID int    `json:"category_uid"`
+		ClassUID    int    `json:"class_uid"`
+		TypeUID     int    `json:"type_uid"`
+		Time        int64  `json:"time"`
+		SeverityID  int    `json:"severity_id"`
+		StatusID    int    `json:"status_id"`
+		Status      string `json:"status"`
+		StatusCode  string `json:"status_code,omitempty"`
+		repeated
+		Metadata ownMetadata `json:"metadata"`
+		Actor    struct {
 			User user `json:"user"`
 		} `json:"actor"`
 		Source endpoint `json:"src_endpoint"`

@@ -53,7 +53,8 @@ func Changed(c Change) []byte {
 // (Authentication), activity 1 (Logon). The protocol is "Digest" or "OAUTH 2.0". Its uid is random.
 func SignInFailed(a Act, protocol, why string) []byte {
 	e := authentication{ActivityID: 1, CategoryUID: 3, ClassUID: 3002, TypeUID: 300201, Time: a.Time.UnixMilli(),
-		SeverityID: 3, StatusID: 2, Status: "Failure", StatusDetail: why, Metadata: a.metadata(), User: a.user(),
+		SeverityID: 3, StatusID: 2, Status: "Failure", StatusDetail: why, repeated: a.attributes(),
+		Metadata: a.metadata(), User: a.user(),
 		Source: sourceOf(a.Address), Protocol: protocol, ProtocolID: protocols[protocol], IsRemote: true}
 	e.Metadata.CorrelationUID = a.RequestID
 	e.Service.Name = "weir"
@@ -127,22 +128,23 @@ type (
 		Data   json.RawMessage `json:"data,omitempty"`
 	}
 	authentication struct {
-		ActivityID   int         `json:"activity_id"`
-		CategoryUID  int         `json:"category_uid"`
-		ClassUID     int         `json:"class_uid"`
-		TypeUID      int         `json:"type_uid"`
-		Time         int64       `json:"time"`
-		SeverityID   int         `json:"severity_id"`
-		StatusID     int         `json:"status_id"`
-		Status       string      `json:"status"`
-		StatusDetail string      `json:"status_detail"`
-		Metadata     ownMetadata `json:"metadata"`
-		User         user        `json:"user"`
-		Source       endpoint    `json:"src_endpoint"`
-		Protocol     string      `json:"auth_protocol"`
-		ProtocolID   int         `json:"auth_protocol_id"`
-		IsRemote     bool        `json:"is_remote"`
-		Service      struct {
+		ActivityID   int    `json:"activity_id"`
+		CategoryUID  int    `json:"category_uid"`
+		ClassUID     int    `json:"class_uid"`
+		TypeUID      int    `json:"type_uid"`
+		Time         int64  `json:"time"`
+		SeverityID   int    `json:"severity_id"`
+		StatusID     int    `json:"status_id"`
+		Status       string `json:"status"`
+		StatusDetail string `json:"status_detail"`
+		repeated
+		Metadata   ownMetadata `json:"metadata"`
+		User       user        `json:"user"`
+		Source     endpoint    `json:"src_endpoint"`
+		Protocol   string      `json:"auth_protocol"`
+		ProtocolID int         `json:"auth_protocol_id"`
+		IsRemote   bool        `json:"is_remote"`
+		Service    struct {
 			Name string `json:"name"`
 		} `json:"service"`
 		Unmapped struct {

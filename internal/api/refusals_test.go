@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/event"
+)
+
+// counts is what a test's log has: the number of refusals that each of its events stands for.
+type counts struct {
+	mu  sync.Mutex
+	all []int
+}
+
+func (c *counts) refusals() *refusals {
+	return &refusals{record: func(_ context.Context, _ []string, event []byte) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		var n int
+		err := json.Unmarshal(event, &n)
+		c.all = append(c.all, max(n, 1))
+		return err
+	}}
+}
+
+func (c *counts) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprint(c.all)
+}
+
+func countLine(r event.Repeats) []byte { return fmt.Append(nil, r.Count) }
+
+// TestRefusalsAreSummed: the first is recorded at once, those of the next minute by one event, the next one at once
+// again. Those of another kind are others.
+func TestRefusalsAreSummed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c counts
+		r := c.refusals()
+		refuse := func(caller string, times int) {
+			t.Helper()
+			for range times {
+				err := r.refused(t.Context(), repeat{caller: caller}, time.Now(), []string{"log"}, countLine)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		check := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if got := c.String(); got != want {
+				t.Errorf("events of %s refusals, want %s", got, want)
+			}
+		}
+		refuse("a", 1)
+		check("[1]")
+		refuse("a", 999)
+		refuse("b", 1)
+		check("[1 1]")
+		time.Sleep(sumFor)
+		check("[1 1 999]") // one that was not repeated is not told again
+		refuse("a", 3)
+		check("[1 1 999 1]")
+		r.flush()
+		check("[1 1 999 1 2]")
+	})
+}
+
+// TestManyDifferentRefusalsAreBounded: neither many addresses nor many kinds make weir hold, or record, more and more.
+func TestManyDifferentRefusalsAreBounded(t *testing.T) {
+	var c counts
+	r := c.refusals()
+	var full int
+	for i := range 3 * maxSums {
+		address := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+		if err := r.refused(t.Context(), repeat{caller: "a", address: address}, now, nil, countLine); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 * maxSums {
+		err := r.refused(t.Context(), repeat{caller: fmt.Sprint(i)}, now, nil, countLine)
+		if p := new(problem); errors.As(err, &p) && p.status == http.StatusServiceUnavailable {
+			full++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(r.sums); n > maxSums || full == 0 {
+		t.Errorf("%d are held, %d were refused an event", n, full)
+	}
+	r.flush()
+	if n := len(c.all); n > maxSums+1 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// TestRepeatedRefusalsAreOneEvent: so it is for reads of a log and for wrong credentials, in the logs that have them.
+func TestRepeatedRefusalsAreOneEvent(t *testing.T) {
+	w := newWorld(t, Options{})
+	const times = 50
+	w.bearer(account.GroupOwner)
+	for range times {
+		w.get(resource+"?startDate=1", account.GroupOwner) // 400
+		w.do("POST", "/api/oauth/token", "grant_type=client_credentials&client_secret=wrong&client_id="+
+			w.callers[account.GroupOwner].ID, "Content-Type: application/x-www-form-urlencoded")
+	}
+	w.server.Wait()
+	for where, lines := range map[string][]string{
+		"in the workspace's log":    w.lines(w.get(resource, account.GroupOwner)),
+		"in the organization's log": w.lines(w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgOwner)),
+	} {
+		if len(lines) != 2 || strings.Contains(lines[0], `"count"`) ||
+			!strings.Contains(lines[1], fmt.Sprintf(`"count":%d,"start_time":%d,"end_time":%d`, times-1,
+				now.UnixMilli(),
+				now.UnixMilli())) {
+			t.Errorf("%s: %q", where, lines)
+		}
+	}
+}
