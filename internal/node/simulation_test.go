@@ -87,6 +87,7 @@ const (
 func limit(now time.Time) int64 { return now.AddDate(0, 0, -keptDays).UnixMilli() }
 
 func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
+	eventtest.PassTime()
 	c := &cluster{world: w, config: config.Default(), nodes: make([]*node, nodes), ending: make(chan struct{})}
 	c.config.Bucket = "s3://simulated/bucket"
 	c.config.SigningKeyFile, c.config.SecretFile = filepath.Join(t.TempDir(), "signing-key"),

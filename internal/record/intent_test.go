@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -28,6 +29,7 @@ func count(t *testing.T, r *Recorder, log string) int64 {
 // What was announced and never reported is in the logs all the same; what was reported, or withdrawn, adds nothing.
 func TestIntent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		eventtest.PassTime()
 		ctx := t.Context()
 		r, f := start(t, Options{})
 		logs := []string{"a", "b"}

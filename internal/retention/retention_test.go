@@ -38,6 +38,7 @@ type world struct {
 // newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of
 // the last 100 days.
 func newWorld(t *testing.T) *world {
+	eventtest.PassTime()
 	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucketest.NewMemory()}}
 	w.start()
 	ctx, now := t.Context(), time.Now()

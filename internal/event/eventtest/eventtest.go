@@ -3,6 +3,7 @@ package eventtest
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/weirlog/weir/internal/event"
 )
@@ -19,3 +20,7 @@ func Batch(log string, lines ...string) event.Batch {
 	}
 	return b
 }
+
+// PassTime brings the clock of a synctest bubble, which begins in the year 2000, to a time that events may have. In real
+// time it does nothing.
+func PassTime() { time.Sleep(time.Until(time.UnixMilli(event.Earliest).AddDate(1, 0, 0))) }
