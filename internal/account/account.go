@@ -55,8 +55,8 @@ func (r Retention) Kept() int { return max(r.DeletedDays, MinRetentionDays) }
 
 // Limit returns the moment before which events of living logs are too old, and the moment before which they are due to
 // go. The time between is half a day, or 2.5 % of the limit if that is more, so that a segment is not made again for
-// each event that becomes too old. What is promised is twice that, so that a pass may come late. Both are zero if events
-// are kept for ever.
+// each event that becomes too old. What is promised is twice that, so that a pass may come late. Both moments are zero
+// if events are kept for ever.
 func (r Retention) Limit(now time.Time) (before, due time.Time) {
 	if r.Days == 0 {
 		return time.Time{}, time.Time{}

@@ -159,7 +159,7 @@ func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone 
 	if err := j.Logs.Sweep(ctx, log); err != nil {
 		return false, err
 	}
-	info, err := j.Logs.Info(ctx, log)
+	info, err := j.Logs.Info(ctx, log, 0)
 	if err != nil || info.Entries > 0 || info.Removing {
 		return false, err
 	}

@@ -45,9 +45,10 @@ func (s *Logs) sign(m *manifest.Manifest, tree proof.Tree) error {
 // maxDigests is how many entries an object of digests holds at most, unless a single segment had more: 8 MiB.
 const maxDigests = 1 << 18
 
-// keepDigests adds to m the entries of the tree for the lines of segments below an index, which are about to go. So that
-// a manifest stays small they join those of earlier ones, as long as that makes no large object.
-func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment, below int64) error {
+// keepDigests adds to m the entries of the tree for the lines of segments below an index, which are about to go. So
+// that a manifest stays small they join those of earlier ones, as long as that makes no large object.
+func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment,
+	below int64) error {
 	var made manifest.Digests
 	var data []byte
 	going := func(seg manifest.Segment) int64 { return min(seg.End(), below) - seg.First }

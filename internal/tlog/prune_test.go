@@ -71,9 +71,9 @@ func TestPrune(t *testing.T) {
 		if pruned > 0 && m.Pruned.End() != pruned || len(m.Removing) > 0 {
 			t.Errorf("manifest: %+v", m)
 		}
-		info, err := fresh.Info(t.Context(), testLog)
+		info, err := fresh.Info(t.Context(), testLog, before)
 		if err != nil || info.Entries != n-pruned || info.Entries > 0 && info.MinTime != pruned*1000 ||
-			info.MaxTime >= n*1000 {
+			info.MaxTime >= n*1000 || info.Older != 0 {
 			t.Errorf("info %+v, %v", info, err)
 		}
 		listed := 0
