@@ -420,7 +420,8 @@ func accessVerbs() []verb {
 func logVerbs() []verb {
 	columns := []column{col("ID", "logId"), col("KIND", "kind"), col("WORKSPACE", "workspaceName"),
 		col("STATE", "state"), col("DAYS LEFT", "daysLeft"),
-		col("EVENTS", "events"), col("BYTES", "sizeBytes"), col("FIRST", "firstEvent"), col("LAST", "lastEvent")}
+		col("EVENTS", "events"), col("BYTES", "sizeBytes"), col("FIRST", "firstEvent"), col("LAST", "lastEvent"),
+		col("OVERDUE SINCE", "retention.overdueSince"), col("KEPT", "retention.why")}
 	ofProject := func(f *adminFlags, _ []string) (string, error) { return own(f.projectPath("logs")) }
 	ofOrg := func(f *adminFlags, _ []string) (string, error) { return own(f.orgPath("logs")) }
 	proven := []column{col("ID", "logId"), col("ORIGIN", "origin"), col("SIZE", "size"), col("ROOT", "root"),

@@ -53,6 +53,18 @@ const MinRetentionDays = 30
 // Kept returns for how many days logs are kept after their workspace was deleted.
 func (r Retention) Kept() int { return max(r.DeletedDays, MinRetentionDays) }
 
+// Limit returns the moment before which events of living logs are too old, and the moment before which they are due to
+// go. The time between is half a day, or 2.5 % of the limit if that is more, so that a segment is not made again for
+// each event that becomes too old. What is promised is twice that, so that a pass may come late. Both moments are zero
+// if events are kept for ever.
+func (r Retention) Limit(now time.Time) (before, due time.Time) {
+	if r.Days == 0 {
+		return time.Time{}, time.Time{}
+	}
+	before = now.AddDate(0, 0, -r.Days)
+	return before, before.Add(-max(12*time.Hour, time.Duration(r.Days)*24*time.Hour/40))
+}
+
 // Workspace ("tenant" in Atlas's API) is one Stream Processing workspace. Its logs have ids of their own, so that
 // a workspace made again under the same name gets new logs.
 type Workspace struct {

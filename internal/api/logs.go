@@ -63,6 +63,8 @@ type logView struct {
 	Last        *time.Time `json:"lastEvent,omitempty"`
 	Removed     int64      `json:"removedEvents,omitempty"` // by retention
 	Links       []link     `json:"links"`
+
+	Retention retentionView `json:"retention"`
 }
 
 // keptLog is a log that a project or an organization has.
@@ -111,7 +113,8 @@ func (h logs) show(c *call, logs []keptLog, path, owner string, r account.Retent
 	group.SetLimit(16)
 	for i, l := range logs {
 		group.Go(func() (err error) {
-			infos[i], err = h.logs.Info(ctx, l.id)
+			before, _ := l.limit(r, c.now)
+			infos[i], err = h.logs.Info(ctx, l.id, before)
 			return err
 		})
 	}
@@ -122,8 +125,8 @@ func (h logs) show(c *call, logs []keptLog, path, owner string, r account.Retent
 	for i, l := range logs {
 		info := infos[i]
 		v := logView{ID: l.id, Kind: l.kind, State: "active", Events: info.Entries, Bytes: info.Bytes,
-			Removed: info.Pruned.Entries,
-			Links:   c.self(path, owner, l.id)}
+			Removed: info.Pruned.Entries, Retention: l.retention(r, info, c.now),
+			Links: c.self(path, owner, l.id)}
 		if l.workspace != nil {
 			v.Workspace, v.WorkspaceID = l.workspace.Name, l.workspace.ID
 		}
@@ -135,7 +138,7 @@ func (h logs) show(c *call, logs []keptLog, path, owner string, r account.Retent
 			deleted := l.deleted.UTC().Truncate(time.Second)
 			v.State, v.Deleted = "deleted", &deleted
 			if !r.Hold {
-				left := max(0, int(math.Ceil(l.deleted.AddDate(0, 0, r.Kept()).Sub(c.now).Hours()/24)))
+				left := max(0, int(math.Ceil(l.end(r).Sub(c.now).Hours()/24)))
 				v.DaysLeft = &left
 			}
 		}

@@ -41,13 +41,16 @@ type Pruned struct {
 // End is the index of the first entry behind p.
 func (p Pruned) End() int64 { return p.First + p.Entries }
 
-// Add adds the entries of a segment that begins where p ends.
-func (p *Pruned) Add(seg Segment) {
-	if p.Entries == 0 {
-		p.First, p.MinTime, p.MaxTime = seg.First, seg.MinTime, seg.MaxTime
+// Add adds entries that begin where p ends.
+func (p *Pruned) Add(q Pruned) {
+	switch {
+	case q.Entries == 0:
+	case p.Entries == 0:
+		*p = q
+	default:
+		p.Entries += q.Entries
+		p.MinTime, p.MaxTime = min(p.MinTime, q.MinTime), max(p.MaxTime, q.MaxTime)
 	}
-	p.Entries += seg.Count
-	p.MinTime, p.MaxTime = min(p.MinTime, seg.MinTime), max(p.MaxTime, seg.MaxTime)
 }
 
 // Segment is an object of consecutive entries.

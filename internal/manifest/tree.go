@@ -67,19 +67,22 @@ func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte) ([]proof.
 	return digests, nil
 }
 
-// SegmentDigests returns the entries of the tree for the lines of a segment.
-func (s *Objects) SegmentDigests(ctx context.Context, seg Segment) ([]proof.Hash, error) {
+// SegmentDigests returns the entries of the tree for the lines of a segment below an index.
+func (s *Objects) SegmentDigests(ctx context.Context, seg Segment, below int64) ([]proof.Hash, error) {
 	x, err := s.Index(ctx, seg)
 	if err != nil {
 		return nil, err
 	}
-	digests := make([]proof.Hash, 0, seg.Count)
+	digests := make([]proof.Hash, 0, min(seg.End(), below)-seg.First)
 	for _, b := range x.Blocks {
+		if b.First >= below {
+			break
+		}
 		more, err := s.BlockDigests(ctx, seg, b)
 		if err != nil {
 			return nil, err
 		}
-		digests = append(digests, more...)
+		digests = append(digests, more[:min(b.End(), below)-b.First]...)
 	}
 	return digests, nil
 }

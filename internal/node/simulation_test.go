@@ -233,6 +233,9 @@ func (c *cluster) event(rnd *rand.Rand, log *simulatedLog) (line string) {
 	at := time.Now().Add(-time.Duration(rnd.Int64N(int64(time.Minute)))).UnixMilli()
 	if log.limited { // most of these are past their time soon
 		at = limit(time.Now()) + rnd.Int64N(240_000) - 60_000
+		if rnd.IntN(3) == 0 { // these are due, so that segments are cut for them
+			at -= (24 * time.Hour).Milliseconds()
+		}
 	}
 	uid, processor := fmt.Sprintf("uid-%d", serial), []string{"", "a", "b"}[rnd.IntN(3)]
 	line = fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at, uid)

@@ -19,7 +19,7 @@ func ownEvent(uid, status string) []byte {
 
 func count(t *testing.T, r *Recorder, log string) int64 {
 	t.Helper()
-	i, err := r.store.Info(t.Context(), log)
+	i, err := r.store.Info(t.Context(), log, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,11 +102,12 @@ func (j *Job) project(ctx context.Context, p *account.Project) error {
 	}
 	var errs []error
 	if days := p.Retention.Days; days > 0 {
-		before := time.Now().AddDate(0, 0, -days)
+		before, due := p.Retention.Limit(time.Now())
+		limit := limit{before.UnixMilli(), due.UnixMilli(), "retentionDays", days}
 		for _, w := range p.Workspaces {
 			for _, log := range []string{w.AuditLog, w.OperationalLog} {
 				if j.mine(log) {
-					errs = append(errs, j.prune(ctx, p, &w, log, before.UnixMilli(), "retentionDays", days))
+					errs = append(errs, j.prune(ctx, p, &w, log, limit))
 				}
 			}
 		}
@@ -126,8 +127,9 @@ func (j *Job) project(ctx context.Context, p *account.Project) error {
 
 // forget removes the logs of a deleted workspace, and then the workspace.
 func (j *Job) forget(ctx context.Context, p *account.Project, w *account.Workspace) error {
+	all := limit{math.MaxInt64, math.MaxInt64, "deletedLogRetentionDays", p.Retention.Kept()}
 	for _, log := range []string{w.AuditLog, w.OperationalLog} {
-		if err := j.prune(ctx, p, w, log, math.MaxInt64, "deletedLogRetentionDays", p.Retention.Kept()); err != nil {
+		if err := j.prune(ctx, p, w, log, all); err != nil {
 			return err
 		}
 		if gone, err := j.remove(ctx, p, log); err != nil || !gone {
@@ -157,20 +159,26 @@ func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone 
 	if err := j.Logs.Sweep(ctx, log); err != nil {
 		return false, err
 	}
-	info, err := j.Logs.Info(ctx, log)
+	info, err := j.Logs.Info(ctx, log, 0)
 	if err != nil || info.Entries > 0 || info.Removing {
 		return false, err
 	}
 	return true, j.Logs.Drop(ctx, log)
 }
 
-// prune removes the events of a log that are older than before (milliseconds since the epoch), because of a setting.
-// What it is about to remove it says first, in the project's log: so that a crash leaves nothing that was removed
-// unsaid.
-func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspace, log string, before int64,
-	setting string, days int) error {
+// limit says which events of a log are too old, and by which setting.
+type limit struct {
+	before  int64 // Older events are too old (milliseconds since the epoch).
+	due     int64 // Once the log begins with an older event, all that are too old go. It is not above before.
+	setting string
+	days    int
+}
+
+// prune removes the events of a log that are too old. What it is about to remove it says first, in the project's log:
+// so that a crash leaves nothing that was removed unsaid.
+func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspace, log string, l limit) error {
 	for ctx.Err() == nil {
-		removal, err := j.Logs.Prunable(ctx, log, before)
+		removal, err := j.Logs.Prunable(ctx, log, l.before, l.due)
 		if err != nil {
 			return err
 		}
@@ -178,7 +186,7 @@ func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspac
 			return j.Logs.Sweep(ctx, log)
 		}
 		line := event.Pruned(event.Removal{Time: time.Now(), Project: p.ID, Workspace: w.Name, Log: log,
-			Setting: setting, Days: days,
+			Setting: l.setting, Days: l.days,
 			First: removal.First, Entries: removal.Entries, Oldest: time.UnixMilli(removal.MinTime),
 			Youngest: time.UnixMilli(removal.MaxTime)})
 		if err := j.checkHold(ctx, p); err != nil {
@@ -187,11 +195,11 @@ func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspac
 		if err := j.Recorder.RecordOwn(ctx, []string{p.ID}, line); err != nil {
 			return err
 		}
-		if _, err := j.Logs.PruneTo(ctx, log, before, removal.First+removal.Entries); err != nil {
+		if _, err := j.Logs.PruneTo(ctx, log, l.before, removal.End()); err != nil {
 			return err
 		}
 		j.Logger.Info("events removed", "project", p.ID, "workspace", w.Name, "log", log, "entries", removal.Entries,
-			"setting", setting, "days", days)
+			"setting", l.setting, "days", l.days)
 	}
 	return context.Cause(ctx)
 }

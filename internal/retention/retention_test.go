@@ -166,6 +166,87 @@ func TestLivingLog(t *testing.T) {
 	})
 }
 
+// merge merges all segments of a log that can be.
+func (w *world) merge(log string) {
+	w.t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = w.Logs.Merge(w.t.Context(), log); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// ages returns how many days old the oldest and the youngest event of a log are.
+func (w *world) ages(log string) (oldest, youngest float64) {
+	w.t.Helper()
+	youngest = math.Inf(1)
+	for _, line := range w.lines(log) {
+		var e struct{ Time int64 }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			w.t.Fatal(err)
+		}
+		age := float64(time.Since(time.UnixMilli(e.Time))) / float64(day)
+		oldest, youngest = max(oldest, age), min(youngest, age)
+	}
+	return oldest, youngest
+}
+
+// A small log whose segments are merged for a year, so that one block holds events of all its days, keeps no event
+// longer than a day past the limit, and none shorter than the limit.
+func TestMergedSegmentLosesItsOldEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer func() { w.writer.Close() }()
+		log := w.change(func(p *account.Project) { p.Retention.Days = 30 }).Workspaces[0].AuditLog
+		w.merge(log)
+		w.run()
+		if oldest, youngest := w.ages(log); len(w.lines(log)) != 30 || oldest > 30 || youngest > 1 {
+			t.Errorf("%d events are left, of %g to %g days", len(w.lines(log)), youngest, oldest)
+		}
+		said := len(w.lines(w.project))
+		const passes = 4 * 300
+		for pass := range passes {
+			time.Sleep(day / 4)
+			if pass%4 == 0 {
+				w.append(log, time.Now())
+				w.merge(log)
+			}
+			before := w.lines(log)
+			w.run()
+			oldest, youngest := w.ages(log)
+			if oldest > 31 || youngest > 1 {
+				t.Fatalf("pass %d: events of %g to %g days are left", pass, youngest, oldest)
+			}
+			if left := w.lines(log); len(left) < 30 && len(left) < len(before) {
+				t.Fatalf("pass %d: %d of %d events are left", pass, len(left), len(before))
+			}
+		}
+		if said = len(w.lines(w.project)) - said; said == 0 || said > 300 {
+			t.Errorf("%d removals in 300 days", said)
+		}
+		if got := w.announced(log)["retentionDays"]; got != int64(400-len(w.lines(log))) {
+			t.Errorf("%d events were announced, %d are left of 400", got, len(w.lines(log)))
+		}
+	})
+}
+
+// A legal hold keeps a segment from being cut too.
+func TestHeldSegmentIsNotCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer func() { w.writer.Close() }()
+		log := w.change(func(p *account.Project) {
+			p.Retention = account.Retention{Days: 30, Hold: true}
+		}).Workspaces[0].AuditLog
+		w.merge(log)
+		w.run()
+		if got := len(w.lines(log)); got != 100 {
+			t.Errorf("under legal hold %d events are left", got)
+		}
+	})
+}
+
 // A legal hold that another node is told of while a pass is on its way keeps the pass from removing anything more.
 func TestHoldDuringAPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -40,7 +40,7 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 		}
 
 		line := record(log, 0)
-		if _, err := reader.store.Info(t.Context(), log); err != nil { // which reads the WAL object
+		if _, err := reader.store.Info(t.Context(), log, 0); err != nil { // which reads the WAL object
 			t.Fatal(err)
 		}
 		other.faulty.Before = func(_ context.Context, op bucketest.Op, _ string) error {
@@ -130,7 +130,7 @@ func TestDownloadOfWhatIsListedAndCannotBeFound(t *testing.T) {
 			}
 			writer.writer.Close()
 			if known {
-				if _, err := reader.store.Info(t.Context(), of); err != nil {
+				if _, err := reader.store.Info(t.Context(), of, 0); err != nil {
 					t.Fatal(err)
 				}
 			}

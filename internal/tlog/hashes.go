@@ -45,11 +45,13 @@ func (s *Logs) sign(m *manifest.Manifest, tree proof.Tree) error {
 // maxDigests is how many entries an object of digests holds at most, unless a single segment had more: 8 MiB.
 const maxDigests = 1 << 18
 
-// keepDigests adds to m the entries of the tree for the lines of segments that are about to go. So that a manifest
-// stays small they join those of earlier ones, as long as that makes no large object.
-func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment) error {
+// keepDigests adds to m the entries of the tree for the lines of segments below an index, which are about to go. So
+// that a manifest stays small they join those of earlier ones, as long as that makes no large object.
+func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment,
+	below int64) error {
 	var made manifest.Digests
 	var data []byte
+	going := func(seg manifest.Segment) int64 { return min(seg.End(), below) - seg.First }
 	put := func() error {
 		if made.Count == 0 {
 			return nil
@@ -58,7 +60,7 @@ func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments [
 		m.Digests = append(m.Digests, made)
 		return s.bucket.PutNew(ctx, made.Key, data) // after an error the next attempt takes another name
 	}
-	if last := len(m.Digests) - 1; last >= 0 && m.Digests[last].Count+segments[0].Count <= maxDigests {
+	if last := len(m.Digests) - 1; last >= 0 && m.Digests[last].Count+going(segments[0]) <= maxDigests {
 		d := m.Digests[last]
 		before, err := s.objects.ReadSized(ctx, d.Key, d.Count*modtlog.HashSize, d.Sum)
 		if err != nil {
@@ -69,20 +71,20 @@ func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments [
 		m.Removing = append(m.Removing, manifest.Removal{Key: d.Key, Since: time.Now()})
 	}
 	for _, seg := range segments {
-		if made.Count > 0 && made.Count+seg.Count > maxDigests {
+		if made.Count > 0 && made.Count+going(seg) > maxDigests {
 			if err := put(); err != nil {
 				return err
 			}
 			made, data = manifest.Digests{}, nil
 		}
-		digests, err := s.objects.SegmentDigests(ctx, seg)
+		digests, err := s.objects.SegmentDigests(ctx, seg, below)
 		if err != nil {
 			return err
 		}
 		if made.Count == 0 {
 			made.First = seg.First
 		}
-		made.Count += seg.Count
+		made.Count += going(seg)
 		for _, d := range digests {
 			data = append(data, d[:]...)
 		}

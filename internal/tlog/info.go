@@ -13,33 +13,35 @@ type Info struct {
 	Bytes    int64 // of its objects
 	MinTime  int64 // of its events, milliseconds since the epoch, both included; 0 if there are none
 	MaxTime  int64
+	Older    int64           // at most so many of the entries are older than the time that was asked for
 	Pruned   manifest.Pruned // what retention has removed
 	Removing bool            // objects wait to be deleted
 }
 
-// Info returns what is known of a log.
-func (s *Logs) Info(ctx context.Context, log string) (i Info, err error) {
+// Info returns what is known of a log. Of the events that are older than before (milliseconds since the epoch) it says
+// how many there are at most: it counts all entries of each segment with one.
+func (s *Logs) Info(ctx context.Context, log string, before int64) (i Info, err error) {
 	v, err := s.view(ctx, log)
 	if err != nil {
 		return Info{}, err
 	}
 	err = v.use(ctx, func(v *view) error {
-		i, err = v.info(ctx)
+		i, err = v.info(ctx, before)
 		return err
 	})
 	return i, err
 }
 
-func (v *view) info(ctx context.Context) (Info, error) {
+func (v *view) info(ctx context.Context, before int64) (Info, error) {
 	i := Info{Pruned: v.manifest.Pruned, Removing: len(v.manifest.Removing) > 0}
 	for seg, err := range v.Segments(ctx, v.manifest, 0, minInt64, maxInt64) {
 		if err != nil {
 			return Info{}, err
 		}
-		i.add(seg.Count, seg.Size(), seg.MinTime, seg.MaxTime)
+		i.add(seg.Count, seg.Size(), seg.MinTime, seg.MaxTime, before)
 	}
 	for _, t := range v.tail {
-		i.add(int64(t.Count), t.Length, t.MinTime, t.MaxTime)
+		i.add(int64(t.Count), t.Length, t.MinTime, t.MaxTime, before)
 	}
 	if m, err := json.Marshal(v.manifest); err == nil && v.manifest.Version > 0 {
 		i.Bytes += int64(len(m))
@@ -47,9 +49,12 @@ func (v *view) info(ctx context.Context) (Info, error) {
 	return i, nil
 }
 
-func (i *Info) add(count, bytes, minTime, maxTime int64) {
+func (i *Info) add(count, bytes, minTime, maxTime, before int64) {
 	if i.Entries == 0 {
 		i.MinTime, i.MaxTime = minTime, maxTime
+	}
+	if minTime < before {
+		i.Older += count
 	}
 	i.Entries += count
 	i.Bytes += bytes

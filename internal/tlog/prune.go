@@ -9,28 +9,38 @@ import (
 
 	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 )
 
-// Prunable returns what one Prune would remove now.
-func (s *Logs) Prunable(ctx context.Context, log string, before int64) (p manifest.Pruned, err error) {
+// removal is what one step of retention removes: the oldest entries of a log.
+type removal struct {
+	manifest.Pruned
+	listed  []manifest.Segment // the oldest segments, which are listed together
+	history bool               // The first history object lists them, not the manifest itself.
+}
+
+// Prunable returns what one step of retention would remove now: the oldest entries of a log, up to the first whose
+// event is not older than before (milliseconds since the epoch), at most those that one history object lists. Entries
+// of a segment that holds others too are among them only if one of them is older than due, since a segment is made anew
+// to lose some of its entries; and entries of a block that holds others too only if one of the block's is. due must not
+// be above before.
+func (s *Logs) Prunable(ctx context.Context, log string, before, due int64) (p manifest.Pruned, err error) {
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
 		return manifest.Pruned{}, err
 	}
 	err = v.use(ctx, func(v *view) error {
-		_, old, err := v.oldest(ctx, before, maxInt64)
-		for _, seg := range old {
-			p.Add(seg)
-		}
+		r, err := v.oldest(ctx, before, due, maxInt64)
+		p = r.Pruned
 		return err
 	})
 	return p, err
 }
 
-// Prune does one step of retention: it removes the oldest segments as far as every event in them is older than before
-// (milliseconds since the epoch), at most those that one history object lists. A segment that holds a younger event
-// stays, and all behind it. It returns what it removed; nothing if there is nothing more to do. Their objects are
-// deleted after the grace period, by Sweep or Merge.
+// Prune does one step of retention: it removes the oldest entries of a log, up to the first whose event is not older
+// than before (milliseconds since the epoch), at most those that one history object lists. An older entry behind that
+// one stays. It returns what it removed; nothing if there is nothing more to do. The objects that held it are deleted
+// after the grace period, by Sweep or Merge.
 func (s *Logs) Prune(ctx context.Context, log string, before int64) (manifest.Pruned, error) {
 	return s.PruneTo(ctx, log, before, maxInt64)
 }
@@ -49,34 +59,14 @@ func (s *Logs) PruneTo(ctx context.Context, log string, before, end int64) (p ma
 }
 
 // prune returns errOvertaken if there is a newer manifest than that of the view.
-func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (removed manifest.Pruned, err error) {
-	m := v.manifest
-	history, old, err := v.oldest(ctx, before, end)
-	if err != nil || len(old) == 0 {
+func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (manifest.Pruned, error) {
+	r, err := v.oldest(ctx, before, before, end)
+	if err != nil || r.Entries == 0 {
 		return manifest.Pruned{}, err
 	}
-	now := time.Now()
-	next := m.Clone()
-	if err := s.keepDigests(ctx, next, old); err != nil {
+	next := v.manifest.Clone()
+	if err := s.takeOut(ctx, next, &r); err != nil {
 		return manifest.Pruned{}, err
-	}
-	for _, seg := range old {
-		removed.Add(seg)
-		next.Pruned.Add(seg)
-		next.Remove(seg, now)
-	}
-	if history == nil {
-		next.Segments = next.Segments[len(old):]
-	} else {
-		next.Removing = append(next.Removing, manifest.Removal{Key: m.History[0].Key, Since: now})
-		next.History = next.History[1:]
-		if rest := history[len(old):]; len(rest) > 0 {
-			h, err := s.putHistory(ctx, m.Log, rest)
-			if err != nil {
-				return manifest.Pruned{}, err
-			}
-			next.History = slices.Insert(next.History, 0, h)
-		}
 	}
 	done, err := s.commit(ctx, next)
 	if err == nil && !done {
@@ -85,25 +75,154 @@ func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (removed m
 	if err != nil {
 		return manifest.Pruned{}, err
 	}
-	return removed, nil
+	return r.Pruned, nil
 }
 
-// oldest returns the oldest segments of the view whose every event is older than before and that end before an index,
-// and the list of the first history object that they stand in. The list is nil if the manifest itself lists them.
-func (v *view) oldest(ctx context.Context, before, end int64) (history, old []manifest.Segment, err error) {
-	m := v.manifest
-	segments := m.Segments
-	if len(m.History) > 0 {
-		if history, err = v.History(ctx, m.History[0]); err != nil {
-			return nil, nil, err
+// takeOut takes what a removal removes out of m.
+func (s *Logs) takeOut(ctx context.Context, m *manifest.Manifest, r *removal) error {
+	now := time.Now()
+	losing, left := r.split()
+	if err := s.keepDigests(ctx, m, losing, r.End()); err != nil {
+		return err
+	}
+	for _, seg := range losing {
+		m.Remove(seg, now)
+	}
+	cut := len(left) > 0 && left[0].First < r.End()
+	if cut {
+		var err error
+		if left[0], err = s.cut(ctx, m.Log, left[0], r.End()); err != nil {
+			return err
 		}
-		segments = history
 	}
-	n := slices.IndexFunc(segments, func(seg manifest.Segment) bool { return seg.MaxTime >= before || seg.End() > end })
-	if n < 0 {
-		n = len(segments)
+	m.Pruned.Add(r.Pruned)
+	if !r.history {
+		m.Segments = left
+	} else if err := s.replaceHistory(ctx, m, left, now); err != nil {
+		return err
 	}
-	return history, segments[:n], nil
+	if cut || m.Pruned.End() == m.Entries { // Perhaps no merge comes any more that removes what a broken-off cut left.
+		return s.noteOrphans(ctx, m, now)
+	}
+	return nil
+}
+
+// split returns the listed segments that lose entries, and those that have entries left. The last of the former can be
+// the first of the latter.
+func (r *removal) split() (losing, left []manifest.Segment) {
+	n := 0
+	for n < len(r.listed) && r.listed[n].End() <= r.End() {
+		n++
+	}
+	losing, left = r.listed[:n], slices.Clone(r.listed[n:])
+	if len(left) > 0 && left[0].First < r.End() {
+		losing = r.listed[:n+1]
+	}
+	return losing, left
+}
+
+// cut makes a segment of the entries of another from an index on.
+func (s *Logs) cut(ctx context.Context, log string, seg manifest.Segment, first int64) (manifest.Segment, error) {
+	source, err := s.objects.Source(ctx, seg, nil)
+	if err != nil {
+		return manifest.Segment{}, err
+	}
+	w := segment.NewMerge(first, s.options.BlockBytes, s.options.Beside...)
+	read := func(b *segment.Block) ([]byte, error) { return s.objects.Block(ctx, seg, *b) }
+	if err := w.MergeFrom(source, first, read); err != nil {
+		return manifest.Segment{}, fmt.Errorf("cut %s: %w", seg.Key, err)
+	}
+	return s.put(ctx, log, w)
+}
+
+// replaceHistory puts a list of segments in the place of the first history object of m.
+func (s *Logs) replaceHistory(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment,
+	now time.Time) error {
+	m.Removing = append(m.Removing, manifest.Removal{Key: m.History[0].Key, Since: now})
+	m.History = m.History[1:]
+	if len(segments) == 0 {
+		return nil
+	}
+	h, err := s.putHistory(ctx, m.Log, segments)
+	if err == nil {
+		m.History = slices.Insert(m.History, 0, h)
+	}
+	return err
+}
+
+// oldest returns the oldest entries of the view, up to the first whose event is not older than before or that is entry
+// end. See Prunable.
+func (v *view) oldest(ctx context.Context, before, due, end int64) (r removal, err error) {
+	r.listed = v.manifest.Segments
+	if len(v.manifest.History) > 0 {
+		r.history = true
+		if r.listed, err = v.History(ctx, v.manifest.History[0]); err != nil {
+			return removal{}, err
+		}
+	}
+	for _, seg := range r.listed {
+		if seg.MaxTime < before && seg.End() <= end {
+			r.Add(manifest.Pruned{First: seg.First, Entries: seg.Count, MinTime: seg.MinTime, MaxTime: seg.MaxTime})
+			continue
+		}
+		first, err := v.oldestOf(ctx, seg, before, due, end)
+		r.Add(first)
+		return r, err
+	}
+	return r, nil
+}
+
+// oldestOf returns the first entries of a segment, up to the first whose event is not older than before or that is
+// entry end; none if none of them is older than due. It opens at most one block, and none if they may end before it
+// without leaving one that is older than due.
+func (v *view) oldestOf(ctx context.Context, seg manifest.Segment, before, due, end int64) (p manifest.Pruned,
+	err error) {
+	if seg.MinTime >= due || seg.First >= end {
+		return p, nil
+	}
+	x, err := v.Index(ctx, seg)
+	if err != nil {
+		return p, err
+	}
+	for _, b := range x.Blocks {
+		if b.MaxTime < before && b.End() <= end {
+			p.Add(manifest.Pruned{First: b.First, Entries: int64(b.Count), MinTime: b.MinTime, MaxTime: b.MaxTime})
+			continue
+		}
+		if b.MinTime < due {
+			some, err := v.oldestIn(ctx, seg, b, before, end)
+			if err != nil {
+				return p, err
+			}
+			p.Add(some)
+		}
+		break
+	}
+	if p.MinTime >= due {
+		p = manifest.Pruned{}
+	}
+	return p, nil
+}
+
+// oldestIn returns the first entries of a block, up to the first whose event is not older than before or that is entry
+// end.
+func (v *view) oldestIn(ctx context.Context, seg manifest.Segment, b segment.Block, before,
+	end int64) (p manifest.Pruned, err error) {
+	if b.First >= end {
+		return p, nil
+	}
+	entries, err := v.Entries(ctx, seg, b)
+	if err != nil {
+		return p, err
+	}
+	for i, e := range entries.Entries {
+		index := b.First + int64(i)
+		if e.Time >= before || index >= end {
+			break
+		}
+		p.Add(manifest.Pruned{First: index, Entries: 1, MinTime: e.Time, MaxTime: e.Time})
+	}
+	return p, nil
 }
 
 // putHistory stores a list of segments.

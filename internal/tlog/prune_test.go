@@ -19,8 +19,8 @@ import (
 var small = Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond,
 	HistorySegments: 3}
 
-// Whatever is pruned, in whatever state the log is: no event that is young enough goes, what is left keeps its order,
-// and what is gone is gone from the bucket once swept.
+// Whatever is pruned, in whatever state the log is: each event that is too old goes and no other does, what is left
+// keeps its order, and what is gone is gone from the bucket once swept.
 func TestPrune(t *testing.T) {
 	const n = 4000
 	for seed := range uint64(20) {
@@ -29,7 +29,7 @@ func TestPrune(t *testing.T) {
 		s := newStore(b, small)
 		fill(t, s, n, 1+random.IntN(300), 3)
 		before := random.Int64N(n * 1000)
-		announced, err := s.Prunable(t.Context(), testLog, before)
+		announced, err := s.Prunable(t.Context(), testLog, before, before)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,6 +50,9 @@ func TestPrune(t *testing.T) {
 			}
 			pruned += p.Entries
 		}
+		if want := (before + 999) / 1000; pruned != want {
+			t.Errorf("seed %d: %d events are gone, want %d", seed, pruned, want)
+		}
 		if err := s.Sweep(t.Context(), testLog); err != nil {
 			t.Fatal(err)
 		}
@@ -68,9 +71,9 @@ func TestPrune(t *testing.T) {
 		if pruned > 0 && m.Pruned.End() != pruned || len(m.Removing) > 0 {
 			t.Errorf("manifest: %+v", m)
 		}
-		info, err := fresh.Info(t.Context(), testLog)
+		info, err := fresh.Info(t.Context(), testLog, before)
 		if err != nil || info.Entries != n-pruned || info.Entries > 0 && info.MinTime != pruned*1000 ||
-			info.MaxTime >= n*1000 {
+			info.MaxTime >= n*1000 || info.Older != 0 {
 			t.Errorf("info %+v, %v", info, err)
 		}
 		listed := 0
@@ -140,7 +143,7 @@ func TestPruneFaults(t *testing.T) {
 					t.Fatalf("call %d: entry %d is %s", call, first+i, line)
 				}
 			}
-			if first*1000 > before || first == 0 {
+			if int64(first) != before/1000 {
 				t.Fatalf("call %d: %d events are left", call, len(got))
 			}
 			if left >= 0 {

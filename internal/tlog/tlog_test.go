@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
@@ -55,7 +56,7 @@ func newStore(b bucket.Bucket, o Options) *Logs {
 	return NewLogs(b, wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20), o)
 }
 
-func read(t testing.TB, s *Logs, q Query) []string {
+func read(t rapid.TB, s *Logs, q Query) []string {
 	t.Helper()
 	d, err := s.Download(context.Background(), testLog, q)
 	if err != nil {
