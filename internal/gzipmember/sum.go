@@ -27,11 +27,9 @@ const (
 
 // multiply returns a·b modulo the polynomial of CRC-32.
 func multiply(a, b uint32) (product uint32) {
-	for ; a != 0; a <<= 1 {
-		if a&one != 0 {
-			product ^= b
-		}
-		b = b>>1 ^ crc32.IEEE&-(b&1) // b·x
+	for range 32 { // without branches, which no processor can predict here
+		product ^= b & -(a >> 31)
+		a, b = a<<1, b>>1^crc32.IEEE&-(b&1) // b·x
 	}
 	return product
 }
