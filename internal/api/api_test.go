@@ -31,6 +31,7 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -183,15 +184,11 @@ func (w *world) lines(rec *httptest.ResponseRecorder) []string {
 	if rec.Code != 200 {
 		w.t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
-	z, err := gzip.NewReader(rec.Body)
+	lines, err := tlogtest.Lines(rec.Body.Bytes())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return slices.Collect(strings.Lines(string(data)))
+	return lines
 }
 
 var changing = regexp.MustCompile(`nonce="[^"]*"|"access_token":"[^"]*"|[0-9a-f]{24}`)

@@ -359,7 +359,7 @@ func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, se
 		groups, err = s.Groups(ctx, seg)
 	}
 	if err == nil {
-		err = checkTrailer(ctx, d.Bucket, seg)
+		err = checkFrame(ctx, d.Bucket, seg, x)
 	}
 	if err != nil {
 		work.do(nil, func() {

@@ -10,6 +10,7 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
@@ -86,13 +87,28 @@ func firstOf(key string) (int64, error) {
 	return first, nil
 }
 
-// checkTrailer checks that a segment ends as its manifest says.
-func checkTrailer(ctx context.Context, b bucket.Bucket, seg manifest.Segment) error {
-	end, err := bucket.Read(ctx, b, seg.Key, bucket.Range{Offset: seg.TrailerSpan().Offset})
-	if err == nil && !bytes.Equal(end, seg.Trailer()) {
-		err = fmt.Errorf("%w: it does not end as it must", manifest.ErrNotAuthentic)
+// checkFrame checks what stands in a segment, which has the index x, around its blocks, and that it ends as its
+// manifest says. Readers of weir need none of it, but zcat does.
+func checkFrame(ctx context.Context, b bucket.Bucket, seg manifest.Segment, x *segment.Index) error {
+	head, tail := seg.HeadSpan(), seg.TailSpan()
+	for _, part := range []struct {
+		at   bucket.Range
+		want []byte
+		what string
+	}{
+		{bucket.Range{Offset: head.Offset, Length: head.Length}, []byte(gzipmember.Head), "begin"},
+		{bucket.Range{Offset: tail.Offset, Length: tail.Length}, x.Tail(), "go on behind its blocks"},
+		{bucket.Range{Offset: seg.TrailerSpan().Offset}, seg.Trailer(), "end"},
+	} {
+		got, err := bucket.Read(ctx, b, seg.Key, part.at)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(got, part.want) {
+			return fmt.Errorf("%w: it does not %s as it must", manifest.ErrNotAuthentic, part.what)
+		}
 	}
-	return err
+	return nil
 }
 
 // readTrailer returns what a segment says of itself.

@@ -17,6 +17,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/weirlog/weir/internal/bench/corpus"
+	"github.com/weirlog/weir/internal/gzipmember"
+	stored "github.com/weirlog/weir/internal/segment"
 )
 
 // fileServer sends files as they are: nginx, or Go's http.FileServer in a process of its own.
@@ -189,14 +191,14 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// opened are the blocks of segments that hold events of a processor: what a download of it must open.
+// opened are the blocks of segments that hold events of a processor, each as a gzip file: what a download of it must
+// open.
 type opened struct {
 	blocks [][]byte
 	raw    int64
 }
 
-// blocksWith reads the blocks of segments and keeps those that name a processor. Only what docs/format.md says is used:
-// a segment consists of gzip members, blocks before all others.
+// blocksWith reads the blocks of segments and keeps those that name a processor.
 func blocksWith(files []string, processor string) (o opened, all int, err error) {
 	want := []byte(`"` + processor + `"`)
 	for _, file := range files {
@@ -204,34 +206,37 @@ func blocksWith(files []string, processor string) (o opened, all int, err error)
 		if err != nil {
 			return o, all, err
 		}
-		src := bytes.NewReader(data)
-		z, err := gzip.NewReader(src)
+		index, err := indexOf(data)
 		if err != nil {
 			return o, all, fmt.Errorf("%s: %w", file, err)
 		}
-		for start := 0; ; {
-			z.Multistream(false)
-			lines, err := io.ReadAll(z)
+		for i := range index.Blocks {
+			b := &index.Blocks[i]
+			piece := data[b.Offset:b.Span.End()]
+			lines, err := b.Decode(nil, piece)
 			if err != nil {
 				return o, all, fmt.Errorf("%s: %w", file, err)
 			}
-			end := len(data) - src.Len()
-			if len(lines) > 0 {
-				all++
-			}
+			all++
 			if bytes.Contains(lines, want) {
-				o.blocks = append(o.blocks, data[start:end])
-				o.raw += int64(len(lines))
-			}
-			start = end
-			if err := z.Reset(src); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return o, all, fmt.Errorf("%s: %w", file, err)
+				member := append([]byte(gzipmember.Head), piece...)
+				o.blocks = append(o.blocks, gzipmember.AppendTail(member, b.Lines()))
+				o.raw += b.Raw
 			}
 		}
 	}
 	return o, all, nil
+}
+
+// indexOf returns the index of a segment.
+func indexOf(data []byte) (*stored.Index, error) {
+	size := int64(len(data))
+	info, err := stored.DecodeTrailer(data[max(0, size-stored.TrailerSize):], size)
+	if err != nil {
+		return nil, err
+	}
+	at := info.IndexSpan()
+	return stored.DecodeIndex(info, data[at.Offset:at.End()])
 }
 
 // again returns the time of gunzip + gzip -1 of the blocks.

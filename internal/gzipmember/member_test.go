@@ -2,6 +2,7 @@ package gzipmember
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -26,7 +27,7 @@ func gunzip(t testing.TB, data []byte) []byte {
 // Members and asides in any order are one gzip file that holds just the members' bytes, for any reader.
 func TestConcatenation(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		var object, want []byte
+		object, want := Append(nil, nil, Fast), []byte(nil)
 		for range rapid.IntRange(1, 6).Draw(rt, "parts") {
 			data := bytes.Repeat(rapid.SliceOf(rapid.Byte()).Draw(rt, "data"),
 				rapid.IntRange(0, 3000).Draw(rt, "times"))
@@ -55,11 +56,84 @@ func TestConcatenation(t *testing.T) {
 			}
 			want = append(want, data...)
 		}
-		object = append(object, Empty...)
 		if got := gunzip(t, object); !bytes.Equal(got, want) {
 			rt.Fatalf("gunzip gives %d bytes, want %d", len(got), len(want))
 		}
 	})
+}
+
+// Pieces of any members make one member, which readers take that stop after the first.
+func TestPiecesMakeOneMember(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		file, want, sum := []byte(Head), []byte(nil), Sum{}
+		for range rapid.IntRange(0, 6).Draw(rt, "pieces") {
+			data := bytes.Repeat(rapid.SliceOf(rapid.Byte()).Draw(rt, "data"),
+				rapid.IntRange(0, 3000).Draw(rt, "times"))
+			member := Append(nil, data, Level(rapid.IntRange(0, 1).Draw(rt, "level")))
+			piece, s, err := Piece(member, int64(len(data)))
+			if err != nil || s != SumOf(data) {
+				rt.Fatalf("piece of %d bytes: %+v, %v", len(data), s, err)
+			}
+			file, want, sum = append(file, piece...), append(want, data...), sum.Then(s)
+		}
+		file = AppendTail(file, sum)
+		src := bytes.NewReader(file)
+		z, err := gzip.NewReader(src)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		z.Multistream(false)
+		got, err := io.ReadAll(z)
+		if err != nil || !bytes.Equal(got, want) || src.Len() > 0 {
+			rt.Fatalf("the member holds %d bytes of %d, %d bytes follow: %v", len(got), len(want), src.Len(), err)
+		}
+	})
+}
+
+// Deflate data behind which no other can stand is no piece.
+func TestWhatIsNoPiece(t *testing.T) {
+	data := bytes.Repeat([]byte("some lines\n"), 500)
+	piece, _ := Compress(nil, data, Small)
+	var ended bytes.Buffer
+	z, err := flate.NewWriter(&ended, flate.DefaultCompression)
+	if err == nil {
+		z.Write(data)
+		err = z.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{
+		"nothing":              nil,
+		"with a last block":    ended.Bytes(),
+		"with a last block, 2": append(bytes.Clone(piece), lastBlock...),
+		"cut off":              piece[:len(piece)-1],
+		"no sync marker":       piece[:len(piece)-4],
+		"more behind":          append(bytes.Clone(piece), 'x'),
+	} {
+		if _, err := Decompress(nil, bad, int64(len(data))); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrCorrupt", name, err)
+		}
+	}
+}
+
+// A damaged member is found, wherever the damage is.
+func TestDamagedMember(t *testing.T) {
+	data := bytes.Repeat([]byte("some lines\n"), 300)
+	member := Append(nil, data, Fast)
+	for i := range member {
+		damaged := bytes.Clone(member)
+		damaged[i] ^= 0x10
+		if got, err := Decode(nil, damaged, int64(len(data))); err == nil && !bytes.Equal(got, data) ||
+			err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("byte %d: %d bytes, %v", i, len(got), err)
+		}
+	}
+	for n := range member {
+		if _, err := Decode(nil, member[:n], int64(len(data))); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("the first %d bytes: %v, want ErrCorrupt", n, err)
+		}
+	}
 }
 
 // Every single damaged byte of an aside that matters to weir is found.

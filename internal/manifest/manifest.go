@@ -109,7 +109,7 @@ type Removal struct {
 }
 
 // Format is the version of the manifest's form that this version of weir writes and reads.
-const Format = 1
+const Format = 2
 
 // Clone returns a copy of m that can be changed into the next version.
 func (m *Manifest) Clone() *Manifest {

@@ -29,6 +29,7 @@ import (
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/simulation"
 	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -325,9 +326,12 @@ func (c *cluster) download(ctx context.Context, store *tlog.Logs, log *simulated
 	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
 		return fmt.Errorf("%d bytes, announced were %d", file.Len(), d.Size())
 	}
+	if _, err := tlogtest.Lines(file.Bytes()); err != nil {
+		return fmt.Errorf("it ended without an error, but: %w", err)
+	}
 	lines, err := gunzip(file.Bytes())
 	if err != nil {
-		return fmt.Errorf("it ended without an error, but is %w", err)
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"fmt"
-	"hash/crc32"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/gzipmember"
@@ -26,22 +25,25 @@ type Block struct {
 // End is the index of the first entry behind the block.
 func (b *Block) End() int64 { return b.First + int64(b.Count) }
 
+// Lines returns what the tail of a gzip member says of the block's lines.
+func (b *Block) Lines() gzipmember.Sum { return gzipmember.Sum{CRC: b.CRC, Size: b.Raw} }
+
 // encode returns the lines as a block, and notes its sizes and digests. Together with Decode it is the only place that
-// knows how a block is encoded: as one gzip member.
+// knows how a block is encoded: as a piece of a gzip member.
 func (b *Block) encode(lines []byte) []byte {
-	data := gzipmember.Append(make([]byte, 0, len(lines)/6), lines, gzipmember.Small)
-	b.Length, b.Raw, b.CRC, b.Sum = int64(len(data)), int64(len(lines)), crc32.ChecksumIEEE(lines), proof.Digest(data)
+	data, sum := gzipmember.Compress(make([]byte, 0, len(lines)/6), lines, gzipmember.Small)
+	b.Length, b.Raw, b.CRC, b.Sum = int64(len(data)), sum.Size, sum.CRC, proof.Digest(data)
 	return data
 }
 
 // Decode appends the lines of a block to dst, given its bytes.
 func (b *Block) Decode(dst, data []byte) ([]byte, error) {
 	start := len(dst)
-	lines, err := gzipmember.Decode(dst, data, b.Raw)
+	lines, err := gzipmember.Decompress(dst, data, b.Raw)
 	if err != nil {
 		return dst, err
 	}
-	if crc32.ChecksumIEEE(lines[start:]) != b.CRC {
+	if gzipmember.SumOf(lines[start:]) != b.Lines() {
 		return dst, fmt.Errorf("its checksum does not match: %w", ErrCorrupt)
 	}
 	return lines, nil

@@ -243,17 +243,17 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 			Sum: proof.Digest(parts[start:])})
 	}
 	index := x.encode()
-	size := 0
+	info.Blocks = int64(gzipmember.HeadSize + gzipmember.TailSize)
 	for _, b := range w.blocks {
-		size += len(b.data)
+		info.Blocks += int64(len(b.data))
 	}
-	info.Blocks, info.Index, info.Parts, info.Sum = int64(size), int64(len(index)), int64(len(parts)),
-		proof.Digest(index)
-	data = make([]byte, 0, info.Size())
+	info.Index, info.Parts, info.Sum = int64(len(index)), int64(len(parts)), proof.Digest(index)
+	data = append(make([]byte, 0, info.Size()), gzipmember.Head...)
 	for _, b := range w.blocks {
 		data = append(data, b.data...)
 		b.data = nil
 	}
+	data = append(data, x.Tail()...)
 	data = append(append(append(data, index...), parts...), info.Trailer()...)
 	return data, info, beside, nil
 }

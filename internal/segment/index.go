@@ -48,6 +48,15 @@ func (b *Block) MayConcern(number int) bool {
 	return b.AnyProcessor || slices.Contains(b.Processors, number)
 }
 
+// Tail returns what stands behind the last block: the end of the gzip member that holds the blocks.
+func (x *Index) Tail() []byte {
+	var lines gzipmember.Sum
+	for i := range x.Blocks {
+		lines = lines.Then(x.Blocks[i].Lines())
+	}
+	return gzipmember.AppendTail(nil, lines)
+}
+
 // Number returns the number of a processor's name, -1 if no block lists it.
 func (x *Index) Number(processor string) int { return slices.Index(x.Processors, processor) }
 
@@ -109,8 +118,9 @@ func DecodeIndex(s Info, data []byte) (*Index, error) {
 }
 
 func decodeIndex(s Info, data []byte) (*Index, error) {
-	if s.Blocks < 0 || s.Index < 0 || s.Parts < 0 {
-		return nil, errors.New("it is of a segment with lengths below 0")
+	end := s.Blocks - int64(gzipmember.TailSize) // of the last block
+	if end < int64(gzipmember.HeadSize) || s.Index < 0 || s.Parts < 0 {
+		return nil, errors.New("it is of a segment with lengths that none can have")
 	}
 	data, err := gzipmember.Aside(data, index.aside())
 	if err != nil {
@@ -122,11 +132,11 @@ func decodeIndex(s Info, data []byte) (*Index, error) {
 		x.Processors[i] = d.String()
 	}
 	x.Blocks = make([]Block, d.Count(leastBlock))
-	next, offset, last := s.First, int64(0), int64(0)
+	next, offset, last := s.First, int64(gzipmember.HeadSize), int64(0)
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
 		b.Offset, b.First = offset, next
-		b.decode(d, s.Blocks-offset, last, len(x.Processors))
+		b.decode(d, end-offset, last, len(x.Processors))
 		offset, next, last = b.Span.End(), b.End(), b.MinTime
 	}
 	blocks := offset
@@ -142,8 +152,8 @@ func decodeIndex(s Info, data []byte) (*Index, error) {
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
-	if blocks != s.Blocks {
-		return nil, fmt.Errorf("its blocks have %d bytes, not %d", blocks, s.Blocks)
+	if blocks != end {
+		return nil, fmt.Errorf("its blocks end at byte %d, not at %d", blocks, end)
 	}
 	if parts := offset - s.Blocks - s.Index; parts != s.Parts {
 		return nil, fmt.Errorf("its parts have %d bytes, not %d", parts, s.Parts)

@@ -3,7 +3,7 @@
 //
 // The layout of a segment, of which zcat shows the lines:
 //
-//	blocks     whole entries, compressed
+//	blocks     whole entries, compressed; together they are one gzip member, each a piece of it
 //	"WB" aside the index: the blocks, and the parts behind it, each with its length and SHA-256
 //	parts      an aside each: "WF" (filters of the entries' keys), "WG" (hashes of the groups of 256 entries)
 //	"WT" aside the trailer, of fixed size: first entry, length of the index, length of the parts
@@ -53,7 +53,7 @@ type Info struct {
 	First   int64 `json:"first"`   // index of its first entry
 	Count   int64 `json:"count"`   // number of entries
 	Raw     int64 `json:"raw"`     // bytes of its lines
-	Blocks  int64 `json:"blocks"`  // bytes of its blocks,
+	Blocks  int64 `json:"blocks"`  // bytes of the gzip member that holds its blocks,
 	Index   int64 `json:"index"`   // of the index behind them,
 	Parts   int64 `json:"parts"`   // and of the parts behind that
 	MinTime int64 `json:"minTime"` // of its events, milliseconds since the epoch, both included
@@ -67,6 +67,14 @@ func (s *Info) End() int64 { return s.First + s.Count }
 
 // Size is the number of bytes of the segment.
 func (s *Info) Size() int64 { return s.TrailerSpan().End() }
+
+// HeadSpan is where the gzip member with the blocks begins: before the first block.
+func (s *Info) HeadSpan() Span { return Span{0, int64(gzipmember.HeadSize)} }
+
+// TailSpan is where that member ends: behind the last block.
+func (s *Info) TailSpan() Span {
+	return Span{s.Blocks - int64(gzipmember.TailSize), int64(gzipmember.TailSize)}
+}
 
 // IndexSpan is where the index stands.
 func (s *Info) IndexSpan() Span { return Span{s.Blocks, s.Index} }

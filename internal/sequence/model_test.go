@@ -28,6 +28,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
+	"github.com/weirlog/weir/internal/tlog/tlogtest"
 	"github.com/weirlog/weir/internal/wal"
 )
 
@@ -334,6 +335,9 @@ func (m *model) download(t *rapid.T) {
 	}
 	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
 		t.Fatalf("%d bytes, announced were %d", file.Len(), d.Size())
+	}
+	if _, err := tlogtest.Lines(file.Bytes()); err != nil {
+		t.Fatalf("download: %v", err)
 	}
 	m.checkRead(t, log, q, maps.Clone(must), gunzip(t, file.Bytes()))
 	lines, err := readAll(r)

@@ -6,7 +6,17 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/weirlog/weir/internal/gzipmember"
 )
+
+// lines returns what the tail of a gzip member says of the lines of a run.
+func (r *Run) lines() (s gzipmember.Sum) {
+	for i := range r.blocks {
+		s = s.Then(r.blocks[i].Lines())
+	}
+	return s
+}
 
 // copy copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or that
 // has changed since, are compared now, before they are sent; others are the kernel's to copy.
@@ -19,7 +29,7 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 	defer o.Close()
 	known := r.objects.Verified(r.segment.Key, o.Version)
 	if known.Has(r.number, len(r.blocks)) {
-		return out.copy(o)
+		return out.copy(o, r.lines())
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -33,7 +43,7 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 		if err := r.objects.CheckBlock(r.segment, b, data); err != nil {
 			return err
 		}
-		if err := out.copy(bytes.NewReader(data)); err != nil {
+		if err := out.copy(bytes.NewReader(data), b.Lines()); err != nil {
 			return err
 		}
 		known.Add(r.number + i)
@@ -53,7 +63,8 @@ func (r *Run) writeSelected(ctx context.Context, out *output) error {
 		next := b.First - 1
 		keep = func([]byte) bool { next++; return r.wants(next) }
 	}
-	if err := out.cut(data, b.Raw, keep); err != nil {
+	decode := func(dst []byte) ([]byte, error) { return b.Decode(dst, data) }
+	if err := out.cut(decode, keep); err != nil {
 		return fmt.Errorf("block of %s at %d: %w", r.segment.Key, b.Offset, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/weirlog/weir/internal/gzipmember"
@@ -11,7 +12,7 @@ import (
 )
 
 // Download is the events of a log that a query selects, as they are at the moment when Logs.Download returned, each
-// exactly once, as one gzip file. Its memory is bounded whatever the query selects.
+// exactly once, as a gzip file of one member. Its memory is bounded whatever the query selects.
 type Download struct {
 	reader *Reader
 
@@ -29,9 +30,10 @@ type unmade struct {
 	copied int64
 }
 
-// part is entries [first, last) that are copied as they lie, or, if data is not nil, what was made of them.
+// part is entries [first, last) that are copied as they lie, or, if data is not nil, pieces that were made of them.
 type part struct {
 	data        []byte
+	lines       gzipmember.Sum // in data
 	first, last int64
 }
 
@@ -62,23 +64,28 @@ func (d *Download) Head() Head { return d.reader.Head() }
 // connection rather than end it cleanly.
 func (d *Download) WriteTo(ctx context.Context, w io.Writer) error {
 	out := &output{w: w, query: d.reader.query}
+	write := d.writeAll
 	if d.size >= 0 {
-		return d.writeParts(ctx, out)
+		write = d.writeParts
 	}
-	if err := d.writeRuns(ctx, out, 0, d.reader.Next()); err != nil {
-		return err
-	}
-	if err := d.writeWaiting(ctx, out); err != nil {
+	if err := write(ctx, out); err != nil {
 		return err
 	}
 	return out.end()
+}
+
+func (d *Download) writeAll(ctx context.Context, out *output) error {
+	if err := d.writeRuns(ctx, out, 0, d.reader.Next()); err != nil {
+		return err
+	}
+	return d.writeWaiting(ctx, out)
 }
 
 func (d *Download) writeParts(ctx context.Context, out *output) error {
 	for _, p := range d.parts {
 		var err error
 		if p.data != nil {
-			_, err = out.w.Write(p.data)
+			err = out.copy(bytes.NewReader(p.data), p.lines)
 		} else {
 			err = d.writeRuns(ctx, out, p.first, p.last)
 		}
@@ -102,12 +109,26 @@ func (d *Download) writeRuns(ctx context.Context, out *output, from, to int64) e
 // writeWaiting writes the selected events that wait to be sequenced.
 func (d *Download) writeWaiting(ctx context.Context, out *output) error {
 	return d.reader.eachWaiting(ctx, func(w *waitingSection, data []byte) error {
-		if !w.isCut(out.query) {
-			return out.copy(bytes.NewReader(data))
+		err := w.write(out, data)
+		if err != nil {
+			err = fmt.Errorf("section of %s at %d: %w", w.Object, w.Offset, err)
 		}
-		n := -1
-		return out.cut(data, w.RawLength, func([]byte) bool { n++; return !w.skip[n] })
+		return err
 	}, func(e Indexed) error { return out.line(e.Line) })
+}
+
+// write writes the selected events of a section, given the member that holds its lines.
+func (w *waitingSection) write(out *output, member []byte) error {
+	if !w.isCut(out.query) {
+		piece, lines, err := gzipmember.Piece(member, w.RawLength)
+		if err != nil {
+			return err
+		}
+		return out.copy(bytes.NewReader(piece), lines)
+	}
+	n := -1
+	decode := func(dst []byte) ([]byte, error) { return gzipmember.Decode(dst, member, w.RawLength) }
+	return out.cut(decode, func([]byte) bool { n++; return !w.skip[n] })
 }
 
 // Bounds on what measure may spend: a download whose size is cheap to know tells it, so that clients see progress and
@@ -183,43 +204,37 @@ func (d *Download) Prepare(ctx context.Context) {
 
 // hold makes the parts that are held in memory.
 func (d *Download) hold(ctx context.Context, parts []part, copied int64) error {
-	size := copied
-	for i, p := range parts {
+	size := int64(gzipmember.HeadSize) + copied + int64(gzipmember.TailSize)
+	for i := range parts {
+		p := &parts[i]
 		if p.data == nil {
 			continue
 		}
-		data, err := d.make(func(out *output) error {
-			return d.writeRuns(ctx, out, p.first, p.last)
-		})
+		err := d.make(p, func(out *output) error { return d.writeRuns(ctx, out, p.first, p.last) })
 		if err != nil {
 			return err
 		}
-		parts[i].data = data
-		size += int64(len(data))
+		size += int64(len(p.data))
 	}
-	data, err := d.make(func(out *output) error { return d.writeWaiting(ctx, out) })
-	if err != nil {
+	var waiting part
+	if err := d.make(&waiting, func(out *output) error { return d.writeWaiting(ctx, out) }); err != nil {
 		return err
 	}
-	if size += int64(len(data)); size == 0 {
-		data, size = gzipmember.Empty, int64(len(gzipmember.Empty))
-	}
-	d.parts, d.size = append(parts, part{data: data}), size
+	d.parts, d.size = append(parts, waiting), size+int64(len(waiting.data))
 	d.reader.tail = nil
 	return nil
 }
 
-func (d *Download) make(write func(*output) error) ([]byte, error) {
-	var buf bytes.Buffer
-	out := &output{w: &buf, query: d.reader.query}
+// make makes the pieces of a part.
+func (d *Download) make(p *part, write func(*output) error) error {
+	buf := bytes.NewBuffer([]byte{})
+	out := &output{w: buf, query: d.reader.query, begun: true}
 	if err := write(out); err != nil {
-		return nil, err
+		return err
 	}
 	if err := out.flush(); err != nil {
-		return nil, err
+		return err
 	}
-	if buf.Len() == 0 {
-		return []byte{}, nil
-	}
-	return buf.Bytes(), nil
+	p.data, p.lines = buf.Bytes(), out.lines
+	return nil
 }

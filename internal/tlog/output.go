@@ -9,38 +9,53 @@ import (
 	"github.com/weirlog/weir/internal/gzipmember"
 )
 
-// output writes a gzip file: members copied as they lie, and members made of the lines that a query selects of others.
+// output writes a gzip file of one member: pieces copied as they lie, and pieces made of the lines that a query selects
+// of others. Many readers of gzip stop after the first member without an error, so there must be no second.
 type output struct {
 	w      io.Writer
 	query  Query
 	parser event.Parser
-	made   *gzipmember.Writer // the member being made
+	begun  bool               // The member's head is written, or somebody else writes it.
+	made   *gzipmember.Writer // the piece being made
 	raw    int                // bytes of lines in it
-	any    bool               // something was written
+	lines  gzipmember.Sum     // of the lines in the pieces written
 }
 
-// maxMade is how many bytes of lines a member that is made here takes, so that its beginning reaches the client.
+// maxMade is how many bytes of lines a piece that is made here takes, so that its beginning reaches the client.
 const maxMade = 512 << 10
 
-// copy writes whole members.
-func (o *output) copy(members io.Reader) error {
-	if err := o.flush(); err != nil {
-		return err
+// begin begins the member, once: not before there is something to write, so that an error can still be told.
+func (o *output) begin() error {
+	if o.begun {
+		return nil
 	}
-	n, err := io.Copy(o.w, members)
-	o.any = o.any || n > 0
+	o.begun = true
+	_, err := io.WriteString(o.w, gzipmember.Head)
 	return err
 }
 
-// buffers hold the lines of opened members.
+// copy writes pieces that hold lines of the given sum.
+func (o *output) copy(pieces io.Reader, lines gzipmember.Sum) error {
+	if err := o.flush(); err != nil {
+		return err
+	}
+	if err := o.begin(); err != nil {
+		return err
+	}
+	_, err := io.Copy(o.w, pieces)
+	o.lines = o.lines.Then(lines)
+	return err
+}
+
+// buffers hold the lines of opened pieces.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// cut writes those lines of the members in data, size bytes of lines, which the query selects, and of which keep, if
-// given, approves. Keep is called for every line, in order.
-func (o *output) cut(data []byte, size int64, keep func(line []byte) bool) error {
+// cut writes those of the lines that decode appends to a buffer which the query selects, and of which keep, if given,
+// approves. Keep is called for every line, in order.
+func (o *output) cut(decode func(dst []byte) ([]byte, error), keep func(line []byte) bool) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	raw, err := gzipmember.Decode((*buf)[:0], data, size)
+	raw, err := decode((*buf)[:0])
 	*buf = raw[:0]
 	if err != nil {
 		return err
@@ -87,10 +102,12 @@ func (o *output) selects(line []byte) (bool, error) {
 }
 
 func (o *output) line(line []byte) error {
+	if err := o.begin(); err != nil {
+		return err
+	}
 	if o.made == nil {
 		o.made, o.raw = gzipmember.NewWriter(o.w, gzipmember.Fast), 0
 	}
-	o.any = true
 	if _, err := o.made.Write(line); err != nil {
 		return err
 	}
@@ -100,21 +117,24 @@ func (o *output) line(line []byte) error {
 	return nil
 }
 
-// flush ends the member being made.
+// flush ends the piece being made.
 func (o *output) flush() error {
 	if o.made == nil {
 		return nil
 	}
-	err := o.made.Close()
-	o.made = nil
+	lines, err := o.made.Close()
+	o.made, o.lines = nil, o.lines.Then(lines)
 	return err
 }
 
 // end ends the file.
 func (o *output) end() error {
-	if err := o.flush(); err != nil || o.any {
+	if err := o.flush(); err != nil {
 		return err
 	}
-	_, err := o.w.Write(gzipmember.Empty)
+	if err := o.begin(); err != nil {
+		return err
+	}
+	_, err := o.w.Write(gzipmember.AppendTail(nil, o.lines))
 	return err
 }

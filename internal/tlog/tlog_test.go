@@ -69,15 +69,11 @@ func read(t rapid.TB, s *Logs, q Query) []string {
 	if d.Size() >= 0 && d.Size() != int64(file.Len()) {
 		t.Errorf("%d bytes, announced were %d", file.Len(), d.Size())
 	}
-	z, err := gzip.NewReader(&file)
+	lines, err := tlogtest.Lines(file.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Collect(strings.Lines(string(data)))
+	return lines
 }
 
 // Any range and filter gives what a loop over all events gives.
@@ -258,12 +254,7 @@ func TestMergedAway(t *testing.T) {
 	if err := d.WriteTo(t.Context(), &file); err != nil {
 		t.Fatal(err)
 	}
-	z, err := gzip.NewReader(&file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	lines := slices.Collect(strings.Lines(string(data)))
+	lines, err := tlogtest.Lines(file.Bytes())
 	if err != nil || len(lines) != 999 || !strings.Contains(lines[998], `"uid":"999"`) {
 		t.Errorf("%d lines, %v", len(lines), err)
 	}

@@ -5,11 +5,14 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -85,6 +88,25 @@ func FillFrom(t testing.TB, s Appender, n, count int) {
 	if err := s.Append(context.Background(), 1<<40, "nonce", Batch(entries...)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Lines returns the lines of a download. One that is not a single gzip member, of which every reader sees all, is an
+// error.
+func Lines(file []byte) ([]string, error) {
+	src := bytes.NewReader(file) // an io.ByteReader, of which no more than a member is read
+	z, err := gzip.NewReader(src)
+	if err != nil {
+		return nil, fmt.Errorf("no gzip: %w", err)
+	}
+	z.Multistream(false)
+	data, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("no whole gzip: %w", err)
+	}
+	if src.Len() > 0 {
+		return nil, fmt.Errorf("%d bytes stand behind the first gzip member", src.Len())
+	}
+	return slices.Collect(strings.Lines(string(data))), nil
 }
 
 // Reference is the tree of the regular log, by golang.org/x/mod/sumdb/tlog.
