@@ -5,8 +5,8 @@
 // member: Head, the pieces one behind the other, and a tail (AppendTail) with the Sum of what they hold, which follows
 // from the Sum of each. A piece holds whole lines, so any run of pieces makes a gzip file of one member.
 //
-// What weir must know beside the lines (indexes, filters) stands in "asides": empty members whose extra field (RFC 1952,
-// 2.3.1.1) carries the data. zcat and every other reader of gzip skip them, so an object reads as just its lines.
+// What weir must know beside the lines (indexes, filters) stands in "asides": empty members whose extra field (RFC
+// 1952, 2.3.1.1) carries the data. zcat and every other reader of gzip skip them, so an object reads as just its lines.
 package gzipmember
 
 import (
@@ -136,7 +136,8 @@ func Piece(member []byte, size int64) (piece []byte, s Sum, err error) {
 	}
 	s = Sum{CRC: binary.LittleEndian.Uint32(member[len(member)-8:]), Size: size}
 	if binary.LittleEndian.Uint32(member[len(member)-4:]) != uint32(size) {
-		return nil, Sum{}, fmt.Errorf("gzip member: %w, it does not hold the %d bytes that its index says", ErrCorrupt, size)
+		return nil, Sum{}, fmt.Errorf("gzip member: %w, it does not hold the %d bytes that its index says", ErrCorrupt,
+			size)
 	}
 	return member[HeadSize:end], s, nil
 }

@@ -149,7 +149,8 @@ func TestBrokenDownloadIsNotWhole(t *testing.T) {
 				continue
 			}
 			if lines, err := tlogtest.Lines(whole.Bytes()[:n]); err == nil {
-				t.Fatalf("%+v: the first %d bytes of %d are taken for all, with %d lines", q, n, whole.Len(), len(lines))
+				t.Fatalf("%+v: the first %d bytes of %d are taken for all, with %d lines", q, n, whole.Len(),
+					len(lines))
 			}
 		}
 	}

@@ -89,9 +89,9 @@ func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 	}
 }
 
-// eachWaiting calls section with each section that waits, and with the gzip member that holds its lines. If a section is
-// gone it has been sequenced: its events, and those of the sections behind it, are then found where they are now, and
-// moved is called with each that is selected.
+// eachWaiting calls section with each section that waits, and with the gzip member that holds its lines. If a section
+// is gone it has been sequenced: its events, and those of the sections behind it, are then found where they are now,
+// and moved is called with each that is selected.
 func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, []byte) error,
 	moved func(Indexed) error) error {
 	for i := range r.tail {

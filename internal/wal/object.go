@@ -13,8 +13,8 @@ import (
 
 // The layout of a WAL object. zcat shows its lines.
 //
-//	sections   for each: a member of one piece with the lines, which a download copies; an aside "WE" with what is known of
-//	           each entry
+//	sections   for each: a member with the lines, whose one piece a download copies; an aside "WE" with what is known
+//	           of each entry
 //	"WS" aside the sections: log, place, number of entries, span of times, digests
 //	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian; the seal of that aside
 //
