@@ -146,7 +146,11 @@ func (s *Directory) checkCredential(ctx context.Context, id string) (found []Inc
 // checkEntries looks for what the directory of an organization lists and has no document.
 func (s *Directory) checkEntries(ctx context.Context, org string) (found []Inconsistency, err error) {
 	for kind, get := range map[string]func(id string) (prefix string, err error){
-		projectNames: func(id string) (string, error) { _, err := s.projects.get(ctx, id); return s.projects.prefix, err },
+		projectNames: func(id string) (string, error) {
+			_,
+				err := s.projects.get(ctx, id)
+			return s.projects.prefix, err
+		},
 		userIDs: func(id string) (string, error) {
 			_, err := s.credentials.get(ctx, id)
 			return s.credentials.prefix, err

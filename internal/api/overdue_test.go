@@ -27,7 +27,8 @@ func TestListSaysWhatIsOverdue(t *testing.T) {
 		for _, l := range want[page[logView]](t, 200, w.as(account.GroupOwner, "GET", base+"/logs", "")).Results {
 			got := l.Retention
 			if l.ID != demoLog {
-				if got.Overdue != 0 || got.Since != nil || l.Kind == "project" && why != legalHold && got.Why != noLimit {
+				if got.Overdue != 0 || got.Since != nil || l.Kind == "project" && why != legalHold &&
+					got.Why != noLimit {
 					t.Errorf("%s: log %s, %s: %+v", settings, l.ID, l.Kind, got)
 				}
 				continue

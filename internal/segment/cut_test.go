@@ -33,7 +33,8 @@ func TestCuttingKeepsWhatPartsSay(t *testing.T) {
 			}
 			for _, b := range whole.index(t).Blocks {
 				if b.First >= at && b.Raw >= int64(blockBytes) && !bytes.Contains(left.data, whole.bytes(b.Span)) {
-					t.Fatalf("cut at %d: the block with entries %d to %d does not lie as it lay", at, b.First, b.End()-1)
+					t.Fatalf("cut at %d: the block with entries %d to %d does not lie as it lay", at,
+						b.First, b.End()-1)
 				}
 			}
 			whole = left

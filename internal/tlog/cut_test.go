@@ -43,7 +43,8 @@ func (a *aged) grow(t *rapid.T) {
 			at = rapid.Int64Range(0, at).Draw(t, "time")
 		}
 		a.uid++
-		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"},"filler":"%0*d"}`, at, a.uid, a.uid%97, 0))
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"},"filler":"%0*d"}`, at, a.uid,
+			a.uid%97, 0))
 	}
 	batch := eventtest.Batch(testLog, lines...)
 	a.batch++

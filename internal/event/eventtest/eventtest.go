@@ -21,6 +21,6 @@ func Batch(log string, lines ...string) event.Batch {
 	return b
 }
 
-// PassTime brings the clock of a synctest bubble, which begins in the year 2000, to a time that events may have. In real
-// time it does nothing.
+// PassTime brings the clock of a synctest bubble, which begins in the year 2000, to a time that events may have. In
+// real time it does nothing.
 func PassTime() { time.Sleep(time.Until(time.UnixMilli(event.Earliest).AddDate(1, 0, 0))) }
