@@ -224,9 +224,10 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Invalid returns an *Error about a setting.
-func (c *Config) Invalid(setting, why string) error {
-	return c.invalid(c.prefix+setting, errors.New(why))
-}
+func (c *Config) Invalid(setting, why string) error { return c.InvalidFor(setting, errors.New(why)) }
+
+// InvalidFor returns an *Error about a setting that wraps the error of what the setting names.
+func (c *Config) InvalidFor(setting string, err error) error { return c.invalid(c.prefix+setting, err) }
 
 func (c *Config) invalid(setting string, err error) error {
 	return &Error{setting, c.sources[setting], err}

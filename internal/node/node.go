@@ -97,7 +97,8 @@ func open(ctx context.Context, c config.Config, t tuning, log *slog.Logger) (*no
 		return nil, err
 	}
 	if mode, open := folder.OpenToOthers(c.Bucket); open && !c.OnS3() {
-		log.Warn("the bucket's folder is open to others: run chmod 700", "folder", c.Bucket, "mode", mode)
+		log.Warn("the bucket's folder is open to others: run chmod 700", "folder", c.Bucket,
+			"mode", fmt.Sprintf("%04o", mode))
 	}
 	if c.OnS3() {
 		if b, err = cacheFor(b, c, log, registry); err != nil {
@@ -241,9 +242,8 @@ func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	case errors.Is(err, account.ErrNotFound) && n.config.Dev:
 		return account.Settings{Shards: n.config.BucketShards(), Origin: account.NewOrigin()}, nil // see prepareDev
 	case errors.Is(err, account.ErrNotFound):
-		return settings, fmt.Errorf("the bucket %s is empty: run \"weir init --bucket %s\" first (or \"weir serve "+
-			"--dev\" for a first try)",
-			n.config.Bucket, n.config.Bucket)
+		return settings, n.config.Invalid("bucket", fmt.Sprintf("the bucket %s is empty: run \"weir init --bucket %s\" "+
+			"first (or \"weir serve --dev\" for a first try)", n.config.Bucket, n.config.Bucket))
 	case err == nil && n.config.Shards != 0 && n.config.Shards != settings.Shards:
 		return settings, n.config.Invalid("shards",
 			fmt.Sprintf("is %d, but the bucket was filled with %d, which cannot change: leave it out",

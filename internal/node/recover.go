@@ -23,7 +23,7 @@ type Recovery struct {
 }
 
 // RecoverOwner makes a service account and an API key that own an organization, for an operator who has the bucket and
-// the nodes' secret, and records that in the organization's log. It is the way back in when no owner can sign in any
+// both secrets, and records that in the organization's log. It is the way back in when no owner can sign in any
 // more.
 func RecoverOwner(ctx context.Context, c config.Config, s Recovery, version string, out io.Writer) error {
 	n, err := open(ctx, c, tuning{version: version}, slog.New(slog.DiscardHandler))

@@ -49,7 +49,7 @@ func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secre
 	}
 	if s.keys == nil {
 		if s.keys, s.made, err = keysFromFile(c, found); err != nil {
-			return s, err
+			return s, invalid(c, "signing-key-file", err)
 		}
 	}
 	if c.Secret != "" {
@@ -65,7 +65,15 @@ func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secre
 	} else {
 		s.secret, err = auth.LoadOrCreateSecret(file)
 	}
-	return s, err
+	return s, invalid(c, "key-file", err)
+}
+
+// invalid returns the error of a file that a setting names as one of the setting.
+func invalid(c *config.Config, setting string, err error) error {
+	if err == nil || errors.As(err, new(*config.Error)) {
+		return err
+	}
+	return c.InvalidFor(setting, err)
 }
 
 // Seals returns the key of the seals in a bucket, for a check of everything in it. If there is neither WEIR_SECRET nor
@@ -82,7 +90,7 @@ func Seals(ctx context.Context, c *config.Config, b bucket.Bucket) (seal.Key, er
 		return seal.Key{}, nil
 	}
 	if err != nil {
-		return seal.Key{}, err
+		return seal.Key{}, invalid(c, "key-file", err)
 	}
 	claimed, err := claimedSettings(ctx, b)
 	if err == nil && claimed.Secret != s.secret.ID() { // if they cannot be read, the check will say so
@@ -132,7 +140,7 @@ func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin
 	if err == nil && s.secret.ID() != secretID {
 		err = foreignSecret(c, s.secret, secretID)
 	}
-	return s, err
+	return s, invalid(c, "key-file", err)
 }
 
 // foreignSecret is the error of a secret that is not that of the bucket's nodes, whose name is wanted.
@@ -155,7 +163,7 @@ func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin st
 		}
 		given = "in " + file
 		if keys, err = proof.LoadKeys(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, invalid(c, "signing-key-file", err)
 		}
 	}
 	if keys == nil {

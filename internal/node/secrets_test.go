@@ -182,3 +182,28 @@ func TestNodesStartAfterAKeyRotation(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsThatOthersCanReadAreBadSettings: the error names the setting, so that the exit status is 2; and so is a
+// bucket that nobody has filled.
+func TestSecretsThatOthersCanReadAreBadSettings(t *testing.T) {
+	for setting, file := range map[string]func(*config.Config) string{
+		"key-file":         func(c *config.Config) string { return c.SecretFile },
+		"signing-key-file": func(c *config.Config) string { return c.SigningKeyFile },
+		"bucket":           nil,
+	} {
+		in := filled
+		if file == nil {
+			in = empty
+		}
+		b, c := bucketIn(t, in)
+		if file != nil {
+			if err := os.Chmod(file(&c), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := openOn(t.Context(), kept{b}, c, tuning{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		if bad := new(config.Error); !errors.As(err, &bad) || bad.Setting != setting {
+			t.Errorf("%s: %v", setting, err)
+		}
+	}
+}
