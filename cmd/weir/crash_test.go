@@ -25,7 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/verify"
 )
 
-var kills = flag.Int("kills", 200, "how often TestCrash kills the process")
+var kills = flag.Int("kills", 200, "how often TestCrash kills the process; with -short at most 40 times")
 
 // server is weir in a process of its own, on a folder that outlives it.
 type server struct {
@@ -120,7 +120,11 @@ func TestCrash(t *testing.T) {
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
 	watched := &watcher{checkpoints: map[string]bool{}}
 	downloads := 0
-	for round := range *kills {
+	rounds := *kills
+	if testing.Short() {
+		rounds = min(rounds, 40)
+	}
+	for round := range rounds {
 		s.start(t)
 		ctx, stop := context.WithCancel(t.Context())
 		var work sync.WaitGroup
@@ -145,7 +149,7 @@ func TestCrash(t *testing.T) {
 	s.kill(t)
 	watched.check(t, filepath.Join(s.dir, "bucket"))
 	t.Logf("%d kills, %d events sent, %d acknowledged, %d clean downloads and %d checkpoints meanwhile",
-		*kills, len(h.sent), len(h.acked), downloads, len(watched.checkpoints))
+		rounds, len(h.sent), len(h.acked), downloads, len(watched.checkpoints))
 	if len(h.acked) == 0 || downloads == 0 {
 		t.Error("nothing was recorded or downloaded: this has shown nothing")
 	}

@@ -2,10 +2,13 @@
 // them: "go test ./internal/node -run TestSimulation -sim.seeds=N".
 package seeds
 
-import "flag"
+import (
+	"flag"
+	"testing"
+)
 
 var (
-	count = flag.Uint64("sim.seeds", 20, "how many histories each simulation plays")
+	count = flag.Uint64("sim.seeds", 20, "how many histories each simulation plays; with -short at most 8")
 	from  = flag.Uint64("sim.from", 1, "seed of the first history")
 	only  = flag.Uint64("sim.seed", 0, "play the history of this seed only; with -v print its steps")
 )
@@ -23,5 +26,9 @@ func Last() uint64 {
 	if *only > 0 {
 		return *only
 	}
-	return *from + max(*count, 1) - 1
+	n := max(*count, 1)
+	if testing.Short() {
+		n = min(n, 8)
+	}
+	return *from + n - 1
 }
