@@ -237,7 +237,7 @@ func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed ma
 	r := Report{Log: a.Origin, Size: a.Size}
 	r.goesOn(a, since)
 	for _, p := range r.Problems {
-		p.What = fmt.Sprintf("log %s: %s", log, p.What)
+		p.Object = "logs/" + log + "/"
 		w.problem(p)
 	}
 	if len(w.Problems) == problems {
