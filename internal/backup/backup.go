@@ -2,14 +2,15 @@
 //
 // Why the copy is one from which a node can go on, though the source never stands still:
 //
-//   - The write-ahead log is copied first, then each log. An event that was acknowledged before the copy began is in a WAL
-//     object then, or in its log. An object that vanishes before it is copied was sequenced, into a manifest that is copied
-//     later. An event that is in both comes once: sequencing and every download leave out of the write-ahead log what the log
-//     has, by its time and uid.
-//   - Of a log the objects that its highest manifest names are copied, then that manifest: one that the source had. If a merge
-//     takes an object away meanwhile, the log is taken again as it is then. So all its checkpoints are the source's.
-//   - Plans are not copied: one may name objects that the copy does not have. Without plans, the first node on the copy plans
-//     what waits, under a number that no manifest carries yet.
+//   - The write-ahead log is copied first, then each log. An event that was acknowledged before the copy began is in a
+//     WAL object then, or in its log. An object that vanishes before it is copied was sequenced, into a manifest that
+//     is copied later. An event that is in both comes once: sequencing and every download leave out of the write-ahead
+//     log what the log has, by its key.
+//   - Of a log the objects that its highest manifest names are copied, then that manifest: one that the source had. If a
+//     merge takes an object away meanwhile, the log is taken again as it is then. So all its checkpoints are the
+//     source's.
+//   - Plans are not copied: one may name objects that the copy does not have. Without plans, the first node on the copy
+//     plans what waits, under a number that no manifest carries yet.
 //   - Documents are copied last, so that none is older than the logs, again and again until nothing new is found.
 //
 // While it is under way, the copy says so in a document, and no node starts on it.

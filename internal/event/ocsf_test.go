@@ -89,15 +89,20 @@ func TestAccessed(t *testing.T) {
 		want string
 	}{
 		{"granted", access, begin + `"severity_id":1,"status_id":1,"status":"Success",` + metadata +
-			`"actor":{"user":{"name":"gswvkocq","type":"API Key","type_id":99,"uid":"gswvkocq"}},"src_endpoint":{"ip":"203.0.113.24","port":50512},` +
-			`"api":{"operation":"downloadAuditLogs","request":{"uid":"r-1"}},"resources":[{"name":"demo","type":"Stream Workspace"}],` +
+			`"actor":{"user":{"name":"gswvkocq","type":"API Key","type_id":99,"uid":"gswvkocq"}},` +
+			`"src_endpoint":{"ip":"203.0.113.24","port":50512},` +
+			`"api":{"operation":"downloadAuditLogs","request":{"uid":"r-1"}},"resources":[{"name":"demo",` +
+			`"type":"Stream Workspace"}],` +
 			`"unmapped":{"atype":"auditLogAccessed","param":{}}}`},
 		{"refused", refused, begin + `"severity_id":3,"status_id":2,"status":"Failure","status_code":"403",` +
 			metadata +
-			`"actor":{"user":{"name":"ci <robot>","type":"API Key","type_id":99,"uid":"gswvkocq"}},"src_endpoint":{"ip":"fe80::1","port":1},` +
-			`"api":{"operation":"downloadAuditLogs","request":{"uid":"r-1"},"response":{"code":403,"error":"USER_UNAUTHORIZED"}},` +
+			`"actor":{"user":{"name":"ci <robot>","type":"API Key","type_id":99,"uid":"gswvkocq"}},` +
+			`"src_endpoint":{"ip":"fe80::1","port":1},` +
+			`"api":{"operation":"downloadAuditLogs","request":{"uid":"r-1"},"response":{"code":403,` +
+			`"error":"USER_UNAUTHORIZED"}},` +
 			`"resources":[{"name":"demo","type":"Stream Workspace"}],` +
-			`"unmapped":{"atype":"auditLogAccessed","param":{"startDate":1199145600,"endDate":1763980000,"spName":"p\"\ufffd"}}}`},
+			`"unmapped":{"atype":"auditLogAccessed","param":{"startDate":1199145600,"endDate":1763980000,` +
+			`"spName":"p\"\ufffd"}}}`},
 		{"no address", noAddress, ""},
 	} {
 		line := Accessed(tt.in)
@@ -133,17 +138,22 @@ func TestChanged(t *testing.T) {
 		"created": {Changed(Change{Act: act, Operation: "createGroupStreamWorkspace", Activity: Create,
 			EntityType: "Stream Workspace",
 			EntityID:   "w1", EntityName: "demo", After: []byte(`{"name":"demo"}`)}),
-			`{"activity_id":1,"category_uid":3,"class_uid":3004,"type_uid":300401,"time":1763980000000,"severity_id":1,"status_id":1,"status":"Success",` +
+			`{"activity_id":1,"category_uid":3,"class_uid":3004,"type_uid":300401,"time":1763980000000,"severity_id":1,` +
+				`"status_id":1,"status":"Success",` +
 				metadata + `"actor":{"user":` + strings.Replace(user, "99,\"uid\":\"gswvkocq\"},",
 				"99,\"uid\":\"gswvkocq\"}},", 1) +
-				`"comment":"createGroupStreamWorkspace","entity":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99},` +
-				`"entity_result":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99,"data":{"name":"demo"}},"unmapped":{"atype":"createGroupStreamWorkspace"}}`},
+				`"comment":"createGroupStreamWorkspace","entity":{"name":"demo","uid":"w1","type":"Stream Workspace",` +
+				`"type_id":99},` +
+				`"entity_result":{"name":"demo","uid":"w1","type":"Stream Workspace","type_id":99,"data":{"name":"demo"}},` +
+				`"unmapped":{"atype":"createGroupStreamWorkspace"}}`},
 		"deleted": {Changed(Change{Act: outside, Operation: "deleteGroup", Activity: Delete, EntityType: "Project",
 			EntityID: "p", Before: []byte(`{}`)}), ""},
 		"sign-in": {SignInFailed(act, "Digest", "wrong digest"),
-			`{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":1763980000000,"severity_id":3,"status_id":2,"status":"Failure",` +
+			`{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":1763980000000,"severity_id":3,` +
+				`"status_id":2,"status":"Failure",` +
 				`"status_detail":"wrong digest",` + metadata + `"user":` + user +
-				`"auth_protocol":"Digest","auth_protocol_id":3,"is_remote":true,"service":{"name":"weir"},"unmapped":{"atype":"authenticate"}}`},
+				`"auth_protocol":"Digest","auth_protocol_id":3,"is_remote":true,"service":{"name":"weir"},` +
+				`"unmapped":{"atype":"authenticate"}}`},
 	} {
 		if warnings, err := Conform(tt.line); err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %s: %q, %v", name, tt.line, warnings, err)

@@ -108,7 +108,7 @@ func (s *Logs) grow(ctx context.Context, m *manifest.Manifest, b event.Batch, nu
 	}
 	m.Segments = append(m.Segments, seg)
 	m.Entries += seg.Count
-	return s.sign(m, tree)
+	return s.options.sign(m, tree)
 }
 
 // put stores what b built under new names: the objects beside the segment, then the segment. After an error some may
@@ -140,7 +140,7 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	if err := s.remove(ctx, m); err != nil {
 		return false, err
 	}
-	from, to := s.mergeable(m.Segments)
+	from, to := s.options.mergeable(m.Segments)
 	if from == to {
 		return false, nil
 	}
@@ -210,16 +210,16 @@ func (s *Logs) noteOrphans(ctx context.Context, m *manifest.Manifest, now time.T
 // mergeable returns a run of segments worth merging: at least MergeWidth neighbours none of which is of a higher tier
 // than the run is looked for in, a tier being MergeWidth times the one before; fewer, if they fill a segment. So a log
 // has at most about MergeWidth segments of each tier, and an entry is moved at most once for each tier.
-func (s *Logs) mergeable(segments []manifest.Segment) (from, to int) {
-	for limit := int64(16 << 10); limit <= s.options.SegmentBytes; limit *= int64(s.options.MergeWidth) {
+func (o Options) mergeable(segments []manifest.Segment) (from, to int) {
+	for limit := int64(16 << 10); limit <= o.SegmentBytes; limit *= int64(o.MergeWidth) {
 		from, size := len(segments), int64(0)
 		to := from
 		for i := len(segments) - 1; i >= -1; i-- {
-			if i >= 0 && segments[i].Blocks < limit && size+segments[i].Blocks <= s.options.SegmentBytes {
+			if i >= 0 && segments[i].Blocks < limit && size+segments[i].Blocks <= o.SegmentBytes {
 				from, size = i, size+segments[i].Blocks
 				continue
 			}
-			if to-from >= s.options.MergeWidth || to-from > 1 && size >= s.options.SegmentBytes/2 {
+			if to-from >= o.MergeWidth || to-from > 1 && size >= o.SegmentBytes/2 {
 				return from, to
 			}
 			from, to, size = i, i, 0

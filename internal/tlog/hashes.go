@@ -28,17 +28,19 @@ type nodeID struct {
 var ErrBeyond = errors.New("beyond the log's tree")
 
 // Origin returns the name under which the checkpoints of a log are signed.
-func (s *Logs) Origin(log string) string { return s.options.Origin + "/" + log }
+func (s *Logs) Origin(log string) string { return s.options.originOf(log) }
+
+func (o Options) originOf(log string) string { return o.Origin + "/" + log }
 
 // sign makes tree the manifest's, with a checkpoint. So that who commits the manifest commits both.
-func (s *Logs) sign(m *manifest.Manifest, tree proof.Tree) error {
+func (o Options) sign(m *manifest.Manifest, tree proof.Tree) error {
 	m.Tree = &tree
-	if s.options.Keys == nil {
+	if o.Keys == nil {
 		return nil
 	}
-	m.NoteSigners(s.options.Keys.Signers, tree.Size)
+	m.NoteSigners(o.Keys.Signers, tree.Size)
 	var err error
-	m.Checkpoint, err = s.options.Keys.SignCheckpoint(s.Origin(m.Log), tree.Size, tree.Root())
+	m.Checkpoint, err = o.Keys.SignCheckpoint(o.originOf(m.Log), tree.Size, tree.Root())
 	return err
 }
 

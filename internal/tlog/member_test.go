@@ -60,7 +60,7 @@ func TestDownloadIsOneMember(t *testing.T) {
 				}
 			}
 		}
-		w := wal.NewWriter(b, reader, s.shard(testLog), func(int64) {})
+		w := wal.NewWriter(b, reader, s.options.shard(testLog), func(int64) {})
 		for range rapid.IntRange(0, 4).Draw(t, "sections") {
 			batch := draw(0, rapid.SampledFrom([]int{0, 3}).Draw(t, "duplicates"))
 			if err := w.Append(t.Context(), batchOf(batch...)); err != nil {

@@ -84,4 +84,4 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 // Grace returns how long a replaced object stays.
 func (s *Logs) Grace() time.Duration { return s.options.Grace }
 
-func (s *Logs) shard(log string) int { return wal.ShardOf(log, s.options.Shards) }
+func (o Options) shard(log string) int { return wal.ShardOf(log, o.Shards) }

@@ -84,7 +84,8 @@ func (v *view) outdated(ctx context.Context, err error) error {
 		return nil
 	}
 	if v.planless {
-		if gone, listErr := v.logs.wal.AnyGone(ctx, v.logs.shard(v.manifest.Log), v.waitingObjects()); listErr != nil ||
+		if gone, listErr := v.logs.wal.AnyGone(ctx, v.logs.options.shard(v.manifest.Log),
+			v.waitingObjects()); listErr != nil ||
 			gone {
 			return listErr
 		}
@@ -171,7 +172,7 @@ func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, 
 	for _, o := range listed {
 		keys = append(keys, o.Key)
 	}
-	if gone, listErr := s.wal.AnyGone(ctx, s.shard(log), keys); listErr != nil || gone {
+	if gone, listErr := s.wal.AnyGone(ctx, s.options.shard(log), keys); listErr != nil || gone {
 		return listErr
 	}
 	return fmt.Errorf("lost, although it is listed: %w", err)
@@ -183,7 +184,7 @@ func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, 
 func (s *Logs) waiting(ctx context.Context, m *manifest.Manifest) (objects []bucket.Info, planned []string, err error) {
 	planned, known := s.plans.GetIfPresent(m.Nonce)
 	for {
-		objects, err = s.wal.List(ctx, s.shard(m.Log))
+		objects, err = s.wal.List(ctx, s.options.shard(m.Log))
 		if err != nil || known || len(objects) == 0 || m.LastPlan == 0 {
 			return objects, planned, err
 		}
@@ -228,7 +229,7 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 // the plan was cleaned away, lost or damaged: what the log has of the objects that are still there is then found by its
 // filters.
 func (s *Logs) readPlanned(ctx context.Context, m *manifest.Manifest) (objects []string, err error) {
-	p, err := s.wal.ReadPlan(ctx, s.shard(m.Log), m.LastPlan)
+	p, err := s.wal.ReadPlan(ctx, s.options.shard(m.Log), m.LastPlan)
 	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {
 		return nil, err
 	}
