@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -279,6 +280,10 @@ func printReport(w io.Writer, r *verify.Report) {
 	}
 	if r.Unsequenced > 0 {
 		line("waiting ", "%d not sequenced yet", r.Unsequenced)
+	}
+	if t := r.Taken; t != nil {
+		line("taken   ", "from %s to %s, by weir's clock (%d lines)", t.First.UTC().Format(time.RFC3339Nano),
+			t.Last.UTC().Format(time.RFC3339Nano), t.Lines)
 	}
 	if r.Since > 0 {
 		line("since   ", "it goes on from the checkpoint of %d entries", r.Since)

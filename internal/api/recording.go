@@ -72,10 +72,9 @@ func recordable(c *call) (func(*record.Intake, io.Reader) error, error) {
 func (h recordings) intake(c *call, kind logKind) *record.Intake {
 	t := c.scope
 	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: c.flag("partial"),
-		Sender: "nobody",
-		Origin: event.Origin{Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
+		Origin: event.Origin{By: "nobody", Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
 	if c.caller != nil {
-		source.Sender = c.caller.ID
+		source.By = c.caller.ID
 	}
 	switch {
 	case kind.operational:

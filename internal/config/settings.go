@@ -111,7 +111,7 @@ func (c *Config) limitSettings() []*setting {
 			help: "size of the events of one request, after decompression"},
 		{name: "max-request-events", value: whole(&c.MaxRequestEvents, 100_000, 1, 10_000_000),
 			help: "events in one request"},
-		{name: "max-memory-bytes", value: bytes(&c.MaxMemoryBytes, 512*mib, mib, 1024*gib),
+		{name: "max-memory-bytes", value: bytes(&c.MaxMemoryBytes, 640*mib, mib, 1024*gib),
 			help: "size of all request bodies at one time; past it, 503"},
 		{name: "max-waiting-bytes", value: bytes(&c.MaxWaitingBytes, 256*mib, mib, 1024*gib),
 			help: "size of the write-ahead log; past it, 503"},

@@ -3,7 +3,7 @@
 // What is asked of an event is little, so that what MongoDB really writes is taken as it is: one JSON object (RFC 8259,
 // with the restrictions of RFC 7493 on UTF-8 and names: each name once in its object) with an integer time. Conform
 // says how far an event is from its OCSF class. What is recorded is what the producer sent, byte for byte, with what
-// was missing in metadata put behind the rest of it.
+// was missing in metadata put behind the rest of it, and with facts that only weir sets.
 package event
 
 import (
@@ -82,8 +82,10 @@ type Limits struct {
 	MaxDepth int // of nesting, the event itself being 1; 64, at most 10,000
 }
 
-// Origin is what weir knows of an event, and writes where the producer left it out.
+// Origin is what weir knows of an event. By and Received become its Facts; Received and the rest are written into
+// metadata where the producer left them out.
 type Origin struct {
+	By        string    // id of the credential that sends it, or System
 	Workspace string    // metadata.log_name
 	Project   string    // metadata.tenant_uid
 	Received  time.Time // metadata.logged_time

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,10 @@ func addSeeds(f *testing.F) {
 		`{"":"","":""}`,
 		`{"time":1763970000000,"metadata":{"uid":"x"},"unmapped":{"param":{"name":"p"}}}`,
 		`{"time":1763970000000,"resources":[{"name":"a","type":"Stream Processor"},{"name":"b","type":"Stream Processor"}]}`,
+		`{"time":1763970000000,"unmapped":{"weir":{"taken":1,"by":"x","claimed":{"by":1}},"a":1},"metadata":{}}`,
+		`{"unmapped":{ "weir" : 1 , "a" : 2 } ,"time":1763970000000}`, `{"time":1763970000000,"unmapped":{"a":1 ,"weir":[]}}`,
+		`{"time":1763970000000,"unmapped":{}}`, `{"time":1763970000000,"unmapped":{ },"metadata":{ }}`,
+		`{"time":1763970000000,"unmapped":{"w\u0065ir":{}}}`,
 		"{\"a\":\"\xff\"}", "{\"a\":\"1234567\xc3\xa9\"}", "{\"a\":\"1234567\xed\xa0\x80\"}", "{\"a\":\"\x7f\x1f\"}",
 	} {
 		f.Add([]byte(s))
@@ -86,8 +92,8 @@ func TestDamagedEventsAsInJSONText(t *testing.T) {
 	})
 }
 
-// What Append makes is one valid line that reads as the event did, stays as it is when it is appended again, and is
-// what was sent when what was added is taken out again.
+// What Append makes is one valid line that reads as the event did, and has what was sent, what was missing, and facts.
+// Appended again it is the same event.
 func FuzzAppend(f *testing.F) {
 	addSeeds(f)
 	f.Add([]byte(`{"t":{"$date":"2025-11-24T10:26:40.123+00:00"},"attr":{"spName":"p"}}`))
@@ -124,14 +130,8 @@ func checkAppend(t *testing.T, raw []byte, operational bool) {
 			recorded.Entries[0].Key, err)
 	}
 	for what, read := range map[string]func() (Fields, error){
-		"scanned": func() (Fields, error) { return q.Scan(line) },
-		"appended again": func() (Fields, error) {
-			again, f, err := q.Append(nil, line, origin)
-			if !bytes.Equal(again, line) {
-				t.Fatalf("%q becomes %q", line, again)
-			}
-			return f, err
-		},
+		"scanned":        func() (Fields, error) { return q.Scan(line) },
+		"appended again": func() (Fields, error) { _, f, err := q.Append(nil, line, elsewhere); return f, err },
 	} {
 		got, err := read()
 		if err != nil || got.Time != fields.Time || !bytes.Equal(got.UID, fields.UID) ||
@@ -139,14 +139,60 @@ func checkAppend(t *testing.T, raw []byte, operational bool) {
 			t.Fatalf("%q %s: %+v, %v, want %+v", line, what, got, err, fields)
 		}
 	}
+	if _, err := q.Scan(line); err != nil {
+		t.Fatal(err)
+	}
+	if facts, ok := q.Facts(); !ok || facts != (Facts{origin.Received, origin.By}) {
+		t.Fatalf("%q has the facts %+v, %t", line, facts, ok)
+	}
 	for _, name := range fields.Processors {
 		if !MayConcern(line, name) {
 			t.Fatalf("%q concerns %q, and may not", line, name)
 		}
 	}
-	if sent, _ := trim(raw); !bytes.Equal(withoutAdded(line, sent), oneLine(sent)) {
+	if got, want := decoded(t, line), filled(decoded(t, raw), fields); !operational && !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q became %q, not %v", raw, line, want)
+	}
+	if sent, _ := trim(raw); !bytes.Contains(raw, []byte("unmapped")) && !bytes.ContainsRune(raw, '\\') &&
+		!bytes.Equal(withoutAdded([]byte(withoutFacts(line)), sent), oneLine(sent)) {
 		t.Fatalf("%q became %q", sent, line)
 	}
+}
+
+func decoded(t *testing.T, line []byte) (event map[string]any) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if err := d.Decode(&event); err != nil {
+		t.Fatal(err)
+	}
+	return event
+}
+
+// filled is the definition of what Append makes of an event of origin.
+func filled(event map[string]any, f Fields) map[string]any {
+	object := func(name string) map[string]any {
+		o, _ := event[name].(map[string]any)
+		if o == nil {
+			o = map[string]any{}
+			event[name] = o
+		}
+		return o
+	}
+	number := json.Number(strconv.FormatInt(origin.Received.UnixMilli(), 10))
+	metadata := object("metadata")
+	for name, value := range map[string]any{"uid": string(f.UID), "log_name": origin.Workspace,
+		"tenant_uid": origin.Project, "logged_time": number} {
+		if _, ok := metadata[name]; !ok {
+			metadata[name] = value
+		}
+	}
+	facts := map[string]any{"taken": number, "by": origin.By}
+	unmapped := object("unmapped")
+	if claimed, ok := unmapped["weir"]; ok {
+		facts["claimed"] = claimed
+	}
+	unmapped["weir"] = facts
+	return event
 }
 
 // withoutAdded returns what was sent, by the longest beginning that it shares with the line and what remains of its

@@ -37,6 +37,8 @@ type Parser struct {
 
 	// Of the event being read:
 	values     [places]span
+	factsName  int      // where the name of facts stands
+	claims     int      // how many are within each other
 	names      [][]byte // of the objects that are open
 	decoded    []byte   // strings that had escapes
 	processors []string
@@ -46,15 +48,16 @@ type Parser struct {
 	lineBreaks bool   // between tokens
 	unique     bool
 	maxDepth   int
-	read       []byte                        // the event that values are places in
-	parts      [len(addedMembers) + 1][]byte // see sent
+	read       []byte              // the event that values are places in
+	parts      [maxCuts + 1][]byte // see sent
 	err        Error
 
 	known map[string][]string // lists of one processor each, so that one that returns is not allocated again
 }
 
 // Append checks raw, one event with white space around it allowed, and appends the line that weir records to dst: the
-// producer's bytes, with what was missing in metadata at metadata's end, and '\n'. If there are line breaks between
+// producer's bytes, with what was missing in metadata at metadata's end, weir's facts at the end of unmapped, and
+// '\n'. What the producer sent in their place becomes a member of them (see Facts). If there are line breaks between
 // tokens, all insignificant white space is removed, for a line cannot hold them. A uid that is missing is derived from
 // the producer's bytes, so that a retry gets the same. An error is an *Error, and dst is returned as it was.
 func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) {
@@ -123,7 +126,7 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	if !p.scan(event, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) {
 		return Fields{}, p.refusal()
 	}
-	if sent := len(event) - p.added(event); sent > most {
+	if sent := len(event) - p.added(); sent > most {
 		p.fail(0, tooLong, sent, most)
 		return Fields{}, p.refusal()
 	}
@@ -133,11 +136,14 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	}
 	f := p.fields(event, t)
 	meta, uid, class := p.values[metadata], p.values[metadataUID], p.values[classUID]
+	rest := p.values[unmapped]
 	switch {
 	case !p.Operational && !class.missing() && !isInteger(class.of(event)):
 		p.fail(class.start, "class_uid must be an integer")
 	case !meta.missing() && event[meta.start] != '{':
 		p.fail(meta.start, "metadata must be an object")
+	case !rest.missing() && event[rest.start] != '{':
+		p.fail(rest.start, "unmapped must be an object")
 	case !uid.missing() && len(f.UID) == 0:
 		p.fail(uid.start, "metadata.uid must be a string that is not empty; where there is none, one is derived "+
 			"from the event")
@@ -150,71 +156,6 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 }
 
 const tooLong = "the event has %d bytes, at most %d are allowed"
-
-// addedMembers are the members of metadata that weir adds, as it writes them.
-var addedMembers = [...]struct {
-	at   place
-	name string
-}{{metadataUID, `"uid":`}, {metadataLogName, `"log_name":`}, {metadataTenant, `"tenant_uid":`},
-	{metadataLogged, `"logged_time":`}}
-
-// sent returns, in parts that alias the event, what a producer sent of the event that was read: all of it without the
-// members of metadata that weir adds to a line, as it writes them, and without a metadata that has no others. So it is
-// the same for what a producer sends, for the line that is recorded, and for that line when it is recorded again. Where
-// a producer wrote such members itself they are no part of it either: of the uid the key tells, of the others nothing.
-func (p *Parser) sent() [][]byte {
-	event, meta := p.read, p.values[metadata]
-	var cuts [len(addedMembers)]span
-	n := 0
-	for _, m := range addedMembers {
-		v := p.values[m.at]
-		if v.missing() || !bytes.HasSuffix(event[:v.start], []byte(m.name)) {
-			continue
-		}
-		v.start -= len(m.name)
-		if event[v.start-1] == ',' {
-			v.start--
-		}
-		cuts[n] = v
-		n++
-	}
-	slices.SortFunc(cuts[:n], func(a, b span) int { return cmp.Compare(a.start, b.start) })
-	inside := 0 // bytes of metadata that are cut
-	for _, c := range cuts[:n] {
-		inside += c.end - c.start
-	}
-	const before = `,"metadata":`
-	if !meta.missing() && inside == meta.end-meta.start-2 && bytes.HasSuffix(event[:meta.start], []byte(before)) {
-		cuts[0], n = span{meta.start - len(before), meta.end}, 1
-	}
-	parts, start := p.parts[:0], 0
-	for _, c := range cuts[:n] {
-		parts, start = append(parts, event[start:c.start]), c.end
-	}
-	return append(parts, event[start:])
-}
-
-// added returns how many bytes of the event that was scanned a weir may have added, so that what was taken once is
-// taken again. It cannot be told who wrote them, so those of a producer do not count either.
-func (p *Parser) added(event []byte) int {
-	n := 0
-	add := func(at place, member string) {
-		if v := p.values[at]; !v.missing() {
-			n += len(member) + v.end - v.start
-		}
-	}
-	add(metadataUID, `,"uid":`)
-	add(metadataLogName, `,"log_name":`)
-	add(metadataTenant, `,"tenant_uid":`)
-	add(metadataLogged, `,"logged_time":`)
-	if n > 0 {
-		n += len(`,"metadata":{}`) - 1 // The first member has no comma.
-	}
-	if p.Operational && !p.values[tDate].missing() {
-		add(eventTime, `,"time":`)
-	}
-	return min(n, maxAdded)
-}
 
 // withTime adds time to a line that has t.$date instead, as mongod and Extended JSON write it: a string as in ISO
 // 8601, a number of milliseconds since the epoch, or {"$numberLong": such a number}. Any other line is returned as it
@@ -353,47 +294,6 @@ func (p *Parser) concern(name []byte) {
 	p.processors = append(p.processors, known[0])
 }
 
-// fill appends the line: the event with what is missing in metadata put at metadata's end, which is made if need be.
-func (p *Parser) fill(dst, event, uid []byte, origin Origin) []byte {
-	meta := p.values[metadata]
-	end, made := meta.end-1, meta.missing()
-	if made {
-		end = len(event) - 1
-	}
-	dst = append(dst, event[:end]...)
-	if made {
-		dst = append(dst, `,"metadata":{`...) // not the first member: there is time
-	}
-	comma := !made && !emptyObject(meta.of(event))
-	member := func(at place, name string) bool {
-		if !p.values[at].missing() {
-			return false
-		}
-		if comma {
-			dst = append(dst, ',')
-		}
-		comma = true
-		dst = append(dst, name...)
-		return true
-	}
-	if member(metadataUID, `"uid":"`) { // hexadecimal digits
-		dst = append(append(dst, uid...), '"')
-	}
-	if origin.Workspace != "" && member(metadataLogName, `"log_name":`) {
-		dst = appendQuoted(dst, origin.Workspace)
-	}
-	if origin.Project != "" && member(metadataTenant, `"tenant_uid":`) {
-		dst = appendQuoted(dst, origin.Project)
-	}
-	if member(metadataLogged, `"logged_time":`) {
-		dst = strconv.AppendInt(dst, origin.Received.UnixMilli(), 10)
-	}
-	if made {
-		dst = append(dst, '}')
-	}
-	return append(append(dst, event[end:]...), '\n')
-}
-
 // appendQuoted appends a JSON string. Bytes that are not UTF-8 are replaced by U+FFFD.
 func appendQuoted(dst []byte, s string) []byte {
 	quoted, err := jsontext.AppendQuote(dst, s)
@@ -427,11 +327,6 @@ func isInteger(number []byte) bool {
 		start = 1
 	}
 	return digits(number, start) == len(number)
-}
-
-func emptyObject(object []byte) bool {
-	inside, _ := trim(object[1:])
-	return inside[0] == '}'
 }
 
 // trim returns b without the white space around it, and the number of bytes before it.

@@ -21,6 +21,10 @@ const (
 	resourceName
 	resourceType
 	unmapped
+	facts // what weir says of the event
+	factsTaken
+	factsBy
+	claims // what stood in the place of facts when the event was sent
 	param
 	paramName
 	ts // of mongod's own schema
@@ -61,8 +65,24 @@ func (at place) member(name []byte) place {
 	case resource:
 		return nameOrType(name, resourceName, resourceType)
 	case unmapped:
-		if string(name) == "param" {
+		switch string(name) {
+		case "param":
 			return param
+		case "weir":
+			return facts
+		}
+	case facts:
+		switch string(name) {
+		case "taken":
+			return factsTaken
+		case "by":
+			return factsBy
+		case "claimed":
+			return claims
+		}
+	case claims:
+		if string(name) == "claimed" {
+			return claims
 		}
 	case param:
 		return nameOrType(name, paramName, other)

@@ -20,6 +20,7 @@ import (
 func (p *Parser) scan(b []byte, maxDepth int) bool {
 	p.names, p.decoded, p.processors = p.names[:0], p.decoded[:0], p.processors[:0]
 	p.values, p.lineBreaks, p.maxDepth, p.read = [places]span{}, false, maxDepth, b
+	p.factsName, p.claims = 0, 0
 	end := -1
 	if len(b) == 0 || b[0] != '{' {
 		p.fail(0, "an event is a JSON object: it begins with { and ends with }")
@@ -104,7 +105,7 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 		return i + 1
 	}
 	for {
-		name, start, n := []byte(nil), i, other
+		name, start, n, inside := []byte(nil), i, other, depth
 		if name, i = p.name(b, i); i < 0 {
 			return i
 		}
@@ -114,8 +115,14 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 		if at != other {
 			n = at.member(name)
 		}
+		switch n {
+		case facts:
+			p.factsName = start
+		case claims:
+			inside = p.claim(depth)
+		}
 		start = i
-		if i = p.value(b, i, depth, n); i < 0 {
+		if i = p.value(b, i, inside, n); i < 0 {
 			return i
 		}
 		p.values[n] = span{start, i}
@@ -131,6 +138,17 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 			return p.unexpected(b, i, "a comma or a closing brace")
 		}
 	}
+}
+
+// claim returns the depth that a claim counts as in an object at this depth. A recording puts what was claimed one level
+// down; the first 16 times that does not count, so that what was taken once is taken again.
+func (p *Parser) claim(depth int) int {
+	const most = 16
+	if p.claims == most {
+		return depth
+	}
+	p.claims++
+	return depth - 1
 }
 
 // name reads a member's name and the colon, up to its value.

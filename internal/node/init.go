@@ -223,7 +223,7 @@ func (n *node) recordSamples(ctx context.Context, c credentials) error {
 	}
 	now := time.Now()
 	in := n.recorder.Intake(record.Source{Log: w.AuditLog,
-		Origin: event.Origin{Workspace: w.Name, Project: project.ID, Received: now}}, record.Limits{})
+		Origin: event.Origin{By: event.Sample, Workspace: w.Name, Project: project.ID, Received: now}}, record.Limits{})
 	defer in.Close()
 	for _, line := range event.Samples(w.Name, project.ID, now) {
 		if err := in.Add(line); err != nil {

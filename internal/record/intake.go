@@ -30,12 +30,11 @@ const (
 
 // Source says where events come from, and what becomes of them.
 type Source struct {
-	Log         string // id of the log that takes them
-	Sender      string // whose share of the memory they take, such as a credential
-	Origin      event.Origin
-	Operational bool // the log is an operational one
-	Conformance Conformance
-	Partial     bool // good events are recorded although others are refused
+	Log          string // id of the log that takes them
+	event.Origin        // its By is whose share of the memory they take
+	Operational  bool   // the log is an operational one
+	Conformance  Conformance
+	Partial      bool // good events are recorded although others are refused
 }
 
 // Intake takes the events of one request, or of one part of another source, from bytes to a durable batch. What it
@@ -69,8 +68,8 @@ var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
 
 // Intake returns an intake of a source's events. The caller calls Close.
 func (r *Recorder) Intake(s Source, l Limits) *Intake {
-	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.Sender), parser: parsers.Get().(*event.Parser),
-		added: maxAddedMember + 6*(len(s.Origin.Workspace)+len(s.Origin.Project))}
+	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By), parser: parsers.Get().(*event.Parser),
+		added: maxAddedMember + 6*(len(s.By)+len(s.Workspace)+len(s.Project))}
 	in.parser.Operational = s.Operational
 	in.parser.MaxBytes = l.EventBytes
 	return in

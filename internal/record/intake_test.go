@@ -19,7 +19,7 @@ import (
 var received = time.UnixMilli(1_786_331_570_000)
 
 func source(sender string) Source {
-	return Source{Log: "a", Sender: sender, Origin: event.Origin{Received: received}}
+	return Source{Log: "a", Origin: event.Origin{By: sender, Received: received}}
 }
 
 // stalled is a body of which the beginning has arrived. It tells when more is asked for.
@@ -60,7 +60,7 @@ func TestBodyThatStallsHoldsLittle(t *testing.T) {
 
 func TestOneSenderLeavesRoomForOthers(t *testing.T) {
 	r, _ := start(t, Options{MemoryBytes: 1 << 20})
-	body := strings.Repeat(`{"time":1786331570000}`+"\n", 100)
+	body := strings.Repeat(`{"time":1786331570000}`+"\n", 50)
 	refused := false
 	for range 100 {
 		in := r.Intake(source("greedy"), Limits{})
@@ -120,7 +120,7 @@ func TestIntakeHoldsWhatItReserved(t *testing.T) {
 // that come meanwhile are refused, and what is in use never exceeds what is reserved.
 func TestLargeRecordingsStayWithinTheBound(t *testing.T) {
 	r, f := start(t, Options{MemoryBytes: 64 << 20})
-	body := noise(7_500_000)
+	body := noise(7_000_000)
 	record := func(sender string) (Result, error) {
 		in := r.Intake(source(sender), Limits{})
 		defer in.Close()
@@ -178,7 +178,7 @@ func TestLargestRequestFits(t *testing.T) {
 		return begin + strings.Repeat("x", n-len(begin)-len(`"}`+"\n")) + `"}` + "\n"
 	}
 	for name, lines := range map[string]string{"few": line(1 << 20), "many": line(size/100_000 + 1)} {
-		r := &Recorder{memory: memory{limit: 512 << 20, share: 256 << 20}}
+		r := &Recorder{memory: memory{limit: 640 << 20, share: 320 << 20}}
 		s := source("writer")
 		if name == "few" {
 			s.Conformance = Warn

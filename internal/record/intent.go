@@ -161,7 +161,7 @@ func (r *Recorder) own(logs []string, own []byte) (batches []event.Batch, done f
 		}
 	}
 	for _, log := range logs {
-		in := r.Intake(Source{Log: log, Origin: event.Origin{Received: time.Now()}}, Limits{})
+		in := r.Intake(Source{Log: log, Origin: event.Origin{By: event.System, Received: time.Now()}}, Limits{})
 		all = append(all, in)
 		if err := in.Add(own); err != nil {
 			return nil, done, fmt.Errorf("own event: %w", err)

@@ -84,6 +84,7 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 	r.Log, r.Claims = p.Log, claimsOf(p)
 	check, err := p.Check(c.Keys, mark)
 	var shown *proof.Shown
+	var seen content
 	if err == nil {
 		most := mostAdded + min(p.Claims.Pending, maxPending)
 		for _, part := range p.Parts {
@@ -91,14 +92,13 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 				most += part.Count
 			}
 		}
-		var marked bool
-		marked, err = eachLeaf(ctx, &counted{file, c.Progress}, func(leaf proof.Hash) error {
+		seen, err = eachLeaf(ctx, &counted{file, c.Progress}, func(leaf proof.Hash) error {
 			if most--; most < 0 {
 				return errAdded
 			}
 			return check.Line(leaf)
 		})
-		if marked {
+		if seen.marked {
 			r.note("the file begins with a byte-order mark, which weir does not write; it was skipped")
 		}
 	}
@@ -121,6 +121,9 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 		return nil, err
 	}
 	r.shown(shown)
+	if seen.taken.Lines > 0 {
+		r.Taken = &seen.taken
+	}
 	c.signatures(r, p.Checkpoint)
 	for _, since := range r.kept(c.Since) {
 		r.since(&since, map[int64]proof.Hash{shown.Size: shown.Root},

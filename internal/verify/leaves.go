@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/charset"
+	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/proof"
 )
 
@@ -23,15 +24,15 @@ var ErrNotGzip = errors.New("not a whole gzip file")
 
 // eachLeaf calls yield with the leaf hash of each line of a gzip file, in order, until yield fails. One goroutine
 // unpacks, others hash. Memory is bounded by a constant, whatever the file unpacks to: lines are hashed as they come,
-// and may have any length. marked tells whether there was a byte-order mark, which counts for nothing.
-func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (marked bool, err error) {
+// and may have any length.
+func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (seen content, err error) {
 	z, err := openGzip(r)
 	if err != nil {
-		return false, err
+		return seen, err
 	}
 	text := bufio.NewReaderSize(z, 16)
-	if marked, err = skipMark(text); err != nil {
-		return marked, err
+	if seen.marked, err = skipMark(text); err != nil {
+		return seen, err
 	}
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -54,21 +55,36 @@ func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (m
 	})
 	for range workers {
 		group.Go(func() error {
+			var parser event.Parser
 			for p := range todo {
-				p.hash()
+				p.read(&parser)
 				close(p.hashed)
 			}
 			return nil
 		})
 	}
-	err = yieldPieces(inner, inOrder, yield)
+	err = yieldPieces(inner, inOrder, func(p *piece) error {
+		seen.taken.join(p.taken)
+		for _, leaf := range p.leaves {
+			if err := yield(leaf); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		cancel()
 	}
 	if groupErr := group.Wait(); err == nil || errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		err = groupErr
 	}
-	return marked, err
+	return seen, err
+}
+
+// content is what is seen of a file besides its lines' hashes.
+type content struct {
+	marked bool // There was a byte-order mark, which counts for nothing.
+	taken  Taken
 }
 
 // openGzip returns what a gzip file unpacks to.
@@ -128,6 +144,7 @@ const (
 type piece struct {
 	lines  []byte
 	leaves []proof.Hash // the first may be there already: that of a line that is longer than a piece
+	taken  Taken        // of the lines that are no longer than a piece
 	hashed chan struct{}
 }
 
@@ -135,13 +152,21 @@ var pieces = sync.Pool{New: func() any { return &piece{lines: make([]byte, 0, pi
 
 func newPiece() *piece {
 	p := pieces.Get().(*piece)
-	p.lines, p.leaves, p.hashed = p.lines[:0], p.leaves[:0], make(chan struct{})
+	p.lines, p.leaves, p.taken, p.hashed = p.lines[:0], p.leaves[:0], Taken{}, make(chan struct{})
 	return p
 }
 
-func (p *piece) hash() {
+// read hashes the lines, and notes when they were taken in.
+func (p *piece) read(parser *event.Parser) {
 	for line := range bytes.Lines(p.lines) {
-		p.leaves = append(p.leaves, proof.Leaf(proof.Digest(bytes.TrimSuffix(line, []byte("\n")))))
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		p.leaves = append(p.leaves, proof.Leaf(proof.Digest(line)))
+		if _, err := parser.Scan(line); err != nil {
+			continue // no event, so no line of a log: its hash says so
+		}
+		if facts, ok := parser.Facts(); ok {
+			p.taken.join(Taken{First: facts.Taken, Last: facts.Taken, Lines: 1})
+		}
 	}
 }
 
@@ -197,18 +222,16 @@ func longLine(text io.Reader, p, next *piece) error {
 	}
 }
 
-// yieldPieces yields the leaves of pieces, one after the other.
-func yieldPieces(ctx context.Context, inOrder <-chan *piece, yield func(proof.Hash) error) error {
+// yieldPieces yields pieces, one after the other, when they are hashed.
+func yieldPieces(ctx context.Context, inOrder <-chan *piece, yield func(*piece) error) error {
 	for p := range inOrder {
 		select {
 		case <-p.hashed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		for _, leaf := range p.leaves {
-			if err := yield(leaf); err != nil {
-				return err
-			}
+		if err := yield(p); err != nil {
+			return err
 		}
 		pieces.Put(p)
 	}

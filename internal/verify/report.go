@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -40,12 +41,39 @@ type Report struct {
 	Between     []Run  `json:"between,omitempty"` // entries between those two that the file does not hold
 	Removed     int64  `json:"removed,omitempty"` // entries whose content retention has removed
 	Unsequenced int64  `json:"unsequenced,omitempty"`
+	Taken       *Taken `json:"taken,omitempty"` // of a file
 	// the size of the largest older checkpoint that the log goes on from
 	Since     int64     `json:"since,omitempty"`
 	Witnesses []string  `json:"witnesses,omitempty"` // that have cosigned the checkpoint, of those given
 	Claims    *Claims   `json:"claims,omitempty"`
 	Problems  []Problem `json:"problems,omitempty"`
 	Notes     []string  `json:"notes,omitempty"`
+}
+
+// Taken is when the lines of a file were taken in, by the clocks of the nodes that did: weir's own facts, which are as
+// well proven as the lines that carry them. Lines longer than 64 KiB are not read.
+type Taken struct {
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Lines int64     `json:"lines"` // that say so
+}
+
+// join takes other times in.
+func (t *Taken) join(other Taken) {
+	switch {
+	case other.Lines == 0:
+		return
+	case t.Lines == 0:
+		*t = other
+		return
+	}
+	if other.First.Before(t.First) {
+		t.First = other.First
+	}
+	if other.Last.After(t.Last) {
+		t.Last = other.Last
+	}
+	t.Lines += other.Lines
 }
 
 // Claims is what a proof says that nothing signs. No verdict depends on it.
