@@ -45,17 +45,18 @@ func sources(fields ...string) (all []source) {
 }
 
 // aliasSources are the fields of each alias: the values of the first one that has any are the alias's. Values are
-// strings that are not empty, numbers and booleans. The sources of outcome and class are what aliasValues makes them of.
+// strings that are not empty, numbers and booleans. Outcome and class are made of their sources by aliasValues.
 var aliasSources = [aliases][]source{
-	who: append(sources("actor.user.name", "actor.user.uid", "actor.user.email_addr", "actor.app_name", "actor.app_uid",
-		"actor.invoked_by", "actor.process.name"), sources("user.name", "user.uid", "user.email_addr")...),
+	who: sources("actor.user.name", "actor.user.uid", "actor.user.email_addr", "actor.app_name", "actor.app_uid",
+		"actor.invoked_by", "actor.process.name", "user.name", "user.uid", "user.email_addr"),
 	from: sources("src_endpoint.ip", "src_endpoint.hostname", "src_endpoint.name", "src_endpoint.domain",
 		"src_endpoint.uid", "src_endpoint.interface_name", "direct_endpoint.ip"),
 	what: sources("api.operation", "unmapped.atype", "activity_name", "type_name"),
 	target: slices.Concat(sources("entity.name", "entity.uid", "resources.name", "resources.uid", "resource.name",
 		"resource.uid", "unmapped.param.name", "unmapped.param.ns"),
 		[]source{{[]string{"user", "name"}, true}, {[]string{"user", "uid"}, true}},
-		sources("group.name", "group.uid", "policy.name", "dst_endpoint.hostname", "dst_endpoint.name", "dst_endpoint.ip")),
+		sources("group.name", "group.uid", "policy.name", "dst_endpoint.hostname", "dst_endpoint.name",
+			"dst_endpoint.ip")),
 	outcome: sources("status_id", "status", "api.response.error", "api.response.code"),
 	class:   sources("class_name", "class_uid"),
 }

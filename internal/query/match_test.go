@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,26 @@ func TestMatch(t *testing.T) {
 			b:"c e"
 			b:"c d d"
 			q:"say ok"`},
+		{`{"ip":"::FFFF:A00:1","next":"FE80:0::1%eth0"}`, `
+			10.0.0.1
+			ip:10.0.0.1
+			10.0.0.0/8
+			fe80::1%eth0
+			fe80::/10
+			next:fe80::/16`, `
+			fe80::1
+			10.0.0.2
+			ip:fe80::/10`},
+		{`{"six":"2001:DB8:0::1","Z":"A-Z az","text":"a a a b"}`, `
+			2001:db8::1
+			six:2001:db8:0:0:0:0:0:1
+			az
+			a-z
+			"a a b"
+			text:"a a a b"`, `
+			"a b a"
+			2001:db8::2
+			z`},
 		{`{"class_uid":3002,"status_id":1,"actor":{"user":{"name":"","uid":"u-1"}},"user":{"name":"anna"},"src_endpoint":{"hostname":"h"},"unmapped":{"atype":"authenticate"},"who":"me","outcome":"x"}`, `
 			who:u-1
 			target:anna
@@ -389,7 +410,7 @@ func TestMatcherAgreesWithOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 10 {
+		for range 30 {
 			line := drawEvent(t)
 			want, err := q.Match(line)
 			if err != nil {
@@ -414,8 +435,26 @@ func TestMatcherAgreesWithOracle(t *testing.T) {
 func TestMatcherAgreesWithOracleOnTerms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		line := drawEvent(t)
-		for range 20 {
+		for range 100 {
 			bothMatch(t, &Query{drawTerm(t)}, line)
+		}
+	})
+}
+
+// appendLower is AppendFold of a line that is ASCII without backslashes, and refuses others.
+func TestAppendLower(t *testing.T) {
+	plain := rapid.SliceOfN(rapid.ByteRange(0, 0x7f).Filter(func(c byte) bool { return c != '\\' }), 0, 40)
+	rapid.Check(t, func(t *rapid.T) {
+		line := plain.Draw(t, "line")
+		got, ok := appendLower(nil, line)
+		if want := AppendFold(nil, line); !ok || string(got) != string(want) {
+			t.Fatalf("%q: %q (%t), want %q", line, got, ok, want)
+		}
+		at := rapid.IntRange(0, len(line)).Draw(t, "at")
+		for _, c := range []byte{'\\', 0x80, 0xff} {
+			if _, ok := appendLower(nil, slices.Insert(slices.Clone(line), at, c)); ok {
+				t.Fatalf("%q with %q at %d is accepted", line, c, at)
+			}
 		}
 	})
 }

@@ -325,6 +325,9 @@ func compareNumber(op Op, text, number string) bool {
 	return c <= 0
 }
 
+// rfc3339 is what time.Parse is too lenient for: a comma before the fraction, an hour of one digit, a zone of 24 hours.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // matchTime tells whether a value that is a time stands to another as the operator says, or is within it.
 func matchTime(op Op, text string, value any) bool {
 	s, ok := parseTime(text)
@@ -336,8 +339,8 @@ func matchTime(op Op, text string, value any) bool {
 		ms, _ := parseDecimal(string(v))
 		return holds(op, ms.compare(s.from.milliseconds()), ms.compare(s.to.milliseconds()))
 	case string:
-		var t time.Time
-		if t.UnmarshalText([]byte(v)) != nil {
+		t, err := time.Parse(time.RFC3339, v)
+		if err != nil || !rfc3339.MatchString(v) {
 			return false
 		}
 		return holds(op, t.Compare(s.from.time()), t.Compare(s.to.time()))

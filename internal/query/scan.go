@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -245,25 +246,33 @@ func (s *scan) array(i int, f *fieldNode) int {
 }
 
 // quoted reads a string.
-func (s *scan) quoted(i int) (end int, escaped bool) {
-	for i++; i < len(s.b); i++ {
-		// Names and values are mostly short: a loop is as fast as a call for them.
-		for n := 0; n < 16 && i < len(s.b) && s.b[i] != '"' && s.b[i] != '\\'; n++ {
+func (s *scan) quoted(start int) (end int, escaped bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	b := s.b
+	for i := start + 1; i < len(b); {
+		// Eight bytes at a time. In special the top bit of each quote and backslash is set; a borrow may set it in bytes
+		// above such a one too, but only the lowest counts.
+		for len(b)-i >= 8 {
+			w := binary.LittleEndian.Uint64(b[i:])
+			quote, backslash := w^ones*'"', w^ones*'\\'
+			special := ((quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+			if special != 0 {
+				i += bits.TrailingZeros64(special) / 8
+				break
+			}
+			i += 8
+		}
+		if i == len(b) {
+			break
+		}
+		switch b[i] {
+		case '"':
+			return i + 1, escaped
+		case '\\':
+			i, escaped = i+2, true
+		default: // only in the last seven bytes
 			i++
 		}
-		n := bytes.IndexByte(s.b[i:], '"')
-		if n < 0 {
-			return -1, false
-		}
-		if !s.escapes {
-			return i + n + 1, false
-		}
-		backslash := bytes.IndexByte(s.b[i:i+n], '\\')
-		if backslash < 0 {
-			return i + n + 1, escaped
-		}
-		escaped = true
-		i += backslash + 1 // the character behind it is skipped too
 	}
 	return -1, false
 }

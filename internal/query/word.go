@@ -240,7 +240,7 @@ func (p *parser) value(pieces []piece, f Field) (Condition, error) {
 	case len(pieces) > 1 && !pieces[1].quoted:
 		return nil, p.fail(pieces[1].start, pieces[1].end, "white space behind the quoted value")
 	case len(pieces) > 1:
-		return nil, p.fail(pieces[1].start, pieces[1].end, "white space before a quoted value, or all of the value in quotes")
+		return nil, p.fail(pieces[1].start, pieces[1].end, "white space before a quoted value, or all of it in quotes")
 	case first.quoted:
 		return Value{first.text}, nil
 	}
@@ -302,7 +302,7 @@ func word(text string, hasField bool) (m Condition, at int, expected string) {
 		b.WriteByte(text[i])
 	}
 	switch {
-	case parts != nil && len(parts) == 1 && parts[0] == "" && b.Len() == 0:
+	case len(parts) == 1 && parts[0] == "" && b.Len() == 0:
 		return Exists{}, 0, ""
 	case parts != nil:
 		return Pattern{append(parts, b.String())}, 0, ""
