@@ -83,9 +83,10 @@ var classes = func() map[string][]Scalar {
 	for number, name := range map[string]string{
 		"0": "Base Event", "1001": "File System Activity", "1007": "Process Activity", "3001": "Account Change",
 		"3002": "Authentication", "3003": "Authorize Session", "3004": "Entity Management",
-		"3005": "User Access Management", "3006": "Group Management", "4001": "Network Activity", "4002": "HTTP Activity",
-		"5001": "Device Inventory Info", "5002": "Device Config State", "6001": "Web Resources Activity",
-		"6002": "Application Lifecycle", "6003": "API Activity", "6005": "Datastore Activity",
+		"3005": "User Access Management", "3006": "Group Management", "4001": "Network Activity",
+		"4002": "HTTP Activity", "5001": "Device Inventory Info", "5002": "Device Config State",
+		"6001": "Web Resources Activity", "6002": "Application Lifecycle", "6003": "API Activity",
+		"6005": "Datastore Activity",
 	} {
 		classes[number] = []Scalar{{String, name}, {Number, number}}
 	}

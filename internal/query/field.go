@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// Field is an alias, or a path of names joined by dots, in its normal form: a name is quoted, as JSON quotes strings, if
-// it could not stand there otherwise, and so is a path that would be an alias. Equal fields are equal texts.
+// Field is an alias, or a path of names joined by dots, in its normal form: a name is quoted, as JSON quotes strings,
+// if it could not stand there otherwise, and so is a path that would be an alias. Equal fields are equal texts.
 type Field string
 
 // Path returns the field of the names from the event down. There is at least one.

@@ -23,8 +23,8 @@ func sampleEvents() [][]byte {
 		`{"time":1795154400000,"class_uid":6003,"status_id":2.0,"actor":{},"api":{"operation":"getParameter",` +
 			`"response":{"code":13,"error":"Unauthorized"}},"src_endpoint":{"ip":"2001:DB8:0:0::1","port":50512}}`,
 		`{"time":1.7951544e12,"started_dt":"2026-11-20T06:00:00+01:00","big":9007199254740993,"text":"He said: ` +
-			`\"Stop, now!\" (Größe=5) KELVIN ſ\u212a","on":true,"none":null,"list":[{"a":1},{"a":[2,"x"]},null],"empty":[],` +
-			`"object":{},"who":"me","unmapped":{"a b":"c d e c d f"}}`,
+			`\"Stop, now!\" (Größe=5) KELVIN ſ\u212a","on":true,"none":null,"list":[{"a":1},{"a":[2,"x"]},null],` +
+			`"empty":[],"object":{},"who":"me","unmapped":{"a b":"c d e c d f"}}`,
 		`{"time":1795154400001,"user":{"name":"anna"},"src_endpoint":{"ip":"::ffff:203.0.113.24"},"status":"SUCCESS",` +
 			`"class_name":"Own Class","class_uid":99901,"resources":[{"name":"r1"},{"name":""},{"name":"r2"}]}`,
 	} {
@@ -57,9 +57,8 @@ func bothMatch(t interface {
 
 func TestMatch(t *testing.T) {
 	for _, test := range []struct {
-		event    string
-		matches  string // queries, one a line
-		does_not string
+		event        string
+		matches, not string // queries, one a line
 	}{
 		{`{"a":"Orders-Enrich stopped.","n":{"b":["x","y z"],"c":[{"d":1},{"d":"two"}]}}`, `
 			*
@@ -133,7 +132,8 @@ func TestMatch(t *testing.T) {
 			i > 2
 			t:1
 			i:3`},
-		{`{"ip":"203.0.113.24","six":"2001:DB8:0:0::1","mapped":"::ffff:203.0.113.25","text":"from 203.0.113.26 to","no":"203.0.113.0/24"}`, `
+		{`{"ip":"203.0.113.24","six":"2001:DB8:0:0::1","mapped":"::ffff:203.0.113.25",` +
+			`"text":"from 203.0.113.26 to","no":"203.0.113.0/24"}`, `
 			ip:203.0.113.24
 			ip:::ffff:203.0.113.24
 			ip:203.0.113.0/24
@@ -154,7 +154,8 @@ func TestMatch(t *testing.T) {
 			ip:10.0.0.0/8
 			mapped:203.0.113.2
 			ip:::/0 or ip: ::/0`},
-		{`{"time":1793529000000,"end_time":1793529000000.5,"end_dt":"2026-11-01T12:30:00+02:00","day":"2026-11-01","no_dt":"2026-11-01T10:30:00"}`, `
+		{`{"time":1793529000000,"end_time":1793529000000.5,"end_dt":"2026-11-01T12:30:00+02:00",` +
+			`"day":"2026-11-01","no_dt":"2026-11-01T10:30:00"}`, `
 			time:2026-11-01T10:30 end_dt:2026-11-01T10:30
 			time:2026-11-01T12:30+02:00
 			time:2026-11-01 end_dt:2026-11-01 day:2026-11-01
@@ -219,7 +220,8 @@ func TestMatch(t *testing.T) {
 			"a b a"
 			2001:db8::2
 			z`},
-		{`{"class_uid":3002,"status_id":1,"actor":{"user":{"name":"","uid":"u-1"}},"user":{"name":"anna"},"src_endpoint":{"hostname":"h"},"unmapped":{"atype":"authenticate"},"who":"me","outcome":"x"}`, `
+		{`{"class_uid":3002,"status_id":1,"actor":{"user":{"name":"","uid":"u-1"}},"user":{"name":"anna"},` +
+			`"src_endpoint":{"hostname":"h"},"unmapped":{"atype":"authenticate"},"who":"me","outcome":"x"}`, `
 			who:u-1
 			target:anna
 			from:h
@@ -235,7 +237,7 @@ func TestMatch(t *testing.T) {
 			outcome:failure
 			class:3003`},
 	} {
-		for queries, want := range map[string]bool{test.matches: true, test.does_not: false} {
+		for queries, want := range map[string]bool{test.matches: true, test.not: false} {
 			for text := range strings.Lines(queries) {
 				if text = strings.TrimSpace(text); text == "" {
 					continue
@@ -268,16 +270,22 @@ func TestMatchRefusesWhatItCannotAnswer(t *testing.T) {
 
 // The vocabulary of random events and queries, so that they often meet.
 var (
-	texts = []string{"a", "b", "a b", "b a b", "A", "é É", "k", "\u212a", "ſ", "s", "1", "2.0", "1.0", "true", "FALSE", "", "*", "now",
-		"10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8:0::1", "fe80::1%eth0", "10.0.0.1.", "::ffff:a00:1",
-		"2026-11-01T10:30:00Z", "2026-11-01T11:30:00.5+01:00", "2026-11-01", "2026-11-01T10:30", "a-b.c", "(a)", "a.,b!", "\"a\"", "\\",
-		"a\\b", "x\ny", "a=b", "success", "failure", "Success", "3002", "Authentication", "Σς", "a.b", "10.0.0.0/8", "\u00a0a\u2003b"}
-	numbers = []string{"1", "1.0", "10e-1", "2", "0", "-0", "-1.50", "9007199254740993", "9007199254740992", "1793529000000",
-		"1793529000000.5", "1e400", "1E2", "100", "200", "13", "3002", "1e999999999999999999", "0.1"}
-	paths = [][]string{{"a"}, {"b"}, {"a", "b"}, {"a", "b", "c"}, {"time"}, {"x_dt"}, {"actor", "user", "name"}, {"user", "name"},
-		{"user", "uid"}, {"src_endpoint", "ip"}, {"status_id"}, {"status"}, {"api", "response", "code"}, {"api", "response", "error"},
-		{"class_uid"}, {"class_name"}, {"resources", "name"}, {"entity", "name"}, {"unmapped", "atype"}, {"who"}, {"a b"}, {"é"}, {"k"},
-		{"\u212a"}}
+	texts = []string{"a", "b", "a b", "b a b", "A", "é É", "k", "\u212a", "ſ", "s", "1", "2.0", "1.0", "true", "FALSE", "",
+		"*", "now", "10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8:0::1", "fe80::1%eth0",
+		"10.0.0.1.", "::ffff:a00:1", "10.0.0.0/8", "2026-11-01T10:30:00Z", "2026-11-01T11:30:00.5+01:00", "2026-11-01",
+		"2026-11-01T10:30", "a-b.c", "(a)", "a.,b!", "\"a\"", "\\", "a\\b", "x\ny", "a=b", "success", "failure",
+		"Success", "3002", "Authentication", "Σς", "a.b", "\u00a0a\u2003b"}
+	numbers = []string{"1", "1.0", "10e-1", "2", "0", "-0", "-1.50", "9007199254740993", "9007199254740992",
+		"1793529000000", "1793529000000.5", "1e400", "1E2", "100", "200", "13", "3002", "1e999999999999999999", "0.1"}
+	patterns = [][]string{{"a", ""}, {"", "b"}, {"", "e", ""}, {"a", "b"}, {"10.", ""}, {"", "É", ""}, {"", "S"},
+		{"", " ", ""}, {"1", ""}, {"t", "e"}, {"a*", ""}, {"", "a", "b", ""}, {"1e", ""}}
+	networks = []string{"10.0.0.0/16", "0.0.0.0/0", "::/0", "2001:db8::/32", "fe80::/10"}
+	times    = []string{"2026-11-01T10:30Z", "2026-11-01", "2026-11", "2026-W44", "2026-11-01T10:30:00.5",
+		"1969-12-31T23:59:59.9995"}
+	paths = [][]string{{"a"}, {"b"}, {"a", "b"}, {"a", "b", "c"}, {"time"}, {"x_dt"}, {"actor", "user", "name"},
+		{"user", "name"}, {"user", "uid"}, {"src_endpoint", "ip"}, {"status_id"}, {"status"},
+		{"api", "response", "code"}, {"api", "response", "error"}, {"class_uid"}, {"class_name"}, {"resources", "name"},
+		{"entity", "name"}, {"unmapped", "atype"}, {"who"}, {"a b"}, {"é"}, {"k"}, {"\u212a"}}
 )
 
 func drawNode(t *rapid.T, depth int) Node {
@@ -326,17 +334,14 @@ func drawTerm(t *rapid.T) Term {
 	case 2:
 		return Term{f, Value{number.Draw(t, "number")}}
 	case 3:
-		return Term{f, Pattern{rapid.SampledFrom([][]string{{"a", ""}, {"", "b"}, {"", "e", ""}, {"a", "b"}, {"10.", ""}, {"", "É", ""},
-			{"", "S"}, {"", " ", ""}, {"1", ""}, {"t", "e"}, {"a*", ""}, {"", "a", "b", ""}, {"1e", ""}}).Draw(t, "parts")}}
+		return Term{f, Pattern{rapid.SampledFrom(patterns).Draw(t, "parts")}}
 	case 4:
-		return Term{f, Network{netip.MustParsePrefix(rapid.SampledFrom([]string{"10.0.0.0/16", "0.0.0.0/0", "::/0", "2001:db8::/32",
-			"fe80::/10"}).Draw(t, "network"))}}
+		return Term{f, Network{netip.MustParsePrefix(rapid.SampledFrom(networks).Draw(t, "network"))}}
 	case 5:
 		if rapid.Bool().Draw(t, "number?") {
 			return Term{f, Comparison{Op: op, Number: number.Draw(t, "bound")}}
 		}
-		return Term{f, Comparison{Op: op, Time: Time{rapid.SampledFrom([]string{"2026-11-01T10:30Z", "2026-11-01", "2026-11",
-			"2026-W44", "2026-11-01T10:30:00.5", "1969-12-31T23:59:59.9995"}).Draw(t, "time")}}}
+		return Term{f, Comparison{Op: op, Time: Time{rapid.SampledFrom(times).Draw(t, "time")}}}
 	}
 	return Term{f, Exists{}}
 }
@@ -484,18 +489,24 @@ func TestDerivedAgreesWithOracle(t *testing.T) {
 func TestAliasesOfSamples(t *testing.T) {
 	var d Derived
 	for _, test := range []struct{ event, want string }{
-		{`{"class_uid":3002,"status_id":2,"actor":{"user":{"name":"admin.x"}},"user":{"name":"admin.y"},"src_endpoint":{"ip":"10.0.0.1"},"unmapped":{"atype":"authenticate"}}`,
+		{`{"class_uid":3002,"status_id":2,"actor":{"user":{"name":"admin.x"}},"user":{"name":"admin.y"},` +
+			`"src_endpoint":{"ip":"10.0.0.1"},"unmapped":{"atype":"authenticate"}}`,
 			"who=admin.x from=10.0.0.1 what=authenticate target=admin.y outcome=failure class=Authentication"},
 		{`{"class_uid":3002,"status_id":1,"user":{"name":"admin.y"}}`,
 			"who=admin.y from= what= target= outcome=success class=Authentication"},
-		{`{"class_uid":3004,"status_id":0,"actor":{"user":{"uid":"u"}},"entity":{"name":"p","uid":"1"},"src_endpoint":{"name":"unknown"},"unmapped":{"atype":"dropStreamProcessor"}}`,
+		{`{"class_uid":3004,"status_id":0,"actor":{"user":{"uid":"u"}},"entity":{"name":"p","uid":"1"},` +
+			`"src_endpoint":{"name":"unknown"},"unmapped":{"atype":"dropStreamProcessor"}}`,
 			"who=u from=unknown what=dropStreamProcessor target=p outcome=unknown class=Entity Management"},
-		{`{"class_uid":6003,"api":{"operation":"find","response":{"code":13,"error":"Unauthorized"}},"resources":[{"name":"a"},{"name":"b"}]}`,
+		{`{"class_uid":6003,"api":{"operation":"find","response":{"code":13,"error":"Unauthorized"}},` +
+			`"resources":[{"name":"a"},{"name":"b"}]}`,
 			"who= from= what=find target=a b outcome=failure class=API Activity"},
-		{`{"class_uid":6003,"api":{"response":{"code":200}}}`, "who= from= what= target= outcome=success class=API Activity"},
-		{`{"class_uid":6003,"api":{"response":{"code":404}}}`, "who= from= what= target= outcome=failure class=API Activity"},
+		{`{"class_uid":6003,"api":{"response":{"code":200}}}`,
+			"who= from= what= target= outcome=success class=API Activity"},
+		{`{"class_uid":6003,"api":{"response":{"code":404}}}`,
+			"who= from= what= target= outcome=failure class=API Activity"},
 		{`{"class_uid":424242,"type_name":"T"}`, "who= from= what=T target= outcome=unknown class=424242"},
-		{`{"class_uid":3002,"class_name":"Own","status":"Failure"}`, "who= from= what= target= outcome=failure class=Own"},
+		{`{"class_uid":3002,"class_name":"Own","status":"Failure"}`,
+			"who= from= what= target= outcome=failure class=Own"},
 		{`{}`, "who= from= what= target= outcome=unknown class="},
 	} {
 		if err := d.Read([]byte(test.event)); err != nil {
@@ -521,16 +532,18 @@ func TestAliasesOfSamples(t *testing.T) {
 	}
 }
 
-// FuzzMatch compares the matcher with the oracle on whatever weir may have recorded; on all else the matcher has to end.
+// FuzzMatch compares the matcher with the oracle on what weir may have recorded; on all else the matcher has to end.
 func FuzzMatch(f *testing.F) {
-	queries := []string{`orders-enrich who:admin.* outcome:success`, `203.0.113.0/24 or "a b" or a:*`, `not (time > 2026 x:1.0)`,
-		`class:authentication target:* -10.0.0.1`, `text:"stop now" or k or größe*`, `list.a:(2 and x) started_dt < 2026-12`}
+	queries := []string{`orders-enrich who:admin.* outcome:success`, `203.0.113.0/24 or "a b" or a:*`,
+		`not (time > 2026 x:1.0)`, `class:authentication target:* -10.0.0.1`, `text:"stop now" or k or größe*`,
+		`list.a:(2 and x) started_dt < 2026-12`}
 	for _, line := range sampleEvents() {
 		for _, q := range queries {
 			f.Add(q, line)
 		}
 	}
-	for _, line := range []string{`{"a":"\ud83d\ude00\u00e9\"\\\/","b":{}}`, `{"a":"`, `{"a":[1,`, "{", `{"a":"\`, `{"a":"\u00`, `{"a":-}`} {
+	for _, line := range []string{`{"a":"\ud83d\ude00\u00e9\"\\\/","b":{}}`, `{"a":"`, `{"a":[1,`, "{",
+		`{"a":"\`, `{"a":"\u00`, `{"a":-}`} {
 		f.Add("a:b or b", []byte(line))
 	}
 	f.Fuzz(func(t *testing.T, text string, line []byte) {
@@ -554,8 +567,10 @@ func FuzzMatch(f *testing.F) {
 
 func TestMatcherAllocatesNothing(t *testing.T) {
 	events := sampleEvents()
-	for _, text := range []string{"orders-enrich who:admin.* outcome:success", "203.0.113.0/24 src_endpoint.ip:203.0.113.24",
-		`time > 2026-11-01 "stop now" class:3002 target:*rich`, "nowhere", "2001:db8::1 or x:1 or started_dt:2026-11-20 or größe"} {
+	for _, text := range []string{"orders-enrich who:admin.* outcome:success",
+		"203.0.113.0/24 src_endpoint.ip:203.0.113.24", "nowhere",
+		`time > 2026-11-01 "stop now" class:3002 target:*rich`,
+		"2001:db8::1 or x:1 or started_dt:2026-11-20 or größe"} {
 		q, err := Parse(text)
 		if err != nil {
 			t.Fatal(err)
@@ -580,7 +595,8 @@ func TestMatcherAllocatesNothing(t *testing.T) {
 
 func ExampleQuery_Match() {
 	q, _ := Parse("who:admin.* src_endpoint.ip:203.0.113.0/24 -outcome:success")
-	line := []byte(`{"time":1795154461311,"status_id":2,"actor":{"user":{"name":"admin.orders-etl"}},"src_endpoint":{"ip":"203.0.113.88"}}`)
+	line := []byte(`{"time":1795154461311,"status_id":2,"actor":{"user":{"name":"admin.orders-etl"}},` +
+		`"src_endpoint":{"ip":"203.0.113.88"}}`)
 	fmt.Println(q.Match(line))
 	// Output: true <nil>
 }

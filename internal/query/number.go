@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// decimal is a number, exactly: 0.d1d2d3… × 10^exponent with the digits of whole followed by those of fraction. The first
-// and the last digit are not 0; a number without digits is 0.
+// decimal is a number, exactly: 0.d1d2d3… × 10^exponent with the digits of whole followed by those of fraction. The
+// first and the last digit are not 0; a number without digits is 0.
 type decimal struct {
 	negative        bool
 	whole, fraction string

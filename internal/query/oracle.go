@@ -28,8 +28,8 @@ func (q *Query) Match(line []byte) (bool, error) {
 	return matchNode(q.Root, event), nil
 }
 
-// A value of an event is an object, an array ([]any), a string, a json.Number, a bool or nil. Members are in the order of
-// the line; if a name stands twice, both count.
+// A value of an event is an object, an array ([]any), a string, a json.Number, a bool or nil. Members are in the order
+// of the line; if a name stands twice, both count.
 type (
 	object []member
 	member struct {

@@ -302,7 +302,8 @@ func (p *parser) term() (Node, error) {
 	return p.made("", m)
 }
 
-const insteadOfEquals = "a colon for equals, as in field:value, not field:value for differs, or the value in double quotes"
+const insteadOfEquals = "a colon for equals, as in field:value, not field:value for differs, or the value in double " +
+	"quotes"
 
 func (p *parser) minus() (Node, error) {
 	if err := p.deeper(); err != nil {

@@ -73,7 +73,8 @@ func TestParse(t *testing.T) {
 		{"-x:(a or b)", "not x:(a or b)", Not{Or{value("x", "a"), value("x", "b")}}},
 		{"x:a or x:b y:c", "x:a or x:b and y:c", Or{value("x", "a"), And{value("x", "b"), value("y", "c")}}},
 		{"x > 5 y>=-1.5e3 z<0", "x > 5 and y >= -1.5e3 and z < 0", And{
-			Term{"x", Comparison{Op: Greater, Number: "5"}}, Term{"y", Comparison{Op: GreaterOrEqual, Number: "-1.5e3"}},
+			Term{"x", Comparison{Op: Greater, Number: "5"}},
+			Term{"y", Comparison{Op: GreaterOrEqual, Number: "-1.5e3"}},
 			Term{"z", Comparison{Op: Less, Number: "0"}}}},
 		{`time >= 2026-11-01 time<"now-1d"`, "time >= 2026-11-01 and time < now-1d", And{
 			Term{"time", Comparison{Op: GreaterOrEqual, Time: Time{"2026-11-01"}}},
@@ -227,7 +228,8 @@ func TestErrorsSayWhereAndWhatInstead(t *testing.T) {
 		{`"a""b"`, 4, "`\"b\"`", "white space before"},
 		{"a(b)", 2, "`(b)`", "white space before"},
 		{"x:a>5", 4, "`>5`", "white space before"},
-		{strings.Repeat("(", 65) + "a" + strings.Repeat(")", 65), 65, "`(a" + strings.Repeat(")", 38) + "…`", "at most 64"},
+		{strings.Repeat("(", 65) + "a" + strings.Repeat(")", 65), 65, "`(a" + strings.Repeat(")", 38) + "…`",
+			"at most 64"},
 		{strings.Repeat("not ", 65) + "a", 257, "`not`", "at most 64"},
 		{strings.Repeat("a ", 257), 513, "`a`", "at most 256 terms"},
 		{"x:(" + strings.Repeat("a or ", 256) + "a)", 1284, "`a`", "at most 256 terms"},
@@ -273,9 +275,9 @@ func TestLimitsAreReached(t *testing.T) {
 
 // drawText draws a text that is often a query.
 func drawText(t *rapid.T) string {
-	tokens := []string{"a", "b c", "and", "or", "not", "-", "(", ")", " ", " ", " ", "x:", "x.y:", `"q r"`, `"a.b":`, "who:",
-		"x > 5", "time >= now-1d", "time:now/d", "10.0.0.0/8", "::1", "*", "a*", `\*`, ":", ">", `"`, "é", "time:2026-11-01",
-		`x:(`, "-5", "1e3", "K", "ſ", "+", "/", "now", `"*"`, `""`, "%", `"\u0000"`, ","}
+	tokens := []string{"a", "b c", "and", "or", "not", "-", "(", ")", " ", " ", " ", "x:", "x.y:", `"q r"`, `"a.b":`,
+		"who:", "x > 5", "time >= now-1d", "time:now/d", "time:2026-11-01", "10.0.0.0/8", "::1", "*", "a*", `\*`, ":", ">",
+		`"`, "é", "x:(", "-5", "1e3", "K", "ſ", "+", "/", "now", `"*"`, `""`, "%", `"\u0000"`, ","}
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(tokens), 0, 12).Draw(t, "tokens"), "")
 }
 
@@ -360,7 +362,8 @@ func TestTerms(t *testing.T) {
 
 func TestFieldNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.OneOf(rapid.SampledFrom([]string{"a", "who", "not", "a.b", "", "0", "$x", `"`, `\`, "é"}), rapid.String())
+		name := rapid.OneOf(rapid.SampledFrom([]string{"a", "who", "not", "a.b", "", "0", "$x", `"`, `\`, "é"}),
+			rapid.String())
 		names := rapid.SliceOfN(name, 1, 4).Draw(t, "names")
 		f := Path(names...)
 		if diff := cmp.Diff(names, f.Names()); diff != "" {
@@ -377,7 +380,8 @@ func TestFieldNames(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"", `a "b c" or not x.y:(d* or 10.0.0.0/8) z >= now-1d/d -"who":"\u00e9"`, "::1 x:2001:db8::/32",
+	for _, text := range []string{"", `a "b c" or not x.y:(d* or 10.0.0.0/8) z >= now-1d/d -"who":"\u00e9"`,
+		"::1 x:2001:db8::/32",
 		"time:2026-W48 time < 2026-11-01T10:30+02:00", `a\ b* x:"*" -5 x:-5`} {
 		f.Add(text)
 	}
@@ -385,7 +389,8 @@ func FuzzParse(f *testing.F) {
 		q, err := Parse(text)
 		if err != nil {
 			var e *Error
-			if !errors.As(err, &e) || e.Column < 1 || e.Column > len([]rune(text))+1 || e.Found == "" || e.Expected == "" {
+			switch {
+			case !errors.As(err, &e), e.Column < 1, e.Column > len([]rune(text))+1, e.Found == "", e.Expected == "":
 				t.Errorf("%q: %#v", text, err)
 			}
 			return
@@ -403,9 +408,9 @@ func ExampleParse() {
 	q, err := Parse(`actor.user.name:admin.* status_id:2 -"health check"`)
 	fmt.Println(q, err)
 
-	_, err = Parse("status_id = 2")
+	_, err = Parse("status_id:2 && failed")
 	fmt.Println(err)
 	// Output:
 	// actor.user.name:admin.* and status_id:2 and not "health check" <nil>
-	// column 11: found `=`; expected a colon for equals, as in field:value, not field:value for differs, or the value in double quotes
+	// column 13: found `&&`; expected and
 }

@@ -8,8 +8,8 @@
 //
 // A field is a path of names from the event down. Arrays on the path and at its end are transparent: a term matches if
 // any element does, so "not" says that none does. The case of names counts. An alias (see Aliases) stands for the value
-// that an event has in one of several fields. A term without a field looks at every value of the event (strings, numbers
-// and booleans), not at names. Null is like a missing member.
+// that an event has in one of several fields. A term without a field looks at every value of the event (strings,
+// numbers and booleans), not at names. Null is like a missing member.
 //
 // # Values
 //

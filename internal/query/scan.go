@@ -9,9 +9,9 @@ import (
 )
 
 // This file reads the line of an event once. It is written by hand since it is the hot path of a search without an
-// index. It takes for granted that the line is JSON, which recording has checked; of what is not JSON it only promises to
-// end. Functions that read something take the place where it begins and return the place behind it, or -1 if the line is
-// no JSON or the query is decided.
+// index. It takes for granted that the line is JSON, which recording has checked; of what is not JSON it only promises
+// to end. Functions that read something take the place where it begins and return the place behind it, or -1 if the
+// line is no JSON or the query is decided.
 
 const (
 	maxDepth = 10_000  // of nesting, as recording allows at most
@@ -250,8 +250,8 @@ func (s *scan) quoted(start int) (end int, escaped bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	b := s.b
 	for i := start + 1; i < len(b); {
-		// Eight bytes at a time. In special the top bit of each quote and backslash is set; a borrow may set it in bytes
-		// above such a one too, but only the lowest counts.
+		// Eight bytes at a time. In special the top bit of each quote and backslash is set; a borrow may set it in
+		// bytes above such a one too, but only the lowest counts.
 		for len(b)-i >= 8 {
 			w := binary.LittleEndian.Uint64(b[i:])
 			quote, backslash := w^ones*'"', w^ones*'\\'

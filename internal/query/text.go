@@ -8,8 +8,8 @@ import (
 )
 
 // Words yields the words of a text: it is split at white space and at , ; ( ) [ ] { } " ' < > = | and what then stands
-// before or behind a word of . : ! ? is cut. So ids, addresses, names with dots or dashes and mail addresses stay whole.
-// A word is never empty.
+// before or behind a word of . : ! ? is cut. So ids, addresses, names with dots or dashes and mail addresses stay
+// whole. A word is never empty.
 func Words(text string, yield func(word string) bool) {
 	for start, end := nextWord(text, 0); start < end; start, end = nextWord(text, end) {
 		if !yield(text[start:end]) {

@@ -44,7 +44,8 @@ func TestWords(t *testing.T) {
 func TestWordsAreTrimmedFields(t *testing.T) {
 	separates := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`,;()[]{}"'<>=|`, r) }
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(rapid.StringOf(rapid.SampledFrom([]rune("ab.:!? ,(é\u00a0\u2003"))), rapid.String()).Draw(t, "text")
+		few := rapid.StringOf(rapid.SampledFrom([]rune("ab.:!? ,(é\u00a0\u2003")))
+		text := rapid.OneOf(few, rapid.String()).Draw(t, "text")
 		var want []string
 		for _, word := range strings.FieldsFunc(text, separates) {
 			if word = strings.Trim(word, ".:!?"); word != "" {
@@ -91,13 +92,19 @@ func TestDecimals(t *testing.T) {
 			t.Fatalf("%s with %s: %d, want %d (%t, %t)", a, b, got, want, ok, ok2)
 		}
 	})
-	for _, text := range []string{"", "-", "+1", "01", "1.", ".1", "1e", "1e+", "1x", "0x1", "1 ", "-01", "NaN", "1.e1"} {
+	for _, text := range []string{"", "-", "+1", "01", "1.", ".1", "1e", "1e+", "1x", "0x1", "1 ", "-01", "NaN",
+		"1.e1"} {
 		if isNumber(text) {
 			t.Errorf("%q is a number", text)
 		}
 	}
-	for small, large := range map[string]string{"1e999999999999999998": "2e999999999999999999", "-1e99999999999999999999": "0",
-		"9007199254740992": "9007199254740993", "1e-99999999999999999999": "1", "0e5": "1e-5"} {
+	for small, large := range map[string]string{
+		"1e999999999999999998":    "2e999999999999999999",
+		"-1e99999999999999999999": "0",
+		"9007199254740992":        "9007199254740993",
+		"1e-99999999999999999999": "1",
+		"0e5":                     "1e-5",
+	} {
 		a, _ := parseDecimal(small)
 		b, _ := parseDecimal(large)
 		if a.compare(b) >= 0 || b.compare(a) <= 0 {
@@ -132,10 +139,11 @@ func TestTimes(t *testing.T) {
 			t.Errorf("%s: interval %s to %s", text, f, o)
 		}
 	}
-	for _, text := range []string{"", "2026", "2026-", "2026-1", "2026-00", "2026-13", "2026-11-31", "2026-02-29", "2026-W00", "2026-W54",
-		"2025-W53", "2026-W48-1", "2026-11-01T", "2026-11-01T24", "2026-11-01T10:60", "2026-11-01T10:30:60", "2026-11-01T10:30:00.",
-		"2026-11-01T10:30z", "2026-11-01t10:30", "2026-11-01 10:30", "2026-11-01Z", "2026-11-01T10:30+2:00", "2026-11-01T10:30+02",
-		"2026-11-01T10:30+24:00", "2026-11-01T10:30Zx", "now", "20261101", "+026-11-01"} {
+	for _, text := range []string{"", "2026", "2026-", "2026-1", "2026-00", "2026-13", "2026-11-31", "2026-02-29",
+		"2026-W00", "2026-W54", "2025-W53", "2026-W48-1", "2026-11-01T", "2026-11-01T24", "2026-11-01T10:60",
+		"2026-11-01T10:30:60", "2026-11-01T10:30:00.", "2026-11-01T10:30z", "2026-11-01t10:30", "2026-11-01 10:30",
+		"2026-11-01Z", "2026-11-01T10:30+2:00", "2026-11-01T10:30+02", "2026-11-01T10:30+24:00", "2026-11-01T10:30Zx",
+		"now", "20261101", "+026-11-01"} {
 		if _, ok := parseTime(text); ok {
 			t.Errorf("%q is a time", text)
 		}
@@ -170,7 +178,8 @@ func TestRFC3339(t *testing.T) {
 
 func TestMillisecondsOfInstants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		i := instant{rapid.Int64Range(-62e9, 253e9).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds")}
+		seconds, nanoseconds := rapid.Int64Range(-62e9, 253e9), rapid.Int64Range(0, 999_999_999)
+		i := instant{seconds.Draw(t, "seconds"), nanoseconds.Draw(t, "nanoseconds")}
 		want := new(big.Rat).Add(big.NewRat(i.seconds*1000, 1), big.NewRat(i.nanoseconds, 1e6))
 		d, ok := parseDecimal(want.FloatString(6))
 		if got := i.milliseconds(); !ok || got.compare(d) != 0 {
@@ -180,7 +189,8 @@ func TestMillisecondsOfInstants(t *testing.T) {
 }
 
 func TestNear(t *testing.T) {
-	fields := []string{"actor.user.name", "actor.user.uid", "src_endpoint.ip", "dst_endpoint.ip", "src_endpoint.port", "status_id", "status",
+	fields := []string{"actor.user.name", "actor.user.uid", "src_endpoint.ip", "dst_endpoint.ip",
+		"src_endpoint.port", "status_id", "status",
 		"entity.name", "who", "outcome", "unmapped.atype"}
 	for name, want := range map[string][]string{
 		"ip":             {"dst_endpoint.ip", "src_endpoint.ip"},

@@ -10,10 +10,10 @@ import (
 
 // Time is a time that a query names: either relative to now, or an interval.
 //
-// Relative are now, now-1d, now+90m and, rounded down to the start of a unit of UTC, of which it then stands for all,
-// now/d and now-1w/w. The units are s, m, h, d and w (a week starts on Monday). An interval is a month (2026-11), a week
-// (2026-W48), a day (2026-11-01), or an hour, a minute, a second or a fraction of one of a day (2026-11-01T10:30). The
-// time of day may have a zone (Z, +02:00), and is in UTC if it has none.
+// Relative are now, now-1d, now+90m, and also now/d and now-1w/w, which stand for all of the day or week in UTC. The
+// units are s, m, h, d and w; a week starts on Monday. An interval is a month (2026-11), a week (2026-W48), a day
+// (2026-11-01), or an hour, a minute, a second or a fraction of one (2026-11-01T10, T10:30, T10:30:05, T10:30:05.123).
+// The time of day may have a zone (Z, +02:00), and is in UTC if it has none.
 type Time struct{ Text string }
 
 // Relative tells whether the time is relative to now.

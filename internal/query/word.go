@@ -229,8 +229,8 @@ func notAName(name string) string {
 	if strings.Contains(name, "*") {
 		return "the whole name of a field: there are no wildcards in names"
 	}
-	return "a field before the colon or operator: its name begins with a letter or _ and has letters, digits, _, $, - " +
-		"and dots; write another name in double quotes, and a value with a colon too"
+	return "a field before the colon or operator: its name begins with a letter or _ and has letters, digits, _, $, " +
+		"- and dots; write another name in double quotes, and a value with a colon too"
 }
 
 // value returns the condition that pieces are. They are not empty. The field is empty if none is named.
@@ -240,7 +240,7 @@ func (p *parser) value(pieces []piece, f Field) (Condition, error) {
 	case len(pieces) > 1 && !pieces[1].quoted:
 		return nil, p.fail(pieces[1].start, pieces[1].end, "white space behind the quoted value")
 	case len(pieces) > 1:
-		return nil, p.fail(pieces[1].start, pieces[1].end, "white space before a quoted value, or all of it in quotes")
+		return nil, p.fail(pieces[1].start, pieces[1].end, "white space before a quoted value, or quotes around all")
 	case first.quoted:
 		return Value{first.text}, nil
 	}
@@ -356,7 +356,8 @@ func shape(text string, hasField bool) string {
 	case isRelative && !hasField:
 		return "a field for a time, as in time >= now-1d; or the word in double quotes"
 	case !isRelative:
-		return "a time such as now-1d, now-15m or now/d with one of the units s, m, h, d, w; or the word in double quotes"
+		return "a time such as now-1d, now-15m or now/d with one of the units s, m, h, d, w; or the word in double " +
+			"quotes"
 	}
 	return ""
 }
