@@ -154,7 +154,7 @@ type fieldNode struct {
 	members []fieldMember
 	tests   []int // of its strings, numbers and booleans
 	exists  []int // tests of its being there
-	sources []int // of aliases: see sourceNumber
+	sources []sourcePlace
 }
 
 type fieldMember struct {
@@ -188,15 +188,14 @@ func (f *fieldNode) member(name []byte) *fieldNode {
 func (f *fieldNode) addSources(alias int) {
 	for n, s := range aliasSources[alias] {
 		at := f.at(s.path)
-		number := sourceNumber(alias, n)
-		if !slices.Contains(at.sources, number) {
-			at.sources = append(at.sources, number)
+		if place := (sourcePlace{alias, n}); !slices.Contains(at.sources, place) {
+			at.sources = append(at.sources, place)
 		}
 	}
 }
 
-// sourceNumber numbers the sources of all aliases.
-func sourceNumber(alias, n int) int { return alias<<8 | n }
+// sourcePlace is a place in aliasSources. An alias has at most 32 sources.
+type sourcePlace struct{ alias, n int }
 
 // match tells whether the matcher's query matches the event on a line.
 func (s *scan) match(line []byte) bool {

@@ -227,7 +227,7 @@ func (p *parser) group(operand func() (Node, error)) (n Node, ok bool, err error
 	return n, true, err
 }
 
-const aTerm = "a term, such as word, \"some words\", field:value or field > 5"
+const aTerm = "a term such as `word`, `\"some words\"`, `field:value` or `field > 5`"
 
 // notATerm returns an error if no term can begin at i.
 func (p *parser) notATerm(expected string) error {
@@ -237,7 +237,7 @@ func (p *parser) notATerm(expected string) error {
 	case c == ')':
 		return p.fail(p.i, p.i+1, expected+" before the closing parenthesis")
 	case p.keyword("and") || p.keyword("or"):
-		return p.failHere(expected + "; write the word in double quotes to search for it")
+		return p.failHere(expected + "; the word itself stands in double quotes")
 	case c == ':' && !p.address():
 		return p.fail(p.i, p.i+1, "the name of a field before the colon")
 	case c == '<' || c == '>':
@@ -302,8 +302,7 @@ func (p *parser) term() (Node, error) {
 	return p.made("", m)
 }
 
-const insteadOfEquals = "a colon for equals, as in field:value, not field:value for differs, or the value in double " +
-	"quotes"
+const insteadOfEquals = "`field:value` for equals, `not field:value` for differs, or double quotes around the value"
 
 func (p *parser) minus() (Node, error) {
 	if err := p.deeper(); err != nil {
@@ -311,7 +310,7 @@ func (p *parser) minus() (Node, error) {
 	}
 	p.i++
 	if r, size := utf8.DecodeRuneInString(p.text[p.i:]); size == 0 || unicode.IsSpace(r) || r == '-' || r == ')' {
-		return nil, p.fail(p.i-1, p.i+size, "a term directly behind the minus; write a value that begins with - in "+
+		return nil, p.fail(p.i-1, p.i+size, "a term directly behind the minus; a value that begins with - stands in "+
 			"double quotes")
 	}
 	n, err := p.term()
@@ -340,7 +339,7 @@ func (p *parser) made(f Field, m Condition) (Node, error) {
 	return Term{f, m}, nil
 }
 
-const aValue = "a value behind the colon, such as word, \"some words\" or *"
+const aValue = "a value behind the colon, such as `word`, `\"some words\"` or `*`"
 
 // values reads what stands behind a field's colon; pieces are what of it was read.
 func (p *parser) values(f Field, pieces []piece) (Node, error) {
@@ -374,9 +373,9 @@ func (p *parser) address() bool { return strings.HasPrefix(p.text[p.i:], "::") }
 func (p *parser) noValue(expected string) error {
 	switch c := p.peek(); {
 	case c == '<' || c == '>':
-		return p.failHere("the operator without a colon, as in field > 5")
+		return p.failHere("the operator without a colon, as in `field > 5`")
 	case p.keyword("not"):
-		return p.failHere("not before the field, or the word in double quotes")
+		return p.failHere("`not` before the field, or double quotes around the word")
 	case c == ':' && !p.address():
 		return p.failHere("one colon, and " + expected)
 	}
@@ -405,8 +404,8 @@ func (p *parser) listed(f Field) (Node, error) {
 	}
 	p.space()
 	if p.i < len(p.text) && p.peek() != ')' && !p.keyword("and") && !p.keyword("or") {
-		return nil, p.failHere("or, and, or a closing parenthesis behind a value of a list; values of several words " +
-			"stand in double quotes")
+		return nil, p.failHere("`or`, `and` or a closing parenthesis behind a value of a list; a value of several " +
+			"words stands in double quotes")
 	}
 	return n, nil
 }

@@ -32,6 +32,7 @@ type scan struct {
 	known   []truth // of each test
 	decided truth   // of the query
 	values  []sourceValue
+	seen    [aliases]uint32 // of which sources, by bits, there are values
 
 	name, text, fold, lower []byte // buffers
 	scalars                 []Scalar
@@ -40,12 +41,13 @@ type scan struct {
 
 // sourceValue is where the value of an alias's source stands.
 type sourceValue struct {
-	source, start, end int
+	source     sourcePlace
+	start, end int
 }
 
 func (s *scan) start(line []byte, fold bool) {
 	s.b, s.depth, s.failed, s.decided, s.folded = line, 0, false, open, nil
-	s.values, s.scalars, s.decoded = s.values[:0], s.scalars[:0], s.decoded[:0]
+	s.values, s.scalars, s.decoded, s.seen = s.values[:0], s.scalars[:0], s.decoded[:0], [aliases]uint32{}
 	if !fold {
 		s.escapes = bytes.IndexByte(line, '\\') >= 0
 		return
@@ -314,6 +316,7 @@ func (s *scan) present(f *fieldNode) {
 func (s *scan) noteSources(start, end int, f *fieldNode) {
 	for _, source := range f.sources {
 		s.values = append(s.values, sourceValue{source, start, end})
+		s.seen[source.alias] |= 1 << source.n
 	}
 }
 
@@ -394,11 +397,14 @@ func (s *scan) testBool(start, end int, f *fieldNode) {
 
 // aliasValues returns the values of an alias in the event that was read. They are valid until the next event.
 func (s *scan) aliasValues(alias int) []Scalar {
-	return aliasValues(alias, func(n int) []Scalar { return s.valuesOf(sourceNumber(alias, n)) }, s.hasActor)
+	return aliasValues(alias, func(n int) []Scalar { return s.valuesOf(sourcePlace{alias, n}) }, s.hasActor)
 }
 
 // valuesOf returns the values of a source.
-func (s *scan) valuesOf(source int) []Scalar {
+func (s *scan) valuesOf(source sourcePlace) []Scalar {
+	if s.seen[source.alias]&(1<<source.n) == 0 {
+		return nil
+	}
 	first := len(s.scalars)
 	for _, v := range s.values {
 		if v.source == source {
@@ -409,8 +415,8 @@ func (s *scan) valuesOf(source int) []Scalar {
 }
 
 func (s *scan) hasActor() bool {
-	for _, v := range s.values {
-		if v.source>>8 == who && aliasSources[who][v.source&0xff].path[0] == "actor" {
+	for n, source := range aliasSources[who] {
+		if source.path[0] == "actor" && s.seen[who]&(1<<n) != 0 {
 			return true
 		}
 	}

@@ -48,7 +48,7 @@ func (p *parser) plain() error {
 		case r == '\\':
 			after, n := utf8.DecodeRuneInString(p.text[p.i+1:])
 			if after < '!' && after != ' ' || after > '~' || unicode.IsLetter(after) || unicode.IsDigit(after) {
-				return p.fail(p.i, p.i+1+n, `a backslash only before a space or a punctuation mark; write \\ for a `+
+				return p.fail(p.i, p.i+1+n, `a backslash only before a space or a punctuation mark; \\ is a `+
 					"backslash")
 			}
 			size += n
@@ -217,7 +217,7 @@ func (p *parser) field(pieces []piece, start int) (Field, error) {
 	}
 	if len(pieces) == 1 && !pieces[0].quoted && len(names) == 1 {
 		if isKeyword(names[0]) {
-			return "", p.fail(start, pieces[0].end, "a field; write a field whose name is a keyword in double quotes")
+			return "", p.fail(start, pieces[0].end, "a field; one whose name is a keyword stands in double quotes")
 		}
 		return Field(names[0]), nil
 	}
@@ -230,7 +230,7 @@ func notAName(name string) string {
 		return "the whole name of a field: there are no wildcards in names"
 	}
 	return "a field before the colon or operator: its name begins with a letter or _ and has letters, digits, _, $, " +
-		"- and dots; write another name in double quotes, and a value with a colon too"
+		"- and dots; other names stand in double quotes, and so do values with a colon"
 }
 
 // value returns the condition that pieces are. They are not empty. The field is empty if none is named.
@@ -253,18 +253,18 @@ func (p *parser) value(pieces []piece, f Field) (Condition, error) {
 
 // refused are characters that mean something in other languages, and what to write instead.
 var refused = []struct{ text, instead string }{
-	{"&&", "and"},
-	{"|", "or between two terms, or the value in double quotes"},
-	{"!", "not before a term, or the value in double quotes"},
-	{",", "or between two values, or the value in double quotes"},
-	{";", "and or or between two terms, or the value in double quotes"},
+	{"&&", "`and`"},
+	{"|", "`or` between two terms, or double quotes around the value"},
+	{"!", "`not` before a term, or double quotes around the value"},
+	{",", "`or` between two values, or double quotes around the value"},
+	{";", "`and` between two terms, or double quotes around the value"},
 	{"'", "double quotes"}, {"`", "double quotes"},
 	{"“", "straight double quotes"}, {"”", "straight double quotes"}, {"„", "straight double quotes"},
 	{"‘", "straight double quotes"}, {"’", "straight double quotes"},
-	{"[", "a range as field >= 1 field < 5, or the value in double quotes"},
-	{"]", "a range as field >= 1 field < 5, or the value in double quotes"},
-	{"{", "the value in double quotes"}, {"}", "the value in double quotes"},
-	{"?", "* for any characters, or the value in double quotes"},
+	{"[", "a range such as `field >= 1 field < 5`, or double quotes around the value"},
+	{"]", "a range such as `field >= 1 field < 5`, or double quotes around the value"},
+	{"{", "double quotes around the value"}, {"}", "double quotes around the value"},
+	{"?", "`*` for any characters, or double quotes around the value"},
 }
 
 // word returns the condition that a word without quotes is. If expected is not empty it is none, and at is where.
@@ -273,7 +273,7 @@ func word(text string, hasField bool) (m Condition, at int, expected string) {
 		return nil, 0, expected
 	}
 	if text == "&" {
-		return nil, 0, "and"
+		return nil, 0, "`and`"
 	}
 	var parts []string
 	var b strings.Builder
@@ -291,7 +291,7 @@ func word(text string, hasField bool) (m Condition, at int, expected string) {
 			continue
 		case ':':
 			if _, network := parseNetwork(text); !network && !mayHaveColons(text) {
-				return nil, i, `a value with a colon in double quotes, or \: for the colon`
+				return nil, i, "double quotes around a value with a colon"
 			}
 		}
 		for _, r := range refused {
@@ -341,23 +341,23 @@ func shape(text string, hasField bool) string {
 	likeIPv4 := strings.Contains(address, ".") && strings.Trim(address, "0123456789.") == ""
 	switch {
 	case hasField && strings.EqualFold(text, "not"):
-		return "not before the field, or the word in double quotes"
+		return "`not` before the field, or double quotes around the word"
 	case isKeyword(text):
-		return "a value; write the word in double quotes to search for it"
+		return "a value; the word itself stands in double quotes"
 	case text[0] == '+':
-		return "no plus: all terms must match anyway; write a value that begins with + in double quotes"
+		return "no plus, since all terms must match anyway; a value that begins with + stands in double quotes"
 	case text[0] == '-' && !isNumber(text):
-		return "the minus before the field, or the value in double quotes"
+		return "the minus before the field, or double quotes around the value"
 	case hasField && strings.HasPrefix(text, "//"):
-		return "all of a URL in double quotes"
+		return "double quotes around all of a URL"
 	case slash && (err == nil || likeIPv4) && length != "" && digits(length, 0) == len(length) && !isNetwork:
-		return "a network, as in 203.0.113.0/24, without bits set behind its length; or the value in double quotes"
+		return "a network such as 203.0.113.0/24, without bits set behind its length, or double quotes around the value"
 	case len(relative) <= 3 || relative[:3] != "now" || strings.IndexByte("+-/", relative[3]) < 0:
 	case isRelative && !hasField:
-		return "a field for a time, as in time >= now-1d; or the word in double quotes"
+		return "a field for a time, as in `time >= now-1d`, or double quotes around the word"
 	case !isRelative:
-		return "a time such as now-1d, now-15m or now/d with one of the units s, m, h, d, w; or the word in double " +
-			"quotes"
+		return "a time such as now-1d, now-15m or now/d, with one of the units s, m, h, d, w; or double quotes " +
+			"around the word"
 	}
 	return ""
 }
