@@ -123,16 +123,32 @@ func (t *test) text(text string, folded []byte) bool {
 	return false
 }
 
+// numeral is a number of an event, which is read when a test needs it.
+type numeral struct {
+	text    string
+	read    bool
+	decimal decimal
+	ok      bool
+}
+
+func (n *numeral) value() (decimal, bool) {
+	if !n.read {
+		n.decimal, n.ok = parseDecimal(n.text)
+		n.read = true
+	}
+	return n.decimal, n.ok
+}
+
 // number tells whether a number passes. fold is reused.
-func (t *test) number(text string, fold *[]byte) bool {
+func (t *test) number(n *numeral, fold *[]byte) bool {
 	if t.parts != nil {
-		*fold = AppendFold((*fold)[:0], text)
+		*fold = AppendFold((*fold)[:0], n.text)
 		return glob(*fold, t.parts)
 	}
 	if t.decimal == nil && t.interval == nil {
 		return false
 	}
-	d, ok := parseDecimal(text)
+	d, ok := n.value()
 	switch {
 	case !ok:
 		return false

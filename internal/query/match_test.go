@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -591,6 +592,32 @@ func TestMatcherAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations in %d events", text, allocations, len(events))
 		}
 	}
+}
+
+func TestMatcherIsConcurrent(t *testing.T) {
+	q, err := Parse(`target:* (größe or who:admin.* or "stop now")`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Compile(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := sampleEvents()
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for range 50 {
+				for _, line := range events {
+					if want, err := q.Match(line); err != nil || m.Match(line) != want {
+						t.Errorf("%s: not %t (%v)", line, want, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	workers.Wait()
 }
 
 func ExampleQuery_Match() {

@@ -258,7 +258,7 @@ func (s *scan) testAliases() {
 func (s *scan) testScalar(t *test, v Scalar) bool {
 	switch v.Kind {
 	case Number:
-		return t.number(v.Text, &s.fold)
+		return t.number(&numeral{text: v.Text}, &s.fold)
 	case Bool:
 		return t.boolean(v.Text)
 	}

@@ -359,18 +359,18 @@ func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 
 // testNumber runs the tests of a number.
 func (s *scan) testNumber(start, end int, f *fieldNode) {
-	text := textOf(s.b[start:end])
+	number := numeral{text: textOf(s.b[start:end])}
 	if f != nil {
 		s.present(f)
 		s.noteSources(start, end, f)
 		for _, n := range f.tests {
-			if s.known[n] == open && s.m.tests[n].number(text, &s.fold) {
+			if s.known[n] == open && s.m.tests[n].number(&number, &s.fold) {
 				s.know(n, yes)
 			}
 		}
 	}
 	for _, n := range s.every {
-		if s.known[n] == open && s.m.tests[n].number(text, &s.fold) {
+		if s.known[n] == open && s.m.tests[n].number(&number, &s.fold) {
 			s.know(n, yes)
 		}
 	}
