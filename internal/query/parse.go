@@ -1,0 +1,449 @@
+package query
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Parse reads a query:
+//
+//	or      = and { "or" and }
+//	and     = not { [ "and" ] not }
+//	not     = "not" not | "-" primary | primary
+//	primary = "(" or ")" | [ field ":" ] value | field ( ">" | ">=" | "<" | "<=" ) ( number | time )
+//	          | field ":" "(" list ")"
+//
+// A list is of values joined by and, or and not, all of the same field; in it nothing is left out. Keywords may be in
+// any case. An empty query matches everything. An error is an *Error.
+func Parse(text string) (*Query, error) {
+	p := &parser{text: text}
+	n, err := p.query()
+	if err != nil {
+		return nil, err
+	}
+	q := &Query{n}
+	if normal := len(q.String()); normal > MaxBytes {
+		return nil, &Error{1, fmt.Sprintf("%d bytes in normal form", normal), atMostBytes}
+	}
+	return q, nil
+}
+
+var atMostBytes = fmt.Sprintf("at most %d bytes", MaxBytes)
+
+// parser reads a text from i on.
+type parser struct {
+	text  string
+	i     int
+	last  int // where the last run began
+	depth int
+	terms int
+}
+
+// fail returns an error about a part of the text.
+func (p *parser) fail(start, end int, expected string) *Error {
+	return &Error{column(p.text, start), found(p.text[start:end]), expected}
+}
+
+// failHere returns an error about what stands at i, up to the next white space.
+func (p *parser) failHere(expected string) *Error {
+	end := p.i
+	for end < len(p.text) {
+		r, size := utf8.DecodeRuneInString(p.text[end:])
+		if unicode.IsSpace(r) {
+			break
+		}
+		end += size
+	}
+	return p.fail(p.i, end, expected)
+}
+
+// space skips white space, and tells whether there was any.
+func (p *parser) space() bool {
+	start := p.i
+	for p.i < len(p.text) {
+		r, size := utf8.DecodeRuneInString(p.text[p.i:])
+		if !unicode.IsSpace(r) {
+			break
+		}
+		p.i += size
+	}
+	return p.i > start
+}
+
+// peek returns the byte at i, 0 at the end of the text.
+func (p *parser) peek() byte {
+	if p.i < len(p.text) {
+		return p.text[p.i]
+	}
+	return 0
+}
+
+// next skips one byte if it is c.
+func (p *parser) next(c byte) bool {
+	if p.i < len(p.text) && p.text[p.i] == c {
+		p.i++
+		return true
+	}
+	return false
+}
+
+// keyword tells whether the word is at i, in any case, and ends there.
+func (p *parser) keyword(word string) bool {
+	end := p.i + len(word)
+	if end > len(p.text) || !strings.EqualFold(p.text[p.i:end], word) {
+		return false
+	}
+	r, size := utf8.DecodeRuneInString(p.text[end:])
+	return size == 0 || unicode.IsSpace(r) || strings.ContainsRune(`()"`, r)
+}
+
+func (p *parser) skipKeyword(word string) bool {
+	if !p.keyword(word) {
+		return false
+	}
+	p.i += len(word)
+	return true
+}
+
+func (p *parser) query() (Node, error) {
+	if len(p.text) > MaxBytes {
+		return nil, &Error{1, fmt.Sprintf("%d bytes", len(p.text)), atMostBytes}
+	}
+	if i := invalidUTF8(p.text); i >= 0 {
+		return nil, &Error{column(p.text, i), fmt.Sprintf("the byte 0x%02x", p.text[i]), "UTF-8"}
+	}
+	if p.space(); p.i == len(p.text) {
+		return All{}, nil
+	}
+	n, err := p.or(p.term)
+	if err != nil {
+		return nil, err
+	}
+	if p.i < len(p.text) {
+		return nil, p.failHere("an opening parenthesis before it")
+	}
+	return n, nil
+}
+
+// invalidUTF8 returns where a text is not UTF-8, -1 if it is.
+func invalidUTF8(text string) int {
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// or reads what ends before a closing parenthesis or at the end, made of what operand reads.
+func (p *parser) or(operand func() (Node, error)) (Node, error) {
+	var nodes Or
+	for {
+		n, err := p.and(operand)
+		if err != nil {
+			return nil, err
+		}
+		if inner, ok := n.(Or); ok {
+			nodes = append(nodes, inner...)
+		} else {
+			nodes = append(nodes, n)
+		}
+		if !p.skipKeyword("or") {
+			break
+		}
+	}
+	if len(nodes) == 1 {
+		return nodes[0], nil
+	}
+	return nodes, nil
+}
+
+func (p *parser) and(operand func() (Node, error)) (Node, error) {
+	var nodes And
+	for {
+		n, err := p.not(operand)
+		if err != nil {
+			return nil, err
+		}
+		if inner, ok := n.(And); ok {
+			nodes = append(nodes, inner...)
+		} else {
+			nodes = append(nodes, n)
+		}
+		p.space()
+		if p.i == len(p.text) || p.peek() == ')' || p.keyword("or") {
+			break
+		}
+		p.skipKeyword("and")
+	}
+	if len(nodes) == 1 {
+		return nodes[0], nil
+	}
+	return nodes, nil
+}
+
+func (p *parser) not(operand func() (Node, error)) (Node, error) {
+	p.space()
+	if !p.keyword("not") {
+		return operand()
+	}
+	if err := p.deeper(); err != nil {
+		return nil, err
+	}
+	p.skipKeyword("not")
+	n, err := p.not(operand)
+	p.depth--
+	if err != nil {
+		return nil, err
+	}
+	return Not{n}, nil
+}
+
+func (p *parser) deeper() error {
+	if p.depth++; p.depth > MaxDepth {
+		return p.failHere(fmt.Sprintf("at most %d parentheses and nots within each other", MaxDepth))
+	}
+	return nil
+}
+
+// group reads what stands in parentheses, if i is at one, made of what operand reads.
+func (p *parser) group(operand func() (Node, error)) (n Node, ok bool, err error) {
+	start := p.i
+	if p.peek() != '(' {
+		return nil, false, nil
+	}
+	if err := p.deeper(); err != nil {
+		return nil, true, err
+	}
+	p.i++
+	if n, err = p.or(operand); err == nil && !p.next(')') {
+		err = p.fail(start, len(p.text), "a closing parenthesis for this one")
+	}
+	p.depth--
+	return n, true, err
+}
+
+const aTerm = "a term such as `word`, `\"some words\"`, `field:value` or `field > 5`"
+
+// notATerm returns an error if no term can begin at i.
+func (p *parser) notATerm(expected string) error {
+	switch c := p.peek(); {
+	case p.i == len(p.text):
+		return p.failHere(expected)
+	case c == ')':
+		return p.fail(p.i, p.i+1, expected+" before the closing parenthesis")
+	case p.keyword("and") || p.keyword("or"):
+		return p.failHere(expected + "; the word itself stands in double quotes")
+	case c == ':' && !p.address():
+		return p.fail(p.i, p.i+1, "the name of a field before the colon")
+	case c == '<' || c == '>':
+		return p.failHere("the name of a field before the operator")
+	case c == '=':
+		return p.failHere(insteadOfEquals)
+	}
+	return nil
+}
+
+// term reads a primary, or one with a minus.
+func (p *parser) term() (Node, error) {
+	if n, ok, err := p.group(p.term); ok {
+		return n, err
+	}
+	if err := p.notATerm(aTerm); err != nil {
+		return nil, err
+	}
+	if p.peek() == '-' {
+		return p.minus()
+	}
+	start := p.i
+	pieces, err := p.run()
+	if err != nil {
+		return nil, err
+	}
+	if m, ok := withColons(pieces); ok {
+		return p.made("", m)
+	}
+	before, after, colon := cut(pieces)
+	if colon {
+		f, err := p.field(before, start)
+		if err != nil {
+			return nil, err
+		}
+		return p.values(f, after)
+	}
+	end := p.i
+	p.space()
+	switch c := p.peek(); {
+	case c == ':':
+		f, err := p.field(pieces, start)
+		if err != nil {
+			return nil, err
+		}
+		p.i++
+		return p.values(f, nil)
+	case c == '<' || c == '>':
+		f, err := p.field(pieces, start)
+		if err != nil {
+			return nil, err
+		}
+		return p.comparison(f)
+	case c == '=' || p.i+1 < len(p.text) && p.text[p.i:p.i+2] == "!=":
+		return nil, p.failHere(insteadOfEquals)
+	}
+	p.i = end
+	m, err := p.value(pieces, "")
+	if err != nil {
+		return nil, err
+	}
+	return p.made("", m)
+}
+
+const insteadOfEquals = "`field:value` for equals, `not field:value` for differs, or double quotes around the value"
+
+func (p *parser) minus() (Node, error) {
+	if err := p.deeper(); err != nil {
+		return nil, err
+	}
+	p.i++
+	if r, size := utf8.DecodeRuneInString(p.text[p.i:]); size == 0 || unicode.IsSpace(r) || r == '-' || r == ')' {
+		return nil, p.fail(p.i-1, p.i+size, "a term directly behind the minus; a value that begins with - stands in "+
+			"double quotes")
+	}
+	n, err := p.term()
+	p.depth--
+	if err != nil {
+		return nil, err
+	}
+	return Not{n}, nil
+}
+
+// made returns a term, if it ends at i.
+func (p *parser) made(f Field, m Condition) (Node, error) {
+	if p.terms++; p.terms > MaxTerms {
+		return nil, p.fail(p.last, p.i, fmt.Sprintf("at most %d terms", MaxTerms))
+	}
+	switch r, size := utf8.DecodeRuneInString(p.text[p.i:]); {
+	case size == 0 || unicode.IsSpace(r) || r == ')':
+	case r == '=':
+		return nil, p.failHere(insteadOfEquals)
+	default:
+		return nil, p.failHere("white space before this")
+	}
+	if _, ok := m.(Exists); ok && f == "" {
+		return All{}, nil
+	}
+	return Term{f, m}, nil
+}
+
+const aValue = "a value behind the colon, such as `word`, `\"some words\"` or `*`"
+
+// values reads what stands behind a field's colon; pieces are what of it was read.
+func (p *parser) values(f Field, pieces []piece) (Node, error) {
+	if len(pieces) == 0 {
+		p.space()
+		if p.peek() == '(' {
+			p.depth-- // a list is no deeper than its field
+			n, _, err := p.group(func() (Node, error) { return p.listed(f) })
+			p.depth++
+			return n, err
+		}
+		if err := p.noValue(aValue); err != nil {
+			return nil, err
+		}
+		var err error
+		if pieces, err = p.run(); err != nil {
+			return nil, err
+		}
+	}
+	m, err := p.value(pieces, f)
+	if err != nil {
+		return nil, err
+	}
+	return p.made(f, m)
+}
+
+// address tells whether an address may begin at i with its colons.
+func (p *parser) address() bool { return strings.HasPrefix(p.text[p.i:], "::") }
+
+// noValue returns an error if no value can begin at i.
+func (p *parser) noValue(expected string) error {
+	switch c := p.peek(); {
+	case c == '<' || c == '>':
+		return p.failHere("the operator without a colon, as in `field > 5`")
+	case p.keyword("not"):
+		return p.failHere("`not` before the field, or double quotes around the word")
+	case c == ':' && !p.address():
+		return p.failHere("one colon, and " + expected)
+	}
+	return p.notATerm(expected)
+}
+
+// listed reads an element of a list.
+func (p *parser) listed(f Field) (Node, error) {
+	if n, ok, err := p.group(func() (Node, error) { return p.listed(f) }); ok {
+		return n, err
+	}
+	if err := p.noValue("a value"); err != nil {
+		return nil, err
+	}
+	pieces, err := p.run()
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.value(pieces, f)
+	if err != nil {
+		return nil, err
+	}
+	n, err := p.made(f, m)
+	if err != nil {
+		return nil, err
+	}
+	p.space()
+	if p.i < len(p.text) && p.peek() != ')' && !p.keyword("and") && !p.keyword("or") {
+		return nil, p.failHere("`or`, `and` or a closing parenthesis behind a value of a list; a value of several " +
+			"words stands in double quotes")
+	}
+	return n, nil
+}
+
+const aNumberOrTime = "a number or a time, such as 5, 2026-11-01, 2026-11-01T10:30 or now-1d"
+
+// comparison reads an operator and what stands behind it.
+func (p *parser) comparison(f Field) (Node, error) {
+	op := Op(p.text[p.i : p.i+1])
+	if p.i++; p.next('=') {
+		op += "="
+	}
+	if p.peek() == '>' {
+		p.i -= len(op)
+		return nil, p.failHere(insteadOfEquals)
+	}
+	p.space()
+	start := p.i
+	if strings.IndexByte("()<>=:", p.peek()) >= 0 || p.keyword("and") || p.keyword("or") || p.keyword("not") {
+		return nil, p.failHere(aNumberOrTime)
+	}
+	pieces, err := p.run()
+	if err != nil {
+		return nil, err
+	}
+	if len(pieces) != 1 {
+		return nil, p.fail(start, p.i, aNumberOrTime)
+	}
+	c := Comparison{Op: op}
+	text := pieces[0].text
+	if relative := foldNow(text); isNumber(text) {
+		c.Number = text
+	} else if _, ok := parseRelative(relative); ok {
+		c.Time = Time{relative}
+	} else if _, ok := parseTime(text); ok {
+		c.Time = Time{text}
+	} else {
+		return nil, p.fail(start, p.i, aNumberOrTime)
+	}
+	return p.made(f, c)
+}

@@ -1,0 +1,506 @@
+package query
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// This file reads the line of an event once. It is written by hand since it is the hot path of a search without an
+// index. It takes for granted that the line is JSON, which recording has checked; of what is not JSON it only promises
+// to end. Functions that read something take the place where it begins and return the place behind it, or -1 if the
+// line is no JSON or the query is decided.
+
+const (
+	maxDepth = 10_000  // of nesting, as recording allows at most
+	maxKept  = 1 << 16 // bytes of a buffer that is kept for the next event
+)
+
+// scan is the state of reading one event.
+type scan struct {
+	m      *Matcher // nil if only values of aliases are looked for
+	fields *fieldNode
+	every  []int
+
+	b       []byte
+	escapes bool   // there may be some
+	folded  []byte // the line in lower case, if it has neither escapes nor anything but ASCII, and it was asked for
+	depth   int
+	failed  bool
+	known   []truth // of each test
+	decided truth   // of the query
+	values  []sourceValue
+	seen    [aliases]uint32 // of which sources, by bits, there are values
+
+	name, text, fold, lower []byte // buffers
+	scalars                 []Scalar
+	decoded                 []byte // strings of scalars
+}
+
+// sourceValue is where the value of an alias's source stands.
+type sourceValue struct {
+	source     sourcePlace
+	start, end int
+}
+
+func (s *scan) start(line []byte, fold bool) {
+	s.b, s.depth, s.failed, s.decided, s.folded = line, 0, false, open, nil
+	s.values, s.scalars, s.decoded, s.seen = s.values[:0], s.scalars[:0], s.decoded[:0], [aliases]uint32{}
+	if !fold {
+		s.escapes = bytes.IndexByte(line, '\\') >= 0
+		return
+	}
+	var ok bool
+	if s.lower, ok = appendLower(s.lower[:0], line); ok {
+		s.folded, s.escapes = s.lower, false
+	} else {
+		s.escapes = true
+	}
+}
+
+// release lets go of the line, and of buffers that an unusual event has made large.
+func (s *scan) release() {
+	s.b, s.folded = nil, nil
+	clear(s.scalars)
+	for _, b := range []*[]byte{&s.name, &s.text, &s.fold, &s.lower, &s.decoded} {
+		if cap(*b) > maxKept {
+			*b = nil
+		}
+	}
+	if cap(s.values) > maxKept/32 || cap(s.scalars) > maxKept/32 {
+		s.values, s.scalars = nil, nil
+	}
+}
+
+// appendLower appends a line in lower case. It is not ok if the line has a backslash or is not ASCII.
+func appendLower(dst, line []byte) ([]byte, bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	if cap(dst) < len(line) {
+		dst = make([]byte, 0, len(line)+len(line)/4)
+	}
+	dst = dst[:len(line)]
+	var bad uint64 // its top bits tell of bytes that are not ASCII or backslashes
+	i := 0
+	for ; len(line)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(line[i:])
+		backslash := w ^ ones*'\\'
+		bad |= w | (backslash-ones)&^backslash
+		upper := (w + ones*(0x80-'A')) &^ (w + ones*(0x80-'Z'-1)) & tops
+		binary.LittleEndian.PutUint64(dst[i:], w|upper>>2)
+	}
+	if bad&tops != 0 {
+		return dst, false
+	}
+	for ; i < len(line); i++ {
+		c := line[i]
+		if c == '\\' || c >= utf8.RuneSelf {
+			return dst, false
+		}
+		if c-'A' < 26 {
+			c |= 0x20
+		}
+		dst[i] = c
+	}
+	return dst, true
+}
+
+// event reads the line.
+func (s *scan) event() {
+	i := s.space(0)
+	if i == len(s.b) || s.b[i] != '{' {
+		s.failed = true
+		return
+	}
+	if end := s.object(i, s.fields); end < 0 || s.space(end) < len(s.b) {
+		s.failed = true
+	}
+}
+
+func (s *scan) space(i int) int {
+	for i < len(s.b) && (s.b[i] == ' ' || s.b[i] == '\t' || s.b[i] == '\n' || s.b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// value reads a value of a field; nil is a field that no test names.
+func (s *scan) value(i int, f *fieldNode) int {
+	if i == len(s.b) {
+		return -1
+	}
+	ignored := f == nil && len(s.every) == 0
+	switch c := s.b[i]; c {
+	case '"':
+		end, escaped := s.quoted(i)
+		if end > 0 && !ignored {
+			s.testText(i, end, escaped, f)
+		}
+		return end
+	case '{', '[':
+		if ignored {
+			return s.skip(i)
+		}
+		if s.depth++; s.depth > maxDepth {
+			return -1
+		}
+		if c == '[' {
+			i = s.array(i, f)
+		} else {
+			s.present(f)
+			i = s.object(i, f)
+		}
+		s.depth--
+		return i
+	case 'n':
+		return s.literal(i, "null")
+	case 't', 'f':
+		text := "true"
+		if c == 'f' {
+			text = "false"
+		}
+		end := s.literal(i, text)
+		if end > 0 && !ignored {
+			s.testBool(i, end, f)
+		}
+		return end
+	}
+	return s.number(i, f, ignored)
+}
+
+func (s *scan) literal(i int, text string) int {
+	if !bytes.HasPrefix(s.b[i:], []byte(text)) {
+		return -1
+	}
+	return i + len(text)
+}
+
+func (s *scan) number(i int, f *fieldNode, ignored bool) int {
+	start := i
+	for i < len(s.b) && (s.b[i]-'0' < 10 || s.b[i] == '-' || s.b[i] == '+' || s.b[i] == '.' || s.b[i]|0x20 == 'e') {
+		i++
+	}
+	if i == start {
+		return -1
+	}
+	if !ignored {
+		s.testNumber(start, i, f)
+	}
+	return i
+}
+
+func (s *scan) object(i int, f *fieldNode) int {
+	if i = s.space(i + 1); i < len(s.b) && s.b[i] == '}' {
+		return i + 1
+	}
+	for i < len(s.b) && s.b[i] == '"' {
+		end, escaped := s.quoted(i)
+		if end < 0 {
+			return -1
+		}
+		var member *fieldNode
+		if f != nil && len(f.members) > 0 {
+			name := s.b[i+1 : end-1]
+			if escaped {
+				s.name = appendDecoded(s.name[:0], name)
+				name = s.name
+			}
+			member = f.member(name)
+		}
+		if i = s.space(end); i == len(s.b) || s.b[i] != ':' {
+			return -1
+		}
+		if i = s.value(s.space(i+1), member); i < 0 || s.decided != open {
+			return -1
+		}
+		i = s.space(i)
+		switch {
+		case i < len(s.b) && s.b[i] == ',':
+			i = s.space(i + 1)
+		case i < len(s.b) && s.b[i] == '}':
+			return i + 1
+		default:
+			return -1
+		}
+	}
+	return -1
+}
+
+func (s *scan) array(i int, f *fieldNode) int {
+	if i = s.space(i + 1); i < len(s.b) && s.b[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = s.value(i, f); i < 0 || s.decided != open {
+			return -1
+		}
+		i = s.space(i)
+		switch {
+		case i < len(s.b) && s.b[i] == ',':
+			i = s.space(i + 1)
+		case i < len(s.b) && s.b[i] == ']':
+			return i + 1
+		default:
+			return -1
+		}
+	}
+}
+
+// quoted reads a string.
+func (s *scan) quoted(start int) (end int, escaped bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	b := s.b
+	for i := start + 1; i < len(b); {
+		// Eight bytes at a time. In special the top bit of each quote and backslash is set; a borrow may set it in
+		// bytes above such a one too, but only the lowest counts.
+		for len(b)-i >= 8 {
+			w := binary.LittleEndian.Uint64(b[i:])
+			quote, backslash := w^ones*'"', w^ones*'\\'
+			special := ((quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+			if special != 0 {
+				i += bits.TrailingZeros64(special) / 8
+				break
+			}
+			i += 8
+		}
+		if i == len(b) {
+			break
+		}
+		switch b[i] {
+		case '"':
+			return i + 1, escaped
+		case '\\':
+			i, escaped = i+2, true
+		default: // only in the last seven bytes
+			i++
+		}
+	}
+	return -1, false
+}
+
+// skip reads an object or array in which nothing is looked for.
+func (s *scan) skip(i int) int {
+	for depth := 0; i < len(s.b); i++ {
+		switch s.b[i] {
+		case '"':
+			end, _ := s.quoted(i)
+			if end < 0 {
+				return -1
+			}
+			i = end - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return -1
+}
+
+// present notes that a field is there.
+func (s *scan) present(f *fieldNode) {
+	if f == nil {
+		return
+	}
+	for _, n := range f.exists {
+		if s.known[n] == open {
+			s.know(n, yes)
+		}
+	}
+}
+
+// noteSources notes the value of sources of aliases.
+func (s *scan) noteSources(start, end int, f *fieldNode) {
+	for _, source := range f.sources {
+		s.values = append(s.values, sourceValue{source, start, end})
+		s.seen[source.alias] |= 1 << source.n
+	}
+}
+
+// testText runs the tests of a string.
+func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
+	if f != nil {
+		s.present(f)
+		if end-start > len(`""`) {
+			s.noteSources(start, end, f)
+		}
+		if len(f.tests)+len(s.every) == 0 {
+			return
+		}
+	}
+	text, folded := s.b[start+1:end-1], []byte(nil)
+	if escaped {
+		s.text = appendDecoded(s.text[:0], text)
+		text = s.text
+	}
+	switch {
+	case s.folded != nil:
+		folded = s.folded[start+1 : end-1]
+	case s.m.folds:
+		s.fold = AppendFold(s.fold[:0], text)
+		folded = s.fold
+	}
+	if f != nil {
+		for _, n := range f.tests {
+			if s.known[n] == open && s.m.tests[n].text(textOf(text), folded) {
+				s.know(n, yes)
+			}
+		}
+	}
+	for _, n := range s.every {
+		if s.known[n] == open && s.m.tests[n].text(textOf(text), folded) {
+			s.know(n, yes)
+		}
+	}
+}
+
+// testNumber runs the tests of a number.
+func (s *scan) testNumber(start, end int, f *fieldNode) {
+	number := numeral{text: textOf(s.b[start:end])}
+	if f != nil {
+		s.present(f)
+		s.noteSources(start, end, f)
+		for _, n := range f.tests {
+			if s.known[n] == open && s.m.tests[n].number(&number, &s.fold) {
+				s.know(n, yes)
+			}
+		}
+	}
+	for _, n := range s.every {
+		if s.known[n] == open && s.m.tests[n].number(&number, &s.fold) {
+			s.know(n, yes)
+		}
+	}
+}
+
+// testBool runs the tests of a boolean.
+func (s *scan) testBool(start, end int, f *fieldNode) {
+	text := textOf(s.b[start:end])
+	if f != nil {
+		s.present(f)
+		s.noteSources(start, end, f)
+		for _, n := range f.tests {
+			if s.known[n] == open && s.m.tests[n].boolean(text) {
+				s.know(n, yes)
+			}
+		}
+	}
+	for _, n := range s.every {
+		if s.known[n] == open && s.m.tests[n].boolean(text) {
+			s.know(n, yes)
+		}
+	}
+}
+
+// aliasValues returns the values of an alias in the event that was read. They are valid until the next event.
+func (s *scan) aliasValues(alias int) []Scalar {
+	return aliasValues(alias, func(n int) []Scalar { return s.valuesOf(sourcePlace{alias, n}) }, s.hasActor)
+}
+
+// valuesOf returns the values of a source.
+func (s *scan) valuesOf(source sourcePlace) []Scalar {
+	if s.seen[source.alias]&(1<<source.n) == 0 {
+		return nil
+	}
+	first := len(s.scalars)
+	for _, v := range s.values {
+		if v.source == source {
+			s.scalars = append(s.scalars, s.scalar(v.start, v.end))
+		}
+	}
+	return s.scalars[first:len(s.scalars):len(s.scalars)]
+}
+
+func (s *scan) hasActor() bool {
+	for n, source := range aliasSources[who] {
+		if source.path[0] == "actor" && s.seen[who]&(1<<n) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scan) scalar(start, end int) Scalar {
+	text := s.b[start:end]
+	switch text[0] {
+	case '"':
+		text = text[1 : len(text)-1]
+		if s.escapes && bytes.IndexByte(text, '\\') >= 0 {
+			first := len(s.decoded)
+			s.decoded = appendDecoded(s.decoded, text)
+			text = s.decoded[first:]
+		}
+		return Scalar{String, textOf(text)}
+	case 't', 'f':
+		return Scalar{Bool, textOf(text)}
+	}
+	return Scalar{Number, textOf(text)}
+}
+
+// appendDecoded appends what a string with escapes says. A surrogate that is alone becomes U+FFFD.
+func appendDecoded(dst, text []byte) []byte {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 || i+1 == len(text) {
+			return append(dst, text...)
+		}
+		dst = append(dst, text[:i]...)
+		c := text[i+1]
+		text = text[i+2:]
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			var r rune
+			r, text = escapedRune(text)
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		dst = append(dst, c)
+	}
+}
+
+// escapedRune reads what stands behind \u, and the second half of a pair.
+func escapedRune(text []byte) (rune, []byte) {
+	r := hexadecimal(text)
+	text = text[min(4, len(text)):]
+	if !utf16.IsSurrogate(r) {
+		return r, text
+	}
+	if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
+		if pair := utf16.DecodeRune(r, hexadecimal(text[2:])); pair != utf8.RuneError {
+			return pair, text[6:]
+		}
+	}
+	return utf8.RuneError, text
+}
+
+// hexadecimal reads four digits; of others it returns U+FFFD.
+func hexadecimal(text []byte) (r rune) {
+	if len(text) < 4 {
+		return utf8.RuneError
+	}
+	for _, c := range text[:4] {
+		switch {
+		case c-'0' < 10:
+			c -= '0'
+		case c|0x20-'a' < 6:
+			c = c | 0x20 - 'a' + 10
+		default:
+			return utf8.RuneError
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
