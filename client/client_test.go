@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,21 +165,24 @@ func TestErrors(t *testing.T) {
 
 func TestRetry(t *testing.T) {
 	for status, tries := range map[int]int{200: 1, 400: 1, 404: 1, 429: 3, 500: 3, 503: 3} {
-		n := 0
-		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if n++; n < 3 && status != 200 {
-				w.WriteHeader(status)
-				return
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			n := 0
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if n++; n < 3 && status != 200 {
+					w.WriteHeader(status)
+					return
+				}
+				w.Write(zip(""))
+			})
+			err := Retry(t.Context(), RetryOptions{Most: time.Minute}, func() error {
+				_, err := c.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{})
+				return err
+			})
+			if n != tries || (err == nil) != (status == 200 || tries == 3) {
+				t.Errorf("%d tries, %v", n, err)
 			}
-			w.Write(zip(""))
 		})
-		err := Retry(t.Context(), RetryOptions{Most: time.Minute}, func() error {
-			_, err := c.Download(t.Context(), Source{Project: "p", Workspace: "w"}, Query{})
-			return err
-		})
-		if n != tries || (err == nil) != (status == 200 || tries == 3) {
-			t.Errorf("%d: %d tries, %v", status, n, err)
-		}
 	}
 	tries := 0
 	if err := Retry(t.Context(), RetryOptions{}, func() error { tries++; return &Error{Status: 503} }); err == nil ||

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -61,7 +61,7 @@ func connectionError(err error) error {
 		return err
 	}
 	e := &Error{Status: refused.Response.StatusCode, Code: refused.ErrorCode, Detail: refused.ErrorDescription,
-		RequestID: refused.Response.Header.Get("X-Request-Id"), RetryAfter: retryAfter(refused.Response.Header)}
+		RequestID: refused.Response.Header.Get("X-Request-Id"), RetryAfter: retry.Asked(refused.Response.Header)}
 	if e.Detail != "" {
 		return e
 	}
@@ -93,15 +93,5 @@ func newError(resp *http.Response) *Error {
 	}
 	return &Error{Status: resp.StatusCode, Code: body.ErrorCode, Detail: body.Detail,
 		Fields:    body.BadRequestDetail.Fields,
-		RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retryAfter(resp.Header)}
-}
-
-const longestRetryAfter = time.Hour
-
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return min(time.Duration(min(seconds, 1<<20))*time.Second, longestRetryAfter)
+		RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retry.Asked(resp.Header)}
 }

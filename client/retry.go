@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
+	"github.com/weirlog/weir/internal/retry"
 )
 
 // RetryOptions says how long a request is tried, and whom to tell that it takes long.
@@ -32,29 +32,21 @@ const (
 func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 	w := watchWait(o.Waiting)
 	defer w.end()
+	p := retry.Policy{First: firstPause, Longest: longestPause, Within: o.Most, Passing: mayRetry}
+	if o.Most <= 0 {
+		p.Tries = 1
+	}
 	var last error
-	operation := func() (struct{}, error) {
+	p.Do(ctx, func() error {
 		last = try()
 		w.failed(last)
 		var e *Error
-		switch {
-		case last == nil:
-			return struct{}{}, nil
-		case o.Most <= 0 || !mayRetry(last):
-			return struct{}{}, backoff.Permanent(last)
-		case errors.As(last, &e) && e.RetryAfter > 0:
-			return struct{}{}, &backoff.RetryAfterError{Duration: e.RetryAfter}
+		if errors.As(last, &e) {
+			return retry.After(last, e.RetryAfter)
 		}
-		return struct{}{}, last
-	}
-	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause,
-		RandomizationFactor: backoff.DefaultRandomizationFactor,
-		Multiplier:          2, MaxInterval: longestPause}
-	if _, err := backoff.Retry(ctx, operation, backoff.WithBackOff(pauses),
-		backoff.WithMaxElapsedTime(o.Most)); err != nil {
 		return last
-	}
-	return nil
+	})
+	return last
 }
 
 // mayRetry tells whether what failed may succeed later.

@@ -122,7 +122,7 @@ func TestCrash(t *testing.T) {
 	downloads := 0
 	rounds := *kills
 	if testing.Short() {
-		rounds = min(rounds, 40)
+		rounds = min(rounds, 20)
 	}
 	for round := range rounds {
 		s.start(t)

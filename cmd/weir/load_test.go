@@ -20,8 +20,8 @@ import (
 )
 
 var (
-	soakFor = flag.Duration("soak.for", 6*time.Second, "how long TestSoak loads a server")
-	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has")
+	soakFor = flag.Duration("soak.for", 6*time.Second, "how long TestSoak loads a server; with -short at most 3s")
+	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has; with -short at most 200")
 )
 
 // use is what a process uses at a moment. Its memory is what is reachable on the heap, and the stacks, in bytes. What
@@ -80,9 +80,13 @@ func startWithAdmin(t *testing.T, arguments ...string) (*server, string) {
 // TestSoak loads one server with all that it is for, and looks whether what it uses stays what it was: the medians of
 // the last quarter against those of the second one.
 func TestSoak(t *testing.T) {
+	last := *soakFor
+	if testing.Short() {
+		last = min(last, 3*time.Second)
+	}
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
-	ctx, stop := context.WithTimeout(t.Context(), *soakFor)
+	ctx, stop := context.WithTimeout(t.Context(), last)
 	defer stop()
 	var work sync.WaitGroup
 	var downloads atomic.Int64
@@ -109,7 +113,7 @@ func TestSoak(t *testing.T) {
 	var samples []use
 	for ctx.Err() == nil {
 		samples = append(samples, metrics(t, admin))
-		pause(ctx, *soakFor/200)
+		pause(ctx, last/200)
 	}
 	work.Wait()
 	if len(samples) < 8 || downloads.Load() == 0 || len(h.acked) == 0 {
@@ -130,7 +134,7 @@ func TestSoak(t *testing.T) {
 			t.Errorf("%s grew from %.0f to %.0f", name, before, after)
 		}
 	}
-	t.Logf("%d events acknowledged, %d downloads in %v", len(h.acked), downloads.Load(), *soakFor)
+	t.Logf("%d events acknowledged, %d downloads in %v", len(h.acked), downloads.Load(), last)
 }
 
 func downloadTo(ctx context.Context, c *client.Client, project string, q client.Query, w io.Writer) error {
@@ -160,6 +164,9 @@ func TestSlowReaders(t *testing.T) {
 	}
 	if !memoryIsReal {
 		*readers = min(*readers, 100)
+	}
+	if testing.Short() {
+		*readers = min(*readers, 200)
 	}
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}

@@ -463,9 +463,9 @@ func TestReadsAreAudited(t *testing.T) {
 	}
 }
 
-// TestI5: a caller without a role on a project cannot tell it from one that does not exist, whatever it asks for; and
+// I5: a caller without a role on a project cannot tell it from one that does not exist, whatever it asks for; and
 // no role lets anybody do what it does not cover.
-func TestI5(t *testing.T) {
+func TestForeignProjectLooksAbsent(t *testing.T) {
 	may := map[account.Role][2]bool{ // download, record
 		account.OrgOwner: {true, true}, account.OrgStreamProcessingAdmin: {true, false},
 		account.GroupOwner: {true, true}, account.GroupStreamProcessingOwner: {true, true},
@@ -522,8 +522,8 @@ func TestI5(t *testing.T) {
 	}
 }
 
-// TestI4: a download that cannot be completed is broken off, not ended.
-func TestI4(t *testing.T) {
+// I4: a download that cannot be completed is broken off, not ended.
+func TestIncompleteDownloadIsBrokenOff(t *testing.T) {
 	w := newWorld(t, Options{})
 	for i := range 3 {
 		if rec := w.record(eventLine(fmt.Sprint("u", i), now.UnixMilli())+strings.Repeat(eventLine(fmt.Sprint("v", i),

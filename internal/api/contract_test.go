@@ -67,9 +67,9 @@ func sameTemplate(a, b string) bool {
 }
 
 func (c *contract) find(method, path string) (documented, bool) {
+	parts := strings.Count(path, "/") // A variable holds no slash, and to match all of the patterns takes long.
 	i := slices.IndexFunc(c.operations, func(o documented) bool {
-		return o.method == method &&
-			o.path.MatchString(path)
+		return o.method == method && strings.Count(o.template, "/") == parts && o.path.MatchString(path)
 	})
 	if i < 0 {
 		return documented{}, false

@@ -113,9 +113,9 @@ func (w *world) foreign(org, project string) place {
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
-// TestI5Everywhere: for every role and everything that is served, what exists and is not the caller's to see looks
-// exactly as what does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
-func TestI5Everywhere(t *testing.T) {
+// I5: for every role and everything that is served, what exists and is not the caller's to see looks exactly as what
+// does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
+func TestOtherProjectsStayInvisible(t *testing.T) {
 	w := newWorld(t, Options{})
 	const otherOrg = "6a793f48c0eb9e7a17712c01"
 	const sibling = "6a793f48c0eb9e7a17712c9d" // of the callers' organization
@@ -131,6 +131,7 @@ func TestI5Everywhere(t *testing.T) {
 		name         string
 		there, where place
 	}
+	turn := 0
 	for _, role := range allRoles() {
 		own := &account.Credential{Roles: []account.Grant{{Org: orgID, Role: role}}}
 		pairs := []pair{
@@ -150,7 +151,8 @@ func TestI5Everywhere(t *testing.T) {
 		for _, pair := range pairs {
 			for _, op := range w.server.served() {
 				if pair.there.fill(op[1]) != pair.where.fill(op[1]) {
-					w.alike(role, pair.name, op, pair.there, pair.where)
+					w.alike(role, pair.name, op, pair.there, pair.where, turn)
+					turn++
 				}
 			}
 		}
@@ -176,15 +178,16 @@ func TestI5Everywhere(t *testing.T) {
 // ofOthers is where a bucket has what somebody may not see. What it has of the caller is looked up as time passes.
 var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal)/")
 
-// alike checks that a request for something of one place, in all its forms, gets what it gets for that of another.
-func (w *world) alike(role account.Role, what string, op [2]string, there, where place) {
+// alike checks that a request for something of one place, in all its forms, gets what it gets for that of another. With
+// -short it takes a third of the forms, at each turn others.
+func (w *world) alike(role account.Role, what string, op [2]string, there, where place, turn int) {
 	authorization, any, good := "Authorization: "+w.bearer(role), latest+","+download, goodBodies[op]
 	own := w.callers[role]
 	// Who may see nothing of either place is refused before anything is looked up, except what it reads or writes of
 	// logs: that is recorded.
 	blind := !own.MightSee(there["groupId"]) && !own.MayInOrg(account.SeeOrg, there["orgId"]) &&
 		!strings.Contains(strings.ToLower(op[1]), "logs")
-	for _, form := range []struct{ method, query, body, accept string }{
+	for i, form := range []struct{ method, query, body, accept string }{
 		{op[0], "", good, any},
 		{op[0], "", "", any},
 		{op[0], "", "[", any},
@@ -196,6 +199,9 @@ func (w *world) alike(role account.Role, what string, op [2]string, there, where
 		{op[0], "?pageNum=0&startDate=x", good, any},
 		{"HEAD", "", "", any},
 	} {
+		if testing.Short() && (i+turn)%3 != 0 {
+			continue
+		}
 		ask := func(p place) (reply string, cost int) {
 			w.server.refusals.flush() // The refusal repeats none.
 			w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {

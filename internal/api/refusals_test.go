@@ -129,3 +129,26 @@ func TestRepeatedRefusalsAreOneEvent(t *testing.T) {
 		}
 	}
 }
+
+// Somebody who fails to be a credential that exists is recorded in its organization's log.
+func TestFailedSignInsAreRecorded(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.bearer(account.GroupOwner)
+	form := []string{"Content-Type: application/x-www-form-urlencoded"}
+	sa := w.callers[account.GroupOwner].ID
+	if rec := w.do("POST", "/api/oauth/token", "grant_type=client_credentials&client_id="+sa+
+		"&client_secret=wrong", form...); rec.Code != 401 {
+		t.Fatal(rec.Code)
+	}
+	if rec := w.do("POST", "/api/oauth/token",
+		"grant_type=client_credentials&client_id=mdb_sa_id_6a793f48c0eb9e7a17712c00&client_secret=wrong",
+		form...); rec.Code != 401 {
+		t.Fatal(rec.Code)
+	}
+	w.server.Wait()
+	lines := w.lines(w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgOwner))
+	if len(lines) != 1 || !strings.Contains(lines[0], `"type_uid":300201`) || !strings.Contains(lines[0], sa) ||
+		!strings.Contains(lines[0], "wrong secret") {
+		t.Errorf("got %q", lines)
+	}
+}

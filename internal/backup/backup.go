@@ -32,6 +32,7 @@ import (
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/layout"
+	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/seal"
 )
 
@@ -103,7 +104,7 @@ type Summary struct {
 type Copier struct {
 	From, To bucket.Bucket
 	Progress func(bytes int64) // called as bytes are copied; nil: not
-	Retry    time.Duration     // before what failed is tried again; attempts are few
+	Retry    time.Duration     // before what failed is tried again, then twice as long; attempts are few
 
 	state                        state
 	shards                       int
@@ -199,17 +200,10 @@ const attempts = 4
 
 // try does something that may be repeated, again after errors that are not about the object itself.
 func (c *Copier) try(ctx context.Context, do func() error) error {
-	for attempt := 1; ; attempt++ {
-		err := do()
-		if err == nil || attempt == attempts || ctx.Err() != nil || errors.Is(err, bucket.ErrNotExist) ||
-			errors.Is(err, ErrOther) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(c.Retry * time.Duration(attempt)):
-		}
-	}
+	p := retry.Policy{First: c.Retry, Tries: attempts, Passing: func(err error) bool {
+		return !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, ErrOther)
+	}}
+	return p.Do(ctx, do)
 }
 
 // object copies an object, unless the destination has it. bucket.ErrNotExist (wrapped) if the source has it no more.

@@ -72,7 +72,7 @@ func TestDownloadRequests(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	c := config.Default()
-	c.Bucket, c.S3.Endpoint, c.Shards = "s3://weir", server.URL, 1
+	c.Bucket, c.S3.Endpoint, c.Shards, c.WALInterval = "s3://weir", server.URL, 1, time.Millisecond
 	c.SigningKeyFile, c.SecretFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
 	unmerged := tuning{logs: tlog.Options{MergeWidth: 1000}} // All segments stay.
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
@@ -146,7 +146,11 @@ func TestDownloadRequests(t *testing.T) {
 // are: into the write-ahead log, and what it costs to sequence them comes to less than one a second for each log.
 func TestPutsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const logs, clients, minutes = 10, 64, 5
+		const logs, clients = 10, 64
+		minutes := 5
+		if testing.Short() {
+			minutes = 1
+		}
 		var mu sync.Mutex
 		puts := map[int64]int{} // into the write-ahead log, by second
 		others := 0
@@ -178,7 +182,7 @@ func TestPutsASecond(t *testing.T) {
 		mu.Lock()
 		others = 0
 		mu.Unlock()
-		end := time.Now().Add(minutes * time.Minute)
+		end := time.Now().Add(time.Duration(minutes) * time.Minute)
 		var work sync.WaitGroup
 		for client := range clients {
 			work.Go(func() {

@@ -268,9 +268,10 @@ func TestSlowClients(t *testing.T) {
 		http.ServeFile(w, r, file)
 	})}
 	go server.Serve(listener{l.(*net.TCPListener), timeout})
-	defer server.Close()
+	t.Cleanup(func() { server.Close() })
 	for _, path := range []string{"/file", "/memory"} {
 		t.Run("patient"+path, func(t *testing.T) {
+			t.Parallel()
 			resp, err := http.Get("http://" + l.Addr().String() + path)
 			if err != nil {
 				t.Fatal(err)
@@ -292,6 +293,7 @@ func TestSlowClients(t *testing.T) {
 			}
 		})
 		t.Run("stuck"+path, func(t *testing.T) {
+			t.Parallel()
 			c, err := net.Dial("tcp", l.Addr().String())
 			if err != nil {
 				t.Fatal(err)

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/retry"
 )
 
 // task is work that no request waits for.
@@ -54,16 +54,12 @@ func (r *runner) start(ctx context.Context, roles config.Roles, all []task) {
 
 func (r *runner) wait() { r.work.Wait() }
 
-// Pauses before a task is started again grow from pauseAtLeast to pauseAtMost. A task that ran for longer than that is
-// started again after the least pause.
-const (
-	pauseAtLeast = time.Second
-	pauseAtMost  = time.Minute
-)
+// again is when a task is started again. One that ran for longer than the longest pause is started again after the
+// first.
+var again = retry.Policy{First: time.Second, Longest: time.Minute}
 
 func (r *runner) keepRunning(ctx context.Context, t task) {
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = pauseAtLeast, pauseAtMost
+	pauses := again.Pauses()
 	for {
 		began := time.Now()
 		r.running.WithLabelValues(t.name).Set(1)
@@ -72,15 +68,13 @@ func (r *runner) keepRunning(ctx context.Context, t task) {
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > pauseAtMost {
+		if time.Since(began) > again.Longest {
 			pauses.Reset()
 		}
-		pause := pauses.NextBackOff()
+		pause := pauses.Next(err)
 		r.failed(ctx, t, err, "again after", pause)
-		select {
-		case <-ctx.Done():
+		if !retry.Wait(ctx, pause) {
 			return
-		case <-time.After(pause):
 		}
 	}
 }
@@ -107,12 +101,8 @@ func (r *runner) failed(ctx context.Context, t task, err error, more ...any) {
 func (r *runner) periodic(t task, first, interval time.Duration, do func(context.Context) error) task {
 	t.run = func(ctx context.Context) error {
 		for pause := first; ; {
-			if pause > 0 {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(pause):
-				}
+			if pause > 0 && !retry.Wait(ctx, pause) {
+				return nil
 			}
 			began := time.Now()
 			if err := do(ctx); ctx.Err() != nil {

@@ -311,12 +311,25 @@ func TestDeletedWorkspace(t *testing.T) {
 // nothing goes unsaid.
 func TestFaults(t *testing.T) {
 	failure := errors.New("injected")
+	filled, project, batch := bucketest.NewMemory(), "", int64(0)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer func() { w.writer.Close() }()
+		w.change(func(p *account.Project) { p.Retention.Days = 40 })
+		filled, project, batch = w.faulty.Bucket.(*bucketest.Memory), w.project, w.batch
+	})
 	for _, after := range []bool{false, true} {
 		for call, more := 0, true; more; call++ {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
+				eventtest.PassTime()
+				w := &world{t: t, faulty: &bucketest.Faulty{Bucket: filled.Clone()}, project: project, batch: batch}
+				w.start()
 				defer func() { w.writer.Close() }()
-				log := w.change(func(p *account.Project) { p.Retention.Days = 40 }).Workspaces[0].AuditLog
+				p, err := w.Accounts.Project(t.Context(), project)
+				if err != nil {
+					t.Fatal(err)
+				}
+				log := p.Workspaces[0].AuditLog
 				left := call
 				hook := func(context.Context, bucketest.Op, string) error {
 					if left--; left < 0 && left > -20 { // what stands behind it fails too, as if the node had died
@@ -327,7 +340,7 @@ func TestFaults(t *testing.T) {
 				if w.faulty.Before = hook; after {
 					w.faulty.Before, w.faulty.After = nil, hook
 				}
-				err := w.Run(t.Context())
+				err = w.Run(t.Context())
 				more = left < 0
 				if more && err == nil && left > -20 {
 					t.Logf("call %d: the failure was overcome", call)

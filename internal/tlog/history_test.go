@@ -141,9 +141,9 @@ func (l *lifetime) check(t *rapid.T) {
 	}
 }
 
-// TestI3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later
+// I3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later
 // one.
-func TestI3(t *testing.T) {
+func TestCheckpointsStayConsistent(t *testing.T) {
 	o, _ := signing(t, small)
 	o.Beside = []segment.Kind{tlogtest.LineCounts{}}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -260,8 +260,8 @@ func TestMergedAway(t *testing.T) {
 	}
 }
 
-// TestI6: what a download holds in memory does not grow with what it sends, however slowly the client takes it.
-func TestI6(t *testing.T) {
+// I6: what a download holds in memory does not grow with what it sends, however slowly the client takes it.
+func TestDownloadMemoryIsBounded(t *testing.T) {
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
 	fill(t, s, 40_000, 1000, 3)
 	for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: minInt64, End: maxInt64, Processor: "p1"},

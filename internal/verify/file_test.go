@@ -124,6 +124,7 @@ func (f *file) check(t *testing.T, c Check) *Report {
 
 // Whatever single character of a proof is changed, added or removed, and whatever line is removed, doubled or exchanged
 // with the next one, the file does not verify, or nothing changes in the report but what it names as claims.
+// With -short the characters are every fourth one.
 func TestEveryEditOfAProofFailsOrIsAClaim(t *testing.T) {
 	f := newFile(t)
 	text := must[[]byte](t)(os.ReadFile(f.proof))
@@ -134,6 +135,9 @@ func TestEveryEditOfAProofFailsOrIsAClaim(t *testing.T) {
 	}
 	edits := map[string][]byte{}
 	for i, c := range text {
+		if testing.Short() && i%4 != 0 {
+			continue
+		}
 		other := c + 1
 		if other == '\n' || c == '\n' {
 			other = 'x'

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/weirlog/weir/internal/retry"
 )
 
 // Kind is what is wrong with a log.
@@ -56,14 +58,15 @@ func newProblem(name string, l *Log, f finding, now time.Time) *Problem {
 	return p
 }
 
-// A webhook is tried so often, each time so long, and with pauses that begin so short and double. All that a round has
-// to report takes no longer than webhookMost.
+// A webhook is tried so often, each time so long. All that a round has to report takes no longer than webhookMost.
 const (
 	webhookTries   = 4
 	webhookTimeout = 10 * time.Second
-	webhookPause   = time.Second
 	webhookMost    = time.Minute
 )
+
+// webhook is how a problem is sent again. A webhook that asks for more time than there is gets nothing more.
+var webhook = retry.Policy{First: time.Second, Tries: webhookTries, Within: webhookMost}
 
 // post sends a problem to the webhook.
 func (w *Watcher) post(ctx context.Context, p *Problem) error {
@@ -71,16 +74,7 @@ func (w *Watcher) post(ctx context.Context, p *Problem) error {
 	if err != nil {
 		return err
 	}
-	for try, pause := 1, webhookPause; ; try, pause = try+1, 2*pause {
-		if err = w.postOnce(ctx, body); err == nil || try == webhookTries {
-			return err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return err
-		}
-	}
+	return webhook.Do(ctx, func() error { return w.postOnce(ctx, body) })
 }
 
 func (w *Watcher) postOnce(ctx context.Context, body []byte) error {
@@ -99,7 +93,7 @@ func (w *Watcher) postOnce(ctx context.Context, body []byte) error {
 	defer resp.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be used again
 	if resp.StatusCode >= 300 {
-		return fmt.Errorf("it answers %s", resp.Status)
+		return retry.After(fmt.Errorf("it answers %s", resp.Status), retry.Asked(resp.Header))
 	}
 	return nil
 }

@@ -344,6 +344,7 @@ func (a abandoned) RoundTrip(r *http.Request) (*http.Response, error) {
 type hook struct {
 	mu     sync.Mutex
 	refuse int
+	after  string // Retry-After of a refusal
 	bodies []string
 }
 
@@ -357,6 +358,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if h.refuse > 0 {
 		h.refuse--
+		w.Header().Set("Retry-After", h.after)
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
@@ -397,6 +399,28 @@ func TestWebhook(t *testing.T) {
 			t.Errorf("%s", h.bodies)
 		}
 	})
+}
+
+// A webhook that is busy says when to try again, and is not waited for beyond the time that there is.
+func TestWebhookSaysWhenToTryAgain(t *testing.T) {
+	for after, want := range map[string]struct {
+		took time.Duration
+		told int
+	}{"20": {20 * time.Second, 1}, "3600": {0, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &hook{refuse: 1, after: after}
+			w, err := New(Options{State: filepath.Join(t.TempDir(), "state"), Webhook: "http://hook.test/",
+				HTTP: &http.Client{Transport: server{h}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			err = w.post(t.Context(), &Problem{Log: "log", Kind: Shrunk})
+			if took := time.Since(began); took != want.took || len(h.bodies) != want.told || (err == nil) != (want.told == 1) {
+				t.Errorf("Retry-After %s: told %d times after %v, %v", after, len(h.bodies), took, err)
+			}
+		})
+	}
 }
 
 func sameJSON(t *testing.T, a, b string) bool {

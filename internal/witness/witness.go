@@ -23,6 +23,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
+	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -57,7 +58,7 @@ type Log interface {
 // Options of an Asker. The zero value of each field means its default.
 type Options struct {
 	Timeout time.Duration // of a request, 10 s
-	Pause   time.Duration // after a witness failed, 10 s; it doubles up to 64 times that
+	Pause   time.Duration // after a witness failed, unless it asks for another, 10 s; it doubles up to 64 times that
 	Logger  *slog.Logger  // slog.Default()
 	Counted func(witness, result string)
 }
@@ -128,7 +129,7 @@ func (a *Asker) next() (string, bool) {
 
 // Run asks for one log after the other, until ctx ends.
 func (a *Asker) Run(ctx context.Context) {
-	pause := a.options.Pause
+	pauses := retry.Policy{First: a.options.Pause, Longest: 64 * a.options.Pause}.Pauses()
 	for {
 		log, ok := a.next()
 		if !ok {
@@ -145,7 +146,7 @@ func (a *Asker) Run(ctx context.Context) {
 		}
 		a.count(err)
 		if err == nil {
-			pause = a.options.Pause
+			pauses.Reset()
 			continue
 		}
 		a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log",
@@ -154,12 +155,9 @@ func (a *Asker) Run(ctx context.Context) {
 			continue // it will at the next checkpoint, or never
 		}
 		a.Committed(log)
-		select {
-		case <-ctx.Done():
+		if !retry.Wait(ctx, pauses.Next(err)) {
 			return
-		case <-time.After(pause):
 		}
-		pause = min(2*pause, 64*a.options.Pause)
 	}
 }
 
@@ -251,7 +249,8 @@ func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint
 		conflict, err := parseSize(reply)
 		return "", conflict, err
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return "", -1, fmt.Errorf("it replies %d: %.200q", resp.StatusCode, reply)
+		return "", -1, retry.After(fmt.Errorf("it replies %d: %.200q", resp.StatusCode, reply),
+			retry.Asked(resp.Header))
 	}
 	return "", -1, fmt.Errorf("%w: it replies %d: %.200q", errRefused, resp.StatusCode, reply)
 }

@@ -14,12 +14,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -281,6 +283,22 @@ func TestFailures(t *testing.T) {
 	err := a.ask(t.Context(), logID)
 	if !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "put back") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A witness that is busy says when to ask it again.
+func TestWitnessSaysWhenToAskAgain(t *testing.T) {
+	g := newGrowing(t)
+	g.grow(1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "30")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	a := New(Witness{server.URL, newStrict(t, g).signer.Verifier()}, g, Options{})
+	err := a.ask(t.Context(), logID)
+	if pause := (retry.Policy{Longest: time.Hour}).Pauses().Next(err); pause != 30*time.Second {
+		t.Errorf("asked again after %v: %v", pause, err)
 	}
 }
 

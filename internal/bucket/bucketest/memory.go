@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,13 @@ func (m *Memory) AllowAnyKeys() *Memory {
 	defer m.mu.Unlock()
 	m.anyKeys = true
 	return m
+}
+
+// Clone returns a bucket that has the same objects now.
+func (m *Memory) Clone() *Memory {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return &Memory{objects: maps.Clone(m.objects), writes: m.writes, anyKeys: m.anyKeys}
 }
 
 func (m *Memory) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {

@@ -100,7 +100,7 @@ func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 		return nil, fmt.Errorf("get: %w", err)
 	}
 	var o *bucket.Object
-	err := retry(ctx, func() (err error) {
+	err := repeat(ctx, func() (err error) {
 		o, err = b.get(ctx, key, r)
 		return err
 	})
@@ -220,7 +220,7 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	err := retry(ctx, func() error {
+	err := repeat(ctx, func() error {
 		if len(data) < multipartAt {
 			return b.putOnce(ctx, key, data, minio.PutObjectOptions{})
 		}
@@ -272,7 +272,7 @@ func (b *Bucket) putOnce(ctx context.Context, key string, data []byte, options m
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
 	return func(yield func(bucket.Info, error) bool) {
 		stopped := false
-		err := retry(ctx, func() error {
+		err := repeat(ctx, func() error {
 			for info, err := range b.list(ctx, prefix, after) {
 				if err != nil {
 					return err
@@ -332,7 +332,7 @@ func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 			return fmt.Errorf("delete: %w", err)
 		}
 	}
-	if err := retry(ctx, func() error { return b.delete(ctx, keys) }); err != nil {
+	if err := repeat(ctx, func() error { return b.delete(ctx, keys) }); err != nil {
 		return fmt.Errorf("delete %s and %d others: %w", keys[0], len(keys)-1, b.explain(err))
 	}
 	return nil

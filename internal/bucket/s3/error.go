@@ -4,34 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/retry"
 )
 
-const (
-	tries     = 4                      // of a request that may be repeated
-	firstWait = 100 * time.Millisecond // before the second of them, on average; then twice as long each time
-)
+// repeated is how requests that may be repeated are tried.
+var repeated = retry.Policy{First: 100 * time.Millisecond, Tries: 4, Passing: passing}
 
-// retry calls f, again after errors that may pass by themselves. It is for what may be done twice.
-func retry(ctx context.Context, f func() error) error {
-	for try := 1; ; try++ {
-		err := f()
-		if err == nil || try == tries || ctx.Err() != nil || !passing(err) {
-			return err
-		}
-		wait := firstWait << (try - 1)
-		select {
-		case <-time.After(wait/2 + rand.N(wait)): // spread, so that nodes that failed together don't come back together
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		}
+// repeat calls f, again after errors that may pass by themselves. It is for what may be done twice.
+func repeat(ctx context.Context, f func() error) error {
+	err := repeated.Do(ctx, f)
+	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
+		return errors.Join(ended, err)
 	}
+	return err
 }
 
 // passing tells whether an error may pass by itself: there was no reply, or one that asks to come again.
