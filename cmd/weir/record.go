@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -131,8 +131,9 @@ func sendFile(cmd *cobra.Command, s *client.Sender, name string) error {
 func unpacked(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)
-	if err == nil && head[0] == 0x1f && head[1] == 0x8b {
-		return gzip.NewReader(b)
+	if err != nil || string(head) != gzipmember.Head[:2] {
+		return b, nil
 	}
-	return b, nil
+	z := new(gzipmember.Reader)
+	return z, z.Reset(b)
 }
