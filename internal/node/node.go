@@ -348,8 +348,7 @@ func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	if l == nil {
 		return nil, nil
 	}
-	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, n.most, n.registry)
-	bounded.bind(s)
+	bounded := n.bound(l, s, n.most, "api")
 	if n.config.TLSCert == "" {
 		return bounded, nil
 	}
@@ -359,6 +358,13 @@ func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	}
 	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// bound returns a listener with a bounded number of connections, on which a client that makes no progress is dropped.
+func (n *node) bound(l net.Listener, s *http.Server, most int, name string) net.Listener {
+	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, most, name, n.registry)
+	bounded.bind(s)
+	return bounded
 }
 
 // root returns the handler of all that the node serves to clients.
@@ -397,7 +403,8 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	}
 	adminServer := n.adminServer()
 	if admin != nil {
-		serving.Go(func() { run(adminServer, admin) })
+		bounded := n.bound(admin, adminServer, adminConnections, "admin")
+		serving.Go(func() { run(adminServer, bounded) })
 		n.log.Info("metrics and health", "address", admin.Addr().String())
 	}
 	select {
