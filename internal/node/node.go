@@ -433,13 +433,26 @@ func (n *node) server(h http.Handler) *http.Server {
 }
 
 func newLogger(c config.Config) (*slog.Logger, error) {
+	h, err := newHandler(os.Stderr, c, term.IsTerminal(int(os.Stderr.Fd())))
+	return slog.New(h), err
+}
+
+// newHandler returns what writes the log as the settings say.
+func newHandler(out io.Writer, c config.Config, terminal bool) (slog.Handler, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, c.Invalid("log-level", err.Error())
+		return slog.DiscardHandler, c.Invalid("log-level", err.Error())
 	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" || c.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) {
-		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	if c.LogFormat == "text" || c.LogFormat == "auto" && terminal {
+		return slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}), nil
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}), nil
+}
+
+// withUnits writes a duration as people do. In JSON it would be a number of nanoseconds.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
