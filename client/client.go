@@ -82,6 +82,21 @@ func loadCA(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// NewTransport returns a transport like http.DefaultTransport. It trusts the certificate authorities in a PEM file
+// beside those of the system; if the name is empty, it trusts the system's only.
+func NewTransport(caFile string) (*http.Transport, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if caFile == "" {
+		return transport, nil
+	}
+	pool, err := loadCA(caFile)
+	if err != nil {
+		return nil, err
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	return transport, nil
+}
+
 // New returns a Client. It sends nothing.
 func New(c Config) (*Client, error) {
 	u, err := url.Parse(c.URL)
@@ -92,16 +107,12 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("the URL of the server, %s, has a user, '?' or '#': give it without", place(u))
 	}
 	base := strings.TrimRight(c.URL, "/")
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport, err := NewTransport(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
 	transport.DisableCompression = true // the body is a .gz file, and must stay one
 	transport.ResponseHeaderTimeout = 2 * time.Minute
-	if c.CAFile != "" {
-		pool, err := loadCA(c.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
-	}
 	guarded := &pinned{u, transport}
 	cl := &Client{base: base, userAgent: c.UserAgent}
 	if c.ClientID == "" || c.ClientSecret == "" {

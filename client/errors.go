@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,8 +55,11 @@ func (e *Error) Error() string {
 const noAPI = "what answers there is not the API: is it weir's admin address (--admin-listen), or does the URL " +
 	"lack a path?"
 
-// connectionError makes an *Error of a token that was refused.
+// connectionError makes an *Error of a token that was refused, and says what to do about a private authority.
 func connectionError(err error) error {
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
+		return fmt.Errorf("%w; if it is a private authority, name its PEM file: --ca-file, WEIR_CA_FILE", err)
+	}
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil {
 		return err

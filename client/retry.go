@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/url"
@@ -27,8 +28,8 @@ const (
 )
 
 // Retry runs try until it succeeds, fails for good, ctx ends, or the time is over: with growing pauses, or those that
-// the server asks for. Only what may succeed later is tried again: connections that fail, 429, and errors of the
-// server. It returns the error of the last try.
+// the server asks for. Only what may succeed later is tried again: connections that fail, unless for a certificate that
+// is not trusted, 429, and errors of the server. It returns the error of the last try.
 func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 	w := watchWait(o.Waiting)
 	defer w.end()
@@ -49,15 +50,16 @@ func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 	return last
 }
 
-// mayRetry tells whether what failed may succeed later.
+// mayRetry tells whether what failed may succeed later. A certificate that is not trusted stays so.
 func mayRetry(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Status == http.StatusTooManyRequests || e.Status >= 500
 	}
 	var redirect *RedirectError
+	var untrusted *tls.CertificateVerificationError
 	var u *url.Error
-	return !errors.As(err, &redirect) && errors.As(err, &u)
+	return !errors.As(err, &redirect) && !errors.As(err, &untrusted) && errors.As(err, &u)
 }
 
 // wait tells somebody that something takes long.

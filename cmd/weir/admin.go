@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ that Atlas's tools use; most of it works against MongoDB Atlas too.
 ` + exitHelp + `
 MONGODB_ATLAS_ORG_ID names the organization.`,
 	}
+	addCAFlag(admin.PersistentFlags())
 	for _, r := range resources() {
 		group := &cobra.Command{Use: r.name, Aliases: r.aliases, Short: r.short}
 		for _, v := range r.verbs {
@@ -162,7 +164,7 @@ func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	if err != nil {
 		return &exit{2, err}
 	}
-	c, err := dial()
+	c, err := dial(cmd)
 	if err != nil {
 		return err
 	}
@@ -193,12 +195,25 @@ func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	return printOne(cmd.OutOrStdout(), f.output, reply, v.columns)
 }
 
-// dial returns a client as the environment says.
-func dial() (*client.Client, error) {
+const caFlag = "ca-file"
+
+// addCAFlag adds the flag of a command that asks the API.
+func addCAFlag(flags *pflag.FlagSet) {
+	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust beside the system's (default WEIR_CA_FILE)")
+}
+
+// caFile returns the file of authorities to trust. It is empty if there is none.
+func caFile(cmd *cobra.Command) string {
+	return cmp.Or(cmd.Flag(caFlag).Value.String(), os.Getenv("WEIR_CA_FILE"))
+}
+
+// dial returns a client as the flags and the environment say.
+func dial(cmd *cobra.Command) (*client.Client, error) {
 	config, err := client.FromEnvironment(os.Getenv)
 	if err != nil {
 		return nil, &exit{2, err}
 	}
+	config.CAFile = caFile(cmd)
 	config.UserAgent = "weir/" + versionText()
 	c, err := client.New(config)
 	if err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +16,9 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // commands yields all commands that can be run or have others below them, but for cobra's own.
@@ -198,5 +203,95 @@ func TestDeletionAsksOnATerminal(t *testing.T) {
 	}
 	if tried < 6 {
 		t.Errorf("only %d commands delete", tried)
+	}
+}
+
+// Each command that asks the API trusts the authority that the flag or the environment names, and no unknown one. It
+// says so at once, and what to do.
+func TestCommandsTrustAPrivateAuthority(t *testing.T) {
+	asked := false
+	toServer(t, func(http.ResponseWriter, *http.Request) {})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked = true
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+	s.StartTLS()
+	defer s.Close()
+	t.Setenv("WEIR_URL", s.URL)
+	dir := t.TempDir()
+	file := func(name string, content []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca := file("ca.pem", bucketest.PEM(s.Certificate()))
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, id := file("log.pub", []byte(key.PublicText()+"\n")), "6a793f48c0eb9e7a17712f00"
+	for _, args := range [][]string{
+		{"admin", "workspace", "list"}, {"download", "w", "-o", filepath.Join(dir, "x.gz")},
+		{"record", "w", file("events", []byte("{}\n"))}, {"verify", id, "--key", public},
+		{"watch", id, "--once", "--key", public, "--state", filepath.Join(dir, "watch.json")},
+		{"watch", "--url", s.URL + "/log", "--once", "--key", public, "--state", filepath.Join(dir, "public.json")},
+	} {
+		for _, tt := range []struct {
+			flags []string
+			env   string
+			want  bool
+		}{{nil, "", false}, {[]string{"--ca-file", ca}, "", true}, {nil, ca, true},
+			{[]string{"--ca-file", ca}, "none", true}} {
+			t.Setenv("WEIR_CA_FILE", tt.env)
+			asked = false
+			var stderr bytes.Buffer
+			code := run(t.Context(), append(args[:len(args):len(args)], tt.flags...), io.Discard, &stderr)
+			if asked != tt.want || code == 0 {
+				t.Errorf("%q, %q in the environment: asked %t, status %d: %s", append(args, tt.flags...), tt.env, asked,
+					code, &stderr)
+			}
+			if args[0] != "watch" && !tt.want && !strings.Contains(stderr.String(), "--ca-file") {
+				t.Errorf("%q does not say what to do: %s", args, &stderr)
+			}
+		}
+		t.Setenv("WEIR_CA_FILE", "")
+		if code := run(t.Context(), append(args[:len(args):len(args)], "--ca-file", "none"), io.Discard,
+			io.Discard); code != 2 {
+			t.Errorf("%q with a file that is not there: status %d, want 2", args, code)
+		}
+	}
+	for _, cmd := range commands(rootCommand()) {
+		if cmd.Flags().Lookup("project") != nil && cmd.Name() != "init" && cmd.Flag("ca-file") == nil {
+			t.Errorf("%s asks the API and has no --ca-file", cmd.CommandPath())
+		}
+	}
+}
+
+// A file that is not whole gzip is named with what is wrong with it, and the lines before that are recorded.
+func TestRecordSaysWhatIsWrongWithAGzipFile(t *testing.T) {
+	weir := toServer(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"recorded":1}`) })
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, "{}\n")
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole := packed.String()
+	for content, want := range map[string]string{
+		whole: "", whole + whole: "", whole + "hello\n": "something behind the end of the gzip data",
+		whole + "\x1f": "something behind the end of the gzip data", whole + whole[:12]: "cut short",
+		whole[:len(whole)-3]: "cut short", whole[:5]: "cut short",
+	} {
+		file := filepath.Join(t.TempDir(), "events.gz")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := weir("record", "w", file)
+		if (code == 0) != (want == "") || !strings.Contains(stderr, want) {
+			t.Errorf("%d bytes: status %d, %s; want %q", len(content), code, stderr, want)
+		}
 	}
 }

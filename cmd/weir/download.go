@@ -26,7 +26,8 @@ authenticated or not allowed; 4 not found; 5 events were refused; 6 the download
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
 MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
-MONGODB_ATLAS_PRIVATE_API_KEY. WEIR_CA_FILE names a PEM file of certificate authorities to trust beside the system's.`
+MONGODB_ATLAS_PRIVATE_API_KEY. If the server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE
+or --ca-file.`
 
 // exitCode returns the status for an error of the client.
 func exitCode(err error) int {
@@ -48,9 +49,9 @@ func exitCode(err error) int {
 	return 1
 }
 
-// connect returns a client and the project, from the environment.
-func connect(project string) (*client.Client, string, error) {
-	c, err := dial()
+// connect returns a client and the project, from the flags and the environment.
+func connect(cmd *cobra.Command, project string) (*client.Client, string, error) {
+	c, err := dial(cmd)
 	if project == "" {
 		project = os.Getenv("MONGODB_ATLAS_PROJECT_ID")
 	}
@@ -96,6 +97,7 @@ a symbolic link is followed; a device or a pipe is written to.
 	cmd.Flags().BoolVar(&f.proof, "proof", false,
 		"write beside the file, as FILE.proof, what \"weir verify\" checks it by (weir only)")
 	addKeyFlag(cmd, &f.keys)
+	addCAFlag(cmd.Flags())
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
@@ -119,7 +121,7 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 	if f.proof && f.output != "" && (f.output == "-" || !client.IsRegular(f.output)) {
 		return &exit{2, errors.New("--proof needs a file: give another --output")}
 	}
-	c, err := f.connect()
+	c, err := f.connect(cmd)
 	if err != nil {
 		return err
 	}
@@ -240,11 +242,11 @@ func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Do
 	return completeProof(cmd, c, name, f.keys)
 }
 
-func (f *downloadFlags) connect() (c *client.Client, err error) {
+func (f *downloadFlags) connect(cmd *cobra.Command) (c *client.Client, err error) {
 	if f.source.Organization != "" {
-		return dial()
+		return dial(cmd)
 	}
-	c, f.source.Project, err = connect(f.source.Project)
+	c, f.source.Project, err = connect(cmd, f.source.Project)
 	return c, err
 }
 

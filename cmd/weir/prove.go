@@ -27,7 +27,7 @@ itself stays as it is.
 		Example: "  weir prove prod.gz",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := dial()
+			c, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -35,6 +35,7 @@ itself stays as it is.
 		},
 	}
 	addKeyFlag(cmd, &keys)
+	addCAFlag(cmd.Flags())
 	return cmd
 }
 

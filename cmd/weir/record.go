@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -37,6 +37,7 @@ sends what it has read, and names the lines that it could not send.
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return recordFiles(cmd, args[0], args[1:], f) },
 	}
+	addCAFlag(cmd.Flags())
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
 	cmd.Flags().IntVar(&f.sender.MaxEvents, "batch", 5000, "events in one request")
@@ -53,7 +54,7 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be " +
 			"more than 0")}
 	}
-	c, project, err := connect(f.project)
+	c, project, err := connect(cmd, f.project)
 	if err != nil {
 		return err
 	}
@@ -131,8 +132,9 @@ func sendFile(cmd *cobra.Command, s *client.Sender, name string) error {
 func unpacked(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)
-	if err == nil && head[0] == 0x1f && head[1] == 0x8b {
-		return gzip.NewReader(b)
+	if err != nil || string(head) != gzipmember.Head[:2] {
+		return b, nil
 	}
-	return b, nil
+	z := new(gzipmember.Reader)
+	return z, z.Reset(b)
 }

@@ -80,6 +80,7 @@ other commands do.`,
 	}
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
+	addCAFlag(cmd.Flags())
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
 	addSinceFlag(cmd, &f.since)
 	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil,
@@ -211,7 +212,7 @@ func (f *verifyFlags) bucket(cmd *cobra.Command, target string, check verify.Che
 func (f *verifyFlags) remote(cmd *cobra.Command, log string, check verify.Check) ([]*verify.Report, error) {
 	d := downloadFlags{source: f.source}
 	d.source.Log = log
-	c, err := d.connect()
+	c, err := d.connect(cmd)
 	if err != nil {
 		return nil, err
 	}

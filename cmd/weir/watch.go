@@ -39,6 +39,7 @@ Exit status, with --once or when it is interrupted: 0 all good; 7 a problem was 
 		RunE: f.run,
 	}
 	addKeyFlag(cmd, &f.keys)
+	addCAFlag(cmd.Flags())
 	cmd.Flags().StringArrayVar(&f.urls, "url", nil,
 		"`URL` of a public log (https://c2sp.org/tlog-tiles), which needs no credentials; may be repeated")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
@@ -70,9 +71,13 @@ func (f *watchFlags) run(cmd *cobra.Command, ids []string) error {
 		return err
 	}
 	f.options.Keys, f.options.UserAgent = keys, "weir/"+versionText()
-	f.options.HTTP = client.NewHTTPClient(nil)
+	transport, err := client.NewTransport(caFile(cmd))
+	if err != nil {
+		return &exit{2, err}
+	}
+	f.options.HTTP = client.NewHTTPClient(transport)
 	f.options.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-	if err := f.addSources(ids); err != nil {
+	if err := f.addSources(cmd, ids); err != nil {
 		return err
 	}
 	if f.once {
@@ -115,7 +120,7 @@ func (f *watchFlags) check(ids []string) error {
 }
 
 // addSources finds out what to watch. All logs of the project are watched if nothing is named.
-func (f *watchFlags) addSources(ids []string) error {
+func (f *watchFlags) addSources(cmd *cobra.Command, ids []string) error {
 	for _, u := range f.urls {
 		u = strings.TrimRight(u, "/")
 		f.options.Sources = append(f.options.Sources, watch.Source{Name: u, URL: u, HTTP: f.options.HTTP})
@@ -124,7 +129,7 @@ func (f *watchFlags) addSources(ids []string) error {
 		return nil
 	}
 	d := downloadFlags{source: f.source}
-	c, err := d.connect()
+	c, err := d.connect(cmd)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ const (
 	ownDescriptors   = 64   // for the bucket, the logs and --admin-listen
 	leastConnections = 16   // however few files the process may have open
 	mostConnections  = 8192 // unless --max-connections says otherwise; a connection costs memory too
+
+	adminConnections = 16 // of --admin-listen: those that measure, balance and look
 )
 
 // connectionsFor returns the limit of connections of a process that may have a number of files open, 0 if that is not
@@ -54,7 +56,8 @@ type connections struct {
 	closed *prometheus.CounterVec
 }
 
-func newConnections(l listener, most int, r prometheus.Registerer) *connections {
+// newConnections names the listener in its metrics: there are several in one registry.
+func newConnections(l listener, most int, name string, r prometheus.Registerer) *connections {
 	c := &connections{listener: l, most: most, open: map[*held]struct{}{},
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_connections_closed_total",
@@ -63,7 +66,8 @@ func newConnections(l listener, most int, r prometheus.Registerer) *connections 
 	for _, reason := range []string{closedIdle, closedRefused} {
 		c.closed.WithLabelValues(reason)
 	}
-	r.MustRegister(c.closed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_connections",
+	named := prometheus.WrapRegistererWith(prometheus.Labels{"listener": name}, r)
+	named.MustRegister(c.closed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_connections",
 		Help: "Connections of clients that are open."}, func() float64 { return float64(c.count()) }))
 	return c
 }

@@ -33,7 +33,8 @@ func crowd(t *testing.T, most int) *crowded {
 		t.Fatal(err)
 	}
 	c := &crowded{began: make(chan struct{}), release: make(chan struct{}),
-		connections: newConnections(listener{l.(*net.TCPListener), time.Minute}, most, prometheus.NewRegistry())}
+		connections: newConnections(listener{l.(*net.TCPListener), time.Minute}, most, "api",
+			prometheus.NewRegistry())}
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			c.began <- struct{}{}
@@ -209,8 +210,8 @@ func TestStrangersConnectionsKeepNobodyAway(t *testing.T) {
 		t.Error(err)
 	}
 	metrics := get(t, "http://"+admin+"/metrics")
-	for _, want := range []string{"\nweir_connections 16\n",
-		"\nweir_connections_closed_total{reason=\"refused\"} 0\n"} {
+	for _, want := range []string{"\nweir_connections{listener=\"api\"} 16\n",
+		"\nweir_connections_closed_total{listener=\"api\",reason=\"refused\"} 0\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %q", want)
 		}
@@ -223,6 +224,26 @@ func TestStrangersConnectionsKeepNobodyAway(t *testing.T) {
 	r.stop()
 	if err := <-r.done; err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+// The same holds for --admin-listen, so those who run the node can look, and it does not take the API's descriptors.
+func TestStrangersOnTheAdminAddressKeepNobodyAway(t *testing.T) {
+	admin := freeAddress(t)
+	run(t, func(c *config.Config) { c.AdminListen = admin })
+	for range 100 {
+		conn, err := net.Dial("tcp", admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		get(t, "http://"+admin+path)
+	}
+	want := fmt.Sprintf("\nweir_connections{listener=\"admin\"} %d\n", adminConnections)
+	if metrics := get(t, "http://"+admin+"/metrics"); !strings.Contains(metrics, want) {
+		t.Errorf("the metrics lack %q", want)
 	}
 }
 

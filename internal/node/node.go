@@ -348,8 +348,7 @@ func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	if l == nil {
 		return nil, nil
 	}
-	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, n.most, n.registry)
-	bounded.bind(s)
+	bounded := n.bound(l, s, n.most, "api")
 	if n.config.TLSCert == "" {
 		return bounded, nil
 	}
@@ -359,6 +358,13 @@ func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	}
 	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// bound returns a listener with a bounded number of connections, on which a client that makes no progress is dropped.
+func (n *node) bound(l net.Listener, s *http.Server, most int, name string) net.Listener {
+	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, most, name, n.registry)
+	bounded.bind(s)
+	return bounded
 }
 
 // root returns the handler of all that the node serves to clients.
@@ -397,7 +403,8 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	}
 	adminServer := n.adminServer()
 	if admin != nil {
-		serving.Go(func() { run(adminServer, admin) })
+		bounded := n.bound(admin, adminServer, adminConnections, "admin")
+		serving.Go(func() { run(adminServer, bounded) })
 		n.log.Info("metrics and health", "address", admin.Addr().String())
 	}
 	select {
@@ -426,13 +433,26 @@ func (n *node) server(h http.Handler) *http.Server {
 }
 
 func newLogger(c config.Config) (*slog.Logger, error) {
+	h, err := newHandler(os.Stderr, c, term.IsTerminal(int(os.Stderr.Fd())))
+	return slog.New(h), err
+}
+
+// newHandler returns what writes the log as the settings say.
+func newHandler(out io.Writer, c config.Config, terminal bool) (slog.Handler, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, c.Invalid("log-level", err.Error())
+		return slog.DiscardHandler, c.Invalid("log-level", err.Error())
 	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" || c.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) {
-		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	if c.LogFormat == "text" || c.LogFormat == "auto" && terminal {
+		return slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}), nil
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}), nil
+}
+
+// withUnits writes a duration as people do. In JSON it would be a number of nanoseconds.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }

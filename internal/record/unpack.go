@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/weirlog/weir/internal/gzipmember"
 )
 
 // Unpack returns a reader of what src packs with an encoding: "", "identity", "gzip", "x-gzip" or "zstd", in upper or
@@ -81,62 +81,25 @@ func (p *packed) Close() error {
 // gzipMemory is what a decoder of gzip holds, in bytes.
 const gzipMemory = 64 << 10
 
-var gzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
-
-var errBehindGzip = errors.New("there is something behind the end of the gzip data that is not gzip")
+var gzips = sync.Pool{New: func() any { return new(gzipmember.Reader) }}
 
 // gzipBody is a body of one gzip member or more.
-type gzipBody struct {
-	*gzip.Reader // of one member
-	src          *bufio.Reader
-}
+type gzipBody struct{ *gzipmember.Reader }
 
 func openGzip(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error) {
 	if err := hold.Grow(gzipMemory); err != nil {
 		return nil, err
 	}
-	z := &gzipBody{gzips.Get().(*gzip.Reader), src}
+	z := gzipBody{gzips.Get().(*gzipmember.Reader)}
 	if err := z.Reset(src); err != nil {
 		gzips.Put(z.Reader)
 		return nil, err
 	}
-	z.Multistream(false)
 	return z, nil
 }
 
-func (z *gzipBody) Read(b []byte) (int, error) {
-	for {
-		n, err := z.Reader.Read(b)
-		if !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		if n > 0 {
-			return n, nil
-		}
-		if err := z.next(); err != nil {
-			return 0, err
-		}
-	}
-}
-
-// next begins the next member; io.EOF behind the last.
-func (z *gzipBody) next() error {
-	head, err := z.src.Peek(2)
-	switch {
-	case len(head) == 0 || err != nil && !errors.Is(err, io.EOF):
-		return err
-	case string(head) != "\x1f\x8b":
-		return errBehindGzip
-	}
-	if err := z.Reset(z.src); err != nil {
-		return err
-	}
-	z.Multistream(false)
-	return nil
-}
-
 // Close gives the decoder back.
-func (z *gzipBody) Close() error {
+func (z gzipBody) Close() error {
 	gzips.Put(z.Reader)
 	return nil
 }

@@ -116,6 +116,14 @@ func (c *Bucket) Forget(key string) {
 	}
 }
 
+// Writable implements bucket.Prober for a bucket that can tell.
+func (c *Bucket) Writable(ctx context.Context) error {
+	if p, ok := c.Store.(bucket.Prober); ok {
+		return p.Writable(ctx)
+	}
+	return nil
+}
+
 // Delete forgets what it deletes.
 func (c *Bucket) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {

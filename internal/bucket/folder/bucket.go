@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/trial"
 	"github.com/weirlog/weir/internal/filelock"
 )
 
@@ -55,7 +56,7 @@ type Bucket struct {
 	doubtful map[string]error    // keys whose fsync failed and which could not be removed
 	folders  sync.Map            // folders known to be durable
 	making   sync.Mutex          // held while a folder is made durable
-	trial    trial
+	trial    *trial.Trial
 }
 
 const (
@@ -82,7 +83,7 @@ func open(root string, d disk) (*Bucket, error) {
 	}
 	b := &Bucket{root: root, made: made, disk: d, lock: lock, pending: map[string]struct{}{},
 		doubtful: map[string]error{}}
-	b.settled = sync.NewCond(&b.mu)
+	b.settled, b.trial = sync.NewCond(&b.mu), b.newTrial()
 	if err := b.clean(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
@@ -123,7 +124,7 @@ func missing(root string) (all []string) {
 
 // Close releases the folder. No other method may run or be called after it.
 func (b *Bucket) Close() error {
-	b.trial.wait()
+	b.trial.Wait()
 	if len(b.made) > 0 {
 		b.unmake()
 	}
@@ -245,7 +246,7 @@ func (b *Bucket) write(ctx context.Context, key string, data []byte, publish fun
 	tmp := filepath.Join(b.root, tmpFolder, rand.Text())
 	defer b.disk.remove(tmp) // after a rename there is nothing to remove
 	err := b.disk.writeFile(tmp, data)
-	b.trial.noted(len(data), err)
+	b.trial.Noted(len(data), err)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // smallDisk takes no file that is larger than its room.
@@ -34,7 +33,7 @@ func TestWritableFollowsTheDisk(t *testing.T) {
 		defer b.Close()
 		writable := func(want error) {
 			t.Helper()
-			b.trial.at = time.Time{} // as if the last trial was long ago
+			b.trial.Forget()
 			if err := b.Writable(t.Context()); !errors.Is(err, want) {
 				t.Errorf("%v: got %v, want %v", failure, err, want)
 			}

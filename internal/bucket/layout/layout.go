@@ -118,7 +118,8 @@ var Kinds = []Kind{
 	{CopyState, "copy/state.json", true, Never, Counted, false, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false, false,
-		"what a node tries at its start: whether the store refuses to create an object twice"},
+		"what a node tries: at its start whether the store refuses to create an object twice, later whether it takes " +
+			"objects"},
 	{Quarantined, "quarantine/<time>/<key>", false, Never, Counted, false, false,
 		"what weir bucket check --repair moved away"},
 }

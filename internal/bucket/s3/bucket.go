@@ -17,6 +17,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/trial"
 )
 
 // S3 is a bucket in a store that speaks S3 and honours If-None-Match: * on PutObject.
@@ -28,6 +29,8 @@ type Bucket struct {
 	transport *http.Transport
 	name      string // of the S3 bucket
 	prefix    string // before each key; empty or ending in '/'
+	trial     *trial.Trial
+	stop      context.CancelFunc // ends a trial
 }
 
 const (
@@ -88,6 +91,8 @@ func (b *Bucket) probe(ctx context.Context) (err error) {
 
 // Close closes idle connections.
 func (b *Bucket) Close() error {
+	b.stop()
+	b.trial.Wait()
 	b.transport.CloseIdleConnections()
 	return nil
 }
@@ -220,14 +225,14 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	err := repeat(ctx, func() error {
+	err := b.noted(ctx, len(data), repeat(ctx, func() error {
 		if len(data) < multipartAt {
 			return b.putOnce(ctx, key, data, minio.PutObjectOptions{})
 		}
 		_, err := b.client.Client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)),
 			minio.PutObjectOptions{PartSize: partSize})
 		return err
-	})
+	}))
 	if err != nil {
 		return fmt.Errorf("put %s: %w", key, b.explain(err))
 	}
@@ -250,11 +255,11 @@ func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 	options := minio.PutObjectOptions{}
 	options.SetMatchETagExcept("*")
 	err := b.putOnce(ctx, key, data, options)
-	if err == nil {
-		return nil
-	}
 	if minio.ToErrorResponse(err).StatusCode == http.StatusPreconditionFailed {
 		return fmt.Errorf("put new %s: %w", key, bucket.ErrExist)
+	}
+	if b.noted(ctx, len(data), err) == nil {
+		return nil
 	}
 	return fmt.Errorf("put new %s: %w", key, b.explainPut(err))
 }

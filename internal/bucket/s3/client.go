@@ -22,7 +22,7 @@ import (
 // Options say how a store is reached. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), else from the
 // shared file (~/.aws/credentials, AWS_PROFILE), else from the role of the container or machine.
 type Options struct {
-	// URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon'b. Without TLS only if it says http://
+	// URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon's. Without TLS only if it says http://
 	Endpoint   string
 	Region     string // empty: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 or, at Amazon, the bucket's
 	Addressing string // "path", "host", or "auto" (or empty): host at Amazon, path elsewhere
@@ -70,7 +70,9 @@ func newBucket(location string, o Options) (*Bucket, error) {
 		return nil, errors.New("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or " +
 			"give the machine a role")
 	}
-	return &Bucket{client: client, transport: transport, name: name, prefix: prefix}, nil
+	b := &Bucket{client: client, transport: transport, name: name, prefix: prefix}
+	b.trial, b.stop = b.newTrial()
+	return b, nil
 }
 
 func parseS3(location string) (name, prefix string, err error) {

@@ -322,3 +322,64 @@ func TestEachRequestIsCounted(t *testing.T) {
 		t.Errorf("%v, %d bytes; want %v, 4", counts, received, want)
 	}
 }
+
+// A store that refuses objects, because it is full or may only be read, is told by Writable, and that it is well again.
+// As long as objects are stored, no request is made to find that out.
+func TestWritableFollowsTheStore(t *testing.T) {
+	s3Environment(t)
+	for _, status := range []int{403, 507, 503, 400, 500} {
+		store := &bucketest.S3Server{Name: "weir"}
+		var refuse atomic.Bool
+		var requests atomic.Int64
+		b := openS3(t, "s3://weir", serveS3(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			if r.Method == http.MethodPut && refuse.Load() {
+				w.WriteHeader(status)
+				return
+			}
+			store.ServeHTTP(w, r)
+		})).URL)
+		requests.Store(0)
+		ctx := t.Context()
+		if err := b.Writable(ctx); err != nil || requests.Load() != 0 {
+			t.Errorf("%d: after the start: %v, %d requests", status, err, requests.Load())
+		}
+		refuse.Store(true)
+		if b.PutNew(ctx, "a", []byte("x")) == nil {
+			t.Fatal("the store has taken it")
+		}
+		for range 2 {
+			if err := b.Writable(ctx); err == nil || !strings.Contains(err.Error(), "the store of the bucket") {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		refuse.Store(false)
+		b.ForgetTrial()
+		if err := b.Writable(ctx); err != nil {
+			t.Errorf("%d: the store is well again: %v", status, err)
+		}
+		refuse.Store(true)
+		b.ForgetTrial()
+		if b.Writable(ctx) == nil {
+			t.Errorf("%d: not seen where nothing else was stored", status)
+		}
+		refuse.Store(false)
+		for info, err := range b.List(ctx, "", "") {
+			t.Errorf("%d: left: %s, %v", status, info.Key, err)
+		}
+	}
+}
+
+// A caller that gives up does not make the store look bad.
+func TestCancelledPutsDoNotCount(t *testing.T) {
+	s3Environment(t)
+	b := openS3(t, "s3://weir", serveS3(t, &bucketest.S3Server{Name: "weir"}).URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if b.Put(ctx, "a", nil) == nil || b.PutNew(ctx, "a", nil) == nil {
+		t.Fatal("stored without a context")
+	}
+	if err := b.Writable(ctx); err != nil { // without a trial, which it could not wait for
+		t.Error(err)
+	}
+}

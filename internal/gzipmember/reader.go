@@ -1,0 +1,74 @@
+package gzipmember
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// ErrBehind is returned (wrapped) for a gzip file behind whose end something stands that is not gzip.
+var ErrBehind = errors.New("there is something behind the end of the gzip data that is not gzip")
+
+// ErrCut is returned (wrapped) for a gzip file that ends too early.
+var ErrCut = fmt.Errorf("the gzip data is cut short: %w", io.ErrUnexpectedEOF)
+
+// Reader unpacks one gzip member or more, whoever made them. Beyond what gzip.Reader does, its errors say what is wrong
+// with the end of a file. The zero value is ready for Reset. It holds some 50 KiB, which Reset uses again.
+type Reader struct {
+	member gzip.Reader
+	src    *bufio.Reader
+}
+
+// Reset begins to unpack src. Its error says why src does not begin as gzip does.
+func (r *Reader) Reset(src *bufio.Reader) error {
+	r.src = src
+	return r.begin()
+}
+
+// Read implements io.Reader.
+func (r *Reader) Read(b []byte) (int, error) {
+	for {
+		n, err := r.member.Read(b)
+		if !errors.Is(err, io.EOF) {
+			return n, explained(err)
+		}
+		if n > 0 {
+			return n, nil
+		}
+		if err := r.next(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// next begins the next member. It returns io.EOF behind the last.
+func (r *Reader) next() error {
+	head, err := r.src.Peek(2)
+	switch {
+	case len(head) == 0 || err != nil && !errors.Is(err, io.EOF):
+		return err
+	case string(head) != Head[:2]:
+		return ErrBehind
+	}
+	return r.begin()
+}
+
+// begin begins a member.
+func (r *Reader) begin() error {
+	if err := r.member.Reset(r.src); err != nil {
+		return explained(err)
+	}
+	r.member.Multistream(false)
+	return nil
+}
+
+// explained says of what ends too early that it is gzip data.
+func explained(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrCut
+	}
+	return err
+}
