@@ -26,13 +26,12 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
-	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -109,13 +108,10 @@ func (w *world) another() *Server {
 }
 
 func (w *world) node(store *account.Directory, authenticator *auth.Authenticator) *Server {
-	reader := wal.NewReader(w.faulty, seal.NewKey(make([]byte, 32)), 1<<20)
-	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{Keys: w.keys, Origin: "example.org"})
-	w.sequencer = sequence.New(w.faulty, reader, logs, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
-	writer := wal.NewWriter(w.faulty, reader, 0, func(int64) {})
-	w.t.Cleanup(writer.Close)
-	recorder := record.New(w.faulty, logs, []*wal.Writer{writer}, record.Options{MemoryBytes: 64 << 20})
-	return New(store, authenticator, logs, recorder, w.options)
+	n := nodetest.New(w.t, w.faulty, nodetest.Options{Logs: tlog.Options{Keys: w.keys, Origin: "example.org"},
+		Recording: record.Options{MemoryBytes: 64 << 20}})
+	w.sequencer = n.Sequencers[0]
+	return New(store, authenticator, n.Logs, n.Recorder, w.options)
 }
 
 // sequence moves what was recorded into its logs.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -20,6 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
@@ -29,7 +29,7 @@ import (
 )
 
 // seals is the key of the nodes that wrote the bucket.
-var seals = seal.NewKey(make([]byte, 32))
+var seals = nodetest.Seals
 
 const shards = 2
 
@@ -37,34 +37,18 @@ var logs = []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb", "ccc
 
 // weir is a process that works on a bucket. Sizes are tiny, so that a short history meets every case.
 type weir struct {
-	t          *testing.T
-	store      *tlog.Logs
-	accounts   *account.Directory
-	writers    []*wal.Writer
-	recorder   *record.Recorder
-	sequencers []*sequence.Sequencer
+	*nodetest.Node
+	t        *testing.T
+	accounts *account.Directory
 }
 
 func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
-	w := &weir{t: t, accounts: account.NewDirectory(seal.NewBucket(b, seals))}
-	reader := wal.NewReader(b, seals, 1<<16)
-	w.store = tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300,
-		MergeWidth:      2,
-		HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16})
-	for shard := range shards {
-		s := sequence.New(b, reader, w.store, shard, sequence.Options{BatchBytes: 2000, Parallel: 1, KeepPlans: 1,
-			Logger: slog.New(slog.DiscardHandler)})
-		w.sequencers = append(w.sequencers, s)
-		w.writers = append(w.writers, wal.NewWriter(b, reader, shard, s.Notify))
-	}
-	w.recorder = record.New(b, w.store, w.writers, record.Options{Remembered: 8})
-	return w
-}
-
-func (w *weir) stop() {
-	for _, writer := range w.writers {
-		writer.Close()
-	}
+	return &weir{t: t, accounts: account.NewDirectory(seal.NewBucket(b, seals)),
+		Node: nodetest.New(t, b, nodetest.Options{
+			Logs: tlog.Options{Keys: keys, Origin: "example.org", Shards: shards, BlockBytes: 300, MergeWidth: 2,
+				HistorySegments: 2, KeepManifests: 2, Grace: time.Nanosecond, CacheBytes: 1 << 16},
+			Sequencing: sequence.Options{BatchBytes: 2000, Parallel: 1, KeepPlans: 1},
+			Recording:  record.Options{Remembered: 8}, WALCache: 1 << 16})}
 }
 
 // line is event number n.
@@ -81,21 +65,21 @@ func (w *weir) record(log string, numbers ...int) {
 		lines = append(lines, line(n))
 	}
 	b := eventtest.Batch(log, lines...)
-	if _, err := w.recorder.Record(context.Background(), b); err != nil {
+	if _, err := w.Recorder.Record(context.Background(), b); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *weir) round(shard int) {
 	w.t.Helper()
-	if _, err := w.sequencers[shard].Round(context.Background(), true); err != nil {
+	if _, err := w.Sequencers[shard].Round(context.Background(), true); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *weir) download(log string) []string {
 	w.t.Helper()
-	d, err := w.store.Download(context.Background(), log, tlog.Query{Start: math.MinInt64, End: math.MaxInt64})
+	d, err := w.Logs.Download(context.Background(), log, tlog.Query{Start: math.MinInt64, End: math.MaxInt64})
 	var file bytes.Buffer
 	if err == nil {
 		err = d.WriteTo(context.Background(), &file)
@@ -230,7 +214,7 @@ func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]boo
 		s.t.Fatal(err)
 	}
 	n := startWeir(s.t, there, keys)
-	defer n.stop()
+	defer n.Close()
 	for range 3 {
 		for _, log := range logs {
 			got := map[string]int{}
@@ -280,7 +264,7 @@ func TestCopyOfALiveBucket(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			s := newSource(t, seed, keys)
-			defer s.stop()
+			defer s.Close()
 			to := bucketest.NewMemory()
 			for range 3 {
 				acked := s.copyTo(to)
@@ -315,13 +299,13 @@ func TestCopyRefuses(t *testing.T) {
 		"events were recorded there": func(s *source, to *bucketest.Memory) {
 			n := startWeir(t, to, keys)
 			n.record(logs[0], 5_000_000)
-			n.stop()
+			n.Close()
 		},
 		"and sequenced": func(s *source, to *bucketest.Memory) {
 			n := startWeir(t, to, keys)
 			n.record(logs[0], 5_000_000)
 			n.round(wal.ShardOf(logs[0], shards))
-			n.stop()
+			n.Close()
 		},
 		"an organization was made there": func(s *source, to *bucketest.Memory) {
 			if err := account.NewDirectory(seal.NewBucket(to, seals)).CreateOrganization(t.Context(),
@@ -332,7 +316,7 @@ func TestCopyRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSource(t, 1, keys)
-			defer s.stop()
+			defer s.Close()
 			to := bucketest.NewMemory()
 			if _, err := (&Copier{From: s.memory, To: to}).Run(t.Context()); err != nil {
 				t.Fatal(err)

@@ -23,11 +23,7 @@ import (
 	"github.com/weirlog/weir/internal/bench/corpus"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/folder"
-	"github.com/weirlog/weir/internal/record"
-	"github.com/weirlog/weir/internal/seal"
-	"github.com/weirlog/weir/internal/sequence"
-	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
+	"github.com/weirlog/weir/internal/node/nodetest"
 )
 
 // costly is a server on a bucket in a folder that counts its operations, with a log that is sequenced and merged.
@@ -82,23 +78,16 @@ func newCostly(t *testing.T) *costly {
 	if c.token, _, err = authenticator.Issue(ctx, caller.ID, secret, netip.MustParseAddr("192.0.2.1")); err != nil {
 		t.Fatal(err)
 	}
-	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 32<<20)
-	logs := tlog.NewLogs(b, reader, tlog.Options{})
-	writer := wal.NewWriter(b, reader, 0, func(int64) {})
-	t.Cleanup(func() {
-		writer.Close()
-		local.Close()
-	})
-	sequencer := sequence.New(b, reader, logs, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { local.Close() }) // after the node
+	n := nodetest.New(t, b, nodetest.Options{WALCache: 32 << 20})
 	c.round = func() {
 		for more := true; more; {
-			if more, err = sequencer.Round(ctx, true); err != nil {
+			if more, err = n.Sequencers[0].Round(ctx, true); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	recorder := record.New(b, logs, []*wal.Writer{writer}, record.Options{})
-	c.handler = api.New(accounts, authenticator, logs, recorder, api.Options{Logger: slog.New(slog.DiscardHandler)})
+	c.handler = api.New(accounts, authenticator, n.Logs, n.Recorder, api.Options{Logger: slog.New(slog.DiscardHandler)})
 	c.path = fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s/auditLogs", project.ID, big)
 	c.fill()
 	return c

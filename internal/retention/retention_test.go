@@ -18,10 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event/eventtest"
-	"github.com/weirlog/weir/internal/record"
-	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/wal"
 )
 
 const day = 24 * time.Hour
@@ -30,7 +28,6 @@ type world struct {
 	*Job
 	t       *testing.T
 	faulty  *bucketest.Faulty
-	writer  *wal.Writer
 	project string
 	batch   int64
 }
@@ -57,15 +54,9 @@ func newWorld(t *testing.T) *world {
 
 // start makes the job anew, as a node does that starts.
 func (w *world) start() {
-	if w.writer != nil {
-		w.writer.Close()
-	}
-	reader := wal.NewReader(w.faulty, seal.NewKey(make([]byte, 32)), 1<<20)
-	logs := tlog.NewLogs(w.faulty, reader, tlog.Options{})
-	w.writer = wal.NewWriter(w.faulty, reader, 0, func(int64) {})
-	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: logs,
-		Recorder: record.New(w.faulty, logs, []*wal.Writer{w.writer}, record.Options{}),
-		Logger:   slog.New(slog.DiscardHandler)}
+	n := nodetest.New(w.t, w.faulty, nodetest.Options{})
+	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: n.Logs, Recorder: n.Recorder,
+		Logger: slog.New(slog.DiscardHandler)}
 }
 
 func (w *world) append(log string, at time.Time) {
@@ -140,7 +131,6 @@ func (w *world) announced(log string) map[string]int64 {
 func TestLivingLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer func() { w.writer.Close() }()
 		log := w.change(func(*account.Project) {}).Workspaces[0].AuditLog
 		w.run()
 		if got := len(w.lines(log)); got != 100 {
@@ -197,7 +187,6 @@ func (w *world) ages(log string) (oldest, youngest float64) {
 func TestMergedSegmentLosesItsOldEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer func() { w.writer.Close() }()
 		log := w.change(func(p *account.Project) { p.Retention.Days = 30 }).Workspaces[0].AuditLog
 		w.merge(log)
 		w.run()
@@ -235,7 +224,6 @@ func TestMergedSegmentLosesItsOldEvents(t *testing.T) {
 func TestHeldSegmentIsNotCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer func() { w.writer.Close() }()
 		log := w.change(func(p *account.Project) {
 			p.Retention = account.Retention{Days: 30, Hold: true}
 		}).Workspaces[0].AuditLog
@@ -251,7 +239,6 @@ func TestHeldSegmentIsNotCut(t *testing.T) {
 func TestHoldDuringAPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer func() { w.writer.Close() }()
 		log := w.change(func(p *account.Project) { p.Retention.Days = 40 }).Workspaces[0].AuditLog
 		elsewhere := account.NewDirectory(w.faulty.Bucket)
 		w.faulty.Before = func(ctx context.Context, _ bucketest.Op, key string) error {
@@ -276,7 +263,6 @@ func TestHoldDuringAPass(t *testing.T) {
 func TestDeletedWorkspace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer func() { w.writer.Close() }()
 		p := w.change(func(p *account.Project) {
 			p.Gone, p.Workspaces = []account.DeletedWorkspace{{Workspace: p.Workspaces[0], Deleted: time.Now()}}, nil
 			p.Retention.DeletedDays = 50
@@ -314,7 +300,6 @@ func TestFaults(t *testing.T) {
 	filled, project, batch := bucketest.NewMemory(), "", int64(0)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer func() { w.writer.Close() }()
 		w.change(func(p *account.Project) { p.Retention.Days = 40 })
 		filled, project, batch = w.faulty.Bucket.(*bucketest.Memory), w.project, w.batch
 	})
@@ -324,7 +309,6 @@ func TestFaults(t *testing.T) {
 				eventtest.PassTime()
 				w := &world{t: t, faulty: &bucketest.Faulty{Bucket: filled.Clone()}, project: project, batch: batch}
 				w.start()
-				defer func() { w.writer.Close() }()
 				p, err := w.Accounts.Project(t.Context(), project)
 				if err != nil {
 					t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,8 +17,8 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/proof"
-	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -54,12 +53,10 @@ func (p *place) open() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	reader := wal.NewReader(b, seal.NewKey(make([]byte, 32)), 1<<20)
 	p.bucket = b
-	p.store = tlog.NewLogs(b, reader, tlog.Options{Keys: p.keys, Origin: "example.org", BlockBytes: 2 << 10,
-		HistorySegments: 2, MergeWidth: 8})
-	p.sequencer = sequence.New(b, reader, p.store, 0, sequence.Options{Logger: slog.New(slog.DiscardHandler)})
-	p.writer = wal.NewWriter(b, reader, 0, func(int64) {})
+	n := nodetest.New(p.t, b, nodetest.Options{Logs: tlog.Options{Keys: p.keys, Origin: "example.org",
+		BlockBytes: 2 << 10, HistorySegments: 2, MergeWidth: 8}})
+	p.store, p.sequencer, p.writer = n.Logs, n.Sequencers[0], n.Writers[0]
 }
 
 func (p *place) close() {
