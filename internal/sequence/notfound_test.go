@@ -2,6 +2,8 @@ package sequence
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -95,5 +97,49 @@ func TestLostPlansLoseNoEvents(t *testing.T) {
 				t.Errorf("%d events are sequenced, want 4; %v", d.Head().Size, err)
 			}
 		})
+	}
+}
+
+// An object of the write-ahead log whose plan is lost may still hold an event that was sequenced and then removed by
+// retention. A download that meets it, and loses it, says that.
+func TestRemovedEventInTheWriteAheadLog(t *testing.T) {
+	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
+	b := bucketest.NewMemory()
+	n := startNode(b)
+	t.Cleanup(n.writer.Close)
+	old, _ := makeEvent(0, epoch, "")
+	young, _ := makeEvent(1, epoch+2_000_000, "")
+	if err := n.writer.Append(t.Context(), eventtest.Batch(log, old, young)); err != nil {
+		t.Fatal(err)
+	}
+	n.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		if op == bucketest.Delete && strings.HasPrefix(key, "wal/") {
+			return errors.New("not now")
+		}
+		return nil
+	}
+	_, _ = n.sequencer.Round(t.Context(), true) // which cannot delete what it has sequenced
+	if _, err := n.store.Prune(t.Context(), log, epoch+1_000_000); err != nil {
+		t.Fatal(err)
+	}
+	remove := func(prefix string) {
+		var keys []string
+		for info := range b.List(t.Context(), prefix, "") {
+			keys = append(keys, info.Key)
+		}
+		if err := b.Delete(t.Context(), keys...); err != nil || len(keys) == 0 {
+			t.Fatalf("%d of %s: %v", len(keys), prefix, err)
+		}
+	}
+	remove("plans/")
+	reader := startNode(b)
+	t.Cleanup(reader.writer.Close)
+	d, err := reader.store.Download(t.Context(), log, tlog.Query{Start: epoch, End: epoch + 3_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove("wal/")
+	if err := d.WriteTo(t.Context(), io.Discard); !errors.Is(err, tlog.ErrPruned) {
+		t.Errorf("got %v, want %v", err, tlog.ErrPruned)
 	}
 }

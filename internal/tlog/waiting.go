@@ -1,7 +1,6 @@
 package tlog
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,19 +138,24 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 		return v.eachSince(ctx, r.next, r.query, take)
 	})
 	if err == nil && len(wanted) > 0 {
-		err = cmp.Or(pruned(r.view.manifest, r.next, r.query), r.gone(ctx, sections, len(wanted)))
+		err = r.gone(ctx, sections, len(wanted))
 	}
 	return err
 }
 
 // gone says that events of sections are nowhere any more. The error wraps seal.ErrForged if that is because a section
-// was damaged after the Reader was made.
+// was damaged after the Reader was made, and ErrPruned if retention may have removed them. It may also have done so
+// before the Reader was made: if the plan of a section's object is lost, the object stays for a while, and the filters
+// of the log no longer tell that it had those events.
 func (r *Reader) gone(ctx context.Context, sections []waitingSection, count int) error {
 	err := fmt.Errorf("%d events of log %s that waited to be sequenced are gone", count, r.view.manifest.Log)
 	for _, w := range sections {
 		if _, why := r.view.logs.wal.Member(ctx, w.Object, w.Section); errors.Is(why, seal.ErrForged) {
 			return fmt.Errorf("%w: %w", err, why)
 		}
+	}
+	if removed := pruned(r.view.manifest, 0, r.query); removed != nil {
+		return fmt.Errorf("%w: %w", err, removed)
 	}
 	return err
 }
