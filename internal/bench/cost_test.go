@@ -208,7 +208,7 @@ func TestCost(t *testing.T) {
 		operations int64 // of the bucket, all kinds together, at most
 		blocks     int64 // gets from segments, at most
 	}{
-		{"download of all", func() { c.download(kinds[0].query) }, allAllocated, 5, 1},
+		{"download of all", func() { c.download(kinds[0].query) }, allAllocated, 6, 1},
 		{"download of one hour", func() { c.download(kinds[1].query) }, hourAllocated, 6, 2},
 		{"download of a brief processor", func() { c.download(brief) },
 			int64(len(concerned.blocks)) * perBlockAllocated,
