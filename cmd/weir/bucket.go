@@ -68,13 +68,15 @@ func bucketCopyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "copy SRC DST",
 		Short: "Copy a bucket, which may be in use, to another place; again, to bring the copy forward",
-		Long: `Copy copies a bucket, a folder or s3://name/prefix each, while nodes use it. All that was acknowledged before it began is in
-the copy. Broken off, it goes on where it was when it is run again; run later, it brings the copy forward and removes from it
-what the source has no more. What it brought is verified: digests, and signatures if there is a public key (--key).
-Until it is complete no node starts on the copy. A copy that a node has worked on is not written to any more.
+		Long: `Copy copies a bucket, a folder or s3://name/prefix each, while nodes use it. All that was
+acknowledged before it began is in the copy. Broken off, it goes on where it was when it is run
+again; run later, it brings the copy forward and removes from it what the source has no more. What
+it brought is verified: digests, and signatures if there is a public key (--key). Until it is
+complete no node starts on the copy. A copy that a node has worked on is not written to any more.
 Keys are not in the bucket: bring the file with the signing keys, and the node's secret, yourself.
 
-Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does not verify; 1 failed.`,
+Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does
+not verify; 1 failed.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(f.from.Complete(settings, "", os.LookupEnv),
@@ -188,12 +190,13 @@ func bucketCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [BUCKET]",
 		Short: "Look at every object of a bucket, which may be in use",
-		Long: `Check reads every object of a bucket, a folder (./weir-data if none is named) or s3://name/prefix: documents, the write-ahead
-log, plans, every log with all its manifests, and what nothing names. Digests are compared, signatures if there is a public
-key (--key), and the nodes' seals if their secret is there. It changes nothing. What a node is just writing looks like something that nothing names.
---repair moves what nothing names below quarantine/<time>/ in the bucket, each under the key that it had: nothing is deleted that
-has not been read back there, and what a log consists of is not touched. No node may use the bucket meanwhile. What is damaged
-can only be put back from a copy.
+		Long: `Check reads every object of a bucket, a folder (./weir-data if none is named) or s3://name/prefix:
+documents, the write-ahead log, plans, every log with all its manifests, and what nothing names.
+Digests are compared, signatures if there is a public key (--key), and the nodes' seals if their
+secret is there. It changes nothing. What a node is just writing looks like something that nothing
+names. --repair moves what nothing names below quarantine/<time>/ in the bucket, each under the key
+that it had: nothing is deleted that has not been read back there, and what a log consists of is not
+touched. No node may use the bucket meanwhile. What is damaged can only be put back from a copy.
 
 Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 failed otherwise.`,
 		Args: cobra.MaximumNArgs(1),

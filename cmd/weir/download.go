@@ -20,14 +20,15 @@ import (
 )
 
 const exitHelp = `
-Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage, also if it is the server that finds it wrong; 3 not
-authenticated or not allowed; 4 not found; 5 events were refused; 6 the download was incomplete or damaged; 7 does not verify;
-8 cannot tell, since something is missing.
+Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage, also if it is the server that
+finds it wrong; 3 not authenticated or not allowed; 4 not found; 5 events were refused; 6 the
+download was incomplete or damaged; 7 does not verify; 8 cannot tell, since something is missing.
 
-The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com),
-MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
-MONGODB_ATLAS_PRIVATE_API_KEY. If the server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE
-or --ca-file.`
+The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default
+https://cloud.mongodb.com), MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with
+MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with MONGODB_ATLAS_PRIVATE_API_KEY. If
+the server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE or
+--ca-file.`
 
 // exitCode returns the status for an error of the client.
 func exitCode(err error) int {
@@ -74,9 +75,10 @@ func downloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "download [WORKSPACE]",
 		Short: "Download the audit log of a workspace, from weir or from MongoDB Atlas",
-		Long: `Download writes the audit log of a workspace, or the log with an id (--log), to a .gz file. The file gets its name only when it
-is whole and its gzip was checked to the end. Without --output nothing is replaced. With it a file that it replaces stays until then;
-a symbolic link is followed; a device or a pipe is written to.
+		Long: `Download writes the audit log of a workspace, or the log with an id (--log), to a .gz file. The file
+gets its name only when it is whole and its gzip was checked to the end. Without --output nothing is
+replaced. With it a file that it replaces stays until then; a symbolic link is followed; a device or
+a pipe is written to.
 ` + exitHelp,
 		Example: `  weir download prod
   weir download prod --start 2026-11-01 --end 2026-11-07 -o week.gz

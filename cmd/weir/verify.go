@@ -57,14 +57,16 @@ func verifyCommand() *cobra.Command {
 		Short: "Check that nothing was altered, removed or reordered",
 		Long: `Verify checks, with nothing but a public key,
   - a downloaded file, by the .proof that "weir download --proof" wrote beside it;
-  - a bucket in a folder or on S3, one log of it, or a folder of segments: every byte, without weir, even with the manifest gone;
+  - a bucket in a folder or on S3, one log of it, or a folder of segments: every byte, without weir,
+    even with the manifest gone;
   - a log by its id, over the API: all that can be downloaded of it.
-It prints which entries of the log are proven to be there. What a proof merely claims is named so: no verdict depends on it.
---since compares with a checkpoint that was kept elsewhere, which shows too whether everything was put back to an earlier
-state; a proof or a file with a signed checkpoint serves. --witness-key requires that witnesses have cosigned the checkpoint.
+It prints which entries of the log are proven to be there. What a proof merely claims is named so:
+no verdict depends on it. --since compares with a checkpoint that was kept elsewhere, which shows
+too whether everything was put back to an earlier state; a proof or a file with a signed checkpoint
+serves. --witness-key requires that witnesses have cosigned the checkpoint.
 
-Exit status: 0 verified; 7 does not verify; 8 cannot tell, since something is missing; 2 wrong usage; 1 failed otherwise, as
-other commands do.`,
+Exit status: 0 verified; 7 does not verify; 8 cannot tell, since something is missing; 2 wrong
+usage; 1 failed otherwise, as other commands do.`,
 		Example: `  weir verify prod.gz --key "$(cat log.pub)"
   weir verify prod.gz --since kept.proof --witness-key witness.pub
   weir verify ./weir-data

@@ -30,12 +30,13 @@ func watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [LOG-ID…]",
 		Short: "Follow logs from outside, and warn when one is rewritten, cut, or stops",
-		Long: `Watch keeps of each log the last good checkpoint in a file of its own, and checks that the log goes on from there. It follows
-the logs that are named by id, those at --url, or all logs of the project. What is wrong is written to the standard error and sent
-to --webhook, once when it begins and once when it ends: docs/watch.md.
+		Long: `Watch keeps of each log the last good checkpoint in a file of its own, and checks that the log goes
+on from there. It follows the logs that are named by id, those at --url, or all logs of the project.
+What is wrong is written to the standard error and sent to --webhook, once when it begins and once
+when it ends: docs/watch.md.
 
-Exit status, with --once or when it is interrupted: 0 all good; 7 a problem was found; 8 cannot tell, since a log is unreachable;
-2 wrong usage; 1 failed otherwise, such as a damaged state file.`,
+Exit status, with --once or when it is interrupted: 0 all good; 7 a problem was found; 8 cannot
+tell, since a log is unreachable; 2 wrong usage; 1 failed otherwise, such as a damaged state file.`,
 		RunE: f.run,
 	}
 	addKeyFlag(cmd, &f.keys)

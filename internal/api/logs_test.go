@@ -52,7 +52,8 @@ func TestOperationalLog(t *testing.T) {
 	w := newWorld(t, Options{})
 	const path = groupV2 + "/streams/demo"
 	rec := w.by(w.bearer(account.GroupOwner), "POST", path+":recordOperationalLogs", fmt.Sprintf(
-		`[{"time":%d,"msg":"hello"},{"t":{"$date":"2026-08-10T03:00:00.000+00:00"},"attr":{"streamProcessorName":"p1"}}]`, now.UnixMilli()))
+		`[{"time":%d,"msg":"hello"},`+
+			`{"t":{"$date":"2026-08-10T03:00:00.000+00:00"},"attr":{"streamProcessorName":"p1"}}]`, now.UnixMilli()))
 	if got := want[recorded](t, 200, rec); got.Recorded != 2 {
 		t.Errorf("got %+v", got)
 	}
@@ -65,7 +66,8 @@ func TestOperationalLog(t *testing.T) {
 		t.Errorf("got %q", lines)
 	}
 	if got := rec.Header().Get("Content-Type") + rec.Header().Get("Content-Disposition"); got !=
-		`application/vnd.atlas.2025-03-12+gzipattachment; filename="demo_2026-07-11T03:12:58Z_2026-08-10T03:12:58Z_queries.gz"` {
+		`application/vnd.atlas.2025-03-12+gzip`+
+			`attachment; filename="demo_2026-07-11T03:12:58Z_2026-08-10T03:12:58Z_queries.gz"` {
 		t.Error(got)
 	}
 	rec = w.do("GET", path+":downloadOperationalLogs", "", "Accept: application/vnd.atlas.2023-02-01+gzip",

@@ -273,5 +273,6 @@ curl -s --digest -u '%s:%s' -H 'Accept: application/vnd.atlas.2025-03-12+gzip' -
 
 # Record an event
 curl -s --digest -u '%s:%s' -H 'Content-Type: application/x-ndjson' --data-binary "{\"time\":$(date +%%s)000,\"class_uid\":0}" '%s'
-`, c.clientID, c.clientSecret, c.url, resource, c.publicKey, c.privateKey, resource, c.publicKey, c.privateKey, resource)
+`, c.clientID, c.clientSecret, c.url, resource, c.publicKey, c.privateKey, resource, c.publicKey, c.privateKey,
+		resource)
 }
