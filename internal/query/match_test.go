@@ -432,7 +432,7 @@ func TestMatcherAgreesWithOracle(t *testing.T) {
 			}
 		}
 	})
-	if matched < 100 || not < 100 {
+	if least := (matched + not) / 30; matched < least || not < least { // go test -short draws fewer
 		t.Errorf("%d matched, %d did not: too few of one", matched, not)
 	}
 }
