@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/visible"
 )
 
 // Error says where a text is no query, what stands there, and what is expected.
@@ -48,17 +49,14 @@ func shown(r rune) string {
 		return `\t`
 	case r == '\r':
 		return `\r`
-	case visible(r):
+	case canBeSeen(r):
 		return string(r)
-	case r > 0xffff:
-		high, low := utf16.EncodeRune(r)
-		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
 	}
-	return fmt.Sprintf(`\u%04x`, r)
+	return visible.Escape(r)
 }
 
-// visible tells whether a character shows that it is there.
-func visible(r rune) bool {
+// canBeSeen tells whether a character shows that it is there.
+func canBeSeen(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d' // some scripts need them
 	return r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r) || r == nonJoiner || r == joiner
 }

@@ -27,22 +27,10 @@ func write(b *strings.Builder, n Node) {
 
 // writeWithin writes an operand of a not.
 func writeWithin(b *strings.Builder, n Node) {
-	switch n := n.(type) {
-	case And:
-		if fieldOf(n) == "" {
-			writeParenthesized(b, n)
-			return
-		}
-	case Or:
-		if fieldOf(n) == "" {
-			writeParenthesized(b, n)
-			return
-		}
+	if nodes := joined(n); nodes == nil || fieldOf(nodes) != "" {
+		write(b, n)
+		return
 	}
-	write(b, n)
-}
-
-func writeParenthesized(b *strings.Builder, n Node) {
 	b.WriteByte('(')
 	write(b, n)
 	b.WriteByte(')')

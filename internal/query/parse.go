@@ -147,11 +147,7 @@ func (p *parser) or(operand func() (Node, error)) (Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if inner, ok := n.(Or); ok {
-			nodes = append(nodes, inner...)
-		} else {
-			nodes = append(nodes, n)
-		}
+		nodes = flat(nodes, n)
 		if !p.skipKeyword("or") {
 			break
 		}
@@ -169,11 +165,7 @@ func (p *parser) and(operand func() (Node, error)) (Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if inner, ok := n.(And); ok {
-			nodes = append(nodes, inner...)
-		} else {
-			nodes = append(nodes, n)
-		}
+		nodes = flat(nodes, n)
 		p.space()
 		if p.i == len(p.text) || p.peek() == ')' || p.keyword("or") {
 			break
@@ -184,6 +176,14 @@ func (p *parser) and(operand func() (Node, error)) (Node, error) {
 		return nodes[0], nil
 	}
 	return nodes, nil
+}
+
+// flat appends a node, or its nodes if it is of the same kind.
+func flat[T And | Or](nodes T, n Node) T {
+	if inner, ok := any(n).(T); ok {
+		return append(nodes, inner...)
+	}
+	return append(nodes, n)
 }
 
 func (p *parser) not(operand func() (Node, error)) (Node, error) {

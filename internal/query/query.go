@@ -136,23 +136,29 @@ func (q *Query) Terms() iter.Seq[Term] {
 }
 
 func terms(n Node, yield func(Term) bool) bool {
-	var nodes []Node
 	switch n := n.(type) {
 	case Term:
 		return yield(n)
 	case Not:
 		return terms(n.Node, yield)
-	case And:
-		nodes = n
-	case Or:
-		nodes = n
 	}
-	for _, n := range nodes {
+	for _, n := range joined(n) {
 		if !terms(n, yield) {
 			return false
 		}
 	}
 	return true
+}
+
+// joined returns the nodes of an And or an Or, nil for another node.
+func joined(n Node) []Node {
+	switch n := n.(type) {
+	case And:
+		return n
+	case Or:
+		return n
+	}
+	return nil
 }
 
 // Resolve returns the query with times that are relative to now made absolute. A query without such is returned as it

@@ -214,14 +214,9 @@ func (s *scan) object(i int, f *fieldNode) int {
 		if i = s.value(s.space(i+1), member); i < 0 || s.decided != open {
 			return -1
 		}
-		i = s.space(i)
-		switch {
-		case i < len(s.b) && s.b[i] == ',':
-			i = s.space(i + 1)
-		case i < len(s.b) && s.b[i] == '}':
-			return i + 1
-		default:
-			return -1
+		var closed bool
+		if i, closed = s.comma(i, '}'); closed {
+			return i
 		}
 	}
 	return -1
@@ -235,16 +230,24 @@ func (s *scan) array(i int, f *fieldNode) int {
 		if i = s.value(i, f); i < 0 || s.decided != open {
 			return -1
 		}
-		i = s.space(i)
-		switch {
-		case i < len(s.b) && s.b[i] == ',':
-			i = s.space(i + 1)
-		case i < len(s.b) && s.b[i] == ']':
-			return i + 1
-		default:
-			return -1
+		var closed bool
+		if i, closed = s.comma(i, ']'); closed {
+			return i
 		}
 	}
+}
+
+// comma reads what stands behind a member or an element. It is closed if no other follows, also because what stands
+// there is no JSON.
+func (s *scan) comma(i int, closing byte) (next int, closed bool) {
+	i = s.space(i)
+	switch {
+	case i < len(s.b) && s.b[i] == ',':
+		return s.space(i + 1), false
+	case i < len(s.b) && s.b[i] == closing:
+		return i + 1, true
+	}
+	return -1, true
 }
 
 // quoted reads a string.
@@ -314,22 +317,32 @@ func (s *scan) present(f *fieldNode) {
 
 // noteSources notes the value of sources of aliases.
 func (s *scan) noteSources(start, end int, f *fieldNode) {
+	if f == nil {
+		return
+	}
 	for _, source := range f.sources {
 		s.values = append(s.values, sourceValue{source, start, end})
 		s.seen[source.alias] |= 1 << source.n
 	}
 }
 
+// testsOf returns the tests of the values of a field, nil being one that no test names: its own, and those of every
+// value.
+func (s *scan) testsOf(f *fieldNode) [2][]int {
+	if f == nil {
+		return [2][]int{nil, s.every}
+	}
+	return [2][]int{f.tests, s.every}
+}
+
 // testText runs the tests of a string.
 func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
-	if f != nil {
-		s.present(f)
-		if end-start > len(`""`) {
-			s.noteSources(start, end, f)
-		}
-		if len(f.tests)+len(s.every) == 0 {
-			return
-		}
+	s.present(f)
+	if end-start > len(`""`) {
+		s.noteSources(start, end, f)
+	}
+	if f != nil && len(f.tests)+len(s.every) == 0 {
+		return
 	}
 	text, folded := s.b[start+1:end-1], []byte(nil)
 	if escaped {
@@ -343,16 +356,11 @@ func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 		s.fold = AppendFold(s.fold[:0], text)
 		folded = s.fold
 	}
-	if f != nil {
-		for _, n := range f.tests {
+	for _, tests := range s.testsOf(f) {
+		for _, n := range tests {
 			if s.known[n] == open && s.m.tests[n].text(textOf(text), folded) {
 				s.know(n, yes)
 			}
-		}
-	}
-	for _, n := range s.every {
-		if s.known[n] == open && s.m.tests[n].text(textOf(text), folded) {
-			s.know(n, yes)
 		}
 	}
 }
@@ -360,18 +368,13 @@ func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 // testNumber runs the tests of a number.
 func (s *scan) testNumber(start, end int, f *fieldNode) {
 	number := numeral{text: textOf(s.b[start:end])}
-	if f != nil {
-		s.present(f)
-		s.noteSources(start, end, f)
-		for _, n := range f.tests {
+	s.present(f)
+	s.noteSources(start, end, f)
+	for _, tests := range s.testsOf(f) {
+		for _, n := range tests {
 			if s.known[n] == open && s.m.tests[n].number(&number, &s.fold) {
 				s.know(n, yes)
 			}
-		}
-	}
-	for _, n := range s.every {
-		if s.known[n] == open && s.m.tests[n].number(&number, &s.fold) {
-			s.know(n, yes)
 		}
 	}
 }
@@ -379,18 +382,13 @@ func (s *scan) testNumber(start, end int, f *fieldNode) {
 // testBool runs the tests of a boolean.
 func (s *scan) testBool(start, end int, f *fieldNode) {
 	text := textOf(s.b[start:end])
-	if f != nil {
-		s.present(f)
-		s.noteSources(start, end, f)
-		for _, n := range f.tests {
+	s.present(f)
+	s.noteSources(start, end, f)
+	for _, tests := range s.testsOf(f) {
+		for _, n := range tests {
 			if s.known[n] == open && s.m.tests[n].boolean(text) {
 				s.know(n, yes)
 			}
-		}
-	}
-	for _, n := range s.every {
-		if s.known[n] == open && s.m.tests[n].boolean(text) {
-			s.know(n, yes)
 		}
 	}
 }

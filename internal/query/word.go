@@ -52,7 +52,7 @@ func (p *parser) plain() error {
 					"backslash")
 			}
 			size += n
-		case !visible(r):
+		case !canBeSeen(r):
 			return p.fail(p.i, p.i+size, "no character that cannot be seen outside of double quotes")
 		}
 		p.i += size

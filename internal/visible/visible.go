@@ -76,15 +76,20 @@ func plain(s string) bool {
 }
 
 func writeRune(b *strings.Builder, r rune) {
-	switch {
-	case Rune(r):
+	if Rune(r) {
 		b.WriteRune(r)
-	case r > 0xffff:
-		high, low := utf16.EncodeRune(r)
-		fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
-	default:
-		fmt.Fprintf(b, `\u%04x`, r)
+	} else {
+		b.WriteString(Escape(r))
 	}
+}
+
+// Escape returns a character as JSON writes it by its number.
+func Escape(r rune) string {
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
 }
 
 // Writer is the last thing before standard output and standard error: it shows all that is written as Text does, but
