@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // This file reads the line of an event once. It is written by hand since it is the hot path of a search without an
@@ -203,7 +204,7 @@ func (s *scan) object(i int, f *fieldNode) int {
 		if f != nil && len(f.members) > 0 {
 			name := s.b[i+1 : end-1]
 			if escaped {
-				s.name = appendDecoded(s.name[:0], name)
+				s.name = appendDecoded(s.name[:0], s.b[i:end])
 				name = s.name
 			}
 			member = f.member(name)
@@ -346,7 +347,7 @@ func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 	}
 	text, folded := s.b[start+1:end-1], []byte(nil)
 	if escaped {
-		s.text = appendDecoded(s.text[:0], text)
+		s.text = appendDecoded(s.text[:0], s.b[start:end])
 		text = s.text
 	}
 	switch {
@@ -425,80 +426,21 @@ func (s *scan) scalar(start, end int) Scalar {
 	text := s.b[start:end]
 	switch text[0] {
 	case '"':
-		text = text[1 : len(text)-1]
 		if s.escapes && bytes.IndexByte(text, '\\') >= 0 {
 			first := len(s.decoded)
 			s.decoded = appendDecoded(s.decoded, text)
-			text = s.decoded[first:]
+			return Scalar{String, textOf(s.decoded[first:])}
 		}
-		return Scalar{String, textOf(text)}
+		return Scalar{String, textOf(text[1 : len(text)-1])}
 	case 't', 'f':
 		return Scalar{Bool, textOf(text)}
 	}
 	return Scalar{Number, textOf(text)}
 }
 
-// appendDecoded appends what a string with escapes says. A surrogate that is alone becomes U+FFFD.
-func appendDecoded(dst, text []byte) []byte {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 || i+1 == len(text) {
-			return append(dst, text...)
-		}
-		dst = append(dst, text[:i]...)
-		c := text[i+1]
-		text = text[i+2:]
-		switch c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'u':
-			var r rune
-			r, text = escapedRune(text)
-			dst = utf8.AppendRune(dst, r)
-			continue
-		}
-		dst = append(dst, c)
-	}
-}
-
-// escapedRune reads what stands behind \u, and the second half of a pair.
-func escapedRune(text []byte) (rune, []byte) {
-	r := hexadecimal(text)
-	text = text[min(4, len(text)):]
-	if !utf16.IsSurrogate(r) {
-		return r, text
-	}
-	if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
-		if pair := utf16.DecodeRune(r, hexadecimal(text[2:])); pair != utf8.RuneError {
-			return pair, text[6:]
-		}
-	}
-	return utf8.RuneError, text
-}
-
-// hexadecimal reads four digits; of others it returns U+FFFD.
-func hexadecimal(text []byte) (r rune) {
-	if len(text) < 4 {
-		return utf8.RuneError
-	}
-	for _, c := range text[:4] {
-		switch {
-		case c-'0' < 10:
-			c -= '0'
-		case c|0x20-'a' < 6:
-			c = c | 0x20 - 'a' + 10
-		default:
-			return utf8.RuneError
-		}
-		r = r<<4 | rune(c)
-	}
-	return r
+// appendDecoded appends what a string with escapes says; quoted has its quotes. A surrogate that is alone becomes
+// U+FFFD.
+func appendDecoded(dst, quoted []byte) []byte {
+	dst, _ = jsontext.AppendUnquote(dst, quoted) // recording has checked that it is a string
+	return dst
 }
