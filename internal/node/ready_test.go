@@ -19,6 +19,17 @@ import (
 func TestNodeWhoseDiskTakesNothingIsNotReady(t *testing.T) {
 	c := config.Default()
 	c.Bucket = filepath.Join(t.TempDir(), "bucket")
+	n := initialized(t, c)
+	defer n.close()
+	if err := os.Remove(filepath.Join(c.Bucket, ".tmp")); err != nil { // where each new file begins
+		t.Fatal(err)
+	}
+	checkUnready(t, n, "the disk of the bucket: it takes no 65536 bytes")
+}
+
+// initialized returns a node on a bucket that it makes. The caller closes it.
+func initialized(t *testing.T, c config.Config) *node {
+	t.Helper()
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -26,11 +37,7 @@ func TestNodeWhoseDiskTakesNothingIsNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.close()
-	if err := os.Remove(filepath.Join(c.Bucket, ".tmp")); err != nil { // where each new file begins
-		t.Fatal(err)
-	}
-	checkUnready(t, n, "the disk of the bucket: it takes no 65536 bytes")
+	return n
 }
 
 // checkUnready checks that a node lives, is not ready, and says why.
@@ -65,13 +72,7 @@ func TestNodeWhoseStoreTakesNothingIsNotReady(t *testing.T) {
 	c := config.Default()
 	c.Bucket, c.S3.Endpoint = "s3://weir/p", server.URL
 	c.SigningKeyFile, c.SecretFile = filepath.Join(t.TempDir(), "signing"), filepath.Join(t.TempDir(), "secret")
-	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	n, err := open(t.Context(), c, tuning{}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := initialized(t, c)
 	defer n.close()
 	if err := n.ready(t.Context()); err != nil {
 		t.Fatal(err)
