@@ -90,8 +90,9 @@ func TestRecordingAllocations(t *testing.T) {
 	}
 	project := w.project
 	workspace, _ := project.Workspace("demo")
-	c := &call{r: httptest.NewRequest("POST", resource, nil), now: now, scope: scope{groupID: projectID, tenant: "demo",
-		project: &project, workspace: workspace}}
+	c := &call{r: httptest.NewRequest("POST", resource, nil), now: now, caller: &account.Credential{ID: "writer"},
+		scope: scope{groupID: projectID, tenant: "demo",
+			project: &project, workspace: workspace}}
 	h := recordings{w.server.recorder, w.server.metrics, w.options}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {

@@ -72,10 +72,7 @@ func recordable(c *call) (func(*record.Intake, io.Reader) error, error) {
 func (h recordings) intake(c *call, kind logKind) *record.Intake {
 	t := c.scope
 	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: c.flag("partial"),
-		Origin: event.Origin{By: "nobody", Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
-	if c.caller != nil {
-		source.By = c.caller.ID
-	}
+		Origin: event.Origin{By: c.caller.ID, Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
 	switch {
 	case kind.operational:
 	case t.workspace.RequireOCSF:
