@@ -116,6 +116,15 @@ func (p *Parser) AddEvent(b *Batch, raw []byte, origin Origin) error {
 	return nil
 }
 
+// Entry reads a line as Scan does, and returns its entry.
+func (p *Parser) Entry(line []byte) (Entry, error) {
+	f, err := p.Scan(line)
+	if err != nil {
+		return Entry{}, err
+	}
+	return p.entry(f), nil
+}
+
 // entry returns what lasts of the fields that were read.
 func (p *Parser) entry(f Fields) Entry {
 	e := Entry{Time: f.Time, Key: KeyOf(f.Time, f.UID, p.sent()...)}

@@ -37,18 +37,18 @@ func (d *Derived) Read(line []byte) error {
 // Values returns what a term with the alias looks at. The values are valid until the next Read, and as long as the line
 // does not change.
 func (d *Derived) Values(alias string) []Scalar {
-	for i, name := range aliasNames {
-		if name == alias {
-			return d.values[i]
-		}
+	if i := aliasOf(Field(alias)); i >= 0 {
+		return d.values[i]
 	}
 	return nil
 }
 
 // Shown is Values without what is another name of a value before it: of class it is the name, or else the number.
-func (d *Derived) Shown(alias string) []Scalar {
-	values := d.Values(alias)
-	if alias == aliasNames[class] && len(values) > 1 {
+func (d *Derived) Shown(alias string) []Scalar { return shownOf(aliasOf(Field(alias)), d.Values(alias)) }
+
+// shownOf returns the values of an alias without what is another name of a value before it.
+func shownOf(alias int, values []Scalar) []Scalar {
+	if alias == class && len(values) > 1 {
 		return values[:1]
 	}
 	return values

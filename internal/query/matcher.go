@@ -155,6 +155,7 @@ type fieldNode struct {
 	tests   []int // of its strings, numbers and booleans
 	exists  []int // tests of its being there
 	sources []sourcePlace
+	columns []int // of an Extract
 }
 
 type fieldMember struct {

@@ -33,11 +33,18 @@ type scan struct {
 	known   []truth // of each test
 	decided truth   // of the query
 	values  []sourceValue
+	columns []columnValue
 	seen    [aliases]uint32 // of which sources, by bits, there are values
 
 	name, text, fold, lower []byte // buffers
 	scalars                 []Scalar
 	decoded                 []byte // strings of scalars
+}
+
+// columnValue is where a value of a field stands whose values are extracted.
+type columnValue struct {
+	column     int
+	start, end int
 }
 
 // sourceValue is where the value of an alias's source stands.
@@ -48,7 +55,8 @@ type sourceValue struct {
 
 func (s *scan) start(line []byte, fold bool) {
 	s.b, s.depth, s.failed, s.decided, s.folded = line, 0, false, open, nil
-	s.values, s.scalars, s.decoded, s.seen = s.values[:0], s.scalars[:0], s.decoded[:0], [aliases]uint32{}
+	s.values, s.columns, s.seen = s.values[:0], s.columns[:0], [aliases]uint32{}
+	s.scalars, s.decoded = s.scalars[:0], s.decoded[:0]
 	if !fold {
 		s.escapes = bytes.IndexByte(line, '\\') >= 0
 		return
@@ -72,6 +80,9 @@ func (s *scan) release() {
 	}
 	if cap(s.values) > maxKept/32 || cap(s.scalars) > maxKept/32 {
 		s.values, s.scalars = nil, nil
+	}
+	if cap(s.columns) > maxKept/32 {
+		s.columns = nil
 	}
 }
 
@@ -327,6 +338,16 @@ func (s *scan) noteSources(start, end int, f *fieldNode) {
 	}
 }
 
+// noteColumns notes a value of a field whose values are extracted.
+func (s *scan) noteColumns(start, end int, f *fieldNode) {
+	if f == nil {
+		return
+	}
+	for _, column := range f.columns {
+		s.columns = append(s.columns, columnValue{column, start, end})
+	}
+}
+
 // testsOf returns the tests of the values of a field, nil being one that no test names: its own, and those of every
 // value.
 func (s *scan) testsOf(f *fieldNode) [2][]int {
@@ -339,6 +360,7 @@ func (s *scan) testsOf(f *fieldNode) [2][]int {
 // testText runs the tests of a string.
 func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 	s.present(f)
+	s.noteColumns(start, end, f)
 	if end-start > len(`""`) {
 		s.noteSources(start, end, f)
 	}
@@ -370,6 +392,7 @@ func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 func (s *scan) testNumber(start, end int, f *fieldNode) {
 	number := numeral{text: textOf(s.b[start:end])}
 	s.present(f)
+	s.noteColumns(start, end, f)
 	s.noteSources(start, end, f)
 	for _, tests := range s.testsOf(f) {
 		for _, n := range tests {
@@ -384,6 +407,7 @@ func (s *scan) testNumber(start, end int, f *fieldNode) {
 func (s *scan) testBool(start, end int, f *fieldNode) {
 	text := textOf(s.b[start:end])
 	s.present(f)
+	s.noteColumns(start, end, f)
 	s.noteSources(start, end, f)
 	for _, tests := range s.testsOf(f) {
 		for _, n := range tests {

@@ -1,0 +1,240 @@
+package search
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Bounds on the different values of a facet. What has more is no facet but a list of events.
+const (
+	maxValues     = 50_000
+	maxValueBytes = 4 << 20
+)
+
+// Outline says what is to be summed up. The zero value of each field means that it is not wanted.
+type Outline struct {
+	Bars   int            // at most so many bars of a histogram
+	Zone   *time.Location // of their beginnings
+	Facets []query.Field
+	Top    int // how many values of each facet
+}
+
+// Summary is what there is of all events that match.
+type Summary struct {
+	Total     int64
+	Histogram []Bar
+	Facets    []Facet // as in the outline
+}
+
+// Bar is a bar of a histogram. It ends where the next one begins, the last one with the question's range.
+type Bar struct {
+	Start int64 // milliseconds since the epoch
+	Count int64
+}
+
+// Facet is how often the values of a field occur. An event with several values counts for each of them.
+type Facet struct {
+	Field   query.Field
+	Values  []Count // the most frequent first
+	Other   int64   // sum of the counts of all other values
+	Missing int64   // events without a value
+	TooMany bool    // The field has too many different values to be counted: there are no counts.
+}
+
+// Count is how many events have a value.
+type Count struct {
+	Value query.Scalar
+	Count int64
+}
+
+// Summary sums up all events that match. ErrTooSlow if the time limit passes.
+func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary, error) {
+	m, err := query.Compile(q.Query)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, s.options.TimeLimit)
+	defer cancel()
+	var t *tally
+	err = again(limited, func() error {
+		t = newTally(q, o)
+		return t.run(limited, s, m)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil && limited.Err() != nil:
+		return nil, ErrTooSlow
+	case err != nil:
+		return nil, err
+	}
+	return t.summary(), nil
+}
+
+// tally counts events.
+type tally struct {
+	question Question
+	outline  Outline
+	bars     []int64
+	extracts sync.Pool // of *query.Extract
+
+	mu     sync.Mutex
+	total  int64
+	counts []int64 // by bar
+	facets []facet
+}
+
+func newTally(q Question, o Outline) *tally {
+	t := &tally{question: q, outline: o, facets: make([]facet, len(o.Facets))}
+	t.extracts.New = func() any { return query.NewExtract(o.Facets...) }
+	if o.Bars > 0 {
+		t.bars = Bars(q.Start, q.End, o.Bars, cmp.Or(o.Zone, time.UTC))
+		t.counts = make([]int64, len(t.bars))
+	}
+	for i := range t.facets {
+		t.facets[i].counts = map[query.Scalar]int64{}
+	}
+	return t
+}
+
+func (t *tally) run(ctx context.Context, s *Searcher, m *query.Matcher) error {
+	snapshots, err := s.snapshots(ctx, t.question)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers())
+	for i, snapshot := range snapshots {
+		if err := t.add(ctx, group, t.question.Logs[i], snapshot, m); err != nil {
+			return errors.Join(err, group.Wait())
+		}
+	}
+	return group.Wait()
+}
+
+// add counts the events of a log. What goes on in the group when it returns belongs to it.
+func (t *tally) add(ctx context.Context, group *errgroup.Group, log string, s *tlog.Snapshot, m *query.Matcher) error {
+	err := s.Waiting(ctx, func(line []byte, e event.Entry) error {
+		if line = bytes.TrimSuffix(line, []byte{'\n'}); m.Match(line) {
+			return t.count(e.Time, line)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for seg, err := range s.Segments(ctx) {
+		if err != nil {
+			return err
+		}
+		blocks, err := t.question.blocksOf(ctx, log, seg)
+		if err != nil {
+			return err
+		}
+		for i := range blocks {
+			group.Go(func() error {
+				return blocks[i].each(ctx, &t.question, m, func(h Hit) error { return t.count(h.Time, h.Line) })
+			})
+		}
+	}
+	return nil
+}
+
+// count counts an event.
+func (t *tally) count(time int64, line []byte) error {
+	var x *query.Extract
+	if len(t.facets) > 0 {
+		x = t.extracts.Get().(*query.Extract)
+		defer t.extracts.Put(x)
+		if err := x.Read(line); err != nil {
+			return err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total++
+	if t.bars != nil {
+		t.counts[barOf(t.bars, time)]++
+	}
+	for i := range t.facets {
+		t.facets[i].count(x.Values(i))
+	}
+	return nil
+}
+
+func (t *tally) summary() *Summary {
+	s := &Summary{Total: t.total}
+	for i, start := range t.bars {
+		s.Histogram = append(s.Histogram, Bar{max(start, t.question.Start), t.counts[i]})
+	}
+	for i := range t.facets {
+		s.Facets = append(s.Facets, t.facets[i].result(t.outline.Facets[i], t.outline.Top))
+	}
+	return s
+}
+
+// facet counts the values of a field.
+type facet struct {
+	counts  map[query.Scalar]int64
+	bytes   int
+	missing int64
+	tooMany bool
+}
+
+// count counts an event that has these values.
+func (f *facet) count(values []query.Scalar) {
+	if len(values) == 0 {
+		f.missing++
+	}
+	for i, v := range values {
+		if !slices.Contains(values[:i], v) {
+			f.add(v, 1)
+		}
+	}
+}
+
+// add counts n events with a value.
+func (f *facet) add(v query.Scalar, n int64) {
+	if f.tooMany {
+		return
+	}
+	if _, ok := f.counts[v]; !ok {
+		f.bytes += len(v.Text)
+		if len(f.counts) == maxValues || f.bytes > maxValueBytes {
+			f.tooMany, f.counts = true, nil
+			return
+		}
+		v.Text = string([]byte(v.Text)) // which may lie in the event's line
+	}
+	f.counts[v] += n
+}
+
+func (f *facet) result(field query.Field, top int) Facet {
+	r := Facet{Field: field, Missing: f.missing, TooMany: f.tooMany}
+	if f.tooMany {
+		return r
+	}
+	for v, n := range f.counts {
+		r.Values = append(r.Values, Count{v, n})
+	}
+	slices.SortFunc(r.Values, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value.Text, b.Value.Text),
+			cmp.Compare(a.Value.Kind, b.Value.Kind))
+	})
+	for _, c := range r.Values[min(top, len(r.Values)):] {
+		r.Other += c.Count
+	}
+	r.Values = slices.Clip(r.Values[:min(top, len(r.Values))])
+	return r
+}

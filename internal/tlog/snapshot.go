@@ -1,0 +1,111 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/manifest"
+	"github.com/weirlog/weir/internal/segment"
+)
+
+// ErrMoved is returned (wrapped) by a Snapshot when merging, sequencing or retention has moved what it was to read.
+// Whoever gets it takes a newer Snapshot and begins again.
+var ErrMoved = errors.New("the log has moved on")
+
+// Snapshot is a log as it was at one moment, for who reads blocks of it in another order than that of the entries. It
+// holds what a download would hold that was taken at that moment: each event once, sequenced or not. A Snapshot is good
+// for as long as replaced objects stay (see Options.Grace); what needs longer uses a Reader. It may be used
+// concurrently.
+type Snapshot struct {
+	view  *view
+	query Query
+	tail  []waitingSection
+}
+
+// Snapshot returns the events of a log with times in [start, end), in milliseconds since the epoch.
+func (s *Logs) Snapshot(ctx context.Context, log string, start, end int64) (*Snapshot, error) {
+	r, err := s.Read(ctx, log, Query{Start: start, End: end})
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{r.view, r.query, r.tail}, nil
+}
+
+// Entries returns how many entries are sequenced: their indexes are below.
+func (s *Snapshot) Entries() int64 { return s.view.manifest.Entries }
+
+// Segments yields the segments that hold events of the range.
+func (s *Snapshot) Segments(ctx context.Context) iter.Seq2[*Segment, error] {
+	return func(yield func(*Segment, error) bool) {
+		m := s.view.manifest
+		for seg, err := range s.view.Segments(ctx, m, m.Pruned.End(), s.query.Start, s.query.End-1) {
+			if err != nil {
+				yield(nil, s.moved(ctx, err))
+				return
+			}
+			if !yield(&Segment{seg, s}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Waiting calls do with each event of the range that waits to be sequenced. The line, which has its '\n', is valid
+// during the call.
+func (s *Snapshot) Waiting(ctx context.Context, do func(line []byte, e event.Entry) error) error {
+	for i := range s.tail {
+		w := &s.tail[i]
+		data, err := s.view.logs.wal.Member(ctx, w.Object, w.Section)
+		var b event.Batch
+		if err == nil {
+			b, err = w.decode(data)
+		}
+		if err != nil {
+			return s.moved(ctx, err)
+		}
+		for i, e := range b.Entries {
+			if !w.selects(s.query, i) {
+				continue
+			}
+			if err := do(b.Line(i), e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// moved returns ErrMoved (wrapped) if err comes from the Snapshot being old, and else err.
+func (s *Snapshot) moved(ctx context.Context, err error) error {
+	if still := s.view.outdated(ctx, err); still != nil {
+		return still
+	}
+	return fmt.Errorf("%w: %w", ErrMoved, err)
+}
+
+// Segment is a segment of a Snapshot.
+type Segment struct {
+	manifest.Segment
+	of *Snapshot
+}
+
+// Blocks returns the blocks of the segment. They are shared, and must not be changed.
+func (s *Segment) Blocks(ctx context.Context) ([]segment.Block, error) {
+	x, err := s.of.view.Index(ctx, s.Segment)
+	if err != nil {
+		return nil, s.of.moved(ctx, err)
+	}
+	return x.Blocks, nil
+}
+
+// Lines returns the lines of a block, in memory that the caller owns.
+func (s *Segment) Lines(ctx context.Context, b *segment.Block) ([]byte, error) {
+	lines, err := s.of.view.Lines(ctx, s.Segment, *b)
+	if err != nil {
+		return nil, s.of.moved(ctx, err)
+	}
+	return lines, nil
+}
