@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/search"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -49,7 +50,9 @@ type Server struct {
 	auth     *auth.Authenticator
 	logs     *tlog.Logs
 	recorder *record.Recorder
+	search   *search.Searcher
 	limits   *limit.Limiter[string] // of requests, by credential
+	searches *limit.Shares[string]  // of what is searched at a time, by credential
 	metrics  *metrics
 	repeats  repeats
 	table    []operation
@@ -76,6 +79,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		o.Roles = config.AllRoles
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
+		search: search.New(logs, search.Options{}), searches: newSearchShares(),
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		failing: make(chan struct{}, maxFailing)}
 	s.refusals.record = recorder.RecordOwn

@@ -50,6 +50,7 @@ func (s *Server) operations() []operation {
 		recordings{s.recorder, s.metrics, s.options}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
+		events{s.search, s.auth, s.searches}.operations(),
 	} {
 		table = append(table, rows...)
 	}
@@ -246,6 +247,20 @@ func (h logs) operations() []operation {
 			downloads(anyLog)},
 		{"getOrgLog", get, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.get), counts},
 		{"updateOrgLog", patch, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.update), publishes},
+	}
+}
+
+func (h events) operations() []operation {
+	finds := traits{audit: audited("searchEvents", "it sends events; the pages behind the first are the same question"),
+		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
+	counts := finds
+	counts.audit = audited("summarizeEvents", "it tells how many events there are of any kind that is asked for")
+	const path = ownGroup + "/events"
+	return []operation{
+		{"searchGroupEvents", get, path, own, account.Download, 200, with(questions, eventOrder, resultLimit, pageCursor),
+			handler{jsonResult, h.find}, finds},
+		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
+			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
 	}
 }
 

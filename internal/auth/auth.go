@@ -69,6 +69,8 @@ type Authenticator struct {
 	tokens   tokens
 	digests  *digests
 
+	references []byte // key of what Refer returns
+
 	failures  *limit.Limiter[claim]
 	addresses *limit.Limiter[netip.Prefix] // failures of all claims
 	issued    *limit.Limiter[string]       // tokens, by client id
@@ -86,6 +88,8 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		accounts: accounts,
 		tokens:   newTokens(b, secret),
 		digests:  newDigests(secret, o.NonceLife),
+
+		references: secret.derive("references"),
 
 		failures:  limit.New[claim](o.FailuresPerMinute),
 		addresses: limit.New[netip.Prefix](o.FailuresPerMinute * addressShare),
