@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,7 +19,9 @@ type Question struct {
 	Query            // Its Processor does not count.
 }
 
-func (q Question) path() string { return "/api/weir/v1/groups/" + url.PathEscape(q.Project) + "/events" }
+func (q Question) path() string {
+	return "/api/weir/v1/groups/" + url.PathEscape(q.Project) + "/events"
+}
 
 func (q Question) values() url.Values {
 	v := q.Query.values()
@@ -154,4 +157,47 @@ func (c *Client) LogsOf(ctx context.Context, project, workspace string) ([]strin
 		}
 	}
 	return logs, nil
+}
+
+// ExportOptions say how events are exported.
+type ExportOptions struct {
+	Format  string   // csv, ndjson or parquet
+	Columns []string // none: the usual ones
+	Raw     bool     // CSV: cells that a spreadsheet would take for formulas stay as they are
+	BOM     bool     // CSV: with a byte-order mark
+}
+
+// Exported is the body of an export. If it ends without an error, it is whole.
+type Exported struct {
+	io.ReadCloser
+	Total int64 // events, about; -1 if the server does not say
+}
+
+// Export asks for all events that a question asks for, as a table. Errors of the server are *Error. The caller closes
+// what it gets.
+func (c *Client) Export(ctx context.Context, q Question, o ExportOptions) (*Exported, error) {
+	req, err := c.request(ctx, http.MethodGet, q.path()+":export", nil)
+	if err != nil {
+		return nil, err
+	}
+	v := q.values()
+	v.Set("format", o.Format)
+	if len(o.Columns) > 0 {
+		v.Set("columns", strings.Join(o.Columns, ","))
+	}
+	for name, on := range map[string]bool{"raw": o.Raw, "bom": o.BOM} {
+		if on {
+			v.Set(name, "true")
+		}
+	}
+	req.URL.RawQuery = v.Encode()
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, err
+	}
+	e := &Exported{resp.Body, -1}
+	if n, err := strconv.ParseInt(resp.Header.Get("Weir-Total"), 10, 64); err == nil {
+		e.Total = n
+	}
+	return e, nil
 }

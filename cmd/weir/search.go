@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/export"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/visible"
 )
@@ -201,10 +201,15 @@ func newEventPrinter(format string, w io.Writer, fields []query.Field) (eventPri
 	case "table":
 		return &tablePrinter{cells: cells, w: w, colours: onTerminal() && os.Getenv("NO_COLOR") == ""}, nil
 	case "csv":
-		p := &csvPrinter{cells: cells, w: csv.NewWriter(w)}
-		return p, p.heading()
-	case "json", "ndjson":
-		return &jsonPrinter{w: bufio.NewWriter(w), array: format == "json"}, nil
+		var columns []string
+		for _, f := range fields {
+			columns = append(columns, string(f))
+		}
+		return newRowPrinter(export.CSV, w, append(columns, "log", "entry")...)
+	case "ndjson":
+		return newRowPrinter(export.NDJSON, w)
+	case "json":
+		return &arrayPrinter{w: bufio.NewWriter(w)}, nil
 	}
 	return nil, fmt.Errorf("--output %s: want table, csv, json or ndjson", format)
 }
@@ -291,89 +296,61 @@ func (p *tablePrinter) end() error { return nil }
 var coloured = strings.NewReplacer("  failure  ", "  \x1b[31mfailure\x1b[0m  ", "  success  ",
 	"  \x1b[32msuccess\x1b[0m  ")
 
-// csvPrinter prints rows of CSV.
-type csvPrinter struct {
-	cells cellReader
-	w     *csv.Writer
+// rowPrinter prints events as an export has them.
+type rowPrinter struct {
+	buffer *bufio.Writer
+	rows   export.Writer
 }
 
-func (p *csvPrinter) heading() error {
-	names := make([]string, len(p.cells.fields))
-	for i, f := range p.cells.fields {
-		names[i] = string(f)
-	}
-	return p.w.Write(append(names, "log", "entry"))
+func newRowPrinter(f export.Format, w io.Writer, columns ...string) (eventPrinter, error) {
+	p := &rowPrinter{buffer: bufio.NewWriter(w)}
+	var err error
+	p.rows, err = export.New(f, p.buffer, export.Options{Columns: columns})
+	return p, err
 }
 
-func (p *csvPrinter) page(events []client.Found) error {
+func (p *rowPrinter) page(events []client.Found) error {
 	for _, e := range events {
-		cells, err := p.cells.read(e.Event)
-		if err != nil {
-			return err
-		}
-		for i, cell := range cells {
-			// A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection).
-			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-				cells[i] = "'" + cell
-			}
-		}
-		entry := ""
+		r := export.Row{Log: e.Log, Entry: -1, Line: e.Event}
 		if e.Index != nil {
-			entry = strconv.FormatInt(*e.Index, 10)
+			r.Entry = *e.Index
 		}
-		if err := p.w.Write(append(cells, e.Log, entry)); err != nil {
+		if err := p.rows.Write(r); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.buffer.Flush()
 }
 
-func (p *csvPrinter) end() error {
-	p.w.Flush()
-	return p.w.Error()
-}
+func (p *rowPrinter) end() error { return errors.Join(p.rows.Close(), p.buffer.Flush()) }
 
-// jsonPrinter prints events as the server sends them, a line each or in an array.
-type jsonPrinter struct {
+// arrayPrinter prints events as the server sends them, in an array.
+type arrayPrinter struct {
 	w     *bufio.Writer
-	array bool
 	count int
 }
 
-func (p *jsonPrinter) page(events []client.Found) error {
+func (p *arrayPrinter) page(events []client.Found) error {
 	for _, e := range events {
-		p.separate()
-		index := "null"
-		if e.Index != nil {
-			index = strconv.FormatInt(*e.Index, 10)
-		}
-		if _, err := fmt.Fprintf(p.w, `{"log":%q,"index":%s,"event":%s}`, e.Log, index, e.Event); err != nil {
+		data, err := json.Marshal(e)
+		if err != nil {
 			return err
 		}
-		if !p.array {
-			p.w.WriteByte('\n') // An error stays for Flush.
+		separator := ",\n"
+		if p.count == 0 {
+			separator = "[\n"
 		}
+		p.count++
+		p.w.WriteString(separator) // An error stays for Flush.
+		p.w.Write(data)
 	}
 	return p.w.Flush()
 }
 
-func (p *jsonPrinter) separate() {
-	switch {
-	case !p.array:
-	case p.count == 0:
-		p.w.WriteString("[\n")
-	default:
-		p.w.WriteString(",\n")
+func (p *arrayPrinter) end() error {
+	if p.count == 0 {
+		p.w.WriteString("[")
 	}
-	p.count++
-}
-
-func (p *jsonPrinter) end() error {
-	if p.array {
-		if p.count == 0 {
-			p.w.WriteString("[")
-		}
-		p.w.WriteString("\n]\n")
-	}
+	p.w.WriteString("\n]\n")
 	return p.w.Flush()
 }

@@ -87,12 +87,7 @@ func (h events) find(c *call) (result, error) {
 			return nil, invalidQuery(field{"cursor", "is none that this credential got for this question and order"})
 		}
 	}
-	release, err := h.share(c)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	page, err := h.search.Page(c.context(), q.Question, order, after, int(c.integer("limit", 100)))
+	page, err := h.page(c.context(), c, q, order, after, int(c.integer("limit", 100)))
 	if err != nil {
 		return nil, tooSlow(err)
 	}

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/limit"
 )
 
@@ -158,7 +162,7 @@ func TestQuestionsAreAuditedOnce(t *testing.T) {
 	check("other logs", "summarizeEvents", 3, w.get(asking(eventsPath+":summary", "q=who:u1", "read="+read,
 		"log=6a793f48c0eb9e7a17712f00"), owner))
 	check("another caller", "summarizeEvents", 4, w.get(summary+"&read="+read, account.OrgOwner))
-	check("a forged reference", "summarizeEvents", 5, w.get(summary+"&read=A"+read[1:], owner))
+	check("a forged reference", "summarizeEvents", 5, w.get(summary+"&read="+read[1:], owner))
 
 	w.server.options.Now = func() time.Time { return now.Add(59 * time.Minute) }
 	check("within an hour", "searchEvents", 1, w.get(asking(eventsPath, "q=who:u1", "limit=2", "cursor="+cursor), owner))
@@ -310,5 +314,73 @@ func TestSearchesOfOneLeaveRoomForOthers(t *testing.T) {
 	release()
 	if rec := again(); rec.Code != 200 {
 		t.Errorf("afterwards: %d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestExportHasAllEventsAsATable(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fill(40)
+	const log = "log=6a793f48c0eb9e7a17712f00"
+	rec := w.get(asking(eventsPath+":export", "q=who:u1", "columns=time,n,who,entry", log), account.GroupOwner)
+	rows := strings.Split(strings.TrimSuffix(rec.Body.String(), "\n"), "\n")
+	if rec.Code != 200 || rows[0] != "time,n,who,entry" || len(rows) != 1+13 || !strings.HasSuffix(rows[1], "Z,1,u1,") {
+		t.Errorf("%d %q", rec.Code, rows)
+	}
+	if rec.Header().Get("Weir-Total") != "13" || !strings.Contains(rec.Header().Get("Content-Disposition"), ".csv") ||
+		!strings.HasPrefix(rec.Header().Get("Content-Type"), "text/csv") {
+		t.Errorf("headers %v", rec.Header())
+	}
+	if n, last := w.reads("exportEvents"); n != 1 || !strings.Contains(last, `"q":"who:u1"`) {
+		t.Errorf("%d events of the export: %s", n, last)
+	}
+	lines := w.get(asking(eventsPath+":export", "q=who:u1", "format=ndjson", log), account.GroupOwner)
+	if n := strings.Count(lines.Body.String(), "\n"); n != 13 {
+		t.Errorf("%d lines", n)
+	}
+	parquet := w.get(asking(eventsPath+":export", "format=parquet", log), account.GroupOwner)
+	if b := parquet.Body.String(); !strings.HasPrefix(b, "PAR1") || !strings.HasSuffix(b, "PAR1") {
+		t.Errorf("%.20q is no Parquet file", b)
+	}
+	for _, bad := range []string{"columns=who,who", "columns=a b", "format=xml"} {
+		name, _, _ := strings.Cut(bad, "=")
+		if rec := w.get(asking(eventsPath+":export", bad), account.GroupOwner); !namesParameter(rec, name) {
+			t.Errorf("%s: %d %s", bad, rec.Code, rec.Body)
+		}
+	}
+}
+
+// An export that fails in the midst is broken off: nobody takes a part for all.
+func TestExportThatFailsIsBrokenOff(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fill(40)
+	w.sequence()
+	failing := false
+	w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		if failing && op == bucketest.Get && strings.Contains(key, "/segments/") {
+			return errors.New("the disk is broken")
+		}
+		return nil
+	}
+	server := httptest.NewServer(w.server)
+	defer server.Close()
+	for _, format := range []string{"csv", "ndjson", "parquet"} {
+		for _, failing = range []bool{false, true} {
+			req, err := http.NewRequest("GET", server.URL+asking(eventsPath+":export", "format="+format), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", w.bearer(account.GroupOwner))
+			resp, err := http.DefaultClient.Do(req)
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				if resp.StatusCode >= 500 {
+					err = errors.New(resp.Status)
+				}
+				resp.Body.Close()
+			}
+			if (err != nil) != failing {
+				t.Errorf("%s, failing %t: %v", format, failing, err)
+			}
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/export"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -50,18 +51,22 @@ var (
 	toSize     = parameter{name: "to", want: wantInteger(0, 1<<63-1)}
 	treeSize   = parameter{name: "size", want: wantInteger(0, 1<<63-1)}
 
-	queryText   = parameter{name: "q", want: wantText(query.MaxBytes)}
-	startMoment = parameter{name: "startDate", want: wantMoment}
-	endMoment   = parameter{name: "endDate", want: wantMoment}
-	someLogs    = parameter{name: "log", want: wantID, many: true}
-	eventOrder  = parameter{name: "order", want: wantOneOf(newest, oldest)}
-	resultLimit = parameter{name: "limit", want: wantInteger(1, maxResults)}
-	pageCursor  = parameter{name: cursorReference, want: wantAnything}
-	readBefore  = parameter{name: readReference, want: wantAnything}
-	barCount    = parameter{name: "buckets", want: wantInteger(1, maxBars)}
-	barZone     = parameter{name: "timeZone", want: wantZone}
-	facetFields = parameter{name: "facets", want: wantText(query.MaxBytes)}
-	facetTop    = parameter{name: "top", want: wantInteger(0, maxTop)}
+	queryText    = parameter{name: "q", want: wantText(query.MaxBytes)}
+	startMoment  = parameter{name: "startDate", want: wantMoment}
+	endMoment    = parameter{name: "endDate", want: wantMoment}
+	someLogs     = parameter{name: "log", want: wantID, many: true}
+	eventOrder   = parameter{name: "order", want: wantOneOf(newest, oldest)}
+	resultLimit  = parameter{name: "limit", want: wantInteger(1, maxResults)}
+	pageCursor   = parameter{name: cursorReference, want: wantAnything}
+	readBefore   = parameter{name: readReference, want: wantAnything}
+	barCount     = parameter{name: "buckets", want: wantInteger(1, maxBars)}
+	barZone      = parameter{name: "timeZone", want: wantZone}
+	facetFields  = parameter{name: "facets", want: wantText(query.MaxBytes)}
+	tableFormat  = parameter{name: "format", want: wantOneOf(export.Formats()...)}
+	tableColumns = parameter{name: "columns", want: wantText(query.MaxBytes)}
+	rawCells     = parameter{name: "raw", want: wantFlag}
+	byteOrder    = parameter{name: "bom", want: wantFlag}
+	facetTop     = parameter{name: "top", want: wantInteger(0, maxTop)}
 )
 
 var (

@@ -255,12 +255,16 @@ func (h events) operations() []operation {
 		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
 	counts := finds
 	counts.audit = audited("summarizeEvents", "it tells how many events there are of any kind that is asked for")
+	exports := finds
+	exports.audit = audited("exportEvents", "it sends events")
 	const path = ownGroup + "/events"
 	return []operation{
 		{"searchGroupEvents", get, path, own, account.Download, 200, with(questions, eventOrder, resultLimit, pageCursor),
 			handler{jsonResult, h.find}, finds},
 		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
 			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
+		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,
+			with(questions, tableFormat, tableColumns, rawCells, byteOrder), asFile(h.export), exports},
 	}
 }
 
