@@ -60,8 +60,8 @@ func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 }
 
 // Each operation asks the store for what it is about, behind what tells who asks: one that changes something writes,
-// one that is audited writes its event, one that sends what a log has reads the log. Without that it says that the store
-// is away.
+// one that is audited writes its event, one that sends what a log has reads the log. Without that it says that the
+// store is away.
 func TestEachOperationNeedsTheStoreForItsPurpose(t *testing.T) {
 	write := func(op bucketest.Op, _ string) bool { return op == bucketest.PutNew || op == bucketest.Put }
 	readLog := func(op bucketest.Op, key string) bool { return !write(op, key) && strings.HasPrefix(key, "logs/") }
