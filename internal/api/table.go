@@ -226,8 +226,8 @@ func (h logs) operations() []operation {
 	lives.kept = false
 	operational := downloads(operationalLog)
 	operational.kept = false
-	counts := traits{audit: unaudited("it shows how many events a log has and when the first and the last were, and " +
-		"none of them"),
+	counts := traits{audit: unaudited("it shows how many events a log has, how large they are together, when the first " +
+		"and the last were, and the root of the tree of all; none of them"),
 		kept: true, form: atlasForm}
 	publishes := changes
 	publishes.kept = true

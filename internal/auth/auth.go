@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -212,7 +211,7 @@ func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limit
 	if err != nil {
 		return nil, err
 	}
-	if !onAccessList(c.AccessList, addr) {
+	if !c.Admits(addr) {
 		return nil, &NotOnAccessList{c}
 	}
 	return &Principal{Credential: c, Address: addr}, nil
@@ -252,10 +251,4 @@ func identity(kind account.Kind, id string) string {
 		return ""
 	}
 	return id
-}
-
-// onAccessList tells whether addr is on an access list; an empty one has them all.
-func onAccessList(list []account.AccessEntry, addr netip.Addr) bool {
-	return len(list) == 0 || slices.ContainsFunc(list,
-		func(e account.AccessEntry) bool { return e.Block.Contains(addr) })
 }

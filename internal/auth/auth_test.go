@@ -348,7 +348,8 @@ func TestAccessList(t *testing.T) {
 			}
 			list = append(list, account.AccessEntry{Block: block})
 		}
-		if got := onAccessList(list, netip.MustParseAddr(tt.addr)); got != tt.want {
+		c := account.Credential{AccessList: list}
+		if got := c.Admits(netip.MustParseAddr(tt.addr)); got != tt.want {
 			t.Errorf("%v, %s: %t", tt.list, tt.addr, got)
 		}
 	}
