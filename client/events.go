@@ -1,14 +1,17 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Question asks for events of a project (weir only).
@@ -138,22 +141,45 @@ func (c *Client) callInto(ctx context.Context, path string, query url.Values, v 
 // LogsOf returns the ids of the logs of a workspace that the caller may read, the audit log and the operational log;
 // none if there is no such workspace.
 func (c *Client) LogsOf(ctx context.Context, project, workspace string) ([]string, error) {
+	all, err := c.logsOf(ctx, project, workspace)
+	var ids []string
+	for _, log := range all {
+		ids = append(ids, log.ID)
+	}
+	return ids, err
+}
+
+// AuditLogOf returns the id of the audit log of a workspace; empty if there is no such workspace.
+func (c *Client) AuditLogOf(ctx context.Context, project, workspace string) (string, error) {
+	all, err := c.logsOf(ctx, project, workspace)
+	for _, log := range all {
+		if log.Kind == "audit" {
+			return log.ID, nil
+		}
+	}
+	return "", err
+}
+
+type listedLog struct {
+	ID        string `json:"logId"`
+	Kind      string `json:"kind"`
+	Workspace string `json:"workspaceName"`
+	State     string `json:"state"`
+}
+
+func (c *Client) logsOf(ctx context.Context, project, workspace string) ([]listedLog, error) {
 	items, err := c.List(ctx, "/api/weir/v1/groups/"+url.PathEscape(project)+"/logs", nil)
 	if err != nil {
 		return nil, err
 	}
-	var logs []string
+	var logs []listedLog
 	for _, item := range items {
-		var log struct {
-			ID        string `json:"logId"`
-			Workspace string `json:"workspaceName"`
-			State     string `json:"state"`
-		}
+		var log listedLog
 		if err := json.Unmarshal(item, &log); err != nil {
 			return nil, fmt.Errorf("the server's reply: %w", err)
 		}
 		if log.Workspace == workspace && log.State == "active" {
-			logs = append(logs, log.ID)
+			logs = append(logs, log)
 		}
 	}
 	return logs, nil
@@ -198,6 +224,59 @@ func (c *Client) Export(ctx context.Context, q Question, o ExportOptions) (*Expo
 	e := &Exported{resp.Body, -1}
 	if n, err := strconv.ParseInt(resp.Header.Get("Weir-Total"), 10, 64); err == nil {
 		e.Total = n
+	}
+	return e, nil
+}
+
+// Entries is consecutive entries of a log.
+type Entries struct {
+	Lines []byte // {"index":N,"event":{…}} for each, with '\n'
+	Next  int64  // index of the entry behind them
+	Read  string // Sent back, it makes the next request a part of the same read.
+}
+
+// ErrRemoved is returned (wrapped, with a *RemovedError) if retention has removed entries that were asked for.
+var ErrRemoved = errors.New("retention has removed the entries")
+
+// RemovedError says where a log begins now.
+type RemovedError struct{ First int64 }
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("%v: the oldest that is there is %d", ErrRemoved, e.First)
+}
+func (e *RemovedError) Unwrap() error { return ErrRemoved }
+
+// Entries returns sequenced entries of a log, given its path (see Source.LogPath), from an index on: at most limit, up
+// to 10,000. If there is none it waits for one, up to a minute. Errors of the server are *Error, or ErrRemoved.
+func (c *Client) Entries(ctx context.Context, logPath string, from int64, limit int, wait time.Duration,
+	read string) (*Entries, error) {
+	req, err := c.request(ctx, http.MethodGet, logPath+"/entries", nil)
+	if err != nil {
+		return nil, err
+	}
+	v := url.Values{"from": {strconv.FormatInt(from, 10)}, "limit": {strconv.Itoa(limit)},
+		"wait": {strconv.Itoa(int(wait.Seconds()))}}
+	if read != "" {
+		v.Set("read", read)
+	}
+	req.URL.RawQuery = v.Encode()
+	resp, err := c.do(req)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusGone && e.Next >= from {
+		return nil, &RemovedError{e.Next}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	e := &Entries{Read: resp.Header.Get("Weir-Read")}
+	if e.Next, err = strconv.ParseInt(resp.Header.Get("Weir-Next"), 10, 64); err != nil || e.Next < from {
+		return nil, fmt.Errorf("the server's reply: the next entry is %.40q", resp.Header.Get("Weir-Next"))
+	}
+	if e.Lines, err = io.ReadAll(io.LimitReader(resp.Body, maxPage+1)); err != nil {
+		return nil, fmt.Errorf("the server's reply: %w", err)
+	}
+	if len(e.Lines) > maxPage || int64(bytes.Count(e.Lines, []byte{'\n'})) != e.Next-from {
+		return nil, fmt.Errorf("the server's reply: it does not have the entries from %d to %d", from, e.Next-1)
 	}
 	return e, nil
 }

@@ -53,6 +53,9 @@ type Server struct {
 	search   *search.Searcher
 	limits   *limit.Limiter[string] // of requests, by credential
 	searches *limit.Shares[string]  // of what is searched at a time, by credential
+	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
+	stopping chan struct{}          // closed when requests are not to wait for anything any more
+	stop     sync.Once
 	metrics  *metrics
 	repeats  repeats
 	table    []operation
@@ -80,6 +83,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		search: search.New(logs, search.Options{}), searches: newSearchShares(),
+		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0), stopping: make(chan struct{}),
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		failing: make(chan struct{}, maxFailing)}
 	s.refusals.record = recorder.RecordOwn
@@ -119,6 +123,9 @@ func (s *Server) CleanPaths(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// Stop ends what requests wait for: they are answered at once.
+func (s *Server) Stop() { s.stop.Do(func() { close(s.stopping) }) }
 
 // Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
 func (s *Server) Wait() {

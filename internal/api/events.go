@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/query"
@@ -24,8 +23,8 @@ import (
 
 // events are the operations that look for events in the logs of a project.
 type events struct {
+	references
 	search *search.Searcher
-	auth   *auth.Authenticator
 	shares *limit.Shares[string] // of what is searched at a time, by credential
 }
 

@@ -62,6 +62,8 @@ var (
 	barCount     = parameter{name: "buckets", want: wantInteger(1, maxBars)}
 	barZone      = parameter{name: "timeZone", want: wantZone}
 	facetFields  = parameter{name: "facets", want: wantText(query.MaxBytes)}
+	entryLimit   = parameter{name: "limit", want: wantInteger(1, maxResults)}
+	waitSeconds  = parameter{name: "wait", want: wantInteger(0, maxWait)}
 	tableFormat  = parameter{name: "format", want: wantOneOf(export.Formats()...)}
 	tableColumns = parameter{name: "columns", want: wantText(query.MaxBytes)}
 	rawCells     = parameter{name: "raw", want: wantFlag}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/search"
 )
@@ -48,7 +49,7 @@ const remembered = time.Hour
 // ask reads the question of a request. A continuation that is of another credential or question counts as none.
 func (h events) ask(c *call) (*question, error) {
 	q := &question{text: c.query.Get("q"), now: c.now, asked: askedFor(c)}
-	last, purpose := h.continued(c, q.asked)
+	last, purpose := h.given(c, q.asked)
 	if last != nil {
 		q.now = time.UnixMilli(last.Now)
 	}
@@ -71,13 +72,7 @@ func (h events) ask(c *call) (*question, error) {
 	}
 	slices.Sort(q.Logs)
 	c.question = q
-	c.recorded = c.now
-	if last != nil {
-		recorded := time.Unix(last.Recorded, 0)
-		if slices.Equal(last.Logs, digestOf(q.Logs)) && !recorded.After(c.now) && c.now.Sub(recorded) < remembered {
-			c.continues, c.recorded = true, recorded
-		}
-	}
+	h.resume(c, last, q.Logs)
 	if purpose == cursorReference {
 		q.after = last.Position
 	}
@@ -158,9 +153,24 @@ func logsAskedFor(c *call) ([]keptLog, error) {
 	return some, nil
 }
 
-// continued returns what a request sends back of a question, and for which purpose that was made; nil if it sends
-// nothing that the caller got for this question.
-func (h events) continued(c *call, asked []byte) (*continuation, string) {
+// references gives clients what they send back of a question.
+type references struct{ auth *auth.Authenticator }
+
+// resume notes whether a question that is asked of logs was made an event before, as a continuation says (nil: not).
+func (h references) resume(c *call, last *continuation, logs []string) {
+	c.recorded = c.now
+	if last == nil || !slices.Equal(last.Logs, digestOf(logs)) {
+		return
+	}
+	recorded := time.Unix(last.Recorded, 0)
+	if !recorded.After(c.now) && c.now.Sub(recorded) < remembered {
+		c.continues, c.recorded = true, recorded
+	}
+}
+
+// given returns what a request sends back of a question, and for which purpose that was made; nil if it sends nothing
+// that the caller got for this question.
+func (h references) given(c *call, asked []byte) (*continuation, string) {
 	for _, purpose := range []string{cursorReference, readReference} {
 		data, ok := h.auth.Referred(purpose, c.query.Get(purpose))
 		last := new(continuation)
@@ -173,8 +183,12 @@ func (h events) continued(c *call, asked []byte) (*continuation, string) {
 
 // refer returns a reference to a question that is being answered.
 func (h events) refer(c *call, q *question, purpose string, position []byte) string {
-	data, _ := json.Marshal(continuation{Caller: c.caller.ID, Asked: q.asked, Logs: digestOf(q.Logs),
-		Now: q.now.UnixMilli(), Recorded: c.recorded.Unix(), Position: position}) // cannot fail
+	return h.give(purpose, continuation{Caller: c.caller.ID, Asked: q.asked, Logs: digestOf(q.Logs),
+		Now: q.now.UnixMilli(), Recorded: c.recorded.Unix(), Position: position})
+}
+
+func (h references) give(purpose string, what continuation) string {
+	data, _ := json.Marshal(what) // cannot fail
 	return h.auth.Refer(purpose, data)
 }
 

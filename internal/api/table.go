@@ -50,7 +50,8 @@ func (s *Server) operations() []operation {
 		recordings{s.recorder, s.metrics, s.options}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
-		events{s.search, s.auth, s.searches}.operations(),
+		entries{references{s.auth}, s.logs, s.waiters, s.stopping}.operations(),
+		events{references{s.auth}, s.search, s.searches}.operations(),
 	} {
 		table = append(table, rows...)
 	}
@@ -247,6 +248,18 @@ func (h logs) operations() []operation {
 			downloads(anyLog)},
 		{"getOrgLog", get, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.get), counts},
 		{"updateOrgLog", patch, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.update), publishes},
+	}
+}
+
+func (h entries) operations() []operation {
+	reads := traits{audit: audited("readEntries", "it sends events; what follows is the same read for an hour"),
+		node: readNode, limit: "api/weir/v1/logs/entries", kept: true, form: atlasForm}
+	query := []parameter{fromSize, entryLimit, waitSeconds, readBefore}
+	return []operation{
+		{"readGroupLogEntries", get, ownGroup + "/logs/{logId}/entries", own, account.Download, 200, query,
+			handler{jsonResult, h.read}, reads},
+		{"readOrgLogEntries", get, ownOrg + "/logs/{logId}/entries", own, account.OwnOrg, 200, query,
+			handler{jsonResult, h.read}, reads},
 	}
 }
 
