@@ -147,3 +147,13 @@ func (d *Decoder) Err() error {
 func AppendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
+
+// Rest returns what was not read yet, which the caller reads; nil after an error.
+func (d *Decoder) Rest() []byte {
+	if d.err != nil {
+		return nil
+	}
+	rest := d.data[:len(d.data):len(d.data)]
+	d.data = d.data[len(d.data):]
+	return rest
+}

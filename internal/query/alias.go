@@ -93,10 +93,12 @@ var classes = func() map[string][]Scalar {
 	return classes
 }()
 
-// aliasValues returns the values of an alias. get returns the values of one of its sources, by its place in
+// aliasValues returns the values of an alias, none of -1. get returns the values of one of its sources, by its place in
 // aliasSources, and hasActor tells whether who has one that begins with "actor".
 func aliasValues(alias int, get func(n int) []Scalar, hasActor func() bool) []Scalar {
 	switch alias {
+	case -1:
+		return nil
 	case outcome:
 		return outcomeOf(get)
 	case class:

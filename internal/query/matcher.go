@@ -248,7 +248,7 @@ func (s *scan) testAliases() {
 			continue
 		}
 		for _, v := range s.aliasValues(t.alias) {
-			if t.exists || s.testScalar(t, v) {
+			if t.exists || t.scalar(v, &s.fold) {
 				s.known[i] = yes
 				break
 			}
@@ -256,17 +256,18 @@ func (s *scan) testAliases() {
 	}
 }
 
-func (s *scan) testScalar(t *test, v Scalar) bool {
+// scalar tells whether a value passes. fold is reused.
+func (t *test) scalar(v Scalar, fold *[]byte) bool {
 	switch v.Kind {
 	case Number:
-		return t.number(&numeral{text: v.Text}, &s.fold)
+		return t.number(&numeral{text: v.Text}, fold)
 	case Bool:
 		return t.boolean(v.Text)
 	}
 	if t.readsText() {
-		s.fold = AppendFold(s.fold[:0], v.Text)
+		*fold = AppendFold((*fold)[:0], v.Text)
 	}
-	return t.text(v.Text, s.fold)
+	return t.text(v.Text, *fold)
 }
 
 // mayMatch is false only if no value of the line can pass the test. The line is in lower case, and has no escapes and

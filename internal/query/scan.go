@@ -145,7 +145,7 @@ func (s *scan) value(i int, f *fieldNode) int {
 	ignored := f == nil && len(s.every) == 0
 	switch c := s.b[i]; c {
 	case '"':
-		end, escaped := s.quoted(i)
+		end, escaped := StringEnd(s.b, i)
 		if end > 0 && !ignored {
 			s.testText(i, end, escaped, f)
 		}
@@ -207,7 +207,7 @@ func (s *scan) object(i int, f *fieldNode) int {
 		return i + 1
 	}
 	for i < len(s.b) && s.b[i] == '"' {
-		end, escaped := s.quoted(i)
+		end, escaped := StringEnd(s.b, i)
 		if end < 0 {
 			return -1
 		}
@@ -215,7 +215,7 @@ func (s *scan) object(i int, f *fieldNode) int {
 		if f != nil && len(f.members) > 0 {
 			name := s.b[i+1 : end-1]
 			if escaped {
-				s.name = appendDecoded(s.name[:0], s.b[i:end])
+				s.name = AppendDecoded(s.name[:0], s.b[i:end])
 				name = s.name
 			}
 			member = f.member(name)
@@ -262,10 +262,10 @@ func (s *scan) comma(i int, closing byte) (next int, closed bool) {
 	return -1, true
 }
 
-// quoted reads a string.
-func (s *scan) quoted(start int) (end int, escaped bool) {
+// StringEnd returns the place behind the string of JSON that begins in b at start with its quote, and tells whether it has
+// escapes. The place is negative if the string has no end.
+func StringEnd(b []byte, start int) (end int, escaped bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	b := s.b
 	for i := start + 1; i < len(b); {
 		// Eight bytes at a time. In special the top bit of each quote and backslash is set; a borrow may set it in
 		// bytes above such a one too, but only the lowest counts.
@@ -299,7 +299,7 @@ func (s *scan) skip(i int) int {
 	for depth := 0; i < len(s.b); i++ {
 		switch s.b[i] {
 		case '"':
-			end, _ := s.quoted(i)
+			end, _ := StringEnd(s.b, i)
 			if end < 0 {
 				return -1
 			}
@@ -369,7 +369,7 @@ func (s *scan) testText(start, end int, escaped bool, f *fieldNode) {
 	}
 	text, folded := s.b[start+1:end-1], []byte(nil)
 	if escaped {
-		s.text = appendDecoded(s.text[:0], s.b[start:end])
+		s.text = AppendDecoded(s.text[:0], s.b[start:end])
 		text = s.text
 	}
 	switch {
@@ -452,7 +452,7 @@ func (s *scan) scalar(start, end int) Scalar {
 	case '"':
 		if s.escapes && bytes.IndexByte(text, '\\') >= 0 {
 			first := len(s.decoded)
-			s.decoded = appendDecoded(s.decoded, text)
+			s.decoded = AppendDecoded(s.decoded, text)
 			return Scalar{String, textOf(s.decoded[first:])}
 		}
 		return Scalar{String, textOf(text[1 : len(text)-1])}
@@ -462,9 +462,9 @@ func (s *scan) scalar(start, end int) Scalar {
 	return Scalar{Number, textOf(text)}
 }
 
-// appendDecoded appends what a string with escapes says; quoted has its quotes. A surrogate that is alone becomes
+// AppendDecoded appends what a string of JSON says; quoted has its quotes. A surrogate that is alone becomes
 // U+FFFD.
-func appendDecoded(dst, quoted []byte) []byte {
+func AppendDecoded(dst, quoted []byte) []byte {
 	dst, _ = jsontext.AppendUnquote(dst, quoted) // recording has checked that it is a string
 	return dst
 }

@@ -234,7 +234,9 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 			return nil, Info{}, nil, fmt.Errorf("part %s: %w", k.ID(), err)
 		}
 		if i >= w.inside {
-			beside = append(beside, Object{k.ID(), content})
+			if content != nil {
+				beside = append(beside, Object{k.ID(), content})
+			}
 			continue
 		}
 		start := len(parts)

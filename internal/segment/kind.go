@@ -11,7 +11,8 @@ type Kind interface {
 	// time. The lines must not be kept.
 	Note(c Content) any
 
-	// Build returns the content of the part of a segment, every block of which was noted.
+	// Build returns the content of the part of a segment, every block of which was noted. If it is nil, and the part
+	// would stand beside the segment, the segment gets none; so it is with Merge.
 	Build(blocks []Made) ([]byte, error)
 
 	// Merge returns the content of the part of a segment that is made of sources, in their order. A block of it is a

@@ -64,6 +64,15 @@ func (k lineCounts) Merge(_ []*Source, blocks []Made) ([]byte, error) {
 	return data, nil
 }
 
+// never is a kind of which no segment gets a part.
+type never struct{ lineCounts }
+
+func (never) ID() ID { return "never" }
+
+func (never) Build([]Made) ([]byte, error) { return nil, nil }
+
+func (never) Merge([]*Source, []Made) ([]byte, error) { return nil, nil }
+
 // made is a segment with what is known of it.
 type made struct {
 	Info
@@ -224,7 +233,7 @@ func TestMergingKeepsWhatPartsSay(t *testing.T) {
 		}
 		var segments []made
 		for range rapid.IntRange(1, 6).Draw(t, "segments") {
-			b := New(&tree, blockBytes, lineCounts{})
+			b := New(&tree, blockBytes, never{}, lineCounts{})
 			first := tree.Size
 			for n := range int64(rapid.IntRange(1, 400).Draw(t, "entries")) {
 				b.add(first + n)
@@ -236,7 +245,7 @@ func TestMergingKeepsWhatPartsSay(t *testing.T) {
 		for len(segments) > 1 {
 			from := rapid.IntRange(0, len(segments)-2).Draw(t, "from")
 			to := rapid.IntRange(from+2, len(segments)).Draw(t, "to")
-			b := NewMerge(segments[from].First, blockBytes, lineCounts{})
+			b := NewMerge(segments[from].First, blockBytes, lineCounts{}, never{})
 			for _, m := range segments[from:to] {
 				source := m.source(t, rapid.Bool().Draw(t, "indexed"))
 				if err := b.Merge(source, func(b *Block) ([]byte, error) { return m.bytes(b.Span), nil }); err != nil {

@@ -1,0 +1,204 @@
+package index
+
+import (
+	"strings"
+
+	"github.com/weirlog/weir/internal/query"
+)
+
+// The fields of which the sources need more than that the first one with a value counts.
+const (
+	class   query.Field = "class"   // It has the values of all its sources.
+	outcome query.Field = "outcome" // Its values do not stand in the event.
+	who     query.Field = "who"     // Some of its sources say that there is an actor.
+)
+
+// aliasSource is a source of an alias.
+type aliasSource struct {
+	column     int         // -1 if there is none
+	has        *columnTest // of a value that is not an empty string
+	match      *columnTest // of what the alias is then, if no source before has a value
+	raw        *columnTest // of its own values; nil unless it is the second of class
+	afterActor bool
+}
+
+// filled returns the values that count for an alias. It overwrites them.
+func filled(values []query.Scalar) []query.Scalar {
+	some := values[:0]
+	for _, v := range values {
+		if v.Kind != present && (v.Kind != query.String || v.Text != "") {
+			some = append(some, v)
+		}
+	}
+	return some
+}
+
+// newHas returns the test of a column for values that count for an alias.
+func (r *reader) newHas(column int) (*columnTest, error) {
+	if column < 0 {
+		return nil, nil
+	}
+	t, err := r.newColumnTest(column, true, true, func(values []query.Scalar) bool { return len(filled(values)) > 0 })
+	return &t, err
+}
+
+// hasHidden returns whether hidden values count for an alias.
+func hasHidden(s *summary) (verdict, error) {
+	if s.traits&blanks != 0 {
+		return perhaps, nil
+	}
+	return verdictOf(s.traits != 0), nil
+}
+
+// ofSource runs the test of a column of a source. If the block does not name it, unnamed is the answer.
+func (e *evaluator) ofSource(t *columnTest, hidden func(*summary) (verdict, error)) (m Matches, err error) {
+	named := false
+	if t != nil {
+		m, named, err = t.run(e.view, hidden)
+	}
+	if b := &e.blocks[e.view.block]; err == nil && !named && b.unnamed.traits&(texts|numbers|bools) != 0 {
+		to, err := hidden(&b.unnamed)
+		if to == no || err != nil {
+			return m, err
+		}
+		return everyPerhaps(b.count), nil
+	}
+	return m, err
+}
+
+// actor tells which entries have an actor.
+type actor struct {
+	tests []*columnTest
+	ready bool
+}
+
+func (a *actor) run(e *evaluator) (m Matches, err error) {
+	if !a.ready {
+		a.ready = true
+		for _, s := range query.AliasSources(who) {
+			if !strings.HasPrefix(string(s.Field), "actor.") {
+				continue
+			}
+			t, err := e.newHas(e.Index.column(s.Field))
+			if err != nil {
+				return m, err
+			}
+			a.tests = append(a.tests, t)
+		}
+	}
+	for _, t := range a.tests {
+		if m.Every {
+			break
+		}
+		has, err := e.ofSource(t, hasHidden)
+		if err != nil {
+			return m, err
+		}
+		m = m.or(has, e.count())
+	}
+	return m, nil
+}
+
+// ofAlias is a term of an alias.
+type ofAlias struct {
+	term    query.Term
+	ready   bool
+	exists  bool
+	needs   needs
+	sources []aliasSource
+	without bool // It passes if no source has a value.
+	actor   actor
+}
+
+func (o *ofAlias) cost() int { return 10 }
+
+func (o *ofAlias) prepare(e *evaluator) error {
+	o.ready, o.needs = true, newNeeds(o.term)
+	_, o.exists = o.term.Match.(query.Exists)
+	passes := query.NewTest(o.term)
+	o.without = anyPasses(passes, query.AliasValues(o.term.Field, -1, nil))
+	for n, s := range query.AliasSources(o.term.Field) {
+		source := aliasSource{column: e.Index.column(s.Field), afterActor: s.AfterActor}
+		if source.column >= 0 {
+			var err error
+			if source.has, err = e.newHas(source.column); err != nil {
+				return err
+			}
+			t, err := e.newColumnTest(source.column, true, true, func(values []query.Scalar) bool {
+				return anyPasses(passes, query.AliasValues(o.term.Field, n, filled(values)))
+			})
+			if err != nil {
+				return err
+			}
+			source.match = &t
+			if o.term.Field == class && n == 1 {
+				t, err := e.newColumnTest(source.column, true, true, func(values []query.Scalar) bool {
+					return anyPasses(passes, filled(values))
+				})
+				if err != nil {
+					return err
+				}
+				source.raw = &t
+			}
+		}
+		o.sources = append(o.sources, source)
+	}
+	return nil
+}
+
+// hidden tells of hidden values of a source whether the alias passes if they are its values.
+func (o *ofAlias) hidden(e *evaluator, derived bool) func(*summary) (verdict, error) {
+	return func(s *summary) (verdict, error) {
+		if derived {
+			return perhaps, nil
+		}
+		return o.needs.hidden(e.view, s, e.known)
+	}
+}
+
+func (o *ofAlias) run(e *evaluator) (m Matches, err error) {
+	if !o.ready {
+		if err := o.prepare(e); err != nil {
+			return m, err
+		}
+	}
+	entries := e.count()
+	rest := Matches{Every: true} // entries of which no source has had a value
+	for n := range o.sources {
+		if rest.None() {
+			return m, nil
+		}
+		s := &o.sources[n]
+		has, err := e.ofSource(s.has, hasHidden)
+		if err != nil {
+			return m, err
+		}
+		match := has
+		if !o.exists {
+			derived := o.term.Field == outcome || o.term.Field == class && n == 1
+			if match, err = e.ofSource(s.match, o.hidden(e, derived)); err != nil {
+				return m, err
+			}
+		}
+		if s.afterActor && !has.None() {
+			actor, err := o.actor.run(e)
+			if err != nil {
+				return m, err
+			}
+			has, match = has.and(actor, entries), match.and(actor, entries)
+		}
+		if o.term.Field == class && n == 0 && !o.exists && !has.None() {
+			other, err := e.ofSource(o.sources[1].raw, o.hidden(e, false))
+			if err != nil {
+				return m, err
+			}
+			match = match.or(has.and(other, entries), entries)
+		}
+		m = m.or(match.and(rest, entries), entries)
+		rest = rest.and(has.not(entries), entries)
+	}
+	if o.without {
+		m = m.or(rest, entries)
+	}
+	return m, nil
+}

@@ -1,0 +1,174 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/bench/corpus"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/segment"
+)
+
+var until = time.UnixMilli(1_795_000_000_000)
+
+// corpusBlocks are the lines of blocks of 512 KiB.
+func corpusBlocks(events int) (blocks [][]byte, counts []int) {
+	c := &corpus.Corpus{Events: events, Days: 30, Until: until, Seed: 1}
+	var lines []byte
+	count := 0
+	for ok := true; ok; {
+		if lines, ok = c.Next(lines); ok {
+			count++
+		}
+		if len(lines) >= 512<<10 || !ok && count > 0 {
+			blocks, counts = append(blocks, bytes.Clone(lines)), append(counts, count)
+			lines, count = lines[:0], 0
+		}
+	}
+	return blocks, counts
+}
+
+func noteBlock(lines []byte, count int) *note {
+	return noteOf(segment.Content{Block: &segment.Block{Count: count}, Lines: lines})
+}
+
+// The index of 500,000 events, as large a segment as there is.
+var largeIndex = sync.OnceValue(func() []byte {
+	blocks, counts := corpusBlocks(500_000)
+	var notes []*note
+	for i := range blocks {
+		notes = append(notes, noteBlock(blocks[i], counts[i]))
+	}
+	return encode(notes)
+})
+
+func BenchmarkNote(b *testing.B) {
+	blocks, counts := corpusBlocks(20_000)
+	events := 0
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		n := i % len(blocks)
+		noteBlock(blocks[n], counts[n])
+		events += counts[n]
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(events), "ns/event")
+}
+
+func BenchmarkEncode(b *testing.B) {
+	blocks, counts := corpusBlocks(200_000)
+	var notes []*note
+	for i := range blocks {
+		notes = append(notes, noteBlock(blocks[i], counts[i]))
+	}
+	var content []byte
+	for b.Loop() {
+		content = encode(notes)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/200_000, "ns/event")
+	b.ReportMetric(float64(len(content))/200_000, "B/event")
+}
+
+func BenchmarkMerge(b *testing.B) {
+	content := largeIndex()
+	for b.Loop() {
+		notes, err := decodeNotes(content)
+		if err != nil {
+			b.Fatal(err)
+		}
+		encode(notes)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500_000, "ns/event")
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	x := open(b, largeIndex())
+	for _, text := range []string{
+		"*", "6a7941c22c88faeba59c580d", "nowhere", "processor-31", "Unauthorized",
+		"src_endpoint.ip:203.0.112.7", "from:203.0.112.7", "src_endpoint.ip:203.0.112.0/24", "203.0.112.0/24",
+		"actor.user.name:admin.user-1* status_id:2 -unmapped.atype:logout",
+		"who:admin.user-7 outcome:failure what:*StreamProcessor",
+		"status_id:2 target:processor-0* class:3004 not from:203.0.113.0/24 who:admin.user-1* not what:logout " +
+			"severity_id >= 2 time > 2026-11-01 -actor.user.name:admin.user-12 type_uid > 5",
+	} {
+		b.Run(text[:min(len(text), 40)], func(b *testing.B) { x.benchmark(b, text) })
+	}
+	id := someUID(b)
+	b.Run("id", func(b *testing.B) { x.benchmark(b, id) })
+}
+
+// someUID returns the uid of one of the events.
+func someUID(b *testing.B) string {
+	blocks, _ := corpusBlocks(500_000)
+	_, after, _ := bytes.Cut(blocks[100], []byte(`"uid":"`))
+	return string(after[:36])
+}
+
+func (o *opened) benchmark(b *testing.B, text string) {
+	q, err := query.Parse(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var result []Matches
+	o.fetched, o.fetches = 0, 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if result, err = o.Evaluate(context.Background(), q, o.All(), o.fetch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	yes, perhaps, blocks := 0, 0, 0
+	for i, m := range result {
+		y, p := m.sets(o.Entries(i))
+		yes, perhaps = yes+y.Count(), perhaps+p.Count()
+		if p != nil {
+			blocks++
+		}
+	}
+	b.ReportMetric(float64(yes), "hits")
+	b.ReportMetric(float64(perhaps), "perhaps")
+	b.ReportMetric(float64(blocks), "blocks-to-read")
+	b.ReportMetric(float64(o.fetched)/float64(b.N)/1024, "KiB-read")
+	b.ReportMetric(float64(o.fetches)/float64(b.N), "fetches")
+}
+
+func BenchmarkFacets(b *testing.B) {
+	x := open(b, largeIndex())
+	for name, fields := range map[string][]query.Field{
+		"fields":  {"actor.user.name", "src_endpoint.ip", "unmapped.atype", "entity.name", "status", "class_uid"},
+		"aliases": {"who", "from", "what", "target", "outcome", "class"},
+	} {
+		for _, text := range []string{"*", "src_endpoint.ip:203.0.112.7"} {
+			q, err := query.Parse(text)
+			if err != nil {
+				b.Fatal(err)
+			}
+			result := x.evaluate(b, q, x.All())
+			b.Run(fmt.Sprint(name, "/", text), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := x.Facets(context.Background(), fields, 0, result, x.fetch); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What takes how much of an index.
+func TestSizes(t *testing.T) {
+	content := largeIndex()
+	x := open(t, content)
+	per := func(n int64) float64 { return float64(n) / 500_000 }
+	t.Logf("all %.2f B an event: head %.3f, filter %.2f, times %.2f, dictionaries %.2f, records %.2f",
+		per(int64(len(content))), per(x.filter.offset), per(x.times.offset-x.filter.offset),
+		per(x.lists.offset-x.times.offset), per(x.records.offset-x.lists.offset), per(x.records.end()-x.records.offset))
+	for i, c := range x.columns {
+		t.Logf("%-24s %7d lists %7d present %7d hidden: %.3f + %.3f", c.path, c.lists, c.present, c.hidden,
+			per(x.lists.ends[i]-x.lists.start(i)), per(x.records.ends[i]-x.records.start(i)))
+	}
+}

@@ -1,0 +1,306 @@
+package index
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/segment"
+)
+
+// Bounds of what a block lists of a column. What is beyond is hidden: its values only go into the filter.
+const (
+	maxLists  = 256  // different lists of values
+	maxListed = 256  // bytes of a list
+	freeBytes = 1024 // of the texts of all lists, and
+	eachBytes = 2    // for each entry that has a value
+	fewLists  = 16   // More lists than this are had by two entries each on average.
+)
+
+// maxBases is how many columns of a block others may be functions of.
+const maxBases = 16
+
+// note is what the index says of a block: a function of the block's lines.
+type note struct {
+	count   int   // of entries
+	least   int64 // of the times
+	largest int64
+	unread  bool // A line was no event: nothing is known.
+	plain   bool // The path time is the entry's time, and no column.
+	unnamed summary
+	times   []byte
+	filter  []byte
+	ends    [stripes]uint32
+	columns []noteColumn // in the order of their paths
+}
+
+// noteColumn is what the index says of a path in a block.
+type noteColumn struct {
+	path   query.Field
+	lists  []listed // in order; nil if they are hidden
+	counts []uint32 // entries that have each list
+	layout
+	data []byte // as layout says
+}
+
+// layout says how it is known which entries of a block have a value at a path, and which. Codes are 0 for an entry that
+// has none, and otherwise the place of its list, plus 1.
+type layout struct {
+	present  int     // entries that have a value
+	lists    int     // different lists of values; 0 if they are hidden
+	hidden   summary // of values that are not listed, some or all
+	presence source  // which entries have a value
+	values   source  // the lists of these
+}
+
+// source is where something is known from.
+type source struct {
+	kind sourceKind
+	base int // the column, of the block or the index
+}
+
+type sourceKind uint8
+
+const (
+	constant sourceKind = iota // all entries have a value; there is one list, or they are hidden
+	own                        // a bit for each entry; the place of each present entry's list
+	function                   // for each code of a base a bit; the place of a list
+	same                       // those that the base has
+)
+
+var gathers = sync.Pool{New: func() any { return new(gather) }}
+
+// noteOf returns what the index says of a block.
+func noteOf(c segment.Content) *note {
+	g := gathers.Get().(*gather)
+	defer func() {
+		g.release()
+		gathers.Put(g)
+	}()
+	n := &note{count: c.Block.Count, least: c.Block.MinTime, largest: c.Block.MaxTime}
+	if n.count == 0 || !g.gatherLines(c.Lines, n.count) {
+		n.unread = true
+		return n
+	}
+	n.plain, n.unnamed = g.plain, g.unnamed
+	n.least, n.largest = slices.Min(g.times), slices.Max(g.times)
+	n.times = appendTimes(nil, g.times, n.least)
+	slices.SortFunc(g.columns, func(a, b *column) int { return strings.Compare(string(a.path), string(b.path)) })
+	n.columns = make([]noteColumn, len(g.columns))
+	for i, c := range g.columns {
+		n.columns[i] = c.finish(g)
+	}
+	arrange(n.columns, g.columns)
+	n.filter, n.ends = filterOf(g.tokens)
+	return n
+}
+
+// finish makes the lists of a column's values, unless they are hidden, and sets its codes to their places.
+func (c *column) finish(g *gather) noteColumn {
+	n := noteColumn{path: c.path}
+	counts := make([]uint32, len(c.raws)+1)
+	for _, code := range c.codes {
+		counts[min(int(code), len(c.raws))]++
+	}
+	n.present = len(c.codes) - int(counts[0])
+	if !c.hidden {
+		if c.list(g, counts[1:], &n); n.lists == nil {
+			c.hideAll(g)
+		}
+	}
+	n.layout.lists, n.hidden = len(n.lists), c.summary
+	return n
+}
+
+// list lists the column's values, unless they are too many. counts has for each raw the entries that have it.
+func (c *column) list(g *gather, counts []uint32, n *noteColumn) {
+	encoded := make([]listed, len(c.raws)) // the last value of each raw
+	var blob []byte
+	for i, r := range c.raws {
+		start := len(blob)
+		blob = appendValue(blob, g.scalar(g.lines[r.start:r.end]))
+		encoded[i] = blob[start:]
+	}
+	type place struct {
+		list listed
+		raw  int
+	}
+	places := make([]place, 0, len(c.raws))
+	for i := range c.raws {
+		if counts[i] > 0 {
+			places = append(places, place{c.listOf(i, encoded), i})
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int { return bytes.Compare(a.list, b.list) })
+	codes, size := make([]uint16, len(c.raws)+1), 0
+	for i, p := range places {
+		if i == 0 || !bytes.Equal(p.list, places[i-1].list) {
+			n.lists, n.counts = append(n.lists, p.list), append(n.counts, 0)
+			size += p.list.textBytes()
+		}
+		n.counts[len(n.counts)-1] += counts[p.raw]
+		codes[p.raw+1] = uint16(len(n.lists))
+	}
+	if len(n.lists) > maxLists || size > freeBytes+eachBytes*n.present ||
+		len(n.lists) > max(fewLists, n.present/2) {
+		n.lists, n.counts = nil, nil
+		return
+	}
+	for i, code := range c.codes {
+		c.codes[i] = codes[code]
+	}
+	for _, p := range places {
+		if len(p.list) == 0 {
+			for at := p.raw + 1; at > 0; at = int(c.raws[at-1].before) {
+				g.hide(g.scalar(g.lines[c.raws[at-1].start:c.raws[at-1].end]), &c.summary)
+			}
+		}
+	}
+	for i, l := range n.lists {
+		n.lists[i] = slices.Clone(l) // the others need not be kept
+	}
+}
+
+// listOf returns the list of the values of a raw; it is empty if it is too long. encoded has the last value of each raw.
+func (c *column) listOf(raw int, encoded []listed) listed {
+	if c.raws[raw].before == 0 {
+		if len(encoded[raw]) > maxListed {
+			return nil
+		}
+		return encoded[raw]
+	}
+	var values [][]byte
+	size := 0
+	for at := raw + 1; at > 0; at = int(c.raws[at-1].before) {
+		if size += len(encoded[at-1]); size > maxListed {
+			return nil
+		}
+		values = append(values, encoded[at-1])
+	}
+	slices.Reverse(values)
+	if l := appendListed(nil, values); len(l) <= maxListed {
+		return l
+	}
+	return nil
+}
+
+// arrange decides how the codes of each column are written, and writes them. A column that is a function of another,
+// which has more lists, is written as that: many columns of events are.
+func arrange(columns []noteColumn, gathered []*column) {
+	order := make([]int, len(columns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return len(columns[b].lists) - len(columns[a].lists) })
+	a := arranger{columns: columns, presences: map[string]int{}}
+	for _, c := range gathered {
+		a.codes = append(a.codes, c.codes)
+	}
+	for _, at := range order {
+		n := &columns[at]
+		n.data = a.presence(n, at)
+		if len(n.lists) > 1 {
+			n.data = a.values(n, at)
+		}
+	}
+}
+
+type arranger struct {
+	columns   []noteColumn
+	codes     [][]uint16 // of each column
+	bases     []int      // columns with most lists first
+	presences map[string]int
+	mapping   []uint16
+}
+
+// presence writes which entries have a value.
+func (a *arranger) presence(n *noteColumn, at int) []byte {
+	count := len(a.codes[at])
+	if n.present == count {
+		return nil
+	}
+	for _, base := range slices.Backward(a.bases) {
+		if size := len(a.columns[base].lists) + 1; size < count && a.maps(base, at, 1) {
+			n.presence = source{function, base}
+			return a.mapped(nil, 1)
+		}
+	}
+	var w bitWriter
+	for _, code := range a.codes[at] {
+		w.write(uint64(min(code, 1)), 1)
+	}
+	data := w.bytes()
+	if other, ok := a.presences[string(data)]; ok {
+		n.presence = source{same, other}
+		return nil
+	}
+	a.presences[string(data)] = at
+	n.presence = source{kind: own}
+	return data
+}
+
+// values writes which lists the entries have that have any.
+func (a *arranger) values(n *noteColumn, at int) []byte {
+	bits := width(len(n.lists))
+	for _, base := range slices.Backward(a.bases) {
+		if size := len(a.columns[base].lists) + 1; size < n.present && a.maps(base, at, math.MaxUint16) {
+			n.values = source{function, base}
+			for i, code := range a.mapping {
+				a.mapping[i] = max(code, 1) - 1
+			}
+			return a.mapped(n.data, bits)
+		}
+	}
+	n.values = source{kind: own}
+	if len(a.bases) < maxBases {
+		a.bases = append(a.bases, at)
+	}
+	w := bitWriter{data: n.data}
+	for _, code := range a.codes[at] {
+		if code > 0 {
+			w.write(uint64(code-1), bits)
+		}
+	}
+	return w.bytes()
+}
+
+// maps tells whether the codes of a column, where they are more than most counting as that, are a function of those of
+// a base, and notes the function. For most = 1 it is about which entries have a value, otherwise about the values of
+// those that have one.
+func (a *arranger) maps(base, at int, most uint16) bool {
+	const unset = math.MaxUint16
+	a.mapping = a.mapping[:0]
+	for range len(a.columns[base].lists) + 1 {
+		a.mapping = append(a.mapping, unset)
+	}
+	mapping, from := a.mapping, a.codes[base]
+	for i, code := range a.codes[at] {
+		if code == 0 && most > 1 {
+			continue
+		}
+		code = min(code, most)
+		if to := &mapping[from[i]]; *to == unset {
+			*to = code
+		} else if *to != code {
+			return false
+		}
+	}
+	for i, to := range mapping {
+		if to == unset {
+			mapping[i] = 0
+		}
+	}
+	return true
+}
+
+// mapped appends the function that was noted.
+func (a *arranger) mapped(dst []byte, bits uint) []byte {
+	w := bitWriter{data: dst}
+	for _, to := range a.mapping {
+		w.write(uint64(to), bits)
+	}
+	return w.bytes()
+}

@@ -1,0 +1,444 @@
+package index
+
+import (
+	"bytes"
+	"hash/maphash"
+	"strconv"
+
+	"github.com/weirlog/weir/internal/query"
+)
+
+// This file reads the lines of a block once, and notes which values each entry has at each path. It is written by hand
+// since it is the hot path of building. It takes for granted that a line is JSON, which recording has checked; of what
+// is not JSON it only promises to end. Functions that read something take the place where it begins and return the
+// place behind it, or -1 if the line is no JSON.
+
+// Bounds of what is named in a block. What is beyond is not named: its values only go into the filter.
+const (
+	maxPaths    = 512 // columns
+	maxChildren = 128 // names of members of objects at one path
+	maxPath     = 512 // bytes of the path's normal form
+	maxRaw      = 768 // lists of values of a column, before it is known which are equal
+	maxDepth    = 10_000
+)
+
+// gather is the values of a block, as they are read. It is used again for other blocks.
+type gather struct {
+	seed  maphash.Seed
+	lines []byte
+	depth int
+	entry int // number of the one that is read
+	count int // of the entries of the block
+
+	root    node
+	beyond  node // all paths that are not named
+	columns []*column
+	spare   []*column // of blocks before
+	unnamed summary   // of the values that are not named
+	tokens  []token
+	times   []int64
+	stamp   stamp // where the time of the entry stands that is read
+	plain   bool  // time is a single number, written as usual, in each entry, and is no column
+
+	name, fold, text []byte // buffers
+	values           []query.Scalar
+}
+
+// stamp is where the last member "time" of an event stands, and how many of this name there are.
+type stamp struct{ start, end, count int }
+
+// node is a path of names.
+type node struct {
+	name     string
+	path     query.Field
+	children []*node
+	next     int     // number of the child that is looked for first
+	column   *column // nil until there is a value
+	full     bool    // it gets no column, since there are as many as there may be
+	unnamed  bool    // neither it nor what is below is named
+}
+
+// column is the values at a path.
+type column struct {
+	path   query.Field
+	codes  []uint16 // of each entry: 0 if it has none, else 1 and more: a place in raws, plus 1
+	raws   []raw
+	table  []uint16 // hash table of raws: places plus 1
+	latest uint16   // code that was given last; 0 if there is none
+	hidden bool     // it has too many: codes are 0 or 1, and the values are not listed
+
+	summary summary // of values that are not listed
+}
+
+// raw is a list of values as it stands in lines: of one value, or of those of another list and one more.
+type raw struct {
+	before     uint16 // a place in raws, plus 1; 0 if there is none
+	start, end uint32
+	hash       uint32
+}
+
+// gatherLines reads the lines of a block. It is false if one of them is no event.
+func (g *gather) gatherLines(lines []byte, count int) bool {
+	g.start(lines, count, true)
+	ok := g.read()
+	if ok && !g.plain {
+		g.start(lines, count, false)
+		ok = g.read()
+	}
+	return ok
+}
+
+func (g *gather) start(lines []byte, count int, plain bool) {
+	*g = gather{seed: g.seed, lines: lines, count: count, spare: append(g.spare, g.columns...), columns: g.columns[:0],
+		tokens: g.tokens[:0], times: g.times[:0], plain: plain, beyond: node{unnamed: true},
+		name: g.name, fold: g.fold, text: g.text, values: g.values}
+	if g.seed == (maphash.Seed{}) {
+		g.seed = maphash.MakeSeed()
+	}
+}
+
+// release lets go of the lines, and of what an unusual block has made large.
+func (g *gather) release() {
+	const mostSpare, mostKept = 64, 1 << 16
+	g.lines, g.root = nil, node{}
+	g.spare = append(g.spare, g.columns...)
+	if g.columns = g.columns[:0]; len(g.spare) > mostSpare {
+		clear(g.spare[mostSpare:])
+		g.spare = g.spare[:mostSpare]
+	}
+	clear(g.values)
+	for _, b := range []*[]byte{&g.name, &g.fold, &g.text} {
+		if cap(*b) > mostKept {
+			*b = nil
+		}
+	}
+	if cap(g.tokens) > mostKept {
+		g.tokens = nil
+	}
+}
+
+func (g *gather) read() bool {
+	for start := 0; start < len(g.lines); g.entry++ {
+		if g.entry == g.count {
+			return false
+		}
+		g.stamp = stamp{}
+		i := g.space(start)
+		if i == len(g.lines) || g.lines[i] != '{' {
+			return false
+		}
+		if i, _ = g.object(i, &g.root); i < 0 {
+			return false
+		}
+		if i = g.space(i); i == len(g.lines) || g.lines[i] != '\n' {
+			return false
+		}
+		start = i + 1
+		if !g.time() {
+			return false
+		}
+	}
+	return g.entry == g.count
+}
+
+// time notes the time of the entry that was read.
+func (g *gather) time() bool {
+	text := g.lines[g.stamp.start:g.stamp.end]
+	ms, err := strconv.ParseInt(textOf(text), 10, 64)
+	g.times = append(g.times, ms)
+	if g.plain {
+		g.text = strconv.AppendInt(g.text[:0], ms, 10)
+		g.plain = g.stamp.count == 1 && bytes.Equal(g.text, text)
+	}
+	return err == nil
+}
+
+// space reads white space. A line has no line break.
+func (g *gather) space(i int) int {
+	for i < len(g.lines) && (g.lines[i] == ' ' || g.lines[i] == '\t' || g.lines[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// value reads a value of a path. It is noted if something of it is, so that the path is known to be there.
+func (g *gather) value(i int, n *node) (next int, noted bool) {
+	if i >= len(g.lines) {
+		return -1, false
+	}
+	switch c := g.lines[i]; c {
+	case '"':
+		end, _ := query.StringEnd(g.lines, i)
+		if end > 0 {
+			g.note(i, end, n)
+		}
+		return end, true
+	case '{', '[':
+		if g.depth++; g.depth > maxDepth {
+			return -1, false
+		}
+		if c == '[' {
+			next, noted = g.array(i, n)
+		} else if next, noted = g.object(i, n); next > 0 && !noted {
+			g.note(i, i+1, n)
+			noted = true
+		}
+		g.depth--
+		return next, noted
+	case 'n':
+		return g.literal(i, "null"), false
+	case 't', 'f':
+		text := "true"
+		if c == 'f' {
+			text = "false"
+		}
+		if next = g.literal(i, text); next > 0 {
+			g.note(i, next, n)
+		}
+		return next, true
+	}
+	for next = i; next < len(g.lines) && isNumeric(g.lines[next]); next++ {
+	}
+	if next == i {
+		return -1, false
+	}
+	g.note(i, next, n)
+	return next, true
+}
+
+func isNumeric(c byte) bool { return c-'0' < 10 || c == '-' || c == '+' || c == '.' || c|0x20 == 'e' }
+
+func (g *gather) literal(i int, text string) int {
+	if !bytes.HasPrefix(g.lines[i:], []byte(text)) {
+		return -1
+	}
+	return i + len(text)
+}
+
+func (g *gather) array(i int, n *node) (next int, noted bool) {
+	if i = g.space(i + 1); i < len(g.lines) && g.lines[i] == ']' {
+		return i + 1, false
+	}
+	for {
+		next, some := g.value(i, n)
+		if noted = noted || some; next < 0 {
+			return -1, noted
+		}
+		if next = g.space(next); next == len(g.lines) {
+			return -1, noted
+		}
+		switch g.lines[next] {
+		case ',':
+			i = g.space(next + 1)
+		case ']':
+			return next + 1, noted
+		default:
+			return -1, noted
+		}
+	}
+}
+
+func (g *gather) object(i int, n *node) (next int, noted bool) {
+	if i = g.space(i + 1); i < len(g.lines) && g.lines[i] == '}' {
+		return i + 1, false
+	}
+	for i < len(g.lines) && g.lines[i] == '"' {
+		end, escaped := query.StringEnd(g.lines, i)
+		if end < 0 {
+			return -1, noted
+		}
+		name := g.lines[i+1 : end-1]
+		if escaped {
+			g.name = query.AppendDecoded(g.name[:0], g.lines[i:end])
+			name = g.name
+		}
+		member := g.member(n, name)
+		if i = g.space(end); i == len(g.lines) || g.lines[i] != ':' {
+			return -1, noted
+		}
+		start := g.space(i + 1)
+		next, some := -1, false
+		if n == &g.root && string(name) == "time" {
+			next, some = g.stampAt(start, member), true
+		} else {
+			next, some = g.value(start, member)
+		}
+		if noted = noted || some; next < 0 {
+			return -1, noted
+		}
+		if next = g.space(next); next == len(g.lines) {
+			return -1, noted
+		}
+		switch g.lines[next] {
+		case ',':
+			i = g.space(next + 1)
+		case '}':
+			return next + 1, noted
+		default:
+			return -1, noted
+		}
+	}
+	return -1, noted
+}
+
+// stampAt reads the value of the event's member time.
+func (g *gather) stampAt(i int, n *node) (next int) {
+	for next = i; g.plain && next < len(g.lines) && isNumeric(g.lines[next]); next++ {
+	}
+	if next == i { // it is a column, or something that will be found not to be plain
+		next, _ = g.value(i, n)
+	}
+	g.stamp = stamp{i, next, g.stamp.count + 1}
+	return next
+}
+
+// member returns the path of a member, below the path of the object.
+func (g *gather) member(n *node, name []byte) *node {
+	if n.unnamed {
+		return n
+	}
+	if n.next < len(n.children) && n.children[n.next].name == textOf(name) {
+		child := n.children[n.next]
+		n.next++
+		return child
+	}
+	for i, child := range n.children {
+		if child.name == textOf(name) {
+			n.next = i + 1
+			return child
+		}
+	}
+	if len(n.children) == maxChildren {
+		return &g.beyond
+	}
+	child := &node{name: string(name)}
+	if n == &g.root {
+		child.path = query.Path(child.name)
+	} else {
+		child.path = query.Path(append(n.path.Names(), child.name)...)
+	}
+	child.unnamed = len(child.path) > maxPath
+	n.children = append(n.children, child)
+	n.next = len(n.children)
+	return child
+}
+
+// note notes a value of the entry that is read.
+func (g *gather) note(start, end int, n *node) {
+	if n.column == nil && !n.unnamed && !n.full {
+		if n.full = len(g.columns) == maxPaths; !n.full {
+			n.column = g.addColumn(n.path)
+		}
+	}
+	if n.column == nil {
+		g.hide(g.scalar(g.lines[start:end]), &g.unnamed)
+		return
+	}
+	n.column.note(g, uint32(start), uint32(end))
+}
+
+// hide notes values that are not listed.
+func (g *gather) hide(v query.Scalar, s *summary) {
+	g.values = append(g.values[:0], v)
+	s.add(g.values, &g.fold)
+	g.tokens = appendTokens(g.tokens, v, &g.fold)
+}
+
+// scalar returns a value as it stands in a line. It is valid until the next call.
+func (g *gather) scalar(text []byte) query.Scalar {
+	switch text[0] {
+	case '"':
+		if bytes.IndexByte(text, '\\') < 0 {
+			return query.Scalar{Kind: query.String, Text: textOf(text[1 : len(text)-1])}
+		}
+		g.text = query.AppendDecoded(g.text[:0], text)
+		return query.Scalar{Kind: query.String, Text: textOf(g.text)}
+	case 't', 'f':
+		return query.Scalar{Kind: query.Bool, Text: textOf(text)}
+	case '{':
+		return query.Scalar{Kind: present}
+	}
+	return query.Scalar{Kind: query.Number, Text: textOf(text)}
+}
+
+func (g *gather) addColumn(path query.Field) *column {
+	c := &column{}
+	if n := len(g.spare); n > 0 {
+		c, g.spare = g.spare[n-1], g.spare[:n-1]
+	}
+	codes := c.codes[:0]
+	if cap(codes) < g.count {
+		codes = make([]uint16, 0, g.count+g.count/8)
+	}
+	codes = codes[:g.count]
+	clear(codes)
+	*c = column{path: path, codes: codes, raws: c.raws[:0], table: c.table[:0]}
+	c.grow(16)
+	g.columns = append(g.columns, c)
+	return c
+}
+
+// note notes a value of the entry that is read.
+func (c *column) note(g *gather, start, end uint32) {
+	before := c.codes[g.entry]
+	if c.hidden {
+		c.codes[g.entry] = 1
+		g.hide(g.scalar(g.lines[start:end]), &c.summary)
+		return
+	}
+	text := g.lines[start:end]
+	if c.latest > 0 {
+		if r := &c.raws[c.latest-1]; r.before == before && bytes.Equal(g.lines[r.start:r.end], text) {
+			c.codes[g.entry] = c.latest
+			return
+		}
+	}
+	hash := uint32(maphash.Bytes(g.seed, text)) ^ uint32(before)*0x9e3779b1
+	mask := uint32(len(c.table) - 1)
+	at := hash & mask
+	for ; c.table[at] != 0; at = (at + 1) & mask {
+		r := &c.raws[c.table[at]-1]
+		if r.hash == hash && r.before == before && bytes.Equal(g.lines[r.start:r.end], text) {
+			c.latest = c.table[at]
+			c.codes[g.entry] = c.latest
+			return
+		}
+	}
+	if len(c.raws) == maxRaw {
+		c.hideAll(g)
+		c.note(g, start, end)
+		return
+	}
+	c.raws = append(c.raws, raw{before, start, end, hash})
+	c.latest = uint16(len(c.raws))
+	c.table[at], c.codes[g.entry] = c.latest, c.latest
+	if 2*len(c.raws) > len(c.table) {
+		c.grow(2 * len(c.table))
+	}
+}
+
+// grow makes the hash table so large, a power of two.
+func (c *column) grow(size int) {
+	if cap(c.table) < size {
+		c.table = make([]uint16, size)
+	}
+	c.table = c.table[:size]
+	clear(c.table)
+	for i := range c.raws {
+		at := c.raws[i].hash & uint32(size-1)
+		for ; c.table[at] != 0; at = (at + 1) & uint32(size-1) {
+		}
+		c.table[at] = uint16(i + 1)
+	}
+}
+
+// hideAll makes the column one whose values are not listed.
+func (c *column) hideAll(g *gather) {
+	c.hidden = true
+	for i := range c.raws {
+		g.hide(g.scalar(g.lines[c.raws[i].start:c.raws[i].end]), &c.summary)
+	}
+	for i, code := range c.codes {
+		c.codes[i] = min(code, 1)
+	}
+}

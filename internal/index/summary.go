@@ -1,0 +1,107 @@
+package index
+
+import (
+	"encoding/binary"
+
+	"github.com/weirlog/weir/internal/gzipmember"
+	"github.com/weirlog/weir/internal/query"
+)
+
+// traits say of what kind some values are, in bits.
+type traits uint8
+
+const (
+	texts     traits = 1 << iota // strings
+	numbers                      // numbers
+	bools                        // booleans
+	objects                      // objects in which nothing is
+	addresses                    // strings that are addresses
+	moments                      // strings that are times as RFC 3339 says
+	blanks                       // lists of values of which none is anything but an empty string or an object
+	allTraits = 1<<iota - 1
+)
+
+// summary says of some values what rules out that a condition holds for one of them.
+type summary struct {
+	traits
+	bytes [2]uint64 // which occur in their folded texts; the last bit stands for all that are not ASCII
+}
+
+func (s *summary) include(other summary) {
+	s.traits |= other.traits
+	s.bytes[0] |= other.bytes[0]
+	s.bytes[1] |= other.bytes[1]
+}
+
+// add includes the values of a list. fold is reused.
+func (s *summary) add(values []query.Scalar, fold *[]byte) {
+	blank := true
+	for _, v := range values {
+		switch v.Kind {
+		case present:
+			s.traits |= objects
+			continue
+		case query.String:
+			s.traits |= texts
+			if v.Text == "" {
+				continue
+			}
+			if query.IsAddr(v.Text) {
+				s.traits |= addresses
+			}
+			if query.IsTime(v.Text) {
+				s.traits |= moments
+			}
+		case query.Number:
+			s.traits |= numbers
+		case query.Bool:
+			s.traits |= bools
+		}
+		blank = false
+		*fold = query.AppendFold((*fold)[:0], v.Text)
+		s.addBytes(*fold)
+	}
+	if blank {
+		s.traits |= blanks
+	}
+}
+
+func (s *summary) addBytes(folded []byte) {
+	for _, c := range folded {
+		c = min(c, 127)
+		s.bytes[c>>6] |= 1 << (c & 63)
+	}
+}
+
+// has tells whether all bytes of a folded text occur.
+func (s *summary) has(folded []byte) bool {
+	for _, c := range folded {
+		c = min(c, 127)
+		if s.bytes[c>>6]&(1<<(c&63)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *summary) append(dst []byte) []byte {
+	dst = append(dst, byte(s.traits))
+	if s.traits&(texts|numbers|bools) == 0 {
+		return dst
+	}
+	dst = binary.LittleEndian.AppendUint64(dst, s.bytes[0])
+	return binary.LittleEndian.AppendUint64(dst, s.bytes[1])
+}
+
+func decodeSummary(d *gzipmember.Decoder) (s summary) {
+	if b := d.Bytes(1); b != nil {
+		s.traits = traits(b[0])
+	}
+	if s.traits&(texts|numbers|bools) == 0 {
+		return s
+	}
+	if b := d.Bytes(16); b != nil {
+		s.bytes = [2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+	}
+	return s
+}

@@ -1,0 +1,233 @@
+package index
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/weirlog/weir/internal/query"
+)
+
+// needs says which values may pass a term, and which tokens a hidden one has then.
+type needs struct {
+	exists  bool
+	other   bool     // Only a number, an address or a time can pass, not a text.
+	parts   [][]byte // Folded texts, of which a value that passes as a text has all.
+	words   []token  // The tokens of which it has all; nil if it is not known.
+	number  *token   // of a number that passes
+	numbers bool     // any number may pass
+	addr    *token   // of an address that passes
+	network bool     // any address may pass
+	time    bool     // any time may pass, as a number or a text
+}
+
+func newNeeds(t query.Term) (n needs) {
+	switch m := t.Match.(type) {
+	case query.Exists:
+		n.exists = true
+	case query.Pattern:
+		for _, part := range m.Parts {
+			n.parts = append(n.parts, []byte(query.Fold(part)))
+		}
+	case query.Network:
+		n.other, n.network = true, true
+	case query.Comparison:
+		n.other, n.numbers, n.time = true, m.Number != "", m.Number == ""
+	case query.Value:
+		n.value(m, t.Field != "")
+	}
+	return n
+}
+
+func (n *needs) value(v query.Value, hasField bool) {
+	folded := query.Fold(v.Text)
+	for word := range func(yield func(string) bool) { query.Words(folded, yield) } {
+		n.parts, n.words = append(n.parts, []byte(word)), append(n.words, token(xxhash.Sum64String(word)))
+	}
+	if n.words == nil {
+		n.parts, n.words = [][]byte{[]byte(folded)}, []token{token(xxhash.Sum64String(wholeToken + folded))}
+	}
+	if number, ok := v.Number(); ok {
+		t := tokenOf(query.AppendNumber([]byte(numberToken), number))
+		n.number = &t
+	}
+	if a, ok := v.Addr(); ok {
+		t := tokenOf(query.AppendAddr([]byte(addrToken), a.String()))
+		n.addr = &t
+	}
+	_, _, isTime := v.Time()
+	n.time = hasField && isTime
+}
+
+// rulesOut tells whether none of the values that a summary is of can pass.
+func (n *needs) rulesOut(s *summary) bool {
+	switch {
+	case s.traits == 0:
+		return true
+	case n.exists,
+		n.time && s.traits&(numbers|moments) != 0,
+		(n.numbers || n.number != nil) && s.traits&numbers != 0,
+		(n.network || n.addr != nil) && s.traits&addresses != 0:
+		return false
+	case n.other || s.traits&(texts|numbers|bools) == 0:
+		return true
+	}
+	return slices.ContainsFunc(n.parts, func(part []byte) bool { return !s.has(part) })
+}
+
+// lookUps are the answers of the blocks' filters on tokens.
+type lookUps map[token]Bits
+
+// lookUp tells whether a block may have a token.
+func (r *reader) lookUp(known lookUps, t token, block int) (bool, error) {
+	found, ok := known[t]
+	if !ok {
+		data, err := r.section(&r.filter, t.stripe())
+		if err != nil {
+			return false, fmt.Errorf("filter: %w", err)
+		}
+		found = newBits(len(r.blocks))
+		for i := range r.blocks {
+			has, rest, ok := lookUp(data, t)
+			if !ok {
+				return false, errFilter
+			}
+			if data = rest; has {
+				found.set(i)
+			}
+		}
+		known[t] = found
+	}
+	return found.Has(block), nil
+}
+
+// hidden returns what is known of hidden values of a block, of which there is a summary.
+func (n *needs) hidden(v *view, s *summary, known lookUps) (verdict, error) {
+	if n.rulesOut(s) {
+		return no, nil
+	}
+	if n.exists || n.words == nil || n.time && s.traits&(numbers|moments) != 0 {
+		return perhaps, nil
+	}
+	for _, alone := range []*token{n.number, n.addr} {
+		if alone == nil {
+			continue
+		}
+		if has, err := v.lookUp(known, *alone, v.block); has || err != nil {
+			return perhaps, err
+		}
+	}
+	for _, word := range n.words {
+		if has, err := v.lookUp(known, word, v.block); !has || err != nil {
+			return no, err
+		}
+	}
+	return perhaps, nil
+}
+
+// verdict is what is known of a list of values.
+type verdict uint8
+
+const (
+	no verdict = iota
+	perhaps
+	yes
+)
+
+func verdictOf(passes bool) verdict {
+	if passes {
+		return yes
+	}
+	return no
+}
+
+// columnTest is a test of the values of a column.
+type columnTest struct {
+	column int
+	passed []bool // which lists of the dictionary pass; nil if none does
+	hides  bool   // A hidden value may pass, as far as the head tells.
+}
+
+// newColumnTest tests the dictionary of a column, unless shows says that nothing in it passes. If hides is not set, no
+// hidden value passes.
+func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Scalar) bool) (t columnTest, err error) {
+	t = columnTest{column: column, hides: hides}
+	c := &r.columns[column]
+	if !shows || c.lists == 0 {
+		return t, nil
+	}
+	data, err := r.section(&r.lists, column)
+	if err != nil {
+		return t, fmt.Errorf("dictionary: %w", err)
+	}
+	if c.lists > len(data)/2 {
+		return t, errDictionary
+	}
+	passed, some := make([]bool, c.lists), false
+	var d decoder
+	_, err = eachList(data, c.lists, func(i int, l listed) error {
+		values, ok := d.decode(l)
+		if !ok {
+			return errDictionary
+		}
+		passed[i] = len(l) > 0 && do(values)
+		some = some || passed[i]
+		return nil
+	})
+	if some {
+		t.passed = passed
+	}
+	return t, err
+}
+
+// nothing tells whether no entry of any block passes.
+func (t *columnTest) nothing() bool { return t.passed == nil && !t.hides }
+
+// run returns which entries of the block pass, and whether the block has the column at all. hidden tells of the block's
+// hidden values.
+func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Matches, named bool, err error) {
+	c, err := v.column(t.column)
+	if c == nil || err != nil {
+		return Matches{}, false, err
+	}
+	var table [maxLists + 1]verdict
+	for i, number := range c.numbers {
+		table[i+1] = verdictOf(t.passed != nil && t.passed[number])
+	}
+	if t.hides && c.hidden.traits != 0 { // The list for hidden values is the first of a dictionary.
+		if table[1], err = hidden(&c.hidden); err != nil {
+			return Matches{}, false, err
+		}
+	}
+	codes := table[1:max(2, len(c.numbers)+1)]
+	most, least := slices.Max(codes), slices.Min(codes)
+	switch {
+	case most == no:
+		return Matches{}, true, nil
+	case least == yes && c.presence.kind == constant:
+		return Matches{Every: true}, true, nil
+	}
+	entries, err := v.codesOf(c)
+	if err != nil {
+		return Matches{}, false, err
+	}
+	return pick(entries, &table), true, nil
+}
+
+// pick returns which entries pass, given what is known of each code.
+func pick(codes []uint16, table *[maxLists + 1]verdict) Matches {
+	sets := [3]Bits{yes: newBits(len(codes)), perhaps: newBits(len(codes))}
+	for i, code := range codes {
+		if to := table[min(code, maxLists)]; to != no {
+			sets[to].set(i)
+		}
+	}
+	return matchesOf(sets[yes], sets[perhaps], len(codes))
+}
+
+// below is what the paths below a path begin with.
+func below(path query.Field) string {
+	return strings.TrimSuffix(string(query.Path(append(path.Names(), "x")...)), "x")
+}

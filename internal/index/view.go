@@ -1,0 +1,277 @@
+package index
+
+import (
+	"context"
+	"fmt"
+)
+
+// reader reads what a question needs of an index, each thing once.
+type reader struct {
+	*Index
+	ctx     context.Context
+	fetch   Fetch
+	records map[int]*records // of columns
+	pages   map[*region]page // read last
+}
+
+// page is sections that were read together.
+type page struct {
+	first    int
+	sections [][]byte
+}
+
+func (x *Index) reader(ctx context.Context, fetch Fetch) *reader {
+	return &reader{Index: x, ctx: ctx, fetch: fetch, records: map[int]*records{},
+		pages: map[*region]page{}}
+}
+
+// section returns a section of a region. Those that share its page are kept until another page is read.
+func (r *reader) section(from *region, number int) ([]byte, error) {
+	last, ok := r.pages[from]
+	if !ok || number < last.first || number >= last.first+len(last.sections) {
+		first, end := from.pageOf(number)
+		sections, err := from.read(r.ctx, r.fetch, first, end)
+		if err != nil {
+			return nil, err
+		}
+		last = page{first, sections}
+		r.pages[from] = last
+	}
+	return last.sections[number-last.first], nil
+}
+
+// record returns what a column is in a block, nil if the block does not have it.
+func (r *reader) record(column, block int) ([]byte, error) {
+	records, ok := r.records[column]
+	if !ok {
+		data, err := r.section(&r.Index.records, column)
+		if err != nil {
+			return nil, err
+		}
+		if records, err = r.recordsOf(data); err != nil {
+			return nil, err
+		}
+		r.records[column] = records
+	}
+	return records.of(block), nil
+}
+
+// view is a block of which columns are read, each once.
+type view struct {
+	*reader
+	block   int
+	columns map[int]*viewed
+	spare   []*viewed
+	depth   int // of functions of functions
+}
+
+// viewed is a column of a block.
+type viewed struct {
+	record
+	codes []uint16 // of each entry, once they are needed
+}
+
+func (r *reader) view() *view { return &view{reader: r, block: -1, columns: map[int]*viewed{}} }
+
+// open turns to another block.
+func (v *view) open(block int) {
+	v.block = block
+	for _, c := range v.columns {
+		if c != nil {
+			v.spare = append(v.spare, c)
+		}
+	}
+	clear(v.columns)
+}
+
+func (v *view) count() int { return v.blocks[v.block].count }
+
+// column returns a column of the block, nil if the block does not have it.
+func (v *view) column(number int) (*viewed, error) {
+	if c, ok := v.columns[number]; ok {
+		return c, nil
+	}
+	data, err := v.record(number, v.block)
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		v.columns[number] = nil
+		return nil, nil
+	}
+	c := &viewed{}
+	if n := len(v.spare); n > 0 {
+		c, v.spare = v.spare[n-1], v.spare[:n-1]
+	}
+	c.codes = c.codes[:0]
+	if c.record, err = v.decodeRecord(number, v.block, data, c.numbers); err != nil {
+		return nil, fmt.Errorf("column %.100s: %w", v.Index.columns[number].path, err)
+	}
+	v.columns[number] = c
+	return c, nil
+}
+
+// maxFunctions is how deep columns are functions of functions at most: no base is one of itself.
+const maxFunctions = maxBases + 2
+
+// codesOf returns the codes of the entries: 0 for one that has no value, otherwise the place of its list in the record's
+// numbers, plus 1. If the values are hidden, the code is 1.
+func (v *view) codesOf(c *viewed) ([]uint16, error) {
+	if len(c.codes) > 0 || v.count() == 0 {
+		return c.codes, nil
+	}
+	if v.depth++; v.depth > maxFunctions {
+		return nil, errRecords
+	}
+	defer func() { v.depth-- }()
+	codes := c.codes
+	if cap(codes) < v.count() {
+		codes = make([]uint16, v.count())
+	}
+	codes = codes[:v.count()]
+	data, err := v.presence(c, codes)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = v.values(c, codes, data); err != nil {
+		return nil, err
+	}
+	if len(data) > 0 {
+		return nil, errRecords
+	}
+	c.codes = codes
+	return codes, nil
+}
+
+// presence sets the codes of entries that have a value to 1, and the others to 0. It returns what stands behind.
+func (v *view) presence(c *viewed, codes []uint16) (rest []byte, err error) {
+	switch c.presence.kind {
+	case constant:
+		for i := range codes {
+			codes[i] = 1
+		}
+		return c.data, nil
+	case own:
+		size := packedSize(len(codes), 1)
+		if size > len(c.data) {
+			return nil, errRecords
+		}
+		unpack(codes, c.data[:size], 1)
+		return c.data[size:], nil
+	case same:
+		base, err := v.base(c.presence.base)
+		if err != nil {
+			return nil, err
+		}
+		for i, code := range base.codes {
+			codes[i] = min(code, 1)
+		}
+		return c.data, nil
+	}
+	return v.mapped(codes, c.presence.base, c.data, 1)
+}
+
+// base returns a column that has codes.
+func (v *view) base(number int) (*viewed, error) {
+	base, err := v.column(number)
+	if err != nil {
+		return nil, err
+	}
+	if base == nil {
+		return nil, errRecords
+	}
+	_, err = v.codesOf(base)
+	return base, err
+}
+
+// mapped sets codes to a function of those of a base, and returns what stands behind the function.
+func (v *view) mapped(codes []uint16, number int, data []byte, bits uint) (rest []byte, err error) {
+	base, err := v.base(number)
+	if err != nil {
+		return nil, err
+	}
+	size := packedSize(base.layout.lists+1, bits)
+	if base.layout.lists == 0 || size > len(data) {
+		return nil, errRecords
+	}
+	var mapping [maxLists + 1]uint16
+	unpack(mapping[:base.layout.lists+1], data[:size], bits)
+	for i, code := range base.codes {
+		codes[i] = mapping[min(int(code), maxLists)]
+	}
+	return data[size:], nil
+}
+
+// values sets the codes of entries that have a value, which are 1, and returns what stands behind.
+func (v *view) values(c *viewed, codes []uint16, data []byte) (rest []byte, err error) {
+	bits := width(c.layout.lists)
+	switch c.values.kind {
+	case constant:
+		if c.layout.lists > 1 {
+			return nil, errRecords
+		}
+		return data, nil
+	case function:
+		var mapping [maxLists + 1]uint16
+		base, err := v.base(c.values.base)
+		if err != nil {
+			return nil, err
+		}
+		size := packedSize(base.layout.lists+1, bits)
+		if base.layout.lists == 0 || size > len(data) {
+			return nil, errRecords
+		}
+		unpack(mapping[:base.layout.lists+1], data[:size], bits)
+		if !allBelow(mapping[:base.layout.lists+1], c.layout.lists) {
+			return nil, errRecords
+		}
+		for i, code := range base.codes {
+			codes[i] *= 1 + mapping[min(int(code), maxLists)]
+		}
+		return data[size:], nil
+	}
+	count := 0
+	for _, code := range codes {
+		count += int(code)
+	}
+	size := packedSize(count, bits)
+	if size > len(data) {
+		return nil, errRecords
+	}
+	if count == len(codes) {
+		unpack(codes, data[:size], bits)
+		if !allBelow(codes, c.layout.lists) {
+			return nil, errRecords
+		}
+		for i := range codes {
+			codes[i]++
+		}
+		return data[size:], nil
+	}
+	r := bitReader{data: data[:size]}
+	for i, code := range codes {
+		if code > 0 {
+			codes[i] = uint16(r.read(bits)) + 1
+			if int(codes[i]) > c.layout.lists {
+				return nil, errRecords
+			}
+		}
+	}
+	return data[size:], nil
+}
+
+func allBelow(codes []uint16, most int) bool {
+	largest := uint16(0)
+	for _, code := range codes {
+		largest = max(largest, code)
+	}
+	return int(largest) < most
+}
+
+// unpack reads numbers of a width, at most 9 bits. The data has enough for them.
+func unpack(dst []uint16, data []byte, bits uint) {
+	r := bitReader{data: data}
+	for i := range dst {
+		dst[i] = uint16(r.read(bits))
+	}
+}
