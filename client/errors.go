@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type Error struct {
 	Fields     []Field       // of a bad request
 	RequestID  string        // for those who run the server
 	RetryAfter time.Duration // 0 if the server does not say
+	Next       int64         // the entry to go on with, if the server says so
 }
 
 // Error returns one line, in which what the server said cannot act on a terminal.
@@ -95,7 +97,8 @@ func newError(resp *http.Response) *Error {
 		resp.StatusCode == http.StatusMethodNotAllowed) {
 		body.Detail += " at " + place(resp.Request.URL) + "; " + noAPI
 	}
-	return &Error{Status: resp.StatusCode, Code: body.ErrorCode, Detail: body.Detail,
+	next, _ := strconv.ParseInt(resp.Header.Get("Weir-Next"), 10, 64)
+	return &Error{Status: resp.StatusCode, Code: body.ErrorCode, Detail: body.Detail, Next: next,
 		Fields:    body.BadRequestDetail.Fields,
 		RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retry.Asked(resp.Header)}
 }

@@ -93,24 +93,27 @@ type SaveOptions struct {
 // a whole file; what it replaces is there until then. A symbolic link stays, and the file that it names is written. A
 // device, a pipe or a descriptor (below /dev/fd or /proc) is written to directly.
 func Save(name string, d *Download, o SaveOptions) (Saved, error) {
+	var saved Saved
+	err := SaveFrom(name, o, func(w io.Writer) (err error) { saved, err = Copy(w, d); return err })
+	return saved, err
+}
+
+// SaveFrom makes the file name of what write writes, as Save does it.
+func SaveFrom(name string, o SaveOptions, write func(io.Writer) error) error {
 	if o.Progress == nil {
 		o.Progress = func(w io.Writer) io.Writer { return w }
 	}
+	through := func(w io.Writer) error { return write(o.Progress(w)) }
 	target, direct, err := destination(name, o.New)
 	switch {
 	case err != nil:
-		return Saved{}, err
+		return err
 	case direct:
-		return saveDirectly(target, d, o)
+		return saveDirectly(target, through)
+	case o.New:
+		return durable.CreateFrom(target, 0o644, through)
 	}
-	var saved Saved
-	write := func(w io.Writer) (err error) { saved, err = Copy(o.Progress(w), d); return err }
-	if o.New {
-		err = durable.CreateFrom(target, 0o644, write)
-	} else {
-		err = durable.ReplaceFrom(target, 0o644, write)
-	}
-	return saved, err
+	return durable.ReplaceFrom(target, 0o644, through)
 }
 
 // IsRegular tells whether Save would make, or replace, a regular file of that name.
@@ -162,12 +165,11 @@ func isDescriptor(path string) bool {
 }
 
 // saveDirectly writes to something that has no whole and no half: what was written of a broken download stays.
-func saveDirectly(name string, d *Download, o SaveOptions) (Saved, error) {
+func saveDirectly(name string, write func(io.Writer) error) error {
 	// a regular file behind a descriptor may hold something already
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
-		return Saved{}, err
+		return err
 	}
-	saved, err := Copy(o.Progress(f), d)
-	return saved, errors.Join(err, f.Close())
+	return errors.Join(write(f), f.Close())
 }

@@ -32,11 +32,29 @@ func bucketCommand() *cobra.Command {
 
 // openToRead opens a bucket that may be in use, without changing anything.
 func openToRead(where string, o s3.Options) (bucket.Bucket, func() error, error) {
+	if err := mustExist(where); err != nil {
+		return nil, nil, err
+	}
 	b, err := location.OpenReadOnly(where, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	return b, b.Close, nil
+}
+
+// mustExist refuses a folder that does not exist: the name may be mistyped.
+func mustExist(where string) error {
+	if location.IsS3(where) {
+		return nil
+	}
+	info, err := os.Stat(where)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no folder", where)
+	}
+	if err != nil {
+		return &exit{2, fmt.Errorf("open bucket: %w", err)}
+	}
+	return nil
 }
 
 // keysIfAny returns the keys of the flags, or of the environment; nil if there are none.
@@ -230,10 +248,8 @@ func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, fun
 		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so " +
 			"with --nodes-are-stopped")}
 	}
-	if !location.IsS3(where) {
-		if _, err := os.Stat(where); err != nil {
-			return nil, nil, err // Open would make it
-		}
+	if err := mustExist(where); err != nil {
+		return nil, nil, err // Open would make it.
 	}
 	b, err := location.Open(ctx, where, node.StoreOptions(f.config.S3))
 	if err != nil {

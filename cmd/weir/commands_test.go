@@ -33,12 +33,14 @@ func commands(root *cobra.Command) (all []*cobra.Command) {
 
 // words splits an example as a shell does, up to the first pipe, redirection or next command.
 func words(line string) (all []string) {
-	word, quoted, begun := "", false, false
+	word, quote, begun := "", rune(0), false
 	for _, r := range line {
 		switch {
-		case r == '"':
-			quoted, begun = !quoted, true
-		case quoted:
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote, begun = r, true
+		case quote != 0:
 			word += string(r)
 		case strings.ContainsRune("|>&", r):
 			return all
@@ -129,8 +131,10 @@ func TestNothingFromAServerActsOnATerminal(t *testing.T) {
 			w.Header().Set("Content-Disposition", `attachment; filename="`+"\u009b.gz"+`"`)
 			w.Header().Set("Weir-Removed", "\u009b31m")
 			w.WriteHeader(status)
-			fmt.Fprintf(w, `{%s,"results":[{%s}],"badRequestDetail":{"fields":[{"field":"line 1","description":%s}]}}`,
-				object, object, text)
+			fmt.Fprintf(w, `{%s,"results":[{%s,"event":{"time":%s,"status":%s}}],"total":1,"startDate":%s,"endDate":%s,`+
+				`"histogram":[{"start":%s,"count":1}],"facets":[{"field":%s,"values":[{"value":%s,"count":1}]}],`+
+				`"badRequestDetail":{"fields":[{"field":"line 1","description":%s}]}}`,
+				object, object, text, text, text, text, text, text, text, text)
 		})
 		file := filepath.Join(t.TempDir(), "events")
 		if err := os.WriteFile(file, []byte("{}\n"), 0o600); err != nil {
@@ -140,6 +144,8 @@ func TestNothingFromAServerActsOnATerminal(t *testing.T) {
 			"json", "--max-retry-time", "0s"},
 			{"download", "w", "-o", filepath.Join(t.TempDir(), "x.gz"), "--max-retry-time", "0s"},
 			{"download", hostile, "--max-retry-time", "0s"},
+			{"search", "x", "--max-retry-time", "0s"}, {"search", "w", "x", "--max-retry-time", "0s"}, {"search", hostile},
+			{"summary", "x", "--by", "who", "--max-retry-time", "0s"},
 			{hostile}, {"admin", hostile}, {"verify", hostile, "--key", hostile}, {"download", "w", "--start", hostile}}
 		for _, cmd := range commands(rootCommand()) {
 			if cmd.HasSubCommands() || !strings.HasPrefix(cmd.CommandPath(), "weir admin ") {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +75,54 @@ func TestDeployFiles(t *testing.T) {
 			if flags.Lookup(o[1]) == nil && !slices.Contains(others, o[1]) {
 				t.Errorf("%s names --%s, which is no setting of weir's", name, o[1])
 			}
+		}
+	}
+}
+
+// trustedProxies finds the value of the setting in an environment, in YAML or in an argument.
+var trustedProxies = regexp.MustCompile(`(?i)trusted[_-]proxies"?(?:[:= ]|, *value: *)[ "']*([0-9a-f.:/,]+)`)
+
+// deploy/ and the documents show single addresses of proxies as trusted, never a network that clients may be in: whoever
+// is in it can claim to be any address. Where a proxy stands before nodes, they trust it.
+func TestExamplesTrustSingleProxies(t *testing.T) {
+	for text, want := range map[string]string{"WEIR_TRUSTED_PROXIES: 10.0.0.0/8 # x": "10.0.0.0/8",
+		"# - {name: WEIR_TRUSTED_PROXIES, value: 192.0.2.10}": "192.0.2.10",
+		"--trusted-proxies=172.16.0.0/12,::1":                 "172.16.0.0/12,::1",
+		"trusted-proxies: '192.0.2.1'":                        "192.0.2.1", "WEIR_TRUSTED_PROXIES=::/0": "::/0"} {
+		if m := trustedProxies.FindStringSubmatch(text); m == nil || m[1] != want {
+			t.Fatalf("%s: found %q", text, m)
+		}
+	}
+	var files []string
+	for _, pattern := range []string{"../../deploy/*", "../../docs/*.md", "../../README.md"} {
+		some, err := filepath.Glob(pattern)
+		if err != nil || len(some) == 0 {
+			t.Fatal(pattern, some, err)
+		}
+		files = append(files, some...)
+	}
+	where := map[string]bool{}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range trustedProxies.FindAllStringSubmatch(string(text), -1) {
+			where[filepath.Base(name)] = true
+			for _, proxy := range strings.Split(m[1], ",") {
+				network, err := netip.ParsePrefix(proxy)
+				if address, addressErr := netip.ParseAddr(proxy); addressErr == nil {
+					network, err = address.Prefix(address.BitLen())
+				}
+				if err != nil || !network.IsSingleIP() {
+					t.Errorf("%s trusts %s as proxies", name, proxy)
+				}
+			}
+		}
+	}
+	for _, name := range []string{"compose.yaml", "kubernetes.yaml"} {
+		if !where[name] {
+			t.Errorf("%s names no proxy", name)
 		}
 	}
 }

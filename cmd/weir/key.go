@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,10 @@ func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) 
 		if err != nil {
 			return err
 		}
-		return run(cmd, file)
+		if err = run(cmd, file); errors.Is(err, fs.ErrNotExist) {
+			return &exit{2, err} // The name may be mistyped.
+		}
+		return err
 	}}
 	settings.AddFlags(cmd.Flags(), config.Bucket, config.Store)
 	return cmd

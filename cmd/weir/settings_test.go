@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weirlog/weir/internal/proof"
 )
 
 // A setting that cannot be right ends a command with status 2 and the name of the setting, and leaves nothing behind.
@@ -57,6 +60,59 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A command that is given a bucket, or a file of keys, that is not there ends with status 2, names it, and leaves nothing
+// behind: neither the folder, nor one that it would copy to.
+func TestMissingBucketsEndCommandsWithStatus2(t *testing.T) {
+	// Commands that make what they are given, or have nothing to do with a bucket.
+	others := []string{"weir init", "weir key generate", "weir download", "weir record", "weir prove", "weir watch",
+		"weir version"}
+	arguments := []string{"serve --bucket typo", "serve --bucket no/typo", "init --recover-owner --bucket typo",
+		"bucket check typo", "bucket check no/typo", "bucket check --repair typo", "bucket check ~ typo",
+		"bucket copy typo copy", "bucket copy no/typo no/copy", "bucket copy ~ typo no/copy", "verify ~ typo",
+		"verify ~ no/typo", "verify ~ typo/logs/6a793f48c0eb9e7a17712f00", "verify ~ typo.gz", "key show typo",
+		"key show --bucket typo", "key rotate typo", "key retire typo", "key rotate --bucket no/typo"}
+	public := verifierKey(t)
+	tried := map[string]bool{}
+	for _, line := range arguments {
+		t.Run(line, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			args := strings.Fields(strings.Replace(line, "~", "--key "+public, 1))
+			var stderr bytes.Buffer
+			if code := run(t.Context(), args, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), "typo") {
+				t.Errorf("status %d: %s", code, &stderr)
+			}
+			if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+			cmd, _, err := rootCommand().Find(args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tried[cmd.CommandPath()] = true
+		})
+	}
+	for _, cmd := range commands(rootCommand()) {
+		name := cmd.CommandPath()
+		if cmd.Runnable() && !cmd.HasSubCommands() && !strings.HasPrefix(name, "weir admin") && !tried[name] &&
+			!slices.Contains(others, name) {
+			t.Errorf("%s was not tried", name)
+		}
+	}
+}
+
+// verifierKey returns a public key.
+func verifierKey(t *testing.T) string {
+	key, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := proof.VerifierKey("example.org", proof.NewKeys(key).Trusted[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // The number of shards is fixed when a bucket is filled.

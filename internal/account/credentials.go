@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -23,17 +24,17 @@ func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 }
 
 // UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would
-// leave an organization without an owner that can sign in.
+// leave an organization without an owner that can sign in (see ChangedFrom).
 func (s *Directory) UpdateCredential(ctx context.Context, id string,
 	change func(*Credential) error) (*Credential, error) {
 	var before Credential
-	now := time.Now()
+	now := signIn{time.Now(), s.from}
 	c, err := s.credentials.update(ctx, id, func(c *Credential) error {
 		if c.Deleted {
 			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
 		}
 		before = *c
-		before.Secrets = slices.Clone(c.Secrets) // change may write over them
+		before.Secrets, before.AccessList = slices.Clone(c.Secrets), slices.Clone(c.AccessList) // change may write over them
 		if err := change(c); err != nil {
 			return err
 		}
@@ -49,9 +50,12 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 		_, undone := s.credentials.update(ctx, id, func(c *Credential) error {
 			c.Deleted = false
 			for _, had := range before.Secrets {
-				if !c.MaySignIn(now) {
+				if !c.MaySignIn(now.at) {
 					c.Secrets = append(c.Secrets, had)
 				}
+			}
+			if now.from.IsValid() && !c.Admits(now.from) {
+				c.AccessList = before.AccessList
 			}
 			for _, org := range orgs {
 				c.SetRolesOn(org, "", append(c.RolesOn(org, ""), OrgOwner))
@@ -70,24 +74,31 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 // again.
 var ErrLastOwner = errors.New("the last owner of the organization")
 
+// ChangedFrom returns the directory as it is changed from an address: owners count as able to sign in only if their
+// access lists admit that address. Without it they count if there is an address at all from which they can. So owners
+// that limit themselves, one after the other, to places where nobody is do not lose their organization.
+func (s *Directory) ChangedFrom(addr netip.Addr) *Directory {
+	from := *s
+	from.from = addr
+	return &from
+}
+
+// signIn is how a credential might sign in.
+type signIn struct {
+	at   time.Time
+	from netip.Addr // if it is the zero Addr, from some address of its access list
+}
+
 // lost returns the organizations that a credential could own and can own no longer.
-func lost(before, after *Credential, now time.Time) []string {
+func lost(before, after *Credential, now signIn) []string {
 	return slices.DeleteFunc(before.Organizations(), func(org string) bool {
 		return !before.owns(org, now) || after.owns(org, now)
 	})
 }
 
-// CheckOthersOwn returns ErrLastOwner if a credential is the only one that can sign in as an owner of some
-// organization.
-func (s *Directory) CheckOthersOwn(ctx context.Context, c *Credential) error {
-	now := time.Now()
-	owned := slices.DeleteFunc(c.Organizations(), func(org string) bool { return !c.owns(org, now) })
-	return s.checkOwners(ctx, owned, c.ID, now)
-}
-
-// checkOwners returns ErrLastOwner if, of the credentials of one of the organizations, none besides one can sign in at
-// a time as an owner.
-func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string, at time.Time) error {
+// checkOwners returns ErrLastOwner if, of the credentials of one of the organizations, none besides one can sign in so
+// as an owner.
+func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string, how signIn) error {
 	if len(orgs) == 0 {
 		return nil
 	}
@@ -98,7 +109,7 @@ func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides stri
 			continue
 		}
 		if err == nil {
-			err = fresh.checkOwner(ctx, org, besides, at)
+			err = fresh.checkOwner(ctx, org, besides, how)
 		}
 		if err != nil {
 			return err
@@ -107,7 +118,7 @@ func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides stri
 	return nil
 }
 
-func (s *Directory) checkOwner(ctx context.Context, org, besides string, at time.Time) error {
+func (s *Directory) checkOwner(ctx context.Context, org, besides string, how signIn) error {
 	entries, err := s.list(ctx, org, userIDs)
 	if err != nil {
 		return err
@@ -117,7 +128,7 @@ func (s *Directory) checkOwner(ctx context.Context, org, besides string, at time
 			continue
 		}
 		c, err := s.Credential(ctx, e.id)
-		if err == nil && c.owns(org, at) {
+		if err == nil && c.owns(org, how) {
 			return nil
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {

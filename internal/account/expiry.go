@@ -30,10 +30,10 @@ func (s *Directory) Expiring(ctx context.Context, now, later time.Time) ([]Expir
 		}
 		e := Expiring{Credential: c, Expires: c.SecretsEnd()}
 		for _, org := range c.Organizations() {
-			if !c.owns(org, now) {
+			if !c.owns(org, signIn{at: now}) {
 				continue
 			}
-			err := s.checkOwners(ctx, []string{org}, c.ID, e.Expires)
+			err := s.checkOwners(ctx, []string{org}, c.ID, signIn{at: e.Expires})
 			if errors.Is(err, ErrLastOwner) {
 				e.Owner = append(e.Owner, org)
 			} else if err != nil {

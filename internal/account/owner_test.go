@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -144,7 +145,17 @@ var waysToLeave = map[string]func(ctx context.Context, s *Directory, id string) 
 		})
 		return err
 	},
+	"admits only others": func(ctx context.Context, s *Directory, id string) error {
+		_, err := s.UpdateCredential(ctx, id, func(c *Credential) error {
+			c.AccessList = []AccessEntry{{Block: netip.MustParsePrefix("198.51.100.0/24")}}
+			return nil
+		})
+		return err
+	},
 }
+
+// here is where owners are changed from.
+var here = netip.MustParseAddr("192.0.2.1")
 
 // An owner may leave, in whatever way, as long as another owner can sign in.
 func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
@@ -152,9 +163,13 @@ func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
 		make func(*testing.T, *Directory)
 		ok   bool
 	}{
-		"nobody":             {func(*testing.T, *Directory) {}, false},
-		"a key":              {func(t *testing.T, s *Directory) { newOwner(t, s) }, true},
-		"an account":         {func(t *testing.T, s *Directory) { newAccount(t, s, time.Hour) }, true},
+		"nobody":              {func(*testing.T, *Directory) {}, false},
+		"a key":               {func(t *testing.T, s *Directory) { newOwner(t, s) }, true},
+		"an account":          {func(t *testing.T, s *Directory) { newAccount(t, s, time.Hour) }, true},
+		"a key of this place": {func(t *testing.T, s *Directory) { admitOnly(t, s, newOwner(t, s), "192.0.2.0/24") }, true},
+		"a key of another place": {func(t *testing.T, s *Directory) {
+			admitOnly(t, s, newOwner(t, s), "203.0.113.0/24")
+		}, false},
 		"an expired account": {func(t *testing.T, s *Directory) { newAccount(t, s, -time.Hour) }, false},
 		"an account without secrets": {func(t *testing.T, s *Directory) {
 			newOwner(t, s) // so that the secret may go
@@ -176,16 +191,27 @@ func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
 		for who, other := range others {
 			f, s := withOrg(t)
 			other.make(t, s)
+			s = s.ChangedFrom(here)
 			a := newAccount(t, s, time.Hour)
 			err := leave(t.Context(), s, a.ID)
 			if other.ok && err != nil || !other.ok && !errors.Is(err, ErrLastOwner) {
 				t.Errorf("an owner %s and there is %s besides: %v", how, who, err)
 			}
 			c, err := NewDirectory(f).Credential(t.Context(), a.ID)
-			if !other.ok && (err != nil || !c.owns("o", time.Now())) {
+			if !other.ok && (err != nil || !c.owns("o", signIn{time.Now(), here})) {
 				t.Errorf("an owner %s and there is %s besides: it was refused and took effect", how, who)
 			}
 		}
+	}
+}
+
+// admitOnly sets the access list of a credential.
+func admitOnly(t *testing.T, s *Directory, c Credential, block string) {
+	if _, err := s.UpdateCredential(t.Context(), c.ID, func(c *Credential) error {
+		c.AccessList = []AccessEntry{{Block: netip.MustParsePrefix(block)}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -195,13 +221,14 @@ func TestOwnersThatLeaveTogether(t *testing.T) {
 	for how, leave := range waysToLeave {
 		for otherwise, leaveToo := range waysToLeave {
 			f, s := withOrg(t)
+			s = s.ChangedFrom(here)
 			a, b := newAccount(t, s, time.Hour), newAccount(t, s, time.Hour)
 			var other error
 			f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
 				// the first has looked, and found the second
 				if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) {
 					f.Before = nil
-					other = leaveToo(ctx, NewDirectory(f), b.ID)
+					other = leaveToo(ctx, NewDirectory(f).ChangedFrom(here), b.ID)
 				}
 				return nil
 			}
@@ -210,7 +237,7 @@ func TestOwnersThatLeaveTogether(t *testing.T) {
 				t.Errorf("one %s, one %s: got %v and %v", how, otherwise, err, other)
 			}
 			c, err := NewDirectory(f).Credential(t.Context(), a.ID)
-			if err != nil || !c.owns("o", time.Now()) {
+			if err != nil || !c.owns("o", signIn{time.Now(), here}) {
 				t.Errorf("one %s, one %s: nobody owns the organization", how, otherwise)
 			}
 		}

@@ -126,7 +126,7 @@ func (s *Directory) checkOthers(ctx context.Context, org string) error {
 	for _, e := range entries {
 		c, err := s.Credential(ctx, e.id)
 		if err == nil {
-			left, now := *c, time.Now()
+			left, now := *c, signIn{at: time.Now()}
 			left.Roles = []Grant{{Org: org, Role: OrgOwner}}
 			err = s.checkOwners(ctx, lost(c, &left, now), c.ID, now)
 		}

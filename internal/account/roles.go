@@ -1,6 +1,7 @@
 package account
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -124,9 +125,16 @@ func (c *Credential) SecretsEnd() time.Time {
 	return end
 }
 
-// owns tells whether a credential can sign in at a time as an owner of an organization.
-func (c *Credential) owns(org string, at time.Time) bool {
-	return c.MayInOrg(OwnOrg, org) && c.MaySignIn(at)
+// Admits tells whether an address is on the credential's access list. An empty one has them all, and none names a zone.
+func (c *Credential) Admits(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return len(c.AccessList) == 0 || slices.ContainsFunc(c.AccessList,
+		func(e AccessEntry) bool { return e.Block.Contains(addr) })
+}
+
+// owns tells whether a credential can sign in so as an owner of an organization.
+func (c *Credential) owns(org string, how signIn) bool {
+	return c.MayInOrg(OwnOrg, org) && c.MaySignIn(how.at) && (!how.from.IsValid() || c.Admits(how.from))
 }
 
 // MightSee tells whether one of the credential's roles would let it see a project, were that in its organization:

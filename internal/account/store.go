@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -48,6 +49,8 @@ type Directory struct {
 	directory   cache[shard]
 
 	publications cache[Publication]
+
+	from netip.Addr // see ChangedFrom
 }
 
 // NewDirectory returns a Directory on b.

@@ -191,14 +191,7 @@ func (h accessLists) add(c *call, which *account.Credential) (*account.Credentia
 				which.AccessList = append(which.AccessList, account.AccessEntry{Block: b, Created: c.now.UTC()})
 			}
 		}
-		if err := checkLength(len(which.AccessList)); err != nil {
-			return err
-		}
-		if which.ID != c.caller.ID || slices.ContainsFunc(which.AccessList,
-			func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) }) {
-			return nil
-		}
-		return h.accounts.CheckOthersOwn(c.context(), which) // The caller locks itself out.
+		return checkLength(len(which.AccessList))
 	})
 }
 
@@ -245,9 +238,7 @@ func (h accessLists) remove(c *call, which *account.Credential) error {
 			return err
 		}
 		now.AccessList = slices.Delete(now.AccessList, i, i+1)
-		lockedOut := len(now.AccessList) > 0 && !slices.ContainsFunc(now.AccessList,
-			func(e account.AccessEntry) bool { return e.Block.Contains(c.address.Addr()) })
-		if now.ID == c.caller.ID && lockedOut {
+		if now.ID == c.caller.ID && !now.Admits(c.address.Addr()) {
 			return conflict("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST",
 				"The requesting address %s cannot be removed from the credential's own access list.", c.address.Addr())
 		}

@@ -1,7 +1,13 @@
 package api
 
 import (
+	"fmt"
+	"net/http/httptest"
+	"net/url"
 	"testing"
+	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/account"
 )
@@ -53,4 +59,54 @@ func TestAccessLists(t *testing.T) {
 		network+"/192.0.2.1", ""))
 	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "POST", network,
 		`[{"cidrBlock":"10.0.0.0/8","deleteAfterDate":"2020-01-01T00:00:00Z"}]`))
+}
+
+// Whatever owners do with access lists, their own and each other's, and then with themselves, one of them can still sign
+// in from where they are.
+func TestAccessListsLeaveAnOwnerIn(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(t, Options{})
+		var owners []account.Credential
+		tokens := map[string]string{}
+		for range rapid.IntRange(1, 3).Draw(rt, "owners") {
+			sa, secret := account.NewServiceAccount(orgID, "owner", []account.Grant{{Org: orgID, Role: account.OrgOwner}},
+				time.Now(), time.Hour)
+			if err := w.store.CreateCredential(t.Context(), sa); err != nil {
+				rt.Fatal(err)
+			}
+			owners, tokens[sa.ID] = append(owners, sa), w.signIn(sa.ID, secret)
+		}
+		in := func() (able []account.Credential) {
+			for _, o := range owners {
+				if w.by(tokens[o.ID], "PATCH", orgV2, `{"name":"o"}`).Code == 200 {
+					able = append(able, o)
+				}
+			}
+			return able
+		}
+		blocks := rapid.SampledFrom([]string{"203.0.113.24/32", "203.0.113.0/24", "198.51.100.0/24", "::/0"})
+		for range rapid.IntRange(1, 12).Draw(rt, "changes") {
+			caller := rapid.SampledFrom(in()).Draw(rt, "caller")
+			which := rapid.SampledFrom(owners).Draw(rt, "which")
+			path := orgV2 + "/serviceAccounts/" + which.ID
+			var rec *httptest.ResponseRecorder
+			switch rapid.SampledFrom([]string{"add", "add", "add", "remove", "delete", "step down", "lose the secret"}).
+				Draw(rt, "change") {
+			case "add":
+				rec = w.by(tokens[caller.ID], "POST", path+"/accessList",
+					fmt.Sprintf(`[{"cidrBlock":%q}]`, blocks.Draw(rt, "block")))
+			case "remove":
+				rec = w.by(tokens[caller.ID], "DELETE", path+"/accessList/"+url.PathEscape(blocks.Draw(rt, "block")), "")
+			case "delete":
+				rec = w.by(tokens[caller.ID], "DELETE", path, "")
+			case "step down":
+				rec = w.by(tokens[caller.ID], "PATCH", path, `{"roles":["ORG_MEMBER"]}`)
+			case "lose the secret":
+				rec = w.by(tokens[caller.ID], "DELETE", path+"/secrets/"+which.Secrets[0].ID, "")
+			}
+			if len(in()) == 0 {
+				rt.Fatalf("%d %s, and no owner can sign in", rec.Code, rec.Body)
+			}
+		}
+	})
 }

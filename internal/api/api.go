@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/search"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -49,7 +50,12 @@ type Server struct {
 	auth     *auth.Authenticator
 	logs     *tlog.Logs
 	recorder *record.Recorder
+	search   *search.Searcher
 	limits   *limit.Limiter[string] // of requests, by credential
+	searches *limit.Shares[string]  // of what is searched at a time, by credential
+	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
+	stopping chan struct{}          // closed when requests are not to wait for anything any more
+	stop     sync.Once
 	metrics  *metrics
 	repeats  repeats
 	table    []operation
@@ -76,6 +82,8 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		o.Roles = config.AllRoles
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
+		search: search.New(logs, search.Options{}), searches: newSearchShares(),
+		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0), stopping: make(chan struct{}),
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		failing: make(chan struct{}, maxFailing)}
 	s.refusals.record = recorder.RecordOwn
@@ -115,6 +123,9 @@ func (s *Server) CleanPaths(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// Stop ends what requests wait for: they are answered at once.
+func (s *Server) Stop() { s.stop.Do(func() { close(s.stopping) }) }
 
 // Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
 func (s *Server) Wait() {

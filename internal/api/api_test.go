@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
@@ -53,6 +54,8 @@ type world struct {
 	options Options
 	faulty  *bucketest.Faulty
 	keys    *proof.Keys // that sign the logs
+	logs    *tlog.Logs
+	witness []note.Verifier // of nodes that are made from now on
 	auth    *auth.Authenticator
 	store   *account.Directory
 	org     account.Organization
@@ -108,9 +111,10 @@ func (w *world) another() *Server {
 }
 
 func (w *world) node(store *account.Directory, authenticator *auth.Authenticator) *Server {
-	n := nodetest.New(w.t, w.faulty, nodetest.Options{Logs: tlog.Options{Keys: w.keys, Origin: "example.org"},
+	n := nodetest.New(w.t, w.faulty, nodetest.Options{
+		Logs:      tlog.Options{Keys: w.keys, Origin: "example.org", Witnesses: w.witness},
 		Recording: record.Options{MemoryBytes: 64 << 20}})
-	w.sequencer = n.Sequencers[0]
+	w.sequencer, w.logs = n.Sequencers[0], n.Logs
 	return New(store, authenticator, n.Logs, n.Recorder, w.options)
 }
 

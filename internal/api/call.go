@@ -24,6 +24,10 @@ type call struct {
 	query     url.Values          // each parameter at most once
 	caller    *account.Credential // nil if a public log is read by somebody who did not authenticate
 	scope     scope
+
+	question  *question // that an operation of events answers; nil as long as it is not known
+	continues bool      // The question was made an event before.
+	recorded  time.Time // when that was, or else now
 }
 
 func (c *call) context() context.Context { return c.r.Context() }

@@ -89,10 +89,11 @@ func (h credentials) modify(c *call, which *account.Credential,
 	change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
 	err := h.change(c, changedCredential(c, event.Update, which), func() (before, after any, err error) {
-		now, err = h.accounts.UpdateCredential(c.detached(), which.ID, func(which *account.Credential) error {
-			before = withoutSecrets(which)
-			return change(which)
-		})
+		now, err = h.accounts.ChangedFrom(c.address.Addr()).UpdateCredential(c.detached(), which.ID,
+			func(which *account.Credential) error {
+				before = withoutSecrets(which)
+				return change(which)
+			})
 		if err == nil {
 			after = withoutSecrets(now)
 		}
@@ -106,7 +107,7 @@ func (h credentials) assign(c *call, which *account.Credential, roles []account.
 	change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
 	err := h.change(c, changedCredential(c, event.Update, which), func() (before, after any, err error) {
-		now, err = h.accounts.Assign(c.detached(), which.ID, c.scope.project.ID, roles,
+		now, err = h.accounts.ChangedFrom(c.address.Addr()).Assign(c.detached(), which.ID, c.scope.project.ID, roles,
 			func(which *account.Credential) error {
 				before = withoutSecrets(which)
 				return change(which)
@@ -121,7 +122,8 @@ func (h credentials) assign(c *call, which *account.Credential, roles []account.
 
 func (h credentials) discard(c *call, which *account.Credential) error {
 	return h.change(c, changedCredential(c, event.Delete, which), func() (any, any, error) {
-		return withoutSecrets(which), nil, keepOwner(h.accounts.DeleteCredential(c.detached(), which.ID))
+		return withoutSecrets(which), nil, keepOwner(
+			h.accounts.ChangedFrom(c.address.Addr()).DeleteCredential(c.detached(), which.ID))
 	})
 }
 

@@ -74,6 +74,14 @@ type newOrgView struct {
 	SkipAlerts     bool                `json:"skipDefaultAlertsSettings"`
 }
 
+// makesOwner tells whether the organization will have an owner: one of the credentials that are asked for, or, if none
+// is, the caller.
+func (in *newOrg) makesOwner() bool {
+	owns := func(roles []account.Role) bool { return slices.Contains(roles, account.OrgOwner) }
+	return in.APIKey == nil && in.ServiceAccount == nil || in.APIKey != nil && owns(in.APIKey.Roles) ||
+		in.ServiceAccount != nil && owns(in.ServiceAccount.Roles)
+}
+
 // create makes an organization, with a credential that owns it. If none is asked for, the caller owns it.
 func (h orgs) create(c *call) (any, error) {
 	if !slices.ContainsFunc(c.caller.Organizations(),
@@ -96,6 +104,9 @@ func (h orgs) create(c *call) (any, error) {
 	}
 	if err := k.err(); err != nil {
 		return nil, err
+	}
+	if !in.makesOwner() {
+		return nil, invalid("An organization needs an owner: give apiKey or serviceAccount the role ORG_OWNER.")
 	}
 	org := account.Organization{ID: account.NewID(c.now), Name: name, Log: account.NewID(c.now), Created: c.now.UTC()}
 	view := newOrgView{OwnerID: in.OwnerID, SkipAlerts: in.SkipAlerts}

@@ -52,3 +52,47 @@ func TestOrganizations(t *testing.T) {
 	own := want[newOrgView](t, 201, w.as(owner, "POST", "/api/atlas/v2/orgs", `{"name":"third"}`))
 	want[orgView](t, 200, w.as(owner, "GET", "/api/atlas/v2/orgs/"+own.Organization.ID, "")) // the caller owns it
 }
+
+// An organization that nobody could ever do anything to is not made.
+func TestNoOrganizationWithoutAnOwner(t *testing.T) {
+	w := newWorld(t, Options{})
+	const key, sa = `"apiKey":{"desc":"x","roles":["%s"]}`, `"serviceAccount":{"name":"x","description":"x",` +
+		`"secretExpiresAfterHours":8,"roles":["%s"]}`
+	with := func(members ...string) string { return `{` + strings.Join(append(members, `"name":"x"`), ",") + `}` }
+	of := func(form, role string) string { return strings.Replace(form, "%s", role, 1) }
+	for name, tt := range map[string]struct {
+		body string
+		ok   bool
+	}{
+		"nobody named":              {with(), true},
+		"a key":                     {with(of(key, "ORG_OWNER")), true},
+		"a key that is a member":    {with(of(key, "ORG_MEMBER")), false},
+		"an account":                {with(of(sa, "ORG_OWNER")), true},
+		"an account that reads":     {with(of(sa, "ORG_READ_ONLY")), false},
+		"a member and an owner":     {with(of(key, "ORG_MEMBER"), of(sa, "ORG_OWNER")), true},
+		"two that do not own":       {with(of(key, "ORG_MEMBER"), of(sa, "ORG_GROUP_CREATOR")), false},
+		"an owner that is no user":  {with(of(key, "ORG_MEMBER"), `"orgOwnerId":"6a793f48c0eb9e7a17712c99"`), false},
+		"a key without roles":       {with(`"apiKey":{"desc":"x","roles":[]}`), false},
+		"an account without secret": {with(`"serviceAccount":{"name":"x","description":"x","roles":["ORG_OWNER"]}`), false},
+	} {
+		before := w.organizations()
+		rec := w.as(account.OrgOwner, "POST", "/api/atlas/v2/orgs", tt.body)
+		if tt.ok && rec.Code != 201 || !tt.ok && rec.Code != 400 {
+			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
+		}
+		if made := w.organizations() - before; tt.ok && made != 1 || !tt.ok && made != 0 {
+			t.Errorf("%s: %d organizations were made", name, made)
+		}
+	}
+}
+
+// organizations returns how many there are.
+func (w *world) organizations() (n int) {
+	for _, err := range w.store.AllOrganizations(w.t.Context()) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}

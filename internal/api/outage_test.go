@@ -5,24 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
-
-// failFrom lets the store answer n more operations and fails those that follow. failed tells whether there were any.
-func (w *world) failFrom(n int) (failed func() bool) {
-	var did atomic.Int64 // An operation may ask the store from several goroutines.
-	w.faulty.Before = func(context.Context, bucketest.Op, string) error {
-		if did.Add(1) > int64(n) {
-			return errors.New("the store is away")
-		}
-		return nil
-	}
-	return func() bool { return did.Load() > int64(n) }
-}
 
 // brokenOff calls an operation, and tells whether the reply was broken off after it had begun.
 func (w *world) brokenOff(op operation, target string) (rec *httptest.ResponseRecorder, broken bool) {
@@ -36,29 +25,33 @@ func (w *world) brokenOff(op operation, target string) (rec *httptest.ResponseRe
 	return w.call(op, target), false
 }
 
-// Whatever an operation is doing when the store goes away, it answers that the client may try again, and when.
+// Whatever an operation is doing when the store goes away, it answers that the client may try again, and when. Each
+// succeeds while the store is there, so that what goes away is what it needs.
 func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 	for _, op := range new(Server).operations() {
 		t.Run(op.id, func(t *testing.T) {
 			t.Parallel()
 			usual, _, hit := callUntilAway(t, op, 1<<30)
-			if hit {
-				t.Fatal("the store was away too soon")
+			if hit || usual.Code != op.status {
+				t.Fatalf("with the store there: %d %s, want %d", usual.Code, usual.Body, op.status)
 			}
 			step := 4
 			if testing.Short() {
 				step = 1
 			}
+			said := 0
 			for n := 0; ; n += 1 + n/step {
 				rec, broken, hit := callUntilAway(t, op, n)
 				switch {
-				case !hit && n == 0:
-					t.Error("never looked at the store")
+				case !hit && said == 0:
+					t.Error("never said that the store is away")
 				case !hit:
 					return
 				// A reply had begun, or what failed does not matter to the client.
 				case broken || rec.Code == usual.Code:
-				case rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "":
+				case saysAway(rec):
+					said++
+				default:
 					t.Fatalf("after %d operations: %d %v %s", n, rec.Code, rec.Header(), rec.Body)
 				}
 			}
@@ -66,15 +59,76 @@ func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// callUntilAway calls an operation of a node that has nothing in memory, while the store answers n operations. It tells
-// whether the store was asked for more.
+// Each operation asks the store for what it is about, behind what tells who asks: one that changes something writes,
+// one that is audited writes its event, one that sends what a log has reads the log. Without that it says that the
+// store is away.
+func TestEachOperationNeedsTheStoreForItsPurpose(t *testing.T) {
+	write := func(op bucketest.Op, _ string) bool { return op == bucketest.PutNew || op == bucketest.Put }
+	readLog := func(op bucketest.Op, key string) bool { return !write(op, key) && strings.HasPrefix(key, "logs/") }
+	for _, op := range new(Server).operations() {
+		needs := map[string]func(bucketest.Op, string) bool{}
+		if op.method != get && op.id != "issueToken" || op.audit.needed() {
+			needs["to write"] = write
+		}
+		if op.run.kind == fileResult || op.run.kind == streamResult || op.run.kind == textResult || op.audit.needed() {
+			needs["to read a log"] = readLog
+		}
+		for what, purpose := range needs {
+			t.Run(op.id+" "+what, func(t *testing.T) {
+				t.Parallel()
+				var did atomic.Int64
+				rec, broken := callWhile(t, op, func(op bucketest.Op, key string) error {
+					if purpose(op, key) {
+						did.Add(1)
+						return errors.New("the store is away")
+					}
+					return nil
+				})
+				if did.Load() == 0 || !broken && !saysAway(rec) {
+					t.Errorf("%d operations failed: %d %v %s", did.Load(), rec.Code, rec.Header(), rec.Body)
+				}
+			})
+		}
+	}
+}
+
+func saysAway(rec *httptest.ResponseRecorder) bool {
+	return rec.Code == http.StatusServiceUnavailable && rec.Header().Get("Retry-After") != ""
+}
+
+// callUntilAway calls an operation while the store answers n operations. It tells whether the store was asked for more.
 func callUntilAway(t *testing.T, op operation, n int) (rec *httptest.ResponseRecorder, broken, away bool) {
+	var did atomic.Int64 // An operation may ask the store from several goroutines.
+	rec, broken = callWhile(t, op, func(bucketest.Op, string) error {
+		if did.Add(1) > int64(n) {
+			return errors.New("the store is away")
+		}
+		return nil
+	})
+	return rec, broken, did.Load() > int64(n)
+}
+
+// callWhile calls an operation of a node that has nothing in memory, where there is one of everything, while the store
+// does what before lets it.
+func callWhile(t *testing.T, op operation, before func(bucketest.Op, string) error) (*httptest.ResponseRecorder, bool) {
 	w := newWorld(t, Options{})
-	home := w.home()
-	w.bearer(account.OrgOwner)
+	home := w.filled()
+	switch op.id { // What is deleted must be empty.
+	case "deleteOrg":
+		if _, err := w.store.DeleteProject(t.Context(), projectID, func(*account.Project) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	case "deleteGroup":
+		if _, err := w.store.UpdateProject(t.Context(), projectID, func(p *account.Project) error {
+			p.Workspaces = nil
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.server = w.another()
-	failed := w.failFrom(n)
-	rec, broken = w.brokenOff(op, op.target(home))
+	w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error { return before(op, key) }
+	rec, broken := w.brokenOff(op, op.target(home))
 	w.faulty.Before = nil
-	return rec, broken, failed()
+	return rec, broken
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/export"
+	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -19,39 +22,61 @@ import (
 type parameter struct {
 	name string
 	want func(value string) string // what the value must be; empty if it is that
+	many bool                      // It may be given more than once.
 }
 
 // Parameters by name.
 var (
-	envelopeFlag = parameter{"envelope", wantFlag}
-	prettyFlag   = parameter{"pretty", wantFlag}
+	envelopeFlag = parameter{name: "envelope", want: wantFlag}
+	prettyFlag   = parameter{name: "pretty", want: wantFlag}
 
-	pageNum      = parameter{"pageNum", wantInteger(1, 1<<31-1)}
-	itemsPerPage = parameter{"itemsPerPage", wantInteger(1, maxItems)}
-	includeCount = parameter{"includeCount", wantFlag}
+	pageNum      = parameter{name: "pageNum", want: wantInteger(1, 1<<31-1)}
+	itemsPerPage = parameter{name: "itemsPerPage", want: wantInteger(1, maxItems)}
+	includeCount = parameter{name: "includeCount", want: wantFlag}
 
-	namePrefix         = parameter{"name", wantText(64)}
-	projectOwner       = parameter{"projectOwnerId", wantID}
-	systemManaged      = parameter{"includeSystemManaged", wantFlag}
-	includeConnections = parameter{"includeConnections", wantFlag}
+	namePrefix         = parameter{name: "name", want: wantText(64)}
+	projectOwner       = parameter{name: "projectOwnerId", want: wantID}
+	systemManaged      = parameter{name: "includeSystemManaged", want: wantFlag}
+	includeConnections = parameter{name: "includeConnections", want: wantFlag}
 
-	startDate     = parameter{"startDate", wantDate}
-	endDate       = parameter{"endDate", wantDate}
-	processorName = parameter{"spName", wantAnything}
+	startDate     = parameter{name: "startDate", want: wantDate}
+	endDate       = parameter{name: "endDate", want: wantDate}
+	processorName = parameter{name: "spName", want: wantAnything}
 
-	partial     = parameter{"partial", wantFlag}
-	conformance = parameter{"conformance", wantOneOf("warn")}
+	partial     = parameter{name: "partial", want: wantFlag}
+	conformance = parameter{name: "conformance", want: wantOneOf("warn")}
 
-	entryIndex = parameter{"index", wantInteger(0, 1<<63-1)}
-	fromSize   = parameter{"from", wantInteger(0, 1<<63-1)}
-	toSize     = parameter{"to", wantInteger(0, 1<<63-1)}
-	treeSize   = parameter{"size", wantInteger(0, 1<<63-1)}
+	entryIndex = parameter{name: "index", want: wantInteger(0, 1<<63-1)}
+	fromSize   = parameter{name: "from", want: wantInteger(0, 1<<63-1)}
+	toSize     = parameter{name: "to", want: wantInteger(0, 1<<63-1)}
+	treeSize   = parameter{name: "size", want: wantInteger(0, 1<<63-1)}
+
+	queryText    = parameter{name: "q", want: wantText(query.MaxBytes)}
+	startMoment  = parameter{name: "startDate", want: wantMoment}
+	endMoment    = parameter{name: "endDate", want: wantMoment}
+	someLogs     = parameter{name: "log", want: wantID, many: true}
+	eventOrder   = parameter{name: "order", want: wantOneOf(newest, oldest)}
+	resultLimit  = parameter{name: "limit", want: wantInteger(1, maxResults)}
+	pageCursor   = parameter{name: cursorReference, want: wantAnything}
+	readBefore   = parameter{name: readReference, want: wantAnything}
+	barCount     = parameter{name: "buckets", want: wantInteger(1, maxBars)}
+	barZone      = parameter{name: "timeZone", want: wantZone}
+	facetFields  = parameter{name: "facets", want: wantText(query.MaxBytes)}
+	entryLimit   = parameter{name: "limit", want: wantInteger(1, maxResults)}
+	waitSeconds  = parameter{name: "wait", want: wantInteger(0, maxWait)}
+	tableFormat  = parameter{name: "format", want: wantOneOf(export.Formats()...)}
+	tableColumns = parameter{name: "columns", want: wantText(query.MaxBytes)}
+	rawCells     = parameter{name: "raw", want: wantFlag}
+	byteOrder    = parameter{name: "bom", want: wantFlag}
+	facetTop     = parameter{name: "top", want: wantInteger(0, maxTop)}
 )
 
 var (
 	lists  = []parameter{pageNum, itemsPerPage, includeCount}
 	ranges = []parameter{startDate, endDate, processorName}
 	none   []parameter
+
+	questions = []parameter{queryText, startMoment, endMoment, someLogs, readBefore}
 )
 
 func with(some []parameter, more ...parameter) []parameter { return slices.Concat(some, more) }
@@ -103,6 +128,14 @@ func wantOneOf(values ...string) func(string) string {
 	}
 }
 
+// wantZone wants the name of a time zone, such as Europe/Berlin.
+func wantZone(value string) string {
+	if _, err := time.LoadLocation(value); err == nil && value != "Local" {
+		return ""
+	}
+	return fmt.Sprintf("must be the name of a time zone, such as UTC or Europe/Berlin, not %s", quoted(value))
+}
+
 // Bounds on dates: from when Atlas's API accepts them, and to where a date still has milliseconds and four digits.
 const (
 	minDate = event.Earliest / 1000 // 2008-01-01T00:00:00Z
@@ -143,10 +176,12 @@ func (c *call) checkQuery() error {
 		switch {
 		case i < 0:
 			bad = "is not a parameter of this operation" + meant(name, known)
-		case len(values[name]) > 1:
+		case len(values[name]) > 1 && !known[i].many:
 			bad = "must not be given more than once"
 		default:
-			bad = known[i].want(values[name][0])
+			for _, v := range values[name] {
+				bad = cmp.Or(bad, known[i].want(v))
+			}
 		}
 		if bad != "" {
 			wrong = append(wrong, field{name, bad})

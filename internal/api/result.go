@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -73,7 +74,8 @@ func (s *stream) send(x *exchange) error {
 // file is a download.
 type file struct {
 	name    string
-	size    int64 // -1 if it is not known
+	size    int64  // -1 if it is not known
+	media   string // its type; empty: that of the operation
 	headers map[string]string
 	prepare func(context.Context) // makes a small file ahead; called while the attempt is recorded
 	write   func(context.Context, io.Writer) error
@@ -84,7 +86,7 @@ func (f *file) send(x *exchange) error {
 	for name, v := range f.headers {
 		h.Set(name, v)
 	}
-	h.Set("Content-Type", x.call.operation.media.mediaType(x.call.release))
+	h.Set("Content-Type", cmp.Or(f.media, x.call.operation.media.mediaType(x.call.release)))
 	h.Set("Content-Disposition", disposition(f.name))
 	if f.size >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(f.size, 10))

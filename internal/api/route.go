@@ -28,6 +28,11 @@ func (s *Server) route() {
 	}
 	for path, r := range paths {
 		s.mux.Handle(path, s.handle(r.dispatch))
+		for verb := range r {
+			if verb != "" && !strings.HasSuffix(path, "}") { // Otherwise the variable takes the verb too.
+				s.mux.Handle(path+":"+verb, s.handle(r.dispatch))
+			}
+		}
 	}
 	s.mux.Handle(tenant+"/{rest...}", s.handle(noEngine))
 	s.mux.Handle("/", s.NotFound())

@@ -49,7 +49,8 @@ func (s *Server) loadScope(c *call) error {
 	if c.scope.groupID == "" {
 		return nil
 	}
-	if !c.operation.audit.needed() && !c.caller.MightSee(c.scope.groupID) {
+	recordedThere := c.operation.audit.needed() && (c.names("tenantName") || c.names("logId"))
+	if !recordedThere && !c.caller.MightSee(c.scope.groupID) {
 		return groupNotFound(c.scope.groupID)
 	}
 	if err := s.loadProject(c); err != nil {

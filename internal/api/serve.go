@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/query"
 )
 
 // serve answers a request for an operation. The steps and their order are the same for all:
@@ -117,6 +118,9 @@ func (s *Server) serveAudited(c *call, refused refusal, malformed bool) (result,
 		refused = firstOf(refused.err, err)
 	}
 	res, err := refused.then(c.operation, c)
+	if err == nil && c.continues {
+		return res, nil // The question is an event already.
+	}
 	if failed := s.auditWhilePreparing(c, res, err); failed != nil {
 		return nil, failed
 	}
@@ -151,7 +155,10 @@ func (s *Server) auditRead(c *call, refused error) error {
 	if w := c.scope.log.workspace; w != nil {
 		a.Workspace = w.Name
 	}
-	if q, err := rangeOf(c.query, c.now); err == nil && c.checkQuery() == nil {
+	a.Query = cut(c.query.Get(queryText.name), query.MaxBytes)
+	if q := c.question; q != nil {
+		a.Start, a.End = q.Start/1000, (q.End-1)/1000
+	} else if q, err := rangeOf(c.query, c.now); err == nil && c.checkQuery() == nil {
 		a.Start, a.End = q.Start/1000, q.End/1000-1
 	}
 	if refused != nil {
@@ -184,6 +191,8 @@ func (s *Server) logsOfAttempt(c *call) ([]string, error) {
 		logs = append(logs, c.scope.log.workspace.AuditLog)
 	case c.scope.log.id != "":
 		logs = append(logs, c.scope.log.id)
+	case c.question != nil:
+		logs = c.question.witnesses()
 	}
 	if len(logs) > 0 && (c.scope.org != nil || c.visible()) {
 		return logs, nil

@@ -50,6 +50,8 @@ func (s *Server) operations() []operation {
 		recordings{s.recorder, s.metrics, s.options}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
+		entries{references{s.auth}, s.logs, s.waiters, s.stopping}.operations(),
+		events{references{s.auth}, s.search, s.searches}.operations(),
 	} {
 		table = append(table, rows...)
 	}
@@ -225,8 +227,8 @@ func (h logs) operations() []operation {
 	lives.kept = false
 	operational := downloads(operationalLog)
 	operational.kept = false
-	counts := traits{audit: unaudited("it shows how many events a log has and when the first and the last were, and " +
-		"none of them"),
+	counts := traits{audit: unaudited("it shows how many events a log has, how large they are together, when the first " +
+		"and the last were, and the root of the tree of all; none of them"),
 		kept: true, form: atlasForm}
 	publishes := changes
 	publishes.kept = true
@@ -246,6 +248,36 @@ func (h logs) operations() []operation {
 			downloads(anyLog)},
 		{"getOrgLog", get, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.get), counts},
 		{"updateOrgLog", patch, org + log + "/document", own, account.OwnOrg, 200, none, asJSON(h.update), publishes},
+	}
+}
+
+func (h entries) operations() []operation {
+	reads := traits{audit: audited("readEntries", "it sends events; what follows is the same read for an hour"),
+		node: readNode, limit: "api/weir/v1/logs/entries", kept: true, form: atlasForm}
+	query := []parameter{fromSize, entryLimit, waitSeconds, readBefore}
+	return []operation{
+		{"readGroupLogEntries", get, ownGroup + "/logs/{logId}/entries", own, account.Download, 200, query,
+			handler{jsonResult, h.read}, reads},
+		{"readOrgLogEntries", get, ownOrg + "/logs/{logId}/entries", own, account.OwnOrg, 200, query,
+			handler{jsonResult, h.read}, reads},
+	}
+}
+
+func (h events) operations() []operation {
+	finds := traits{audit: audited("searchEvents", "it sends events; the pages behind the first are the same question"),
+		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
+	counts := finds
+	counts.audit = audited("summarizeEvents", "it tells how many events there are of any kind that is asked for")
+	exports := finds
+	exports.audit = audited("exportEvents", "it sends events")
+	const path = ownGroup + "/events"
+	return []operation{
+		{"searchGroupEvents", get, path, own, account.Download, 200, with(questions, eventOrder, resultLimit, pageCursor),
+			handler{jsonResult, h.find}, finds},
+		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
+			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
+		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,
+			with(questions, tableFormat, tableColumns, rawCells, byteOrder), asFile(h.export), exports},
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +68,8 @@ type Authenticator struct {
 	tokens   tokens
 	digests  *digests
 
+	references []byte // key of what Refer returns
+
 	failures  *limit.Limiter[claim]
 	addresses *limit.Limiter[netip.Prefix] // failures of all claims
 	issued    *limit.Limiter[string]       // tokens, by client id
@@ -86,6 +87,8 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		accounts: accounts,
 		tokens:   newTokens(b, secret),
 		digests:  newDigests(secret, o.NonceLife),
+
+		references: secret.derive("references"),
 
 		failures:  limit.New[claim](o.FailuresPerMinute),
 		addresses: limit.New[netip.Prefix](o.FailuresPerMinute * addressShare),
@@ -208,7 +211,7 @@ func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limit
 	if err != nil {
 		return nil, err
 	}
-	if !onAccessList(c.AccessList, addr) {
+	if !c.Admits(addr) {
 		return nil, &NotOnAccessList{c}
 	}
 	return &Principal{Credential: c, Address: addr}, nil
@@ -248,10 +251,4 @@ func identity(kind account.Kind, id string) string {
 		return ""
 	}
 	return id
-}
-
-// onAccessList tells whether addr is on an access list; an empty one has them all.
-func onAccessList(list []account.AccessEntry, addr netip.Addr) bool {
-	return len(list) == 0 || slices.ContainsFunc(list,
-		func(e account.AccessEntry) bool { return e.Block.Contains(addr) })
 }

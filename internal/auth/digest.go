@@ -164,11 +164,13 @@ func (a *Authenticator) digest(r *http.Request, header string, addr netip.Addr) 
 	})
 }
 
-// answered returns the credential that has answered a challenge.
+// answered returns the credential that has answered a challenge. A right answer to a nonce that is not valid, because
+// it is too old, of another secret or made up, is stale: by RFC 7616, 3.3, stale says that the nonce is what was wrong,
+// and without it a client must ask its user for another password.
 func (a *Authenticator) answered(r *http.Request, p map[string]string, limited bool) (*account.Credential, error) {
 	sent, ours := a.digests.parse(p["nonce"])
 	count, countErr := strconv.ParseUint(p["nc"], 16, 64)
-	if !ours || countErr != nil || len(p["nc"]) != 8 || count == 0 { // RFC 7616, 3.4: counts begin at 1
+	if countErr != nil || len(p["nc"]) != 8 || count == 0 { // RFC 7616, 3.4: counts begin at 1
 		return nil, &Unauthorized{} // before anything is read: noise costs no look into the bucket
 	}
 	c, err := a.credential(r.Context(), p["username"], account.APIKey, limited)
@@ -179,6 +181,9 @@ func (a *Authenticator) answered(r *http.Request, p map[string]string, limited b
 	right := subtle.ConstantTimeCompare([]byte(want), []byte(p["response"])) == 1
 	if !offered || !right || c.Deleted || !sameTarget(p["uri"], r.RequestURI) {
 		return nil, &Unauthorized{Known: known(c)}
+	}
+	if !ours {
+		return nil, &Unauthorized{Stale: true}
 	}
 	if err := a.digests.take(sent, time.Now(), count); err != nil {
 		return nil, err

@@ -180,9 +180,47 @@ func TestNoiseDoesNotReachTheBucket(t *testing.T) {
 		return fmt.Errorf("unexpected")
 	}}
 	a := New(counted, account.NewDirectory(counted), Secret{1}, Options{})
-	p := w.right(newDigests(Secret{2}, time.Hour).nonce(time.Now()))
+	p := w.right(w.digests.nonce(time.Now()))
+	p["nc"] = "00000000"
+	refused(t, on(a, "GET", "/a?b=c", w.encode(p)), false)
+	p = w.right(w.digests.nonce(time.Now()))
+	p["username"] = "nobody"
 	refused(t, on(a, "GET", "/a?b=c", w.encode(p)), false)
 	refused(t, on(a, "GET", "/a?b=c", "Bearer "+strings.Repeat("a", 1000)), false)
+}
+
+// A client that has the right password and a nonce that is none, or not one of this bucket's, may try again without
+// asking its user, and has not failed. One that has the wrong password is told nothing of nonces.
+func TestMadeUpNonceIsStaleIfTheDigestIsRight(t *testing.T) {
+	good := newWorld(t, Options{}).digests.nonce(time.Now())
+	for name, nonce := range map[string]string{
+		"made up":           "abc",
+		"empty":             "",
+		"of another secret": newDigests(Secret{2}, time.Hour).nonce(time.Now()),
+		"cut":               good[:len(good)-1],
+		"of zeros":          strings.Repeat("A", len(good)),
+	} {
+		w := newWorld(t, Options{FailuresPerMinute: 1})
+		for range 5 {
+			refused(t, w.try(w.encode(w.right(nonce))), true)
+		}
+		accepted(t, w.try(w.header("/a?b=c", 1)))
+		wrong := w.right(nonce)
+		w.encode(wrong)
+		wrong["response"] = strings.Repeat("0", 32)
+		var u *Unauthorized
+		if err := w.try(format(wrong)); !errors.As(err, &u) || u.Stale || u.Known == nil {
+			t.Errorf("%s, with a wrong password: %v", name, err)
+		}
+		if err := w.try(format(wrong)); !errors.As(err, new(*TooManyFailures)) {
+			t.Errorf("%s, with a wrong password again: %v", name, err)
+		}
+		for _, challenge := range w.Challenges(&Unauthorized{Stale: true}) {
+			if !strings.Contains(challenge, ", stale=true") {
+				t.Errorf("challenge %s", challenge)
+			}
+		}
+	}
 }
 
 // What cannot be read is neither success nor failure.

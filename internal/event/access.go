@@ -67,6 +67,7 @@ type Access struct {
 	Log        string // id of the log, where it was named so
 	Start, End int64  // of the range asked for, seconds since the epoch; 0: not known
 	Processor  string // asked for; empty: all
+	Query      string // in the query language; empty: all
 	Status     int    // HTTP status of the refusal; 0: not refused
 	ErrorCode  string // of the refusal
 }
@@ -79,16 +80,24 @@ func Accessed(a Access) []byte {
 		Source: sourceOf(a.Address)}
 	e.Actor.User = a.user()
 	e.API.Operation, e.API.Request.UID = a.Operation, a.RequestID
-	e.Resources = []resourceDetails{{a.Workspace, "Stream Workspace"}}
-	if a.Workspace == "" {
-		e.Resources = []resourceDetails{{a.Log, "Log"}}
-	}
-	e.Unmapped = unmappedAccess{"auditLogAccessed", accessParam{a.Start, a.End, a.Processor}}
+	e.Resources = []resourceDetails{a.subject()}
+	e.Unmapped = unmappedAccess{"auditLogAccessed", accessParam{a.Start, a.End, a.Processor, a.Query}}
 	if a.Status != 0 {
 		e.SeverityID, e.StatusID, e.Status, e.StatusCode = 3, 2, "Failure", strconv.Itoa(a.Status)
 		e.API.Response = &response{a.Status, a.ErrorCode}
 	}
 	return encode(e)
+}
+
+// subject returns what was to be read: a workspace's logs, another log, or those of a project.
+func (a *Access) subject() resourceDetails {
+	switch {
+	case a.Workspace != "":
+		return resourceDetails{a.Workspace, "Stream Workspace"}
+	case a.Log != "":
+		return resourceDetails{a.Log, "Log"}
+	}
+	return resourceDetails{a.Project, "Project"}
 }
 
 // encode returns an event's line. Strings and integers cannot fail; what is not UTF-8 becomes U+FFFD.
@@ -189,5 +198,6 @@ type (
 		Start     int64  `json:"startDate,omitempty"`
 		End       int64  `json:"endDate,omitempty"`
 		Processor string `json:"spName,omitempty"`
+		Query     string `json:"q,omitempty"`
 	}
 )

@@ -386,6 +386,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		Roles: n.config.Roles,
 	})
 	server := n.server(root(handler))
+	server.RegisterOnShutdown(handler.Stop)
 	wrapped, err := n.wrap(l, server)
 	if err != nil {
 		return err

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -298,6 +300,10 @@ func (c *cluster) read(ctx context.Context, rnd *rand.Rand, n *node) {
 	if rnd.IntN(3) == 0 {
 		q.Processor = []string{"a", "b", "none"}[rnd.IntN(3)]
 	}
+	if rnd.IntN(3) == 0 {
+		c.ask(ctx, rnd, n, q)
+		return
+	}
 	log := c.logs[rnd.IntN(len(c.logs))]
 	if err := c.download(ctx, n.logs, log, q); err != nil && !expected(ctx, n.process(), err) &&
 		!(log.limited && errors.Is(err, tlog.ErrPruned)) {
@@ -306,15 +312,7 @@ func (c *cluster) read(ctx context.Context, rnd *rand.Rand, n *node) {
 }
 
 func (c *cluster) download(ctx context.Context, store *tlog.Logs, log *simulatedLog, q tlog.Query) error {
-	selected := func(e simulatedEvent) bool {
-		return e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor)
-	}
-	must := map[string]bool{} // what is acknowledged before the download begins
-	c.mu.Lock()
-	for line := range log.acked {
-		must[line] = selected(log.sent[line])
-	}
-	c.mu.Unlock()
+	must := c.acknowledged(log)
 	d, err := store.Download(ctx, log.id, q)
 	if err != nil {
 		return err
@@ -333,8 +331,24 @@ func (c *cluster) download(ctx context.Context, store *tlog.Logs, log *simulated
 	if err != nil {
 		return err
 	}
+	return c.compare(log, lines, must, q)
+}
+
+// acknowledged returns the events of a log that are acknowledged now.
+func (c *cluster) acknowledged(log *simulatedLog) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(log.acked))
+}
+
+// compare checks what somebody was given of a log who asked for what q selects: nothing else, each event once, and all
+// that were acknowledged before.
+func (c *cluster) compare(log *simulatedLog, lines, must []string, q tlog.Query) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	selected := func(e simulatedEvent) bool {
+		return e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor)
+	}
 	seen := map[string]bool{}
 	for _, line := range lines {
 		switch e, ok := log.sent[line]; {
@@ -347,8 +361,8 @@ func (c *cluster) download(ctx context.Context, store *tlog.Logs, log *simulated
 		}
 		seen[line] = true
 	}
-	for line, wanted := range must {
-		if wanted && !seen[line] && !log.mayBeGone(line) {
+	for _, line := range must {
+		if !seen[line] && selected(log.sent[line]) && !log.mayBeGone(line) {
 			return fmt.Errorf("acknowledged and missing: %s", line)
 		}
 	}
@@ -410,6 +424,7 @@ func (c *cluster) settle() error {
 					End: math.MaxInt64}); err != nil {
 					c.world.Wrong(fmt.Errorf("download in the end: %w", err))
 				}
+				c.ask(context.Background(), rand.New(rand.NewPCG(uint64(i), 1)), n, tlog.All)
 				done = true
 			})
 			if err := c.world.Play(func() bool { return done }); err != nil {

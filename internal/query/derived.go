@@ -44,7 +44,9 @@ func (d *Derived) Values(alias string) []Scalar {
 }
 
 // Shown is Values without what is another name of a value before it: of class it is the name, or else the number.
-func (d *Derived) Shown(alias string) []Scalar { return shownOf(aliasOf(Field(alias)), d.Values(alias)) }
+func (d *Derived) Shown(alias string) []Scalar {
+	return shownOf(aliasOf(Field(alias)), d.Values(alias))
+}
 
 // shownOf returns the values of an alias without what is another name of a value before it.
 func shownOf(alias int, values []Scalar) []Scalar {

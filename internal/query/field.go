@@ -1,6 +1,7 @@
 package query
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 )
@@ -26,6 +27,51 @@ func Path(names ...string) Field {
 		}
 	}
 	return Field(b.String())
+}
+
+// ParseFields reads fields with commas between them, as a query names them. An error is an *Error.
+func ParseFields(text string) ([]Field, error) {
+	var fields []Field
+	for at, more := 0, true; more; {
+		var name string
+		name, more = cutField(text[at:])
+		f, err := parseField(name)
+		if wrong, ok := errors.AsType[*Error](err); ok {
+			wrong.Column += column(text, at) - 1
+			return nil, wrong
+		}
+		fields = append(fields, f)
+		at += len(name) + len(",")
+	}
+	return fields, nil
+}
+
+// cutField returns what stands before the first comma that is not in quotes.
+func cutField(text string) (field string, more bool) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			return text[:i], true
+		}
+	}
+	return text, false
+}
+
+// parseField reads one field.
+func parseField(text string) (Field, error) {
+	q, err := Parse(text + ":*")
+	if err != nil {
+		return "", err
+	}
+	if t, ok := q.Root.(Term); ok && t.Match == (Exists{}) {
+		return t.Field, nil
+	}
+	return "", &Error{1, found(text), "the name of a field"}
 }
 
 // Alias tells whether the field is an alias.

@@ -16,6 +16,17 @@ import (
 // The time of day may have a zone (Z, +02:00), and is in UTC if it has none.
 type Time struct{ Text string }
 
+// ParseTime reads a time that stands by itself, as a query would have it behind an operator, and returns its first
+// moment and the first behind it. One that is not rounded, such as now-1d, lasts a millisecond.
+func ParseTime(text string, now time.Time) (from, to time.Time, ok bool) {
+	t := Time{text}
+	if _, ok := parseRelative(text); ok {
+		t = t.at(now.UTC())
+	}
+	s, ok := parseTime(t.Text)
+	return s.from.time(), s.to.time(), ok
+}
+
 // Relative tells whether the time is relative to now.
 func (t Time) Relative() bool { return strings.HasPrefix(t.Text, "now") }
 

@@ -44,7 +44,7 @@ func (s *Searcher) Page(ctx context.Context, q Question, o Order, after *Positio
 	defer cancel()
 	var p *pager
 	err = again(limited, func() error {
-		p = &pager{question: q, order: o, after: after, matcher: m, best: best{order: o, limit: limit + 1,
+		p = &pager{question: q, order: o, after: after, matcher: m, workers: s.options.Workers, best: best{order: o, limit: limit + 1,
 			bytes: s.options.PageBytes}}
 		return p.run(limited, s)
 	})
@@ -66,6 +66,7 @@ type pager struct {
 	order    Order
 	after    *Position
 	matcher  *query.Matcher
+	workers  int
 
 	mu   sync.Mutex // of best
 	best best
@@ -171,7 +172,7 @@ func (p *pager) step(ctx context.Context) error {
 		return nil
 	}
 	var taken []item
-	for len(taken) < workers() && len(p.queue.items) > 0 && p.queue.items[0].block != nil &&
+	for len(taken) < p.workers && len(p.queue.items) > 0 && p.queue.items[0].block != nil &&
 		p.best.mayTake(p.queue.items[0].time) {
 		taken = append(taken, heap.Pop(&p.queue).(item))
 	}

@@ -69,6 +69,7 @@ type Hit struct {
 type Options struct {
 	PageBytes int           // of lines in a page, which has at least one, 4 MiB
 	TimeLimit time.Duration // of one page or summary, 20 seconds
+	Workers   int           // how many blocks of a question are read at a time, one for each processor up to 8
 }
 
 // Searcher answers questions. It may be used concurrently.
@@ -81,11 +82,9 @@ type Searcher struct {
 func New(logs *tlog.Logs, o Options) *Searcher {
 	o.PageBytes = cmp.Or(o.PageBytes, 4<<20)
 	o.TimeLimit = cmp.Or(o.TimeLimit, 20*time.Second)
+	o.Workers = cmp.Or(o.Workers, min(runtime.GOMAXPROCS(0), 8))
 	return &Searcher{logs, o}
 }
-
-// workers is how many blocks of one question are read at a time.
-func workers() int { return min(runtime.GOMAXPROCS(0), 8) }
 
 // snapshots takes a snapshot of each log.
 func (s *Searcher) snapshots(ctx context.Context, q Question) ([]*tlog.Snapshot, error) {

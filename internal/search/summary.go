@@ -114,7 +114,7 @@ func (t *tally) run(ctx context.Context, s *Searcher, m *query.Matcher) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers())
+	group.SetLimit(s.options.Workers)
 	for i, snapshot := range snapshots {
 		if err := t.add(ctx, group, t.question.Logs[i], snapshot, m); err != nil {
 			return errors.Join(err, group.Wait())

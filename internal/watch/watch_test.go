@@ -99,6 +99,29 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// The checkpoint that is kept has the cosignatures that it was served with, also those that came after it was first seen,
+// while the log did not grow.
+func TestCosignaturesAreKept(t *testing.T) {
+	k := keys(t, 1)
+	l := newLog(t, k, 5)
+	const cosignature = "— witness.example/w AAAAAAAAAAA=\n"
+	cosigned := false
+	l.broken = func(path string, data []byte) (int, []byte) {
+		if path == "checkpoint" && cosigned {
+			data = append(data, cosignature...)
+		}
+		return http.StatusOK, data
+	}
+	w := newWatching(t, l, k, nil)
+	for _, cosigned = range []bool{false, true} {
+		w.round("")
+		w.open(w.options)
+		if kept := w.state.Logs["log"].Checkpoint; strings.HasSuffix(kept, cosignature) != cosigned {
+			t.Errorf("cosigned %t, and kept is\n%s", cosigned, kept)
+		}
+	}
+}
+
 // A fork is found, whatever the sizes, evidence of it is kept, the good checkpoint stays, and it is told once.
 func TestFork(t *testing.T) {
 	k := keys(t, 1)

@@ -1,0 +1,282 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Question asks for events of a project (weir only).
+type Question struct {
+	Project string
+	Text    string   // in the query language, see docs/search.md; empty: all events
+	Logs    []string // ids; none: all that the caller may read
+	Query            // Its Processor does not count.
+}
+
+func (q Question) path() string {
+	return "/api/weir/v1/groups/" + url.PathEscape(q.Project) + "/events"
+}
+
+func (q Question) values() url.Values {
+	v := q.Query.values()
+	v.Del("spName")
+	if q.Text != "" {
+		v.Set("q", q.Text)
+	}
+	for _, log := range q.Logs {
+		v.Add("log", log)
+	}
+	return v
+}
+
+// Found is an event that was found.
+type Found struct {
+	Log   string          `json:"log"`
+	Index *int64          `json:"index"` // of its entry in the log; nil as long as it waits to be sequenced
+	Event json.RawMessage `json:"event"` // the bytes that were recorded
+}
+
+// Page is some of the events that a question asks for, in order.
+type Page struct {
+	Results []Found `json:"results"`
+	Cursor  string  `json:"cursor"` // of the next page; empty if there is none
+}
+
+// Find returns a page of at most limit events, up to 10,000: the first one, or that of a cursor, which the page before
+// it has. The newest events come first, or the oldest. Errors of the server are *Error.
+func (c *Client) Find(ctx context.Context, q Question, oldest bool, limit int, cursor string) (*Page, error) {
+	v := q.values()
+	v.Set("limit", strconv.Itoa(limit))
+	if oldest {
+		v.Set("order", "oldest")
+	}
+	if cursor != "" {
+		v.Set("cursor", cursor)
+	}
+	p := new(Page)
+	return p, c.callInto(ctx, q.path(), v, p)
+}
+
+// Outline says what a Summary is to have. The zero value of each field means the server's default, or nothing.
+type Outline struct {
+	Bars   int      // at most so many of the histogram
+	Zone   string   // name of the time zone to which they are aligned
+	Facets []string // fields and aliases
+	Top    int      // values of each
+}
+
+// Summary is how many events a question asks for, when they were, and of what kind.
+type Summary struct {
+	Total     int64   `json:"total"`
+	Start     string  `json:"startDate"` // RFC 3339
+	End       string  `json:"endDate"`   // the last moment
+	Histogram []Bar   `json:"histogram"`
+	Facets    []Facet `json:"facets"`
+}
+
+// Bar is a bar of a histogram, up to where the next one begins.
+type Bar struct {
+	Start string `json:"start"` // RFC 3339
+	Count int64  `json:"count"`
+}
+
+// Facet is how often the values of a field occur.
+type Facet struct {
+	Field  string `json:"field"`
+	Values []struct {
+		Value any   `json:"value"` // a string, a number or a boolean
+		Count int64 `json:"count"`
+	} `json:"values"`
+	Other   int64 `json:"other"`   // occurrences of all other values
+	Missing int64 `json:"missing"` // events without a value
+	TooMany bool  `json:"tooManyValues"`
+}
+
+// Summarize returns the summary of a question, and the reply as the server sent it. Errors of the server are *Error.
+func (c *Client) Summarize(ctx context.Context, q Question, o Outline) (*Summary, json.RawMessage, error) {
+	v := q.values()
+	for name, n := range map[string]int{"buckets": o.Bars, "top": o.Top} {
+		if n > 0 {
+			v.Set(name, strconv.Itoa(n))
+		}
+	}
+	if o.Zone != "" {
+		v.Set("timeZone", o.Zone)
+	}
+	if len(o.Facets) > 0 {
+		v.Set("facets", strings.Join(o.Facets, ","))
+	}
+	data, err := c.Call(ctx, http.MethodGet, q.path()+":summary", v, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := new(Summary)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, nil, fmt.Errorf("the server's reply: %w", err)
+	}
+	return s, data, nil
+}
+
+// callInto reads a resource.
+func (c *Client) callInto(ctx context.Context, path string, query url.Values, v any) error {
+	data, err := c.Call(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("the server's reply: %w", err)
+	}
+	return nil
+}
+
+// LogsOf returns the ids of the logs of a workspace that the caller may read, the audit log and the operational log;
+// none if there is no such workspace.
+func (c *Client) LogsOf(ctx context.Context, project, workspace string) ([]string, error) {
+	all, err := c.logsOf(ctx, project, workspace)
+	var ids []string
+	for _, log := range all {
+		ids = append(ids, log.ID)
+	}
+	return ids, err
+}
+
+// AuditLogOf returns the id of the audit log of a workspace; empty if there is no such workspace.
+func (c *Client) AuditLogOf(ctx context.Context, project, workspace string) (string, error) {
+	all, err := c.logsOf(ctx, project, workspace)
+	for _, log := range all {
+		if log.Kind == "audit" {
+			return log.ID, nil
+		}
+	}
+	return "", err
+}
+
+type listedLog struct {
+	ID        string `json:"logId"`
+	Kind      string `json:"kind"`
+	Workspace string `json:"workspaceName"`
+	State     string `json:"state"`
+}
+
+func (c *Client) logsOf(ctx context.Context, project, workspace string) ([]listedLog, error) {
+	items, err := c.List(ctx, "/api/weir/v1/groups/"+url.PathEscape(project)+"/logs", nil)
+	if err != nil {
+		return nil, err
+	}
+	var logs []listedLog
+	for _, item := range items {
+		var log listedLog
+		if err := json.Unmarshal(item, &log); err != nil {
+			return nil, fmt.Errorf("the server's reply: %w", err)
+		}
+		if log.Workspace == workspace && log.State == "active" {
+			logs = append(logs, log)
+		}
+	}
+	return logs, nil
+}
+
+// ExportOptions say how events are exported.
+type ExportOptions struct {
+	Format  string   // csv, ndjson or parquet
+	Columns []string // none: the usual ones
+	Raw     bool     // CSV: cells that a spreadsheet would take for formulas stay as they are
+	BOM     bool     // CSV: with a byte-order mark
+}
+
+// Exported is the body of an export. If it ends without an error, it is whole.
+type Exported struct {
+	io.ReadCloser
+	Total int64 // events, about; -1 if the server does not say
+}
+
+// Export asks for all events that a question asks for, as a table. Errors of the server are *Error. The caller closes
+// what it gets.
+func (c *Client) Export(ctx context.Context, q Question, o ExportOptions) (*Exported, error) {
+	req, err := c.request(ctx, http.MethodGet, q.path()+":export", nil)
+	if err != nil {
+		return nil, err
+	}
+	v := q.values()
+	v.Set("format", o.Format)
+	if len(o.Columns) > 0 {
+		v.Set("columns", strings.Join(o.Columns, ","))
+	}
+	for name, on := range map[string]bool{"raw": o.Raw, "bom": o.BOM} {
+		if on {
+			v.Set(name, "true")
+		}
+	}
+	req.URL.RawQuery = v.Encode()
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, err
+	}
+	e := &Exported{resp.Body, -1}
+	if n, err := strconv.ParseInt(resp.Header.Get("Weir-Total"), 10, 64); err == nil {
+		e.Total = n
+	}
+	return e, nil
+}
+
+// Entries is consecutive entries of a log.
+type Entries struct {
+	Lines []byte // {"index":N,"event":{…}} for each, with '\n'
+	Next  int64  // index of the entry behind them
+	Read  string // Sent back, it makes the next request a part of the same read.
+}
+
+// ErrRemoved is returned (wrapped, with a *RemovedError) if retention has removed entries that were asked for.
+var ErrRemoved = errors.New("retention has removed the entries")
+
+// RemovedError says where a log begins now.
+type RemovedError struct{ First int64 }
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("%v: the oldest that is there is %d", ErrRemoved, e.First)
+}
+func (e *RemovedError) Unwrap() error { return ErrRemoved }
+
+// Entries returns sequenced entries of a log, given its path (see Source.LogPath), from an index on: at most limit, up
+// to 10,000. If there is none it waits for one, up to a minute. Errors of the server are *Error, or ErrRemoved.
+func (c *Client) Entries(ctx context.Context, logPath string, from int64, limit int, wait time.Duration,
+	read string) (*Entries, error) {
+	req, err := c.request(ctx, http.MethodGet, logPath+"/entries", nil)
+	if err != nil {
+		return nil, err
+	}
+	v := url.Values{"from": {strconv.FormatInt(from, 10)}, "limit": {strconv.Itoa(limit)},
+		"wait": {strconv.Itoa(int(wait.Seconds()))}}
+	if read != "" {
+		v.Set("read", read)
+	}
+	req.URL.RawQuery = v.Encode()
+	resp, err := c.do(req)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusGone && e.Next >= from {
+		return nil, &RemovedError{e.Next}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	e := &Entries{Read: resp.Header.Get("Weir-Read")}
+	if e.Next, err = strconv.ParseInt(resp.Header.Get("Weir-Next"), 10, 64); err != nil || e.Next < from {
+		return nil, fmt.Errorf("the server's reply: the next entry is %.40q", resp.Header.Get("Weir-Next"))
+	}
+	if e.Lines, err = io.ReadAll(io.LimitReader(resp.Body, maxPage+1)); err != nil {
+		return nil, fmt.Errorf("the server's reply: %w", err)
+	}
+	if len(e.Lines) > maxPage || int64(bytes.Count(e.Lines, []byte{'\n'})) != e.Next-from {
+		return nil, fmt.Errorf("the server's reply: it does not have the entries from %d to %d", from, e.Next-1)
+	}
+	return e, nil
+}

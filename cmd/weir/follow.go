@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/durable"
+	"github.com/weirlog/weir/internal/visible"
+)
+
+type followFlags struct {
+	source client.Source
+	state  string
+	from   int64
+	retry  time.Duration
+	once   bool
+}
+
+func followCommand() *cobra.Command {
+	var f followFlags
+	cmd := &cobra.Command{
+		Use:   "follow [WORKSPACE] --state FILE",
+		Short: "Print the entries of a log in order, and go on where it was (weir only)",
+		Long: `Follow prints a line {"index":N,"event":{…}} for each entry of a workspace's audit log, or of the log
+with an id (--log), in order, and waits for more. The state file says which entry comes next: started
+again, follow goes on there. It is written after the lines, so if follow is killed at most the last of
+them come again, with their indexes; none is left out.
+
+What retention has removed before it was read is said on the standard error, and follow goes on
+behind it. An interrupt ends it.
+` + exitHelp,
+		Example: `  weir follow prod --state prod.follow | siem-shipper
+  weir follow --log 6a793f48c0eb9e7a17712f00 --from 1000 --state log.follow --once > entries.ndjson`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 == (f.source.Log != "") {
+				return &exit{2, errors.New("name a workspace, or a log by its id with --log")}
+			}
+			if len(args) == 1 {
+				f.source.Workspace = args[0]
+			}
+			return f.run(cmd)
+		},
+	}
+	addCAFlag(cmd.Flags())
+	cmd.Flags().StringVar(&f.state, "state", "", "`file` that says which entry comes next")
+	cmd.Flags().Int64Var(&f.from, "from", 0, "`index` of the first entry, where there is no state yet")
+	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace")
+	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
+	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().DurationVar(&f.retry, "max-retry-time", time.Hour, "how long a failed request is tried again")
+	cmd.Flags().BoolVar(&f.once, "once", false, "end when all entries that are there are printed")
+	return cmd
+}
+
+// followState is what the state file says.
+type followState struct {
+	Version int    `json:"version"`
+	Log     string `json:"log"`  // path of the log at its server
+	Next    int64  `json:"next"` // index of the entry that comes next
+	Read    string `json:"read"` // see client.Entries
+}
+
+const followVersion = 1
+
+func (f *followFlags) run(cmd *cobra.Command) error {
+	if f.state == "" || f.from < 0 {
+		return &exit{2, errors.New("name a file with --state; --from may not be negative")}
+	}
+	c, err := f.connect(cmd)
+	if err != nil {
+		return err
+	}
+	s, err := f.load(c.URL() + f.source.LogPath(f.source.Log))
+	if err != nil {
+		return err
+	}
+	for {
+		more, err := f.step(cmd, c, s)
+		if cmd.Context().Err() != nil {
+			return nil // It was interrupted, and the state says where to go on.
+		}
+		if err != nil || !more && f.once {
+			return err
+		}
+	}
+}
+
+// connect returns a client, and finds the log of a workspace.
+func (f *followFlags) connect(cmd *cobra.Command) (*client.Client, error) {
+	if f.source.Organization != "" {
+		return dial(cmd)
+	}
+	c, project, err := connect(cmd, f.source.Project)
+	f.source.Project = project
+	if err != nil || f.source.Log != "" {
+		return c, err
+	}
+	err = f.try(cmd, c, func() (err error) {
+		f.source.Log, err = c.AuditLogOf(cmd.Context(), project, f.source.Workspace)
+		return err
+	})
+	if err == nil && f.source.Log == "" {
+		err = &exit{4, fmt.Errorf("there is no workspace %q in this project", f.source.Workspace)}
+	}
+	return c, err
+}
+
+func (f *followFlags) try(cmd *cobra.Command, c *client.Client, do func() error) error {
+	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, do)
+}
+
+// load reads the state of a log, or begins one.
+func (f *followFlags) load(log string) (*followState, error) {
+	data, err := os.ReadFile(f.state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &followState{Version: followVersion, Log: log, Next: f.from}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := new(followState)
+	if err := json.Unmarshal(data, s); err != nil || s.Version != followVersion || s.Next < 0 {
+		return nil, &exit{2, fmt.Errorf("%s is no state of weir follow: name another file, or remove it to begin anew",
+			f.state)}
+	}
+	if s.Log != log {
+		return nil, &exit{2, fmt.Errorf("%s is the state of %s: name another file for %s", f.state, s.Log, log)}
+	}
+	return s, nil
+}
+
+const (
+	followBatch = 1000
+	followWait  = 30 * time.Second
+)
+
+// step prints the entries that come next and notes it. It tells whether there were any.
+func (f *followFlags) step(cmd *cobra.Command, c *client.Client, s *followState) (more bool, err error) {
+	wait := followWait
+	if f.once {
+		wait = 0
+	}
+	var e *client.Entries
+	err = f.try(cmd, c, func() (err error) {
+		e, err = c.Entries(cmd.Context(), f.source.LogPath(f.source.Log), s.Next, followBatch, wait, s.Read)
+		return err
+	})
+	if gone, ok := errors.AsType[*client.RemovedError](err); ok {
+		visible.Printf(cmd.ErrOrStderr(), "retention has removed entries %d to %d before they were read\n", s.Next,
+			gone.First-1)
+		s.Next = gone.First
+		return true, f.keep(s)
+	}
+	if err != nil {
+		return false, err
+	}
+	out := cmd.OutOrStdout()
+	if !onTerminal() {
+		out = raw(out)
+	}
+	if _, err := out.Write(e.Lines); err != nil {
+		return false, err
+	}
+	if e.Next == s.Next && e.Read == s.Read {
+		return false, nil
+	}
+	more = e.Next > s.Next
+	s.Next, s.Read = e.Next, e.Read
+	return more, f.keep(s)
+}
+
+func (f *followFlags) keep(s *followState) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return durable.ReplaceFrom(f.state, 0o600, func(w io.Writer) error {
+		_, err := w.Write(append(data, '\n'))
+		return err
+	})
+}

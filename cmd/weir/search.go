@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/export"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/visible"
+)
+
+// questionFlags say which events are asked for.
+type questionFlags struct {
+	project, start, end string
+	logs                []string
+	retry               time.Duration
+}
+
+func (f *questionFlags) add(cmd *cobra.Command) {
+	addCAFlag(cmd.Flags())
+	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().StringArrayVar(&f.logs, "log", nil, "`id` of a log to look in, such as that of a deleted workspace; "+
+		"may be repeated")
+	cmd.Flags().StringVar(&f.start, "start", "", "from this `time` on: a date (2026-11-01, in UTC), RFC 3339, how "+
+		"long ago (7d, now-1d, 12h), or seconds since the epoch (default: 30 days ago)")
+	cmd.Flags().StringVar(&f.end, "end", "", "up to this `time`, its second or day included (default: now)")
+	cmd.Flags().DurationVar(&f.retry, "max-retry-time", 2*time.Minute, "how long a failed request is tried again")
+}
+
+// connect returns a client, and the question that a workspace (or none), a query and the flags ask.
+func (f *questionFlags) connect(cmd *cobra.Command, workspace, text string) (*client.Client, client.Question, error) {
+	q := client.Question{Text: text, Logs: f.logs}
+	if _, err := query.Parse(text); err != nil {
+		return nil, q, &exit{2, fmt.Errorf("%s\n%w", text, err)}
+	}
+	if workspace != "" && len(f.logs) > 0 {
+		return nil, q, &exit{2, errors.New("name a workspace, or logs with --log")}
+	}
+	dates := downloadFlags{start: f.start, end: f.end}
+	var err error
+	if q.Query, err = dates.query(time.Now()); err != nil {
+		return nil, q, &exit{2, err}
+	}
+	c, project, err := connect(cmd, f.project)
+	if err != nil {
+		return nil, q, err
+	}
+	q.Project = project
+	if workspace != "" {
+		err = f.try(cmd, c, func() (err error) {
+			q.Logs, err = c.LogsOf(cmd.Context(), project, workspace)
+			return err
+		})
+		if err == nil && len(q.Logs) == 0 {
+			err = &exit{4, fmt.Errorf("there is no workspace %q in this project", workspace)}
+		}
+	}
+	return c, q, err
+}
+
+func (f *questionFlags) try(cmd *cobra.Command, c *client.Client, do func() error) error {
+	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, do)
+}
+
+// workspaceAndQuery returns what the arguments [WORKSPACE] QUERY say.
+func workspaceAndQuery(args []string) (workspace, text string) {
+	if len(args) == 2 {
+		workspace = args[0]
+	}
+	return workspace, args[len(args)-1]
+}
+
+// usualFields are the columns of events if no others are asked for.
+var usualFields = []string{"time", "who", "from", "what", "target", "outcome"}
+
+type searchFlags struct {
+	questionFlags
+	limit       int
+	all, oldest bool
+	fields      []string
+	output      string
+}
+
+func searchCommand() *cobra.Command {
+	var f searchFlags
+	cmd := &cobra.Command{
+		Use:   "search [WORKSPACE] QUERY",
+		Short: "Find events (weir only)",
+		Long: `Search prints the events that a query finds: of a workspace, or of all logs of the project that you
+may read. The newest come first. docs/search.md has the language; an empty query finds all.
+
+Without --output it prints a table. With -o ndjson it prints {"log","index","event"} for each event, as
+the server sends it; -o json the same in an array; -o csv the columns.
+` + exitHelp,
+		Example: `  weir search prod 'who:admin.* outcome:failure' --start 7d
+  weir search 'from:203.0.113.0/24 -what:authenticate' --all -o csv > found.csv
+  weir search '"6a7941c22c88faeba59c580d"' --oldest --limit 1 -o ndjson | jq .event
+  weir search prod 'target:orders-*' --fields time,who,what,status_detail`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			workspace, text := workspaceAndQuery(args)
+			return f.run(cmd, workspace, text)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().IntVar(&f.limit, "limit", 100, "print at most so many events")
+	cmd.Flags().BoolVar(&f.all, "all", false, "print all events, however many they are")
+	cmd.Flags().BoolVar(&f.oldest, "oldest", false, "the oldest first")
+	cmd.Flags().StringSliceVar(&f.fields, "fields", usualFields, "columns: `fields` of events and aliases")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, csv, json or ndjson")
+	return cmd
+}
+
+func (f *searchFlags) run(cmd *cobra.Command, workspace, text string) error {
+	if f.limit < 1 {
+		return &exit{2, errors.New("--limit must be at least 1")}
+	}
+	fields, err := query.ParseFields(strings.Join(f.fields, ","))
+	if err != nil {
+		return &exit{2, fmt.Errorf("--fields %s: %w", strings.Join(f.fields, ","), err)}
+	}
+	out, err := newEventPrinter(f.output, cmd.OutOrStdout(), fields)
+	if err != nil {
+		return &exit{2, err}
+	}
+	c, q, err := f.connect(cmd, workspace, text)
+	if err != nil {
+		return err
+	}
+	found, err := f.each(cmd, c, q, out)
+	if err != nil {
+		return err
+	}
+	if err := out.end(); err != nil {
+		return err
+	}
+	if found == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no events")
+	}
+	return nil
+}
+
+// mostPerPage is how many events are asked for at a time.
+const mostPerPage = 1000
+
+// each prints the events of one page after the other.
+func (f *searchFlags) each(cmd *cobra.Command, c *client.Client, q client.Question, out eventPrinter) (int, error) {
+	found, cursor := 0, ""
+	for {
+		limit := mostPerPage
+		if !f.all {
+			limit = min(limit, f.limit-found)
+		}
+		var p *client.Page
+		err := f.try(cmd, c, func() (err error) {
+			p, err = c.Find(cmd.Context(), q, f.oldest, limit, cursor)
+			return err
+		})
+		if err != nil {
+			return found, err
+		}
+		if err := out.page(p.Results); err != nil {
+			return found, err
+		}
+		found, cursor = found+len(p.Results), p.Cursor
+		switch {
+		case cursor == "":
+			return found, nil
+		case !f.all && found >= f.limit:
+			visible.Printf(cmd.ErrOrStderr(), "there are more: --limit %d or --all shows them\n", 10*f.limit)
+			return found, nil
+		}
+	}
+}
+
+// eventPrinter prints events.
+type eventPrinter interface {
+	page([]client.Found) error
+	end() error
+}
+
+// newEventPrinter returns what prints events in a format. On a terminal nothing of them can act on it.
+func newEventPrinter(format string, w io.Writer, fields []query.Field) (eventPrinter, error) {
+	if !onTerminal() {
+		w = raw(w)
+	}
+	cells := cellReader{query.NewExtract(fields...), fields}
+	switch format {
+	case "table":
+		return &tablePrinter{cells: cells, w: w, colours: onTerminal() && os.Getenv("NO_COLOR") == ""}, nil
+	case "csv":
+		var columns []string
+		for _, f := range fields {
+			columns = append(columns, string(f))
+		}
+		return newRowPrinter(export.CSV, w, append(columns, "log", "entry")...)
+	case "ndjson":
+		return newRowPrinter(export.NDJSON, w)
+	case "json":
+		return &arrayPrinter{w: bufio.NewWriter(w)}, nil
+	}
+	return nil, fmt.Errorf("--output %s: want table, csv, json or ndjson", format)
+}
+
+func onTerminal() bool { return term.IsTerminal(int(os.Stdout.Fd())) }
+
+// cellReader reads the columns of an event.
+type cellReader struct {
+	extract *query.Extract
+	fields  []query.Field
+}
+
+func (r *cellReader) read(event json.RawMessage) ([]string, error) {
+	if err := r.extract.Read(event); err != nil {
+		return nil, fmt.Errorf("the server's reply: %w", err)
+	}
+	cells := make([]string, len(r.fields))
+	for i, f := range r.fields {
+		var texts []string
+		for _, v := range r.extract.Values(i) {
+			texts = append(texts, v.Text)
+		}
+		cells[i] = strings.Join(texts, ",")
+		if f != "time" {
+			continue
+		}
+		if ms, err := strconv.ParseInt(cells[i], 10, 64); err == nil {
+			cells[i] = time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+	}
+	return cells, nil
+}
+
+// tablePrinter prints a table, page by page.
+type tablePrinter struct {
+	cells   cellReader
+	w       io.Writer
+	colours bool
+	begun   bool
+}
+
+func (p *tablePrinter) page(events []client.Found) error {
+	if len(events) == 0 {
+		return nil
+	}
+	var lines strings.Builder
+	t := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
+	if !p.begun {
+		p.begun = true
+		for _, f := range p.cells.fields {
+			fmt.Fprint(t, strings.ToUpper(string(f)), "\t")
+		}
+		fmt.Fprintln(t)
+	}
+	for _, e := range events {
+		cells, err := p.cells.read(e.Event)
+		if err != nil {
+			return err
+		}
+		for _, cell := range cells {
+			if cell == "" {
+				cell = "-"
+			}
+			fmt.Fprint(t, visible.Text(cell), "\t")
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	w := p.w
+	text := lines.String()
+	if p.colours {
+		w = raw(w) // All that is not weir's own is visible already.
+		text = coloured.Replace(text)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+func (p *tablePrinter) end() error { return nil }
+
+// coloured sets off outcomes. Cells have two spaces behind them at least.
+var coloured = strings.NewReplacer("  failure  ", "  \x1b[31mfailure\x1b[0m  ", "  success  ",
+	"  \x1b[32msuccess\x1b[0m  ")
+
+// rowPrinter prints events as an export has them.
+type rowPrinter struct {
+	buffer *bufio.Writer
+	rows   export.Writer
+}
+
+func newRowPrinter(f export.Format, w io.Writer, columns ...string) (eventPrinter, error) {
+	p := &rowPrinter{buffer: bufio.NewWriter(w)}
+	var err error
+	p.rows, err = export.New(f, p.buffer, export.Options{Columns: columns})
+	return p, err
+}
+
+func (p *rowPrinter) page(events []client.Found) error {
+	for _, e := range events {
+		r := export.Row{Log: e.Log, Entry: -1, Line: e.Event}
+		if e.Index != nil {
+			r.Entry = *e.Index
+		}
+		if err := p.rows.Write(r); err != nil {
+			return err
+		}
+	}
+	return p.buffer.Flush()
+}
+
+func (p *rowPrinter) end() error { return errors.Join(p.rows.Close(), p.buffer.Flush()) }
+
+// arrayPrinter prints events as the server sends them, in an array.
+type arrayPrinter struct {
+	w     *bufio.Writer
+	count int
+}
+
+func (p *arrayPrinter) page(events []client.Found) error {
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		separator := ",\n"
+		if p.count == 0 {
+			separator = "[\n"
+		}
+		p.count++
+		p.w.WriteString(separator) // An error stays for Flush.
+		p.w.Write(data)
+	}
+	return p.w.Flush()
+}
+
+func (p *arrayPrinter) end() error {
+	if p.count == 0 {
+		p.w.WriteString("[")
+	}
+	p.w.WriteString("\n]\n")
+	return p.w.Flush()
+}

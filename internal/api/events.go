@@ -1,0 +1,310 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/limit"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/search"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// events are the operations that look for events in the logs of a project.
+type events struct {
+	references
+	search *search.Searcher
+	shares *limit.Shares[string] // of what is searched at a time, by credential
+}
+
+// Bounds on questions.
+const (
+	maxResults    = 10_000 // of a page
+	maxBars       = 1000
+	maxFacets     = 20
+	maxTop        = 1000
+	searchesWait  = 10 * time.Second // before they are given up
+	waitingShares = 16               // searches of a credential that wait at a time
+)
+
+// newSearchShares bounds how much is searched at a time, so that other work goes on: as much as keeps the processors
+// busy while some of it waits for the storage, half of it for one credential.
+func newSearchShares() *limit.Shares[string] {
+	n := runtime.GOMAXPROCS(0)
+	return limit.NewShares[string](2*n, n, waitingShares)
+}
+
+// share takes the caller's share, so that the operation may search.
+func (h events) share(c *call) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(c.context(), searchesWait)
+	defer cancel()
+	release, err = h.shares.Take(ctx, c.caller.ID)
+	if errors.Is(err, limit.ErrBusy) {
+		err = tooManySearches()
+	}
+	return release, err
+}
+
+func tooManySearches() *problem {
+	return &problem{status: http.StatusTooManyRequests, code: "TOO_MANY_SEARCHES", retryAfter: time.Second,
+		detail: "Too many searches of this credential are waiting already. Please retry when some have ended."}
+}
+
+func tooSlow(err error) error {
+	if !errors.Is(err, search.ErrTooSlow) {
+		return err
+	}
+	p := unavailable(err)
+	p.detail = "The search was given up since it took too long. Please ask for a shorter range of time or for fewer logs."
+	return p
+}
+
+// find answers with a page of events.
+func (h events) find(c *call) (result, error) {
+	q, err := h.ask(c)
+	if err != nil {
+		return nil, err
+	}
+	order, orderName := search.Newest, cmp.Or(c.query.Get("order"), newest)
+	if orderName == oldest {
+		order = search.Oldest
+	}
+	var after *search.Position
+	if c.query.Get("cursor") != "" {
+		if after = positionOf(q.after, orderName); after == nil {
+			return nil, invalidQuery(field{"cursor", "is none that this credential got for this question and order"})
+		}
+	}
+	page, err := h.page(c.context(), c, q, order, after, int(c.integer("limit", 100)))
+	if err != nil {
+		return nil, tooSlow(err)
+	}
+	reply := &foundEvents{hits: page.Hits, read: h.refer(c, q, readReference, nil), start: q.Start, end: q.End}
+	if page.Next != nil {
+		reply.cursor = h.refer(c, q, cursorReference, appendPosition(nil, *page.Next, orderName))
+	}
+	return reply, nil
+}
+
+const newest, oldest = "newest", "oldest"
+
+// appendPosition appends a position in pages of an order.
+func appendPosition(dst []byte, p search.Position, order string) []byte {
+	dst = append(dst, order[0])
+	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Time))
+	return append(append(dst, p.Key[:]...), p.Log...)
+}
+
+// positionOf reads what appendPosition has written for the order; nil if it is of another one.
+func positionOf(data []byte, order string) *search.Position {
+	const head = 1 + 8 + len(event.Key{})
+	if len(data) < head || data[0] != order[0] {
+		return nil
+	}
+	return &search.Position{Time: int64(binary.BigEndian.Uint64(data[1:])), Key: event.Key(data[9:head]),
+		Log: string(data[head:])}
+}
+
+// foundEvents is a page of events: one JSON object, or a line each if the client asks for that.
+type foundEvents struct {
+	hits         []search.Hit
+	start, end   int64
+	cursor, read string
+}
+
+const ndjson = "application/x-ndjson"
+
+func (f *foundEvents) send(x *exchange) error {
+	h := x.w.Header()
+	h.Set("Weir-Read", f.read)
+	h.Set("Cache-Control", "no-store")
+	if f.cursor != "" {
+		h.Set("Weir-Cursor", f.cursor)
+	}
+	lines := asLines(x.r)
+	if !lines && (x.flag("envelope") || x.flag("pretty")) {
+		var shown any
+		_ = json.Unmarshal(f.object(), &shown) // which is JSON
+		return value{shown}.send(x)
+	}
+	data, mediaType := f.object(), "application/json"
+	if lines {
+		data, mediaType = f.lines(), ndjson
+	}
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method != http.MethodHead {
+		x.w.Write(data) // An error means that the client has gone.
+	}
+	return nil
+}
+
+// asLines tells whether a client asks for lines.
+func asLines(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), ndjson)
+}
+
+// object returns the page as a JSON object. The events have the bytes that were recorded.
+func (f *foundEvents) object() []byte {
+	b := append(make([]byte, 0, f.size()), `{"results":[`...)
+	for i, hit := range f.hits {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendHit(b, hit)
+	}
+	b = append(b, `],"cursor":`...)
+	if f.cursor == "" {
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendQuote(b, f.cursor)
+	}
+	b = append(b, `,"startDate":"`...)
+	b = time.UnixMilli(f.start).UTC().AppendFormat(b, rfc3339Milli)
+	b = append(b, `","endDate":"`...)
+	b = time.UnixMilli(f.end-1).UTC().AppendFormat(b, rfc3339Milli)
+	return append(b, `"}`...)
+}
+
+const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
+
+// lines returns the events of the page, a line each.
+func (f *foundEvents) lines() []byte {
+	b := make([]byte, 0, f.size())
+	for _, hit := range f.hits {
+		b = append(appendHit(b, hit), '\n')
+	}
+	return b
+}
+
+func (f *foundEvents) size() int {
+	n := 1024
+	for _, hit := range f.hits {
+		n += 80 + len(hit.Line)
+	}
+	return n
+}
+
+// appendHit appends an event with where it is.
+func appendHit(b []byte, h search.Hit) []byte {
+	b = append(append(append(b, `{"log":"`...), h.Log...), `","index":`...)
+	if h.Index == tlog.Unsequenced {
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendInt(b, h.Index, 10)
+	}
+	return append(append(append(b, `,"event":`...), bytes.TrimSpace(h.Line)...), '}')
+}
+
+// summaryView is what there is of all events that match.
+type summaryView struct {
+	Total     int64       `json:"total"`
+	Start     string      `json:"startDate"`
+	End       string      `json:"endDate"` // the last moment
+	Histogram []barView   `json:"histogram,omitempty"`
+	Facets    []facetView `json:"facets,omitempty"`
+}
+
+type barView struct {
+	Start string `json:"start"`
+	Count int64  `json:"count"`
+}
+
+type facetView struct {
+	Field   query.Field `json:"field"`
+	Values  []countView `json:"values"` // null if there are too many different ones
+	Other   int64       `json:"other"`
+	Missing int64       `json:"missing"`
+	TooMany bool        `json:"tooManyValues,omitempty"`
+}
+
+type countView struct {
+	Value any   `json:"value"` // a string, a number or a boolean
+	Count int64 `json:"count"`
+}
+
+// summarize answers with counts of the events that match.
+func (h events) summarize(c *call) (result, error) {
+	q, err := h.ask(c)
+	if err != nil {
+		return nil, err
+	}
+	o := search.Outline{Bars: int(c.integer("buckets", 60)), Top: int(c.integer("top", 10))}
+	if o.Zone, err = time.LoadLocation(cmp.Or(c.query.Get("timeZone"), "UTC")); err != nil {
+		return nil, err // not reached: the zone was checked
+	}
+	if text := c.query.Get("facets"); text != "" {
+		o.Facets, err = query.ParseFields(text)
+		if wrong, ok := errors.AsType[*query.Error](err); ok {
+			return nil, invalidQuery(field{"facets", wrong.Error()})
+		}
+		if len(o.Facets) > maxFacets {
+			return nil, invalidQuery(field{"facets", "may have at most " + strconv.Itoa(maxFacets) + " fields"})
+		}
+	}
+	release, err := h.share(c)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	s, err := h.search.Summary(c.context(), q.Question, o)
+	if err != nil {
+		return nil, tooSlow(err)
+	}
+	return withHeaders{value{viewOf(s, q, o.Zone)}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
+		"Cache-Control": {"no-store"}}}, nil
+}
+
+func viewOf(s *search.Summary, q *question, zone *time.Location) summaryView {
+	at := func(ms int64) string { return time.UnixMilli(ms).In(zone).Format(rfc3339Milli) }
+	v := summaryView{Total: s.Total, Start: at(q.Start), End: at(q.End - 1)}
+	for _, bar := range s.Histogram {
+		v.Histogram = append(v.Histogram, barView{at(bar.Start), bar.Count})
+	}
+	for _, f := range s.Facets {
+		shown := facetView{Field: f.Field, Other: f.Other, Missing: f.Missing, TooMany: f.TooMany}
+		if !f.TooMany {
+			shown.Values = []countView{}
+		}
+		for _, n := range f.Values {
+			shown.Values = append(shown.Values, countView{scalarView(n.Value), n.Count})
+		}
+		v.Facets = append(v.Facets, shown)
+	}
+	return v
+}
+
+func scalarView(v query.Scalar) any {
+	switch v.Kind {
+	case query.Number:
+		return json.Number(v.Text)
+	case query.Bool:
+		return v.Text == "true"
+	}
+	return v.Text
+}
+
+// withHeaders is a result with headers of its own.
+type withHeaders struct {
+	result
+	headers http.Header
+}
+
+func (w withHeaders) send(x *exchange) error {
+	for name, values := range w.headers {
+		x.w.Header()[name] = slices.Clone(values)
+	}
+	return w.result.send(x)
+}

@@ -1,0 +1,56 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestSharesOfOneKeyLeaveRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewShares[string](3, 2, 2)
+		var greedy []func()
+		for range 2 {
+			release, err := s.Take(t.Context(), "greedy")
+			if err != nil {
+				t.Fatal(err)
+			}
+			greedy = append(greedy, release)
+		}
+		var wg sync.WaitGroup
+		for range 2 { // wait for the two, not for a third slot
+			wg.Go(func() {
+				release, err := s.Take(t.Context(), "greedy")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				release()
+			})
+		}
+		synctest.Wait()
+		if _, err := s.Take(t.Context(), "greedy"); !errors.Is(err, ErrBusy) {
+			t.Errorf("a fifth: %v, want ErrBusy", err)
+		}
+		release, err := s.Take(t.Context(), "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		full, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Take(full, "third"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while all are taken: %v, want the context's error", err)
+		}
+		release()
+		for _, release := range greedy {
+			release()
+		}
+		wg.Wait()
+		if len(s.byKey) != 0 || len(s.all) != 0 {
+			t.Errorf("%d keys and %d shares are left", len(s.byKey), len(s.all))
+		}
+	})
+}
