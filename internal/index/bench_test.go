@@ -17,8 +17,8 @@ import (
 var until = time.UnixMilli(1_795_000_000_000)
 
 // corpusBlocks are the lines of blocks of 512 KiB.
-func corpusBlocks(events int) (blocks [][]byte, counts []int) {
-	c := &corpus.Corpus{Events: events, Days: 30, Until: until, Seed: 1}
+func corpusBlocks(events int, varied bool) (blocks [][]byte, counts []int) {
+	c := &corpus.Corpus{Events: events, Days: 30, Until: until, Seed: 1, Varied: varied}
 	var lines []byte
 	count := 0
 	for ok := true; ok; {
@@ -39,7 +39,7 @@ func noteBlock(lines []byte, count int) *note {
 
 // The index of 500,000 events, as large a segment as there is.
 var largeIndex = sync.OnceValue(func() []byte {
-	blocks, counts := corpusBlocks(500_000)
+	blocks, counts := corpusBlocks(500_000, false)
 	var notes []*note
 	for i := range blocks {
 		notes = append(notes, noteBlock(blocks[i], counts[i]))
@@ -70,7 +70,7 @@ func measure(b *testing.B, n int, unit string, do func() error) {
 }
 
 func BenchmarkNote(b *testing.B) {
-	blocks, counts := corpusBlocks(20_000)
+	blocks, counts := corpusBlocks(20_000, false)
 	measure(b, 20_000, "event", func() error {
 		for i := range blocks {
 			noteBlock(blocks[i], counts[i])
@@ -81,7 +81,7 @@ func BenchmarkNote(b *testing.B) {
 
 func BenchmarkEncode(b *testing.B) {
 	const events = 200_000
-	blocks, counts := corpusBlocks(events)
+	blocks, counts := corpusBlocks(events, false)
 	var notes []*note
 	for i := range blocks {
 		notes = append(notes, noteBlock(blocks[i], counts[i]))
@@ -121,7 +121,7 @@ func BenchmarkEvaluate(b *testing.B) {
 
 // someUID returns the uid of one of the events.
 func someUID(b *testing.B) string {
-	blocks, _ := corpusBlocks(500_000)
+	blocks, _ := corpusBlocks(500_000, false)
 	_, after, _ := bytes.Cut(blocks[100], []byte(`"uid":"`))
 	return string(after[:36])
 }
@@ -174,16 +174,31 @@ func BenchmarkFacets(b *testing.B) {
 	}
 }
 
-// What takes how much of an index.
-func TestSizes(t *testing.T) {
-	content := largeIndex()
-	x := open(t, content)
-	per := func(n int64) float64 { return float64(n) / 500_000 }
-	t.Logf("all %.2f B an event: head %.3f, filter %.2f, times %.2f, dictionaries %.2f, records %.2f",
-		per(int64(len(content))), per(x.filter.offset), per(x.times.offset-x.filter.offset),
-		per(x.lists.offset-x.times.offset), per(x.records.offset-x.lists.offset), per(x.records.end()-x.records.offset))
-	for i, c := range x.columns {
-		t.Logf("%-24s %7d lists %7d present %7d hidden: %.3f + %.3f", c.path, c.lists, c.present, c.hidden,
-			per(x.lists.ends[i]-x.lists.start(i)), per(x.records.ends[i]-x.records.start(i)))
+// An index has at most so many bytes an event, of which the log tells what takes how much.
+func TestSize(t *testing.T) {
+	for _, test := range []struct {
+		varied bool
+		most   float64
+	}{{false, 8}, {true, 15}} {
+		const events = 50_000
+		blocks, counts := corpusBlocks(events, test.varied)
+		var notes []*note
+		for i := range blocks {
+			notes = append(notes, noteBlock(blocks[i], counts[i]))
+		}
+		content := encode(notes)
+		x := open(t, content)
+		per := func(n int64) float64 { return float64(n) / events }
+		t.Logf("varied: %t; %.2f B an event: head %.3f, filter %.2f, times %.2f, dictionaries %.2f, records %.2f",
+			test.varied, per(int64(len(content))), per(x.filter.offset), per(x.times.offset-x.filter.offset),
+			per(x.lists.offset-x.times.offset), per(x.records.offset-x.lists.offset),
+			per(x.records.end()-x.records.offset))
+		for i, c := range x.columns {
+			t.Logf("%-28s %6d lists %6d present %6d hidden: %.3f + %.3f", c.path, c.lists, c.present, c.hidden,
+				per(x.lists.ends[i]-x.lists.start(i)), per(x.records.ends[i]-x.records.start(i)))
+		}
+		if got := per(int64(len(content))); got > test.most {
+			t.Errorf("varied: %t; %.2f B an event, want at most %.0f", test.varied, got, test.most)
+		}
 	}
 }

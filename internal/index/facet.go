@@ -274,11 +274,14 @@ func (s *tallySource) fill(r *reader, alias bool) error {
 		test = func(values []query.Scalar) bool { return len(filled(values)) > 0 }
 	}
 	t, err := r.newColumnTest(s.column, true, false, test)
+	if err != nil {
+		return err
+	}
 	s.counts, s.filled = make([]int, r.columns[s.column].lists), t.passed
 	if s.filled == nil {
 		s.filled = make([]bool, len(s.counts))
 	}
-	return err
+	return nil
 }
 
 // result sets the facet.
