@@ -105,6 +105,7 @@ type ofAlias struct {
 	ready   bool
 	exists  bool
 	needs   needs
+	passes  *query.Test
 	sources []aliasSource
 	without bool // It passes if no source has a value.
 	actor   actor
@@ -112,38 +113,35 @@ type ofAlias struct {
 
 func (o *ofAlias) cost() int { return 10 }
 
-func (o *ofAlias) prepare(e *evaluator) error {
-	o.ready, o.needs = true, newNeeds(o.term)
+func (o *ofAlias) prepare(e *evaluator) {
+	o.ready, o.needs, o.passes = true, newNeeds(o.term), query.NewTest(o.term)
 	_, o.exists = o.term.Match.(query.Exists)
-	passes := query.NewTest(o.term)
-	o.without = anyPasses(passes, query.AliasValues(o.term.Field, -1, nil))
-	for n, s := range query.AliasSources(o.term.Field) {
-		source := aliasSource{column: e.Index.column(s.Field), afterActor: s.AfterActor}
-		if source.column >= 0 {
-			var err error
-			if source.has, err = e.newHas(source.column); err != nil {
-				return err
-			}
-			t, err := e.newColumnTest(source.column, true, true, func(values []query.Scalar) bool {
-				return anyPasses(passes, query.AliasValues(o.term.Field, n, filled(values)))
-			})
-			if err != nil {
-				return err
-			}
-			source.match = &t
-			if o.term.Field == class && n == 1 {
-				t, err := e.newColumnTest(source.column, true, true, func(values []query.Scalar) bool {
-					return anyPasses(passes, filled(values))
-				})
-				if err != nil {
-					return err
-				}
-				source.raw = &t
-			}
-		}
-		o.sources = append(o.sources, source)
+	o.without = anyPasses(o.passes, query.AliasValues(o.term.Field, -1, nil))
+	for _, s := range query.AliasSources(o.term.Field) {
+		o.sources = append(o.sources, aliasSource{column: e.Index.column(s.Field), afterActor: s.AfterActor})
 	}
-	return nil
+}
+
+// source returns a source, whose tests are made when they are needed first.
+func (o *ofAlias) source(e *evaluator, n int) (s *aliasSource, err error) {
+	if s = &o.sources[n]; s.column < 0 || s.has != nil {
+		return s, nil
+	}
+	if s.has, err = e.newHas(s.column); err != nil {
+		return nil, err
+	}
+	match, err := e.newColumnTest(s.column, true, true, func(values []query.Scalar) bool {
+		return anyPasses(o.passes, query.AliasValues(o.term.Field, n, filled(values)))
+	})
+	s.match = &match
+	if err == nil && o.term.Field == class && n == 1 {
+		var raw columnTest
+		raw, err = e.newColumnTest(s.column, true, true, func(values []query.Scalar) bool {
+			return anyPasses(o.passes, filled(values))
+		})
+		s.raw = &raw
+	}
+	return s, err
 }
 
 // hidden tells of hidden values of a source whether the alias passes if they are its values.
@@ -158,9 +156,7 @@ func (o *ofAlias) hidden(e *evaluator, derived bool) func(*summary) (verdict, er
 
 func (o *ofAlias) run(e *evaluator) (m Matches, err error) {
 	if !o.ready {
-		if err := o.prepare(e); err != nil {
-			return m, err
-		}
+		o.prepare(e)
 	}
 	entries := e.count()
 	rest := Matches{Every: true} // entries of which no source has had a value
@@ -168,7 +164,10 @@ func (o *ofAlias) run(e *evaluator) (m Matches, err error) {
 		if rest.None() {
 			return m, nil
 		}
-		s := &o.sources[n]
+		s, err := o.source(e, n)
+		if err != nil {
+			return m, err
+		}
 		has, err := e.ofSource(s.has, hasHidden)
 		if err != nil {
 			return m, err
@@ -188,7 +187,11 @@ func (o *ofAlias) run(e *evaluator) (m Matches, err error) {
 			has, match = has.and(actor, entries), match.and(actor, entries)
 		}
 		if o.term.Field == class && n == 0 && !o.exists && !has.None() {
-			other, err := e.ofSource(o.sources[1].raw, o.hidden(e, false))
+			numbers, err := o.source(e, 1)
+			if err != nil {
+				return m, err
+			}
+			other, err := e.ofSource(numbers.raw, o.hidden(e, false))
 			if err != nil {
 				return m, err
 			}

@@ -213,24 +213,39 @@ func (t *tally) addSource(e *evaluator, s *tallySource, rest, hidden Bits) error
 	return nil
 }
 
-// addCodes counts the entries of rest by their codes.
+// addCodes counts the entries of rest by their codes. Those that are not surely among some are not surely counted.
 func (s *tallySource) addCodes(c *viewed, codes []uint16, among *Matches, rest, hidden Bits) {
-	hides := c.hidden.traits != 0 // then it is the first list, or the only code
-	var counts [maxLists + 1]int
-	for i := range rest {
-		for w := rest[i]; w != 0; w &= w - 1 {
+	var table [codesOfBase]verdict // what has a value: surely, or perhaps
+	for i, number := range c.numbers {
+		table[i+1] = verdictOf(s.filled[number])
+	}
+	if c.hidden.traits != 0 { // The list for hidden values is the first of a dictionary.
+		table[1] = perhaps
+	}
+	var counts [codesOfBase]int
+	for i, word := range rest {
+		if word == 0 {
+			continue
+		}
+		certain, possible := ^uint64(0), ^uint64(0)
+		if !among.Every {
+			certain = at(among.Yes, i)
+			possible = certain | at(among.Perhaps, i)
+		}
+		some := codes[i*64 : min(i*64+64, len(codes))]
+		for w := word & possible; w != 0; w &= w - 1 {
 			bit := w & -w
-			entry := i*64 + bits.TrailingZeros64(bit)
-			code := min(int(codes[entry]), maxLists)
-			switch {
-			case code == 0:
-			case !among.Every && at(among.Yes, i)&bit == 0 && at(among.Perhaps, i)&bit == 0:
-			case hides && code == 1, !among.Every && at(among.Yes, i)&bit == 0:
+			code := some[bits.TrailingZeros64(w)] % codesOfBase
+			switch table[code] {
+			case yes:
+				if rest[i] &^= bit; certain&bit != 0 {
+					counts[code]++
+					continue
+				}
 				hidden[i] |= bit
+			case perhaps:
 				rest[i] &^= bit
-			case s.filled[c.numbers[code-1]]:
-				counts[code]++
-				rest[i] &^= bit
+				hidden[i] |= bit
 			}
 		}
 	}
@@ -259,11 +274,14 @@ func (s *tallySource) fill(r *reader, alias bool) error {
 		test = func(values []query.Scalar) bool { return len(filled(values)) > 0 }
 	}
 	t, err := r.newColumnTest(s.column, true, false, test)
+	if err != nil {
+		return err
+	}
 	s.counts, s.filled = make([]int, r.columns[s.column].lists), t.passed
 	if s.filled == nil {
 		s.filled = make([]bool, len(s.counts))
 	}
-	return err
+	return nil
 }
 
 // result sets the facet.

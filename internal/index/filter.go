@@ -40,28 +40,26 @@ func (t token) place(count int) uint64 {
 }
 
 // appendTokens appends the tokens of a value, such that a Value that matches it has each of its words among them, or its
-// address, or its number, unless it is a time. fold is reused.
-func appendTokens(dst []token, v query.Scalar, fold *[]byte) []token {
+// address, or its number, unless it is a time. folded is the value's text, folded; isAddr tells whether it is an address.
+func appendTokens(dst []token, v query.Scalar, folded []byte, isAddr bool) []token {
+	var buffer [128]byte
 	switch v.Kind {
 	case present:
 		return dst
 	case query.Number:
-		*fold = query.AppendNumber(append((*fold)[:0], numberToken...), v.Text)
-		return append(dst, tokenOf(*fold))
+		return append(dst, tokenOf(query.AppendNumber(append(buffer[:0], numberToken...), v.Text)))
 	case query.Bool:
-		return append(dst, token(xxhash.Sum64String(v.Text)))
+		return append(dst, tokenOf(folded))
 	}
-	*fold = query.AppendFold((*fold)[:0], v.Text)
 	first := len(dst)
-	for word := range func(yield func(string) bool) { query.Words(textOf(*fold), yield) } {
+	for word := range func(yield func(string) bool) { query.Words(textOf(folded), yield) } {
 		dst = append(dst, token(xxhash.Sum64String(word)))
 	}
 	if len(dst) == first {
-		*fold = query.AppendFold(append((*fold)[:0], wholeToken...), v.Text)
-		dst = append(dst, tokenOf(*fold))
+		dst = append(dst, tokenOf(append(append(buffer[:0], wholeToken...), folded...)))
 	}
-	if *fold = query.AppendAddr(append((*fold)[:0], addrToken...), v.Text); len(*fold) > len(addrToken) {
-		dst = append(dst, tokenOf(*fold))
+	if isAddr {
+		dst = append(dst, tokenOf(query.AppendAddr(append(buffer[:0], addrToken...), v.Text)))
 	}
 	return dst
 }

@@ -101,7 +101,8 @@ func noteOf(c segment.Content) *note {
 // finish makes the lists of a column's values, unless they are hidden, and sets its codes to their places.
 func (c *column) finish(g *gather) noteColumn {
 	n := noteColumn{path: c.path}
-	counts := make([]uint32, len(c.raws)+1)
+	g.counts = append(g.counts[:0], make([]uint32, len(c.raws)+1)...)
+	counts := g.counts
 	for _, code := range c.codes {
 		counts[min(int(code), len(c.raws))]++
 	}
@@ -117,51 +118,73 @@ func (c *column) finish(g *gather) noteColumn {
 
 // list lists the column's values, unless they are too many. counts has for each raw the entries that have it.
 func (c *column) list(g *gather, counts []uint32, n *noteColumn) {
-	encoded := make([]listed, len(c.raws)) // the last value of each raw
-	var blob []byte
+	l := &g.lister
+	l.start(len(c.raws))
 	for i, r := range c.raws {
-		start := len(blob)
-		blob = appendValue(blob, g.scalar(g.lines[r.start:r.end]))
-		encoded[i] = blob[start:]
+		start := len(l.blob)
+		l.blob = appendValue(l.blob, g.scalar(g.lines[r.start:r.end]))
+		l.encoded[i] = l.blob[start:]
 	}
-	type place struct {
-		list listed
-		raw  int
-	}
-	places := make([]place, 0, len(c.raws))
 	for i := range c.raws {
 		if counts[i] > 0 {
-			places = append(places, place{c.listOf(i, encoded), i})
+			l.places = append(l.places, listPlace{c.listOf(i, l.encoded), i})
 		}
 	}
-	slices.SortFunc(places, func(a, b place) int { return bytes.Compare(a.list, b.list) })
-	codes, size := make([]uint16, len(c.raws)+1), 0
-	for i, p := range places {
-		if i == 0 || !bytes.Equal(p.list, places[i-1].list) {
-			n.lists, n.counts = append(n.lists, p.list), append(n.counts, 0)
-			size += p.list.textBytes()
+	slices.SortFunc(l.places, func(a, b listPlace) int { return bytes.Compare(a.list, b.list) })
+	lists, bytesOf, size := 0, 0, 0
+	for i, p := range l.places {
+		if i == 0 || !bytes.Equal(p.list, l.places[i-1].list) {
+			lists, bytesOf, size = lists+1, bytesOf+len(p.list), size+p.list.textBytes()
 		}
-		n.counts[len(n.counts)-1] += counts[p.raw]
-		codes[p.raw+1] = uint16(len(n.lists))
+		l.codes[p.raw+1] = uint16(lists)
 	}
-	if len(n.lists) > maxLists || size > freeBytes+eachBytes*n.present ||
-		len(n.lists) > max(fewLists, n.present/2) {
-		n.lists, n.counts = nil, nil
+	if lists > maxLists || size > freeBytes+eachBytes*n.present || lists > max(fewLists, n.present/2) {
 		return
 	}
-	for i, code := range c.codes {
-		c.codes[i] = codes[code]
-	}
-	for _, p := range places {
+	n.lists, n.counts = make([]listed, 0, lists), make([]uint32, lists)
+	kept := make([]byte, 0, bytesOf)
+	for _, p := range l.places {
+		code := int(l.codes[p.raw+1])
+		if n.counts[code-1] += counts[p.raw]; code > len(n.lists) {
+			start := len(kept)
+			kept = append(kept, p.list...)
+			n.lists = append(n.lists, kept[start:len(kept):len(kept)])
+		}
 		if len(p.list) == 0 {
 			for at := p.raw + 1; at > 0; at = int(c.raws[at-1].before) {
 				g.hide(g.scalar(g.lines[c.raws[at-1].start:c.raws[at-1].end]), &c.summary)
 			}
 		}
 	}
-	for i, l := range n.lists {
-		n.lists[i] = slices.Clone(l) // the others need not be kept
+	for i, code := range c.codes {
+		c.codes[i] = l.codes[code]
 	}
+}
+
+// lister is what list works with, which is used again.
+type lister struct {
+	blob    []byte
+	encoded []listed // the last value of each raw
+	places  []listPlace
+	codes   []uint16 // of raws, from 1 on
+}
+
+// listPlace is a list of values, and a raw that has it.
+type listPlace struct {
+	list listed
+	raw  int
+}
+
+func (l *lister) start(raws int) {
+	const mostKept = 1 << 16
+	if cap(l.blob) > mostKept {
+		l.blob = nil
+	}
+	if l.encoded == nil {
+		l.encoded, l.codes = make([]listed, maxRaw), make([]uint16, maxRaw+1)
+	}
+	l.blob, l.places = l.blob[:0], l.places[:0]
+	l.encoded, l.codes = l.encoded[:raws], l.codes[:raws+1]
 }
 
 // listOf returns the list of the values of a raw; it is empty if it is too long. encoded has the last value of each raw.

@@ -59,6 +59,11 @@ func Open(head []byte) (*Index, error) {
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
+	for i, c := range x.columns {
+		if int64(c.lists) > (x.lists.ends[i]-x.lists.start(i))/2 {
+			return nil, errDictionary
+		}
+	}
 	return x, nil
 }
 

@@ -40,8 +40,9 @@ type gather struct {
 	stamp   stamp // where the time of the entry stands that is read
 	plain   bool  // time is a single number, written as usual, in each entry, and is no column
 
-	name, fold, text []byte // buffers
-	values           []query.Scalar
+	fold, text []byte // buffers
+	counts     []uint32
+	lister     lister
 }
 
 // stamp is where the last member "time" of an event stands, and how many of this name there are.
@@ -50,7 +51,9 @@ type stamp struct{ start, end, count int }
 // node is a path of names.
 type node struct {
 	name     string
+	quoted   string // name, as it stood in the first line that has it
 	path     query.Field
+	isTime   bool // It is the event's time.
 	children []*node
 	next     int     // number of the child that is looked for first
 	column   *column // nil until there is a value
@@ -91,7 +94,7 @@ func (g *gather) gatherLines(lines []byte, count int) bool {
 func (g *gather) start(lines []byte, count int, plain bool) {
 	*g = gather{seed: g.seed, lines: lines, count: count, spare: append(g.spare, g.columns...), columns: g.columns[:0],
 		tokens: g.tokens[:0], times: g.times[:0], plain: plain, beyond: node{unnamed: true},
-		name: g.name, fold: g.fold, text: g.text, values: g.values}
+		fold: g.fold, text: g.text, counts: g.counts, lister: g.lister}
 	if g.seed == (maphash.Seed{}) {
 		g.seed = maphash.MakeSeed()
 	}
@@ -106,8 +109,7 @@ func (g *gather) release() {
 		clear(g.spare[mostSpare:])
 		g.spare = g.spare[:mostSpare]
 	}
-	clear(g.values)
-	for _, b := range []*[]byte{&g.name, &g.fold, &g.text} {
+	for _, b := range []*[]byte{&g.fold, &g.text} {
 		if cap(*b) > mostKept {
 			*b = nil
 		}
@@ -168,6 +170,9 @@ func (g *gather) value(i int, n *node) (next int, noted bool) {
 	}
 	switch c := g.lines[i]; c {
 	case '"':
+		if end, ok := n.column.again(g, i); ok {
+			return end, true
+		}
 		end, _ := query.StringEnd(g.lines, i)
 		if end > 0 {
 			g.note(i, end, n)
@@ -243,22 +248,16 @@ func (g *gather) object(i int, n *node) (next int, noted bool) {
 		return i + 1, false
 	}
 	for i < len(g.lines) && g.lines[i] == '"' {
-		end, escaped := query.StringEnd(g.lines, i)
+		end, member := g.name(i, n)
 		if end < 0 {
 			return -1, noted
 		}
-		name := g.lines[i+1 : end-1]
-		if escaped {
-			g.name = query.AppendDecoded(g.name[:0], g.lines[i:end])
-			name = g.name
-		}
-		member := g.member(n, name)
 		if i = g.space(end); i == len(g.lines) || g.lines[i] != ':' {
 			return -1, noted
 		}
 		start := g.space(i + 1)
 		next, some := -1, false
-		if n == &g.root && string(name) == "time" {
+		if n == &g.root && member.isTime {
 			next, some = g.stampAt(start, member), true
 		} else {
 			next, some = g.value(start, member)
@@ -292,15 +291,31 @@ func (g *gather) stampAt(i int, n *node) (next int) {
 	return next
 }
 
-// member returns the path of a member, below the path of the object.
-func (g *gather) member(n *node, name []byte) *node {
+// name reads the name of a member of an object at a path, and returns the member's path.
+func (g *gather) name(i int, n *node) (end int, member *node) {
+	if n.next < len(n.children) {
+		// Mostly it is the one that followed last time.
+		child := n.children[n.next]
+		if end := i + len(child.quoted); end <= len(g.lines) && textOf(g.lines[i:end]) == child.quoted {
+			n.next++
+			return end, child
+		}
+	}
+	end, escaped := query.StringEnd(g.lines, i)
+	if end < 0 {
+		return end, nil
+	}
+	if !escaped {
+		return end, g.member(n, g.lines[i+1:end-1], g.lines[i:end])
+	}
+	g.text = query.AppendDecoded(g.text[:0], g.lines[i:end])
+	return end, g.member(n, g.text, g.lines[i:end])
+}
+
+// member returns the path of a member, below the path of the object. Its name is quoted so in the line.
+func (g *gather) member(n *node, name, quoted []byte) *node {
 	if n.unnamed {
 		return n
-	}
-	if n.next < len(n.children) && n.children[n.next].name == textOf(name) {
-		child := n.children[n.next]
-		n.next++
-		return child
 	}
 	for i, child := range n.children {
 		if child.name == textOf(name) {
@@ -308,10 +323,11 @@ func (g *gather) member(n *node, name []byte) *node {
 			return child
 		}
 	}
-	if len(n.children) == maxChildren {
+	isTime := n == &g.root && string(name) == string(timeField)
+	if len(n.children) >= maxChildren && !isTime {
 		return &g.beyond
 	}
-	child := &node{name: string(name)}
+	child := &node{name: string(name), quoted: string(quoted), isTime: isTime}
 	if n == &g.root {
 		child.path = query.Path(child.name)
 	} else {
@@ -337,11 +353,16 @@ func (g *gather) note(start, end int, n *node) {
 	n.column.note(g, uint32(start), uint32(end))
 }
 
-// hide notes values that are not listed.
+// hide notes a value that is not listed.
 func (g *gather) hide(v query.Scalar, s *summary) {
-	g.values = append(g.values[:0], v)
-	s.add(g.values, &g.fold)
-	g.tokens = appendTokens(g.tokens, v, &g.fold)
+	g.fold = query.AppendFold(g.fold[:0], v.Text)
+	var of summary
+	of.addValue(v, g.fold)
+	if len(v.Text) == 0 {
+		of.traits |= blanks // or some of those that it is listed with are, which is not looked at
+	}
+	s.include(of)
+	g.tokens = appendTokens(g.tokens, v, g.fold, of.traits&addresses != 0)
 }
 
 // scalar returns a value as it stands in a line. It is valid until the next call.
@@ -387,12 +408,6 @@ func (c *column) note(g *gather, start, end uint32) {
 		return
 	}
 	text := g.lines[start:end]
-	if c.latest > 0 {
-		if r := &c.raws[c.latest-1]; r.before == before && bytes.Equal(g.lines[r.start:r.end], text) {
-			c.codes[g.entry] = c.latest
-			return
-		}
-	}
 	hash := uint32(maphash.Bytes(g.seed, text)) ^ uint32(before)*0x9e3779b1
 	mask := uint32(len(c.table) - 1)
 	at := hash & mask
@@ -415,6 +430,21 @@ func (c *column) note(g *gather, start, end uint32) {
 	if 2*len(c.raws) > len(c.table) {
 		c.grow(2 * len(c.table))
 	}
+}
+
+// again notes the string at a place of the lines if it is the one that was noted last. If it is not, ok is false.
+func (c *column) again(g *gather, start int) (end int, ok bool) {
+	if c == nil || c.latest == 0 || c.hidden {
+		return start, false
+	}
+	r := &c.raws[c.latest-1]
+	end = start + int(r.end-r.start)
+	if r.before != c.codes[g.entry] || end > len(g.lines) ||
+		textOf(g.lines[r.start:r.end]) != textOf(g.lines[start:end]) {
+		return start, false
+	}
+	c.codes[g.entry] = c.latest
+	return end, true
 }
 
 // grow makes the hash table so large, a power of two.

@@ -37,40 +37,47 @@ func (s *summary) include(other summary) {
 func (s *summary) add(values []query.Scalar, fold *[]byte) {
 	blank := true
 	for _, v := range values {
-		switch v.Kind {
-		case present:
-			s.traits |= objects
-			continue
-		case query.String:
-			s.traits |= texts
-			if v.Text == "" {
-				continue
-			}
-			if query.IsAddr(v.Text) {
-				s.traits |= addresses
-			}
-			if query.IsTime(v.Text) {
-				s.traits |= moments
-			}
-		case query.Number:
-			s.traits |= numbers
-		case query.Bool:
-			s.traits |= bools
-		}
-		blank = false
 		*fold = query.AppendFold((*fold)[:0], v.Text)
-		s.addBytes(*fold)
+		s.addValue(v, *fold)
+		blank = blank && (v.Kind == present || v.Kind == query.String && v.Text == "")
 	}
 	if blank {
 		s.traits |= blanks
 	}
 }
 
-func (s *summary) addBytes(folded []byte) {
-	for _, c := range folded {
-		c = min(c, 127)
-		s.bytes[c>>6] |= 1 << (c & 63)
+// addValue includes a value, but for what the list of it is.
+func (s *summary) addValue(v query.Scalar, folded []byte) {
+	switch v.Kind {
+	case present:
+		s.traits |= objects
+		return
+	case query.Number:
+		s.traits |= numbers
+	case query.Bool:
+		s.traits |= bools
+	default:
+		s.traits |= texts
+		if query.IsAddr(v.Text) {
+			s.traits |= addresses
+		}
+		if query.IsTime(v.Text) {
+			s.traits |= moments
+		}
 	}
+	s.addBytes(folded)
+}
+
+func (s *summary) addBytes(folded []byte) {
+	low, high := s.bytes[0], s.bytes[1]
+	for _, c := range folded {
+		if c < 64 {
+			low |= 1 << c
+		} else {
+			high |= 1 << (min(c, 127) - 64)
+		}
+	}
+	s.bytes = [2]uint64{low, high}
 }
 
 // has tells whether all bytes of a folded text occur.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -131,9 +132,9 @@ func (n *needs) hidden(v *view, s *summary, known lookUps) (verdict, error) {
 type verdict uint8
 
 const (
-	no verdict = iota
-	perhaps
-	yes
+	no      verdict = 0
+	perhaps verdict = 1 // a bit each, for pick
+	yes     verdict = 2
 )
 
 func verdictOf(passes bool) verdict {
@@ -192,7 +193,7 @@ func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Mat
 	if c == nil || err != nil {
 		return Matches{}, false, err
 	}
-	var table [maxLists + 1]verdict
+	var table [codesOfBase]verdict
 	for i, number := range c.numbers {
 		table[i+1] = verdictOf(t.passed != nil && t.passed[number])
 	}
@@ -209,22 +210,56 @@ func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Mat
 	case least == yes && c.presence.kind == constant:
 		return Matches{Every: true}, true, nil
 	}
-	entries, err := v.codesOf(c)
-	if err != nil {
-		return Matches{}, false, err
-	}
-	return pick(entries, &table), true, nil
+	m, err = v.pick(c, &table)
+	return m, true, err
 }
 
-// pick returns which entries pass, given what is known of each code.
-func pick(codes []uint16, table *[maxLists + 1]verdict) Matches {
-	sets := [3]Bits{yes: newBits(len(codes)), perhaps: newBits(len(codes))}
-	for i, code := range codes {
-		if to := table[min(code, maxLists)]; to != no {
-			sets[to].set(i)
+// pick returns which entries have a code of which the table says that it passes.
+func (v *view) pick(c *viewed, table *[codesOfBase]verdict) (Matches, error) {
+	if len(c.codes) == 0 && c.presence.kind == constant && c.values.kind == function {
+		// What passes is a function of the base's codes too, so that those of the column are not needed.
+		base, mapping, rest, err := v.mapping(c.values.base, c.data, width(c.layout.lists))
+		if err != nil {
+			return Matches{}, err
 		}
+		if len(rest) > 0 || !allBelow(mapping[:base.layout.lists+1], c.layout.lists) {
+			return Matches{}, errRecords
+		}
+		var of [codesOfBase]verdict
+		for i, code := range mapping[:base.layout.lists+1] {
+			of[i] = table[code+1]
+		}
+		return pick(base.codes, &of), nil
 	}
-	return matchesOf(sets[yes], sets[perhaps], len(codes))
+	codes, err := v.codesOf(c)
+	return pick(codes, table), err
+}
+
+func pick(codes []uint16, table *[codesOfBase]verdict) Matches {
+	certain, possible := newBits(len(codes)), newBits(len(codes))
+	count, anyPossible := 0, uint64(0)
+	for i := range certain {
+		some, y, p := codes[i*64:min(i*64+64, len(codes))], uint64(0), uint64(0)
+		for j, code := range some {
+			to := uint64(table[code%codesOfBase])
+			y |= to >> 1 << j
+			p |= to & 1 << j
+		}
+		certain[i], possible[i] = y, p
+		count += bits.OnesCount64(y)
+		anyPossible |= p
+	}
+	if count == len(codes) {
+		return Matches{Every: true}
+	}
+	m := Matches{}
+	if count > 0 {
+		m.Yes = certain
+	}
+	if anyPossible != 0 {
+		m.Perhaps = possible
+	}
+	return m
 }
 
 // below is what the paths below a path begin with.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -63,6 +64,8 @@ type view struct {
 	columns map[int]*viewed
 	spare   []*viewed
 	depth   int // of functions of functions
+	table   [codesOfBase]uint16
+	packed  []uint16
 }
 
 // viewed is a column of a block.
@@ -168,7 +171,14 @@ func (v *view) presence(c *viewed, codes []uint16) (rest []byte, err error) {
 		}
 		return c.data, nil
 	}
-	return v.mapped(codes, c.presence.base, c.data, 1)
+	base, mapping, rest, err := v.mapping(c.presence.base, c.data, 1)
+	if err != nil {
+		return nil, err
+	}
+	for i, code := range base.codes {
+		codes[i] = mapping[code%codesOfBase]
+	}
+	return rest, nil
 }
 
 // base returns a column that has codes.
@@ -184,22 +194,20 @@ func (v *view) base(number int) (*viewed, error) {
 	return base, err
 }
 
-// mapped sets codes to a function of those of a base, and returns what stands behind the function.
-func (v *view) mapped(codes []uint16, number int, data []byte, bits uint) (rest []byte, err error) {
-	base, err := v.base(number)
-	if err != nil {
-		return nil, err
+// codesOfBase is more than the codes that a column can have: a power of two, so that a table needs no check.
+const codesOfBase = 512
+
+// mapping returns a base, a function of its codes, and what stands behind the function.
+func (v *view) mapping(number int, data []byte, bits uint) (base *viewed, m *[codesOfBase]uint16, rest []byte, err error) {
+	if base, err = v.base(number); err != nil {
+		return nil, nil, nil, err
 	}
 	size := packedSize(base.layout.lists+1, bits)
 	if base.layout.lists == 0 || size > len(data) {
-		return nil, errRecords
+		return nil, nil, nil, errRecords
 	}
-	var mapping [maxLists + 1]uint16
-	unpack(mapping[:base.layout.lists+1], data[:size], bits)
-	for i, code := range base.codes {
-		codes[i] = mapping[min(int(code), maxLists)]
-	}
-	return data[size:], nil
+	unpack(v.table[:base.layout.lists+1], data[:size], bits)
+	return base, &v.table, data[size:], nil
 }
 
 // values sets the codes of entries that have a value, which are 1, and returns what stands behind.
@@ -212,49 +220,48 @@ func (v *view) values(c *viewed, codes []uint16, data []byte) (rest []byte, err 
 		}
 		return data, nil
 	case function:
-		var mapping [maxLists + 1]uint16
-		base, err := v.base(c.values.base)
+		base, mapping, rest, err := v.mapping(c.values.base, data, bits)
 		if err != nil {
 			return nil, err
 		}
-		size := packedSize(base.layout.lists+1, bits)
-		if base.layout.lists == 0 || size > len(data) {
-			return nil, errRecords
-		}
-		unpack(mapping[:base.layout.lists+1], data[:size], bits)
 		if !allBelow(mapping[:base.layout.lists+1], c.layout.lists) {
 			return nil, errRecords
 		}
 		for i, code := range base.codes {
-			codes[i] *= 1 + mapping[min(int(code), maxLists)]
+			codes[i] *= 1 + mapping[code%codesOfBase]
 		}
-		return data[size:], nil
+		return rest, nil
 	}
-	count := 0
-	for _, code := range codes {
-		count += int(code)
+	count := len(codes)
+	if c.presence.kind != constant {
+		count = 0
+		for _, code := range codes {
+			count += int(code)
+		}
 	}
 	size := packedSize(count, bits)
 	if size > len(data) {
 		return nil, errRecords
 	}
+	if cap(v.packed) < count {
+		v.packed = make([]uint16, count)
+	}
+	packed := v.packed[:count]
+	unpack(packed, data[:size], bits)
+	if !allBelow(packed, c.layout.lists) {
+		return nil, errRecords
+	}
 	if count == len(codes) {
-		unpack(codes, data[:size], bits)
-		if !allBelow(codes, c.layout.lists) {
-			return nil, errRecords
-		}
-		for i := range codes {
-			codes[i]++
+		for i, code := range packed {
+			codes[i] = code + 1
 		}
 		return data[size:], nil
 	}
-	r := bitReader{data: data[:size]}
+	next := 0
 	for i, code := range codes {
 		if code > 0 {
-			codes[i] = uint16(r.read(bits)) + 1
-			if int(codes[i]) > c.layout.lists {
-				return nil, errRecords
-			}
+			codes[i] = packed[next] + 1
+			next++
 		}
 	}
 	return data[size:], nil
@@ -270,7 +277,21 @@ func allBelow(codes []uint16, most int) bool {
 
 // unpack reads numbers of a width, at most 9 bits. The data has enough for them.
 func unpack(dst []uint16, data []byte, bits uint) {
-	r := bitReader{data: data}
+	if bits == 0 {
+		clear(dst)
+		return
+	}
+	mask, at, perWord := uint64(1)<<bits-1, 0, 56/int(bits)
+	for len(dst) >= perWord && at>>3+8 <= len(data) {
+		word := binary.LittleEndian.Uint64(data[at>>3:]) >> (at & 7)
+		some := dst[:perWord]
+		for i := range some {
+			some[i] = uint16(word & mask)
+			word >>= bits
+		}
+		dst, at = dst[perWord:], at+perWord*int(bits)
+	}
+	r := bitReader{data: data, at: at}
 	for i := range dst {
 		dst[i] = uint16(r.read(bits))
 	}

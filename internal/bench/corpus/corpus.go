@@ -25,9 +25,14 @@ type Corpus struct {
 	Until  time.Time
 	Seed   uint64
 
+	// Varied makes events less alike: their times are irregular, and not always in order, and each has a message of free
+	// text and a duration.
+	Varied bool
+
 	rnd      *rand.Rand
 	next     int
 	sessions []session
+	words    *rand.Zipf
 }
 
 // session is one connection: what it does has its user, address and correlation id.
@@ -69,8 +74,47 @@ func (c *Corpus) Next(dst []byte) (line []byte, ok bool) {
 	}
 	span := int64(c.Days) * 24 * 3600 * 1000
 	time := c.Until.UnixMilli() - span + int64(float64(c.next)/float64(c.Events)*float64(span))
+	if c.Varied {
+		time = c.irregular(time, span)
+	}
 	c.next++
 	return c.event(dst, &c.sessions[at], time), true
+}
+
+// irregular returns a time near another one: events come in bursts, and one of 50 is late by up to five seconds.
+func (c *Corpus) irregular(ms, span int64) int64 {
+	ms += int64(min(c.rnd.ExpFloat64(), 20) * float64(span) / float64(c.Events) / 2)
+	if c.rnd.IntN(50) == 0 {
+		ms -= c.rnd.Int64N(5000)
+	}
+	return min(ms, c.Until.UnixMilli()-1)
+}
+
+// varied appends a message and a duration.
+func (c *Corpus) varied(dst []byte) []byte {
+	const vocabulary = 5000
+	if c.words == nil {
+		c.words = rand.NewZipf(c.rnd, 1.2, 4, vocabulary-1)
+	}
+	dst = append(dst, `,"message":"`...)
+	for i := range 4 + c.rnd.IntN(12) {
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, word(c.words.Uint64())...)
+	}
+	return fmt.Appendf(dst, `","duration":%d`, int64(c.rnd.ExpFloat64()*20_000))
+}
+
+// word returns a word, the same for the same number.
+func word(n uint64) []byte {
+	const consonants, vowels = "bdfgklmnprstvz", "aeiou"
+	var w []byte
+	for n += 40; n > 0; n /= uint64(len(consonants) * len(vowels)) {
+		part := n % uint64(len(consonants)*len(vowels))
+		w = append(w, consonants[part/uint64(len(vowels))], vowels[part%uint64(len(vowels))])
+	}
+	return w
 }
 
 func (c *Corpus) connect() session {
@@ -119,6 +163,9 @@ func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
 	}
 	if status == 2 {
 		dst = append(dst, `,"status_code":"13","status_detail":"Unauthorized"`...)
+	}
+	if c.Varied {
+		dst = c.varied(dst)
 	}
 	return append(dst, "}\n"...)
 }

@@ -53,6 +53,32 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+// A varied corpus has good events whose times are not always in order, and whose messages differ.
+func TestVariedCorpus(t *testing.T) {
+	c := Corpus{Events: 5000, Days: 30, Until: until, Seed: 1, Varied: true}
+	lines := all(c)
+	if !bytes.Equal(lines, all(c)) {
+		t.Error("the same seed gives another corpus")
+	}
+	var p event.Parser
+	messages, late, last := map[string]bool{}, 0, int64(0)
+	for line := range bytes.Lines(lines) {
+		f, err := p.Scan(bytes.TrimSuffix(line, []byte("\n")))
+		if err != nil || f.Time < until.AddDate(0, 0, -30).UnixMilli()-5000 || f.Time >= until.UnixMilli() {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if f.Time < last {
+			late++
+		}
+		last = f.Time
+		_, message, _ := bytes.Cut(line, []byte(`"message":"`))
+		messages[string(message[:bytes.IndexByte(message, '"')])] = true
+	}
+	if late == 0 || late > 2500 || len(messages) < 4900 {
+		t.Errorf("%d events are late, and there are %d messages", late, len(messages))
+	}
+}
+
 // Renewed events have other uids, and times in the second before.
 func TestRenew(t *testing.T) {
 	c := Corpus{Events: 100, Days: 1, Until: until, Seed: 1}
