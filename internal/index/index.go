@@ -60,6 +60,9 @@ type Kind struct {
 // HeadLength is the function of that name: see segment.Headed.
 func (Kind) HeadLength(content []byte) (int64, error) { return HeadLength(content) }
 
+// Wants tells whether a segment gets an index, unless it has too many paths.
+func (k Kind) Wants(s segment.Info) bool { return s.Raw >= cmp.Or(k.Least, leastRaw) }
+
 // ID returns ID.
 func (Kind) ID() segment.ID { return ID }
 
