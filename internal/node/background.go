@@ -85,8 +85,8 @@ func (n *node) tasks(r *runner) []task {
 		{name: "sequencing", run: endless(n.sequencers.Run)}, // Each node counts what waits, whoever sequences it.
 		afterwards(n.joined(), r.periodic(task{name: "retention", role: inBackground}, 0,
 			n.config.RetentionInterval, n.retain)),
-		afterwards(n.joined(), r.periodic(task{name: "indexes", role: inBackground}, 0, n.config.RetentionInterval,
-			n.completeLogs)),
+		afterwards(n.joined(), r.periodic(task{name: "indexes", role: inBackground}, n.config.RetentionInterval/3,
+			n.config.RetentionInterval, n.completeLogs)), // not at the same time as retention
 		r.periodic(task{name: "unreported changes", role: inBackground}, unreportedEvery, unreportedEvery,
 			n.alone(func(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) })),
 		r.periodic(task{name: "old revocations", role: inBackground}, sweepEvery, sweepEvery, n.alone(n.auth.Sweep)),
