@@ -234,7 +234,7 @@ func (o *ofField) run(e *evaluator) (m Matches, err error) {
 	}
 	hidden := func(s *summary) (verdict, error) { return o.needs.hidden(e.view, s, e.known) }
 	named := false
-	if o.test != nil && (b.unnamed.traits != 0 || !o.test.nothing()) {
+	if o.test != nil {
 		if m, named, err = o.test.run(e.view, hidden); err != nil {
 			return m, err
 		}

@@ -154,8 +154,8 @@ type columnTest struct {
 // newColumnTest tests the dictionary of a column, unless shows says that nothing in it passes. If hides is not set, no
 // hidden value passes.
 func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Scalar) bool) (t columnTest, err error) {
-	t = columnTest{column: column, hides: hides}
 	c := &r.columns[column]
+	t = columnTest{column: column, hides: hides && c.hidden > 0}
 	if !shows || c.lists == 0 {
 		return t, nil
 	}
@@ -186,9 +186,18 @@ func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Sc
 // nothing tells whether no entry of any block passes.
 func (t *columnTest) nothing() bool { return t.passed == nil && !t.hides }
 
-// run returns which entries of the block pass, and whether the block has the column at all. hidden tells of the block's
-// hidden values.
+// run returns which entries of the block pass, and whether the block is known to have the column. hidden tells of the
+// block's hidden values, given a summary of them.
 func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Matches, named bool, err error) {
+	if t.nothing() && v.blocks[v.block].unnamed.traits == 0 {
+		return Matches{}, false, nil
+	}
+	if t.passed == nil && t.hides {
+		// Only a hidden value can pass. If the block's filter says that none does, its record need not be read.
+		if to, err := hidden(&anything); to == no || err != nil {
+			return Matches{}, false, err
+		}
+	}
 	c, err := v.column(t.column)
 	if c == nil || err != nil {
 		return Matches{}, false, err
