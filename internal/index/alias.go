@@ -132,7 +132,8 @@ func (o *ofAlias) source(e *evaluator, n int) (s *aliasSource, err error) {
 		return nil, err
 	}
 	match, err := e.newColumnTest(s.column, true, true, func(values []query.Scalar) bool {
-		return anyPasses(o.passes, query.AliasValues(o.term.Field, n, filled(values)))
+		some := filled(values)
+		return len(some) > 0 && anyPasses(o.passes, query.AliasValues(o.term.Field, n, some))
 	})
 	if s.match = &match; !o.derived(n) {
 		match.numbers = &o.numbers

@@ -332,9 +332,13 @@ func (a *anywhere) cost() int { return 1000 }
 func (a *anywhere) prepare(e *evaluator) error {
 	a.ready, a.needs, a.numbers = true, newNeeds(a.term), newNumberTest(a.term)
 	passes := query.NewTest(a.term)
+	shows := func(c *columnInfo) bool { return c.lists > 0 && !a.needs.rulesOut(&c.shown) }
+	if err := e.readDictionaries(shows); err != nil {
+		return err
+	}
 	for column := range e.Index.columns {
 		c := &e.Index.columns[column]
-		t, err := e.newColumnTest(column, !a.needs.rulesOut(&c.shown), !a.needs.rulesOut(&c.lost),
+		t, err := e.newColumnTest(column, shows(c), !a.needs.rulesOut(&c.lost),
 			func(values []query.Scalar) bool { return anyPasses(passes, values) })
 		if err != nil {
 			return err

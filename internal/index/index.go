@@ -98,7 +98,9 @@ func (Kind) Merge(sources []*segment.Source, blocks []segment.Made) ([]byte, err
 }
 
 const (
-	magic      = "weirindx" // what an index begins with
+	// magic is what an index begins with. It changes with the format, and with what package query says of the words of a
+	// text, of case, and of which numbers and addresses are equal.
+	magic      = "weirindx"
 	headStart  = len(magic) + 4
 	pageBytes  = 16 << 10 // a page ends with the section that makes it so large
 	flagUnread = 1

@@ -16,10 +16,11 @@ import (
 
 // Bounds of what is named in a block. What is beyond is not named: its values only go into the filter.
 const (
-	maxPaths    = 512 // columns
-	maxChildren = 128 // names of members of objects at one path
-	maxPath     = 512 // bytes of the path's normal form
-	maxRaw      = 768 // lists of values of a column, before it is known which are equal
+	maxPaths    = 512  // columns
+	maxChildren = 128  // names of members of objects at one path
+	maxPath     = 512  // bytes of the path's normal form
+	maxNodes    = 4096 // paths, also of those at which there is only an object or an array
+	maxRaw      = 768  // lists of values of a column, before it is known which are equal
 	maxDepth    = 10_000
 )
 
@@ -33,6 +34,7 @@ type gather struct {
 
 	root    node
 	beyond  node // all paths that are not named
+	nodes   int
 	columns []*column
 	spare   []*column // of blocks before
 	unnamed summary   // of the values that are not named
@@ -328,9 +330,10 @@ func (g *gather) member(n *node, name, quoted []byte) *node {
 		}
 	}
 	isTime := n == &g.root && string(name) == string(timeField)
-	if len(n.children) >= maxChildren && !isTime {
+	if (len(n.children) >= maxChildren || g.nodes >= maxNodes) && !isTime {
 		return &g.beyond
 	}
+	g.nodes++
 	child := &node{name: string(name), quoted: string(quoted), isTime: isTime}
 	if n == &g.root {
 		child.path = query.Path(child.name)

@@ -41,6 +41,28 @@ func (r *reader) section(from *region, number int) ([]byte, error) {
 	return last.sections[number-last.first], nil
 }
 
+// readDictionaries reads those of some columns at once, if that is little.
+func (r *reader) readDictionaries(of func(*columnInfo) bool) error {
+	const most = 1 << 20
+	first, end := -1, 0
+	for i := range r.columns {
+		if of(&r.columns[i]) {
+			if end = i + 1; first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 || r.lists.ends[end-1]-r.lists.start(first) > most {
+		return nil
+	}
+	sections, err := r.lists.read(r.ctx, r.fetch, first, end)
+	if err != nil {
+		return fmt.Errorf("dictionaries: %w", err)
+	}
+	r.pages[&r.lists] = page{first, sections}
+	return nil
+}
+
 // record returns what a column is in a block, nil if the block does not have it.
 func (r *reader) record(column, block int) ([]byte, error) {
 	records, ok := r.records[column]
