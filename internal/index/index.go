@@ -32,6 +32,7 @@
 package index
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -54,7 +55,12 @@ const (
 )
 
 // Kind makes the index of a segment. Of a segment that gets none it returns no content.
-type Kind struct{}
+type Kind struct {
+	Least int64 // bytes of lines of a segment that gets an index, 256 KiB; less is for tests
+}
+
+// HeadLength is the function of that name: see segment.Headed.
+func (Kind) HeadLength(content []byte) (int64, error) { return HeadLength(content) }
 
 // ID returns ID.
 func (Kind) ID() segment.ID { return ID }
@@ -66,12 +72,12 @@ func (Kind) Note(c segment.Content) any { return noteOf(c) }
 func (k Kind) Build(blocks []segment.Made) ([]byte, error) { return k.Merge(nil, blocks) }
 
 // Merge returns the index of a segment that is made of others, nil if it gets none.
-func (Kind) Merge(sources []*segment.Source, blocks []segment.Made) ([]byte, error) {
+func (k Kind) Merge(sources []*segment.Source, blocks []segment.Made) ([]byte, error) {
 	raw := int64(0)
 	for _, b := range blocks {
 		raw += b.Raw
 	}
-	if raw < leastRaw {
+	if raw < cmp.Or(k.Least, leastRaw) {
 		return nil, nil
 	}
 	notes := make([]*note, len(blocks))

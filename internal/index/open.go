@@ -141,6 +141,18 @@ func (x *Index) Blocks() int { return len(x.blocks) }
 // Entries returns the number of entries of a block.
 func (x *Index) Entries(block int) int { return x.blocks[block].count }
 
+// Size returns about how many bytes of memory the index takes.
+func (x *Index) Size() int {
+	n := 512 + 96*len(x.blocks) + 24*len(x.blocks) // and their times
+	for _, c := range x.columns {
+		n += 160 + len(c.path)
+	}
+	for _, r := range []region{x.filter, x.times, x.lists, x.records} {
+		n += 8*len(r.pages) + len(r.sums)
+	}
+	return n
+}
+
 // Bounds returns the least and the largest time of a block's entries, in milliseconds since the epoch.
 func (x *Index) Bounds(block int) (least, largest int64) {
 	return x.blocks[block].least, x.blocks[block].largest

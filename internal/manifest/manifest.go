@@ -68,6 +68,9 @@ type Beside struct {
 	Key  string     `json:"key"`
 	Size int64      `json:"size"` // bytes
 	Sum  proof.Hash `json:"sum"`  // SHA-256 of the object
+
+	Head    int64      `json:"head,omitempty"`   // bytes of its head, by which the rest can be checked; 0 if it has none
+	HeadSum proof.Hash `json:"headSum,omitzero"` // SHA-256 of the head
 }
 
 // Keys yields the keys of a segment and of what stands beside it.

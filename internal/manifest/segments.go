@@ -55,6 +55,16 @@ func (s *Objects) Beside(ctx context.Context, seg Segment, part segment.ID) ([]b
 	return nil, fmt.Errorf("part %s beside %s: %w", part, seg.Key, bucket.ErrNotExist)
 }
 
+// Head returns the head of an object beside a segment.
+func (s *Objects) Head(ctx context.Context, b Beside) ([]byte, error) {
+	return s.readSpan(ctx, b.Key, segment.Span{Length: b.Head}, b.HeadSum, "head")
+}
+
+// Piece returns bytes of an object beside a segment, which the caller compares with what its head says.
+func (s *Objects) Piece(ctx context.Context, b Beside, offset, length int64) ([]byte, error) {
+	return s.ReadExactly(ctx, b.Key, offset, length)
+}
+
 // readSpan reads bytes of a segment that have a digest.
 func (s *Objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash,
 	what string) ([]byte, error) {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
@@ -53,7 +55,10 @@ type tuning struct {
 	sequencing sequence.Options
 	leases     lease.Options
 	version    string
-	panics     bool // A panic of a task ends the process, instead of restarting the task.
+
+	leastIndexed int64 // bytes of lines of a segment that gets an index; 0: as usual
+
+	panics bool // A panic of a task ends the process, instead of restarting the task.
 }
 
 // node is the parts of a running weir.
@@ -165,6 +170,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	logs := n.tuning.logs
 	logs.Shards, logs.CacheBytes, logs.Keys, logs.Origin = settings.Shards, logCache, n.keys, n.origin
 	logs.Witnesses = n.verifiers()
+	logs.Beside = append(slices.Clip(logs.Beside), index.Kind{Least: n.tuning.leastIndexed})
 	n.logs = tlog.NewLogs(n.bucket, reader, logs)
 	n.makeAskers()
 	pace := n.pace()

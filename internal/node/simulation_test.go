@@ -96,7 +96,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 	c.config.SigningKeyFile, c.config.SecretFile = filepath.Join(t.TempDir(), "signing-key"),
 		filepath.Join(t.TempDir(), "key")
 	c.config.SequenceDelay, c.config.RetentionInterval = 4*time.Second, 15*time.Second
-	c.tuning.panics = true
+	c.tuning.panics, c.tuning.leastIndexed = true, 1
 	c.tuning.logs = tlog.Options{BlockBytes: 300, SegmentBytes: 64 << 10, MergeWidth: 2, HistorySegments: 2,
 		KeepManifests: 2, Grace: 10 * time.Second, Beside: []segment.Kind{countedLines{}}}
 	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/tlog"
@@ -16,40 +17,35 @@ type block struct {
 	log     string
 	segment *tlog.Segment
 	*segment.Block
-}
-
-// blocksOf returns the blocks of a segment that hold events of the question's range.
-func (q *Question) blocksOf(ctx context.Context, log string, s *tlog.Segment) ([]block, error) {
-	all, err := s.Blocks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var some []block
-	for i := range all {
-		if b := &all[i]; b.MaxTime >= q.Start && b.MinTime < q.End {
-			some = append(some, block{log, s, b})
-		}
-	}
-	return some, nil
+	number  int            // in its segment
+	matches *index.Matches // what the index says of its entries; nil: all must be looked at
 }
 
 // each calls do with each event of the block that matches and is in the range. Its line is valid until do returns.
 func (b *block) each(ctx context.Context, q *Question, m *query.Matcher, do func(Hit) error) error {
+	return b.eachOf(ctx, q, func(entry int, line []byte) bool { return b.wants(entry, line, m) },
+		func(_ int, h Hit) error { return do(h) })
+}
+
+// eachOf calls do with each event of the block that is wanted, as its number and its line say, and is in the range.
+func (b *block) eachOf(ctx context.Context, q *Question, wanted func(int, []byte) bool,
+	do func(int, Hit) error) error {
 	lines, err := b.segment.Lines(ctx, b.Block)
 	if err != nil {
 		return err
 	}
 	var p event.Parser
-	index := b.First - 1
+	number := -1
 	for len(lines) > 0 {
-		if index%64 == 0 && ctx.Err() != nil {
+		if number%64 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		line, rest, _ := bytes.Cut(lines, []byte{'\n'})
 		lines = rest
-		if index++; !m.Match(line) {
+		if number++; !wanted(number, line) {
 			continue
 		}
+		index := b.First + int64(number)
 		e, err := p.Entry(line)
 		if err != nil {
 			return fmt.Errorf("entry %d of log %s: %w", index, b.log, err)
@@ -57,7 +53,7 @@ func (b *block) each(ctx context.Context, q *Question, m *query.Matcher, do func
 		if e.Time < q.Start || e.Time >= q.End {
 			continue
 		}
-		if err := do(Hit{Position{e.Time, b.log, e.Key}, index, line}); err != nil {
+		if err := do(number, Hit{Position{e.Time, b.log, e.Key}, index, line}); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func (s *Searcher) Page(ctx context.Context, q Question, o Order, after *Positio
 	defer cancel()
 	var p *pager
 	err = again(limited, func() error {
-		p = &pager{question: q, order: o, after: after, matcher: m, workers: s.options.Workers, best: best{order: o, limit: limit + 1,
+		p = &pager{question: q, order: o, after: after, matcher: m, searcher: s, best: best{order: o, limit: limit + 1,
 			bytes: s.options.PageBytes}}
 		return p.run(limited, s)
 	})
@@ -66,7 +66,7 @@ type pager struct {
 	order    Order
 	after    *Position
 	matcher  *query.Matcher
-	workers  int
+	searcher *Searcher
 
 	mu   sync.Mutex // of best
 	best best
@@ -160,7 +160,7 @@ func (p *pager) earliest(lowest, highest int64) int64 {
 func (p *pager) step(ctx context.Context) error {
 	first := p.queue.items[0]
 	if first.block == nil {
-		blocks, err := p.question.blocksOf(ctx, first.log, first.segment)
+		blocks, err := p.searcher.candidates(ctx, &p.question, first.log, first.segment)
 		if err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (p *pager) step(ctx context.Context) error {
 		return nil
 	}
 	var taken []item
-	for len(taken) < p.workers && len(p.queue.items) > 0 && p.queue.items[0].block != nil &&
+	for len(taken) < p.searcher.options.Workers && len(p.queue.items) > 0 && p.queue.items[0].block != nil &&
 		p.best.mayTake(p.queue.items[0].time) {
 		taken = append(taken, heap.Pop(&p.queue).(item))
 	}

@@ -13,7 +13,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/index"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -67,15 +71,19 @@ type Hit struct {
 
 // Options of a Searcher. The zero value of each field means its default.
 type Options struct {
-	PageBytes int           // of lines in a page, which has at least one, 4 MiB
-	TimeLimit time.Duration // of one page or summary, 20 seconds
-	Workers   int           // how many blocks of a question are read at a time, one for each processor up to 8
+	PageBytes  int                         // of lines in a page, which has at least one, 4 MiB
+	TimeLimit  time.Duration               // of one page or summary, 20 seconds
+	IndexBytes uint64                      // of memory for what is read of indexes, 32 MiB
+	Damaged    func(key string, err error) // is told of an index that cannot be used; if nil, nobody is
+	Workers    int                         // how many blocks of a question are read at a time, one for each processor up to 8
 }
 
 // Searcher answers questions. It may be used concurrently.
 type Searcher struct {
 	logs    *tlog.Logs
 	options Options
+	indexes *otter.Cache[string, *index.Index] // by key
+	pieces  *otter.Cache[pieceID, []byte]      // of indexes
 }
 
 // New returns a Searcher of logs.
@@ -83,7 +91,13 @@ func New(logs *tlog.Logs, o Options) *Searcher {
 	o.PageBytes = cmp.Or(o.PageBytes, 4<<20)
 	o.TimeLimit = cmp.Or(o.TimeLimit, 20*time.Second)
 	o.Workers = cmp.Or(o.Workers, min(runtime.GOMAXPROCS(0), 8))
-	return &Searcher{logs, o}
+	o.IndexBytes = cmp.Or(o.IndexBytes, 32<<20)
+	if o.Damaged == nil {
+		o.Damaged = func(string, error) {}
+	}
+	return &Searcher{logs: logs, options: o,
+		indexes: manifest.NewCache(o.IndexBytes/4, func(_ string, x *index.Index) int { return x.Size() }),
+		pieces:  manifest.NewCache(o.IndexBytes/4*3, func(_ pieceID, data []byte) int { return 128 + len(data) })}
 }
 
 // snapshots takes a snapshot of each log.

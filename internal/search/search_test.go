@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,8 +16,10 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -35,6 +38,9 @@ func newWorld(t testing.TB, o tlog.Options) *world {
 	n := nodetest.New(t, bucketest.NewMemory(), nodetest.Options{Logs: o})
 	return &world{node: n, search: New(n.Logs, Options{}), events: map[string][]string{}}
 }
+
+// besides is no indexes, indexes of all segments, and of large ones only.
+var besides = [][]segment.Kind{nil, {index.Kind{Least: 1}}, {index.Kind{Least: 3000}}}
 
 // record records events in a log; of those that come again nothing is left.
 func (w *world) record(t rapid.TB, log string, lines ...string) {
@@ -72,8 +78,9 @@ func (w *world) grow(t *rapid.T) {
 	for range rapid.IntRange(1, 20).Draw(t, "events") {
 		w.uid++
 		lines = append(lines, fmt.Sprintf(
-			`{"time":%d,"metadata":{"uid":"%d"},"status_id":%d,"actor":{"user":{"name":"u%d"}},"tags":["a%d","b"]}`,
-			rapid.Int64Range(1000, 1060).Draw(t, "time")*1000, w.uid, w.uid%3, w.uid%5, w.uid%7))
+			`{"time":%d,"metadata":{"uid":"%d"},"status_id":%d,"actor":{"user":{"name":"u%d"}},"tags":["a%d","b"],"long":"x%d %s"}`,
+			rapid.Int64Range(1000, 1060).Draw(t, "time")*1000, w.uid, w.uid%3, w.uid%5, w.uid%7, w.uid%11,
+			strings.Repeat("y", w.uid%2*300)))
 	}
 	if all := w.events[log]; len(all) > 0 {
 		lines = append(lines, rapid.SampledFrom(all).Draw(t, "again"))
@@ -116,7 +123,7 @@ func parse(t rapid.TB, text string) *query.Query {
 }
 
 var questions = []string{"*", "status_id:2", "who:u1 or who:u3", "not who:u1", "tags:a3", "status_id:1 -tags:a2", "u4",
-	"nothing", "time >= 1970-01-01T00:17:00Z who:u*"}
+	"nothing", "who:u* status_id > 0 -u2", "metadata.uid:1* or tags:a5", "long:*", "long:x7", "time >= 1970-01-01T00:17:00Z who:u*"}
 
 func drawQuestion(t *rapid.T) Question {
 	var some []string
@@ -145,7 +152,7 @@ func sameHits(t rapid.TB, got, want []Hit) {
 func TestPagesAgreeWithDefinition(t *testing.T) {
 	many, found := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(t, tlog.Options{})
+		w := newWorld(t, tlog.Options{Beside: rapid.SampledFrom(besides).Draw(rt, "beside")})
 		upkeep := map[string]func(*rapid.T){
 			"sequence": func(t *rapid.T) { w.sequence(t) },
 			"merge":    func(t *rapid.T) { w.merge(t) },
@@ -305,7 +312,7 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 
 func TestSummaryAgreesWithDefinition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(t, tlog.Options{})
+		w := newWorld(t, tlog.Options{Beside: rapid.SampledFrom(besides).Draw(rt, "beside")})
 		for range rapid.IntRange(0, 8).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 3).Draw(rt, "step") {
 			case 0:
@@ -318,7 +325,7 @@ func TestSummaryAgreesWithDefinition(t *testing.T) {
 		}
 		q := drawQuestion(rt)
 		o := Outline{Bars: rapid.IntRange(1, 20).Draw(rt, "bars"), Zone: time.UTC,
-			Facets: []query.Field{"who", "tags", "nothing", query.Path("status_id")},
+			Facets: []query.Field{"who", "tags", "nothing", query.Path("status_id"), query.Path("long")},
 			Top:    rapid.IntRange(0, 4).Draw(rt, "top")}
 		got, err := w.search.Summary(context.Background(), q, o)
 		if err != nil {
@@ -364,10 +371,10 @@ func checkFacet(t rapid.TB, got Facet, hits []Hit, field query.Field, top int) {
 	want := map[string]int64{}
 	missing := int64(0)
 	for _, h := range hits {
-		var uid, status, user, tag int
+		var uid, status, user, tag, long int
 		if _, err := fmt.Sscanf(string(h.Line[strings.Index(string(h.Line), `,"metadata`):]),
-			`,"metadata":{"uid":"%d"},"status_id":%d,"actor":{"user":{"name":"u%d"}},"tags":["a%d","b"]}`,
-			&uid, &status, &user, &tag); err != nil {
+			`,"metadata":{"uid":"%d"},"status_id":%d,"actor":{"user":{"name":"u%d"}},"tags":["a%d","b"],"long":"x%d`,
+			&uid, &status, &user, &tag, &long); err != nil {
 			t.Fatal(err)
 		}
 		switch field {
@@ -378,6 +385,8 @@ func checkFacet(t rapid.TB, got Facet, hits []Hit, field query.Field, top int) {
 			want["b"]++
 		case "status_id":
 			want[fmt.Sprint(status)]++
+		case "long":
+			want[fmt.Sprintf("x%d %s", long, strings.Repeat("y", uid%2*300))]++
 		default:
 			missing++
 		}
@@ -422,5 +431,97 @@ func TestFacetOfTooManyValues(t *testing.T) {
 	}
 	if !long.tooMany {
 		t.Error("8 MiB of values are kept")
+	}
+}
+
+// An index that is lost or damaged is not used, which somebody is told of, and changes no answer.
+func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
+	for name, harm := range map[string]func(context.Context, *bucketest.Memory, string) error{
+		"whole": func(context.Context, *bucketest.Memory, string) error { return nil },
+		"lost":  func(ctx context.Context, b *bucketest.Memory, key string) error { return b.Delete(ctx, key) },
+		"cut": func(ctx context.Context, b *bucketest.Memory, key string) error {
+			return b.Put(ctx, key, []byte("WI"))
+		},
+		"overwritten": func(ctx context.Context, b *bucketest.Memory, key string) error {
+			return b.Put(ctx, key, bytes.Repeat([]byte("something else "), 1000))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := bucketest.NewMemory()
+			n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600,
+				Beside: []segment.Kind{index.Kind{Least: 1}}}})
+			damaged := map[string]bool{}
+			w := &world{node: n, events: map[string][]string{}, search: New(n.Logs,
+				Options{Damaged: func(key string, _ error) { damaged[key] = true }, Workers: 1})}
+			for i := range 90 {
+				w.record(t, logs[0], fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"},"actor":{"user":{"name":"u%d"}},"n":%d}`,
+					1_000_000+i, i, i%5, i))
+				if i%30 == 29 {
+					w.sequence(t)
+				}
+			}
+			indexes := 0
+			for info, err := range b.List(t.Context(), "logs/"+logs[0]+"/beside/", "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := harm(t.Context(), b, info.Key); err != nil {
+					t.Fatal(err)
+				}
+				indexes++
+			}
+			q := Question{parse(t, "who:u1 n > 20"), logs[:1], 0, 1 << 40}
+			p, err := w.search.Page(t.Context(), q, Newest, nil, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := w.expected(t, q, Newest)
+			sameHits(t, p.Hits, want)
+			s, err := w.search.Summary(t.Context(), q, Outline{Bars: 10, Facets: []query.Field{"who"}, Top: 3})
+			if err != nil || s.Total != int64(len(want)) || len(s.Facets[0].Values) != 1 {
+				t.Errorf("%+v, %v", s, err)
+			}
+			if told := len(damaged); indexes != 3 || (name == "whole") != (told == 0) || told != 0 && told != 3 {
+				t.Errorf("%d indexes, %d of them were said to be damaged", indexes, told)
+			}
+		})
+	}
+}
+
+// What the index tells needs no lines.
+func TestIndexSavesReading(t *testing.T) {
+	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
+	n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600, CacheBytes: 100,
+		Beside: []segment.Kind{index.Kind{Least: 1}}}})
+	w := &world{node: n, search: New(n.Logs, Options{}), events: map[string][]string{}}
+	for i := range 300 {
+		w.record(t, logs[0], fmt.Sprintf(`{"time":%d,"metadata":{"uid":"id-%d"},"actor":{"user":{"name":"u%d"}}}`,
+			1_000_000+i*1000, i, i%5))
+	}
+	w.sequence(t)
+	segments := 0
+	b.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		if op == bucketest.Get && strings.Contains(key, "/segments/") {
+			segments++
+		}
+		return nil
+	}
+	for text, most := range map[string]int{"nothing": 0, `"id-777"`: 0, "id-123": 3} {
+		segments = 0
+		q := Question{parse(t, text), logs[:1], 0, 1 << 40}
+		p, err := w.search.Page(t.Context(), q, Newest, nil, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameHits(t, p.Hits, w.expected(t, q, Newest))
+		if segments > most {
+			t.Errorf("%s: %d reads of the segment, want at most %d", text, segments, most)
+		}
+	}
+	segments = 0
+	q := Question{parse(t, "who:u1 or who:u2"), logs[:1], 0, 1 << 40}
+	s, err := w.search.Summary(t.Context(), q, Outline{Bars: 30, Facets: []query.Field{"who"}, Top: 10})
+	if err != nil || s.Total != 120 || segments != 0 {
+		t.Errorf("%+v, %v; %d reads of the segment", s, err, segments)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -68,7 +69,7 @@ func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary
 	defer cancel()
 	var t *tally
 	err = again(limited, func() error {
-		t = newTally(q, o)
+		t = newTally(s, q, o)
 		return t.run(limited, s, m)
 	})
 	switch {
@@ -84,6 +85,7 @@ func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary
 
 // tally counts events.
 type tally struct {
+	searcher *Searcher
 	question Question
 	outline  Outline
 	bars     []int64
@@ -95,8 +97,8 @@ type tally struct {
 	facets []facet
 }
 
-func newTally(q Question, o Outline) *tally {
-	t := &tally{question: q, outline: o, facets: make([]facet, len(o.Facets))}
+func newTally(s *Searcher, q Question, o Outline) *tally {
+	t := &tally{searcher: s, question: q, outline: o, facets: make([]facet, len(o.Facets))}
 	t.extracts.New = func() any { return query.NewExtract(o.Facets...) }
 	if o.Bars > 0 {
 		t.bars = Bars(q.Start, q.End, o.Bars, cmp.Or(o.Zone, time.UTC))
@@ -138,14 +140,53 @@ func (t *tally) add(ctx context.Context, group *errgroup.Group, log string, s *t
 		if err != nil {
 			return err
 		}
-		blocks, err := t.question.blocksOf(ctx, log, seg)
+		p, err := t.searcher.plan(ctx, &t.question, seg)
 		if err != nil {
 			return err
 		}
-		for i := range blocks {
-			group.Go(func() error {
-				return blocks[i].each(ctx, &t.question, m, func(h Hit) error { return t.count(h.Time, h.Line) })
-			})
+		if p != nil && !p.any() {
+			continue
+		}
+		group.Go(func() error { return t.addSegment(ctx, log, seg, p, m) })
+	}
+	return nil
+}
+
+// addSegment counts the events of a segment: from its index, as far as that tells.
+func (t *tally) addSegment(ctx context.Context, log string, seg *tlog.Segment, p *plan, m *query.Matcher) error {
+	var known *indexed
+	if p != nil {
+		var err error
+		known, err = t.countIndexed(ctx, p)
+		if err != nil && !useless(err) {
+			return err
+		}
+		if err != nil {
+			t.searcher.options.Damaged(seg.Beside(index.ID).Key, err)
+			p = nil
+		}
+	}
+	if p != nil && len(known.read) == 0 {
+		t.addIndexed(known)
+		return nil
+	}
+	blocks, err := t.searcher.blocks(ctx, &t.question, log, seg, p)
+	if err != nil {
+		return err
+	}
+	if p != nil && (len(blocks) == 0 || blocks[0].matches != nil) {
+		t.addIndexed(known)
+		blocks = slices.DeleteFunc(blocks, func(b block) bool { return known.read[b.number] == nil })
+	}
+	for i := range blocks {
+		b := &blocks[i]
+		if b.matches == nil {
+			err = b.each(ctx, &t.question, m, func(h Hit) error { return t.count(h.Time, h.Line) })
+		} else {
+			err = t.addRest(ctx, b, known.read[b.number], m)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -234,8 +234,12 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 			return nil, Info{}, nil, fmt.Errorf("part %s: %w", k.ID(), err)
 		}
 		if i >= w.inside {
+			o, err := object(k, content)
+			if err != nil {
+				return nil, Info{}, nil, fmt.Errorf("part %s: %w", k.ID(), err)
+			}
 			if content != nil {
-				beside = append(beside, Object{k.ID(), content})
+				beside = append(beside, o)
 			}
 			continue
 		}
@@ -258,6 +262,15 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 	data = append(data, x.Tail()...)
 	data = append(append(append(data, index...), parts...), info.Trailer()...)
 	return data, info, beside, nil
+}
+
+// object returns an object of a kind with its content.
+func object(k Kind, content []byte) (o Object, err error) {
+	o = Object{ID: k.ID(), Data: content}
+	if headed, ok := k.(Headed); ok && content != nil {
+		o.Head, err = headed.HeadLength(content)
+	}
+	return o, err
 }
 
 // part returns the content of the part of a kind.

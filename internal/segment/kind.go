@@ -20,6 +20,13 @@ type Kind interface {
 	Merge(sources []*Source, blocks []Made) ([]byte, error)
 }
 
+// Headed is a Kind whose content begins with a head, by which all the rest of it can be checked piece by piece. A
+// manifest has the digest of the head, so that no more than is needed is read of an object beside a segment.
+type Headed interface {
+	Kind
+	HeadLength(content []byte) (int64, error)
+}
+
 // Content is the lines of a block.
 type Content struct {
 	Block *Block
@@ -47,4 +54,5 @@ type Source struct {
 type Object struct {
 	ID   ID
 	Data []byte
+	Head int64 // bytes of its head, if it has one; see Headed
 }

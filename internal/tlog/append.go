@@ -121,7 +121,10 @@ func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (manifes
 	seg := manifest.Segment{Key: manifest.NewSegmentKey(log, info.First), Info: info}
 	for _, o := range beside {
 		at := manifest.Beside{Part: o.ID, Key: manifest.NewBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)),
-			Sum: proof.Digest(o.Data)}
+			Sum: proof.Digest(o.Data), Head: o.Head}
+		if o.Head > 0 {
+			at.HeadSum = proof.Digest(o.Data[:o.Head])
+		}
 		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
 			return manifest.Segment{}, err
 		}

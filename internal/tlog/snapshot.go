@@ -101,6 +101,40 @@ func (s *Segment) Blocks(ctx context.Context) ([]segment.Block, error) {
 	return x.Blocks, nil
 }
 
+// Beside returns the object of a kind that stands beside the segment and has a head; nil if there is none.
+func (s *Segment) Beside(part segment.ID) *Beside {
+	for _, b := range s.Segment.Beside {
+		if b.Part == part && b.Head > 0 {
+			return &Beside{b, s.of}
+		}
+	}
+	return nil
+}
+
+// Beside is an object beside a segment of a Snapshot.
+type Beside struct {
+	manifest.Beside
+	of *Snapshot
+}
+
+// Head returns its head, which is what was written.
+func (b *Beside) Head(ctx context.Context) ([]byte, error) {
+	data, err := b.of.view.Objects.Head(ctx, b.Beside)
+	if err != nil {
+		return nil, b.of.moved(ctx, err)
+	}
+	return data, nil
+}
+
+// Piece returns bytes of it, which the caller compares with what the head says.
+func (b *Beside) Piece(ctx context.Context, offset, length int64) ([]byte, error) {
+	data, err := b.of.view.Piece(ctx, b.Beside, offset, length)
+	if err != nil {
+		return nil, b.of.moved(ctx, err)
+	}
+	return data, nil
+}
+
 // Lines returns the lines of a block, in memory that the caller owns.
 func (s *Segment) Lines(ctx context.Context, b *segment.Block) ([]byte, error) {
 	lines, err := s.of.view.Lines(ctx, s.Segment, *b)
