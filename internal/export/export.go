@@ -80,7 +80,7 @@ var usual = []string{"time", "who", "who_uid", "from_ip", "operation", "class", 
 // every field and alias of the query language.
 func Columns() []string { return slices.Clone(usual) }
 
-// sources are the fields that a column has its values from: the first one that an event has counts. One after '+'
+// sources are the fields that a column has its values from: the first one that is not empty counts. One after '+'
 // counts only if the event has an actor, one after '-' only if it has none: a user beside an actor is what was acted
 // on, and otherwise it is who acted.
 var sources = map[string][]string{
@@ -198,28 +198,32 @@ func (t *table) number(f query.Field) int {
 }
 
 func (t *table) hasActor() bool {
-	return slices.ContainsFunc(t.actor, func(n int) bool { return len(t.extract.Values(n)) > 0 })
+	return slices.ContainsFunc(t.actor, func(n int) bool { return joined(t.extract.Values(n)) != "" })
 }
 
 // values returns the values of a column in the event that was read; several have commas between them. There is none if
-// ok is false.
+// ok is false. Of several fields, one with an empty value counts only if no other has one.
 func (t *table) values(c *column) (text string, ok bool) {
 	for _, s := range c.sources {
 		if s.when != 0 && t.hasActor() != (s.when == '+') {
 			continue
 		}
-		switch values := t.extract.Values(s.field); len(values) {
-		case 0:
-			continue
-		case 1:
-			return values[0].Text, true
-		default:
-			texts := make([]string, len(values))
-			for i, v := range values {
-				texts[i] = v.Text
-			}
-			return strings.Join(texts, ","), true
+		values := t.extract.Values(s.field)
+		ok = ok || len(values) > 0
+		if text = joined(values); text != "" {
+			return text, true
 		}
 	}
-	return "", false
+	return "", ok
+}
+
+func joined(values []query.Scalar) string {
+	if len(values) == 1 {
+		return values[0].Text
+	}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = v.Text
+	}
+	return strings.Join(texts, ",")
 }

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/query"
 )
 
 const log = "6a793f48c0eb9e7a17712f00"
@@ -123,6 +124,9 @@ func TestUsualColumns(t *testing.T) {
 		{`{"time":1763978401000,"metadata":{"uid":"e4"},"resources":[{"name":"a","uid":"1"},{"name":"b","uid":"2"}]}`,
 			"time=2025-11-24T10:00:01.000Z target_name=a,b target_uid=1,2 outcome=unknown event_uid=e4 log=" + log +
 				" entry=7"},
+		{`{"time":1763978401000,"actor":{"user":{"name":"","uid":""}},"user":{"name":"bert","uid":"u2"},"entity":{"uid":""},` +
+			`"status_detail":"","status_code":"13"}`,
+			"time=2025-11-24T10:00:01.000Z who=bert who_uid=u2 outcome=unknown outcome_detail=13 log=" + log + " entry=7"},
 	} {
 		for _, f := range []Format{CSV, Parquet} {
 			names, rows := cellsOf(t, f, written(t, f, Options{}, Row{log, 7, []byte(test.event)}))
@@ -194,6 +198,87 @@ func TestFilesReadBack(t *testing.T) {
 			if err := json.Unmarshal(line, &v); err != nil || v.Log != log || !bytes.Equal(v.Event, r.Line) ||
 				(v.Index == nil) != (r.Entry < 0) {
 				t.Fatalf("line %d: %s: %v", i, line, err)
+			}
+		}
+	})
+}
+
+// sourcesOf are the fields of which the usual columns are made, beside time.
+func sourcesOf() (all []string) {
+	for _, fields := range sources {
+		if slices.Contains(query.Aliases(), fields[0]) {
+			for _, s := range query.AliasSources(query.Field(fields[0])) {
+				all = append(all, string(s.Field))
+			}
+			continue
+		}
+		for _, f := range fields {
+			all = append(all, strings.TrimLeft(f, "+-"))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// valueAt returns the value of a field of an event, as text.
+func valueAt(event map[string]any, field string) string {
+	var v any = event
+	for name := range strings.SplitSeq(field, ".") {
+		m, _ := v.(map[string]any)
+		v = m[name]
+	}
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// A column that the query language has an alias for is what the alias is. Another is the first of its fields that is not
+// empty.
+func TestUsualColumnsAgreeWithTheQueryLanguage(t *testing.T) {
+	people := []string{"actor.user.name", "actor.app_name", "user.name", "user.uid", "user.type"}
+	fields := rapid.OneOf(rapid.SampledFrom(sourcesOf()), rapid.SampledFrom(people))
+	rapid.Check(t, func(t *rapid.T) {
+		event := map[string]any{"time": 1763978401000}
+		for _, field := range rapid.SliceOfN(fields, 0, 10).Draw(t, "fields") {
+			at, names := event, strings.Split(field, ".")
+			for _, name := range names[:len(names)-1] {
+				if at[name] == nil {
+					at[name] = map[string]any{}
+				}
+				at = at[name].(map[string]any)
+			}
+			at[names[len(names)-1]] = rapid.SampledFrom([]any{"", "a", "b", "failure", 1, 2, 3002, true}).Draw(t, field)
+		}
+		line, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d query.Derived
+		if err := d.Read(line); err != nil {
+			t.Fatal(err)
+		}
+		hasActor := slices.ContainsFunc(actor, func(f string) bool { return valueAt(event, f) != "" })
+		want := func(column string) string {
+			for _, f := range sources[column] {
+				if shown := d.Shown(f); slices.Contains(query.Aliases(), f) {
+					return joined(shown)
+				}
+				if f[0] == '+' && !hasActor || f[0] == '-' && hasActor {
+					continue
+				}
+				if text := valueAt(event, strings.TrimLeft(f, "+-")); text != "" {
+					return text
+				}
+			}
+			return ""
+		}
+		for _, f := range []Format{CSV, Parquet} {
+			names, rows := cellsOf(t, f, written(t, f, Options{Raw: true}, Row{log, 7, line}))
+			for i, name := range names {
+				if sources[name] != nil && rows[0][i] != want(name) {
+					t.Fatalf("%s of %s is %q in %s, want %q", name, line, rows[0][i], f, want(name))
+				}
 			}
 		}
 	})
