@@ -6,6 +6,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
@@ -54,8 +55,8 @@ type Server struct {
 	limits   *limit.Limiter[string] // of requests, by credential
 	searches *limit.Shares[string]  // of what is searched at a time, by credential
 	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
-	stopping chan struct{}          // closed when requests are not to wait for anything any more
-	stop     sync.Once
+	stopping context.Context        // ends when requests are not to wait for anything any more
+	stop     context.CancelFunc
 	metrics  *metrics
 	repeats  repeats
 	table    []operation
@@ -83,9 +84,10 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
-		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0), stopping: make(chan struct{}),
-		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
+		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
+		limits:  limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		failing: make(chan struct{}, maxFailing)}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
 	s.refusals.failed = func(logs []string, err error) {
 		s.options.Logger.Error("repeated refusals not recorded", "logs", logs, "err", err)
@@ -136,7 +138,7 @@ func (s *Server) CleanPaths(next http.Handler) http.Handler {
 }
 
 // Stop ends what requests wait for: they are answered at once.
-func (s *Server) Stop() { s.stop.Do(func() { close(s.stopping) }) }
+func (s *Server) Stop() { s.stop() }
 
 // Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
 func (s *Server) Wait() {

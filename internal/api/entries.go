@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,7 +17,8 @@ type entries struct {
 	references
 	logs     *tlog.Logs
 	waiters  *limit.Shares[string]
-	stopping <-chan struct{}
+	ends     *ends
+	stopping context.Context // ends when requests are not to wait any more
 }
 
 const (
@@ -24,7 +26,6 @@ const (
 	maxWaiters      = 1000 // requests that wait at a time
 	maxWaitersOfOne = 32   // of one credential
 	entriesBytes    = 4 << 20
-	pollEvery       = 500 * time.Millisecond
 )
 
 // read answers with the sequenced entries from an index on, in order.
@@ -45,8 +46,10 @@ func (h entries) read(c *call) (result, error) {
 		return nil, invalidQuery(field{"from", fmt.Sprintf("is beyond the end of the log, whose next entry is %d", next)})
 	}
 	body, next, err := h.collect(c, reader, from, most)
-	if errors.Is(err, tlog.ErrPruned) {
-		return nil, entriesRemoved(from, reader.First())
+	if errors.Is(err, tlog.ErrPruned) { // since reader was made
+		if reader, err = h.logs.ReadSequenced(c.context(), log, tlog.All); err == nil {
+			return nil, entriesRemoved(from, reader.First())
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -64,30 +67,38 @@ func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 	if err != nil || r.Next() != from || wait == 0 {
 		return r, err
 	}
-	release, err := h.waiters.Take(c.context(), c.caller.ID)
+	ctx, cancel := context.WithTimeout(c.context(), wait)
+	defer cancel()
+	defer context.AfterFunc(h.stopping, cancel)()
+	err = h.waitFor(ctx, c.caller.ID, log, from)
 	if errors.Is(err, limit.ErrBusy) {
 		return nil, tooManyWaiters()
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
+	return h.logs.ReadSequenced(c.context(), log, tlog.All) // which fails if the request's context ended
+}
+
+// waitFor returns when a log has an entry of an index, or ctx ends, which is an error.
+func (h entries) waitFor(ctx context.Context, caller, log string, index int64) error {
+	release, err := h.waiters.Take(ctx, caller)
+	if err != nil {
+		return err
+	}
 	defer release()
-	over := time.NewTimer(wait)
-	defer over.Stop()
-	tick := time.NewTicker(pollEvery)
+	end, leave := h.ends.join(log)
+	defer leave()
+	tick := time.NewTicker(lookEvery / 4)
 	defer tick.Stop()
 	for {
 		select {
-		case <-h.stopping:
-			return r, nil
-		case <-over.C:
-			return r, nil
-		case <-c.context().Done():
-			return nil, c.context().Err()
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		if r, err = h.logs.ReadSequenced(c.context(), log, tlog.All); err != nil || r.Next() != from {
-			return r, err
+		if next, err := h.ends.of(ctx, log, end); err != nil || next > index {
+			return err
 		}
 	}
 }
@@ -95,7 +106,8 @@ func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 // errEnough ends a read that has what a reply may hold.
 var errEnough = errors.New("enough")
 
-// collect returns lines with the entries from an index on, and the index behind them.
+// collect returns lines with the entries from an index on, and the index behind them: none, and an error, if retention
+// has removed the first of them.
 func (h entries) collect(c *call, r *tlog.Reader, from int64, most int) (body []byte, next int64, err error) {
 	next = from
 	err = r.EachBlock(c.context(), from, func(all []tlog.Indexed) error {
@@ -109,7 +121,7 @@ func (h entries) collect(c *call, r *tlog.Reader, from int64, most int) (body []
 		}
 		return nil
 	})
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, errEnough) || errors.Is(err, tlog.ErrPruned) && next > from {
 		err = nil
 	}
 	return body, next, err

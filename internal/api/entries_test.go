@@ -2,14 +2,22 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/limit"
+	"github.com/weirlog/weir/internal/manifest"
 )
 
 const (
@@ -122,5 +130,141 @@ func TestEntriesThatAreGoneAreNamed(t *testing.T) {
 	}
 	if rec := w.get(asking(entriesPath, "from=99"), account.GroupOwner); !namesParameter(rec, "from") {
 		t.Errorf("beyond the end: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// What retention removes while it is read is named too, by where the log begins then.
+func TestEntriesThatGoWhileTheyAreRead(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fill(5)
+	w.sequence()
+	w.another() // whose logs remove them
+	gone := false
+	w.faulty.Before = func(ctx context.Context, op bucketest.Op, key string) error {
+		if op != bucketest.Get || !strings.HasPrefix(key, manifest.SegmentPrefix(demoLog)) || gone {
+			return nil
+		}
+		gone = true
+		if _, err := w.logs.PruneTo(ctx, demoLog, math.MaxInt64, 3); err != nil {
+			return err
+		}
+		return w.faulty.Bucket.Delete(ctx, key)
+	}
+	rec := w.get(asking(entriesPath, "from=1"), account.GroupOwner)
+	if !gone || rec.Code != 410 || rec.Header().Get("Weir-Next") != "3" {
+		t.Errorf("removed: %t; %d %v %s", gone, rec.Code, rec.Header(), rec.Body)
+	}
+}
+
+// However many requests wait for entries of a log, the node looks whether there are some once a second.
+func TestManyThatWaitLookOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks, next := 0, int64(3)
+		e := newEnds(func(context.Context, string) (int64, error) {
+			looks++
+			return next, nil
+		})
+		h := entries{waiters: limit.NewShares[string](100, 100, 0), ends: e}
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if err := h.waitFor(t.Context(), "somebody", demoLog, 3); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(10*lookEvery + lookEvery/2)
+		if synctest.Wait(); looks < 9 || looks > 11 {
+			t.Errorf("%d looks in ten seconds and a half", looks)
+		}
+		next = 4
+		begun := time.Now()
+		if all.Wait(); time.Since(begun) > 2*lookEvery {
+			t.Errorf("they have waited for %v", time.Since(begun))
+		}
+		if len(e.logs) > 0 {
+			t.Error("a log is remembered for which nobody waits")
+		}
+	})
+}
+
+// One request that gives up, or fails, leaves the others waiting.
+func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken, next := errors.New("broken"), int64(3)
+		fail := true
+		h := entries{waiters: limit.NewShares[string](100, 100, 0),
+			ends: newEnds(func(context.Context, string) (int64, error) {
+				if fail {
+					fail = false
+					return 0, broken
+				}
+				return next, nil
+			})}
+		errs := make(chan error, 3)
+		for range 2 {
+			go func() { errs <- h.waitFor(t.Context(), "a", demoLog, 3) }()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := <-errs; !errors.Is(err, broken) {
+			t.Errorf("the one that looked: %v", err)
+		}
+		go func() { errs <- h.waitFor(ctx, "b", demoLog, 3) }()
+		time.Sleep(5 * lookEvery)
+		cancel()
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("the one that gave up: %v", err)
+		}
+		next = 4
+		if err := <-errs; err != nil {
+			t.Errorf("the one that waits: %v", err)
+		}
+	})
+}
+
+// More requests of one credential than may wait get 429. More than a node has room for wait without looking, as long as
+// they said, or until the node stops.
+func TestWaitersAreBounded(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fill(3)
+	w.sequence()
+	token := w.bearer(account.GroupOwner)
+	ask := func(wait string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", asking(entriesPath, "from=3", "wait="+wait), nil)
+		r.Header.Set("Authorization", token)
+		rec := httptest.NewRecorder()
+		w.server.ServeHTTP(rec, r)
+		return rec
+	}
+	own := w.callers[account.GroupOwner].ID
+	var releases []func()
+	take := func(caller string) {
+		release, err := w.server.waiters.Take(t.Context(), caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	for range maxWaitersOfOne {
+		take(own)
+	}
+	if rec := ask("60"); rec.Code != 429 || !strings.Contains(rec.Body.String(), "TOO_MANY_WAITING") ||
+		rec.Header().Get("Retry-After") == "" {
+		t.Errorf("one more of a credential: %d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+	for _, release := range releases {
+		release()
+	}
+	for i := range maxWaiters {
+		take(fmt.Sprint(i))
+	}
+	if rec := ask("1"); rec.Code != 200 || rec.Header().Get("Weir-Next") != "3" {
+		t.Errorf("one more of a node: %d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+	replies := make(chan *httptest.ResponseRecorder)
+	go func() { replies <- ask("60") }()
+	w.server.Stop()
+	if rec := <-replies; rec.Code != 200 {
+		t.Errorf("on a node that stops: %d %s", rec.Code, rec.Body)
 	}
 }

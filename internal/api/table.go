@@ -50,7 +50,7 @@ func (s *Server) operations() []operation {
 		recordings{s.recorder, s.metrics, s.options}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
-		entries{references{s.auth}, s.logs, s.waiters, s.stopping}.operations(),
+		entries{references{s.auth}, s.logs, s.waiters, newEnds(s.endOf), s.stopping}.operations(),
 		events{references{s.auth}, s.search, s.searches}.operations(),
 	} {
 		table = append(table, rows...)

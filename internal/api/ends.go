@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// lookEvery is how often a node looks whether a log that requests wait for has new entries, however many they are.
+const lookEvery = time.Second
+
+// ends tells requests that wait for entries of logs where the logs end. It keeps what it knows of a log as long as a
+// request waits for it.
+type ends struct {
+	look func(ctx context.Context, log string) (next int64, err error)
+
+	mu   sync.Mutex
+	logs map[string]*end
+}
+
+// end is where a log ends.
+type end struct {
+	turn    chan struct{} // has an element while somebody looks
+	looked  time.Time
+	next    int64 // index that the next entry will have, when somebody looked last
+	waiting int   // requests
+}
+
+func newEnds(look func(ctx context.Context, log string) (int64, error)) *ends {
+	return &ends{look: look, logs: map[string]*end{}}
+}
+
+// join begins to wait for entries of a log. Whoever does so calls leave, once.
+func (e *ends) join(log string) (of *end, leave func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	of = e.logs[log]
+	if of == nil {
+		of = &end{turn: make(chan struct{}, 1)}
+		e.logs[log] = of
+	}
+	of.waiting++
+	return of, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if of.waiting--; of.waiting == 0 {
+			delete(e.logs, log)
+		}
+	}
+}
+
+// of returns the index that the next entry of a log will have. What it says is at most lookEvery old.
+func (e *ends) of(ctx context.Context, log string, of *end) (int64, error) {
+	select {
+	case of.turn <- struct{}{}:
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	defer func() { <-of.turn }()
+	if time.Since(of.looked) < lookEvery {
+		return of.next, nil
+	}
+	next, err := e.look(ctx, log)
+	if err != nil {
+		return 0, err
+	}
+	of.looked, of.next = time.Now(), next
+	return next, nil
+}
+
+// endOf returns the index that the next entry of a log will have.
+func (s *Server) endOf(ctx context.Context, log string) (int64, error) {
+	r, err := s.logs.ReadSequenced(ctx, log, tlog.All)
+	if err != nil {
+		return 0, err
+	}
+	return r.Next(), nil
+}
