@@ -37,12 +37,21 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 		return nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	data, err := readReply(resp, maxPage)
 	if err != nil {
-		return nil, fmt.Errorf("the server's reply: %w", err)
+		return nil, err
 	}
 	if len(data) > 0 && !json.Valid(data) {
 		return nil, fmt.Errorf("the server's reply is not JSON: %.100q", data)
+	}
+	return data, nil
+}
+
+// readReply reads at most so many bytes of a reply. If it breaks off, the connection is what failed, so Retry asks again.
+func readReply(resp *http.Response, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	if err != nil {
+		return nil, &url.Error{Op: "read the reply of", URL: place(resp.Request.URL), Err: err}
 	}
 	return data, nil
 }

@@ -272,8 +272,8 @@ func (c *Client) Entries(ctx context.Context, logPath string, from int64, limit 
 	if e.Next, err = strconv.ParseInt(resp.Header.Get("Weir-Next"), 10, 64); err != nil || e.Next < from {
 		return nil, fmt.Errorf("the server's reply: the next entry is %.40q", resp.Header.Get("Weir-Next"))
 	}
-	if e.Lines, err = io.ReadAll(io.LimitReader(resp.Body, maxPage+1)); err != nil {
-		return nil, fmt.Errorf("the server's reply: %w", err)
+	if e.Lines, err = readReply(resp, maxPage+1); err != nil {
+		return nil, err
 	}
 	if len(e.Lines) > maxPage || int64(bytes.Count(e.Lines, []byte{'\n'})) != e.Next-from {
 		return nil, fmt.Errorf("the server's reply: it does not have the entries from %d to %d", from, e.Next-1)

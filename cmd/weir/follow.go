@@ -85,10 +85,7 @@ func (f *followFlags) run(cmd *cobra.Command) error {
 	}
 	for {
 		more, err := f.step(cmd, c, s)
-		if cmd.Context().Err() != nil {
-			return nil // It was interrupted, and the state says where to go on.
-		}
-		if err != nil || !more && f.once {
+		if err != nil || !more && f.once || cmd.Context().Err() != nil {
 			return err
 		}
 	}
@@ -115,7 +112,16 @@ func (f *followFlags) connect(cmd *cobra.Command) (*client.Client, error) {
 }
 
 func (f *followFlags) try(cmd *cobra.Command, c *client.Client, do func() error) error {
-	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, do)
+	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: failures(waiting(cmd, c))}, do)
+}
+
+// failures leaves out that there is no answer yet: one may take as long as no entry comes.
+func failures(tell func(time.Duration, error)) func(time.Duration, error) {
+	return func(elapsed time.Duration, last error) {
+		if last != nil {
+			tell(elapsed, last)
+		}
+	}
 }
 
 // load reads the state of a log, or begins one.
@@ -154,6 +160,9 @@ func (f *followFlags) step(cmd *cobra.Command, c *client.Client, s *followState)
 		e, err = c.Entries(cmd.Context(), f.source.LogPath(f.source.Log), s.Next, followBatch, wait, s.Read)
 		return err
 	})
+	if cmd.Context().Err() != nil {
+		return false, nil // It was interrupted. The state says where to go on.
+	}
 	if gone, ok := errors.AsType[*client.RemovedError](err); ok {
 		visible.Printf(cmd.ErrOrStderr(), "retention has removed entries %d to %d before they were read\n", s.Next,
 			gone.First-1)
