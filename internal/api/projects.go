@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -17,14 +18,15 @@ type projectView struct {
 	Links        []link        `json:"links,omitempty"`
 	Name         string        `json:"name"`
 	Org          string        `json:"orgId"`
+	Regions      string        `json:"regionUsageRestrictions,omitempty"`
 	Tags         []account.Tag `json:"tags"`
 	Alerts       bool          `json:"withDefaultAlertsSettings"`
 }
 
 func showProject(c *call, p *account.Project) projectView {
 	v := projectView{Created: p.Created.UTC().Truncate(time.Second), ID: p.ID, Name: p.Name, Org: p.Org, Tags: p.Tags,
-		Alerts: true,
-		Links:  c.self(base+"/groups/%s", p.ID)}
+		Regions: p.Regions, Alerts: !p.NoAlerts,
+		Links: c.self(base+"/groups/%s", p.ID)}
 	if v.Tags == nil {
 		v.Tags = []account.Tag{}
 	}
@@ -99,10 +101,12 @@ type newProject struct {
 	Org    *string       `json:"orgId"`
 	Tags   []account.Tag `json:"tags"`
 	Alerts *bool         `json:"withDefaultAlertsSettings"`
-	Region *string       `json:"regionUsageRestrictions"`
+	Region *string       `json:"regionUsageRestrictions"` // of a creation
 }
 
 const maxTags = 50
+
+var regionRestrictions = []string{"COMMERCIAL_FEDRAMP_REGIONS_ONLY", "GOV_REGIONS_ONLY"}
 
 func (k *checks) tags(tags []account.Tag) {
 	k.check(len(tags) <= maxTags, "tags", "may be at most %d", maxTags)
@@ -124,13 +128,20 @@ func (h projects) create(c *call) (any, error) {
 	k.name(in.Name)
 	k.check(in.Org == nil || account.ValidID(org), "orgId", "must be 24 hexadecimal digits")
 	k.tags(in.Tags)
+	regions := ""
+	if in.Region != nil {
+		regions = *in.Region
+		k.check(slices.Contains(regionRestrictions, regions), "regionUsageRestrictions", "must be one of %s",
+			strings.Join(regionRestrictions, ", "))
+	}
 	if err := k.err(); err != nil {
 		return nil, err
 	}
 	if _, err := enterOrg(c, h.accounts, org, account.CreateProjects); err != nil {
 		return nil, err
 	}
-	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC()}
+	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC(),
+		NoAlerts: in.Alerts != nil && !*in.Alerts, Regions: regions}
 	view := showProject(c, &p)
 	return view, h.change(c, changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p},
 		func() (any, any, error) {
@@ -174,6 +185,9 @@ func (h projects) update(c *call) (any, error) {
 				}
 				if in.Tags != nil {
 					p.Tags = in.Tags
+				}
+				if in.Alerts != nil {
+					p.NoAlerts = !*in.Alerts
 				}
 				return nil
 			}

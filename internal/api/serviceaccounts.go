@@ -67,10 +67,18 @@ func showSecret(s account.Secret) secretView {
 		ID: s.ID, Masked: s.Masked}
 }
 
+// idAsAsked returns the id of a service account as the path writes it, if the path means that one.
+func idAsAsked(c *call, id string) string {
+	if asked := c.path("clientId"); clientIDOf(asked) == id {
+		return asked
+	}
+	return id
+}
+
 // showServiceAccount shows a service account with its roles in the organization or on the project at hand.
 func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 	org, p := c.scope.within()
-	v := serviceAccountView{ClientID: which.ID, Created: which.Created.UTC().Truncate(time.Second),
+	v := serviceAccountView{ClientID: idAsAsked(c, which.ID), Created: which.Created.UTC().Truncate(time.Second),
 		Description: which.Description,
 		Name:        which.Name, Secrets: []secretView{}}
 	if p != nil {
