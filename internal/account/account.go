@@ -3,6 +3,8 @@
 package account
 
 import (
+	"encoding/json"
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -16,6 +18,18 @@ type Organization struct {
 	Deleted time.Time `json:"deleted,omitzero"` // zero: it lives
 
 	SkipAlerts bool `json:"skipDefaultAlertsSettings,omitempty"` // kept for its owner: weir has no alerts
+	Kept       Kept `json:"settings,omitempty"`
+}
+
+// Kept is settings that Atlas has, by their names in its API, as somebody set them.
+type Kept map[string]json.RawMessage
+
+// With returns the settings with some of them changed. k stays as it is.
+func (k Kept) With(changed Kept) Kept {
+	all := Kept{}
+	maps.Copy(all, k)
+	maps.Copy(all, changed)
+	return all
 }
 
 // Project ("group" in Atlas's API) holds workspaces. The project's own log, of what weir did to its other logs, has the
@@ -37,6 +51,7 @@ type Project struct {
 	// What its owner set and means nothing to weir, which has neither alerts nor regions.
 	NoAlerts bool   `json:"withoutDefaultAlertsSettings,omitempty"`
 	Regions  string `json:"regionUsageRestrictions,omitempty"` // empty if it was not set
+	Kept     Kept   `json:"settings,omitempty"`
 }
 
 // Tag is a name and a value that a user gave a project.

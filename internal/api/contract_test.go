@@ -71,7 +71,8 @@ func sameTemplate(a, b string) bool {
 func (c *contract) find(method, path string) (documented, bool) {
 	parts := strings.Count(path, "/") // A variable holds no slash, and to match all of the patterns takes long.
 	i := slices.IndexFunc(c.operations, func(o documented) bool {
-		return o.method == method && strings.Count(o.template, "/") == parts && o.path.MatchString(path)
+		return o.method == method && strings.Count(o.template, "/") == parts &&
+			strings.HasPrefix(o.template, byName) == strings.HasPrefix(path, byName) && o.path.MatchString(path)
 	})
 	if i < 0 {
 		return documented{}, false
@@ -153,7 +154,8 @@ func (o documented) releases() []string {
 	var releases []string
 	for status, response := range o.Responses.Map() {
 		for kind := range response.Value.Content {
-			if release, ok := strings.CutPrefix(kind, mediaPrefix); ok && status[0] == '2' {
+			release, ok := strings.CutPrefix(kind, mediaPrefix)
+			if ok && status[0] == '2' && !strings.HasPrefix(release, "preview") {
 				releases = append(releases, release[:len("2006-01-02")])
 			}
 		}

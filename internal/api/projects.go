@@ -96,6 +96,50 @@ func (h projects) visible(c *call, org, named string) ([]string, error) {
 
 func (h projects) get(c *call) (any, error) { return showProject(c, c.scope.project), nil }
 
+// getByName returns the project of a name: of those that the caller may see, that of its own organization. If only other
+// organizations have one, it must be one alone.
+func (h projects) getByName(c *call) (any, error) {
+	name := c.path("groupName")
+	found, err := h.accounts.Projects(c.context(), c.caller.Projects())
+	if err != nil {
+		return nil, err
+	}
+	for _, org := range c.caller.Organizations() {
+		if !c.caller.May(account.See, &account.Project{Org: org}) {
+			continue // Nothing may be looked up there, not even to find that there is nothing.
+		}
+		p, err := h.accounts.ProjectNamed(c.context(), org, name)
+		if err == nil {
+			found = append(found, p)
+		} else if !errors.Is(err, account.ErrNotFound) {
+			return nil, err
+		}
+	}
+	var own, others []*account.Project
+	seen := map[string]bool{}
+	for _, p := range found {
+		switch {
+		case p.Name != name || seen[p.ID] || !c.caller.May(account.See, p):
+		case p.Org == c.caller.Org:
+			own = append(own, p)
+		default:
+			others = append(others, p)
+		}
+		seen[p.ID] = true
+	}
+	found = append(own, others...)
+	switch {
+	case len(found) == 0:
+		return nil, groupNameNotFound(name)
+	case len(own) == 0 && len(others) > 1:
+		return nil, conflict("GROUP_NAME_NOT_UNIQUE",
+			"Groups of several organizations are named %s; please ask for one by its ID.", name)
+	case !c.caller.May(account.Read, found[0]):
+		return nil, forbidden()
+	}
+	return showProject(c, found[0]), nil
+}
+
 type newProject struct {
 	Name   *string       `json:"name"`
 	Org    *string       `json:"orgId"`

@@ -95,6 +95,9 @@ func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 // make makes a service account and shows it with its secret, this once.
 func (h serviceAccounts) make(c *call, in newServiceAccount, roles []account.Grant) (*serviceAccountView, error) {
 	org, _ := c.scope.within()
+	if err := h.checkLife(c, *in.Hours); err != nil {
+		return nil, err
+	}
 	sa, secret := account.NewServiceAccount(org, *in.Name, roles, c.now, life(*in.Hours))
 	sa.Description = *in.Description
 	if err := h.store(c, sa); err != nil {
@@ -277,6 +280,9 @@ func (h serviceAccounts) createSecret(c *call) (any, error) {
 	var k checks
 	k.hours("", in.Hours)
 	if err := k.err(); err != nil {
+		return nil, err
+	}
+	if err := h.checkLife(c, *in.Hours); err != nil {
 		return nil, err
 	}
 	secret, text := account.NewSecret(c.now, life(*in.Hours))
