@@ -303,7 +303,6 @@ func TestSearchesOfOneLeaveRoomForOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := func() *httptest.ResponseRecorder { return w.get(eventsPath, account.GroupOwner) }
-	w.server.mux = http.NewServeMux()
 	w.server.route()
 	if rec := again(); rec.Code != 429 || rec.Header().Get("Retry-After") == "" {
 		t.Errorf("one more: %d %s", rec.Code, rec.Body)
