@@ -3,6 +3,8 @@
 package account
 
 import (
+	"encoding/json"
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -14,6 +16,20 @@ type Organization struct {
 	Log     string    `json:"log"` // id of the organization's own log
 	Created time.Time `json:"created"`
 	Deleted time.Time `json:"deleted,omitzero"` // zero: it lives
+
+	SkipAlerts bool `json:"skipDefaultAlertsSettings,omitempty"` // kept for its owner: weir has no alerts
+	Kept       Kept `json:"settings,omitempty"`
+}
+
+// Kept is settings that Atlas has, by their names in its API, as somebody set them.
+type Kept map[string]json.RawMessage
+
+// With returns the settings with some of them changed. k stays as it is.
+func (k Kept) With(changed Kept) Kept {
+	all := Kept{}
+	maps.Copy(all, k)
+	maps.Copy(all, changed)
+	return all
 }
 
 // Project ("group" in Atlas's API) holds workspaces. The project's own log, of what weir did to its other logs, has the
@@ -31,6 +47,11 @@ type Project struct {
 	Network    []NetworkEntry     `json:"network,omitempty"`
 	// ids of credentials that may have roles on it; their roles decide
 	Members []string `json:"members,omitempty"`
+
+	// What its owner set and means nothing to weir, which has neither alerts nor regions.
+	NoAlerts bool   `json:"withoutDefaultAlertsSettings,omitempty"`
+	Regions  string `json:"regionUsageRestrictions,omitempty"` // empty if it was not set
+	Kept     Kept   `json:"settings,omitempty"`
 }
 
 // Tag is a name and a value that a user gave a project.
@@ -95,10 +116,19 @@ type DeletedWorkspace struct {
 
 // NetworkEntry is one entry of a project's IP access list. It is for clusters, which weir has none of: weir keeps it.
 type NetworkEntry struct {
-	Block         string    `json:"block"` // CIDR block, or the name of an AWS security group
+	Block         string    `json:"block"` // CIDR block as ParseBlock has it, or the name of an AWS security group
+	Written       Written   `json:"written,omitzero"`
 	Comment       string    `json:"comment,omitempty"`
 	DeleteAfter   time.Time `json:"deleteAfter,omitzero"`
+	EndWritten    string    `json:"deleteAfterWritten,omitempty"` // DeleteAfter as the caller wrote it
 	SecurityGroup bool      `json:"securityGroup,omitempty"`
+}
+
+// Written is how the caller that made an entry wrote its network. An entry is shown so, and compared by its Block. An
+// attribute that the caller did not send is empty.
+type Written struct {
+	Block   string `json:"cidrBlock,omitempty"`
+	Address string `json:"ipAddress,omitempty"`
 }
 
 // Kind of a credential.
@@ -127,7 +157,8 @@ type Credential struct {
 
 // AccessEntry is where a credential may be used from.
 type AccessEntry struct {
-	Block   netip.Prefix `json:"block"`
+	Block   netip.Prefix `json:"block"` // as ParseBlock has it
+	Written Written      `json:"written,omitzero"`
 	Created time.Time    `json:"created"`
 }
 

@@ -169,6 +169,24 @@ func (s *Directory) ProjectIDs(ctx context.Context, org, named string) ([]string
 	return slices.Compact(ids), err
 }
 
+// ProjectNamed returns the project of that name of an organization.
+func (s *Directory) ProjectNamed(ctx context.Context, org, name string) (*Project, error) {
+	id, ok, err := s.lookup(ctx, org, projectNames, name)
+	if err != nil {
+		return nil, err
+	}
+	var p *Project
+	if ok {
+		if p, err = s.Project(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	if p == nil || p.Name != name { // The entry of a name that is about to be borne is no project's.
+		return nil, fmt.Errorf("project %q of organization %s: %w", name, org, ErrNotFound)
+	}
+	return p, nil
+}
+
 // ProjectWithLogs returns a project by its id, even a deleted one: its logs are kept for their time.
 func (s *Directory) ProjectWithLogs(ctx context.Context, id string) (*Project, error) {
 	return s.projects.get(ctx, id)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"time"
@@ -25,39 +26,35 @@ type newAccess struct {
 	SecurityGroup *string `json:"awsSecurityGroup"` // of a project's list
 }
 
-// block returns the network that an entry names.
-func (in *newAccess) block(k *checks) netip.Prefix {
-	switch {
-	case in.Address != nil:
-		a, err := netip.ParseAddr(*in.Address)
-		ok := err == nil && a.Zone() == ""
-		k.check(ok, "ipAddress", "%.50q is not an address", *in.Address)
-		if !ok {
-			return netip.Prefix{}
-		}
-		in.Block = nil // Atlas takes the address where both are given
-	case in.Block != nil:
-		_, err := netip.ParsePrefix(*in.Block)
-		k.check(err == nil, "cidrBlock", "%.50q is not a CIDR block", *in.Block)
-		if err != nil {
-			return netip.Prefix{}
-		}
-	default:
-		require[string](k, "ipAddress", nil)
-		return netip.Prefix{}
-	}
-	p, err := account.ParseBlock(cmp.Or(deref(in.Address), deref(in.Block)))
-	if err != nil {
-		k.check(false, "cidrBlock", "%s", err)
-	}
-	return p
+// network is what an entry names: the network, and how it is written.
+type network struct {
+	block   netip.Prefix
+	written account.Written
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
+// network returns the network that an entry names.
+func (in *newAccess) network(k *checks) network {
+	if in.Address == nil && in.Block == nil {
+		require[string](k, "ipAddress", nil)
+		return network{}
 	}
-	return *s
+	var n network
+	if in.Block != nil {
+		_, err := netip.ParsePrefix(*in.Block)
+		k.check(in.Address != nil || err == nil, "cidrBlock", "%.50q is not a CIDR block", *in.Block)
+		n.block, _ = account.ParseBlock(*in.Block)
+		n.written.Block = *in.Block
+	}
+	if in.Address != nil { // Atlas takes the address where both are given.
+		a, err := netip.ParseAddr(*in.Address)
+		k.check(err == nil && a.Zone() == "", "ipAddress", "%.50q is not an address", *in.Address)
+		p, _ := account.ParseBlock(*in.Address)
+		if p != n.block {
+			n.written.Block = ""
+		}
+		n.block, n.written.Address = p, *in.Address
+	}
+	return n
 }
 
 // addressOf writes an address as the OpenAPI document wants it: an IPv6 one in full.
@@ -69,6 +66,23 @@ func addressOf(a netip.Addr) string {
 }
 
 func blockOf(p netip.Prefix) string { return fmt.Sprintf("%s/%d", addressOf(p.Addr()), p.Bits()) }
+
+// shown returns the CIDR block of an entry, and its address if it is a single one: as the caller that made the entry
+// wrote them, so that tools that compare what they sent with what they get find it the same.
+func shown(p netip.Prefix, written account.Written) (block, address string) {
+	if p.IsSingleIP() {
+		address = cmp.Or(written.Address, addressOf(p.Addr()))
+	}
+	return cmp.Or(written.Block, blockOf(p)), address
+}
+
+// blockInPath returns the network that a path names, however it is written. Some clients escape it twice.
+func blockInPath(text string) (netip.Prefix, error) {
+	if once, err := url.PathUnescape(text); err == nil {
+		text = once
+	}
+	return account.ParseBlock(text)
+}
 
 type accessView struct {
 	Block   string     `json:"cidrBlock"`
@@ -94,10 +108,8 @@ func showAccountAccess(c *call, e account.AccessEntry) accessView {
 }
 
 func showAccess(e account.AccessEntry) accessView {
-	v := accessView{Block: blockOf(e.Block)}
-	if e.Block.IsSingleIP() {
-		v.Address = addressOf(e.Block.Addr())
-	}
+	var v accessView
+	v.Block, v.Address = shown(e.Block, e.Written)
 	return v
 }
 
@@ -179,19 +191,25 @@ func (h accessLists) removeFromAccount(c *call) (any, error) {
 	return nil, err
 }
 
-// add adds the entries of the body to a credential's access list; those that it has already change nothing.
+// add adds the entries of the body to a credential's access list. Of an entry that it has already, only how it is
+// written changes.
 func (h accessLists) add(c *call, which *account.Credential) (*account.Credential, error) {
-	blocks, err := decodeAccess(c)
+	added, err := decodeAccess(c)
 	if err != nil {
 		return nil, err
 	}
 	return h.modify(c, which, func(which *account.Credential) error {
-		for _, b := range blocks {
-			if !slices.ContainsFunc(which.AccessList, func(e account.AccessEntry) bool { return e.Block == b }) {
-				which.AccessList = append(which.AccessList, account.AccessEntry{Block: b, Created: c.now.UTC()})
+		list := slices.Clone(which.AccessList) // What a cache has handed out is never changed.
+		for _, n := range added {
+			i := slices.IndexFunc(list, func(e account.AccessEntry) bool { return e.Block == n.block })
+			if i < 0 {
+				list = append(list, account.AccessEntry{Block: n.block, Written: n.written, Created: c.now.UTC()})
+			} else {
+				list[i].Written = n.written
 			}
 		}
-		return checkLength(len(which.AccessList))
+		which.AccessList = list
+		return checkLength(len(list))
 	})
 }
 
@@ -202,24 +220,24 @@ func checkLength(n int) error {
 	return nil
 }
 
-func decodeAccess(c *call) ([]netip.Prefix, error) {
+func decodeAccess(c *call) ([]network, error) {
 	in, err := decode[[]newAccess](c)
 	if err != nil {
 		return nil, err
 	}
 	var k checks
-	var blocks []netip.Prefix
+	var all []network
 	for _, entry := range in {
-		blocks = append(blocks, entry.block(&k))
+		all = append(all, entry.network(&k))
 	}
 	k.check(len(in) > 0, "body", "must have at least one entry")
-	return blocks, k.err()
+	return all, k.err()
 }
 
 // findAccess returns the place of the entry that the path names.
 func findAccess(c *call, which *account.Credential) (int, error) {
 	text := c.path("ipAddress")
-	block, err := account.ParseBlock(text)
+	block, err := blockInPath(text)
 	i := slices.IndexFunc(which.AccessList, func(e account.AccessEntry) bool { return err == nil && e.Block == block })
 	if i < 0 {
 		return 0, accessNotFound(text)
@@ -237,7 +255,7 @@ func (h accessLists) remove(c *call, which *account.Credential) error {
 		if err != nil {
 			return err
 		}
-		now.AccessList = slices.Delete(now.AccessList, i, i+1)
+		now.AccessList = slices.Concat(now.AccessList[:i], now.AccessList[i+1:])
 		if now.ID == c.caller.ID && !now.Admits(c.address.Addr()) {
 			return conflict("CANNOT_REMOVE_CALLER_FROM_ACCESS_LIST",
 				"The requesting address %s cannot be removed from the credential's own access list.", c.address.Addr())
@@ -252,31 +270,27 @@ type networks struct{ control }
 
 // networkView is an entry of a project's IP access list.
 type networkView struct {
-	SecurityGroup string     `json:"awsSecurityGroup,omitempty"`
-	Block         string     `json:"cidrBlock,omitempty"`
-	Comment       string     `json:"comment,omitempty"`
-	DeleteAfter   *time.Time `json:"deleteAfterDate,omitempty"`
-	Project       string     `json:"groupId"`
-	Address       string     `json:"ipAddress,omitempty"`
-	Links         []link     `json:"links,omitempty"`
+	SecurityGroup string `json:"awsSecurityGroup,omitempty"`
+	Block         string `json:"cidrBlock,omitempty"`
+	Comment       string `json:"comment,omitempty"`
+	DeleteAfter   string `json:"deleteAfterDate,omitempty"`
+	Project       string `json:"groupId"`
+	Address       string `json:"ipAddress,omitempty"`
+	Links         []link `json:"links,omitempty"`
 }
 
 func showNetwork(c *call, e account.NetworkEntry) networkView {
 	v := networkView{Comment: e.Comment, Project: c.scope.project.ID, Links: c.self(base+"/groups/%s/accessList/%s",
 		c.scope.project.ID, e.Block)}
 	if !e.DeleteAfter.IsZero() {
-		at := e.DeleteAfter.UTC()
-		v.DeleteAfter = &at
+		v.DeleteAfter = cmp.Or(e.EndWritten, e.DeleteAfter.UTC().Format(time.RFC3339Nano))
 	}
 	if e.SecurityGroup {
 		v.SecurityGroup = e.Block
 		return v
 	}
 	if p, err := netip.ParsePrefix(e.Block); err == nil {
-		v.Block = blockOf(p)
-		if p.IsSingleIP() {
-			v.Address = addressOf(p.Addr())
-		}
+		v.Block, v.Address = shown(p, e.Written)
 	}
 	return v
 }
@@ -297,6 +311,9 @@ func (h networks) list(c *call) (any, error) {
 
 var securityGroup = regexp.MustCompile(`^([0-9]*/)?sg-[0-9a-f]+$`)
 
+// dateAndTime is what RFC 3339 allows, with no more digits than weir keeps. Go takes a comma for the point, too.
+var dateAndTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
 func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
 	in, err := decode[[]newAccess](c)
 	if err != nil {
@@ -312,14 +329,15 @@ func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
 				"%.50q is not a security group", *entry.SecurityGroup)
 			e.Block, e.SecurityGroup = *entry.SecurityGroup, true
 		} else {
-			e.Block = entry.block(&k).String()
+			n := entry.network(&k)
+			e.Block, e.Written = n.block.String(), n.written
 		}
 		k.check(utf8.RuneCountInString(e.Comment) <= 80, "comment", "may have at most 80 characters")
 		if entry.DeleteAfter != nil {
 			at, err := time.Parse(time.RFC3339, *entry.DeleteAfter)
-			k.check(err == nil && at.After(c.now), "deleteAfterDate",
+			k.check(err == nil && at.After(c.now) && dateAndTime.MatchString(*entry.DeleteAfter), "deleteAfterDate",
 				"%.50q is not a date and time in the future, such as 2030-01-31T00:00:00Z", *entry.DeleteAfter)
-			e.DeleteAfter = at.UTC()
+			e.DeleteAfter, e.EndWritten = at.UTC(), *entry.DeleteAfter
 		}
 		entries = append(entries, e)
 	}
@@ -365,8 +383,10 @@ func (h networks) update(c *call, change func([]account.NetworkEntry) ([]account
 func findNetwork(c *call, list []account.NetworkEntry) (int, error) {
 	text := c.path("entryValue")
 	name := text
-	if block, err := account.ParseBlock(text); err == nil {
+	if block, err := blockInPath(text); err == nil {
 		name = block.String()
+	} else if once, err := url.PathUnescape(text); err == nil {
+		name = once // a security group of another account: its name has a slash
 	}
 	i := slices.IndexFunc(list, func(e account.NetworkEntry) bool { return e.Block == name })
 	if i < 0 {

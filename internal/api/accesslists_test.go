@@ -21,7 +21,7 @@ func TestAccessLists(t *testing.T) {
 		w.as(owner, "POST", path, `[{"ipAddress":"192.0.2.1"},{"cidrBlock":"198.51.100.7/24"},`+
 			`{"ipAddress":"2001:db8::1"},{"cidrBlock":"192.0.2.1/32"}]`))
 	if len(got.Results) != 3 || got.Results[0].Address != "192.0.2.1" || got.Results[0].Block != "192.0.2.1/32" ||
-		got.Results[1].Block != "198.51.100.0/24" {
+		got.Results[1].Block != "198.51.100.7/24" {
 		t.Errorf("got %+v", got)
 	}
 	want[accessView](t, 200, w.as(account.OrgMember, "GET", path+"/198.51.100.0%2F24", ""))

@@ -61,6 +61,7 @@ type Server struct {
 	repeats  repeats
 	table    []operation
 	mux      *http.ServeMux
+	named    *http.ServeMux // of paths that name a project by its name
 
 	background sync.WaitGroup // what goes on after a reply was sent
 	failing    chan struct{}  // has one element for each failed authentication that is being recorded
@@ -85,7 +86,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
 		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
-		limits:  limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
+		limits:  limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
 		failing: make(chan struct{}, maxFailing)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
@@ -119,7 +120,7 @@ const Prefix = "/api/"
 
 // ServeHTTP answers a request for something below Prefix.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.CleanPaths(s.mux).ServeHTTP(w, r)
+	s.CleanPaths(s.muxOf(r.URL.Path)).ServeHTTP(w, r)
 }
 
 // NotFound returns a handler that answers that there is nothing, as the API says it.

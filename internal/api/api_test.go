@@ -88,7 +88,7 @@ func newWorld(t testing.TB, o Options) *world {
 		CloudProvider:  "AWS", Region: "VIRGINIA_USA", Tier: "SP30", RequireOCSF: true}
 	w.project = account.Project{ID: projectID, Org: w.org.ID, Name: "one",
 		Workspaces: []account.Workspace{demo, strict}}
-	foreign := account.Project{ID: otherID, Org: other.ID, Name: "two",
+	foreign := account.Project{ID: otherID, Org: other.ID, Name: "foreign",
 		Workspaces: []account.Workspace{{ID: "x", Name: "demo", AuditLog: "6a793f48c0eb9e7a17712f04"}}}
 	for _, err := range []error{w.store.CreateOrganization(ctx, w.org), w.store.CreateOrganization(ctx, other),
 		w.store.CreateProject(ctx, w.project), w.store.CreateProject(ctx, foreign)} {

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/weirlog/weir/internal/account"
 )
 
 // contract is what the OpenAPI document says of the operations that weir serves; it has others too. Every reply of the
@@ -47,7 +49,7 @@ var published = sync.OnceValue(func() *contract {
 	variable := regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
 	for path, item := range doc.Paths.Map() {
 		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(regexp.QuoteMeta(path),
-			"[^/:]+(?:(?::|%3A)[^/]*[0-9])?") + "$")
+			"[^/:]+(?:(?::|%3A)[^/]*(?:[0-9]|::))?") + "$")
 		for method, o := range item.Operations() {
 			if !slices.ContainsFunc(new(Server).operations(), func(op operation) bool {
 				return op.method == method &&
@@ -69,7 +71,8 @@ func sameTemplate(a, b string) bool {
 func (c *contract) find(method, path string) (documented, bool) {
 	parts := strings.Count(path, "/") // A variable holds no slash, and to match all of the patterns takes long.
 	i := slices.IndexFunc(c.operations, func(o documented) bool {
-		return o.method == method && strings.Count(o.template, "/") == parts && o.path.MatchString(path)
+		return o.method == method && strings.Count(o.template, "/") == parts &&
+			strings.HasPrefix(o.template, byName) == strings.HasPrefix(path, byName) && o.path.MatchString(path)
 	})
 	if i < 0 {
 		return documented{}, false
@@ -77,11 +80,21 @@ func (c *contract) find(method, path string) (documented, bool) {
 	return c.operations[i], true
 }
 
-// noLookahead compiles the patterns of the document. Go's regular expressions cannot look ahead, which one of them
-// does.
-func noLookahead(pattern string) (openapi3.RegexMatcher, error) {
-	const octet = `(25[0-5]|(2[0-4]|1\d|[1-9]|)\d)`
-	return regexp.Compile(strings.ReplaceAll(pattern, `(`+octet+`(\.(?!$)|$)){4}`, octet+`(\.`+octet+`){3}`))
+// compilePattern compiles the patterns of the document. Those of addresses know few of the spellings of IPv6, some only
+// one of eight groups. weir shows an entry as the caller wrote it, so any address or CIDR block will do.
+func compilePattern(pattern string) (openapi3.RegexMatcher, error) {
+	if strings.Contains(pattern, "[0-9a-f]{1,4}") {
+		return anyNetwork{}, nil
+	}
+	return regexp.Compile(pattern)
+}
+
+type anyNetwork struct{}
+
+// MatchString tells whether a text is an address or a CIDR block.
+func (anyNetwork) MatchString(text string) bool {
+	_, err := account.ParseBlock(text)
+	return err == nil
 }
 
 // check validates a reply.
@@ -133,7 +146,7 @@ func (c *contract) validate(rec *httptest.ResponseRecorder, content *openapi3.Me
 	}
 	return content.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors(),
 		openapi3.EnableFormatValidation(),
-		openapi3.SetSchemaRegexCompiler(noLookahead))
+		openapi3.SetSchemaRegexCompiler(compilePattern))
 }
 
 // releases lists the versions that an operation's replies have.
@@ -141,7 +154,8 @@ func (o documented) releases() []string {
 	var releases []string
 	for status, response := range o.Responses.Map() {
 		for kind := range response.Value.Content {
-			if release, ok := strings.CutPrefix(kind, mediaPrefix); ok && status[0] == '2' {
+			release, ok := strings.CutPrefix(kind, mediaPrefix)
+			if ok && status[0] == '2' && !strings.HasPrefix(release, "preview") {
 				releases = append(releases, release[:len("2006-01-02")])
 			}
 		}

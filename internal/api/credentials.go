@@ -39,7 +39,7 @@ func (h credentials) findInOrg(c *call, kind account.Kind) (*account.Credential,
 	if kind == account.APIKey {
 		found, err = h.accounts.CredentialOf(c.context(), org, c.path("apiUserId"))
 	} else {
-		found, err = h.accounts.Credential(c.context(), c.path("clientId"))
+		found, err = h.accounts.Credential(c.context(), clientIDOf(c.path("clientId")))
 	}
 	if errors.Is(err, account.ErrNotFound) || err == nil && (found.Org != org || found.Kind != kind) {
 		return nil, credentialNotFound(c, kind)

@@ -57,6 +57,11 @@ func groupNotFound(id string) *problem {
 	return notFoundAs("GROUP_NOT_FOUND", "No group with ID %s exists.", id)
 }
 
+// groupNameNotFound has the code by which Atlas's Kubernetes operator knows that it has to make the project.
+func groupNameNotFound(name string) *problem {
+	return notFoundAs("NOT_IN_GROUP", "No group with name %s exists.", name)
+}
+
 func invalidOrgID(id string) *problem {
 	return notFoundAs("INVALID_ORG_ID", "An invalid organization ID %s was specified.", id)
 }

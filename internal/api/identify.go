@@ -1,7 +1,9 @@
 package api
 
 import (
+	"net/url"
 	"regexp"
+	"strings"
 
 	"filippo.io/torchwood"
 
@@ -23,15 +25,16 @@ var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 var identifiers = []identifier{
 	{"orgId", account.ValidID, func(_ *call, v string) *problem { return invalidOrgID(v) }},
 	{"groupId", account.ValidID, func(_ *call, v string) *problem { return invalidGroupID(v) }},
+	{"groupName", entityName.MatchString, func(_ *call, v string) *problem { return groupNameNotFound(v) }},
 	{"tenantName", workspaceName.MatchString, func(c *call, v string) *problem {
 		return tenantNotFound(v,
 			c.path("groupId"))
 	}},
 	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
-	{"clientId", isClientID, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
+	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
-	{"entryValue", func(v string) bool { return isBlock(v) || len(v) <= maxGroupName && securityGroup.MatchString(v) },
+	{"entryValue", func(v string) bool { return isBlock(v) || isSecurityGroup(v) },
 		func(c *call, v string) *problem { return networkNotFound(v, c.path("groupId")) }},
 	{"logId", account.ValidID, func(_ *call, v string) *problem { return logNotFound(v) }},
 	{"tile", isTile, func(c *call, _ string) *problem { return resourceNotFound(c.r.URL.Path) }},
@@ -41,11 +44,25 @@ var identifiers = []identifier{
 const maxGroupName = 64
 
 func isBlock(text string) bool {
-	_, err := account.ParseBlock(text)
+	_, err := blockInPath(text)
 	return err == nil
 }
 
-func isClientID(text string) bool { return account.ValidCredentialID(account.ServiceAccount, text) }
+func isSecurityGroup(text string) bool {
+	once, err := url.PathUnescape(text)
+	return err == nil && len(once) <= maxGroupName && securityGroup.MatchString(once)
+}
+
+// clientID is the form of a service account's id by the OpenAPI document. weir writes it in lower case.
+var clientID = regexp.MustCompile(`^mdb_sa_id_[0-9a-fA-F]{24}$`)
+
+// clientIDOf returns the id of the service account that a text means, which is the text if it has not the form of one.
+func clientIDOf(text string) string {
+	if clientID.MatchString(text) {
+		return strings.ToLower(text)
+	}
+	return text
+}
 
 func isTile(path string) bool {
 	_, err := torchwood.ParseTilePath("tile/" + path)

@@ -42,11 +42,13 @@ func allRoles() []account.Role { return append(account.Roles(true), account.Role
 // place fills in what an operation's path names.
 type place map[string]string
 
+// nowhere has nothing. Its names are as long as those of what there is, since replies repeat them.
 var (
 	variable = regexp.MustCompile(`\{(\w+(?:\.\.\.)?)\}`)
-	nowhere  = place{"orgId": "6a793f48c0eb9e7a17712caa", "groupId": missingID, "tenantName": "demo",
-		"apiUserId": "6a793f48c0eb9e7a17712cab",
-		"clientId":  "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
+	nowhere  = place{"orgId": "6a793f48c0eb9e7a17712caa", "groupId": missingID, "groupName": "missing",
+		"tenantName": "demo",
+		"apiUserId":  "6a793f48c0eb9e7a17712cab",
+		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
 		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
@@ -108,7 +110,7 @@ func (w *world) foreign(org, project string) place {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return place{"orgId": org, "groupId": project, "tenantName": "demo", "apiUserId": key.UserID, "clientId": sa.ID,
+	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID, "clientId": sa.ID,
 		"secretId":  sa.Secrets[0].ID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
@@ -246,6 +248,8 @@ var goodBodies = map[[2]string]string{
 	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
 	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
 	{"PATCH", ownGroup + "/settings"}:           `{"legalHold":true}`,
+	{"PATCH", group + "/settings"}:              `{"isDataExplorerEnabled":true}`,
+	{"PATCH", orgPath + "/settings"}:            `{"genAIFeaturesEnabled":false}`,
 
 	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
 	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,

@@ -124,7 +124,7 @@ func readForm(c *call) (form url.Values, id, secret string, err error) {
 	}
 	user, password, basic := c.r.BasicAuth()
 	if !basic {
-		return form, form.Get("client_id"), form.Get("client_secret"), nil
+		return form, clientIDOf(form.Get("client_id")), form.Get("client_secret"), nil
 	}
 	if form.Has("client_secret") { // RFC 6749, 2.3
 		return nil, "", "", invalidForm("Send the client's credentials in the Authorization header or in the body, " +
@@ -135,5 +135,5 @@ func readForm(c *call) (form url.Values, id, secret string, err error) {
 	if idErr != nil || secretErr != nil {
 		return form, "", "", nil // nobody's: answered, and counted, as wrong ones
 	}
-	return form, id, secret, nil
+	return form, clientIDOf(id), secret, nil
 }

@@ -26,7 +26,8 @@ type orgView struct {
 }
 
 func showOrg(c *call, o *account.Organization) orgView {
-	return orgView{ID: o.ID, IsDeleted: !o.Deleted.IsZero(), Name: o.Name, Links: c.self(base+"/orgs/%s", o.ID)}
+	return orgView{ID: o.ID, IsDeleted: !o.Deleted.IsZero(), Name: o.Name, SkipAlert: o.SkipAlerts,
+		Links: c.self(base+"/orgs/%s", o.ID)}
 }
 
 // orgs are the operations on organizations.
@@ -108,7 +109,8 @@ func (h orgs) create(c *call) (any, error) {
 	if !in.makesOwner() {
 		return nil, invalid("An organization needs an owner: give apiKey or serviceAccount the role ORG_OWNER.")
 	}
-	org := account.Organization{ID: account.NewID(c.now), Name: name, Log: account.NewID(c.now), Created: c.now.UTC()}
+	org := account.Organization{ID: account.NewID(c.now), Name: name, Log: account.NewID(c.now), Created: c.now.UTC(),
+		SkipAlerts: in.SkipAlerts}
 	view := newOrgView{OwnerID: in.OwnerID, SkipAlerts: in.SkipAlerts}
 	c.scope.org = &org
 	err = h.change(c, changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name},
@@ -141,7 +143,8 @@ func (h orgs) create(c *call) (any, error) {
 
 func (h orgs) update(c *call) (any, error) {
 	in, err := decode[struct {
-		Name *string `json:"name"`
+		Name       *string `json:"name"`
+		SkipAlerts *bool   `json:"skipDefaultAlertsSettings"`
 	}](c)
 	if err != nil {
 		return nil, err
@@ -158,6 +161,9 @@ func (h orgs) update(c *call) (any, error) {
 			o, err := h.accounts.UpdateOrganization(c.detached(), c.scope.org.ID, func(o *account.Organization) error {
 				before = showOrg(c, o)
 				o.Name = name
+				if in.SkipAlerts != nil {
+					o.SkipAlerts = *in.SkipAlerts
+				}
 				return nil
 			})
 			if err == nil {

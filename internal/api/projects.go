@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -17,14 +18,15 @@ type projectView struct {
 	Links        []link        `json:"links,omitempty"`
 	Name         string        `json:"name"`
 	Org          string        `json:"orgId"`
+	Regions      string        `json:"regionUsageRestrictions,omitempty"`
 	Tags         []account.Tag `json:"tags"`
 	Alerts       bool          `json:"withDefaultAlertsSettings"`
 }
 
 func showProject(c *call, p *account.Project) projectView {
 	v := projectView{Created: p.Created.UTC().Truncate(time.Second), ID: p.ID, Name: p.Name, Org: p.Org, Tags: p.Tags,
-		Alerts: true,
-		Links:  c.self(base+"/groups/%s", p.ID)}
+		Regions: p.Regions, Alerts: !p.NoAlerts,
+		Links: c.self(base+"/groups/%s", p.ID)}
 	if v.Tags == nil {
 		v.Tags = []account.Tag{}
 	}
@@ -94,15 +96,61 @@ func (h projects) visible(c *call, org, named string) ([]string, error) {
 
 func (h projects) get(c *call) (any, error) { return showProject(c, c.scope.project), nil }
 
+// getByName returns the project of a name: of those that the caller may see, that of its own organization. If only other
+// organizations have one, it must be one alone.
+func (h projects) getByName(c *call) (any, error) {
+	name := c.path("groupName")
+	found, err := h.accounts.Projects(c.context(), c.caller.Projects())
+	if err != nil {
+		return nil, err
+	}
+	for _, org := range c.caller.Organizations() {
+		if !c.caller.May(account.See, &account.Project{Org: org}) {
+			continue // Nothing may be looked up there, not even to find that there is nothing.
+		}
+		p, err := h.accounts.ProjectNamed(c.context(), org, name)
+		if err == nil {
+			found = append(found, p)
+		} else if !errors.Is(err, account.ErrNotFound) {
+			return nil, err
+		}
+	}
+	var own, others []*account.Project
+	seen := map[string]bool{}
+	for _, p := range found {
+		switch {
+		case p.Name != name || seen[p.ID] || !c.caller.May(account.See, p):
+		case p.Org == c.caller.Org:
+			own = append(own, p)
+		default:
+			others = append(others, p)
+		}
+		seen[p.ID] = true
+	}
+	found = append(own, others...)
+	switch {
+	case len(found) == 0:
+		return nil, groupNameNotFound(name)
+	case len(own) == 0 && len(others) > 1:
+		return nil, conflict("GROUP_NAME_NOT_UNIQUE",
+			"Groups of several organizations are named %s; please ask for one by its ID.", name)
+	case !c.caller.May(account.Read, found[0]):
+		return nil, forbidden()
+	}
+	return showProject(c, found[0]), nil
+}
+
 type newProject struct {
 	Name   *string       `json:"name"`
 	Org    *string       `json:"orgId"`
 	Tags   []account.Tag `json:"tags"`
 	Alerts *bool         `json:"withDefaultAlertsSettings"`
-	Region *string       `json:"regionUsageRestrictions"`
+	Region *string       `json:"regionUsageRestrictions"` // of a creation
 }
 
 const maxTags = 50
+
+var regionRestrictions = []string{"COMMERCIAL_FEDRAMP_REGIONS_ONLY", "GOV_REGIONS_ONLY"}
 
 func (k *checks) tags(tags []account.Tag) {
 	k.check(len(tags) <= maxTags, "tags", "may be at most %d", maxTags)
@@ -124,13 +172,20 @@ func (h projects) create(c *call) (any, error) {
 	k.name(in.Name)
 	k.check(in.Org == nil || account.ValidID(org), "orgId", "must be 24 hexadecimal digits")
 	k.tags(in.Tags)
+	regions := ""
+	if in.Region != nil {
+		regions = *in.Region
+		k.check(slices.Contains(regionRestrictions, regions), "regionUsageRestrictions", "must be one of %s",
+			strings.Join(regionRestrictions, ", "))
+	}
 	if err := k.err(); err != nil {
 		return nil, err
 	}
 	if _, err := enterOrg(c, h.accounts, org, account.CreateProjects); err != nil {
 		return nil, err
 	}
-	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC()}
+	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC(),
+		NoAlerts: in.Alerts != nil && !*in.Alerts, Regions: regions}
 	view := showProject(c, &p)
 	return view, h.change(c, changed{activity: event.Create, kind: "Project", id: p.ID, name: name, project: &p},
 		func() (any, any, error) {
@@ -174,6 +229,9 @@ func (h projects) update(c *call) (any, error) {
 				}
 				if in.Tags != nil {
 					p.Tags = in.Tags
+				}
+				if in.Alerts != nil {
+					p.NoAlerts = !*in.Alerts
 				}
 				return nil
 			}

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,4 +93,55 @@ func TestSettings(t *testing.T) {
 		refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "PATCH", path, body))
 	}
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupDataAccessAdmin, "PATCH", path, `{"legalHold":false}`))
+}
+
+// A project is found by its name by those that may see it, whatever the name, and nobody else finds it.
+func TestProjectByName(t *testing.T) {
+	w := newWorld(t, Options{})
+	path := func(name string) string { return base + "/groups/byName/" + url.PathEscape(name) }
+	for _, name := range []string{"settings", "apiKeys", "streams", "byName", "a:invite", "Ä(1)", "x&y+z@,'_.-", "..x"} {
+		made := want[projectView](t, 200, w.as(account.OrgOwner, "POST", base+"/groups",
+			fmt.Sprintf(`{"name":%q,"orgId":%q}`, name, orgID)))
+		if got := want[projectView](t, 200, w.as(account.OrgReadOnly, "GET", path(name), "")); !cmp.Equal(got, made) {
+			t.Errorf("%s: got %+v, made %+v", name, got, made)
+		}
+		for _, role := range []account.Role{account.OrgMember, account.GroupOwner, account.OrgGroupCreator} {
+			refusedAs(t, 404, "NOT_IN_GROUP", w.as(role, "GET", path(name), ""))
+		}
+	}
+	for _, role := range []account.Role{account.GroupReadOnly, account.OrgStreamProcessingAdmin} {
+		if got := want[projectView](t, 200, w.as(role, "GET", path("one"), "")); got.ID != projectID {
+			t.Errorf("%s: got %+v", role, got)
+		}
+	}
+	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupAuditLogWriter, "GET", path("one"), ""))
+	for _, absent := range []string{"foreign", "missing", "One", "on", "one ", "a/b", strings.Repeat("x", 65)} {
+		refusedAs(t, 404, "NOT_IN_GROUP", w.as(account.OrgOwner, "GET", path(absent), ""))
+	}
+	want[any](t, 200, w.as(account.OrgOwner, "PATCH", groupV2, `{"name":"renamed"}`))
+	refusedAs(t, 404, "NOT_IN_GROUP", w.as(account.OrgOwner, "GET", path("one"), ""))
+	want[any](t, 200, w.as(account.OrgOwner, "GET", path("renamed"), ""))
+}
+
+// Organizations may have projects of the same name. The caller's own comes first; else the name must be of one alone.
+func TestProjectByNameInSeveralOrganizations(t *testing.T) {
+	w := newWorld(t, Options{})
+	path := base + "/groups/byName/shared"
+	create := func(org string) projectView {
+		return want[projectView](t, 200, w.as(account.OrgOwner, "POST", base+"/groups", `{"name":"shared","orgId":"`+org+`"}`))
+	}
+	newOrg := func(name string) string {
+		return want[newOrgView](t, 201, w.as(account.OrgOwner, "POST", base+"/orgs", `{"name":"`+name+`"}`)).Organization.ID
+	}
+	second, third := newOrg("second"), newOrg("third")
+	only := create(second)
+	if got := want[projectView](t, 200, w.as(account.OrgOwner, "GET", path, "")); got.ID != only.ID {
+		t.Errorf("got %+v", got)
+	}
+	create(third)
+	refusedAs(t, 409, "GROUP_NAME_NOT_UNIQUE", w.as(account.OrgOwner, "GET", path, ""))
+	mine := create(orgID)
+	if got := want[projectView](t, 200, w.as(account.OrgOwner, "GET", path, "")); got.ID != mine.ID {
+		t.Errorf("got %+v", got)
+	}
 }

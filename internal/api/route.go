@@ -12,8 +12,9 @@ import (
 // routes are the operations of one path, by verb ("" if it has none) and method.
 type routes map[string]map[string][]*operation
 
-// route adds the handlers of all operations to the mux.
+// route makes the muxes, with the handlers of all operations.
 func (s *Server) route() {
+	s.mux, s.named = http.NewServeMux(), http.NewServeMux()
 	paths := map[string]routes{}
 	for i := range s.table {
 		op := &s.table[i]
@@ -27,15 +28,26 @@ func (s *Server) route() {
 		paths[path][verb][op.method] = append(paths[path][verb][op.method], op)
 	}
 	for path, r := range paths {
-		s.mux.Handle(path, s.handle(r.dispatch))
+		mux := s.muxOf(path)
+		mux.Handle(path, s.handle(r.dispatch))
 		for verb := range r {
 			if verb != "" && !strings.HasSuffix(path, "}") { // Otherwise the variable takes the verb too.
-				s.mux.Handle(path+":"+verb, s.handle(r.dispatch))
+				mux.Handle(path+":"+verb, s.handle(r.dispatch))
 			}
 		}
 	}
 	s.mux.Handle(tenant+"/{rest...}", s.handle(noEngine))
 	s.mux.Handle("/", s.NotFound())
+	s.named.Handle("/", s.NotFound())
+}
+
+// muxOf returns the mux that a path belongs to. Paths that name a project by its name have one of their own: a mux
+// refuses groups/byName/{groupName} beside groups/{groupId}/streams, since both have groups/byName/streams.
+func (s *Server) muxOf(path string) *http.ServeMux {
+	if strings.HasPrefix(path, byName) {
+		return s.named
+	}
+	return s.mux
 }
 
 // isClean tells whether a path is as a mux wants it: others ("//", "/../") name nothing, and the mux would redirect, in

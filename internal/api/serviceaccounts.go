@@ -67,10 +67,18 @@ func showSecret(s account.Secret) secretView {
 		ID: s.ID, Masked: s.Masked}
 }
 
+// idAsAsked returns the id of a service account as the path writes it, if the path means that one.
+func idAsAsked(c *call, id string) string {
+	if asked := c.path("clientId"); clientIDOf(asked) == id {
+		return asked
+	}
+	return id
+}
+
 // showServiceAccount shows a service account with its roles in the organization or on the project at hand.
 func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 	org, p := c.scope.within()
-	v := serviceAccountView{ClientID: which.ID, Created: which.Created.UTC().Truncate(time.Second),
+	v := serviceAccountView{ClientID: idAsAsked(c, which.ID), Created: which.Created.UTC().Truncate(time.Second),
 		Description: which.Description,
 		Name:        which.Name, Secrets: []secretView{}}
 	if p != nil {
@@ -87,6 +95,9 @@ func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 // make makes a service account and shows it with its secret, this once.
 func (h serviceAccounts) make(c *call, in newServiceAccount, roles []account.Grant) (*serviceAccountView, error) {
 	org, _ := c.scope.within()
+	if err := h.checkLife(c, *in.Hours); err != nil {
+		return nil, err
+	}
 	sa, secret := account.NewServiceAccount(org, *in.Name, roles, c.now, life(*in.Hours))
 	sa.Description = *in.Description
 	if err := h.store(c, sa); err != nil {
@@ -269,6 +280,9 @@ func (h serviceAccounts) createSecret(c *call) (any, error) {
 	var k checks
 	k.hours("", in.Hours)
 	if err := k.err(); err != nil {
+		return nil, err
+	}
+	if err := h.checkLife(c, *in.Hours); err != nil {
 		return nil, err
 	}
 	secret, text := account.NewSecret(c.now, life(*in.Hours))

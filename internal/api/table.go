@@ -7,6 +7,7 @@ const (
 	base     = "/api/atlas/v2"
 	orgPath  = base + "/orgs/{orgId}"
 	group    = base + "/groups/{groupId}"
+	byName   = base + "/groups/byName/"
 	tenants  = group + "/streams"
 	tenant   = tenants + "/{tenantName}"
 	ownGroup = "/api/weir/v1/groups/{groupId}"
@@ -16,6 +17,9 @@ const (
 // Media types of replies.
 var (
 	general   = versioned{releases: []string{"2023-01-01"}, format: "json"}
+	limiting  = versioned{releases: []string{"2025-03-12"}, format: "json"}
+	users     = versioned{releases: []string{"2023-01-01", "2025-02-19"}, format: "json"}
+	clusters  = versioned{releases: []string{"2023-01-01", "2023-02-01", "2024-08-05"}, format: "json"}
 	streams   = versioned{releases: []string{"2023-02-01"}, format: "json"}
 	accounts  = versioned{releases: []string{"2024-08-05"}, format: "json"}
 	own       = versioned{format: "json"} // weir's own resources have no versions.
@@ -41,6 +45,9 @@ func (s *Server) operations() []operation {
 		tokens{s.auth, s.signInFailed}.operations(),
 		orgs{credentials, keys{credentials}, serviceAccounts{credentials}}.operations(),
 		projects{credentials}.operations(),
+		atlasSettings{common}.operations(),
+		absent{}.operations(),
+		rateLimits{s.options.DownloadRate, func() []operation { return s.table }}.operations(),
 		networks{common}.operations(),
 		keys{credentials}.operations(),
 		serviceAccounts{credentials}.operations(),
@@ -86,8 +93,45 @@ func (h projects) operations() []operation {
 		{"createGroup", post, base + "/groups", general, anyRole, 200, []parameter{projectOwner},
 			asJSON(h.create), changes},
 		{"getGroup", get, group, general, account.Read, 200, none, asJSON(h.get), looks},
+		{"getGroupByName", get, byName + "{groupName}", general, anyRole, 200, none, asJSON(h.getByName), looks},
 		{"updateGroup", patch, group, general, account.Own, 200, none, asJSON(h.update), changes},
 		{"deleteGroup", remove, group, general, account.Own, 204, none, asJSON(h.delete), removes},
+	}
+}
+
+func (h atlasSettings) operations() []operation {
+	return []operation{
+		{"getOrgSettings", get, orgPath + "/settings", general, account.SeeOrg, 200, none, asJSON(h.ofOrg), looks},
+		{"updateOrgSettings", patch, orgPath + "/settings", general, account.OwnOrg, 200, none,
+			asJSON(h.updateOrg), changes},
+		{"getGroupSettings", get, group + "/settings", general, account.Read, 200, none, asJSON(h.ofProject), looks},
+		{"updateGroupSettings", patch, group + "/settings", general, account.Own, 200, none,
+			asJSON(h.updateProject), changes},
+	}
+}
+
+func (h absent) operations() []operation {
+	members := with(lists, userName, membershipStatus, membershipsStatus)
+	return []operation{
+		{"listOrgUsers", get, orgPath + "/users", users, account.SeeOrg, 200, members, asJSON(h.list), looks},
+		{"listOrgTeams", get, orgPath + "/teams", general, account.SeeOrg, 200, lists, asJSON(h.list), looks},
+		{"listGroupUsers", get, group + "/users", users, account.Read, 200, with(members, flattenTeams, includeOrgUsers),
+			asJSON(h.list), looks},
+		{"listGroupTeams", get, group + "/teams", general, account.Read, 200, lists, asJSON(h.list), looks},
+		{"listGroupLimits", get, group + "/limits", general, account.Read, 200, none, asJSON(h.array), looks},
+		{"listGroupClusters", get, group + "/clusters", clusters, account.Read, 200, with(lists, retainedBackups),
+			asJSON(h.list), looks},
+		{"getGroupIpAddresses", get, group + "/ipAddresses", general, account.Read, 200, none,
+			asJSON(h.ipAddresses), looks},
+		{"getGroupManagedSlowMs", get, group + "/managedSlowMs", general, account.Read, 200, none,
+			asJSON(h.managedSlowMs), looks},
+	}
+}
+
+func (h rateLimits) operations() []operation {
+	query := with(lists, limitsOfGroup, limitsOfOrg, limitsOfUser, limitsOfAddress, namePrefix, endpointPath)
+	return []operation{
+		{"listRateLimits", get, base + "/rateLimits", limiting, anyRole, 200, query, asJSON(h.list), looks},
 	}
 }
 
@@ -199,8 +243,9 @@ func (h workspaces) operations() []operation {
 
 func (h settings) operations() []operation {
 	return []operation{
-		{"getGroupSettings", get, ownGroup + "/settings", own, account.Read, 200, none, asJSON(h.get), looks},
-		{"updateGroupSettings", patch, ownGroup + "/settings", own, account.Own, 200, none, asJSON(h.update), changes},
+		{"getGroupLogSettings", get, ownGroup + "/settings", own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupLogSettings", patch, ownGroup + "/settings", own, account.Own, 200, none,
+			asJSON(h.update), changes},
 	}
 }
 

@@ -189,7 +189,8 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 func TestBadParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
-	bad := map[string]string{"name": strings.Repeat("x", 65), "includeCount": "1", "q": "a+and", "facets": "who,", "columns": "who,"}
+	bad := map[string]string{"name": strings.Repeat("x", 65), "includeCount": "1", "q": "a+and", "facets": "who,", "columns": "who,",
+		"endpointPath": strings.Repeat("x", maxName+1)}
 	anything := []string{processorName.name, readBefore.name}
 	for _, op := range w.server.table {
 		for _, p := range slices.Concat(op.query, op.form.parameters) {

@@ -43,7 +43,9 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ID is the kind of the object.
+// ID is the kind of the object. A change of the format needs another ID, and so does a change of what package query says
+// of the words of a text, of case, and of which numbers and addresses are equal: then segments get the new index as they
+// get a first one.
 const ID segment.ID = "index"
 
 // ErrCorrupt is returned (wrapped) for bytes that are not those of an index.
@@ -107,9 +109,7 @@ func (k Kind) Merge(sources []*segment.Source, blocks []segment.Made) ([]byte, e
 }
 
 const (
-	// magic is what an index begins with. It changes with the format, and with what package query says of the words of a
-	// text, of case, and of which numbers and addresses are equal.
-	magic      = "weirindx"
+	magic      = "weirindx" // what an index begins with
 	headStart  = len(magic) + 4
 	pageBytes  = 16 << 10 // a page ends with the section that makes it so large
 	flagUnread = 1
