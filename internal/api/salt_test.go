@@ -72,6 +72,7 @@ func TestEveryLineIsSalted(t *testing.T) {
 	}
 	w.do("POST", "/api/oauth/token", "grant_type=client_credentials&client_id="+w.callers[account.OrgOwner].ID+
 		"&client_secret=x", "Content-Type: application/x-www-form-urlencoded")
+	w.server.Wait() // for the event of the failure
 	kinds := map[string]int{}
 	p, err := w.store.Project(t.Context(), projectID)
 	if err != nil {
