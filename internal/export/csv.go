@@ -11,7 +11,8 @@ import (
 
 // csvWriter writes CSV (RFC 4180) with a heading.
 type csvWriter struct {
-	w     *csv.Writer
+	out   io.Writer
+	w     *csv.Writer // to out
 	table *table
 	raw   bool
 }
@@ -22,7 +23,7 @@ func newCSV(w io.Writer, t *table, o Options) (Writer, error) {
 			return nil, err
 		}
 	}
-	c := &csvWriter{csv.NewWriter(w), t, o.Raw}
+	c := &csvWriter{w, csv.NewWriter(w), t, o.Raw}
 	return c, c.w.Write(t.names)
 }
 
@@ -36,7 +37,20 @@ func (c *csvWriter) Write(r Row) error {
 			cells[i] = harmless(cell)
 		}
 	}
+	if len(cells) == 1 && cells[0] == "" {
+		return c.writeEmpty()
+	}
 	return c.w.Write(cells)
+}
+
+// writeEmpty writes a row of one cell that is empty, in quotes: readers pass over lines that are empty.
+func (c *csvWriter) writeEmpty() error {
+	c.w.Flush()
+	if err := c.w.Error(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(c.out, "\"\"\n")
+	return err
 }
 
 func (c *csvWriter) Close() error {

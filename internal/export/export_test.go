@@ -311,6 +311,20 @@ func TestCellsAreNoFormulas(t *testing.T) {
 	}
 }
 
+// A row is a row, also if nothing is in it.
+func TestEmptyRowsAreRows(t *testing.T) {
+	rows := []Row{{log, 0, []byte(`{"y":1}`)}, {log, 1, []byte(`{"x":"a"}`)}, {log, 2, []byte(`{"x":""}`)}}
+	for _, f := range []Format{CSV, Parquet} {
+		_, got := cellsOf(t, f, written(t, f, Options{Columns: []string{"x"}}, rows...))
+		if fmt.Sprintf("%q", got) != `[[""] ["a"] [""]]` {
+			t.Errorf("%s: %q", f, got)
+		}
+	}
+	if got := written(t, NDJSON, Options{Columns: []string{"x"}}, rows...); string(got) != "{}\n{\"x\":\"a\"}\n{\"x\":\"\"}\n" {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestBadColumnsAreRefused(t *testing.T) {
 	for _, columns := range [][]string{{"who", "a b"}, {""}, {"who,what"}, {"who", "who"}, {"a.*"}} {
 		for _, f := range []Format{CSV, NDJSON, Parquet} {
