@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,10 +160,11 @@ func TestEntriesThatGoWhileTheyAreRead(t *testing.T) {
 // However many requests wait for entries of a log, the node looks whether there are some once a second.
 func TestManyThatWaitLookOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		looks, next := 0, int64(3)
+		var looks, next atomic.Int64
+		next.Store(3)
 		e := newEnds(func(context.Context, string) (int64, error) {
-			looks++
-			return next, nil
+			looks.Add(1)
+			return next.Load(), nil
 		})
 		h := entries{waiters: limit.NewShares[string](100, 100, 0), ends: e}
 		var all sync.WaitGroup
@@ -174,10 +176,10 @@ func TestManyThatWaitLookOnce(t *testing.T) {
 			})
 		}
 		time.Sleep(10*lookEvery + lookEvery/2)
-		if synctest.Wait(); looks < 9 || looks > 11 {
-			t.Errorf("%d looks in ten seconds and a half", looks)
+		if n := looks.Load(); n < 9 || n > 11 {
+			t.Errorf("%d looks in ten seconds and a half", n)
 		}
-		next = 4
+		next.Store(4)
 		begun := time.Now()
 		if all.Wait(); time.Since(begun) > 2*lookEvery {
 			t.Errorf("they have waited for %v", time.Since(begun))
@@ -191,15 +193,17 @@ func TestManyThatWaitLookOnce(t *testing.T) {
 // One request that gives up, or fails, leaves the others waiting.
 func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broken, next := errors.New("broken"), int64(3)
-		fail := true
+		broken := errors.New("broken")
+		var fail atomic.Bool
+		var next atomic.Int64
+		fail.Store(true)
+		next.Store(3)
 		h := entries{waiters: limit.NewShares[string](100, 100, 0),
 			ends: newEnds(func(context.Context, string) (int64, error) {
-				if fail {
-					fail = false
+				if fail.Swap(false) {
 					return 0, broken
 				}
-				return next, nil
+				return next.Load(), nil
 			})}
 		errs := make(chan error, 3)
 		for range 2 {
@@ -215,7 +219,7 @@ func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
 		if err := <-errs; !errors.Is(err, context.Canceled) {
 			t.Errorf("the one that gave up: %v", err)
 		}
-		next = 4
+		next.Store(4)
 		if err := <-errs; err != nil {
 			t.Errorf("the one that waits: %v", err)
 		}
