@@ -238,3 +238,22 @@ func (s *Directory) ForgetWorkspace(ctx context.Context, project, workspace stri
 		return nil
 	})
 }
+
+// Logs yields the ids of the logs that a project has: its own, those of its workspaces, and of those that were deleted.
+func (p *Project) Logs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(p.ID) {
+			return
+		}
+		for i := range p.Workspaces {
+			if w := &p.Workspaces[i]; !yield(w.AuditLog) || !yield(w.OperationalLog) {
+				return
+			}
+		}
+		for i := range p.Gone {
+			if w := &p.Gone[i]; !yield(w.AuditLog) || !yield(w.OperationalLog) {
+				return
+			}
+		}
+	}
+}

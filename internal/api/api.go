@@ -83,7 +83,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		o.Roles = config.AllRoles
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
-		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger)}), searches: newSearchShares(),
+		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
 		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0), stopping: make(chan struct{}),
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
 		failing: make(chan struct{}, maxFailing)}
@@ -96,10 +96,11 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	return s
 }
 
-// damagedIndex returns what logs, once for each, that an index cannot be used.
-func damagedIndex(l *slog.Logger) func(string, error) {
+// damagedIndex returns what logs that an index cannot be used, and has it made anew.
+func damagedIndex(l *slog.Logger, logs *tlog.Logs) func(string, error) {
 	told := limit.New[string](1)
 	return func(key string, err error) {
+		logs.Damaged(key)
 		if ok, _, _ := told.Take(key, time.Now()); ok {
 			l.Warn("an index cannot be used; searches read the lines until it is made anew", "key", key, "err", err)
 		}

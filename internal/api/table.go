@@ -337,7 +337,7 @@ func (h proofs) operations() []operation {
 		node: readNode, limit: "api/weir/v1/logs/proof", kept: true, form: atlasForm}
 	byIndex := ofFile
 	byIndex.audit = audited("proveEntry",
-		"it shows the digest of one event, by which a guess of the event can be confirmed")
+		"it shows the digest of one event, by which whoever knows its salt can confirm a guess of it")
 	byIndex.with = entryIndex.name
 	var table []operation
 	for _, of := range []struct {

@@ -11,7 +11,10 @@ import (
 // Facts is what weir says of an event, and no producer can. A line has it as the member weir of unmapped, which is
 // OCSF's place for what a class has no attribute for:
 //
-//	"unmapped":{"weir":{"taken":1763970000000,"by":"6a7941c22c88faeba59c580d"}}
+//	"unmapped":{"weir":{"taken":1763970000000,"by":"6a7941c22c88faeba59c580d","salt":"k7xq2mwp4zt5aohs3"}}
+//
+// The salt is there for the hashes of lines: a line that can be guessed but for its salt cannot be confirmed by a hash
+// of it, or of a tree that has it. See Origin.
 //
 // If a producer sends such a member, it is kept within weir's as the member claimed, and is what the producer says. So
 // a download that is recorded again, in another log or by another weir, shows what the first weir said as a claim.
@@ -249,6 +252,10 @@ func (l *line) facts(origin Origin) {
 	l.dst = strconv.AppendInt(l.dst, origin.Received.UnixMilli(), 10)
 	l.dst = append(l.dst, `,"by":`...)
 	l.dst = appendQuoted(l.dst, origin.By)
+	if origin.Salt != "" {
+		l.dst = append(l.dst, `,"salt":`...)
+		l.dst = appendQuoted(l.dst, origin.Salt)
+	}
 	if claimed := l.parser.values[facts]; !claimed.missing() {
 		l.dst = append(l.dst, `,"claimed":`...)
 		l.dst = append(l.dst, claimed.of(l.event)...)

@@ -89,6 +89,9 @@ type Origin struct {
 	Workspace string    // metadata.log_name
 	Project   string    // metadata.tenant_uid
 	Received  time.Time // metadata.logged_time
+
+	// Salt becomes a fact too, unless it is empty. Whoever gets hashes and not the lines must be unable to guess it.
+	Salt string
 }
 
 // Fields is what weir reads of an event.

@@ -14,11 +14,11 @@ import (
 
 var (
 	received = time.UnixMilli(1_763_980_000_000)
-	origin   = Origin{By: "sender", Workspace: "demo", Project: "6a793f48c0eb9e7a17712c9a", Received: received}
+	origin   = Origin{By: "sender", Workspace: "demo", Project: "6a793f48c0eb9e7a17712c9a", Received: received, Salt: "pepper"}
 )
 
 // ownFacts is what weir says of an event of origin.
-const ownFacts = `"weir":{"taken":1763980000000,"by":"sender"}`
+const ownFacts = `"weir":{"taken":1763980000000,"by":"sender","salt":"pepper"}`
 
 // withoutFacts returns a line without ownFacts.
 func withoutFacts(line []byte) string {

@@ -186,7 +186,7 @@ func filled(event map[string]any, f Fields) map[string]any {
 			metadata[name] = value
 		}
 	}
-	facts := map[string]any{"taken": number, "by": origin.By}
+	facts := map[string]any{"taken": number, "by": origin.By, "salt": origin.Salt}
 	unmapped := object("unmapped")
 	if claimed, ok := unmapped["weir"]; ok {
 		facts["claimed"] = claimed

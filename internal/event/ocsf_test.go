@@ -158,7 +158,7 @@ func TestChanged(t *testing.T) {
 		if warnings, err := Conform(tt.line); err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %s: %q, %v", name, tt.line, warnings, err)
 		}
-		recorded, f, err := new(Parser).Append(nil, tt.line, Origin{By: "sender", Received: received})
+		recorded, f, err := new(Parser).Append(nil, tt.line, Origin{By: "sender", Received: received, Salt: "pepper"})
 		if err != nil || withoutFacts(recorded) != string(tt.line)+"\n" {
 			t.Errorf("%s: recorded as %s, %v", name, recorded, err)
 		}

@@ -105,6 +105,7 @@ type ofAlias struct {
 	ready   bool
 	exists  bool
 	needs   needs
+	numbers numberTest
 	passes  *query.Test
 	sources []aliasSource
 	without bool // It passes if no source has a value.
@@ -114,7 +115,7 @@ type ofAlias struct {
 func (o *ofAlias) cost() int { return 10 }
 
 func (o *ofAlias) prepare(e *evaluator) {
-	o.ready, o.needs, o.passes = true, newNeeds(o.term), query.NewTest(o.term)
+	o.ready, o.needs, o.passes, o.numbers = true, newNeeds(o.term), query.NewTest(o.term), newNumberTest(o.term)
 	_, o.exists = o.term.Match.(query.Exists)
 	o.without = anyPasses(o.passes, query.AliasValues(o.term.Field, -1, nil))
 	for _, s := range query.AliasSources(o.term.Field) {
@@ -131,17 +132,25 @@ func (o *ofAlias) source(e *evaluator, n int) (s *aliasSource, err error) {
 		return nil, err
 	}
 	match, err := e.newColumnTest(s.column, true, true, func(values []query.Scalar) bool {
-		return anyPasses(o.passes, query.AliasValues(o.term.Field, n, filled(values)))
+		some := filled(values)
+		return len(some) > 0 && anyPasses(o.passes, query.AliasValues(o.term.Field, n, some))
 	})
-	s.match = &match
+	if s.match = &match; !o.derived(n) {
+		match.numbers = &o.numbers
+	}
 	if err == nil && o.term.Field == class && n == 1 {
 		var raw columnTest
 		raw, err = e.newColumnTest(s.column, true, true, func(values []query.Scalar) bool {
 			return anyPasses(o.passes, filled(values))
 		})
-		s.raw = &raw
+		raw.numbers, s.raw = &o.numbers, &raw
 	}
 	return s, err
+}
+
+// derived tells whether the alias's values are made of a source's, so that these do not tell whether it passes.
+func (o *ofAlias) derived(source int) bool {
+	return o.term.Field == outcome || o.term.Field == class && source == 1
 }
 
 // hidden tells of hidden values of a source whether the alias passes if they are its values.
@@ -174,8 +183,7 @@ func (o *ofAlias) run(e *evaluator) (m Matches, err error) {
 		}
 		match := has
 		if !o.exists {
-			derived := o.term.Field == outcome || o.term.Field == class && n == 1
-			if match, err = e.ofSource(s.match, o.hidden(e, derived)); err != nil {
+			if match, err = e.ofSource(s.match, o.hidden(e, o.derived(n))); err != nil {
 				return m, err
 			}
 		}

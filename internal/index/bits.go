@@ -204,8 +204,8 @@ func increasingParameter(count, most int) uint {
 	return uint(max(1, bits.Len(uint(most/max(1, count))))) - 1
 }
 
-// increasing reads what appendIncreasing wrote; rest is what stands behind it. It is not ok if the numbers are not below
-// most.
+// increasing reads what appendIncreasing wrote; rest is what stands behind it. It is not ok if the numbers are not
+// below most.
 func increasing(dst []uint32, data []byte, count, most int) (numbers []uint32, rest []byte, ok bool) {
 	if count > most {
 		return dst, nil, false

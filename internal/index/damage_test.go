@@ -24,7 +24,7 @@ func someBlocks() (blocks [][][]byte) {
 		var lines [][]byte
 		for i := range 40 {
 			lines = append(lines, fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"u-%d-%d"},"who":"w%d","from":"10.0.0.%d",`+
-				`"status_id":%d,"tags":["a","b%d"],"actor":{"user":{"name":"w%d"}}}`, firstTimeOf+int64(i), b, i, i%7, i%7,
+				`"status_id":%d,"tags":["a","b%d"],"actor":{"user":{"name":"w%d"}}}`, firstTime+int64(i), b, i, i%7, i%7,
 				1+i%2, i%3, i%7))
 		}
 		lines[3] = []byte(`{"time":1793529000001,"object":{},"big":1e400}`)
@@ -38,8 +38,9 @@ func someBlocks() (blocks [][][]byte) {
 
 func someQueries(t fatal) (all []*query.Query) {
 	t.Helper()
-	for _, text := range []string{"*", "nowhere", "u-1-7", "a", "who:*", `"who":w3`, "tags:b2 status_id:1", "time > 2026-11-01",
-		"from:10.0.0.0/8", "target:x or outcome:failure", "value-20", "w.m128:128", "user.name:user-3*"} {
+	for _, text := range []string{"*", "nowhere", "u-1-7", "a", "who:*", `"who":w3`, "tags:b2 status_id:1",
+		"time > 2026-11-01", "from:10.0.0.0/8", "target:x or outcome:failure", "value-20", "w.m128:128",
+		"user.name:user-3*"} {
 		q, err := query.Parse(text)
 		if err != nil {
 			t.Fatalf("%v", err)
@@ -215,7 +216,8 @@ func FuzzNote(f *testing.F) {
 			f.Add(line, lines[0])
 		}
 	}
-	for _, line := range []string{`{"time":1,"a":"\ud83d\ude00\u00e9\"\\\/","b":{}}`, `{"a":"`, `{"a":[1,`, "{", `{"a":"\`, `{"a":-}`} {
+	for _, line := range []string{`{"time":1,"a":"\ud83d\ude00\u00e9\"\\\/","b":{}}`, `{"a":"`, `{"a":[1,`, "{",
+		`{"a":"\`, `{"a":-}`} {
 		f.Add([]byte(line), []byte(`{"time":1}`))
 	}
 	queries := someQueries(f)
@@ -250,7 +252,7 @@ func FuzzAnswers(f *testing.F) {
 		if err != nil || bytes.ContainsRune(line, '\n') || v.Kind() != '{' || !v.IsValid() {
 			return
 		}
-		q = q.Resolve(time.UnixMilli(firstTimeOf))
+		q = q.Resolve(time.UnixMilli(firstTime))
 		var p event.Parser
 		if _, err := p.Entry(line); err != nil {
 			return

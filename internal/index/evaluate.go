@@ -75,12 +75,12 @@ func (e *evaluator) block(root condition, s Scope) (Matches, error) {
 	if err != nil || m.None() || b.least >= s.Start && b.largest < s.End {
 		return m, err
 	}
-	within, err := e.timed(&timeTest{span: span{s.Start, s.End - 1}})
+	within, err := e.timed(&numberTest{span: span{s.Start, s.End - 1}})
 	return m.and(within, b.count), err
 }
 
 // timed returns which entries of the block have a time that passes.
-func (e *evaluator) timed(t *timeTest) (Matches, error) {
+func (e *evaluator) timed(t *numberTest) (Matches, error) {
 	b := &e.blocks[e.view.block]
 	switch {
 	case t.from > b.largest || t.to < b.least:
@@ -189,18 +189,15 @@ type ofField struct {
 	term  query.Term
 	ready bool
 	needs needs
-	times *timeTest
 	test  *columnTest // nil if there is no such column
+
+	numbers numberTest
 }
 
 func (o *ofField) cost() int { return 1 }
 
 func (o *ofField) prepare(e *evaluator) error {
-	o.ready, o.needs = true, newNeeds(o.term)
-	if o.term.Field == timeField {
-		t := newTimeTest(o.term)
-		o.times = &t
-	}
+	o.ready, o.needs, o.numbers = true, newNeeds(o.term), newNumberTest(o.term)
 	column := e.Index.column(o.term.Field)
 	if column < 0 {
 		return nil
@@ -209,6 +206,7 @@ func (o *ofField) prepare(e *evaluator) error {
 	c := &e.Index.columns[column]
 	t, err := e.newColumnTest(column, !o.needs.rulesOut(&c.shown), !o.needs.rulesOut(&c.lost),
 		func(values []query.Scalar) bool { return anyPasses(passes, values) })
+	t.numbers = &o.numbers
 	o.test = &t
 	return err
 }
@@ -229,12 +227,12 @@ func (o *ofField) run(e *evaluator) (m Matches, err error) {
 		}
 	}
 	b := &e.blocks[e.view.block]
-	if o.times != nil && b.plain {
-		return e.timed(o.times)
+	if o.term.Field == timeField && b.plain {
+		return e.timed(&o.numbers)
 	}
 	hidden := func(s *summary) (verdict, error) { return o.needs.hidden(e.view, s, e.known) }
 	named := false
-	if o.test != nil && (b.unnamed.traits != 0 || !o.test.nothing()) {
+	if o.test != nil {
 		if m, named, err = o.test.run(e.view, hidden); err != nil {
 			return m, err
 		}
@@ -324,23 +322,28 @@ type anywhere struct {
 	term  query.Term
 	ready bool
 	needs needs
-	times timeTest
 	tests []columnTest // those of which something may pass
+
+	numbers numberTest
 }
 
 func (a *anywhere) cost() int { return 1000 }
 
 func (a *anywhere) prepare(e *evaluator) error {
-	a.ready, a.needs, a.times = true, newNeeds(a.term), newTimeTest(a.term)
+	a.ready, a.needs, a.numbers = true, newNeeds(a.term), newNumberTest(a.term)
 	passes := query.NewTest(a.term)
+	shows := func(c *columnInfo) bool { return c.lists > 0 && !a.needs.rulesOut(&c.shown) }
+	if err := e.readDictionaries(shows); err != nil {
+		return err
+	}
 	for column := range e.Index.columns {
 		c := &e.Index.columns[column]
-		t, err := e.newColumnTest(column, !a.needs.rulesOut(&c.shown), !a.needs.rulesOut(&c.lost),
+		t, err := e.newColumnTest(column, shows(c), !a.needs.rulesOut(&c.lost),
 			func(values []query.Scalar) bool { return anyPasses(passes, values) })
 		if err != nil {
 			return err
 		}
-		if !t.nothing() {
+		if t.numbers = &a.numbers; !t.nothing() {
 			a.tests = append(a.tests, t)
 		}
 	}
@@ -356,7 +359,7 @@ func (a *anywhere) run(e *evaluator) (m Matches, err error) {
 	hidden := func(s *summary) (verdict, error) { return a.needs.hidden(e.view, s, e.known) }
 	b := &e.blocks[e.view.block]
 	if b.plain {
-		if m, err = e.timed(&a.times); err != nil {
+		if m, err = e.timed(&a.numbers); err != nil {
 			return m, err
 		}
 	}

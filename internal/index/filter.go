@@ -39,8 +39,9 @@ func (t token) place(count int) uint64 {
 	return high
 }
 
-// appendTokens appends the tokens of a value, such that a Value that matches it has each of its words among them, or its
-// address, or its number, unless it is a time. folded is the value's text, folded; isAddr tells whether it is an address.
+// appendTokens appends the tokens of a value, such that a Value that matches it has each of its words among them, or
+// its address, or its number, unless it is a time. folded is the value's text, folded; isAddr tells whether it is an
+// address.
 func appendTokens(dst []token, v query.Scalar, folded []byte, isAddr bool) []token {
 	var buffer [128]byte
 	switch v.Kind {
@@ -64,7 +65,7 @@ func appendTokens(dst []token, v query.Scalar, folded []byte, isAddr bool) []tok
 	return dst
 }
 
-// filterOf returns the stripes of the filter of a block, one behind the other, and where each ends. It sorts the tokens.
+// filterOf returns the stripes of a block's filter, one behind the other, and where each ends. It sorts the tokens.
 func filterOf(tokens []token) (data []byte, ends [stripes]uint32) {
 	slices.Sort(tokens)
 	tokens = slices.Compact(tokens)

@@ -8,13 +8,15 @@
 // # What it says
 //
 // Each path of a block's events (arrays being transparent, as for a query) is a column: for each entry, the list of the
-// values that it has there. The lists that occur stand in one dictionary a column for all of the segment, with the number
-// of entries that have them; a block has the places of its lists in the dictionary, and a code for each entry. Most
-// columns of a block are functions of one of a few others (who works from where, on what), and stand as that.
+// values that it has there. The lists that occur stand in one dictionary a column for all of the segment, with the
+// number of entries that have them; a block has the places of its lists in the dictionary, and a code for each entry.
+// Most columns of a block are functions of one of a few others (who works from where, on what), and stand as that.
 //
 // The values of a column are hidden in a block if there are too many of them. A hidden value is in the block's filter
 // only, word by word, and its column says of what kind it is. So "no" is exact, and otherwise the lines tell: the
-// answer for such entries is "perhaps". The same holds for what lies deeper or is more than a block names.
+// answer for such entries is "perhaps". The same holds for what lies deeper or is more than a block names. Whole
+// numbers, such as durations, are packed instead, so that they can be compared; only how often each occurs is not
+// known.
 //
 // The time of each entry is exact. The aliases are worked out from their sources and take no space.
 //
@@ -23,10 +25,10 @@
 //
 // # The object
 //
-// It begins with the head (see HeadLength), which says where all else stands, in pages with a SHA-256 each: the filters,
-// stripe by stripe; the times, block by block; the dictionaries, column by column; and the blocks' records, column by
-// column. So a question about one field reads the head, one dictionary, and the records of one column and of those that
-// it is a function of. docs/format.md has the details.
+// It begins with the head (see HeadLength), which says where all else stands, in pages with a SHA-256 each: the
+// filters, stripe by stripe; the times, block by block; the dictionaries, column by column; and the blocks' records,
+// column by column. So a question about one field reads the head, one dictionary, and the records of one column and of
+// those that it is a function of. docs/format.md has the details.
 package index
 
 import (
@@ -41,7 +43,9 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ID is the kind of the object.
+// ID is the kind of the object. A change of the format needs another ID, and so does a change of what package query says
+// of the words of a text, of case, and of which numbers and addresses are equal: then segments get the new index as they
+// get a first one.
 const ID segment.ID = "index"
 
 // ErrCorrupt is returned (wrapped) for bytes that are not those of an index.
@@ -59,6 +63,9 @@ type Kind struct {
 
 // HeadLength is the function of that name: see segment.Headed.
 func (Kind) HeadLength(content []byte) (int64, error) { return HeadLength(content) }
+
+// Wants tells whether a segment gets an index, unless it has too many paths.
+func (k Kind) Wants(s segment.Info) bool { return s.Raw >= cmp.Or(k.Least, leastRaw) }
 
 // ID returns ID.
 func (Kind) ID() segment.ID { return ID }
@@ -202,6 +209,7 @@ type united struct {
 	places  map[string]uint32
 	present uint64
 	hidden  uint64 // entries whose values are hidden
+	packed  uint64 // those whose values are packed numbers
 	shown   summary
 	lost    summary // of hidden values
 	numbers []uint32
@@ -258,6 +266,9 @@ func (u *united) sumUp(notes []*note) {
 		if len(c.lists) == 0 {
 			u.hidden += uint64(c.present)
 		}
+		if c.packs {
+			u.packed += uint64(c.present)
+		}
 	}
 	u.lists = slices.Sorted(maps.Keys(u.counts))
 	u.places = make(map[string]uint32, len(u.lists))
@@ -279,7 +290,7 @@ func (u *united) append(head []byte, last string) []byte {
 		head = binary.AppendUvarint(head, n)
 	}
 	if head = u.shown.append(head); u.hidden > 0 {
-		head = u.lost.append(head)
+		head = u.lost.append(binary.AppendUvarint(head, u.packed))
 	}
 	return head
 }
@@ -326,6 +337,9 @@ func (u *united) appendRecord(dst []byte, c *noteColumn, ids []uint32) []byte {
 	if c.hidden != (summary{}) {
 		flags |= recordHides
 	}
+	if c.packs {
+		flags |= recordPacks
+	}
 	dst = binary.AppendUvarint(append(dst, flags), uint64(len(c.lists)))
 	for _, s := range []source{c.presence, c.values} {
 		if s.kind == function || s.kind == same {
@@ -342,7 +356,11 @@ func (u *united) appendRecord(dst []byte, c *noteColumn, ids []uint32) []byte {
 	return append(appendIncreasing(dst, u.numbers, len(u.lists)), c.data...)
 }
 
-const recordHides = 1 << 4 // the flag of a record that has a summary of hidden values
+// Flags of a record, behind two bits each for how it is known which entries have a value, and which.
+const (
+	recordHides = 1 << 4 // There is a summary of hidden values.
+	recordPacks = 1 << 5 // These are packed numbers.
+)
 
 // regionWriter appends sections, of which the head has the lengths, and the digest of each page.
 type regionWriter struct {

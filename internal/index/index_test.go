@@ -76,8 +76,8 @@ func build(blocks [][][]byte) []byte {
 
 // The vocabulary of random events and queries, so that they often meet.
 var (
-	words = []string{"a", "b", "a b", "b a b", "A", "é É", "k", "\u212a", "ſ", "s", "1", "2.0", "1.0", "true", "FALSE", "",
-		"*", "now", "10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8:0::1", "fe80::1%eth0",
+	words = []string{"a", "b", "a b", "b a b", "A", "é É", "k", "\u212a", "ſ", "s", "1", "2.0", "1.0", "true", "FALSE",
+		"", "*", "now", "10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8:0::1", "fe80::1%eth0",
 		"10.0.0.1.", "::ffff:a00:1", "10.0.0.0/8", "2026-11-01T10:30:00Z", "2026-11-01T11:30:00.5+01:00", "2026-11-01",
 		"2026-11-01T10:30", "a-b.c", "(a)", "a.,b!", "\"a\"", "\\", "a\\b", "a=b", "success", "failure",
 		"Success", "3002", "Authentication", "Σς", "a.b", "\u00a0a\u2003b", "6a7941c22c88faeba59c580d",
@@ -93,7 +93,7 @@ var (
 		{"user", "name"}, {"user", "uid"}, {"src_endpoint", "ip"}, {"status_id"}, {"status"},
 		{"api", "response", "code"}, {"api", "response", "error"}, {"class_uid"}, {"class_name"}, {"resources", "name"},
 		{"entity", "name"}, {"unmapped", "atype"}, {"who"}, {"who", "a"}, {"a b"}, {"é"}, {"k"}, {"\u212a"}, {"and"}}
-	firstTimeOf = int64(1_793_529_000_000)
+	firstTime = int64(1_793_529_000_000)
 )
 
 func drawNode(t *rapid.T, depth int) query.Node {
@@ -165,7 +165,7 @@ func drawTerm(t *rapid.T) query.Term {
 // drawEvent draws the line of an event, which has a time. Dense events have many different values.
 func drawEvent(t *rapid.T) []byte {
 	space := rapid.SampledFrom([]string{"", "", "", " ", "\t "}).Draw(t, "space")
-	time := fmt.Sprintf(`"time":%s%d`, space, firstTimeOf+rapid.Int64Range(-2, 2).Draw(t, "time"))
+	time := fmt.Sprintf(`"time":%s%d`, space, firstTime+rapid.Int64Range(-2, 2).Draw(t, "time"))
 	rest := drawObject(t, 3, space)[1:]
 	if strings.TrimSpace(rest) == "}" {
 		return []byte(space + "{" + time + rest + space)
@@ -212,7 +212,7 @@ func drawValue(t *rapid.T, depth int, space string) string {
 	case kind == 4:
 		return rapid.SampledFrom([]string{"true", "false", "null"}).Draw(t, "literal")
 	case kind == 5:
-		return fmt.Sprint(rapid.Int64Range(firstTimeOf-2, firstTimeOf+2).Draw(t, "time"))
+		return fmt.Sprint(rapid.Int64Range(firstTime-2, firstTime+2).Draw(t, "time"))
 	case kind == 6:
 		var elements []string
 		for range rapid.IntRange(0, 3).Draw(t, "elements") {
@@ -271,15 +271,15 @@ func drawBlocks(t *rapid.T) (blocks [][][]byte) {
 // crowded appends so many different values at the paths a, user.name and api.response.code that they are hidden.
 func crowded(lines [][]byte) [][]byte {
 	for i := range maxLists + 1 {
-		lines = append(lines, fmt.Appendf(nil, `{"time":%d,"a":"value-%d","user":{"name":"user-%d"},"api":{"response":{"code":%d}}}`,
-			firstTimeOf, i, i, i))
+		lines = append(lines, fmt.Appendf(nil, `{"time":%d,"a":"value-%d","user":{"name":"user-%d"},`+
+			`"api":{"response":{"code":%d}}}`, firstTime, i, i, i))
 	}
 	return lines
 }
 
 // wide is an event with so many members below a path.
 func wide(path string, members int) []byte {
-	line := fmt.Appendf(nil, `{"time":%d,%q:{`, firstTimeOf, path)
+	line := fmt.Appendf(nil, `{"time":%d,%q:{`, firstTime, path)
 	for i := range members {
 		line = fmt.Appendf(line, `"m%d":%d,`, i, i)
 	}
@@ -287,7 +287,8 @@ func wide(path string, members int) []byte {
 }
 
 // check compares matches with what the oracle says. It returns how many entries were decided and how many not.
-func check(t fatal, q *query.Query, blocks [][][]byte, times [][]int64, s Scope, result []Matches) (decided, undecided int) {
+func check(t fatal, q *query.Query, blocks [][][]byte, times [][]int64, s Scope, result []Matches) (decided,
+	undecided int) {
 	t.Helper()
 	m, err := query.Compile(q)
 	if err != nil {
@@ -349,7 +350,8 @@ func TestAnswersAgreeWithOracle(t *testing.T) {
 			q := &query.Query{Root: drawNode(t, 2)}
 			s := x.All()
 			if rapid.Bool().Draw(t, "times") {
-				s.Start, s.End = firstTimeOf+rapid.Int64Range(-3, 1).Draw(t, "start"), firstTimeOf+rapid.Int64Range(-1, 3).Draw(t, "end")
+				s.Start = firstTime + rapid.Int64Range(-3, 1).Draw(t, "start")
+				s.End = firstTime + rapid.Int64Range(-1, 3).Draw(t, "end")
 			}
 			d, o := check(t, q, blocks, times, s, x.evaluate(t, q, s))
 			decided, undecided = decided+d, undecided+o

@@ -54,6 +54,7 @@ type layout struct {
 	hidden   summary // of values that are not listed, some or all
 	presence source  // which entries have a value
 	values   source  // the lists of these
+	packs    bool    // The hidden values are numbers, which stand behind.
 }
 
 // source is where something is known from.
@@ -112,7 +113,14 @@ func (c *column) finish(g *gather) noteColumn {
 			c.hideAll(g)
 		}
 	}
-	n.layout.lists, n.hidden = len(n.lists), c.summary
+	if c.numeric {
+		if _, bits := c.numberRange(); bits > maxPacked {
+			c.hideNumbers(g)
+		} else {
+			c.summary.addValue(query.Scalar{Kind: query.Number}, []byte("0123456789"))
+		}
+	}
+	n.layout.lists, n.hidden, n.packs = len(n.lists), c.summary, c.numeric
 	return n
 }
 
@@ -187,7 +195,8 @@ func (l *lister) start(raws int) {
 	l.encoded, l.codes = l.encoded[:raws], l.codes[:raws+1]
 }
 
-// listOf returns the list of the values of a raw; it is empty if it is too long. encoded has the last value of each raw.
+// listOf returns the list of the values of a raw, an empty one if it is too long. encoded has the last value of each
+// raw.
 func (c *column) listOf(raw int, encoded []listed) listed {
 	if c.raws[raw].before == 0 {
 		if len(encoded[raw]) > maxListed {
@@ -227,6 +236,8 @@ func arrange(columns []noteColumn, gathered []*column) {
 		n.data = a.presence(n, at)
 		if len(n.lists) > 1 {
 			n.data = a.values(n, at)
+		} else if n.packs {
+			n.data = gathered[at].appendPacked(n.data)
 		}
 	}
 }

@@ -33,6 +33,7 @@ type columnInfo struct {
 	lists   int // in the dictionary
 	present int // entries that have a value
 	hidden  int // those whose values are hidden
+	packed  int // those whose values are packed numbers
 	shown   summary
 	lost    summary // of the hidden values
 }
@@ -113,6 +114,7 @@ func (x *Index) decodeColumns(d *gzipmember.Decoder) bool {
 		c.lists, c.present = int(d.Uint(math.MaxInt32)), int(d.Uint(uint64(x.entries)))
 		c.hidden = int(d.Uint(uint64(c.present)))
 		if c.shown = decodeSummary(d); c.hidden > 0 {
+			c.packed = int(d.Uint(uint64(c.hidden)))
 			c.lost = decodeSummary(d)
 			x.hides = true
 		}
@@ -311,6 +313,7 @@ func (x *Index) decodeRecord(column, block int, data []byte, numbers []uint32) (
 		return r, errRecords
 	}
 	r.presence.kind, r.values.kind = sourceKind(flags[0]&3), sourceKind(flags[0]>>2&3)
+	r.packs = flags[0]&recordPacks != 0
 	r.layout.lists = int(d.Uint(uint64(min(maxLists, x.columns[column].lists))))
 	for _, s := range []*source{&r.presence, &r.values} {
 		if s.kind == function || s.kind == same {
@@ -321,7 +324,7 @@ func (x *Index) decodeRecord(column, block int, data []byte, numbers []uint32) (
 		r.hidden = decodeSummary(d)
 	}
 	rest := d.Rest()
-	if rest == nil || r.values.kind == same || flags[0]>>5 != 0 {
+	if rest == nil || r.values.kind == same || flags[0]>>6 != 0 || r.packs && r.layout.lists > 0 {
 		return r, errRecords
 	}
 	var ok bool

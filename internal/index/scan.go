@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"hash/maphash"
+	"math"
 	"strconv"
 
 	"github.com/weirlog/weir/internal/query"
@@ -15,10 +16,11 @@ import (
 
 // Bounds of what is named in a block. What is beyond is not named: its values only go into the filter.
 const (
-	maxPaths    = 512 // columns
-	maxChildren = 128 // names of members of objects at one path
-	maxPath     = 512 // bytes of the path's normal form
-	maxRaw      = 768 // lists of values of a column, before it is known which are equal
+	maxPaths    = 512  // columns
+	maxChildren = 128  // names of members of objects at one path
+	maxPath     = 512  // bytes of the path's normal form
+	maxNodes    = 4096 // paths, also of those at which there is only an object or an array
+	maxRaw      = 768  // lists of values of a column, before it is known which are equal
 	maxDepth    = 10_000
 )
 
@@ -32,6 +34,7 @@ type gather struct {
 
 	root    node
 	beyond  node // all paths that are not named
+	nodes   int
 	columns []*column
 	spare   []*column // of blocks before
 	unnamed summary   // of the values that are not named
@@ -69,6 +72,9 @@ type column struct {
 	table  []uint16 // hash table of raws: places plus 1
 	latest uint16   // code that was given last; 0 if there is none
 	hidden bool     // it has too many: codes are 0 or 1, and the values are not listed
+
+	numeric bool     // It is hidden, and each entry with a value has one whole number.
+	numbers []uint64 // by entry, if it is numeric
 
 	summary summary // of values that are not listed
 }
@@ -324,9 +330,10 @@ func (g *gather) member(n *node, name, quoted []byte) *node {
 		}
 	}
 	isTime := n == &g.root && string(name) == string(timeField)
-	if len(n.children) >= maxChildren && !isTime {
+	if (len(n.children) >= maxChildren || g.nodes >= maxNodes) && !isTime {
 		return &g.beyond
 	}
+	g.nodes++
 	child := &node{name: string(name), quoted: string(quoted), isTime: isTime}
 	if n == &g.root {
 		child.path = query.Path(child.name)
@@ -393,7 +400,7 @@ func (g *gather) addColumn(path query.Field) *column {
 	}
 	codes = codes[:g.count]
 	clear(codes)
-	*c = column{path: path, codes: codes, raws: c.raws[:0], table: c.table[:0]}
+	*c = column{path: path, codes: codes, raws: c.raws[:0], table: c.table[:0], numbers: c.numbers[:0]}
 	c.grow(16)
 	g.columns = append(g.columns, c)
 	return c
@@ -402,6 +409,13 @@ func (g *gather) addColumn(path query.Field) *column {
 // note notes a value of the entry that is read.
 func (c *column) note(g *gather, start, end uint32) {
 	before := c.codes[g.entry]
+	if c.numeric {
+		if n, ok := wholeIn(g.lines[start:end]); ok && before == 0 {
+			c.codes[g.entry], c.numbers[g.entry] = 1, n
+			return
+		}
+		c.hideNumbers(g)
+	}
 	if c.hidden {
 		c.codes[g.entry] = 1
 		g.hide(g.scalar(g.lines[start:end]), &c.summary)
@@ -464,11 +478,39 @@ func (c *column) grow(size int) {
 
 // hideAll makes the column one whose values are not listed.
 func (c *column) hideAll(g *gather) {
-	c.hidden = true
-	for i := range c.raws {
-		g.hide(g.scalar(g.lines[c.raws[i].start:c.raws[i].end]), &c.summary)
+	c.hidden, c.numeric = true, true
+	for _, r := range c.raws {
+		_, ok := wholeIn(g.lines[r.start:r.end])
+		c.numeric = c.numeric && ok && r.before == 0
+	}
+	if c.numeric {
+		c.numbers = append(c.numbers[:0], make([]uint64, len(c.codes))...)
+	} else {
+		for _, r := range c.raws {
+			g.hide(g.scalar(g.lines[r.start:r.end]), &c.summary)
+		}
 	}
 	for i, code := range c.codes {
+		if code > 0 && c.numeric {
+			r := c.raws[code-1]
+			c.numbers[i], _ = wholeIn(g.lines[r.start:r.end])
+		}
 		c.codes[i] = min(code, 1)
 	}
+}
+
+// hideNumbers makes the numbers of the column hidden values as others are.
+func (c *column) hideNumbers(g *gather) {
+	c.numeric = false
+	for i, code := range c.codes {
+		if code > 0 {
+			g.hide(query.Scalar{Kind: query.Number, Text: strconv.FormatUint(c.numbers[i], 10)}, &c.summary)
+		}
+	}
+}
+
+// wholeIn returns the number that a value is as it stands in a line, if it can be packed.
+func wholeIn(text []byte) (n uint64, ok bool) {
+	n, ok = whole(textOf(text))
+	return n, ok && n <= math.MaxInt64>>1
 }

@@ -27,6 +27,9 @@ type summary struct {
 	bytes [2]uint64 // which occur in their folded texts; the last bit stands for all that are not ASCII
 }
 
+// anything is a summary that rules nothing out.
+var anything = summary{allTraits, [2]uint64{^uint64(0), ^uint64(0)}}
+
 func (s *summary) include(other summary) {
 	s.traits |= other.traits
 	s.bytes[0] |= other.bytes[0]

@@ -149,13 +149,15 @@ type columnTest struct {
 	column int
 	passed []bool // which lists of the dictionary pass; nil if none does
 	hides  bool   // A hidden value may pass, as far as the head tells.
+
+	numbers *numberTest // of packed numbers; nil if they are as other hidden values
 }
 
 // newColumnTest tests the dictionary of a column, unless shows says that nothing in it passes. If hides is not set, no
 // hidden value passes.
 func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Scalar) bool) (t columnTest, err error) {
-	t = columnTest{column: column, hides: hides}
 	c := &r.columns[column]
+	t = columnTest{column: column, hides: hides && c.hidden > 0}
 	if !shows || c.lists == 0 {
 		return t, nil
 	}
@@ -186,12 +188,25 @@ func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Sc
 // nothing tells whether no entry of any block passes.
 func (t *columnTest) nothing() bool { return t.passed == nil && !t.hides }
 
-// run returns which entries of the block pass, and whether the block has the column at all. hidden tells of the block's
-// hidden values.
+// run returns which entries of the block pass, and whether the block is known to have the column. hidden tells of the
+// block's hidden values, given a summary of them.
 func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Matches, named bool, err error) {
+	if t.nothing() && v.blocks[v.block].unnamed.traits == 0 {
+		return Matches{}, false, nil
+	}
+	if t.passed == nil && t.hides && !t.mayPack(v.Index) {
+		// Only a hidden value can pass. If the block's filter says that none does, its record need not be read.
+		if to, err := hidden(&anything); to == no || err != nil {
+			return Matches{}, false, err
+		}
+	}
 	c, err := v.column(t.column)
 	if c == nil || err != nil {
 		return Matches{}, false, err
+	}
+	if c.packs && t.numbers != nil {
+		m, err = v.numberMatches(c, t.numbers)
+		return m, true, err
 	}
 	var table [codesOfBase]verdict
 	for i, number := range c.numbers {
@@ -212,6 +227,11 @@ func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Mat
 	}
 	m, err = v.pick(c, &table)
 	return m, true, err
+}
+
+// mayPack tells whether a packed number may pass. These are not in the filter.
+func (t *columnTest) mayPack(x *Index) bool {
+	return x.columns[t.column].packed > 0 && (t.numbers == nil || t.numbers.from <= t.numbers.to)
 }
 
 // pick returns which entries have a code of which the table says that it passes.

@@ -7,8 +7,8 @@ import (
 )
 
 // The times of a block's entries stand as the first one less the block's least (uvarint), the least difference from one
-// to the next (uvarint), and then what the differences are more than that, in Rice coding, the parameter of which is the
-// first byte. If its high bit is set, some differences are negative, and all are written zig-zag.
+// to the next (uvarint), and then what the differences are more than that, in Rice coding, the parameter of which is
+// the first byte. If its high bit is set, some differences are negative, and all are written zig-zag.
 
 const signedTimes = 0x80
 

@@ -41,6 +41,28 @@ func (r *reader) section(from *region, number int) ([]byte, error) {
 	return last.sections[number-last.first], nil
 }
 
+// readDictionaries reads those of some columns at once, if that is little.
+func (r *reader) readDictionaries(of func(*columnInfo) bool) error {
+	const most = 1 << 20
+	first, end := -1, 0
+	for i := range r.columns {
+		if of(&r.columns[i]) {
+			if end = i + 1; first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 || r.lists.ends[end-1]-r.lists.start(first) > most {
+		return nil
+	}
+	sections, err := r.lists.read(r.ctx, r.fetch, first, end)
+	if err != nil {
+		return fmt.Errorf("dictionaries: %w", err)
+	}
+	r.pages[&r.lists] = page{first, sections}
+	return nil
+}
+
 // record returns what a column is in a block, nil if the block does not have it.
 func (r *reader) record(column, block int) ([]byte, error) {
 	records, ok := r.records[column]
@@ -71,7 +93,8 @@ type view struct {
 // viewed is a column of a block.
 type viewed struct {
 	record
-	codes []uint16 // of each entry, once they are needed
+	codes  []uint16 // of each entry, once they are needed
+	packed packed   // the numbers of those that have a value, if they are packed
 }
 
 func (r *reader) view() *view { return &view{reader: r, block: -1, columns: map[int]*viewed{}} }
@@ -117,8 +140,8 @@ func (v *view) column(number int) (*viewed, error) {
 // maxFunctions is how deep columns are functions of functions at most: no base is one of itself.
 const maxFunctions = maxBases + 2
 
-// codesOf returns the codes of the entries: 0 for one that has no value, otherwise the place of its list in the record's
-// numbers, plus 1. If the values are hidden, the code is 1.
+// codesOf returns the codes of the entries: 0 for one that has no value, otherwise the place of its list in the
+// record's numbers, plus 1. If the values are hidden, the code is 1.
 func (v *view) codesOf(c *viewed) ([]uint16, error) {
 	if len(c.codes) > 0 || v.count() == 0 {
 		return c.codes, nil
@@ -198,7 +221,8 @@ func (v *view) base(number int) (*viewed, error) {
 const codesOfBase = 512
 
 // mapping returns a base, a function of its codes, and what stands behind the function.
-func (v *view) mapping(number int, data []byte, bits uint) (base *viewed, m *[codesOfBase]uint16, rest []byte, err error) {
+func (v *view) mapping(number int, data []byte, bits uint) (base *viewed, m *[codesOfBase]uint16, rest []byte,
+	err error) {
 	if base, err = v.base(number); err != nil {
 		return nil, nil, nil, err
 	}
@@ -217,6 +241,9 @@ func (v *view) values(c *viewed, codes []uint16, data []byte) (rest []byte, err 
 	case constant:
 		if c.layout.lists > 1 {
 			return nil, errRecords
+		}
+		if c.packs {
+			return c.readPacked(codes, data)
 		}
 		return data, nil
 	case function:
@@ -265,6 +292,19 @@ func (v *view) values(c *viewed, codes []uint16, data []byte) (rest []byte, err 
 		}
 	}
 	return data[size:], nil
+}
+
+// readPacked notes the packed numbers of entries that have a value, whose codes are 1, and returns what stands behind.
+func (c *viewed) readPacked(codes []uint16, data []byte) (rest []byte, err error) {
+	count := 0
+	for _, code := range codes {
+		count += int(code)
+	}
+	ok := false
+	if c.packed, rest, ok = readPacked(data, count); !ok {
+		return nil, errRecords
+	}
+	return rest, nil
 }
 
 func allBelow(codes []uint16, most int) bool {

@@ -11,19 +11,22 @@ import (
 // maxCosignature is the number of bytes of a cosignature that are read. Longer ones are none.
 const maxCosignature = 16 << 10
 
+// Cosignature is what is kept as a witness's signature of a checkpoint.
+type Cosignature struct{ Key, Line string }
+
 // Cosignatures yields what is kept as cosignatures of the checkpoint of a size.
-func Cosignatures(ctx context.Context, b bucket.Bucket, log string, size int64) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+func Cosignatures(ctx context.Context, b bucket.Bucket, log string, size int64) iter.Seq2[Cosignature, error] {
+	return func(yield func(Cosignature, error) bool) {
 		for info, err := range b.List(ctx, CosignaturesOf(log, size), "") {
 			if err != nil {
-				yield("", err)
+				yield(Cosignature{}, err)
 				return
 			}
 			line, err := bucket.Read(ctx, b, info.Key, bucket.Range{Length: maxCosignature})
 			if errors.Is(err, bucket.ErrNotExist) {
 				continue // deleted since: there is a larger tree
 			}
-			if !yield(string(line), err) || err != nil {
+			if !yield(Cosignature{info.Key, string(line)}, err) || err != nil {
 				return
 			}
 		}

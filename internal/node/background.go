@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -83,6 +85,8 @@ func (n *node) tasks(r *runner) []task {
 		{name: "sequencing", run: endless(n.sequencers.Run)}, // Each node counts what waits, whoever sequences it.
 		afterwards(n.joined(), r.periodic(task{name: "retention", role: inBackground}, 0,
 			n.config.RetentionInterval, n.retain)),
+		afterwards(n.joined(), r.periodic(task{name: "indexes", role: inBackground}, n.config.RetentionInterval/3,
+			n.config.RetentionInterval, n.completeLogs)), // not at the same time as retention
 		r.periodic(task{name: "unreported changes", role: inBackground}, unreportedEvery, unreportedEvery,
 			n.alone(func(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) })),
 		r.periodic(task{name: "old revocations", role: inBackground}, sweepEvery, sweepEvery, n.alone(n.auth.Sweep)),
@@ -151,6 +155,40 @@ func (n *node) retain(ctx context.Context) error {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log,
 		Mine: func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }}
 	return job.Run(ctx)
+}
+
+// completeLogs makes what is missing beside the segments of this node's logs: of a bucket that is older than indexes, or
+// where one was lost.
+func (n *node) completeLogs(ctx context.Context) error {
+	var errs []error
+	complete := func(log string) {
+		if !n.holds(wal.ShardOf(log, len(n.writers))) {
+			return
+		}
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = n.logs.Complete(ctx, log); err != nil {
+				errs = append(errs, fmt.Errorf("complete log %s: %w", log, err))
+				return
+			}
+		}
+	}
+	for p, err := range n.accounts.AllProjects(ctx) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for log := range p.Logs() {
+			complete(log)
+		}
+	}
+	for o, err := range n.accounts.AllOrganizations(ctx) {
+		if err == nil {
+			complete(o.Log)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // alone returns work that only the node that holds the first shard does.

@@ -61,13 +61,14 @@ const (
 	packedFactor   = 2 // of the lines: what they are packed to for the write-ahead log, and its part of the object
 	largeEvent     = 64 << 10
 	scanFactor     = 16 // of the size of a large event: its names
-	maxAddedMember = 256
+	maxAddedMember = 288
 )
 
 var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
 
-// Intake returns an intake of a source's events. The caller calls Close.
+// Intake returns an intake of a source's events, which get a salt. The caller calls Close.
 func (r *Recorder) Intake(s Source, l Limits) *Intake {
+	s.Salt = r.salts.of(s.Log, s.Received)
 	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By), parser: parsers.Get().(*event.Parser),
 		added: maxAddedMember + 6*(len(s.By)+len(s.Workspace)+len(s.Project))}
 	in.parser.Operational = s.Operational

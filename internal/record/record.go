@@ -38,6 +38,7 @@ type Recorder struct {
 	options Options
 	memory  memory
 	recent  recent
+	salts   salts
 }
 
 // New returns a Recorder that writes to the shards' writers, and keeps its intents in b, which
@@ -56,7 +57,7 @@ func New(b bucket.Bucket, store *tlog.Logs, writers []*wal.Writer, o Options) *R
 		o.Remembered = 400_000
 	}
 	return &Recorder{bucket: b, store: store, writers: writers, options: o, recent: recent{limit: o.Remembered / 2},
-		memory: memory{limit: o.MemoryBytes, share: o.MemoryBytes / 2}}
+		memory: memory{limit: o.MemoryBytes, share: o.MemoryBytes / 2}, salts: newSalts()}
 }
 
 // Ready tells whether this node takes events, whoever sends them.

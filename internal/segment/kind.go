@@ -27,6 +27,12 @@ type Headed interface {
 	HeadLength(content []byte) (int64, error)
 }
 
+// Selective is a Kind of which not every segment gets a part beside it.
+type Selective interface {
+	Kind
+	Wants(Info) bool
+}
+
 // Content is the lines of a block.
 type Content struct {
 	Block *Block

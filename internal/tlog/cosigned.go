@@ -61,15 +61,15 @@ func (s *Logs) cosignatures(ctx context.Context, log string, h Head) ([]string, 
 	}
 	var good []string
 	seen := map[string]bool{}
-	for line, err := range manifest.Cosignatures(ctx, s.bucket, log, h.Size) {
+	for c, err := range manifest.Cosignatures(ctx, s.bucket, log, h.Size) {
 		if err != nil {
 			return nil, err
 		}
 		for _, v := range s.options.Witnesses {
 			id := fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash())
-			if !seen[id] && IsCosignature(h.Checkpoint, line, v) {
+			if !seen[id] && IsCosignature(h.Checkpoint, c.Line, v) {
 				seen[id] = true
-				good = append(good, line)
+				good = append(good, c.Line)
 			}
 		}
 	}

@@ -123,16 +123,25 @@ func (r *removal) split() (losing, left []manifest.Segment) {
 
 // cut makes a segment of the entries of another from an index on.
 func (s *Logs) cut(ctx context.Context, log string, seg manifest.Segment, first int64) (manifest.Segment, error) {
-	source, err := s.objects.Source(ctx, seg, nil)
+	w, err := s.buildFrom(ctx, seg, first)
 	if err != nil {
 		return manifest.Segment{}, err
+	}
+	return s.put(ctx, log, w)
+}
+
+// buildFrom builds a segment of the entries of another from an index on, with all that stands beside it.
+func (s *Logs) buildFrom(ctx context.Context, seg manifest.Segment, first int64) (*segment.Builder, error) {
+	source, err := s.objects.Source(ctx, seg, nil)
+	if err != nil {
+		return nil, err
 	}
 	w := segment.NewMerge(first, s.options.BlockBytes, s.options.Beside...)
 	read := func(b *segment.Block) ([]byte, error) { return s.objects.Block(ctx, seg, *b) }
 	if err := w.MergeFrom(source, first, read); err != nil {
-		return manifest.Segment{}, fmt.Errorf("cut %s: %w", seg.Key, err)
+		return nil, fmt.Errorf("cut %s: %w", seg.Key, err)
 	}
-	return s.put(ctx, log, w)
+	return w, nil
 }
 
 // replaceHistory puts a list of segments in the place of the first history object of m.

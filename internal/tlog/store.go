@@ -66,6 +66,10 @@ type Logs struct {
 	manifests *otter.Cache[string, *manifest.Manifest] // by log; only ever a hint, the version is always checked
 	plans     *otter.Cache[string, []string]           // objects of plans, by nonce
 	nodes     *otter.Cache[nodeID, proof.Hash]         // of the tree, above groups
+
+	complete *otter.Cache[string, struct{}] // keys of history objects whose segments lack nothing
+	hopeless *otter.Cache[string, struct{}] // keys of segments beside which something cannot be made
+	damaged  *otter.Cache[string, struct{}] // keys of objects beside segments
 }
 
 // NewLogs returns Logs on b, which reads the write-ahead log through w.
@@ -76,9 +80,15 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 		manifests: manifest.NewCache(share, func(_ string, m *manifest.Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
-		plans: manifest.NewCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
-		nodes: manifest.NewCache(share, func(nodeID, proof.Hash) int { return 160 }),
+		plans:    manifest.NewCache(share, func(_ string, objects []string) int { return 64 + 64*len(objects) }),
+		nodes:    manifest.NewCache(share, func(nodeID, proof.Hash) int { return 160 }),
+		complete: newKeys(), hopeless: newKeys(), damaged: newKeys(),
 	}
+}
+
+// newKeys returns a set of keys that forgets some of them if they are too many.
+func newKeys() *otter.Cache[string, struct{}] {
+	return otter.Must(&otter.Options[string, struct{}]{MaximumSize: 10_000})
 }
 
 // Grace returns how long a replaced object stays.

@@ -7,11 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/folder"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -117,17 +117,53 @@ func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting
 	r.noManifest(a, since)
 	r.goesOn(a, since)
 	if a.Checkpoint != "" && c.Keys != nil && len(a.Findings) == 0 {
-		cosignatures, err := d.Cosignatures(ctx, log, a.Size)
-		if err != nil {
+		if err := c.cosigned(ctx, r, d.Bucket, a, log); err != nil {
 			return nil, err
 		}
-		c.signatures(r, a.Checkpoint+strings.Join(cosignatures, ""))
+	} else if c.Quorum > 0 {
+		r.add(Problem{Missing: true, What: "no checkpoint that witnesses could have cosigned"})
 	}
-	if len(a.Unnamed) > 0 && !a.Rebuilt {
-		r.note("%d objects are named by no manifest: left by merges, or by writers that died", len(a.Unnamed))
+	if !a.Rebuilt {
+		for _, key := range a.Unnamed[:min(len(a.Unnamed), maxUnnamed)] {
+			r.note("%s: no manifest names it", key)
+		}
+		if len(a.Unnamed) > 0 {
+			r.note("%d objects are named by no manifest: left by merges, or by writers that died", len(a.Unnamed))
+		}
 	}
 	r.judge()
 	return r, nil
+}
+
+// maxUnnamed bounds the objects that no manifest names and a report does.
+const maxUnnamed = 10
+
+// maxStrangers bounds the cosignatures by witnesses that are not given: a signed note may have 100 signatures.
+const maxStrangers = 32
+
+// cosigned reports who has signed the checkpoint of an audited log, with the cosignatures that are kept beside it.
+// Whoever can write the bucket can put anything there, so each is looked at by itself, and what is none is named.
+func (c Check) cosigned(ctx context.Context, r *Report, b bucket.Bucket, a *audit.Audit, log string) error {
+	signed, strangers := a.Checkpoint, 0
+	known := map[string]bool{}
+	for kept, err := range manifest.Cosignatures(ctx, b, log, a.Size) {
+		if err != nil {
+			return err
+		}
+		s, err := c.Keys.Signatures(a.Origin, a.Checkpoint+kept.Line, c.Witnesses)
+		switch {
+		case err != nil || len(s.Witnesses)+len(s.Unchecked) == 0:
+			r.add(Problem{Object: kept.Key, What: "it is no cosignature of the checkpoint; delete it"})
+		case len(s.Witnesses) > 0 && !known[s.Witnesses[0]]:
+			known[s.Witnesses[0]] = true
+			signed += kept.Line
+		case len(s.Unchecked) > 0 && strangers < maxStrangers:
+			strangers++
+			signed += kept.Line
+		}
+	}
+	c.signatures(r, signed)
+	return nil
 }
 
 // auditSince audits a log, and returns which of some older checkpoints are of it. They are all if it is not known which

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/audit"
@@ -68,6 +72,7 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	errs = append(errs, w.Append(ctx, eventtest.Batch(wholeLog, line(1000))))
 	w.Close()
 	errs = append(errs, reader.CreatePlan(ctx, 0, wal.NewPlan(5, nil)))
+	errs = append(errs, cosignWhole(ctx, logs))
 	errs = append(errs, fillBesideLogs(ctx, b, accounts, project.ID)...)
 	for _, err := range errs {
 		if err != nil {
@@ -75,6 +80,29 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 		}
 	}
 	return b, keys
+}
+
+// wholeWitness has cosigned the log of the whole bucket.
+var wholeWitness = func() *torchwood.CosignatureSigner {
+	w, err := torchwood.NewCosignatureSigner("witness.example/w", ed25519.NewKeyFromSeed(make([]byte, 32)))
+	if err != nil {
+		panic(err)
+	}
+	return w
+}()
+
+func cosignWhole(ctx context.Context, logs *tlog.Logs) error {
+	h, err := logs.Head(ctx, wholeLog)
+	if err != nil {
+		return err
+	}
+	text, _, _ := strings.Cut(h.Checkpoint, "\n\n")
+	signed, err := note.Sign(&note.Note{Text: text + "\n"}, wholeWitness)
+	if err != nil {
+		return err
+	}
+	_, line, _ := strings.Cut(string(signed), "\n\n")
+	return logs.KeepCosignature(ctx, wholeLog, h.Size, line)
 }
 
 // fillBesideLogs adds what a bucket has beside logs and the write-ahead log.
@@ -94,7 +122,7 @@ func fillBesideLogs(ctx context.Context, b bucket.Bucket, accounts *account.Dire
 		sealed.PutNew(ctx, "intents/0000000000000001-A", []byte("{}")),
 		sealed.PutNew(ctx, "intents/0000000000000002-B", []byte(`{"line":""}`)))
 	for _, key := range []string{"revocations/c/1790000000-A", "revocations/c/1790000001-B", "leases/background/n/1-5",
-		"leases/background/n/2-5", "logs/" + wholeLog + "/cosignatures/000000000000150-0123456789abcdef"} {
+		"leases/background/n/2-5"} {
 		errs = append(errs, b.PutNew(ctx, key, []byte(key)))
 	}
 	return errs
@@ -138,53 +166,143 @@ func TestCheckFindsDamage(t *testing.T) {
 		len(w.Intact) != 1 || w.Intact[0].Entries != 150 || w.Intact[0].Since != 150 {
 		t.Fatalf("%+v, %v", w, err)
 	}
+	byKind := keysByKind(t, whole)
+	for _, kind := range layout.Kinds {
+		if len(byKind[kind.Name]) == 0 && !slices.Contains(unmade, kind.Name) {
+			t.Errorf("the bucket has no %s", kind.Name)
+		}
+	}
+	docsName(t, "| kind | what is not found |", unseen)
+	damageEach(t, whole, byKind, func(kind layout.Name, key string, d damage, touched []string) {
+		w, err := check.Everything(t.Context(), whole)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", key, d, err)
+		}
+		if !names(w, touched) && !slices.Contains(unseen[kind], d) {
+			t.Errorf("%s %s: %s, and the check says %+v", kind, key, d, w)
+		}
+	})
+	if w, err = check.Everything(t.Context(), whole); err != nil || w.Verdict != verify.Verified {
+		t.Errorf("all is as it was: %+v, %v", w, err)
+	}
+}
+
+// unseenOffline says of which damage a check of a folder with the public key and a kept checkpoint need not find, of the
+// kinds that it looks at: those of logs and of the write-ahead log.
+var unseenOffline = map[layout.Name][]damage{
+	layout.WAL: {rollBack, remove, duplicate}, layout.Plan: {rollBack, remove}, layout.Cosignature: {duplicate},
+}
+
+// TestVerifyOfAFolderFindsDamage does each kind of damage to each object of a log, and of the write-ahead log, and wants
+// weir verify FOLDER to find and name it.
+func TestVerifyOfAFolderFindsDamage(t *testing.T) {
+	whole, keys := wholeBucket(t)
+	check := verify.Check{Keys: keys, Since: []verify.Checkpoint{keptCheckpoint(t, whole, keys)},
+		Witnesses: []note.Verifier{wholeWitness.Verifier()}, Quorum: 1}
+	verdict := func() ([]*verify.Report, verify.Verdict) {
+		reports, err := check.Bucket(t.Context(), whole, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reports, verify.Worst(reports)
+	}
+	if reports, v := verdict(); v != verify.Verified {
+		t.Fatalf("whole: %s %+v %+v", v, reports[0], reports[len(reports)-1])
+	}
+	byKind := keysByKind(t, whole)
+	for name := range byKind {
+		if kind := kindOf(t, name); kind.Check != layout.AsLog && kind.Check != layout.AsWAL &&
+			name != layout.Cosignature {
+			delete(byKind, name)
+		}
+	}
+	if len(byKind) < 8 {
+		t.Fatalf("only these kinds are looked at: %v", byKind)
+	}
+	damageEach(t, whole, byKind, func(kind layout.Name, key string, d damage, touched []string) {
+		reports, v := verdict()
+		if !named(reports, touched) && !slices.Contains(unseenOffline[kind], d) {
+			t.Errorf("%s %s: %s, and verify says %s", kind, key, d, v)
+			for _, r := range reports {
+				t.Logf("%+v", r)
+			}
+		}
+	})
+}
+
+// named tells whether reports find something of which they name an object that was touched, or the log that it is of.
+func named(reports []*verify.Report, touched []string) bool {
+	for _, r := range reports {
+		said := r.Notes
+		for _, p := range r.Problems {
+			said = append(said, p.Object+" "+p.What+" "+r.Subject)
+		}
+		for _, key := range touched {
+			document := key[:strings.LastIndexByte(key, '/')]
+			for _, s := range said {
+				if strings.Contains(s, document) || strings.HasPrefix(key, "logs/") && strings.Contains(s, wholeLog) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func kindOf(t *testing.T, name layout.Name) layout.Kind {
+	t.Helper()
+	i := slices.IndexFunc(layout.Kinds, func(k layout.Kind) bool { return k.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no kind %s", name)
+	}
+	return layout.Kinds[i]
+}
+
+// keysByKind returns the keys of a bucket.
+func keysByKind(t *testing.T, b bucket.Bucket) map[layout.Name][]string {
+	t.Helper()
 	byKind := map[layout.Name][]string{}
-	for info := range whole.List(t.Context(), "", "") {
+	for info := range b.List(t.Context(), "", "") {
 		kind, ok := layout.Of(info.Key)
 		if !ok {
 			t.Fatalf("%s is of no kind", info.Key)
 		}
 		byKind[kind.Name] = append(byKind[kind.Name], info.Key)
 	}
-	for _, kind := range layout.Kinds {
-		if len(byKind[kind.Name]) == 0 && !slices.Contains(unmade, kind.Name) {
-			t.Errorf("the bucket has no %s", kind.Name)
-		}
-	}
+	return byKind
+}
+
+// docsName wants docs/proof.md to have each kind in the table that begins with a line.
+func docsName(t *testing.T, begins string, kinds map[layout.Name][]damage) {
+	t.Helper()
 	text, err := os.ReadFile("../../docs/proof.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(text), "| kind | what is not found |")
-	for kind := range unseen {
+	_, table, _ := strings.Cut(string(text), begins)
+	for kind := range kinds {
 		if !strings.Contains(table, string(kind)) {
 			t.Errorf("docs/proof.md does not say what finds damage of a %s", kind)
 		}
 	}
-	before := contents(t, whole)
+}
+
+// damageEach does each damage to each object, has it looked at, and makes the bucket what it was.
+func damageEach(t *testing.T, b *bucketest.Memory, byKind map[layout.Name][]string,
+	look func(kind layout.Name, key string, d damage, touched []string)) {
+	before := contents(t, b)
 	for kind, all := range byKind {
 		for _, key := range all {
 			for _, d := range damages {
 				if d == remove && kind == layout.Manifest && key != all[len(all)-1] {
 					continue // as nodes do
 				}
-				touched := do(t, whole, d, key, all)
-				if len(touched) == 0 {
-					continue // it cannot be done to this object
+				if touched := do(t, b, d, key, all); len(touched) > 0 { // It can be done to this object.
+					look(kind, key, d, touched)
+					restore(t, b, before)
 				}
-				w, err := check.Everything(t.Context(), whole)
-				if err != nil {
-					t.Fatalf("%s: %s: %v", key, d, err)
-				}
-				if !names(w, touched) && !slices.Contains(unseen[kind], d) {
-					t.Errorf("%s %s: %s, and the check says %+v", kind, key, d, w)
-				}
-				restore(t, whole, before)
 			}
 		}
-	}
-	if w, err = check.Everything(t.Context(), whole); err != nil || w.Verdict != verify.Verified {
-		t.Errorf("all is as it was: %+v, %v", w, err)
 	}
 }
 

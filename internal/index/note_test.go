@@ -1,0 +1,102 @@
+package index
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/weirlog/weir/internal/query"
+)
+
+// What follows from another column is not written again.
+func TestColumnsAreFunctionsOfOthers(t *testing.T) {
+	var lines [][]byte
+	for i := range 400 {
+		session := i * i % 31
+		line := fmt.Appendf(nil, `{"time":%d,"session":"s%d","user":"u%d","number":%d`, firstTime, session, session%7,
+			1_000_000+i*i)
+		if session%3 == 0 {
+			line = append(line, `,"detail":"d"`...)
+		}
+		if i%17 < 4 {
+			line = append(line, `,"left":"l","right":true`...)
+		}
+		lines = append(lines, append(line, '}'))
+	}
+	n := noteLines(lines)
+	places := map[query.Field]int{}
+	for i, c := range n.columns {
+		places[c.path] = i
+	}
+	for path, want := range map[query.Field]layout{
+		"session": {present: 400, lists: 16, values: source{kind: own}},
+		"user":    {present: 400, lists: 7, values: source{function, places["session"]}},
+		"detail":  {lists: 1, presence: source{function, places["session"]}},
+		"left":    {lists: 1, presence: source{kind: own}},
+		"right":   {lists: 1, presence: source{same, places["left"]}},
+		"number":  {present: 400, packs: true},
+	} {
+		got := n.columns[places[path]].layout
+		if want.present == 0 {
+			want.present = got.present
+		}
+		if want.hidden = got.hidden; got != want {
+			t.Errorf("%s: %+v, want %+v", path, got, want)
+		}
+	}
+}
+
+// A hidden value may be an empty string, which is no value of an alias.
+func TestHiddenEmptyStringsAreNoValuesOfAliases(t *testing.T) {
+	lines := crowded([][]byte{
+		[]byte(`{"time":1793529000000,"user":{"name":"","uid":"u"}}`),
+		[]byte(`{"time":1793529000000,"user":{"name":["",{}],"uid":"u"}}`),
+		[]byte(`{"time":1793529000000,"user":{"name":"user-7","uid":"u"}}`),
+	})
+	for _, empty := range []bool{true, false} {
+		if !empty {
+			lines = lines[2:]
+		}
+		blocks := [][][]byte{lines}
+		x := open(t, build(blocks))
+		for _, text := range []string{"who:u", "who:user-7", "who:*", "not who:u"} {
+			q, err := query.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, undecided := check(t, q, blocks, timesOf(t, x), x.All(), x.evaluate(t, q, x.All()))
+			if !empty && text == "who:u" && undecided > 0 {
+				t.Errorf("%s: %d entries are not decided though no value is empty", text, undecided)
+			}
+		}
+	}
+}
+
+// Of a block at most so many paths are named, and those that are are named in each of its events.
+func TestPathsOfABlockAreBounded(t *testing.T) {
+	var lines [][]byte
+	for i := range 2 * maxPaths / maxChildren {
+		lines = append(lines, wide(fmt.Sprintf("p%d", i), maxChildren))
+	}
+	deep := fmt.Appendf(nil, `{"time":%d,`, firstTime)
+	for i := range 2 * maxNodes / maxChildren {
+		deep = fmt.Appendf(deep, `"o%d":{`, i)
+		for j := range maxChildren {
+			deep = fmt.Appendf(deep, `"n%d":{},`, j)
+		}
+		deep = append(deep[:len(deep)-1], "},"...)
+	}
+	for name, lines := range map[string][][]byte{"values": lines, "objects": {append(deep[:len(deep)-1], '}'), lines[0]}} {
+		n := noteLines(lines)
+		if len(n.columns) > maxPaths || n.unread || n.unnamed.traits == 0 {
+			t.Errorf("%s: %d columns; unread: %t; unnamed: %v", name, len(n.columns), n.unread, n.unnamed)
+		}
+		for _, text := range []string{"p0.m0:0", "p7.m0:0", "p7.m0:*", "o9.n9:*", "m5:1", "5", "not p7.m1:1", "p7:*", "o63:*"} {
+			q, err := query.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := open(t, encode([]*note{n}))
+			check(t, q, [][][]byte{lines}, timesOf(t, x), x.All(), x.evaluate(t, q, x.All()))
+		}
+	}
+}
