@@ -59,6 +59,7 @@ func (e *TooManyTokens) Error() string {
 type Options struct {
 	FailuresPerMinute int           // wrong ones for each address and credential; if 0, there is no limit
 	TokensPerMinute   int           // issued to each service account (default 600)
+	TokenLife         time.Duration // of a service account (default and maximum MaxTokenLife)
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
 }
 
@@ -80,12 +81,15 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	if o.TokensPerMinute == 0 {
 		o.TokensPerMinute = 600
 	}
+	if o.TokenLife == 0 || o.TokenLife > MaxTokenLife {
+		o.TokenLife = MaxTokenLife
+	}
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}
 	return &Authenticator{
 		accounts: accounts,
-		tokens:   newTokens(b, secret),
+		tokens:   newTokens(b, secret, o.TokenLife),
 		digests:  newDigests(secret, o.NonceLife),
 
 		references: secret.derive("references"),
@@ -137,7 +141,7 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 	}
 	secretID, _ := secretOf(p.Credential, secret, now)
 	token, err = a.tokens.issue(p.Credential.ID, secretID, now)
-	return token, tokenLife, err
+	return token, a.tokens.life, err
 }
 
 // Revoke makes a token of the client's own invalid, on all nodes within seconds (RFC 7009). A token that is not valid,

@@ -63,7 +63,7 @@ func TestWrongCredentialsLockNobodyOut(t *testing.T) {
 		wrong := []caller{
 			signsIn("malformed token", func() string { return "Bearer wrong" }),
 			signsIn("token of others", func() string {
-				made, _ := newTokens(w.bucket, Secret{2}).issue(w.clientID, w.secretID(), time.Now())
+				made, _ := newTokens(w.bucket, Secret{2}, MaxTokenLife).issue(w.clientID, w.secretID(), time.Now())
 				return "Bearer " + made
 			}),
 			signsIn("malformed digest", func() string { return "Digest nonsense" }),
