@@ -248,6 +248,7 @@ var goodBodies = map[[2]string]string{
 	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
 	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
 	{"PATCH", ownGroup + "/settings"}:           `{"legalHold":true}`,
+	{"POST", group + "/managedSlowMs/enable"}:   `{}`,
 	{"PATCH", group + "/settings"}:              `{"isDataExplorerEnabled":true}`,
 	{"PATCH", orgPath + "/settings"}:            `{"genAIFeaturesEnabled":false}`,
 

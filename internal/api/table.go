@@ -107,6 +107,12 @@ func (h atlasSettings) operations() []operation {
 		{"getGroupSettings", get, group + "/settings", general, account.Read, 200, none, asJSON(h.ofProject), looks},
 		{"updateGroupSettings", patch, group + "/settings", general, account.Own, 200, none,
 			asJSON(h.updateProject), changes},
+		{"getGroupManagedSlowMs", get, group + "/managedSlowMs", general, account.Read, 200, none,
+			asJSON(h.managedSlowMs), looks},
+		{"enableGroupManagedSlowMs", post, group + "/managedSlowMs/enable", general, account.Own, 204, none,
+			asJSON(h.setManagedSlowMs("true")), removes},
+		{"disableGroupManagedSlowMs", remove, group + "/managedSlowMs/disable", general, account.Own, 204, none,
+			asJSON(h.setManagedSlowMs("false")), removes},
 	}
 }
 
@@ -123,8 +129,6 @@ func (h absent) operations() []operation {
 			asJSON(h.list), looks},
 		{"getGroupIpAddresses", get, group + "/ipAddresses", general, account.Read, 200, none,
 			asJSON(h.ipAddresses), looks},
-		{"getGroupManagedSlowMs", get, group + "/managedSlowMs", general, account.Read, 200, none,
-			asJSON(h.managedSlowMs), looks},
 	}
 }
 
