@@ -193,7 +193,7 @@ func (h serviceAccounts) operations() []operation {
 		{"updateGroupServiceAccount", patch, groupOne, accounts, account.Own, 200, none, asJSON(h.update), changes},
 		{"deleteGroupServiceAccount", remove, groupOne, accounts, account.Own, 204, none,
 			asJSON(h.removeFromProject), removes},
-		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.Own, 200, none,
+		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.OwnOrg, 200, none,
 			asJSON(h.invite), changes},
 		{"createGroupServiceAccountSecret", post, groupOne + "/secrets", accounts, account.Own, 201, none,
 			asJSON(h.createSecret), changes},
