@@ -255,6 +255,7 @@ var goodBodies = map[[2]string]string{
 	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
 	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,
 
+	{"POST", ownOrg + "/failedSignIns:forget"}:            `{"ipAddress":"192.0.2.1"}`,
 	{"POST", orgPath + "/apiKeys"}:                        `{"desc":"x","roles":["ORG_OWNER"]}`,
 	{"PATCH", orgPath + "/apiKeys/{apiUserId}"}:           `{"desc":"x"}`,
 	{"POST", orgPath + "/apiKeys/{apiUserId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,

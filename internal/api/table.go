@@ -52,6 +52,7 @@ func (s *Server) operations() []operation {
 		keys{credentials}.operations(),
 		serviceAccounts{credentials}.operations(),
 		accessLists{credentials}.operations(),
+		signIns{common, s.auth}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
 		recordings{s.recorder, s.metrics, s.options}.operations(),
@@ -228,6 +229,13 @@ func (h accessLists) operations() []operation {
 			asJSON(h.addToAccount), changes},
 		{"deleteGroupServiceAccountAccessListEntry", remove, groupSAs + entry, accounts, account.Own, 204, none,
 			asJSON(h.removeFromAccount), removes},
+	}
+}
+
+func (h signIns) operations() []operation {
+	return []operation{
+		{"forgetFailedSignIns", post, ownOrg + "/failedSignIns:forget", own, account.OwnOrg, 200, none,
+			asJSON(h.forget), changes},
 	}
 }
 

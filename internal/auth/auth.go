@@ -159,8 +159,16 @@ func (a *Authenticator) Sweep(ctx context.Context) error {
 	return a.tokens.revoked.sweep(ctx, time.Now())
 }
 
-// network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
-func network(addr netip.Addr) netip.Prefix {
+// Forget has this node forget how often an address has sent wrong credentials, as whatever it claimed to be.
+func (a *Authenticator) Forget(addr netip.Addr) {
+	from := Network(addr)
+	a.failures.Forget(func(c claim) bool { return c.from == from })
+	a.addresses.Forget(func(p netip.Prefix) bool { return p == from })
+}
+
+// Network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
+func Network(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("") // no list names a zone
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
@@ -201,7 +209,7 @@ const addressShare = 10
 func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential,
 	error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
-	by, now := claim{network(addr), identity}, time.Now()
+	by, now := claim{Network(addr), identity}, time.Now()
 	wait := max(a.failures.Wait(by, now), a.addresses.Wait(by.from, now))
 	c, err := check(wait > 0)
 	var wrong *Unauthorized
