@@ -25,6 +25,8 @@ var examples = map[string]string{
   weir bucket copy s3://audit/weir ./copy --key log.pub`,
 	"weir bucket check": `  weir bucket check ./weir-data --key log.pub
   weir bucket check s3://audit/weir -o json`,
+	"weir bucket keys": `  weir bucket keys 6a793f48c0eb9e7a17712f00 ./weir-data --key log.pub
+  weir bucket keys 6a793f48c0eb9e7a17712f00 s3://audit/weir -o json`,
 	"weir version": `  weir version`,
 	"weir admin":   `  weir admin workspace list`,
 

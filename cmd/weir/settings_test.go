@@ -70,8 +70,9 @@ func TestMissingBucketsEndCommandsWithStatus2(t *testing.T) {
 		"weir search", "weir summary", "weir export", "weir follow", "weir version"}
 	arguments := []string{"serve --bucket typo", "serve --bucket no/typo", "init --recover-owner --bucket typo",
 		"bucket check typo", "bucket check no/typo", "bucket check --repair typo", "bucket check ~ typo",
-		"bucket copy typo copy", "bucket copy no/typo no/copy", "bucket copy ~ typo no/copy", "verify ~ typo",
-		"verify ~ no/typo", "verify ~ typo/logs/6a793f48c0eb9e7a17712f00", "verify ~ typo.gz", "key show typo",
+		"bucket keys 6a793f48c0eb9e7a17712f00 typo", "bucket copy typo copy",
+		"bucket copy no/typo no/copy", "bucket copy ~ typo no/copy", "verify ~ typo", "verify ~ no/typo",
+		"verify ~ typo/logs/6a793f48c0eb9e7a17712f00", "verify ~ typo.gz", "key show typo",
 		"key show --bucket typo", "key rotate typo", "key retire typo", "key rotate --bucket no/typo"}
 	public := verifierKey(t)
 	tried := map[string]bool{}

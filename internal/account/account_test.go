@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/doc"
 )
 
 func TestRoles(t *testing.T) {
@@ -83,6 +84,46 @@ func TestStoreSeesChanges(t *testing.T) {
 		time.Sleep(maxAge)
 		if got := name(here); got != "two" {
 			t.Errorf("another node's change must be seen after %v: %q", maxAge, got)
+		}
+	})
+}
+
+// A document whose newest version is deleted stays what it was for a node that has it in memory, however long, and that
+// node writes nothing on top of the older one. Without this, retention would go by an older limit. A node that starts
+// cannot tell.
+func TestDocumentPutBackIsNotBelievedByANodeThatHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, b := t.Context(), bucketest.NewMemory()
+		s := NewDirectory(b)
+		limit := func(days int) func(*Project) error {
+			return func(p *Project) error { p.Retention.Days = days; return nil }
+		}
+		_, err := s.UpdateProject(ctx, "p", limit(0))
+		if !errors.Is(err, ErrNotFound) {
+			t.Fatal(err)
+		}
+		for _, err := range []error{s.CreateOrganization(ctx, Organization{ID: "o"}),
+			s.CreateProject(ctx, Project{ID: "p", Org: "o", Retention: Retention{Days: 30}})} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.UpdateProject(ctx, "p", limit(365)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Delete(ctx, "projects/p/0000000002.json"); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			time.Sleep(time.Hour)
+			for p, err := range s.AllProjects(ctx) { // as retention asks
+				if err != nil || p.Retention.Days != 365 {
+					t.Errorf("%+v, %v", p, err)
+				}
+			}
+			if _, err := s.UpdateProject(ctx, "p", limit(100)); !errors.Is(err, doc.ErrPutBack) {
+				t.Errorf("changed on top of the older version: %v", err)
+			}
 		}
 	})
 }

@@ -249,9 +249,13 @@ func (c cache[T]) create(ctx context.Context, id string, v T) error {
 
 func (c cache[T]) update(ctx context.Context, id string, change func(*T) error) (*T, error) {
 	now := time.Now()
-	v, version, err := doc.Update(ctx, c.bucket, c.prefix+id, change)
+	have, _ := c.docs.GetIfPresent(id)
+	v, version, err := doc.Update(ctx, c.bucket, c.prefix+id, have.version, change)
 	if errors.Is(err, bucket.ErrNotExist) {
 		return nil, fmt.Errorf("%s%s: %w", c.prefix, id, ErrNotFound)
+	}
+	if errors.Is(err, doc.ErrPutBack) {
+		return nil, err // What is in memory is newer, and stays.
 	}
 	if err != nil {
 		c.docs.Invalidate(id) // it may have taken effect

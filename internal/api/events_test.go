@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -353,9 +354,9 @@ func TestExportThatFailsIsBrokenOff(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(40)
 	w.sequence()
-	failing := false
+	var failing atomic.Bool
 	w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
-		if failing && op == bucketest.Get && strings.Contains(key, "/segments/") {
+		if failing.Load() && op == bucketest.Get && strings.Contains(key, "/segments/") {
 			return errors.New("the disk is broken")
 		}
 		return nil
@@ -363,7 +364,8 @@ func TestExportThatFailsIsBrokenOff(t *testing.T) {
 	server := httptest.NewServer(w.server)
 	defer server.Close()
 	for _, format := range []string{"csv", "ndjson", "parquet"} {
-		for _, failing = range []bool{false, true} {
+		for _, fails := range []bool{false, true} {
+			failing.Store(fails)
 			req, err := http.NewRequest("GET", server.URL+asking(eventsPath+":export", "format="+format), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -377,8 +379,8 @@ func TestExportThatFailsIsBrokenOff(t *testing.T) {
 				}
 				resp.Body.Close()
 			}
-			if (err != nil) != failing {
-				t.Errorf("%s, failing %t: %v", format, failing, err)
+			if (err != nil) != fails {
+				t.Errorf("%s, failing %t: %v", format, fails, err)
 			}
 		}
 	}

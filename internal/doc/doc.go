@@ -185,12 +185,20 @@ func Clean(ctx context.Context, b bucket.Bucket, prefix string, upTo int64) erro
 	return b.Delete(ctx, old...)
 }
 
+// ErrPutBack is returned (wrapped) by Update if the document has an older version than it had.
+var ErrPutBack = errors.New("the document was put back to an older version; put the newer ones back from a copy")
+
 // Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster.
-// It returns what is stored now and its version. An error of change ends it.
-func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, change func(*T) error) (T, int64, error) {
+// It returns what is stored now and its version. An error of change ends it. If known is a version that the document is
+// known to have had, one that is older is not changed: what it says is not so any more.
+func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, known int64, change func(*T) error) (T, int64,
+	error) {
 	for {
 		var v T
 		version, err := Read(ctx, b, prefix, &v)
+		if err == nil && version < known {
+			err = fmt.Errorf("document %s, version %d: %w", prefix, version, ErrPutBack)
+		}
 		if err == nil {
 			err = change(&v)
 		}

@@ -59,7 +59,7 @@ func TestUpdateLosesNothing(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 10 {
-				_, _, err := doc.Update(context.Background(), f, "c/x", func(c *counter) error { c.N++; return nil })
+				_, _, err := doc.Update(context.Background(), f, "c/x", 0, func(c *counter) error { c.N++; return nil })
 				if err != nil {
 					t.Error(err)
 				}
@@ -92,7 +92,7 @@ func TestUnknownOutcomeThatLost(t *testing.T) {
 		}
 		return errors.New("no reply")
 	}}
-	c, version, err := doc.Update(t.Context(), f, "c/x", func(c *counter) error { c.N++; return nil })
+	c, version, err := doc.Update(t.Context(), f, "c/x", 0, func(c *counter) error { c.N++; return nil })
 	if err != nil || c.N != 11 || version != 3 {
 		t.Errorf("version %d, %+v, %v; want 11 in version 3", version, c, err)
 	}

@@ -17,7 +17,7 @@ const (
 
 // parquetWriter writes a Parquet file: text columns, time as a timestamp of milliseconds in UTC, entry as an integer.
 type parquetWriter struct {
-	w     *parquet.Writer
+	w     *parquet.GenericWriter[any]
 	table *table
 	row   parquet.Row
 	rows  int
@@ -33,7 +33,7 @@ func newParquet(w io.Writer, t *table) Writer {
 			options = append(options, parquet.SkipPageBounds(name))
 		}
 	}
-	return &parquetWriter{w: parquet.NewWriter(w, options...), table: t}
+	return &parquetWriter{w: parquet.NewGenericWriter[any](w, options...), table: t}
 }
 
 // orderedGroup is a group whose columns have the order of the table, not that of their names.

@@ -70,13 +70,17 @@ func measure(b *testing.B, n int, unit string, do func() error) {
 }
 
 func BenchmarkNote(b *testing.B) {
-	blocks, counts := corpusBlocks(20_000, false)
-	measure(b, 20_000, "event", func() error {
-		for i := range blocks {
-			noteBlock(blocks[i], counts[i])
-		}
-		return nil
-	})
+	for name, varied := range map[string]bool{"even": false, "varied": true} {
+		b.Run(name, func(b *testing.B) {
+			blocks, counts := corpusBlocks(20_000, varied)
+			measure(b, 20_000, "event", func() error {
+				for i := range blocks {
+					noteBlock(blocks[i], counts[i])
+				}
+				return nil
+			})
+		})
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

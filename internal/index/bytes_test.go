@@ -158,6 +158,13 @@ func TestTimesAreReadAsWritten(t *testing.T) {
 	})
 }
 
+func TestTimesOfAnImpossibleWidthAreRefused(t *testing.T) {
+	data := append([]byte{41}, make([]byte, 63)...)
+	if times, ok := decodeTimes(data, 4, 0); ok {
+		t.Error(times)
+	}
+}
+
 func TestRegularTimesTakeLittle(t *testing.T) {
 	var times []int64
 	for i := range int64(700) {

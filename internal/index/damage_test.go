@@ -165,6 +165,87 @@ func replaced(content []byte, number, section int, data []byte) []byte {
 	return head
 }
 
+// A section that lacks its end is refused, also if its digest fits.
+func TestShortSectionsAreRefused(t *testing.T) {
+	content, queries := build(someBlocks()), someQueries(t)
+	x := open(t, content)
+	for number, r := range []*region{&x.filter, &x.times, &x.lists, &x.records} {
+		for i := range r.ends {
+			section := content[r.offset+r.start(i) : r.offset+r.ends[i]]
+			for _, cut := range []int{1, len(section) / 2} {
+				if cut > len(section) || cut == 0 {
+					continue
+				}
+				changed := replaced(content, number, i, section[:len(section)-cut])
+				_, err := decodeNotes(changed)
+				if length, _ := HeadLength(changed); err == nil {
+					x, _ := Open(changed[:length])
+					_, err = answers(&opened{Index: x, content: changed}, queries)
+				}
+				if !errors.Is(err, ErrCorrupt) {
+					t.Errorf("region %d, section %d without %d bytes: %v", number, i, cut, err)
+				}
+			}
+		}
+	}
+}
+
+// A column that is a function of itself is refused.
+func TestCirclesAreRefused(t *testing.T) {
+	content := build(someBlocks()[2:3])
+	x := open(t, content)
+	number := x.column("tags")
+	if x.columns[number].lists != 3 || number > 127 {
+		t.Fatalf("column %d has %d lists", number, x.columns[number].lists)
+	}
+	record := []byte{byte(function) << 2, 3, byte(number), 0}
+	for _, r := range [][]byte{record, {byte(function), 3, byte(number), 0, 0, 0, 0}, {byte(same), 3, byte(number), 0}} {
+		changed := open(t, replaced(content, 3, number, append([]byte{1, 0, byte(len(r))}, r...)))
+		q, err := query.Parse("tags:b2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := changed.Evaluate(context.Background(), q, changed.All(), changed.fetch); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%v: %v", r, err)
+		}
+	}
+}
+
+func TestColumnsOutOfOrderAreRefused(t *testing.T) {
+	notes := []*note{noteLines(someBlocks()[0])}
+	columns := unite(notes)
+	open := func() error {
+		head := append([]byte(magic), 0, 0, 0, 0)
+		head = binary.AppendUvarint(appendBlocks(head, notes), uint64(len(columns)))
+		var filter, times, lists, records regionWriter
+		last := ""
+		for i := range columns {
+			head = columns[i].append(head, last)
+			last = string(columns[i].path)
+			lists.data = columns[i].appendLists(lists.data)
+			lists.end()
+			records.end()
+		}
+		for range stripes {
+			filter.end()
+		}
+		times.end()
+		for _, r := range []*regionWriter{&filter, &times, &lists, &records} {
+			head = r.append(head)
+		}
+		binary.LittleEndian.PutUint32(head[len(magic):], uint32(len(head)))
+		_, err := Open(head)
+		return err
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	columns[1], columns[2] = columns[2], columns[1]
+	if err := open(); !errors.Is(err, ErrCorrupt) {
+		t.Error(err)
+	}
+}
+
 // Whatever stands in a section, it is refused or answers are given, in bounded memory.
 func FuzzSections(f *testing.F) {
 	content, queries := build(someBlocks()), someQueries(f)

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -98,5 +99,44 @@ func TestPathsOfABlockAreBounded(t *testing.T) {
 			x := open(t, encode([]*note{n}))
 			check(t, q, [][][]byte{lines}, timesOf(t, x), x.All(), x.evaluate(t, q, x.All()))
 		}
+	}
+}
+
+// The time of an event is found behind as many names as there are.
+func TestTimeStandsBehindManyNames(t *testing.T) {
+	manyNames, manyPaths := []byte("{"), []byte("{")
+	for i := range maxChildren + 1 {
+		manyNames = fmt.Appendf(manyNames, `"n%d":{},`, i)
+	}
+	for i := range maxNodes/maxChildren + 1 {
+		inner := wide("x", maxChildren)
+		manyPaths = fmt.Appendf(manyPaths, `"o%d":%s,`, i, inner)
+	}
+	for name, line := range map[string][]byte{"names": manyNames, "paths": manyPaths} {
+		line = append(line, `"time":7}`...)
+		if n := noteLines([][]byte{line}); n.unread || !n.plain || n.least != 7 {
+			t.Errorf("%s: unread: %t, plain: %t, time %d", name, n.unread, n.plain, n.least)
+		}
+	}
+}
+
+// A user is a target if there is an actor; if it is not known whether there is, it is not known either.
+func TestTargetOfAHiddenActorIsNotClaimed(t *testing.T) {
+	lines := [][]byte{
+		[]byte(`{"time":1793529000000,"actor":{"user":{"name":""}},"user":{"name":"x"}}`),
+		[]byte(`{"time":1793529000000,"actor":{"user":{"name":"a-1"}},"user":{"name":"x"}}`),
+		[]byte(`{"time":1793529000000,"user":{"name":"x"}}`),
+	}
+	for i := range maxLists + 1 {
+		lines = append(lines, fmt.Appendf(nil, `{"time":%d,"actor":{"user":{"name":"a-%d"}}}`, firstTime, i))
+	}
+	blocks, every := [][][]byte{lines}, []Matches{{Every: true}}
+	x := open(t, build(blocks))
+	facets, err := x.Facets(context.Background(), []query.Field{"target"}, 0, every, x.fetch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, hidden := checkFacet(t, "target", blocks, every, &facets[0]); hidden == 0 {
+		t.Error("nothing is hidden")
 	}
 }

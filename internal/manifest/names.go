@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -58,6 +59,14 @@ func SegmentPrefix(log string) string { return LogPrefix(log) + "segments/" }
 // NewSegmentKey returns a new key for a segment that begins with an entry.
 func NewSegmentKey(log string, first int64) string {
 	return SegmentsFrom(log, first) + RandomID() + ".gz"
+}
+
+var segmentName = regexp.MustCompile(`^[0-9]{15,}-[0-9a-f]{16}\.gz$`)
+
+// IsSegmentKey tells whether a key is such as NewSegmentKey makes for a log.
+func IsSegmentKey(log, key string) bool {
+	name, ok := strings.CutPrefix(key, SegmentPrefix(log))
+	return ok && segmentName.MatchString(name)
 }
 
 // SegmentsFrom is what the keys of segments that begin with an entry begin with.

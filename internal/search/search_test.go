@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,14 +230,15 @@ func TestPageOfALogThatMoves(t *testing.T) {
 			w.sequence(t)
 		}
 	}
-	moved, moving := 0, false
+	var moved atomic.Int64
+	var moving atomic.Bool
 	b.Before = func(_ context.Context, op bucketest.Op, key string) error {
-		if op != bucketest.Get || !strings.Contains(key, "/segments/") || moving || moved == 5 {
+		if op != bucketest.Get || !strings.Contains(key, "/segments/") || moved.Load() == 5 ||
+			!moving.CompareAndSwap(false, true) {
 			return nil
 		}
-		moving = true
-		defer func() { moving = false }()
-		moved++
+		defer moving.Store(false)
+		moved.Add(1)
 		w.sequence(t)
 		w.merge(t)
 		return nil
@@ -247,7 +249,7 @@ func TestPageOfALogThatMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameHits(t, p.Hits, w.expected(t, q, Newest))
-	if moved == 0 {
+	if moved.Load() == 0 {
 		t.Error("nothing moved")
 	}
 }
@@ -264,33 +266,31 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 		}
 	}
 	w.sequence(t)
-	limited, inPart := false, 0
-	b.Before = func(ctx context.Context, op bucketest.Op, key string) error {
-		if limited && op == bucketest.Get && strings.Contains(key, "/segments/") {
-			<-ctx.Done() // the storage is slow
-			return context.Cause(ctx)
-		}
-		return nil
-	}
+	var limited atomic.Bool
+	inPart := 0
 	q := Question{parse(t, ""), logs[:1], 0, 1 << 40}
 	if _, err := w.search.Page(t.Context(), q, Newest, nil, 1000); err != nil {
 		t.Fatal(err)
 	}
 	var got []Hit
 	var after *Position
-	gets := 0
-	slow := b.Before
+	var gets atomic.Int64
 	b.Before = func(ctx context.Context, op bucketest.Op, key string) error {
-		if op == bucketest.Get && strings.Contains(key, "/segments/") {
-			if gets++; gets%12 == 0 {
-				limited = true
-			}
+		if op != bucketest.Get || !strings.Contains(key, "/segments/") {
+			return nil
 		}
-		return slow(ctx, op, key)
+		if gets.Add(1)%12 == 0 {
+			limited.Store(true)
+		}
+		if limited.Load() {
+			<-ctx.Done() // the storage is slow
+			return context.Cause(ctx)
+		}
+		return nil
 	}
 	w.search.options.TimeLimit = 50 * time.Millisecond
 	for {
-		limited = false
+		limited.Store(false)
 		p, err := w.search.Page(t.Context(), q, Newest, after, 1000)
 		if errors.Is(err, ErrTooSlow) {
 			continue // before it came to any block
@@ -499,29 +499,29 @@ func TestIndexSavesReading(t *testing.T) {
 			1_000_000+i*1000, i, i%5))
 	}
 	w.sequence(t)
-	segments := 0
+	var segments atomic.Int64
 	b.Before = func(_ context.Context, op bucketest.Op, key string) error {
 		if op == bucketest.Get && strings.Contains(key, "/segments/") {
-			segments++
+			segments.Add(1)
 		}
 		return nil
 	}
-	for text, most := range map[string]int{"nothing": 0, `"id-777"`: 0, "id-123": 3} {
-		segments = 0
+	for text, most := range map[string]int64{"nothing": 0, `"id-777"`: 0, "id-123": 3} {
+		segments.Store(0)
 		q := Question{parse(t, text), logs[:1], 0, 1 << 40}
 		p, err := w.search.Page(t.Context(), q, Newest, nil, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		sameHits(t, p.Hits, w.expected(t, q, Newest))
-		if segments > most {
-			t.Errorf("%s: %d reads of the segment, want at most %d", text, segments, most)
+		if n := segments.Load(); n > most {
+			t.Errorf("%s: %d reads of the segment, want at most %d", text, n, most)
 		}
 	}
-	segments = 0
+	segments.Store(0)
 	q := Question{parse(t, "who:u1 or who:u2"), logs[:1], 0, 1 << 40}
 	s, err := w.search.Summary(t.Context(), q, Outline{Bars: 30, Facets: []query.Field{"who"}, Top: 10})
-	if err != nil || s.Total != 120 || segments != 0 {
-		t.Errorf("%+v, %v; %d reads of the segment", s, err, segments)
+	if err != nil || s.Total != 120 || segments.Load() != 0 {
+		t.Errorf("%+v, %v; %d reads of the segment", s, err, segments.Load())
 	}
 }
