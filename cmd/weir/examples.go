@@ -83,7 +83,9 @@ var examples = map[string]string{
 	"weir admin service-account delete-secret": `  weir admin service-account delete-secret ` +
 		`mdb_sa_id_6a793f48c0eb9e7a17712f00 6a793f48c0eb9e7a17712f01`,
 
-	"weir admin access-list": `  weir admin access-list list`,
+	"weir admin failures":        `  weir admin failures forget 203.0.113.7`,
+	"weir admin failures forget": `  weir admin failures forget 203.0.113.7`,
+	"weir admin access-list":     `  weir admin access-list list`,
 	"weir admin access-list list": `  weir admin access-list list
   weir admin access-list list --key 6a793f48c0eb9e7a17712f00`,
 	"weir admin access-list create":   `  weir admin access-list create 203.0.113.7 198.51.100.0/24 --comment office`,

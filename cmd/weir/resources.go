@@ -156,6 +156,7 @@ func resources() []resource {
 		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets",
 			serviceAccountVerbs()},
 		{"access-list", nil, "From where a project, an API key or a service account may be used", accessVerbs()},
+		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs()},
 		{"log", nil, "Logs, those of deleted workspaces too", logVerbs()},
 	}
 }
@@ -414,6 +415,16 @@ func accessVerbs() []verb {
 		{"describe ENTRY", "Show an entry of a project's or an API key's list", one, flagsOf{whose},
 			ask("GET", path), columns},
 		{"delete ENTRY", "Remove an entry", one, flagsOf{whose}, ask("DELETE", path), nil},
+	}
+}
+
+func failuresVerbs() []verb {
+	here := func(f *adminFlags, _ []string) (string, error) { return own(f.orgPath("failedSignIns:forget")) }
+	return []verb{
+		{"forget ADDRESS", "Have the node that answers forget the failed sign-ins of an address; other nodes do not", one,
+			flagsOf{orgFlag}, send("POST", here, func(_ *adminFlags, args []string) (any, error) {
+				return map[string]string{"ipAddress": args[0]}, nil
+			}), []column{col("NETWORK", "network"), col("NOTE", "note")}},
 	}
 }
 

@@ -84,6 +84,19 @@ func Roles(ofOrganizations bool) []Role {
 	return roles
 }
 
+// RolesThatAllow returns the roles that allow an action, sorted. An action on a project is allowed by roles on the
+// project and by roles in its organization.
+func RolesThatAllow(a Action) []Role {
+	var roles []Role
+	for r, actions := range allowed {
+		if slices.Contains(actions, a) {
+			roles = append(roles, r)
+		}
+	}
+	slices.Sort(roles)
+	return roles
+}
+
 func (r Role) isOrg() bool { return strings.HasPrefix(string(r), "ORG_") }
 
 // May tells whether one of the credential's roles allows an action on a project.

@@ -15,9 +15,6 @@ func (absent) list(c *call) (any, error) {
 
 func (absent) array(*call) (any, error) { return []struct{}{}, nil }
 
-// managedSlowMs says that Atlas does not manage the threshold of slow operations.
-func (absent) managedSlowMs(*call) (any, error) { return false, nil }
-
 type addressesView struct {
 	Project  string `json:"groupId"`
 	Services struct {

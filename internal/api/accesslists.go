@@ -120,7 +120,7 @@ type accessLists struct{ credentials }
 func (h accessLists) ownKey(c *call) (*account.Credential, error) {
 	key, err := h.find(c, account.APIKey)
 	if err == nil && key.ID != c.caller.ID && !c.caller.MayInOrg(account.OwnOrg, key.Org) {
-		err = forbidden()
+		err = forbidden(account.OwnOrg)
 	}
 	return key, err
 }

@@ -161,17 +161,35 @@ func (h atlasSettings) updateProject(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h.changeProject(c, groupSettings, in)
+}
+
+// slowOperations is the setting whether Atlas manages the threshold of slow operations, which has operations of its own.
+// Terraform's provider turns it off whenever it changes a project.
+var slowOperations = []atlasSetting{{"managedSlowMs", false, wantBoolean}}
+
+func (h atlasSettings) managedSlowMs(c *call) (any, error) {
+	return showAtlasSettings(slowOperations, c.scope.project.Kept)[slowOperations[0].name], nil
+}
+
+func (h atlasSettings) setManagedSlowMs(value string) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		return h.changeProject(c, slowOperations, account.Kept{slowOperations[0].name: json.RawMessage(value)})
+	}
+}
+
+func (h atlasSettings) changeProject(c *call, known []atlasSetting, in account.Kept) (any, error) {
 	p := c.scope.project
 	var view map[string]any
-	err = h.change(c, changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p},
+	err := h.change(c, changed{activity: event.Update, kind: "Project Settings", id: p.ID, name: p.Name, project: p},
 		func() (before, after any, err error) {
 			p, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
-				before = showAtlasSettings(groupSettings, p.Kept)
+				before = showAtlasSettings(known, p.Kept)
 				p.Kept = p.Kept.With(in)
 				return nil
 			})
 			if err == nil {
-				view = showAtlasSettings(groupSettings, p.Kept)
+				view = showAtlasSettings(known, p.Kept)
 			}
 			return before, view, err
 		})

@@ -142,3 +142,29 @@ func TestSecretsLiveNoLongerThanTheOrganizationAllows(t *testing.T) {
 		want[secretView](t, 201, w.as(account.OrgOwner, "POST", secrets, `{"secretExpiresAfterHours":8}`))
 	}
 }
+
+// Terraform's provider asks whether Atlas manages the threshold of slow operations, and says so, without a body.
+func TestManagedSlowMsIsKept(t *testing.T) {
+	w := newWorld(t, Options{})
+	path := groupV2 + "/managedSlowMs"
+	for _, step := range []struct{ method, verb, want string }{
+		{"DELETE", "/disable", "false"}, {"POST", "/enable", "true"}, {"POST", "/enable", "true"},
+		{"DELETE", "/disable", "false"},
+	} {
+		rec := w.do(step.method, path+step.verb, "", latest, "Authorization: "+w.bearer(account.GroupOwner))
+		if rec.Code != 204 || rec.Body.Len() != 0 {
+			t.Errorf("%s: %d %s", step.verb, rec.Code, rec.Body)
+		}
+		if got := w.as(account.GroupReadOnly, "GET", path, "").Body.String(); got != step.want {
+			t.Errorf("after %s: %s, want %s", step.verb, got, step.want)
+		}
+	}
+	lines := w.lines(w.get(place{"groupId": projectID}.fill(ownGroup+"/logs/")+projectID, account.OrgOwner))
+	if len(lines) != 4 || !strings.Contains(lines[1], `"enableGroupManagedSlowMs"`) ||
+		!strings.Contains(lines[1], `"managedSlowMs":true`) {
+		t.Errorf("got %q", lines)
+	}
+	if got := w.as(account.GroupReadOnly, "GET", groupV2+"/settings", "").Body.String(); strings.Contains(got, "SlowMs") {
+		t.Errorf("it is among the settings: %s", got)
+	}
+}

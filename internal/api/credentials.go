@@ -132,9 +132,8 @@ func keepOwner(err error) error {
 	if !errors.Is(err, account.ErrLastOwner) {
 		return err
 	}
-	p := forbidden()
-	p.code, p.detail = "CANNOT_DEMOTE_LAST_ORG_OWNER", "Cannot demote the last owner of the organization."
-	return p
+	return &problem{status: 403, code: "CANNOT_DEMOTE_LAST_ORG_OWNER", parameters: []any{},
+		detail: "Cannot demote the last owner of the organization."}
 }
 
 // auditedCredential is how a credential is shown in the log: all that counts but its secrets.
@@ -350,7 +349,7 @@ func (h keys) updateInProject(c *call) (any, error) {
 		return nil, credentialNotFound(c, account.APIKey)
 	}
 	if in.Desc != nil && *in.Desc != key.Description && !mayChange(c, key) {
-		return nil, forbidden()
+		return nil, forbidden(account.OwnOrg)
 	}
 	roles := in.Roles
 	if roles == nil {

@@ -71,7 +71,7 @@ func (h logs) update(c *call) (any, error) {
 		project: c.scope.project}
 	if what.project != nil {
 		if !c.caller.May(account.Own, what.project) {
-			return nil, forbidden()
+			return nil, forbidden(account.Own)
 		}
 		owner = what.project.ID
 	}

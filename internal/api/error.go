@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
@@ -44,9 +45,20 @@ func notOnAccessList(address string) *problem {
 		detail: fmt.Sprintf("IP address %s is not allowed to access this resource.", address)}
 }
 
-func forbidden() *problem {
+// forbidden says which roles allow an action. That is the same for all projects and organizations, so it tells nothing
+// of any.
+func forbidden(needs account.Action) *problem {
 	return &problem{status: 403, code: "USER_UNAUTHORIZED", parameters: []any{},
-		detail: "Current user is not authorized to perform this action."}
+		detail: "Current user is not authorized to perform this action. It needs one of these roles: " +
+			rolesText(account.RolesThatAllow(needs)) + "."}
+}
+
+func rolesText(roles []account.Role) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = string(r)
+	}
+	return strings.Join(names, ", ")
 }
 
 func invalidGroupID(id string) *problem {

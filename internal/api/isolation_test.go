@@ -248,12 +248,14 @@ var goodBodies = map[[2]string]string{
 	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
 	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
 	{"PATCH", ownGroup + "/settings"}:           `{"legalHold":true}`,
+	{"POST", group + "/managedSlowMs/enable"}:   `{}`,
 	{"PATCH", group + "/settings"}:              `{"isDataExplorerEnabled":true}`,
 	{"PATCH", orgPath + "/settings"}:            `{"genAIFeaturesEnabled":false}`,
 
 	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
 	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,
 
+	{"POST", ownOrg + "/failedSignIns:forget"}:            `{"ipAddress":"192.0.2.1"}`,
 	{"POST", orgPath + "/apiKeys"}:                        `{"desc":"x","roles":["ORG_OWNER"]}`,
 	{"PATCH", orgPath + "/apiKeys/{apiUserId}"}:           `{"desc":"x"}`,
 	{"POST", orgPath + "/apiKeys/{apiUserId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,

@@ -87,7 +87,7 @@ func (in *newOrg) makesOwner() bool {
 func (h orgs) create(c *call) (any, error) {
 	if !slices.ContainsFunc(c.caller.Organizations(),
 		func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) }) {
-		return nil, forbidden()
+		return nil, forbidden(account.OwnOrg)
 	}
 	in, err := decode[newOrg](c)
 	if err != nil {

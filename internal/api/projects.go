@@ -135,7 +135,7 @@ func (h projects) getByName(c *call) (any, error) {
 		return nil, conflict("GROUP_NAME_NOT_UNIQUE",
 			"Groups of several organizations are named %s; please ask for one by its ID.", name)
 	case !c.caller.May(account.Read, found[0]):
-		return nil, forbidden()
+		return nil, forbidden(account.Read)
 	}
 	return showProject(c, found[0]), nil
 }

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
@@ -150,5 +153,40 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 	if len(lines) != 1 || !strings.Contains(lines[0], `"type_uid":300201`) || !strings.Contains(lines[0], sa) ||
 		!strings.Contains(lines[0], "wrong secret") {
 		t.Errorf("got %q", lines)
+	}
+}
+
+// A refusal names just the roles by which the same request is not refused.
+func TestRefusalNamesTheRolesThatWouldDo(t *testing.T) {
+	w := newWorld(t, Options{})
+	home := nowhere.with(place{"orgId": orgID, "groupId": projectID, "tenantName": "absent"}, "orgId", "groupId",
+		"tenantName")
+	refused := 0
+	for _, op := range w.server.served() {
+		named, allowed := map[account.Role][]string{}, []string{}
+		for _, role := range allRoles() {
+			rec := w.do(op[0], home.fill(op[1]), "", latest+","+download, "Authorization: "+w.bearer(role))
+			switch code := rec.Header().Get("X-Error-Code"); code {
+			case "USER_UNAUTHORIZED":
+				_, roles, ok := strings.Cut(want[body](t, 403, rec).Detail, "one of these roles: ")
+				if !ok {
+					t.Errorf("%s %s by %s: %s", op[0], op[1], role, rec.Body)
+				}
+				named[role] = strings.Split(strings.TrimSuffix(roles, "."), ", ")
+			case "GROUP_NOT_FOUND", "ORG_NOT_FOUND":
+			default:
+				allowed = append(allowed, string(role))
+			}
+		}
+		slices.Sort(allowed)
+		for role, roles := range named {
+			refused++
+			if d := cmp.Diff(allowed, roles); d != "" {
+				t.Errorf("%s %s by %s (-roles that are not refused +roles that are named):\n%s", op[0], op[1], role, d)
+			}
+		}
+	}
+	if refused < 400 {
+		t.Errorf("only %d refusals", refused)
 	}
 }

@@ -84,7 +84,7 @@ func enterOrg(c *call, accounts *account.Directory, id string, needs account.Act
 		return nil, orgNotFound(id)
 	}
 	if err == nil && !c.caller.MayInOrg(needs, id) {
-		err = forbidden()
+		err = forbidden(needs)
 	}
 	return org, err
 }
@@ -115,7 +115,7 @@ func (c *call) requireRole(needs account.Action) error {
 	case !c.visible():
 		return groupNotFound(c.scope.groupID)
 	case needs != anyRole && !c.caller.May(needs, c.scope.project):
-		return forbidden()
+		return forbidden(needs)
 	case c.scope.tenant != "" && c.scope.workspace == nil:
 		return tenantNotFound(c.scope.tenant, c.scope.groupID)
 	}

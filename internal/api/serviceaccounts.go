@@ -177,7 +177,7 @@ func (h serviceAccounts) update(c *call) (any, error) {
 		return nil, err
 	}
 	if (in.Name != nil || in.Description != nil) && !mayChange(c, sa) {
-		return nil, forbidden()
+		return nil, forbidden(account.OwnOrg)
 	}
 	apply := func(sa *account.Credential) error {
 		if in.Name != nil {
@@ -219,12 +219,8 @@ func (h serviceAccounts) removeFromProject(c *call) (any, error) {
 	return nil, err
 }
 
-// invite gives a service account of the organization roles on the project. Only an owner of the organization
-// may.
+// invite gives a service account of the organization roles on the project.
 func (h serviceAccounts) invite(c *call) (any, error) {
-	if !c.caller.MayInOrg(account.OwnOrg, c.scope.project.Org) {
-		return nil, forbidden()
-	}
 	sa, err := h.findInOrg(c, account.ServiceAccount)
 	if err != nil {
 		return nil, err
@@ -320,7 +316,7 @@ func (h serviceAccounts) deleteSecret(c *call) (any, error) {
 func (h credentials) changeable(c *call) (*account.Credential, error) {
 	sa, err := h.find(c, account.ServiceAccount)
 	if err == nil && !mayChange(c, sa) {
-		err = forbidden()
+		err = forbidden(account.OwnOrg)
 	}
 	return sa, err
 }

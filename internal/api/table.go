@@ -52,6 +52,7 @@ func (s *Server) operations() []operation {
 		keys{credentials}.operations(),
 		serviceAccounts{credentials}.operations(),
 		accessLists{credentials}.operations(),
+		signIns{common, s.auth}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
 		recordings{s.recorder, s.metrics, s.options}.operations(),
@@ -107,6 +108,12 @@ func (h atlasSettings) operations() []operation {
 		{"getGroupSettings", get, group + "/settings", general, account.Read, 200, none, asJSON(h.ofProject), looks},
 		{"updateGroupSettings", patch, group + "/settings", general, account.Own, 200, none,
 			asJSON(h.updateProject), changes},
+		{"getGroupManagedSlowMs", get, group + "/managedSlowMs", general, account.Read, 200, none,
+			asJSON(h.managedSlowMs), looks},
+		{"enableGroupManagedSlowMs", post, group + "/managedSlowMs/enable", general, account.Own, 204, none,
+			asJSON(h.setManagedSlowMs("true")), removes},
+		{"disableGroupManagedSlowMs", remove, group + "/managedSlowMs/disable", general, account.Own, 204, none,
+			asJSON(h.setManagedSlowMs("false")), removes},
 	}
 }
 
@@ -123,8 +130,6 @@ func (h absent) operations() []operation {
 			asJSON(h.list), looks},
 		{"getGroupIpAddresses", get, group + "/ipAddresses", general, account.Read, 200, none,
 			asJSON(h.ipAddresses), looks},
-		{"getGroupManagedSlowMs", get, group + "/managedSlowMs", general, account.Read, 200, none,
-			asJSON(h.managedSlowMs), looks},
 	}
 }
 
@@ -189,7 +194,7 @@ func (h serviceAccounts) operations() []operation {
 		{"updateGroupServiceAccount", patch, groupOne, accounts, account.Own, 200, none, asJSON(h.update), changes},
 		{"deleteGroupServiceAccount", remove, groupOne, accounts, account.Own, 204, none,
 			asJSON(h.removeFromProject), removes},
-		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.Own, 200, none,
+		{"inviteGroupServiceAccount", post, groupOne + ":invite", accounts, account.OwnOrg, 200, none,
 			asJSON(h.invite), changes},
 		{"createGroupServiceAccountSecret", post, groupOne + "/secrets", accounts, account.Own, 201, none,
 			asJSON(h.createSecret), changes},
@@ -224,6 +229,13 @@ func (h accessLists) operations() []operation {
 			asJSON(h.addToAccount), changes},
 		{"deleteGroupServiceAccountAccessListEntry", remove, groupSAs + entry, accounts, account.Own, 204, none,
 			asJSON(h.removeFromAccount), removes},
+	}
+}
+
+func (h signIns) operations() []operation {
+	return []operation{
+		{"forgetFailedSignIns", post, ownOrg + "/failedSignIns:forget", own, account.OwnOrg, 200, none,
+			asJSON(h.forget), changes},
 	}
 }
 

@@ -59,6 +59,7 @@ func (e *TooManyTokens) Error() string {
 type Options struct {
 	FailuresPerMinute int           // wrong ones for each address and credential; if 0, there is no limit
 	TokensPerMinute   int           // issued to each service account (default 600)
+	TokenLife         time.Duration // of a service account (default and maximum MaxTokenLife)
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
 }
 
@@ -80,12 +81,15 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	if o.TokensPerMinute == 0 {
 		o.TokensPerMinute = 600
 	}
+	if o.TokenLife == 0 || o.TokenLife > MaxTokenLife {
+		o.TokenLife = MaxTokenLife
+	}
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}
 	return &Authenticator{
 		accounts: accounts,
-		tokens:   newTokens(b, secret),
+		tokens:   newTokens(b, secret, o.TokenLife),
 		digests:  newDigests(secret, o.NonceLife),
 
 		references: secret.derive("references"),
@@ -137,7 +141,7 @@ func (a *Authenticator) Issue(ctx context.Context, clientID, secret string, addr
 	}
 	secretID, _ := secretOf(p.Credential, secret, now)
 	token, err = a.tokens.issue(p.Credential.ID, secretID, now)
-	return token, tokenLife, err
+	return token, a.tokens.life, err
 }
 
 // Revoke makes a token of the client's own invalid, on all nodes within seconds (RFC 7009). A token that is not valid,
@@ -155,8 +159,16 @@ func (a *Authenticator) Sweep(ctx context.Context) error {
 	return a.tokens.revoked.sweep(ctx, time.Now())
 }
 
-// network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
-func network(addr netip.Addr) netip.Prefix {
+// Forget has this node forget how often an address has sent wrong credentials, as whatever it claimed to be.
+func (a *Authenticator) Forget(addr netip.Addr) {
+	from := Network(addr)
+	a.failures.Forget(func(c claim) bool { return c.from == from })
+	a.addresses.Forget(func(p netip.Prefix) bool { return p == from })
+}
+
+// Network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
+func Network(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("") // no list names a zone
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
@@ -197,7 +209,7 @@ const addressShare = 10
 func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential,
 	error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
-	by, now := claim{network(addr), identity}, time.Now()
+	by, now := claim{Network(addr), identity}, time.Now()
 	wait := max(a.failures.Wait(by, now), a.addresses.Wait(by.from, now))
 	c, err := check(wait > 0)
 	var wrong *Unauthorized

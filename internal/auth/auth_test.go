@@ -103,10 +103,11 @@ func accepted(t *testing.T, err error) {
 	}
 }
 
-func TestOfficialClients(t *testing.T) {
-	w := newWorld(t, Options{})
+// clientServer answers requests for tokens, of which it tells issued, and any others with the id of the caller.
+func (w *world) clientServer(issued func()) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/oauth/token", func(rw http.ResponseWriter, r *http.Request) {
+		issued()
 		id, secret, _ := r.BasicAuth()
 		token, life, err := w.Issue(r.Context(), id, secret, here)
 		if err != nil {
@@ -128,7 +129,12 @@ func TestOfficialClients(t *testing.T) {
 		}
 		io.WriteString(rw, p.Credential.ID)
 	})
-	server := httptest.NewServer(mux)
+	return mux
+}
+
+func TestOfficialClients(t *testing.T) {
+	w := newWorld(t, Options{})
+	server := httptest.NewServer(w.clientServer(func() {}))
 	defer server.Close()
 	get := func(c *http.Client) string {
 		resp, err := c.Get(server.URL + "/some/path?with=query&x=%20y")
@@ -293,7 +299,7 @@ func TestTokens(t *testing.T) {
 
 		token, err = issue(w.clientID, w.secret)
 		accepted(t, err)
-		time.Sleep(tokenLife - time.Second)
+		time.Sleep(MaxTokenLife - time.Second)
 		accepted(t, w.try("Bearer "+token))
 		time.Sleep(2 * time.Second)
 		refused(t, w.try("Bearer "+token), false)

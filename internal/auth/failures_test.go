@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,7 +64,7 @@ func TestWrongCredentialsLockNobodyOut(t *testing.T) {
 		wrong := []caller{
 			signsIn("malformed token", func() string { return "Bearer wrong" }),
 			signsIn("token of others", func() string {
-				made, _ := newTokens(w.bucket, Secret{2}).issue(w.clientID, w.secretID(), time.Now())
+				made, _ := newTokens(w.bucket, Secret{2}, MaxTokenLife).issue(w.clientID, w.secretID(), time.Now())
 				return "Bearer " + made
 			}),
 			signsIn("malformed digest", func() string { return "Digest nonsense" }),
@@ -184,7 +185,47 @@ func TestFailuresAreForgottenWithTime(t *testing.T) {
 		time.Sleep(many.RetryAfter)
 		refused(t, w.try("Bearer wrong"), false)
 	})
-	if network(netip.MustParseAddr("2001:db8::1")) != network(netip.MustParseAddr("2001:db8::2")) {
+	if Network(netip.MustParseAddr("2001:db8::1")) != Network(netip.MustParseAddr("2001:db8::2")) {
 		t.Error("addresses of one IPv6 network must count as one")
 	}
+}
+
+// What an address did wrong is forgotten on request, of IPv6 that of its /64, and that of others is not.
+func TestFailuresAreForgottenOnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{FailuresPerMinute: 2})
+		from := func(text string) netip.Addr { return netip.MustParseAddr(text) }
+		callers := []netip.Addr{from("192.0.2.1"), from("192.0.2.2"), from("2001:db8::1"), from("2001:db8:0:1::1")}
+		limited := func() (which []bool) {
+			for _, c := range callers {
+				var many *TooManyFailures
+				err := asksForToken("", w.clientID, "wrong").try(w.Authenticator, c)
+				which = append(which, errors.As(err, &many))
+			}
+			return which
+		}
+		fail := func() {
+			for _, c := range callers {
+				for i := range 50 { // under many names, so that the address is limited as a whole
+					asksForToken("", fmt.Sprintf("mdb_sa_id_%024x", i), "wrong").try(w.Authenticator, c)
+				}
+				asksForToken("", w.clientID, "wrong").try(w.Authenticator, c)
+			}
+		}
+		for _, tt := range []struct {
+			forget string
+			want   []bool
+		}{
+			{"198.51.100.1", []bool{true, true, true, true}},
+			{"192.0.2.1", []bool{false, true, true, true}},
+			{"::ffff:192.0.2.2", []bool{true, false, true, true}},
+			{"2001:db8::ffff", []bool{true, true, false, true}},
+		} {
+			fail()
+			w.Forget(from(tt.forget))
+			if got := limited(); !slices.Equal(got, tt.want) {
+				t.Errorf("%s is forgotten: limited are %v, want %v", tt.forget, got, tt.want)
+			}
+		}
+	})
 }

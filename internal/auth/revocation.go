@@ -131,7 +131,7 @@ func (r *revoked) add(ctx context.Context, id string, expires, now time.Time) er
 	v := revocation{id, expires}
 	r.mu.Lock()
 	if len(r.expires)+r.adding >= maxRevoked {
-		v = revocation{expires: latest(expires, now.Add(tokenLife))}
+		v = revocation{expires: latest(expires, now.Add(MaxTokenLife))}
 	}
 	r.adding++
 	r.mu.Unlock()

@@ -108,7 +108,7 @@ func TestRevokingAllTokens(t *testing.T) {
 			refused(t, on(a, "GET", "/", "Bearer "+before), false)
 			accepted(t, on(a, "GET", "/", "Bearer "+after))
 		}
-		time.Sleep(tokenLife + revocationsKept + 2*time.Second)
+		time.Sleep(MaxTokenLife + revocationsKept + 2*time.Second)
 		accepted(t, w.Sweep(ctx))
 		if n := w.revocations(t); n != 0 {
 			t.Errorf("%d objects are left after all tokens expired", n)
@@ -130,10 +130,10 @@ func TestRevocationsThatCostNothing(t *testing.T) {
 			return token
 		}
 		expired := issue(w.clientID, w.secret)
-		time.Sleep(tokenLife + time.Second)
+		time.Sleep(MaxTokenLife + time.Second)
 		foreign, twice := issue(sa.ID, secret), issue(w.clientID, w.secret)
 		accepted(t, a.Revoke(ctx, w.clientID, w.secret, twice, here))
-		made, _ := newTokens(w.bucket, Secret{2}).issue(w.clientID, w.secretID(), time.Now())
+		made, _ := newTokens(w.bucket, Secret{2}, MaxTokenLife).issue(w.clientID, w.secretID(), time.Now())
 		for name, token := range map[string]string{"expired": expired, "another's": foreign, "revoked": twice,
 			"malformed": "nonsense", "long": strings.Repeat("x", 100_000), "signed by others": made} {
 			c.lists, c.puts, c.deletes = 0, 0, 0

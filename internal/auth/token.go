@@ -18,10 +18,12 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-const (
-	tokenLife = time.Hour // as Atlas's
-	issuer    = "weir"
+// MaxTokenLife is how long tokens live, as Atlas's, unless they are to live shorter. What is revoked is remembered for as
+// long, since another node may issue tokens that live longer than this node's.
+const MaxTokenLife = time.Hour
 
+const (
+	issuer   = "weir"
 	maxToken = 4 << 10 // bytes; those that weir issues have some 300
 )
 
@@ -35,6 +37,7 @@ type claims struct {
 type tokens struct {
 	key     ed25519.PrivateKey
 	parser  *jwt.Parser
+	life    time.Duration // of a token
 	revoked *revocations
 
 	verified *otter.Cache[[sha256.Size]byte, *claims] // by SHA-256 of the token; none enters that is not good
@@ -45,16 +48,17 @@ type tokens struct {
 const maxVerified = 10_000
 
 // newTokens does not have the time of issue checked: a node whose clock is a little ahead makes good tokens.
-func newTokens(b bucket.Bucket, s Secret) tokens {
-	return tokens{key: s.signingKey(), revoked: newRevocations(b),
+func newTokens(b bucket.Bucket, s Secret, life time.Duration) tokens {
+	return tokens{key: s.signingKey(), life: life, revoked: newRevocations(b),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer),
 			jwt.WithExpirationRequired()),
 		verified: otter.Must(&otter.Options[[sha256.Size]byte, *claims]{MaximumSize: maxVerified})}
 }
 
-// issue makes a token that no revocation covers, as far as this node knows them.
+// issue makes a token that no revocation covers, as far as this node knows them. A token names whole seconds: it lives
+// up to one longer than it has to.
 func (t tokens) issue(clientID, secretID string, now time.Time) (string, error) {
-	expires := t.revoked.of(clientID).after(now.Add(tokenLife))
+	expires := t.revoked.of(clientID).after(now.Add(t.life + time.Second - 1).Truncate(time.Second))
 	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{jwt.RegisteredClaims{
 		Issuer: issuer, Subject: clientID, ID: strings.ToLower(rand.Text()),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),

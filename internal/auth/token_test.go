@@ -1,13 +1,19 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
@@ -31,11 +37,11 @@ func TestRevocationOutlivesItsToken(t *testing.T) {
 		token, _, err := w.Issue(ctx, w.clientID, w.secret, here)
 		accepted(t, err)
 		accepted(t, w.Revoke(ctx, w.clientID, w.secret, token, here))
-		ahead, later := newRevocations(w.bucket).of(w.clientID), time.Now().Add(tokenLife+time.Minute)
+		ahead, later := newRevocations(w.bucket).of(w.clientID), time.Now().Add(MaxTokenLife+time.Minute)
 		if _, err := ahead.has(ctx, "x", later, later); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(tokenLife - time.Second)
+		time.Sleep(MaxTokenLife - time.Second)
 		other := New(w.bucket, account.NewDirectory(w.bucket), Secret{1}, Options{})
 		refused(t, on(other, "GET", "/", "Bearer "+token), false)
 	})
@@ -97,7 +103,7 @@ func TestHangingRevocations(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			begin := time.Now()
-			_, err := r.has(ctx, "x", time.Now().Add(tokenLife), time.Now())
+			_, err := r.has(ctx, "x", time.Now().Add(MaxTokenLife), time.Now())
 			return time.Since(begin), err
 		}
 		first := make(chan error)
@@ -131,14 +137,14 @@ func TestRevokeWhileListing(t *testing.T) {
 		token, _, err := w.Issue(t.Context(), w.clientID, w.secret, here)
 		accepted(t, err)
 		r := newRevocations(w.bucket).of(w.clientID)
-		_, err = r.has(t.Context(), "x", time.Now().Add(tokenLife), time.Now())
+		_, err = r.has(t.Context(), "x", time.Now().Add(MaxTokenLife), time.Now())
 		accepted(t, err)
 		claims, _ := w.tokens.parse(token)
 		slow := make(chan struct{})
 		r.bucket = slowList{w.bucket, slow}
 		time.Sleep(revocationsAge)
 		done := make(chan error)
-		go func() { _, err := r.has(t.Context(), "x", time.Now().Add(tokenLife), time.Now()); done <- err }()
+		go func() { _, err := r.has(t.Context(), "x", time.Now().Add(MaxTokenLife), time.Now()); done <- err }()
 		synctest.Wait() // it has listed, and has not looked at what it listed
 		accepted(t, r.add(t.Context(), claims.ID, claims.ExpiresAt.Time, time.Now()))
 		close(slow)
@@ -182,7 +188,7 @@ func TestRememberedTokens(t *testing.T) {
 		expiring, _, err := w.Issue(ctx, w.clientID, w.secret, here)
 		accepted(t, err)
 		accepted(t, w.try("Bearer "+expiring))
-		time.Sleep(tokenLife - time.Second)
+		time.Sleep(MaxTokenLife - time.Second)
 		accepted(t, w.try("Bearer "+expiring))
 		time.Sleep(2 * time.Second)
 		refused(t, w.try("Bearer "+expiring), false)
@@ -243,6 +249,71 @@ func TestTokensEndWithTheirSecret(t *testing.T) {
 				}
 				accepted(t, on(a, "GET", "/", "Bearer "+stays))
 			}
+		})
+	}
+}
+
+// inProcess has a handler answer requests, so that they take no time.
+type inProcess struct{ http.Handler }
+
+func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec.Result(), nil
+}
+
+// A client that works on while its tokens expire is never refused, however long they live: the library that official
+// clients use asks for another in time.
+func TestTokensAreRenewedInTheMidstOfWork(t *testing.T) {
+	const requests = 10 // that take less than the day for which the secret is good
+	for _, life := range []time.Duration{time.Second, 2500 * time.Millisecond, 11 * time.Second, time.Minute, time.Hour} {
+		for _, pause := range []time.Duration{life / 7, life - time.Millisecond, life, 2*life + 300*time.Millisecond} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Options{TokenLife: life, TokensPerMinute: 10_000})
+				issued := 0
+				server := w.clientServer(func() { issued++ })
+				ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: inProcess{server}})
+				c := (&clientcredentials.Config{ClientID: w.clientID, ClientSecret: w.secret,
+					TokenURL: "http://weir/api/oauth/token"}).Client(ctx)
+				time.Sleep(900 * time.Millisecond) // so that no token is issued at a whole second
+				began := time.Now()
+				for i := range requests {
+					resp, err := c.Get("http://weir/some/path")
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp.Body.Close()
+					if resp.StatusCode != http.StatusOK {
+						t.Fatalf("life %v, request %d after %v: %s", life, i, time.Since(began), resp.Status)
+					}
+					time.Sleep(pause)
+				}
+				// One for each life that was begun, unless there were fewer requests.
+				if least := min(requests, int((requests-1)*pause/(life+time.Second))); issued < least {
+					t.Errorf("life %v: %d tokens in %v, want at least %d", life, issued, (requests-1)*pause, least)
+				}
+			})
+		}
+	}
+}
+
+// A token is good for as long as it was promised, and no longer than a second more.
+func TestTokensLiveAsLongAsTheyAreToLive(t *testing.T) {
+	for _, life := range []time.Duration{time.Second, time.Minute, 0, MaxTokenLife, 2 * MaxTokenLife} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Options{TokenLife: life})
+			time.Sleep(900 * time.Millisecond)
+			token, promised, err := w.Issue(t.Context(), w.clientID, w.secret, here)
+			accepted(t, err)
+			if want := min(cmp.Or(life, MaxTokenLife), MaxTokenLife); promised != want {
+				t.Errorf("life %v: promised %v, want %v", life, promised, want)
+			}
+			time.Sleep(promised - time.Millisecond)
+			accepted(t, w.try("Bearer "+token))
+			time.Sleep(time.Second + time.Millisecond)
+			refused(t, w.try("Bearer "+token), false)
+			other := New(w.bucket, w.accounts, Secret{1}, Options{}) // It remembers no token as good.
+			refused(t, on(other, "GET", "/", "Bearer "+token), false)
 		})
 	}
 }

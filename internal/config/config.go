@@ -40,6 +40,7 @@ type Config struct {
 	BodyTimeout      time.Duration
 	DownloadRate     int // a minute
 	AuthFailures     int // a minute
+	TokenLifetime    time.Duration
 	MaxEventBytes    int64
 	MaxRequestBytes  int64
 	MaxRequestEvents int

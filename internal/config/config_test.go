@@ -78,6 +78,7 @@ var bad = map[string][]string{
 	"max-connections":    {"", "0", "-1", "1.5", "many", "1000001"},
 	"download-rate":      {"", "-1", "1.5", "many", "99999999999"},
 	"auth-failures":      {"", "-1", "1.5"},
+	"token-lifetime":     {"", "0", "-1s", "999ms", "61m", "60"},
 	"max-event-bytes":    {"", "0", "1", "-1", "1XB", "1TiB", "NaN"},
 	"max-request-bytes":  {"", "0", "1", "1TiB"},
 	"max-request-events": {"", "0", "-1", "1e3"},

@@ -106,6 +106,8 @@ func (c *Config) limitSettings() []*setting {
 			help: "wrong credentials a minute for each address and credential that it claims, ten times as many " +
 				"for each address; " +
 				"0 means no limit"},
+		{name: "token-lifetime", value: duration(&c.TokenLifetime, time.Hour, time.Second, time.Hour),
+			help: "how long a token of a service account lives; a shorter life is for trying what happens at its end"},
 		{name: "max-event-bytes", value: bytes(&c.MaxEventBytes, mib, kib, 64*mib), help: "size of one event"},
 		{name: "max-request-bytes", value: bytes(&c.MaxRequestBytes, 64*mib, kib, gib),
 			help: "size of the events of one request, after decompression"},

@@ -2,6 +2,7 @@
 package limit
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -56,6 +57,13 @@ func (l *Limiter[K]) Take(key K, now time.Time) (ok bool, left int, wait time.Du
 	}
 	ok = b.AllowN(now, 1)
 	return ok, max(0, int(b.TokensAt(now))), until(b, now)
+}
+
+// Forget forgets what was counted under the keys that match. It looks at all of them.
+func (l *Limiter[K]) Forget(match func(K) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.byKey, func(key K, _ *rate.Limiter) bool { return match(key) })
 }
 
 // until returns how long it is until a bucket has a token.

@@ -63,3 +63,16 @@ func TestNumberOfKeysIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestForgottenKeysBeginAnew(t *testing.T) {
+	l, now := New[int](1), time.Now()
+	for i := range 10 {
+		l.Take(i, now)
+	}
+	l.Forget(func(i int) bool { return i%2 == 0 })
+	for i := range 10 {
+		if ok, _, _ := l.Take(i, now); ok != (i%2 == 0) {
+			t.Errorf("key %d: %t", i, ok)
+		}
+	}
+}

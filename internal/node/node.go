@@ -161,7 +161,8 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
 	}
-	n.auth = auth.New(n.bucket, n.accounts, found.secret, auth.Options{FailuresPerMinute: n.config.AuthFailures})
+	n.auth = auth.New(n.bucket, n.accounts, found.secret, auth.Options{FailuresPerMinute: n.config.AuthFailures,
+		TokenLife: n.config.TokenLifetime})
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
