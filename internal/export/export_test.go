@@ -254,15 +254,19 @@ func TestUsualColumnsAgreeWithTheQueryLanguage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var d query.Derived
-		if err := d.Read(line); err != nil {
+		var aliases []query.Field
+		for _, alias := range query.Aliases() {
+			aliases = append(aliases, query.Field(alias))
+		}
+		x := query.NewExtract(aliases...)
+		if err := x.Read(line); err != nil {
 			t.Fatal(err)
 		}
 		hasActor := slices.ContainsFunc(actor, func(f string) bool { return valueAt(event, f) != "" })
 		want := func(column string) string {
 			for _, f := range sources[column] {
-				if shown := d.Shown(f); slices.Contains(query.Aliases(), f) {
-					return joined(shown)
+				if i := slices.Index(query.Aliases(), f); i >= 0 {
+					return joined(x.Values(i))
 				}
 				if f[0] == '+' && !hasActor || f[0] == '-' && hasActor {
 					continue

@@ -26,7 +26,7 @@ type Count struct {
 }
 
 // Facets returns the facets of the entries that match: those that Evaluate has told of the blocks from a block on,
-// without those that perhaps match. Of an alias the values are those that query.Derived shows.
+// without those that perhaps match. Of an alias the values are those that query.Extract returns.
 func (x *Index) Facets(ctx context.Context, fields []query.Field, from int, of []Matches, fetch Fetch) ([]Facet,
 	error) {
 	if from < 0 || from+len(of) > len(x.blocks) {

@@ -48,12 +48,12 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-func BenchmarkDerived(b *testing.B) {
-	var d Derived
+func BenchmarkExtract(b *testing.B) {
+	x := NewExtract(everyAlias()...)
 	events := sampleEvents()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if err := d.Read(events[i%len(events)]); err != nil {
+		if err := x.Read(events[i%len(events)]); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -57,7 +57,8 @@ func (x *Extract) Read(line []byte) error {
 }
 
 // Values returns the values that the field of a number has, in the order in which they stand in the event; of an alias,
-// those that Derived.Shown returns. They are valid until the next Read, and as long as the line does not change.
+// those that a term looks at, without what is another name of a value before it: of class the name, or else the number.
+// They are valid until the next Read, and as long as the line does not change.
 func (x *Extract) Values(field int) []Scalar {
 	if x.aliases[field] >= 0 || x.values[field] != nil {
 		return x.values[field]
@@ -70,4 +71,12 @@ func (x *Extract) Values(field int) []Scalar {
 	}
 	x.values[field] = x.scan.scalars[first:len(x.scan.scalars):len(x.scan.scalars)]
 	return x.values[field]
+}
+
+// shownOf returns the values of an alias without what is another name of a value before it.
+func shownOf(alias int, values []Scalar) []Scalar {
+	if alias == class && len(values) > 1 {
+		return values[:1]
+	}
+	return values
 }

@@ -94,7 +94,7 @@ func AliasValues(alias Field, source int, values []Scalar) []Scalar {
 // Resolved tells whether the query has no time relative to now.
 func (q *Query) Resolved() bool { return q.resolved() }
 
-// AliasShown is AliasValues without what is another name of a value before it, as Derived.Shown returns them.
+// AliasShown is AliasValues without what is another name of a value before it, as Extract.Values returns them.
 func AliasShown(alias Field, source int, values []Scalar) []Scalar {
 	return shownOf(aliasOf(alias), AliasValues(alias, source, values))
 }

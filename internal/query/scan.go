@@ -21,7 +21,7 @@ const (
 
 // scan is the state of reading one event.
 type scan struct {
-	m      *Matcher // nil if only values of aliases are looked for
+	m      *Matcher // nil if only values of fields are looked for
 	fields *fieldNode
 	every  []int
 
