@@ -98,7 +98,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	return s
 }
 
-// damagedIndex returns what logs that an index cannot be used, and has it made anew.
+// damagedIndex returns what logs, at most once a minute for each, that an index cannot be used, and has it made anew.
 func damagedIndex(l *slog.Logger, logs *tlog.Logs) func(string, error) {
 	told := limit.New[string](1)
 	return func(key string, err error) {

@@ -14,6 +14,7 @@ import (
 // tells whether there may be more to do now. The entries and the bytes of full blocks stay as they are. A log that grows
 // all the time may be left as it is until Complete is called again.
 func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) {
+	c := completion{s}
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
 		return false, err
@@ -21,7 +22,7 @@ func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) 
 	var old manifest.Segment
 	var built *segment.Builder
 	err = v.use(ctx, func(v *view) error {
-		if old, err = s.findIncomplete(ctx, v); err != nil || old.Key == "" {
+		if old, err = c.find(ctx, v.manifest); err != nil || old.Key == "" {
 			return err
 		}
 		built, err = s.buildFrom(ctx, old, old.First)
@@ -38,27 +39,30 @@ func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	if s.incomplete(made) {
+	if c.incomplete(made) {
 		s.hopeless.Set(made.Key, struct{}{}) // It cannot be made, whatever is wanted.
 	}
-	return s.commitExchange(ctx, v.manifest, old, made)
+	return c.commit(ctx, v.manifest, old, made)
 }
 
-// commitExchange commits that a segment stands in the place of another, in the version that follows m, or in one of
+// completion finds what is missing beside the segments of logs, and puts it there.
+type completion struct{ logs *Logs }
+
+// commit commits that a segment stands in the place of another, in the version that follows m, or in one of
 // those behind that as long as it has seen them all: one that it has not seen may have listed the new objects for
 // removal, and they may be gone (see manifest.Removal). It tells whether it has done so.
-func (s *Logs) commitExchange(ctx context.Context, m *manifest.Manifest, old, made manifest.Segment) (bool, error) {
+func (c completion) commit(ctx context.Context, m *manifest.Manifest, old, made manifest.Segment) (bool, error) {
 	for {
 		next := m.Clone()
-		there, err := s.exchange(ctx, next, old, made)
+		there, err := c.exchange(ctx, next, old, made)
 		if err != nil || !there {
-			return false, s.viewOf(m).outdated(ctx, err)
+			return false, c.logs.viewOf(m).outdated(ctx, err)
 		}
-		done, err := s.commit(ctx, next)
+		done, err := c.logs.commit(ctx, next)
 		if err != nil || done {
 			return done, err
 		}
-		newest, err := s.manifest(ctx, m.Log)
+		newest, err := c.logs.manifest(ctx, m.Log)
 		if err != nil || newest.Version != m.Version+1 {
 			return false, err
 		}
@@ -66,30 +70,30 @@ func (s *Logs) commitExchange(ctx context.Context, m *manifest.Manifest, old, ma
 	}
 }
 
-// findIncomplete returns a segment beside which something is missing; one without a key if there is none.
-func (s *Logs) findIncomplete(ctx context.Context, v *view) (manifest.Segment, error) {
-	if i := slices.IndexFunc(v.manifest.Segments, s.incomplete); i >= 0 {
-		return v.manifest.Segments[i], nil
+// find returns a segment beside which something is missing; one without a key if there is none.
+func (c completion) find(ctx context.Context, m *manifest.Manifest) (manifest.Segment, error) {
+	if i := slices.IndexFunc(m.Segments, c.incomplete); i >= 0 {
+		return m.Segments[i], nil
 	}
-	for _, h := range v.manifest.History {
-		if _, ok := s.complete.GetIfPresent(h.Key); ok {
+	for _, h := range m.History {
+		if _, ok := c.logs.complete.GetIfPresent(h.Key); ok {
 			continue
 		}
-		listed, err := v.History(ctx, h)
+		listed, err := c.logs.objects.History(ctx, h)
 		if err != nil {
 			return manifest.Segment{}, err
 		}
-		if i := slices.IndexFunc(listed, s.incomplete); i >= 0 {
+		if i := slices.IndexFunc(listed, c.incomplete); i >= 0 {
 			return listed[i], nil
 		}
-		s.complete.Set(h.Key, struct{}{})
+		c.logs.complete.Set(h.Key, struct{}{})
 	}
 	return manifest.Segment{}, nil
 }
 
 // exchange puts a segment in the place of another one in m, which it lists for removal. It tells whether the other one
 // was there, and the new one may be named.
-func (s *Logs) exchange(ctx context.Context, m *manifest.Manifest, old, made manifest.Segment) (bool, error) {
+func (c completion) exchange(ctx context.Context, m *manifest.Manifest, old, made manifest.Segment) (bool, error) {
 	isMade := func(r manifest.Removal) bool { return r.Key == made.Key }
 	isOld := func(seg manifest.Segment) bool { return seg.Key == old.Key }
 	if slices.ContainsFunc(m.Removing, isMade) {
@@ -105,7 +109,7 @@ func (s *Logs) exchange(ctx context.Context, m *manifest.Manifest, old, made man
 		if old.First < h.First || old.First >= h.First+h.Count {
 			continue
 		}
-		listed, err := s.objects.History(ctx, h)
+		listed, err := c.logs.objects.History(ctx, h)
 		n := slices.IndexFunc(listed, isOld)
 		if err != nil || n < 0 {
 			return false, err
@@ -113,7 +117,7 @@ func (s *Logs) exchange(ctx context.Context, m *manifest.Manifest, old, made man
 		listed = slices.Clone(listed)
 		listed[n] = made
 		m.History = slices.Clone(m.History)
-		if m.History[i], err = s.putHistory(ctx, m.Log, listed); err != nil {
+		if m.History[i], err = c.logs.putHistory(ctx, m.Log, listed); err != nil {
 			return false, err
 		}
 		m.Remove(old, time.Now())
@@ -124,19 +128,19 @@ func (s *Logs) exchange(ctx context.Context, m *manifest.Manifest, old, made man
 }
 
 // incomplete tells whether something is missing beside a segment.
-func (s *Logs) incomplete(seg manifest.Segment) bool {
-	if _, ok := s.hopeless.GetIfPresent(seg.Key); ok {
+func (c completion) incomplete(seg manifest.Segment) bool {
+	if _, ok := c.logs.hopeless.GetIfPresent(seg.Key); ok {
 		return false
 	}
-	return slices.ContainsFunc(s.options.Beside, func(k segment.Kind) bool { return s.lacks(seg, k) })
+	return slices.ContainsFunc(c.logs.options.Beside, func(k segment.Kind) bool { return c.lacks(seg, k) })
 }
 
-func (s *Logs) lacks(seg manifest.Segment, kind segment.Kind) bool {
+func (c completion) lacks(seg manifest.Segment, kind segment.Kind) bool {
 	if k, ok := kind.(segment.Selective); ok && !k.Wants(seg.Info) {
 		return false
 	}
 	return !slices.ContainsFunc(seg.Beside, func(b manifest.Beside) bool {
-		_, damaged := s.damaged.GetIfPresent(b.Key)
+		_, damaged := c.logs.damaged.GetIfPresent(b.Key)
 		return b.Part == kind.ID() && !damaged
 	})
 }
