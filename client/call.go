@@ -47,7 +47,8 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	return data, nil
 }
 
-// readReply reads at most so many bytes of a reply. If it breaks off, the connection is what failed, so Retry asks again.
+// readReply reads at most so many bytes of a reply. If it breaks off, the connection is what failed, so Retry asks
+// again.
 func readReply(resp *http.Response, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {

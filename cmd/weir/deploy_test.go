@@ -82,8 +82,8 @@ func TestDeployFiles(t *testing.T) {
 // trustedProxies finds the value of the setting in an environment, in YAML or in an argument.
 var trustedProxies = regexp.MustCompile(`(?i)trusted[_-]proxies"?(?:[:= ]|, *value: *)[ "']*([0-9a-f.:/,]+)`)
 
-// deploy/ and the documents show single addresses of proxies as trusted, never a network that clients may be in: whoever
-// is in it can claim to be any address. Where a proxy stands before nodes, they trust it.
+// deploy/ and the documents show single addresses of proxies as trusted, never a network that clients may be in:
+// whoever is in it can claim to be any address. Where a proxy stands before nodes, they trust it.
 func TestExamplesTrustSingleProxies(t *testing.T) {
 	for text, want := range map[string]string{"WEIR_TRUSTED_PROXIES: 10.0.0.0/8 # x": "10.0.0.0/8",
 		"# - {name: WEIR_TRUSTED_PROXIES, value: 192.0.2.10}": "192.0.2.10",

@@ -62,8 +62,8 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 	}
 }
 
-// A command that is given a bucket, or a file of keys, that is not there ends with status 2, names it, and leaves nothing
-// behind: neither the folder, nor one that it would copy to.
+// A command that is given a bucket, or a file of keys, that is not there ends with status 2, names it, and leaves
+// nothing behind: neither the folder, nor one that it would copy to.
 func TestMissingBucketsEndCommandsWithStatus2(t *testing.T) {
 	// Commands that make what they are given, or have nothing to do with a bucket.
 	others := []string{"weir init", "weir key generate", "weir download", "weir record", "weir prove", "weir watch",

@@ -164,8 +164,8 @@ func (h atlasSettings) updateProject(c *call) (any, error) {
 	return h.changeProject(c, groupSettings, in)
 }
 
-// slowOperations is the setting whether Atlas manages the threshold of slow operations, which has operations of its own.
-// Terraform's provider turns it off whenever it changes a project.
+// slowOperations is the setting whether Atlas manages the threshold of slow operations, which has operations of its
+// own. Terraform's provider turns it off whenever it changes a project.
 var slowOperations = []atlasSetting{{"managedSlowMs", false, wantBoolean}}
 
 func (h atlasSettings) managedSlowMs(c *call) (any, error) {

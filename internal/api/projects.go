@@ -96,8 +96,8 @@ func (h projects) visible(c *call, org, named string) ([]string, error) {
 
 func (h projects) get(c *call) (any, error) { return showProject(c, c.scope.project), nil }
 
-// getByName returns the project of a name: of those that the caller may see, that of its own organization. If only other
-// organizations have one, it must be one alone.
+// getByName returns the project of a name: of those that the caller may see, that of its own organization. If only
+// other organizations have one, it must be one alone.
 func (h projects) getByName(c *call) (any, error) {
 	name := c.path("groupName")
 	found, err := h.accounts.Projects(c.context(), c.caller.Projects())

@@ -18,8 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// MaxTokenLife is how long tokens live, as Atlas's, unless they are to live shorter. What is revoked is remembered for as
-// long, since another node may issue tokens that live longer than this node's.
+// MaxTokenLife is how long tokens live, as Atlas's, unless they are to live shorter. What is revoked is remembered for
+// as long, since another node may issue tokens that live longer than this node's.
 const MaxTokenLife = time.Hour
 
 const (

@@ -233,8 +233,8 @@ func valueAt(event map[string]any, field string) string {
 	return fmt.Sprint(v)
 }
 
-// A column that the query language has an alias for is what the alias is. Another is the first of its fields that is not
-// empty.
+// A column that the query language has an alias for is what the alias is. Another is the first of its fields that is
+// not empty.
 func TestUsualColumnsAgreeWithTheQueryLanguage(t *testing.T) {
 	people := []string{"actor.user.name", "actor.app_name", "user.name", "user.uid", "user.type"}
 	fields := rapid.OneOf(rapid.SampledFrom(sourcesOf()), rapid.SampledFrom(people))

@@ -43,9 +43,9 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ID is the kind of the object. A change of the format needs another ID, and so does a change of what package query says
-// of the words of a text, of case, and of which numbers and addresses are equal: then segments get the new index as they
-// get a first one.
+// ID is the kind of the object. A change of the format needs another ID, and so does a change of what package query
+// says of the words of a text, of case, and of which numbers and addresses are equal: then segments get the new index
+// as they get a first one.
 const ID segment.ID = "index"
 
 // ErrCorrupt is returned (wrapped) for bytes that are not those of an index.

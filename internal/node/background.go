@@ -157,8 +157,8 @@ func (n *node) retain(ctx context.Context) error {
 	return job.Run(ctx)
 }
 
-// completeLogs makes what is missing beside the segments of this node's logs: of a bucket that is older than indexes, or
-// where one was lost.
+// completeLogs makes what is missing beside the segments of this node's logs: of a bucket that is older than indexes,
+// or where one was lost.
 func (n *node) completeLogs(ctx context.Context) error {
 	var errs []error
 	complete := func(log string) {

@@ -35,8 +35,8 @@ func IsTime(text string) bool {
 	return ok
 }
 
-// AppendNumber appends a number such that two are equal texts if and only if they are equal numbers. The text is a number
-// as JSON writes them; another one is appended as it is.
+// AppendNumber appends a number such that two are equal texts if and only if they are equal numbers. The text is a
+// number as JSON writes them; another one is appended as it is.
 func AppendNumber(dst []byte, text string) []byte {
 	d, ok := parseDecimal(text)
 	if !ok {

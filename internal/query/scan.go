@@ -262,8 +262,8 @@ func (s *scan) comma(i int, closing byte) (next int, closed bool) {
 	return -1, true
 }
 
-// StringEnd returns the place behind the string of JSON that begins in b at start with its quote, and tells whether it has
-// escapes. The place is negative if the string has no end.
+// StringEnd returns the place behind the string of JSON that begins in b at start with its quote, and tells whether it
+// has escapes. The place is negative if the string has no end.
 func StringEnd(b []byte, start int) (end int, escaped bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for i := start + 1; i < len(b); {

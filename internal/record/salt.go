@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// salts makes the salts of events: that of a log is another one each minute and in each process, and nobody who does not
-// read the log can guess it. So the hash of a line, or of a tree, confirms no guess of the line, and lines that come one
-// after the other cost next to nothing on disk, since they repeat their salt.
+// salts makes the salts of events: that of a log is another one each minute and in each process, and nobody who does
+// not read the log can guess it. So the hash of a line, or of a tree, confirms no guess of the line, and lines that
+// come one after the other cost next to nothing on disk, since they repeat their salt.
 type salts struct{ key [32]byte }
 
 func newSalts() (s salts) {

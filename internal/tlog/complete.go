@@ -11,8 +11,8 @@ import (
 
 // Complete does one step of completing a log: it makes a segment anew beside which an object is missing that should be
 // there, because the segment is older than the kind of object, or the object was said to be damaged (see Damaged). It
-// tells whether there may be more to do now. The entries and the bytes of full blocks stay as they are. A log that grows
-// all the time may be left as it is until Complete is called again.
+// tells whether there may be more to do now. The entries and the bytes of full blocks stay as they are. A log that
+// grows all the time may be left as it is until Complete is called again.
 func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) {
 	c := completion{s}
 	v, err := s.sequenced(ctx, log)

@@ -22,7 +22,7 @@ func (s *Logs) manifest(ctx context.Context, log string) (*manifest.Manifest, er
 			return nil, err
 		}
 		if version == 0 {
-			return cached, s.neverHadManifest(ctx, log)
+			return cached, neverHadManifest(ctx, s.bucket, log)
 		}
 		if version == cached.Version {
 			return cached, nil
@@ -85,23 +85,24 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 	}
 	s.manifests.Set(m.Log, m)
 	if m.Version%s.options.KeepManifests == 0 {
-		return true, s.cleanManifests(ctx, m)
+		return true, cleanManifests(ctx, s.bucket, m, s.options.KeepManifests)
 	}
 	return true, nil
 }
 
-func (s *Logs) cleanManifests(ctx context.Context, m *manifest.Manifest) error {
+// cleanManifests deletes the versions before m but for so many.
+func cleanManifests(ctx context.Context, b bucket.Bucket, m *manifest.Manifest, keep int64) error {
 	var old []string
-	for info, err := range s.bucket.List(ctx, manifest.Prefix(m.Log), "") {
+	for info, err := range b.List(ctx, manifest.Prefix(m.Log), "") {
 		if err != nil {
 			return err
 		}
-		if info.Key >= manifest.Key(m.Log, max(0, m.Version-s.options.KeepManifests)) {
+		if info.Key >= manifest.Key(m.Log, max(0, m.Version-keep)) {
 			break
 		}
 		old = append(old, info.Key)
 	}
-	return s.bucket.Delete(ctx, old...)
+	return b.Delete(ctx, old...)
 }
 
 // archive moves the older segments of m into a history object once they are many.
@@ -121,12 +122,12 @@ func (s *Logs) archive(ctx context.Context, m *manifest.Manifest) error {
 
 // neverHadManifest returns an error for a log without a manifest that must have had one: only a log's first segment can
 // be there before its first manifest.
-func (s *Logs) neverHadManifest(ctx context.Context, log string) error {
-	for info, err := range s.bucket.List(ctx, manifest.SegmentPrefix(log), manifest.SegmentsFrom(log, 1)) {
+func neverHadManifest(ctx context.Context, b bucket.Bucket, log string) error {
+	for info, err := range b.List(ctx, manifest.SegmentPrefix(log), manifest.SegmentsFrom(log, 1)) {
 		if err != nil {
 			return err
 		}
-		if version, err := manifest.Highest(ctx, s.bucket, log, 0); err != nil || version > 0 {
+		if version, err := manifest.Highest(ctx, b, log, 0); err != nil || version > 0 {
 			return err // it has got one since
 		}
 		return fmt.Errorf("log %s has no manifest, but %s is there: %w", log, info.Key, manifest.ErrNotAuthentic)

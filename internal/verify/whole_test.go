@@ -187,14 +187,14 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 }
 
-// unseenOffline says of which damage a check of a folder with the public key and a kept checkpoint need not find, of the
-// kinds that it looks at: those of logs and of the write-ahead log.
+// unseenOffline says of which damage a check of a folder with the public key and a kept checkpoint need not find, of
+// the kinds that it looks at: those of logs and of the write-ahead log.
 var unseenOffline = map[layout.Name][]damage{
 	layout.WAL: {rollBack, remove, duplicate}, layout.Plan: {rollBack, remove}, layout.Cosignature: {duplicate},
 }
 
-// TestVerifyOfAFolderFindsDamage does each kind of damage to each object of a log, and of the write-ahead log, and wants
-// weir verify FOLDER to find and name it.
+// TestVerifyOfAFolderFindsDamage does each kind of damage to each object of a log, and of the write-ahead log, and
+// wants weir verify FOLDER to find and name it.
 func TestVerifyOfAFolderFindsDamage(t *testing.T) {
 	whole, keys := wholeBucket(t)
 	check := verify.Check{Keys: keys, Since: []verify.Checkpoint{keptCheckpoint(t, whole, keys)},

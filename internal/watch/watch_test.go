@@ -99,8 +99,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// The checkpoint that is kept has the cosignatures that it was served with, also those that came after it was first seen,
-// while the log did not grow.
+// The checkpoint that is kept has the cosignatures that it was served with, also those that came after it was first
+// seen, while the log did not grow.
 func TestCosignaturesAreKept(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 5)
