@@ -235,18 +235,24 @@ func (g *gather) array(i int, n *node) (next int, noted bool) {
 		if noted = noted || some; next < 0 {
 			return -1, noted
 		}
-		if next = g.space(next); next == len(g.lines) {
-			return -1, noted
-		}
-		switch g.lines[next] {
-		case ',':
-			i = g.space(next + 1)
-		case ']':
-			return next + 1, noted
-		default:
-			return -1, noted
+		var closed bool
+		if i, closed = g.comma(next, ']'); closed {
+			return i, noted
 		}
 	}
+}
+
+// comma reads what stands behind a member or an element. It is closed if no other follows, also because what stands
+// there is no JSON.
+func (g *gather) comma(i int, closing byte) (next int, closed bool) {
+	i = g.space(i)
+	switch {
+	case i < len(g.lines) && g.lines[i] == ',':
+		return g.space(i + 1), false
+	case i < len(g.lines) && g.lines[i] == closing:
+		return i + 1, true
+	}
+	return -1, true
 }
 
 func (g *gather) object(i int, n *node) (next int, noted bool) {
@@ -271,16 +277,9 @@ func (g *gather) object(i int, n *node) (next int, noted bool) {
 		if noted = noted || some; next < 0 {
 			return -1, noted
 		}
-		if next = g.space(next); next == len(g.lines) {
-			return -1, noted
-		}
-		switch g.lines[next] {
-		case ',':
-			i = g.space(next + 1)
-		case '}':
-			return next + 1, noted
-		default:
-			return -1, noted
+		var closed bool
+		if i, closed = g.comma(next, '}'); closed {
+			return i, noted
 		}
 	}
 	return -1, noted
