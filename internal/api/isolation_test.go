@@ -177,7 +177,8 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 	}
 }
 
-// ofOthers is where a bucket has what somebody may not see. What it has of the caller is looked up as time passes.
+// ofOthers is where a bucket has what somebody may not see. What it has of the caller, of the caller's organization and
+// of the project that the caller may see is looked up anew as time passes, whatever is asked for.
 var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal)/")
 
 // alike checks that a request for something of one place, in all its forms, gets what it gets for that of another. With
@@ -208,7 +209,7 @@ func (w *world) alike(role account.Role, what string, op [2]string, there, where
 			w.server.refusals.flush() // The refusal repeats none.
 			w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
 				if op == bucketest.Put || op == bucketest.PutNew || blind && ofOthers.MatchString(key) &&
-					!strings.HasPrefix(key, "orgs/"+orgID) {
+					!strings.HasPrefix(key, "orgs/"+orgID) && !strings.HasPrefix(key, "projects/"+projectID) {
 					cost++
 				}
 				return nil
