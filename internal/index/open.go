@@ -182,6 +182,11 @@ func (x *Index) Fields() []FieldInfo {
 	return all
 }
 
+// Unnamed tells whether there are blocks with paths that they do not name: those may be missing from Fields.
+func (x *Index) Unnamed() bool {
+	return slices.ContainsFunc(x.blocks, func(b blockInfo) bool { return b.unread || b.unnamed != (summary{}) })
+}
+
 // dictionary is the lists of a column.
 type dictionary struct {
 	blob   []byte
