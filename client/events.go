@@ -49,6 +49,13 @@ type Found struct {
 type Page struct {
 	Results []Found `json:"results"`
 	Cursor  string  `json:"cursor"` // of the next page; empty if there is none
+	Hints   []Hint  `json:"hints"`  // if nothing was found
+}
+
+// Hint says of a field in a query that no event has it.
+type Hint struct {
+	Field string   `json:"field"`
+	Near  []string `json:"near"` // fields that may be meant, the likeliest first
 }
 
 // Find returns a page of at most limit events, up to 10,000: the first one, or that of a cursor, which the page before

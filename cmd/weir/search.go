@@ -174,6 +174,7 @@ func (f *searchFlags) each(cmd *cobra.Command, c *client.Client, q client.Questi
 		if err := out.page(p.Results); err != nil {
 			return found, err
 		}
+		printHints(cmd, p.Hints)
 		found, cursor = found+len(p.Results), p.Cursor
 		switch {
 		case cursor == "":
@@ -182,6 +183,17 @@ func (f *searchFlags) each(cmd *cobra.Command, c *client.Client, q client.Questi
 			visible.Printf(cmd.ErrOrStderr(), "there are more: --limit %d or --all shows them\n", 10*f.limit)
 			return found, nil
 		}
+	}
+}
+
+// printHints says which fields of a query no event has.
+func printHints(cmd *cobra.Command, hints []client.Hint) {
+	for _, h := range hints {
+		text := "no event has the field " + h.Field
+		if len(h.Near) > 0 {
+			text += "; there is " + strings.Join(h.Near, ", ")
+		}
+		visible.Printf(cmd.ErrOrStderr(), "%s\n", text)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestRepliesThatFollowFromContentAreAudited(t *testing.T) {
 			t.Errorf("%s: its reply follows from what was recorded, and it is not audited", op.id)
 		}
 	}
-	for _, id := range append(sums, "searchGroupEvents", "summarizeGroupEvents", "proveGroupLogEntry",
+	for _, id := range append(sums, "searchGroupEvents", "summarizeGroupEvents", "listGroupEventFields", "proveGroupLogEntry",
 		"proveGroupLogDownload", "downloadGroupStreamAuditLogs", "downloadGroupLog", "downloadOrgLog") {
 		if !slices.Contains(follow, id) {
 			t.Errorf("%s: its reply does not follow from what was recorded, so this test finds nothing", id)

@@ -91,6 +91,9 @@ func (h events) find(c *call) (result, error) {
 		return nil, tooSlow(err)
 	}
 	reply := &foundEvents{hits: page.Hits, read: h.refer(c, q, readReference, nil), start: q.Start, end: q.End}
+	if len(page.Hits) == 0 && page.Next == nil && after == nil {
+		reply.hints = h.hints(c, q)
+	}
 	if page.Next != nil {
 		reply.cursor = h.refer(c, q, cursorReference, appendPosition(nil, *page.Next, orderName))
 	}
@@ -121,6 +124,7 @@ type foundEvents struct {
 	hits         []search.Hit
 	start, end   int64
 	cursor, read string
+	hints        []hint
 }
 
 const ndjson = "application/x-ndjson"
@@ -171,12 +175,16 @@ func (f *foundEvents) object() []byte {
 	} else {
 		b = strconv.AppendQuote(b, f.cursor)
 	}
-	b = append(b, `,"startDate":"`...)
-	b = time.UnixMilli(f.start).UTC().AppendFormat(b, rfc3339Milli)
-	b = append(b, `","endDate":"`...)
-	b = time.UnixMilli(f.end-1).UTC().AppendFormat(b, rfc3339Milli)
-	return append(b, `"}`...)
+	b = append(b, `,"startDate":"`+moment(f.start)+`","endDate":"`+moment(f.end-1)+`"`...)
+	if len(f.hints) > 0 {
+		hints, _ := json.Marshal(f.hints) // which cannot fail
+		b = append(append(b, `,"hints":`...), hints...)
+	}
+	return append(b, '}')
 }
+
+// moment returns a time in milliseconds since the epoch as replies have it.
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format(rfc3339Milli) }
 
 const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
 
@@ -215,6 +223,7 @@ type summaryView struct {
 	End       string      `json:"endDate"` // the last moment
 	Histogram []barView   `json:"histogram,omitempty"`
 	Facets    []facetView `json:"facets,omitempty"`
+	Hints     []hint      `json:"hints,omitempty"`
 }
 
 type barView struct {
@@ -263,7 +272,11 @@ func (h events) summarize(c *call) (result, error) {
 	if err != nil {
 		return nil, tooSlow(err)
 	}
-	return withHeaders{value{viewOf(s, q, o.Zone)}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
+	v := viewOf(s, q, o.Zone)
+	if s.Total == 0 {
+		v.Hints = h.hints(c, q)
+	}
+	return withHeaders{value{v}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
 		"Cache-Control": {"no-store"}}}, nil
 }
 

@@ -325,6 +325,8 @@ func (h events) operations() []operation {
 		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
 	counts := finds
 	counts.audit = audited("summarizeEvents", "it tells how many events there are of any kind that is asked for")
+	names := finds
+	names.audit = audited("listEventFields", "it tells which fields the events have, and values of them")
 	exports := finds
 	exports.audit = audited("exportEvents", "it sends events")
 	const path = ownGroup + "/events"
@@ -333,6 +335,8 @@ func (h events) operations() []operation {
 			handler{jsonResult, h.find}, finds},
 		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
 			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
+		{"listGroupEventFields", get, path + ":fields", own, account.Download, 200, questions,
+			handler{jsonResult, h.fields}, names},
 		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,
 			with(questions, tableFormat, tableColumns, rawCells, byteOrder), asFile(h.export), exports},
 	}

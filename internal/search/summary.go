@@ -59,6 +59,12 @@ type Count struct {
 	Count int64
 }
 
+// compareCounts returns a negative number if a is more frequent than b, or as frequent and before it.
+func compareCounts(a, b Count) int {
+	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value.Text, b.Value.Text),
+		cmp.Compare(a.Value.Kind, b.Value.Kind))
+}
+
 // Summary sums up all events that match. ErrTooSlow if the time limit passes.
 func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary, error) {
 	m, err := query.Compile(q.Query)
@@ -269,10 +275,7 @@ func (f *facet) result(field query.Field, top int) Facet {
 	for v, n := range f.counts {
 		r.Values = append(r.Values, Count{v, n})
 	}
-	slices.SortFunc(r.Values, func(a, b Count) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value.Text, b.Value.Text),
-			cmp.Compare(a.Value.Kind, b.Value.Kind))
-	})
+	slices.SortFunc(r.Values, compareCounts)
 	for _, c := range r.Values[min(top, len(r.Values)):] {
 		r.Other += c.Count
 	}

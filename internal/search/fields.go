@@ -1,0 +1,439 @@
+package search
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/index"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/segment"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Bounds on what is told of fields.
+const (
+	maxFields       = 5000     // fields; those that come first are told
+	maxSegmentPaths = 2000     // of a segment: those that the most entries have
+	maxDistinct     = 1000     // values of a field that are told apart
+	maxTextBytes    = 16 << 20 // of those values, of all fields
+	maxExamples     = 5        // of a field
+	maxExampleBytes = 256      // of an example; longer values are none
+	exampleEvents   = 20       // that are looked at for fields of which no value is listed
+	linesBytes      = 512 << 10
+	linesEntries    = 1024
+	fieldsAtATime   = 16
+)
+
+// timeField is the field that every event has.
+const timeField query.Field = "time"
+
+// Fields are the fields that the events have that match.
+type Fields struct {
+	Total  int64   // events that match
+	Fields []Field // the aliases, then the paths in order
+	More   bool    // There are more fields.
+}
+
+// Field is what is known of a field.
+type Field struct {
+	Field                   query.Field
+	Strings, Numbers, Bools bool           // kinds of its values
+	Events                  int64          // that have it; if More, at most so many
+	Values                  int            // different ones that were told apart
+	More                    bool           // There may be others.
+	Examples                []query.Scalar // the most frequent ones first; at most five
+}
+
+// Fields returns the fields of the events that match, with examples of their values. ErrTooSlow if the time limit
+// passes.
+func (s *Searcher) Fields(ctx context.Context, q Question) (*Fields, error) {
+	c, err := s.collect(ctx, q, false)
+	if err != nil {
+		return nil, err
+	}
+	result := c.result()
+	if c.total == 0 {
+		return result, nil
+	}
+	page, err := s.Page(ctx, q, Newest, nil, exampleEvents)
+	if err != nil {
+		return nil, err
+	}
+	return result, result.exemplify(page.Hits)
+}
+
+// Names returns the paths that events have, without what is told of their values. It is meant for all events of a range
+// and reads little of what has an index. ErrTooSlow if the time limit passes.
+func (s *Searcher) Names(ctx context.Context, q Question) ([]query.Field, error) {
+	c, err := s.collect(ctx, q, true)
+	if err != nil {
+		return nil, err
+	}
+	names := []query.Field{timeField}
+	for name := range c.fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+func (s *Searcher) collect(ctx context.Context, q Question, namesOnly bool) (c *collector, err error) {
+	m, err := query.Compile(q.Query)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, s.options.TimeLimit)
+	defer cancel()
+	err = again(limited, func() error {
+		c = &collector{searcher: s, question: q, matcher: m, namesOnly: namesOnly, fields: map[query.Field]*collected{}}
+		return c.run(limited)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil && limited.Err() != nil:
+		return nil, ErrTooSlow
+	}
+	return c, err
+}
+
+// collector collects the fields of events. What an index tells is taken from there; the index of events that have none
+// is made in memory.
+type collector struct {
+	searcher  *Searcher
+	question  Question
+	matcher   *query.Matcher
+	namesOnly bool
+
+	mu     sync.Mutex
+	total  int64
+	fields map[query.Field]*collected
+	bytes  int // of the texts of values
+	more   bool
+}
+
+// collected is what is known of a field so far.
+type collected struct {
+	strings, numbers, bools bool
+	events                  int64
+	values                  map[query.Scalar]int64
+	more                    bool
+}
+
+func (c *collector) run(ctx context.Context) error {
+	snapshots, err := c.searcher.snapshots(ctx, c.question)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.searcher.options.Workers)
+	for i, snapshot := range snapshots {
+		if err := c.addLog(ctx, group, c.question.Logs[i], snapshot); err != nil {
+			return errors.Join(err, group.Wait())
+		}
+	}
+	return group.Wait()
+}
+
+// addLog adds the events of a log. What goes on in the group when it returns belongs to it.
+func (c *collector) addLog(ctx context.Context, group *errgroup.Group, log string, s *tlog.Snapshot) error {
+	waiting := &lines{to: c}
+	err := s.Waiting(ctx, func(line []byte, _ event.Entry) error {
+		if line = bytes.TrimSuffix(line, []byte{'\n'}); c.matcher.Match(line) {
+			return waiting.add(ctx, line)
+		}
+		return ctx.Err()
+	})
+	if err := cmp.Or(err, waiting.flush(ctx)); err != nil {
+		return err
+	}
+	for seg, err := range s.Segments(ctx) {
+		if err != nil {
+			return err
+		}
+		p, err := c.searcher.plan(ctx, &c.question, seg)
+		if err != nil {
+			return err
+		}
+		if p == nil || p.any() {
+			group.Go(func() error { return c.addSegment(ctx, log, seg, p) })
+		}
+	}
+	return nil
+}
+
+// addSegment adds the events of a segment: from its index, as far as that tells.
+func (c *collector) addSegment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error {
+	var known *told
+	if p != nil {
+		var err error
+		known, err = c.tell(ctx, p.index, p.matches, p.fetch)
+		if err != nil && !useless(err) {
+			return err
+		}
+		if err != nil {
+			c.searcher.options.Damaged(seg.Beside(index.ID).Key, err)
+			p = nil
+		} else if !slices.ContainsFunc(p.matches, func(m index.Matches) bool { return m.Perhaps != nil }) {
+			c.add(known)
+			return nil
+		}
+	}
+	blocks, err := c.searcher.blocks(ctx, &c.question, log, seg, p)
+	if err != nil {
+		return err
+	}
+	if p != nil && (len(blocks) == 0 || blocks[0].matches != nil) {
+		c.add(known)
+	}
+	rest := &lines{to: c}
+	for i := range blocks {
+		b := &blocks[i]
+		wanted := func(entry int, line []byte) bool {
+			return (b.matches == nil || b.matches.Perhaps.Has(entry)) && c.matcher.Match(line)
+		}
+		err := b.eachOf(ctx, &c.question, wanted, func(_ int, h Hit) error { return rest.add(ctx, h.Line) })
+		if err != nil {
+			return err
+		}
+	}
+	return rest.flush(ctx)
+}
+
+// told is what an index tells of the fields of those events that it says to match.
+type told struct {
+	total  int64
+	fields []toldField
+	more   bool
+}
+
+type toldField struct {
+	index.FieldInfo
+	events int64
+	hidden bool // There are values that only lines tell.
+	values []index.Count
+}
+
+// tell returns what an index tells.
+func (c *collector) tell(ctx context.Context, x *index.Index, matches []index.Matches, fetch index.Fetch) (*told,
+	error) {
+	known := &told{}
+	for i := range matches {
+		if matches[i].Every {
+			known.total += int64(x.Entries(i))
+		} else {
+			known.total += int64(matches[i].Yes.Count())
+		}
+	}
+	infos := x.Fields()
+	known.more = x.Unnamed()
+	if len(infos) > maxSegmentPaths {
+		slices.SortStableFunc(infos, func(a, b index.FieldInfo) int { return cmp.Compare(b.Entries, a.Entries) })
+		infos, known.more = infos[:maxSegmentPaths], true
+	}
+	if c.namesOnly {
+		for _, info := range infos {
+			known.fields = append(known.fields, toldField{FieldInfo: info})
+		}
+		return known, nil
+	}
+	for _, name := range query.Aliases() {
+		infos = append(infos, index.FieldInfo{Field: query.Field(name)})
+	}
+	for some := range slices.Chunk(infos, fieldsAtATime) {
+		fields := make([]query.Field, len(some))
+		for i, info := range some {
+			fields[i] = info.Field
+		}
+		facets, err := x.Facets(ctx, fields, 0, matches, fetch)
+		if err != nil {
+			return nil, err
+		}
+		for i, f := range facets {
+			if n := known.total - int64(f.Missing); n > 0 {
+				hidden := slices.ContainsFunc(f.Hidden, func(h index.Bits) bool { return h.Count() > 0 })
+				known.fields = append(known.fields, toldField{some[i], n, hidden, f.Values})
+			}
+		}
+	}
+	return known, nil
+}
+
+// add adds what an index tells.
+func (c *collector) add(known *told) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total += known.total
+	c.more = c.more || known.more
+	for i := range known.fields {
+		f := &known.fields[i]
+		of := c.fields[f.Field]
+		if of == nil && len(c.fields) == maxFields {
+			c.more = true
+			continue
+		}
+		if of == nil {
+			of = &collected{values: map[query.Scalar]int64{}}
+			c.fields[f.Field] = of
+		}
+		of.events += f.events
+		if f.hidden {
+			of.more = true
+			of.strings, of.numbers, of.bools = of.strings || f.Strings, of.numbers || f.Numbers, of.bools || f.Bools
+		}
+		for _, v := range f.values {
+			of.note(v.Value.Kind)
+			c.count(of, v)
+		}
+	}
+}
+
+// count counts the events with a value of a field.
+func (c *collector) count(of *collected, v index.Count) {
+	if _, ok := of.values[v.Value]; !ok {
+		if len(of.values) == maxDistinct || c.bytes+len(v.Value.Text) > maxTextBytes {
+			of.more = true
+			return
+		}
+		c.bytes += len(v.Value.Text)
+	}
+	of.values[v.Value] += int64(v.Entries)
+}
+
+// note notes a kind of value.
+func (of *collected) note(k query.Kind) {
+	switch k {
+	case query.String:
+		of.strings = true
+	case query.Number:
+		of.numbers = true
+	case query.Bool:
+		of.bools = true
+	}
+}
+
+// result returns the fields: the aliases, then the paths in order.
+func (c *collector) result() *Fields {
+	r := &Fields{Total: c.total, More: c.more}
+	if c.total == 0 {
+		return r
+	}
+	c.fields[timeField] = &collected{numbers: true, events: c.total, more: true}
+	for name, of := range c.fields {
+		f := Field{Field: name, Strings: of.strings, Numbers: of.numbers, Bools: of.bools, Events: of.events,
+			Values: len(of.values), More: of.more}
+		f.Examples = of.examples()
+		r.Fields = append(r.Fields, f)
+	}
+	slices.SortFunc(r.Fields, func(a, b Field) int {
+		return cmp.Or(cmp.Compare(rank(a.Field), rank(b.Field)), cmp.Compare(a.Field, b.Field))
+	})
+	return r
+}
+
+func rank(f query.Field) int {
+	if i := slices.Index(query.Aliases(), string(f)); i >= 0 {
+		return i
+	}
+	return len(query.Aliases())
+}
+
+// examples returns the most frequent values.
+func (of *collected) examples() []query.Scalar {
+	var all []Count
+	for v, n := range of.values {
+		if len(v.Text) <= maxExampleBytes {
+			all = append(all, Count{v, n})
+		}
+	}
+	slices.SortFunc(all, compareCounts)
+	var some []query.Scalar
+	for _, v := range all[:min(len(all), maxExamples)] {
+		some = append(some, v.Value)
+	}
+	return some
+}
+
+// exemplify takes examples from events for those fields that have none.
+func (r *Fields) exemplify(hits []Hit) error {
+	var bare []*Field
+	var names []query.Field
+	for i := range r.Fields {
+		if f := &r.Fields[i]; len(f.Examples) == 0 {
+			bare, names = append(bare, f), append(names, f.Field)
+		}
+	}
+	x := query.NewExtract(names...)
+	for _, h := range hits {
+		if err := x.Read(h.Line); err != nil {
+			return err
+		}
+		for i, f := range bare {
+			for _, v := range x.Values(i) {
+				if len(f.Examples) < maxExamples && len(v.Text) <= maxExampleBytes && !slices.Contains(f.Examples, v) {
+					v.Text = string([]byte(v.Text)) // which may lie in the event's line
+					f.Examples = append(f.Examples, v)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lines are events without an index that match. An index is made of some at a time.
+type lines struct {
+	to    *collector
+	data  []byte
+	count int
+}
+
+// add adds an event, given by its line without '\n'.
+func (l *lines) add(ctx context.Context, line []byte) error {
+	l.data = append(append(l.data, line...), '\n')
+	if l.count++; len(l.data) < linesBytes && l.count < linesEntries {
+		return nil
+	}
+	return l.flush(ctx)
+}
+
+// flush makes an index of the lines and adds what it tells.
+func (l *lines) flush(ctx context.Context) error {
+	if l.count == 0 {
+		return nil
+	}
+	kind := index.Kind{Least: 1}
+	b := segment.Block{Count: l.count, Raw: int64(len(l.data))}
+	content, err := kind.Build([]segment.Made{{Block: &b, Note: kind.Note(segment.Content{Block: &b, Lines: l.data})}})
+	if err != nil {
+		return fmt.Errorf("fields of events: %w", err)
+	}
+	l.data, l.count = l.data[:0], 0
+	if content == nil { // too many paths
+		l.to.add(&told{total: int64(b.Count), more: true})
+		return nil
+	}
+	head, err := index.HeadLength(content)
+	if err != nil {
+		return err
+	}
+	x, err := index.Open(content[:head])
+	if err != nil {
+		return err
+	}
+	fetch := func(_ context.Context, offset, length int64) ([]byte, error) {
+		return content[offset : offset+length], nil
+	}
+	known, err := l.to.tell(ctx, x, []index.Matches{{Every: true}}, fetch)
+	if err == nil {
+		l.to.add(known)
+	}
+	return err
+}
