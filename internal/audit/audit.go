@@ -22,10 +22,12 @@ import (
 )
 
 // Auditor checks everything that a bucket has of logs. It reads only, believes nothing but its keys, and computes what
-// can be computed: each digest from its bytes, the tree from the lines, the root from the tree.
+// can be computed: each digest from its bytes, the tree from the lines, the root from the tree, what stands beside a
+// segment from its lines.
 type Auditor struct {
 	Bucket   bucket.Bucket
 	Keys     *proof.Keys       // nil: signatures are not checked, and the audit can tell less
+	Beside   []segment.Kind    // of objects beside segments that are made again and compared; of others digests are
 	Progress func(bytes int64) // called as segments are read; nil: not
 }
 
@@ -278,7 +280,7 @@ func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.
 			var err error
 			work.do(func() { _, err = s.ReadSized(ctx, b.Key, b.Size, b.Sum) }, func() {
 				if err != nil && !isFatal(err) {
-					a.find(b.Key, -1, fmt.Errorf("%w; it can be made again from the lines", err))
+					a.findBeside(b.Key, err)
 				}
 			})
 		}
@@ -348,7 +350,8 @@ func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.
 	return nil
 }
 
-// segment checks a segment, its blocks side by side, and appends its lines to the tree.
+// segment checks a segment, its blocks side by side, appends its lines to the tree, and compares them with what stands
+// beside it.
 func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, seg manifest.Segment, work *inOrder) {
 	x, err := s.Index(ctx, seg)
 	var groups []byte
@@ -369,12 +372,13 @@ func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, se
 		return
 	}
 	var computed []byte
-	unread := false
+	unread, differs := false, false
+	beside := newDerived(d.Beside, seg, x)
 	for i := range x.Blocks {
 		b := x.Blocks[i]
 		var leaves []proof.Hash
 		var err error
-		work.do(func() { leaves, err = blockLeaves(ctx, s, seg, b) }, func() {
+		work.do(func() { leaves, err = blockLeaves(ctx, s, seg, b, beside.note(i)) }, func() {
 			if d.Progress != nil {
 				d.Progress(b.Length)
 			}
@@ -383,7 +387,7 @@ func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, se
 				a.Content += int64(b.Count)
 			case len(leaves) == b.Count:
 				a.find(seg.Key, b.First, err)
-				a.broken = true
+				a.broken, differs = true, true
 			default:
 				a.find(seg.Key, b.First, err)
 				a.skip(int64(b.Count))
@@ -397,8 +401,11 @@ func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, se
 			a.find(seg.Key, seg.First, fmt.Errorf("it ends at entry %d, not at %d", a.tree.Size, seg.End()))
 		}
 		if !unread && !bytes.Equal(groups, computed) {
-			differs := seg.First/proof.Group + int64(firstDifference(groups, computed)/modtlog.HashSize)
-			a.narrow(seg.Key, max(seg.First, differs*proof.Group))
+			group := seg.First/proof.Group + int64(firstDifference(groups, computed)/modtlog.HashSize)
+			a.narrow(seg.Key, max(seg.First, group*proof.Group))
+		}
+		if !unread && !differs {
+			beside.compare(a, seg)
 		}
 	})
 }
@@ -414,15 +421,16 @@ func (a *Audit) narrow(key string, entry int64) {
 	a.find(key, entry, errors.New("the hashes of its groups of 256 entries are not those of its lines"))
 }
 
-// blockLeaves returns the leaves of a block's lines. With an error there may be leaves of what is there instead.
-func blockLeaves(ctx context.Context, s *manifest.Objects, seg manifest.Segment,
-	b segment.Block) ([]proof.Hash, error) {
+// blockLeaves returns the leaves of a block's lines, which it gives see, if that is not nil. With an error there may be
+// leaves of what is there instead.
+func blockLeaves(ctx context.Context, s *manifest.Objects, seg manifest.Segment, b segment.Block,
+	see func(lines []byte)) ([]proof.Hash, error) {
 	data, err := s.ReadExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
 		return nil, err
 	}
 	differs := s.CheckBlock(seg, &b, data)
-	digests, err := s.DigestsOf(seg, b, data)
+	digests, err := s.DigestsOf(seg, b, data, see)
 	for i, d := range digests {
 		digests[i] = proof.Leaf(d)
 	}

@@ -73,6 +73,15 @@ type Beside struct {
 	HeadSum proof.Hash `json:"headSum,omitzero"` // SHA-256 of the head
 }
 
+// NewBeside returns what a manifest says of an object beside a segment that is stored under a key.
+func NewBeside(key string, o segment.Object) Beside {
+	b := Beside{Part: o.ID, Key: key, Size: int64(len(o.Data)), Sum: proof.Digest(o.Data), Head: o.Head}
+	if o.Head > 0 {
+		b.HeadSum = proof.Digest(o.Data[:o.Head])
+	}
+	return b
+}
+
 // Keys yields the keys of a segment and of what stands beside it.
 func (s *Segment) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -43,12 +43,13 @@ func (s *Objects) BlockDigests(ctx context.Context, seg Segment, b segment.Block
 			if err != nil {
 				return nil, err
 			}
-			return s.DigestsOf(seg, b, data)
+			return s.DigestsOf(seg, b, data, nil)
 		})
 }
 
-// DigestsOf returns the entries of the tree for the lines of a block that was read.
-func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte) ([]proof.Hash, error) {
+// DigestsOf returns the entries of the tree for the lines of a block that was read. It gives the lines to see, which
+// must not keep them; nil: nobody sees them.
+func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte, see func(lines []byte)) ([]proof.Hash, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	lines, err := b.Decode((*buf)[:0], data)
@@ -63,6 +64,9 @@ func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte) ([]proof.
 	if len(digests) != b.Count {
 		return nil, fmt.Errorf("block of %s at %d: %d lines, want %d: %w", seg.Key, b.Offset, len(digests), b.Count,
 			gzipmember.ErrCorrupt)
+	}
+	if see != nil {
+		see(lines)
 	}
 	return digests, nil
 }

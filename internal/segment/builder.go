@@ -234,7 +234,7 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 			return nil, Info{}, nil, fmt.Errorf("part %s: %w", k.ID(), err)
 		}
 		if i >= w.inside {
-			o, err := object(k, content)
+			o, err := NewObject(k, content)
 			if err != nil {
 				return nil, Info{}, nil, fmt.Errorf("part %s: %w", k.ID(), err)
 			}
@@ -264,8 +264,8 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 	return data, info, beside, nil
 }
 
-// object returns an object of a kind with its content.
-func object(k Kind, content []byte) (o Object, err error) {
+// NewObject returns an object of a kind with its content.
+func NewObject(k Kind, content []byte) (o Object, err error) {
 	o = Object{ID: k.ID(), Data: content}
 	if headed, ok := k.(Headed); ok && content != nil {
 		o.Head, err = headed.HeadLength(content)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/manifest"
-	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
 
@@ -120,11 +119,7 @@ func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (manifes
 	}
 	seg := manifest.Segment{Key: manifest.NewSegmentKey(log, info.First), Info: info}
 	for _, o := range beside {
-		at := manifest.Beside{Part: o.ID, Key: manifest.NewBesideKey(log, o.ID, info.First), Size: int64(len(o.Data)),
-			Sum: proof.Digest(o.Data), Head: o.Head}
-		if o.Head > 0 {
-			at.HeadSum = proof.Digest(o.Data[:o.Head])
-		}
+		at := manifest.NewBeside(manifest.NewBesideKey(log, o.ID, info.First), o)
 		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
 			return manifest.Segment{}, err
 		}

@@ -11,13 +11,18 @@ import (
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/folder"
+	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
+	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/wal"
 )
 
 // bareLog stands for the log whose segments lie in a folder by themselves.
 const bareLog = "000000000000000000000000"
+
+// beside is what is made from segments and compared with what stands beside them: indexes, of segments of any size.
+var beside = []segment.Kind{index.Kind{Least: 1}}
 
 // OpenFolder opens a folder with a bucket, with one log of it, or with nothing but segments. log is the only log that
 // it holds; empty: see Bucket.
@@ -44,7 +49,7 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 // Bucket checks logs in a bucket, all that it has or that an older checkpoint is of if none is named, and what waits to
 // be sequenced.
 func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*Report, error) {
-	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
+	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Beside: beside, Progress: c.Progress}
 	waiting, err := wal.Audit(ctx, b, c.Seals)
 	if err != nil {
 		return nil, err

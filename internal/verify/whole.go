@@ -83,7 +83,7 @@ func (c Check) Everything(ctx context.Context, b bucket.Bucket) (*Whole, error) 
 	if err := accounts.CrossCheck(ctx, w.inconsistent); err != nil {
 		return nil, err
 	}
-	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Progress: c.Progress}
+	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Beside: beside, Progress: c.Progress}
 	logs, err := logsOf(ctx, d, c.Since)
 	if err != nil {
 		return nil, err
