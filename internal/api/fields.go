@@ -43,7 +43,8 @@ func (h events) fields(c *call) (result, error) {
 	if err != nil {
 		return nil, tooSlow(err)
 	}
-	v := fieldsView{Total: all.Total, Start: moment(q.Start), End: moment(q.End - 1), Fields: []fieldView{}, More: all.More}
+	v := fieldsView{Total: all.Total, Start: moment(q.Start), End: moment(q.End - 1), Fields: []fieldView{},
+		More: all.More}
 	for _, f := range all.Fields {
 		shown := fieldView{Field: f.Field, Alias: f.Field.Alias(), Types: typesOf(f), Events: f.Events, Values: f.Values,
 			More: f.More, Examples: []any{}}
