@@ -31,16 +31,16 @@ func TestRepliesThatFollowFromContentAreAudited(t *testing.T) {
 			t.Errorf("%s: its reply follows from what was recorded, and it is not audited", op.id)
 		}
 	}
-	for _, id := range append(sums, "searchGroupEvents", "summarizeGroupEvents", "listGroupEventFields", "proveGroupLogEntry",
-		"proveGroupLogDownload", "downloadGroupStreamAuditLogs", "downloadGroupLog", "downloadOrgLog") {
+	for _, id := range append(sums, "searchGroupEvents", "summarizeGroupEvents", "listGroupEventFields",
+		"proveGroupLogEntry", "proveGroupLogDownload", "downloadGroupStreamAuditLogs", "downloadGroupLog", "downloadOrgLog") {
 		if !slices.Contains(follow, id) {
 			t.Errorf("%s: its reply does not follow from what was recorded, so this test finds nothing", id)
 		}
 	}
 }
 
-// made is what differs between two worlds in which the same was recorded: what is random, and when credentials were made,
-// which is read from the machine's clock.
+// made is what differs between two worlds in which the same was recorded: what is random, and when credentials were
+// made, which is read from the machine's clock.
 var made = regexp.MustCompile(`[0-9a-f]{24}|"(publicKey|privateKey|maskedSecretValue|createdAt|expiresAt)":"[^"]*"`)
 
 // askAll calls every operation that reads, in every way that asks for a value, where the events have that value. It

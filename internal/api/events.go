@@ -263,12 +263,7 @@ func (h events) summarize(c *call) (result, error) {
 			return nil, invalidQuery(field{"facets", "may have at most " + strconv.Itoa(maxFacets) + " fields"})
 		}
 	}
-	release, err := h.share(c)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	s, err := h.search.Summary(c.context(), q.Question, o)
+	s, err := h.summary(c, q, o)
 	if err != nil {
 		return nil, tooSlow(err)
 	}
@@ -278,6 +273,16 @@ func (h events) summarize(c *call) (result, error) {
 	}
 	return withHeaders{value{v}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
 		"Cache-Control": {"no-store"}}}, nil
+}
+
+// summary sums up the events of a question, within the caller's share.
+func (h events) summary(c *call, q *question, o search.Outline) (*search.Summary, error) {
+	release, err := h.share(c)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return h.search.Summary(c.context(), q.Question, o)
 }
 
 func viewOf(s *search.Summary, q *question, zone *time.Location) summaryView {

@@ -88,6 +88,11 @@ func (h events) hints(c *call, q *question) []hint {
 	if len(asked) == 0 {
 		return nil
 	}
+	release, err := h.share(c)
+	if err != nil {
+		return nil
+	}
+	defer release()
 	everything := q.Question
 	everything.Query, _ = query.Parse("") // which cannot fail
 	names, err := h.search.Names(c.context(), everything)

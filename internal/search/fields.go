@@ -1,15 +1,11 @@
 package search
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/index"
@@ -90,18 +86,11 @@ func (s *Searcher) collect(ctx context.Context, q Question, namesOnly bool) (c *
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, s.options.TimeLimit)
-	defer cancel()
-	err = again(limited, func() error {
+	err = s.within(ctx, func(ctx context.Context) error {
 		c = &collector{searcher: s, question: q, matcher: m, namesOnly: namesOnly, fields: map[query.Field]*collected{}}
-		return c.run(limited)
+		c.loose.to = c
+		return s.visit(ctx, &c.question, m, c)
 	})
-	switch {
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case err != nil && limited.Err() != nil:
-		return nil, ErrTooSlow
-	}
 	return c, err
 }
 
@@ -112,6 +101,7 @@ type collector struct {
 	question  Question
 	matcher   *query.Matcher
 	namesOnly bool
+	loose     lines // events that wait to be sequenced
 
 	mu     sync.Mutex
 	total  int64
@@ -128,50 +118,15 @@ type collected struct {
 	more                    bool
 }
 
-func (c *collector) run(ctx context.Context) error {
-	snapshots, err := c.searcher.snapshots(ctx, c.question)
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(c.searcher.options.Workers)
-	for i, snapshot := range snapshots {
-		if err := c.addLog(ctx, group, c.question.Logs[i], snapshot); err != nil {
-			return errors.Join(err, group.Wait())
-		}
-	}
-	return group.Wait()
+// waiting adds an event that waits to be sequenced.
+func (c *collector) waiting(ctx context.Context, line []byte, _ event.Entry) error {
+	return c.loose.add(ctx, line)
 }
 
-// addLog adds the events of a log. What goes on in the group when it returns belongs to it.
-func (c *collector) addLog(ctx context.Context, group *errgroup.Group, log string, s *tlog.Snapshot) error {
-	waiting := &lines{to: c}
-	err := s.Waiting(ctx, func(line []byte, _ event.Entry) error {
-		if line = bytes.TrimSuffix(line, []byte{'\n'}); c.matcher.Match(line) {
-			return waiting.add(ctx, line)
-		}
-		return ctx.Err()
-	})
-	if err := cmp.Or(err, waiting.flush(ctx)); err != nil {
-		return err
-	}
-	for seg, err := range s.Segments(ctx) {
-		if err != nil {
-			return err
-		}
-		p, err := c.searcher.plan(ctx, &c.question, seg)
-		if err != nil {
-			return err
-		}
-		if p == nil || p.any() {
-			group.Go(func() error { return c.addSegment(ctx, log, seg, p) })
-		}
-	}
-	return nil
-}
+func (c *collector) end(ctx context.Context) error { return c.loose.flush(ctx) }
 
-// addSegment adds the events of a segment: from its index, as far as that tells.
-func (c *collector) addSegment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error {
+// segment adds the events of a segment: from its index, as far as that tells.
+func (c *collector) segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error {
 	var known *told
 	if p != nil {
 		var err error

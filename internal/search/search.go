@@ -4,6 +4,7 @@
 package search
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -112,6 +113,79 @@ func (s *Searcher) snapshots(ctx context.Context, q Question) ([]*tlog.Snapshot,
 		})
 	}
 	return all, group.Wait()
+}
+
+// within runs do within the time limit of a question, and again as long as it fails because a log has moved on.
+// ErrTooSlow if the time limit passes.
+func (s *Searcher) within(ctx context.Context, do func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, s.options.TimeLimit)
+	defer cancel()
+	err := again(limited, func() error { return do(limited) })
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil && limited.Err() != nil:
+		return ErrTooSlow
+	}
+	return err
+}
+
+// visitor is shown what a question is about.
+type visitor interface {
+	// waiting is shown each event that waits to be sequenced and matches, by its line without '\n', which is valid during
+	// the call. When a log has no more of them, end is called.
+	waiting(ctx context.Context, line []byte, e event.Entry) error
+	end(ctx context.Context) error
+
+	// segment is shown each segment that may hold events that match, with what its index says; nil if there is none. Several
+	// segments may be shown at the same time.
+	segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error
+}
+
+// visit shows a visitor all that a question is about.
+func (s *Searcher) visit(ctx context.Context, q *Question, m *query.Matcher, v visitor) error {
+	snapshots, err := s.snapshots(ctx, *q)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.options.Workers)
+	for i, snapshot := range snapshots {
+		if err := s.visitLog(ctx, group, q, q.Logs[i], snapshot, m, v); err != nil {
+			return errors.Join(err, group.Wait())
+		}
+	}
+	return group.Wait()
+}
+
+// visitLog shows a log. What goes on in the group when it returns belongs to it.
+func (s *Searcher) visitLog(ctx context.Context, group *errgroup.Group, q *Question, log string, of *tlog.Snapshot,
+	m *query.Matcher, v visitor) error {
+	err := of.Waiting(ctx, func(line []byte, e event.Entry) error {
+		if line = bytes.TrimSuffix(line, []byte{'\n'}); m.Match(line) {
+			return v.waiting(ctx, line, e)
+		}
+		return ctx.Err()
+	})
+	if err == nil {
+		err = v.end(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for seg, err := range of.Segments(ctx) {
+		if err != nil {
+			return err
+		}
+		p, err := s.plan(ctx, q, seg)
+		if err != nil {
+			return err
+		}
+		if p == nil || p.any() {
+			group.Go(func() error { return v.segment(ctx, log, seg, p) })
+		}
+	}
+	return nil
 }
 
 // again calls do until it fails for another reason than that a log has moved on.

@@ -1,15 +1,11 @@
 package search
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/index"
@@ -71,19 +67,12 @@ func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, s.options.TimeLimit)
-	defer cancel()
 	var t *tally
-	err = again(limited, func() error {
-		t = newTally(s, q, o)
-		return t.run(limited, s, m)
+	err = s.within(ctx, func(ctx context.Context) error {
+		t = newTally(s, q, o, m)
+		return s.visit(ctx, &t.question, m, t)
 	})
-	switch {
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case err != nil && limited.Err() != nil:
-		return nil, ErrTooSlow
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	return t.summary(), nil
@@ -93,6 +82,7 @@ func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary
 type tally struct {
 	searcher *Searcher
 	question Question
+	matcher  *query.Matcher
 	outline  Outline
 	bars     []int64
 	extracts sync.Pool // of *query.Extract
@@ -103,8 +93,8 @@ type tally struct {
 	facets []facet
 }
 
-func newTally(s *Searcher, q Question, o Outline) *tally {
-	t := &tally{searcher: s, question: q, outline: o, facets: make([]facet, len(o.Facets))}
+func newTally(s *Searcher, q Question, o Outline, m *query.Matcher) *tally {
+	t := &tally{searcher: s, question: q, matcher: m, outline: o, facets: make([]facet, len(o.Facets))}
 	t.extracts.New = func() any { return query.NewExtract(o.Facets...) }
 	if o.Bars > 0 {
 		t.bars = Bars(q.Start, q.End, o.Bars, cmp.Or(o.Zone, time.UTC))
@@ -116,50 +106,15 @@ func newTally(s *Searcher, q Question, o Outline) *tally {
 	return t
 }
 
-func (t *tally) run(ctx context.Context, s *Searcher, m *query.Matcher) error {
-	snapshots, err := s.snapshots(ctx, t.question)
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.options.Workers)
-	for i, snapshot := range snapshots {
-		if err := t.add(ctx, group, t.question.Logs[i], snapshot, m); err != nil {
-			return errors.Join(err, group.Wait())
-		}
-	}
-	return group.Wait()
+// waiting counts an event that waits to be sequenced.
+func (t *tally) waiting(_ context.Context, line []byte, e event.Entry) error {
+	return t.count(e.Time, line)
 }
 
-// add counts the events of a log. What goes on in the group when it returns belongs to it.
-func (t *tally) add(ctx context.Context, group *errgroup.Group, log string, s *tlog.Snapshot, m *query.Matcher) error {
-	err := s.Waiting(ctx, func(line []byte, e event.Entry) error {
-		if line = bytes.TrimSuffix(line, []byte{'\n'}); m.Match(line) {
-			return t.count(e.Time, line)
-		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return err
-	}
-	for seg, err := range s.Segments(ctx) {
-		if err != nil {
-			return err
-		}
-		p, err := t.searcher.plan(ctx, &t.question, seg)
-		if err != nil {
-			return err
-		}
-		if p != nil && !p.any() {
-			continue
-		}
-		group.Go(func() error { return t.addSegment(ctx, log, seg, p, m) })
-	}
-	return nil
-}
+func (t *tally) end(context.Context) error { return nil }
 
-// addSegment counts the events of a segment: from its index, as far as that tells.
-func (t *tally) addSegment(ctx context.Context, log string, seg *tlog.Segment, p *plan, m *query.Matcher) error {
+// segment counts the events of a segment: from its index, as far as that tells.
+func (t *tally) segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error {
 	var known *indexed
 	if p != nil {
 		var err error
@@ -187,9 +142,9 @@ func (t *tally) addSegment(ctx context.Context, log string, seg *tlog.Segment, p
 	for i := range blocks {
 		b := &blocks[i]
 		if b.matches == nil {
-			err = b.each(ctx, &t.question, m, func(h Hit) error { return t.count(h.Time, h.Line) })
+			err = b.each(ctx, &t.question, t.matcher, func(h Hit) error { return t.count(h.Time, h.Line) })
 		} else {
-			err = t.addRest(ctx, b, known.read[b.number], m)
+			err = t.addRest(ctx, b, known.read[b.number], t.matcher)
 		}
 		if err != nil {
 			return err
