@@ -101,31 +101,13 @@ func (s *Logs) grow(ctx context.Context, m *manifest.Manifest, b event.Batch, nu
 	for _, i := range numbers {
 		w.Add(b.Line(i), b.Entries[i])
 	}
-	seg, err := s.put(ctx, m.Log, w)
+	seg, err := s.make.put(ctx, m.Log, w)
 	if err != nil {
 		return err
 	}
 	m.Segments = append(m.Segments, seg)
 	m.Entries += seg.Count
 	return s.options.sign(m, tree)
-}
-
-// put stores what b built under new names: the objects beside the segment, then the segment. After an error some may
-// exist; then nothing names them, and a later Merge removes them.
-func (s *Logs) put(ctx context.Context, log string, b *segment.Builder) (manifest.Segment, error) {
-	data, info, beside, err := b.Finish()
-	if err != nil {
-		return manifest.Segment{}, fmt.Errorf("make a segment of log %s: %w", log, err)
-	}
-	seg := manifest.Segment{Key: manifest.NewSegmentKey(log, info.First), Info: info}
-	for _, o := range beside {
-		at := manifest.NewBeside(manifest.NewBesideKey(log, o.ID, info.First), o)
-		if err := s.bucket.PutNew(ctx, at.Key, o.Data); err != nil {
-			return manifest.Segment{}, err
-		}
-		seg.Beside = append(seg.Beside, at)
-	}
-	return seg, s.bucket.PutNew(ctx, seg.Key, data)
 }
 
 // Merge does one step of upkeep on a log, and tells whether there may be more to do: it merges a run of small segments
@@ -142,7 +124,7 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	if from == to {
 		return false, nil
 	}
-	merged, err := s.mergeSegments(ctx, log, m.Segments[from:to])
+	merged, err := s.make.mergeSegments(ctx, log, m.Segments[from:to])
 	if err != nil {
 		err = s.viewOf(m).outdated(ctx, err)
 		return err == nil, err
@@ -224,22 +206,6 @@ func (o Options) mergeable(segments []manifest.Segment) (from, to int) {
 		}
 	}
 	return 0, 0
-}
-
-// mergeSegments makes one segment of several consecutive ones.
-func (s *Logs) mergeSegments(ctx context.Context, log string, segments []manifest.Segment) (manifest.Segment, error) {
-	w := segment.NewMerge(segments[0].First, s.options.BlockBytes, s.options.Beside...)
-	for _, seg := range segments {
-		source, err := s.objects.Source(ctx, seg, s.options.Beside)
-		if err != nil {
-			return manifest.Segment{}, err
-		}
-		read := func(b *segment.Block) ([]byte, error) { return s.objects.Block(ctx, seg, *b) }
-		if err := w.Merge(source, read); err != nil {
-			return manifest.Segment{}, fmt.Errorf("merge %s: %w", seg.Key, err)
-		}
-	}
-	return s.put(ctx, log, w)
 }
 
 // LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.

@@ -25,7 +25,7 @@ func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) 
 		if old, err = c.find(ctx, v.manifest); err != nil || old.Key == "" {
 			return err
 		}
-		built, err = s.buildFrom(ctx, old, old.First)
+		built, err = s.make.buildFrom(ctx, old, old.First)
 		return err
 	})
 	if err != nil || old.Key == "" {
@@ -35,7 +35,7 @@ func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) 
 	if v, err = s.sequenced(ctx, log); err != nil {
 		return false, err
 	}
-	made, err := s.put(ctx, log, built)
+	made, err := s.make.put(ctx, log, built)
 	if err != nil {
 		return false, err
 	}
@@ -117,7 +117,7 @@ func (c completion) exchange(ctx context.Context, m *manifest.Manifest, old, mad
 		listed = slices.Clone(listed)
 		listed[n] = made
 		m.History = slices.Clone(m.History)
-		if m.History[i], err = c.logs.putHistory(ctx, m.Log, listed); err != nil {
+		if m.History[i], err = c.logs.make.putHistory(ctx, m.Log, listed); err != nil {
 			return false, err
 		}
 		m.Remove(old, time.Now())

@@ -111,7 +111,7 @@ func (s *Logs) archive(ctx context.Context, m *manifest.Manifest) error {
 		return nil
 	}
 	old := m.Segments[:s.options.HistorySegments]
-	h, err := s.putHistory(ctx, m.Log, old)
+	h, err := s.make.putHistory(ctx, m.Log, old)
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,10 @@ package tlog
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/weirlog/weir/internal/manifest"
-	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
 )
 
@@ -91,7 +88,7 @@ func (s *Logs) takeOut(ctx context.Context, m *manifest.Manifest, r *removal) er
 	cut := len(left) > 0 && left[0].First < r.End()
 	if cut {
 		var err error
-		if left[0], err = s.cut(ctx, m.Log, left[0], r.End()); err != nil {
+		if left[0], err = s.make.cut(ctx, m.Log, left[0], r.End()); err != nil {
 			return err
 		}
 	}
@@ -121,29 +118,6 @@ func (r *removal) split() (losing, left []manifest.Segment) {
 	return losing, left
 }
 
-// cut makes a segment of the entries of another from an index on.
-func (s *Logs) cut(ctx context.Context, log string, seg manifest.Segment, first int64) (manifest.Segment, error) {
-	w, err := s.buildFrom(ctx, seg, first)
-	if err != nil {
-		return manifest.Segment{}, err
-	}
-	return s.put(ctx, log, w)
-}
-
-// buildFrom builds a segment of the entries of another from an index on, with all that stands beside it.
-func (s *Logs) buildFrom(ctx context.Context, seg manifest.Segment, first int64) (*segment.Builder, error) {
-	source, err := s.objects.Source(ctx, seg, nil)
-	if err != nil {
-		return nil, err
-	}
-	w := segment.NewMerge(first, s.options.BlockBytes, s.options.Beside...)
-	read := func(b *segment.Block) ([]byte, error) { return s.objects.Block(ctx, seg, *b) }
-	if err := w.MergeFrom(source, first, read); err != nil {
-		return nil, fmt.Errorf("cut %s: %w", seg.Key, err)
-	}
-	return w, nil
-}
-
 // replaceHistory puts a list of segments in the place of the first history object of m.
 func (s *Logs) replaceHistory(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment,
 	now time.Time) error {
@@ -152,7 +126,7 @@ func (s *Logs) replaceHistory(ctx context.Context, m *manifest.Manifest, segment
 	if len(segments) == 0 {
 		return nil
 	}
-	h, err := s.putHistory(ctx, m.Log, segments)
+	h, err := s.make.putHistory(ctx, m.Log, segments)
 	if err == nil {
 		m.History = slices.Insert(m.History, 0, h)
 	}
@@ -232,23 +206,6 @@ func (v *view) oldestIn(ctx context.Context, seg manifest.Segment, b segment.Blo
 		p.Add(manifest.Pruned{First: index, Entries: 1, MinTime: e.Time, MaxTime: e.Time})
 	}
 	return p, nil
-}
-
-// putHistory stores a list of segments.
-func (s *Logs) putHistory(ctx context.Context, log string, segments []manifest.Segment) (manifest.History, error) {
-	first := segments[0]
-	h := manifest.History{Key: manifest.NewHistoryKey(log, first.First), First: first.First, MinTime: first.MinTime,
-		MaxTime: first.MaxTime}
-	for _, seg := range segments {
-		h.Count += seg.Count
-		h.MinTime, h.MaxTime = min(h.MinTime, seg.MinTime), max(h.MaxTime, seg.MaxTime)
-	}
-	data, err := json.Marshal(segments)
-	if err != nil {
-		return h, fmt.Errorf("encode history: %w", err)
-	}
-	h.Sum = proof.Digest(data)
-	return h, s.bucket.PutNew(ctx, h.Key, data) // after an error the next attempt takes another name
 }
 
 // Sweep deletes the objects that the log has not needed for the grace period. Merge does that too, but only a log that

@@ -62,6 +62,7 @@ type Logs struct {
 	bucket  bucket.Bucket
 	wal     *wal.Reader
 	options Options
+	make    maker
 
 	manifests *otter.Cache[string, *manifest.Manifest] // by log; only ever a hint, the version is always checked
 	plans     *otter.Cache[string, []string]           // objects of plans, by nonce
@@ -76,7 +77,8 @@ type Logs struct {
 func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
-	return &Logs{objects: manifest.NewObjects(b, 10*share), bucket: b, wal: w, options: o,
+	objects := manifest.NewObjects(b, 10*share)
+	return &Logs{objects: objects, bucket: b, wal: w, options: o, make: maker{objects, b, o.BlockBytes, o.Beside},
 		manifests: manifest.NewCache(share, func(_ string, m *manifest.Manifest) int {
 			return 256 + 256*(len(m.Segments)+len(m.History)+len(m.Removing))
 		}),
