@@ -60,8 +60,8 @@ func initCommand() *cobra.Command {
 		Long: `Init fills an empty bucket with an organization, a project and its owner's credentials.
 
 With --recover-owner it instead makes new credentials that own an organization of a bucket in use, for when no owner can
-sign in any more. It needs the bucket, the nodes' secret and the signing keys, and the organization's log has an event of
-it. A bucket that is a folder must not be served meanwhile.`,
+sign in any more. It needs the bucket, the nodes' secret and the signing keys, and the organization's log has an event
+of it. A bucket that is a folder must not be served meanwhile.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {

@@ -56,7 +56,8 @@ func TestRateLimits(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	set := got.Results[0]
-	if d := cmp.Diff([]limitValue{{7, 7}, {7, 7}, {60, 60}}, []limitValue{set.Capacity, set.Refill, set.Seconds}); d != "" {
+	limits := []limitValue{set.Capacity, set.Refill, set.Seconds}
+	if d := cmp.Diff([]limitValue{{7, 7}, {7, 7}, {60, 60}}, limits); d != "" {
 		t.Error(d)
 	}
 	limited := map[endpointsView]bool{}
@@ -74,7 +75,8 @@ func TestRateLimits(t *testing.T) {
 	if len(limited) != 0 {
 		t.Errorf("not listed: %v", limited)
 	}
-	for query, n := range map[string]int{"name=LOGS": 1, "name=x": 0, "endpointPath=auditLogs": 1, "endpointPath=/teams": 0,
+	for query, n := range map[string]int{"name=LOGS": 1, "name=x": 0, "endpointPath=auditLogs": 1,
+		"endpointPath=/teams": 0,
 		"groupId=" + missingID + "&orgId=" + orgID + "&ipAddress=%3A%3A1&userId=" + missingID: 1} {
 		got := want[page[endpointSetView]](t, 200, w.as(account.OrgMember, "GET", base+"/rateLimits?"+query, ""))
 		if len(got.Results) != n || *got.Total != n {
@@ -82,7 +84,8 @@ func TestRateLimits(t *testing.T) {
 		}
 	}
 	unlimited := newWorld(t, Options{})
-	if got := want[page[any]](t, 200, unlimited.as(account.OrgMember, "GET", base+"/rateLimits", "")); len(got.Results) != 0 {
-		t.Errorf("without a limit: %v", got.Results)
+	none := want[page[any]](t, 200, unlimited.as(account.OrgMember, "GET", base+"/rateLimits", ""))
+	if len(none.Results) != 0 {
+		t.Errorf("without a limit: %v", none.Results)
 	}
 }

@@ -227,7 +227,8 @@ func TestSearchesSeeNoOtherLogs(t *testing.T) {
 		t.Errorf("an owner finds events of the logs %q", logs)
 	}
 	for name, log := range map[string]string{"another project's": "6a793f48c0eb9e7a17712f04",
-		"nobody's": "6a793f48c0eb9e7a17712fff", "the organization's": "6a793f48c0eb9e7a17712d00", "the project's": projectID} {
+		"nobody's": "6a793f48c0eb9e7a17712fff", "the organization's": "6a793f48c0eb9e7a17712d00",
+		"the project's": projectID} {
 		rec := w.get(asking(eventsPath, "log="+log), account.GroupDataAccessReadOnly)
 		if rec.Code != 404 || rec.Header().Get("X-Error-Code") == "" {
 			t.Errorf("%s log: %d %s", name, rec.Code, rec.Body)

@@ -110,7 +110,8 @@ func (w *world) foreign(org, project string) place {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID, "clientId": sa.ID,
+	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID,
+		"clientId":  sa.ID,
 		"secretId":  sa.Secrets[0].ID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }

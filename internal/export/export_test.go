@@ -107,25 +107,26 @@ func TestUsualColumns(t *testing.T) {
 		event string
 		want  string // the columns that are there, by name
 	}{
-		{`{"time":1763978401002,"class_uid":3004,"metadata":{"uid":"e1","correlation_uid":"c1"},"actor":{"user":{"name":"anna",` +
-			`"uid":"u1"},"session":{"uid":"s1"}},"src_endpoint":{"ip":"192.0.2.7"},"api":{"operation":"drop"},"entity":{` +
-			`"name":"p","uid":"p1","type":"Stream Processor"},"status_id":2,"status_detail":"not allowed"}`,
+		{`{"time":1763978401002,"class_uid":3004,"metadata":{"uid":"e1","correlation_uid":"c1"},"actor":{"user":{` +
+			`"name":"anna","uid":"u1"},"session":{"uid":"s1"}},"src_endpoint":{"ip":"192.0.2.7"},"api":{"operation":"drop"},` +
+			`"entity":{"name":"p","uid":"p1","type":"Stream Processor"},"status_id":2,"status_detail":"not allowed"}`,
 			"time=2025-11-24T10:00:01.002Z who=anna who_uid=u1 from_ip=192.0.2.7 operation=drop class=Entity Management " +
 				"target_type=Stream Processor target_name=p target_uid=p1 outcome=failure outcome_detail=not allowed " +
 				"session=s1 event_uid=e1 log=" + log + " entry=7"},
-		{`{"time":1763978401000,"class_uid":3002,"metadata":{"uid":"e2","correlation_uid":"c1"},"user":{"name":"bert","uid":` +
-			`"u2","type":"User"},"status_id":1}`,
+		{`{"time":1763978401000,"class_uid":3002,"metadata":{"uid":"e2","correlation_uid":"c1"},"user":{"name":` +
+			`"bert","uid":"u2","type":"User"},"status_id":1}`,
 			"time=2025-11-24T10:00:01.000Z who=bert who_uid=u2 class=Authentication outcome=success session=c1 event_uid=e2 " +
 				"log=" + log + " entry=7"},
-		{`{"time":1763978401000,"metadata":{"uid":"e3"},"actor":{"app_name":"ci","app_uid":"a1"},"user":{"name":"bert","uid":` +
-			`"u2","type":"User"},"api":{"operation":"x","response":{"code":13,"error":"Unauthorized"}},"class_name":"Own"}`,
+		{`{"time":1763978401000,"metadata":{"uid":"e3"},"actor":{"app_name":"ci","app_uid":"a1"},"user":{"name":` +
+			`"bert","uid":"u2","type":"User"},"api":{"operation":"x","response":{"code":13,"error":"Unauthorized"}},` +
+			`"class_name":"Own"}`,
 			"time=2025-11-24T10:00:01.000Z who=ci who_uid=a1 operation=x class=Own target_type=User target_name=bert " +
 				"target_uid=u2 outcome=failure outcome_detail=Unauthorized event_uid=e3 log=" + log + " entry=7"},
 		{`{"time":1763978401000,"metadata":{"uid":"e4"},"resources":[{"name":"a","uid":"1"},{"name":"b","uid":"2"}]}`,
 			"time=2025-11-24T10:00:01.000Z target_name=a,b target_uid=1,2 outcome=unknown event_uid=e4 log=" + log +
 				" entry=7"},
-		{`{"time":1763978401000,"actor":{"user":{"name":"","uid":""}},"user":{"name":"bert","uid":"u2"},"entity":{"uid":""},` +
-			`"status_detail":"","status_code":"13"}`,
+		{`{"time":1763978401000,"actor":{"user":{"name":"","uid":""}},"user":{"name":"bert","uid":"u2"},"entity":{` +
+			`"uid":""},"status_detail":"","status_code":"13"}`,
 			"time=2025-11-24T10:00:01.000Z who=bert who_uid=u2 outcome=unknown outcome_detail=13 log=" + log + " entry=7"},
 	} {
 		for _, f := range []Format{CSV, Parquet} {
@@ -291,7 +292,8 @@ func TestUsualColumnsAgreeWithTheQueryLanguage(t *testing.T) {
 func TestLinesOfColumns(t *testing.T) {
 	data := written(t, NDJSON, Options{Columns: []string{"who", "entry", "a.b", "event"}},
 		Row{log, 3, []byte(`{"time":1,"actor":{"user":{"name":"<anna>"}}}`)})
-	if want := `{"who":"<anna>","entry":3,"event":{"time":1,"actor":{"user":{"name":"<anna>"}}}}` + "\n"; string(data) != want {
+	want := `{"who":"<anna>","entry":3,"event":{"time":1,"actor":{"user":{"name":"<anna>"}}}}` + "\n"
+	if string(data) != want {
 		t.Errorf("%s, want %s", data, want)
 	}
 }
@@ -324,7 +326,8 @@ func TestEmptyRowsAreRows(t *testing.T) {
 			t.Errorf("%s: %q", f, got)
 		}
 	}
-	if got := written(t, NDJSON, Options{Columns: []string{"x"}}, rows...); string(got) != "{}\n{\"x\":\"a\"}\n{\"x\":\"\"}\n" {
+	got := written(t, NDJSON, Options{Columns: []string{"x"}}, rows...)
+	if string(got) != "{}\n{\"x\":\"a\"}\n{\"x\":\"\"}\n" {
 		t.Errorf("%s", got)
 	}
 }

@@ -76,7 +76,7 @@ type Options struct {
 	TimeLimit  time.Duration               // of one page or summary, 20 seconds
 	IndexBytes uint64                      // of memory for what is read of indexes, 32 MiB
 	Damaged    func(key string, err error) // is told of an index that cannot be used; if nil, nobody is
-	Workers    int                         // how many blocks of a question are read at a time, one for each processor up to 8
+	Workers    int                         // blocks of a question that are read at a time, one for each processor up to 8
 }
 
 // Searcher answers questions. It may be used concurrently.
@@ -137,8 +137,8 @@ type visitor interface {
 	waiting(ctx context.Context, line []byte, e event.Entry) error
 	end(ctx context.Context) error
 
-	// segment is shown each segment that may hold events that match, with what its index says; nil if there is none. Several
-	// segments may be shown at the same time.
+	// segment is shown each segment that may hold events that match, with what its index says; nil if there is none.
+	// Several segments may be shown at the same time.
 	segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error
 }
 

@@ -79,7 +79,8 @@ func (w *world) grow(t *rapid.T) {
 	for range rapid.IntRange(1, 20).Draw(t, "events") {
 		w.uid++
 		lines = append(lines, fmt.Sprintf(
-			`{"time":%d,"metadata":{"uid":"%d"},"status_id":%d,"actor":{"user":{"name":"u%d"}},"tags":["a%d","b"],"long":"x%d %s"}`,
+			`{"time":%d,"metadata":{"uid":"%d"},"status_id":%d,"actor":{"user":{"name":"u%d"}},`+
+				`"tags":["a%d","b"],"long":"x%d %s"}`,
 			rapid.Int64Range(1000, 1060).Draw(t, "time")*1000, w.uid, w.uid%3, w.uid%5, w.uid%7, w.uid%11,
 			strings.Repeat("y", w.uid%2*300)))
 	}
@@ -124,7 +125,8 @@ func parse(t rapid.TB, text string) *query.Query {
 }
 
 var questions = []string{"*", "status_id:2", "who:u1 or who:u3", "not who:u1", "tags:a3", "status_id:1 -tags:a2", "u4",
-	"nothing", "who:u* status_id > 0 -u2", "metadata.uid:1* or tags:a5", "long:*", "long:x7", "time >= 1970-01-01T00:17:00Z who:u*"}
+	"nothing", "who:u* status_id > 0 -u2", "metadata.uid:1* or tags:a5", "long:*", "long:x7",
+	"time >= 1970-01-01T00:17:00Z who:u*"}
 
 func drawQuestion(t *rapid.T) Question {
 	var some []string
