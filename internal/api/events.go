@@ -28,6 +28,8 @@ type events struct {
 	shares *limit.Shares[string] // of what is searched at a time, by credential
 }
 
+func (s *Server) events() events { return events{references{s.auth}, s.search, s.searches} }
+
 // Bounds on questions.
 const (
 	maxResults    = 10_000 // of a page

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/query"
 )
@@ -96,6 +97,17 @@ func (s *Server) authenticate(c *call) error {
 	}
 	c.caller = p.Credential
 	return nil
+}
+
+// still returns why the caller of a request that goes on may not go on with it; nil if it may. Its credential, what the
+// path names and its role there are looked up again.
+func (s *Server) still(c *call) error {
+	p, err := s.auth.Still(c.r, &auth.Principal{Credential: c.caller, Address: c.address.Addr()})
+	if err != nil {
+		return err
+	}
+	c.caller, c.scope = p.Credential, scope{}
+	return s.loadScope(c)
 }
 
 // negotiate chooses the version of the reply.
