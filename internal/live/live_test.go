@@ -28,10 +28,9 @@ func everything([]byte, event.Entry) bool { return true }
 // ear is a listener, and what it must hear.
 type ear struct {
 	*Listener
-	logs   []string
-	missed map[string]bool // lines that were recorded before
-	due    map[string]int  // lines that it must hear
-	heard  map[string]int
+	logs  []string
+	due   map[string]int // lines that it must hear
+	heard map[string]int
 }
 
 // world is a feed of three logs, looked at only when a test says so.
