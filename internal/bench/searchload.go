@@ -83,9 +83,11 @@ func (m *searching) beside(ctx context.Context) error {
 			return err
 		}
 		b.Answered, b.Busy = float64(answers.Load())/took.Seconds(), busy.Load()
-		b.Peak, err = s.memory("VmHWM")
+		if b.Peak, err = s.memory("VmHWM"); err != nil {
+			return err
+		}
 		m.report.Beside = b
-		return err
+		return s.quiet(ctx) // What waits would be read by searches that follow.
 	})
 }
 
