@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/profile"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -30,7 +30,7 @@ that Atlas's tools use; most of it works against MongoDB Atlas too.
 ` + exitHelp + `
 MONGODB_ATLAS_ORG_ID names the organization.`,
 	}
-	addCAFlag(admin.PersistentFlags())
+	addServerFlags(admin.PersistentFlags())
 	for _, r := range resources() {
 		group := &cobra.Command{Use: r.name, Aliases: r.aliases, Short: r.short}
 		for _, v := range r.verbs {
@@ -69,6 +69,7 @@ type request struct {
 // adminFlags are the flags of all commands; each has those that it needs.
 type adminFlags struct {
 	changed func(name string) bool
+	target  profile.Target // says which organization and project are meant if no flag does
 
 	output, org, project                               string
 	name, description, provider, region, tier, maxTier string
@@ -160,6 +161,10 @@ func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	if f.output != "" && f.output != "json" {
 		return &exit{2, errors.New("--output must be json or left out")}
 	}
+	var err error
+	if f.target, err = targetOf(cmd); err != nil {
+		return err
+	}
 	r, err := v.request(f, args)
 	if err != nil {
 		return &exit{2, err}
@@ -195,49 +200,19 @@ func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	return printOne(cmd.OutOrStdout(), f.output, reply, v.columns)
 }
 
-const caFlag = "ca-file"
-
-// addCAFlag adds the flag of a command that asks the API.
-func addCAFlag(flags *pflag.FlagSet) {
-	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust beside the system's (default WEIR_CA_FILE)")
-}
-
-// caFile returns the file of authorities to trust. It is empty if there is none.
-func caFile(cmd *cobra.Command) string {
-	return cmp.Or(cmd.Flag(caFlag).Value.String(), os.Getenv("WEIR_CA_FILE"))
-}
-
-// dial returns a client as the flags and the environment say.
-func dial(cmd *cobra.Command) (*client.Client, error) {
-	config, err := client.FromEnvironment(os.Getenv)
-	if err != nil {
-		return nil, &exit{2, err}
-	}
-	config.CAFile = caFile(cmd)
-	config.UserAgent = "weir/" + versionText()
-	c, err := client.New(config)
-	if err != nil {
-		return nil, &exit{2, err}
-	}
-	return c, nil
-}
-
 // orgPath returns a path in the organization.
 func (f *adminFlags) orgPath(rest ...string) (string, error) {
-	return scoped("/api/atlas/v2/orgs", f.org, "MONGODB_ATLAS_ORG_ID",
+	return scoped("/api/atlas/v2/orgs", cmp.Or(f.org, f.target.Organization),
 		"organization: set MONGODB_ATLAS_ORG_ID or --org", rest)
 }
 
 // projectPath returns a path in the project.
 func (f *adminFlags) projectPath(rest ...string) (string, error) {
-	return scoped("/api/atlas/v2/groups", f.project, "MONGODB_ATLAS_PROJECT_ID",
+	return scoped("/api/atlas/v2/groups", cmp.Or(f.project, f.target.Project),
 		"project: set MONGODB_ATLAS_PROJECT_ID or --project", rest)
 }
 
-func scoped(base, id, variable, missing string, rest []string) (string, error) {
-	if id == "" {
-		id = os.Getenv(variable)
-	}
+func scoped(base, id, missing string, rest []string) (string, error) {
 	if id == "" {
 		return "", errors.New("no " + missing)
 	}

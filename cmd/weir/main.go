@@ -61,7 +61,8 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 	})
 	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(),
 		searchCommand(), summaryCommand(), exportCommand(), followCommand(), watchCommand(),
-		keyCommand(), bucketCommand(), adminCommand(), versionCommand())
+		keyCommand(), bucketCommand(), adminCommand(), loginCommand(), logoutCommand(), profileCommand(),
+		versionCommand())
 	addExamples(root)
 	checkUsage(root)
 	return root
