@@ -278,3 +278,16 @@ func TestContextEndsARequestThatIsNotAnswered(t *testing.T) {
 		})
 	}
 }
+
+func TestFieldsAreAskedForByTheirQuestion(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got, want := r.RequestURI, "/api/weir/v1/groups/p/events:fields?log=l&q=who%3Aanna"; got != want {
+			t.Errorf("asked for %s, want %s", got, want)
+		}
+		io.WriteString(w, `{"fields":[{"field":"who","alias":true,"types":["string"],"events":3,"examples":["anna"]}]}`)
+	})
+	fields, err := c.Fields(t.Context(), Question{Project: "p", Text: "who:anna", Logs: []string{"l"}})
+	if err != nil || len(fields) != 1 || fields[0].Field != "who" || !fields[0].Alias || fields[0].Events != 3 {
+		t.Errorf("%+v, %v", fields, err)
+	}
+}

@@ -34,7 +34,7 @@ MONGODB_ATLAS_ORG_ID names the organization.`,
 	for _, r := range resources() {
 		group := &cobra.Command{Use: r.name, Aliases: r.aliases, Short: r.short}
 		for _, v := range r.verbs {
-			group.AddCommand(v.command())
+			group.AddCommand(v.command(r))
 		}
 		admin.AddCommand(group)
 	}
@@ -79,14 +79,14 @@ type adminFlags struct {
 	requireOCSF, hold, public, force                   bool
 }
 
-func (v verb) command() *cobra.Command {
+func (v verb) command(of resource) *cobra.Command {
 	f := &adminFlags{}
 	args := v.args
 	if args == nil {
 		args = cobra.NoArgs
 	}
 	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: cobra.MatchAll(args, notEmpty),
-		ValidArgsFunction: cobra.NoFileCompletions}
+		ValidArgsFunction: of.complete(v, f)}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print the API's reply")
 	if v.deletes() {
 		cmd.Flags().BoolVar(&f.force, "force", false, "do not ask on a terminal")
@@ -96,7 +96,7 @@ func (v verb) command() *cobra.Command {
 		add(cmd.Flags(), f)
 	}
 	for name, values := range map[string][]string{"output": {"json"}, "provider": {"AWS", "AZURE", "GCP"},
-		"tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}, "role": roleNames} {
+		"tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}} {
 		if cmd.Flags().Lookup(name) != nil {
 			cobra.CheckErr(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values,
 				cobra.ShellCompDirectiveNoFileComp)))
@@ -149,13 +149,6 @@ func notEmpty(_ *cobra.Command, args []string) error {
 	}
 	return nil
 }
-
-var roleNames = []string{"ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY", "ORG_GROUP_CREATOR", "ORG_BILLING_ADMIN",
-	"ORG_BILLING_READ_ONLY",
-	"ORG_STREAM_PROCESSING_ADMIN", "GROUP_OWNER", "GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN",
-	"GROUP_DATA_ACCESS_READ_WRITE",
-	"GROUP_DATA_ACCESS_READ_ONLY", "GROUP_STREAM_PROCESSING_OWNER", "GROUP_CLUSTER_MANAGER",
-	"GROUP_SEARCH_INDEX_EDITOR", "GROUP_AUDIT_LOG_WRITER"}
 
 func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	if f.output != "" && f.output != "json" {

@@ -31,6 +31,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetOut(visible.NewWriter(stdout))
 	root.SetErr(visible.NewWriter(stderr))
+	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
+		root.SetErr(io.Discard) // A shell asks while somebody types.
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -64,6 +67,7 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 		keyCommand(), bucketCommand(), adminCommand(), loginCommand(), logoutCommand(), profileCommand(),
 		versionCommand())
 	addExamples(root)
+	addCompletion(root)
 	checkUsage(root)
 	return root
 }
