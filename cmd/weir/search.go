@@ -30,7 +30,7 @@ type questionFlags struct {
 }
 
 func (f *questionFlags) add(cmd *cobra.Command) {
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringArrayVar(&f.logs, "log", nil, "`id` of a log to look in, such as that of a deleted workspace; "+
 		"may be repeated")
