@@ -128,7 +128,7 @@ func (t *tail) why(err error) string {
 // tell writes what the listener is told, and signs of life, until there is a reason to end.
 func (t *tail) tell(ctx context.Context, l *live.Listener, out *tailWriter) error {
 	began, next := time.Now(), time.Time{}
-	for ctx.Err() == nil {
+	for first := true; first || ctx.Err() == nil; first = false {
 		if now := time.Now(); !now.Before(next) {
 			if err := t.goOn(ctx, l, began); err != nil {
 				return err
