@@ -6,6 +6,9 @@ package live
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,12 +142,9 @@ func (f *Feed) lookAtAll(ctx context.Context) {
 	_ = looks.Wait() // Failures are told.
 }
 
+// all returns the logs that somebody listens to, in an order that is always the same.
 func (f *Feed) all() []*source {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := make([]*source, 0, len(f.sources))
-	for _, s := range f.sources {
-		all = append(all, s)
-	}
-	return all
+	return slices.SortedFunc(maps.Values(f.sources), func(a, b *source) int { return strings.Compare(a.log, b.log) })
 }
