@@ -18,8 +18,8 @@ type Event struct {
 	Line   []byte // without '\n'; shared, so it must not be changed
 }
 
-// Selects tells whether a listener wants to know of an event. It is called by one goroutine at a time for each log, must
-// not keep the line, and must not block.
+// Selects tells whether a listener wants to know of an event. It is called by one goroutine at a time for each log,
+// must not keep the line, and must not block.
 type Selects func(line []byte, e event.Entry) bool
 
 // Listener is told of events. Whoever has one closes it. It is for one goroutine.

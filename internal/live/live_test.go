@@ -114,8 +114,8 @@ func (e *ear) check(t rapid.TB) {
 	}
 }
 
-// Whatever happens to the logs meanwhile, a listener is told of each event that comes after it once, and of none before,
-// also if looks fail half-way.
+// Whatever happens to the logs meanwhile, a listener is told of each event that comes after it once, and of none
+// before, also if looks fail half-way.
 func TestEachNewEventIsToldOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var failing atomic.Int64 // the operation of a look that fails, counted from now on; 0: none

@@ -37,8 +37,8 @@ func newSource(f *Feed, log string) *source {
 		listeners: map[*Listener]bool{}}
 }
 
-// visit tells the listeners of what is new in the log, and then adds one (nil: none), which is told of what comes later;
-// or, if it wants the whole log, of all that is there.
+// visit tells the listeners of what is new in the log, and then adds one (nil: none), which is told of what comes
+// later; or, if it wants the whole log, of all that is there.
 func (s *source) visit(ctx context.Context, fresh *Listener, whole bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.feed.options.LookLimit,
 		fmt.Errorf("a look at log %s took more than %v", s.log, s.feed.options.LookLimit))

@@ -14,7 +14,8 @@ import (
 // listen listens to all logs on a node for a while, and checks what it is told: each event once, none that was
 // acknowledged before, and all that were sent and acknowledged since, unless the node dies or cannot read.
 func (c *cluster) listen(ctx context.Context, rnd *rand.Rand, n *node) {
-	feed := live.New(n.logs, live.Options{Looks: 1, LookEvery: time.Second + time.Duration(rnd.Int64N(int64(time.Second)))})
+	every := time.Second + time.Duration(rnd.Int64N(int64(time.Second)))
+	feed := live.New(n.logs, live.Options{Looks: 1, LookEvery: every})
 	var ids []string
 	old := map[string]map[string]bool{} // acknowledged before, by log
 	for _, log := range c.logs {
