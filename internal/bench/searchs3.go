@@ -108,6 +108,10 @@ func (m *searching) remote(ctx context.Context) error {
 		fmt.Fprintf(os.Stderr, "bench: there is no %s: S3 is left out\n", m.tools.versitygw)
 		return nil
 	}
+	// What waits, such as events that say who searched, would be read by each search.
+	if err := m.with(ctx, m.bucket, func(s *server, _ *client) error { return s.quiet(ctx) }); err != nil {
+		return err
+	}
 	gateway, address, err := startGateway(ctx, program, m.dir)
 	if err != nil {
 		return err
