@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -29,7 +30,7 @@ type questionFlags struct {
 }
 
 func (f *questionFlags) add(cmd *cobra.Command) {
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringArrayVar(&f.logs, "log", nil, "`id` of a log to look in, such as that of a deleted workspace; "+
 		"may be repeated")
@@ -268,51 +269,62 @@ func (r *cellReader) read(event json.RawMessage) ([]string, error) {
 	return cells, nil
 }
 
-// tablePrinter prints a table, page by page.
+// tablePrinter prints a table, page by page. A column is as wide as its widest cell so far.
 type tablePrinter struct {
 	cells   cellReader
 	w       io.Writer
 	colours bool
-	begun   bool
+	widths  []int // of columns, in characters; nil if nothing is printed yet
 }
 
 func (p *tablePrinter) page(events []client.Found) error {
 	if len(events) == 0 {
 		return nil
 	}
-	var lines strings.Builder
-	t := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
-	if !p.begun {
-		p.begun = true
+	var rows [][]string
+	if p.widths == nil {
+		p.widths = make([]int, len(p.cells.fields))
+		var names []string
 		for _, f := range p.cells.fields {
-			fmt.Fprint(t, strings.ToUpper(string(f)), "\t")
+			names = append(names, strings.ToUpper(string(f)))
 		}
-		fmt.Fprintln(t)
+		rows = append(rows, names)
 	}
 	for _, e := range events {
 		cells, err := p.cells.read(e.Event)
 		if err != nil {
 			return err
 		}
-		for _, cell := range cells {
-			if cell == "" {
-				cell = "-"
-			}
-			fmt.Fprint(t, visible.Text(cell), "\t")
+		for i, cell := range cells {
+			cells[i] = visible.Text(cmp.Or(cell, "-"))
 		}
-		fmt.Fprintln(t)
+		rows = append(rows, cells)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	text := p.lines(rows)
 	w := p.w
-	text := lines.String()
 	if p.colours {
 		w = raw(w) // All that is not weir's own is visible already.
 		text = coloured.Replace(text)
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// lines returns rows with two spaces behind each cell at least.
+func (p *tablePrinter) lines(rows [][]string) string {
+	for _, row := range rows {
+		for i, cell := range row {
+			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var lines strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			fmt.Fprintf(&lines, "%-*s  ", p.widths[i], cell)
+		}
+		lines.WriteByte('\n')
+	}
+	return lines.String()
 }
 
 func (p *tablePrinter) end() error { return nil }

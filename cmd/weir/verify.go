@@ -82,7 +82,7 @@ usage; 1 failed otherwise, as other commands do.`,
 	}
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
 	addSinceFlag(cmd, &f.since)
 	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil,
