@@ -83,11 +83,9 @@ func (m *searching) beside(ctx context.Context) error {
 			return err
 		}
 		b.Answered, b.Busy = float64(answers.Load())/took.Seconds(), busy.Load()
-		if b.Peak, err = s.memory("VmHWM"); err != nil {
-			return err
-		}
+		b.Peak, err = s.memory("VmHWM")
 		m.report.Beside = b
-		return s.quiet(ctx) // What waits would be read by searches that follow.
+		return err
 	})
 }
 

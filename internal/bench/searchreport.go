@@ -135,7 +135,7 @@ func (r *searchReport) printS3(out io.Writer) error {
 	for _, row := range []struct {
 		name string
 		asked
-	}{{"cold", r.S3.Cold}, {"again", r.S3.Warm}, {"another id", r.S3.Other}} {
+	}{{"cold", r.S3.Cold}, {"again", r.S3.Again}, {"from then on", r.S3.Warm}, {"another id", r.S3.Other}} {
 		t.row(row.name, row.Gets, row.Lists, row.Puts, figure(float64(row.Bytes)), row.Took)
 	}
 	return t.end()

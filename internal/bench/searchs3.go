@@ -22,7 +22,8 @@ import (
 type onS3 struct {
 	Delay    float64 `json:"delayMilliseconds"` // added to each request
 	Cold     asked   `json:"cold"`              // of a node that has just started
-	Warm     asked   `json:"warm"`              // the same again
+	Again    asked   `json:"again"`             // the same at once: the node sees its own event for the first time
+	Warm     asked   `json:"warm"`              // and from then on
 	Other    asked   `json:"other"`             // another id, then
 	Repeated int     `json:"repeated"`
 }
@@ -107,6 +108,10 @@ func (m *searching) remote(ctx context.Context) error {
 		fmt.Fprintf(os.Stderr, "bench: there is no %s: S3 is left out\n", m.tools.versitygw)
 		return nil
 	}
+	// What waits, such as events that say who searched, would be read by each search.
+	if err := m.with(ctx, m.bucket, func(s *server, _ *client) error { return s.quiet(ctx) }); err != nil {
+		return err
+	}
 	gateway, address, err := startGateway(ctx, program, m.dir)
 	if err != nil {
 		return err
@@ -148,7 +153,7 @@ func (m *searching) remoteOnce(ctx context.Context, w *wire, endpoint string, r 
 	for _, t := range []struct {
 		question question
 		into     *asked
-	}{{all[0], &r.Cold}, {all[0], &r.Warm}, {other, &r.Other}} {
+	}{{all[0], &r.Cold}, {all[0], &r.Again}, {all[0], &r.Warm}, {other, &r.Other}} {
 		before := w.counts()
 		_, took, err := m.ask(ctx, c, t.question)
 		if err != nil {

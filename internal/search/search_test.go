@@ -414,9 +414,26 @@ func checkFacet(t rapid.TB, got Facet, hits []Hit, field query.Field, top int) {
 	}
 }
 
+// A facet keeps nothing of the lines that it has counted: their memory may be used again, and a value that occurs
+// often would keep a whole block.
+func TestFacetKeepsNoLine(t *testing.T) {
+	f, x := facet{counts: map[query.Scalar]*int64{}}, query.NewExtract("who")
+	for range 3 {
+		line := []byte(`{"time":1,"actor":{"user":{"name":"anna"}}}`)
+		if err := x.Read(line); err != nil {
+			t.Fatal(err)
+		}
+		f.count(x.Values(0))
+		copy(line, bytes.Repeat([]byte{'x'}, len(line)))
+	}
+	if r := f.result("who", 3); len(r.Values) != 1 || r.Values[0].Value.Text != "anna" || r.Values[0].Count != 3 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A field with more values than can be kept is not counted, and says so.
 func TestFacetOfTooManyValues(t *testing.T) {
-	f := facet{counts: map[query.Scalar]int64{}}
+	f := facet{counts: map[query.Scalar]*int64{}}
 	for i := range maxValues {
 		f.count([]query.Scalar{{Kind: query.String, Text: fmt.Sprint(i)}})
 	}
@@ -427,7 +444,7 @@ func TestFacetOfTooManyValues(t *testing.T) {
 	if r := f.result("x", 3); !r.TooMany || len(r.Values) != 0 {
 		t.Errorf("beyond the limit: %+v", r)
 	}
-	long := facet{counts: map[query.Scalar]int64{}}
+	long := facet{counts: map[query.Scalar]*int64{}}
 	for i := range 8 {
 		long.count([]query.Scalar{{Kind: query.String, Text: fmt.Sprint(i) + strings.Repeat(" ", 1<<20)}})
 	}
