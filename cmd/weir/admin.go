@@ -73,6 +73,7 @@ type adminFlags struct {
 	output, org, project                               string
 	name, description, provider, region, tier, maxTier string
 	key, serviceAccount, comment, retention, deleted   string
+	ingestToken, workspace                             string
 	roles, tags                                        []string
 	hours                                              int
 	requireOCSF, hold, public, force                   bool
@@ -213,6 +214,21 @@ func dial(cmd *cobra.Command) (*client.Client, error) {
 	if err != nil {
 		return nil, &exit{2, err}
 	}
+	return dialAs(cmd, config)
+}
+
+// dialToRecord is dial for a command that records only: it takes an ingest token too.
+func dialToRecord(cmd *cobra.Command) (*client.Client, error) {
+	token := os.Getenv("WEIR_INGEST_TOKEN")
+	config, err := client.FromEnvironment(os.Getenv)
+	if err != nil && token == "" {
+		return nil, &exit{2, fmt.Errorf("%w, or WEIR_INGEST_TOKEN", err)}
+	}
+	config.IngestToken = token
+	return dialAs(cmd, config)
+}
+
+func dialAs(cmd *cobra.Command, config client.Config) (*client.Client, error) {
 	config.CAFile = caFile(cmd)
 	config.UserAgent = "weir/" + versionText()
 	c, err := client.New(config)

@@ -52,6 +52,11 @@ func exitCode(err error) int {
 
 // connect returns a client and the project, from the flags and the environment.
 func connect(cmd *cobra.Command, project string) (*client.Client, string, error) {
+	return connectBy(cmd, project, dial)
+}
+
+func connectBy(cmd *cobra.Command, project string, dial func(*cobra.Command) (*client.Client, error)) (*client.Client,
+	string, error) {
 	c, err := dial(cmd)
 	if project == "" {
 		project = os.Getenv("MONGODB_ATLAS_PROJECT_ID")

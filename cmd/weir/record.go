@@ -29,7 +29,8 @@ func recordCommand() *cobra.Command {
 		Short: "Record audit events, one JSON object on each line",
 		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Text is UTF-8; files may be gzip.
 Failed requests are tried again; an event is recorded once, however often it was sent. When it is interrupted (SIGINT, SIGTERM) it
-sends what it has read, and names the lines that it could not send.
+sends what it has read, and names the lines that it could not send. WEIR_INGEST_TOKEN, if it is set, is used in place of
+other credentials.
 ` + exitHelp,
 		Example: `  weir record prod events.ndjson events-2026-10.ndjson.gz
   tail -f events.ndjson | weir record prod --partial
@@ -54,7 +55,7 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be " +
 			"more than 0")}
 	}
-	c, project, err := connect(cmd, f.project)
+	c, project, err := connectBy(cmd, f.project, dialToRecord)
 	if err != nil {
 		return err
 	}

@@ -104,6 +104,10 @@ func serviceAccountNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_NOT_FOUND", "No service account with client ID %s exists.", id)
 }
 
+func ingestTokenNotFound(id string) *problem {
+	return notFoundAs("INGEST_TOKEN_NOT_FOUND", "No ingest token with ID %s exists.", id)
+}
+
 func secretNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
 }

@@ -52,6 +52,7 @@ func (s *Server) operations() []operation {
 		keys{credentials}.operations(),
 		serviceAccounts{credentials}.operations(),
 		accessLists{credentials}.operations(),
+		ingestTokens{credentials, accessLists{credentials}}.operations(),
 		signIns{common, s.auth}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
@@ -232,6 +233,21 @@ func (h accessLists) operations() []operation {
 	}
 }
 
+func (h ingestTokens) operations() []operation {
+	const all = ownGroup + "/ingestTokens"
+	const one, list = all + "/{tokenId}", all + "/{tokenId}/accessList"
+	return []operation{
+		{"listGroupIngestTokens", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupIngestToken", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupIngestToken", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"deleteGroupIngestToken", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
+		{"listGroupIngestTokenAccessList", get, list, own, account.Read, 200, lists, asJSON(h.listAccess), looks},
+		{"createGroupIngestTokenAccessList", post, list, own, account.Own, 200, lists, asJSON(h.addAccess), changes},
+		{"deleteGroupIngestTokenAccessListEntry", remove, list + "/{ipAddress}", own, account.Own, 204, none,
+			asJSON(h.removeAccess), removes},
+	}
+}
+
 func (h signIns) operations() []operation {
 	return []operation{
 		{"forgetFailedSignIns", post, ownOrg + "/failedSignIns:forget", own, account.OwnOrg, 200, none,
@@ -263,7 +279,7 @@ func (h settings) operations() []operation {
 
 func (h recordings) operations() []operation {
 	records := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
-		form: atlasForm}
+		caller: orIngestToken, form: atlasForm}
 	query := []parameter{partial, conformance}
 	return []operation{
 		{"recordGroupStreamAuditLogs", post, tenant + "/auditLogs", recording, account.Record, 200, query,

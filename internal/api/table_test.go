@@ -44,6 +44,9 @@ func (op *operation) roles() string {
 	if op.caller == orPublic {
 		may = append(may, "(anybody, of a public log)")
 	}
+	if op.caller == orIngestToken {
+		may = append(may, "(ingest tokens)")
+	}
 	return strings.Join(may, " ")
 }
 
