@@ -20,6 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/connect"
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/search"
@@ -44,6 +45,9 @@ type Options struct {
 	NewRequestID func() string         // If nil, random ids.
 }
 
+// maxFirst is how many events without a time of their own are remembered, for senders that try again: some 10 MB.
+const maxFirst = 100_000
+
 // Server answers requests below /api.
 type Server struct {
 	options  Options
@@ -59,6 +63,7 @@ type Server struct {
 	stop     context.CancelFunc
 	metrics  *metrics
 	repeats  repeats
+	first    *connect.First // when what has no time of its own was received
 	table    []operation
 	mux      *http.ServeMux
 	named    *http.ServeMux // of paths that name a project by its name
@@ -87,7 +92,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
 		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
 		limits:  limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
-		failing: make(chan struct{}, maxFailing)}
+		failing: make(chan struct{}, maxFailing), first: connect.NewFirst(maxFirst)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
 	s.refusals.failed = func(logs []string, err error) {

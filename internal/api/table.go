@@ -56,7 +56,7 @@ func (s *Server) operations() []operation {
 		signIns{common, s.auth}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
-		recordings{s.recorder, s.metrics, s.options}.operations(),
+		recordings{s.recorder, s.metrics, s.options, s.first}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
 		entries{references{s.auth}, s.logs, s.waiters, newEnds(s.endOf), s.stopping}.operations(),

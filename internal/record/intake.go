@@ -34,7 +34,17 @@ type Source struct {
 	event.Origin        // its By is whose share of the memory they take
 	Operational  bool   // the log is an operational one
 	Conformance  Conformance
-	Partial      bool // good events are recorded although others are refused
+	Partial      bool    // good events are recorded although others are refused
+	Mapping      Mapping // of what arrives; if nil, events arrive
+}
+
+// Mapping makes an event, in JSON, of what arrives in a format that has others. What it returns is valid until its next
+// call, and does not depend on when it is called, or else what is sent again is another event.
+type Mapping interface {
+	// Map returns the event that something becomes, of at most 8 times the size and 4 KiB, or says why it cannot be read.
+	Map(raw []byte) ([]byte, error)
+	// Keep returns an event that keeps what cannot be read as it is, with the reason.
+	Keep(raw []byte, why string) []byte
 }
 
 // Intake takes the events of one request, or of one part of another source, from bytes to a durable batch. What it
@@ -52,6 +62,7 @@ type Intake struct {
 	refused  int
 	reasons  []Remark
 	warnings []Remark
+	unread   int // events that a mapping could not read
 }
 
 // Memory that is reserved beside the lines, in bytes.
@@ -62,6 +73,8 @@ const (
 	largeEvent     = 64 << 10
 	scanFactor     = 16 // of the size of a large event: its names
 	maxAddedMember = 288
+	mapFactor      = 8 // of what is mapped: the event that it becomes
+	mapMemory      = 4 << 10
 )
 
 var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
@@ -145,17 +158,68 @@ func (in *Intake) add(what string, n int, raw []byte) error {
 	if err := in.count(); err != nil {
 		return err
 	}
+	if in.source.Mapping != nil {
+		return in.addMapped(what, n, raw)
+	}
+	return in.addEvent(what, n, raw)
+}
+
+// addMapped takes what a mapping makes an event of. What it cannot read, or makes an event of that would be refused, is
+// kept as it is.
+func (in *Intake) addMapped(what string, n int, raw []byte) error {
+	if len(raw) > in.eventBytes() {
+		return in.refuse(what, n, tooLong(len(raw), in.eventBytes()))
+	}
+	most := mapFactor*len(raw) + mapMemory
+	if err := in.hold.Grow(int64(most)); err != nil {
+		return err
+	}
+	defer in.hold.shrink(int64(most))
+	in.parser.MaxBytes = most // What was sent has been checked.
+	mapped, err := in.source.Mapping.Map(raw)
+	if err == nil {
+		if err = in.take(mapped); err == nil {
+			return in.checkLast(what, n)
+		}
+		if refusesMemory(err) {
+			return err
+		}
+	}
+	if err := in.remark(&in.warnings, what, n, "is kept as it is, since it could not be read: "+err.Error()); err != nil {
+		return err
+	}
+	in.unread++
+	return in.addEvent(what, n, in.source.Mapping.Keep(raw, err.Error()))
+}
+
+// take appends an event.
+func (in *Intake) take(raw []byte) error {
 	if err := in.room(len(raw) + in.added); err != nil {
 		return err
 	}
-	b := &in.batches[len(in.batches)-1]
-	err := in.parse(b, raw)
-	if err == nil {
-		if err = in.conform(what, n, b.Line(len(b.Entries)-1)); err != nil {
-			b.Drop()
-		}
+	return in.parse(&in.batches[len(in.batches)-1], raw)
+}
+
+func (in *Intake) addEvent(what string, n int, raw []byte) error {
+	err := in.take(raw)
+	switch {
+	case err == nil:
+		return in.checkLast(what, n)
+	case refusesMemory(err):
+		return err
 	}
-	if err == nil || refusesMemory(err) {
+	return in.refuse(what, n, err)
+}
+
+// checkLast checks the event that was taken last against its OCSF class.
+func (in *Intake) checkLast(what string, n int) error {
+	b := &in.batches[len(in.batches)-1]
+	err := in.conform(what, n, b.Line(len(b.Entries)-1))
+	if err == nil {
+		return nil
+	}
+	b.Drop()
+	if refusesMemory(err) {
 		return err
 	}
 	return in.refuse(what, n, err)
@@ -283,5 +347,6 @@ func (in *Intake) Record(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	result.Refused, result.Reasons, result.Warnings = in.refused, in.reasons, in.warnings
+	result.Unread = in.unread
 	return result, nil
 }

@@ -18,6 +18,7 @@ type Result struct {
 	Conflicts  int // of these the log has other events with the same time and uid, as far as this node can tell
 	Duplicates int // of these the log had the event already, as far as this node can tell
 	Refused    int
+	Unread     int      // of those recorded or known: what a mapping could not read, kept as it is
 	Reasons    []Remark // why the first ones were refused
 	Warnings   []Remark // of events that were recorded
 }
