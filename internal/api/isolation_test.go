@@ -254,10 +254,12 @@ var goodBodies = map[[2]string]string{
 	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
 	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
 	{"POST", ownGroup + "/ingestTokens"}:        `{"name":"x"}`,
-	{"PATCH", ownGroup + "/settings"}:           `{"legalHold":true}`,
-	{"POST", group + "/managedSlowMs/enable"}:   `{}`,
-	{"PATCH", group + "/settings"}:              `{"isDataExplorerEnabled":true}`,
-	{"PATCH", orgPath + "/settings"}:            `{"genAIFeaturesEnabled":false}`,
+	{"POST", ownTenant + "/otlp/v1/logs"}: `{"resourceLogs":[{"scopeLogs":[{"logRecords":[` +
+		`{"timeUnixNano":"1786331578000000000","body":{"stringValue":"x"}}]}]}]}`,
+	{"PATCH", ownGroup + "/settings"}:         `{"legalHold":true}`,
+	{"POST", group + "/managedSlowMs/enable"}: `{}`,
+	{"PATCH", group + "/settings"}:            `{"isDataExplorerEnabled":true}`,
+	{"PATCH", orgPath + "/settings"}:          `{"genAIFeaturesEnabled":false}`,
 
 	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
 	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,

@@ -82,8 +82,12 @@ func (h recordings) delivery(c *call, kind logKind) connect.Delivery {
 }
 
 func (h recordings) intake(c *call, kind logKind, mapping record.Mapping) *record.Intake {
+	return h.intakeOf(c, kind, c.flag("partial"), mapping)
+}
+
+func (h recordings) intakeOf(c *call, kind logKind, partial bool, mapping record.Mapping) *record.Intake {
 	t := c.scope
-	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: c.flag("partial"), Mapping: mapping,
+	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: partial, Mapping: mapping,
 		Origin: event.Origin{By: c.caller.ID, Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
 	switch {
 	case kind.operational:

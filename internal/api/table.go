@@ -12,6 +12,8 @@ const (
 	tenant   = tenants + "/{tenantName}"
 	ownGroup = "/api/weir/v1/groups/{groupId}"
 	ownOrg   = "/api/weir/v1/orgs/{orgId}"
+
+	ownTenant = ownGroup + "/streams/{tenantName}"
 )
 
 // Media types of replies.
@@ -281,11 +283,15 @@ func (h recordings) operations() []operation {
 	records := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
 		caller: orIngestToken, form: atlasForm}
 	query := []parameter{partial, conformance}
+	otlp := records
+	otlp.form = otlpForm
 	return []operation{
 		{"recordGroupStreamAuditLogs", post, tenant + "/auditLogs", recording, account.Record, 200, query,
 			asJSON(h.record(auditLog)), records},
 		{"recordGroupStreamOperationalLogs", post, tenant + ":recordOperationalLogs", recording, account.Record, 200,
 			query, asJSON(h.record(operationalLog)), records},
+		{"recordGroupStreamOpenTelemetryLogs", post, ownTenant + "/otlp/v1/logs", own, account.Record, 200, none,
+			handler{jsonResult, h.otlpLogs}, otlp},
 	}
 }
 
