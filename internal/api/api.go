@@ -45,6 +45,9 @@ type Options struct {
 	NewRequestID func() string         // If nil, random ids.
 }
 
+// tag returns what only a node with the nodes' secret can make of a content.
+func (s *Server) tag(purpose string, content []byte) []byte { return s.auth.Tag(purpose, content) }
+
 // maxFirst is how many events without a time of their own are remembered, for senders that try again: some 10 MB.
 const maxFirst = 100_000
 

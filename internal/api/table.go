@@ -59,6 +59,7 @@ func (s *Server) operations() []operation {
 		workspaces{common}.operations(),
 		settings{common}.operations(),
 		recordings{s.recorder, s.metrics, s.options, s.first}.operations(),
+		hec{recordings{s.recorder, s.metrics, s.options, s.first}, s.tag}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
 		entries{references{s.auth}, s.logs, s.waiters, newEnds(s.endOf), s.stopping}.operations(),
@@ -292,6 +293,30 @@ func (h recordings) operations() []operation {
 			query, asJSON(h.record(operationalLog)), records},
 		{"recordGroupStreamOpenTelemetryLogs", post, ownTenant + "/otlp/v1/logs", own, account.Record, 200, none,
 			handler{jsonResult, h.otlpLogs}, otlp},
+	}
+}
+
+// operations returns each of Splunk's paths with the names that senders have for it.
+func (h hec) operations() []operation {
+	takes := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
+		caller: orIngestToken, form: hecForm}
+	looks := takes
+	looks.body, looks.audit = noBody, unaudited("it tells whether a node takes events")
+	acks := takes
+	acks.audit, acks.with = unaudited("it tells whether a node gave out a number"), hecChannelName.name
+	channel := []parameter{hecChannelName}
+	lines := with(channel, hecHost, hecSource, hecSourceType, hecIndex)
+	const collector = ownTenant + "/hec/services/collector"
+	return []operation{
+		{"recordSplunkEvents", post, collector, own, account.Record, 200, channel, asJSON(h.events), takes},
+		{"recordSplunkEventsAtEvent", post, collector + "/event", own, account.Record, 200, channel, asJSON(h.events), takes},
+		{"recordSplunkEventsAtVersion", post, collector + "/event/1.0", own, account.Record, 200, channel,
+			asJSON(h.events), takes},
+		{"recordSplunkLines", post, collector + "/raw", own, account.Record, 200, lines, asJSON(h.raw), takes},
+		{"recordSplunkLinesAtVersion", post, collector + "/raw/1.0", own, account.Record, 200, lines, asJSON(h.raw), takes},
+		{"getSplunkAcknowledgements", post, collector + "/ack", own, account.Record, 200, channel, asJSON(h.acks), acks},
+		{"getSplunkHealth", get, collector + "/health", own, account.Record, 200, none, asJSON(h.health), looks},
+		{"getSplunkHealthAtVersion", get, collector + "/health/1.0", own, account.Record, 200, none, asJSON(h.health), looks},
 	}
 }
 

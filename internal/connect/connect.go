@@ -1,29 +1,56 @@
 // Package connect makes events of what other systems send in their own formats. Below it is one package for each
 // format. None of them knows how bytes arrive.
 //
-// What becomes of something does not depend on when it arrives, so that what is sent again is recognised. The exception
-// is something without a time of its own, see Delivery.Time. What cannot be read is kept as it is, see Delivery.Keep.
+// What becomes of something that has an identity, or a time, does not depend on when it arrives, so that what is sent
+// again is recognised (Delivery.Time, Delivery.Twin). Of something that has neither nobody can tell whether it is sent
+// again or has happened again: it is an event each time (Delivery.Anew). What cannot be read is kept as it is
+// (Delivery.Keep).
 package connect
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
-
-	"encoding/base64"
 
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Delivery is what is known of what arrives, beside its bytes.
+// Delivery is what is known of what arrives together, beside its bytes. It may not be used concurrently.
 type Delivery struct {
 	Log      string    // id of the log that takes it
 	Received time.Time // when it was taken in
 	First    *First    // If nil, what has no time gets that of its receipt, also when it is sent again.
+
+	equal map[[16]byte]int // how many came of what is equal
 }
 
-// Time returns the time of something that has none of its own, in milliseconds since the epoch: when it was received
-// first, as far as this node remembers.
+// Twin tells apart what is equal in all its bytes, its time among them, and comes several times in one delivery. It
+// returns an empty uid for the first, which the bytes of the event identify, and the same uids when the delivery is sent
+// again. Of each it remembers 16 bytes.
+func (d *Delivery) Twin(raw []byte) (uid string) {
+	if d.equal == nil {
+		d.equal = map[[16]byte]int{}
+	}
+	sum := sha256.Sum256(raw)
+	key := [16]byte(sum[:])
+	d.equal[key]++
+	if n := d.equal[key]; n > 1 {
+		return fmt.Sprintf("%x-%d", key, n)
+	}
+	return ""
+}
+
+// Anew returns a time and a uid for something that has neither a time nor an identity: those of no other.
+func (d *Delivery) Anew() (ms int64, uid string) {
+	return d.Received.UnixMilli(), strings.ToLower(rand.Text())
+}
+
+// Time returns the time of something that has an identity but no time of its own, in milliseconds since the epoch: when
+// it was received first, as far as this node remembers.
 func (d *Delivery) Time(identity ...[]byte) int64 {
 	if d.First == nil {
 		return d.Received.UnixMilli()
@@ -44,12 +71,14 @@ func (d *Delivery) CheckTime(ms int64) error {
 }
 
 // Keep returns an event of the base class that keeps what could not be read of a format, byte by byte, with the reason.
+// It is another event each time.
 func (d *Delivery) Keep(dst, raw []byte, format, why string) []byte {
 	encoding, text := "text", string(raw)
 	if !utf8.Valid(raw) {
 		encoding, text = "base64", base64.StdEncoding.EncodeToString(raw)
 	}
-	b := Base{Time: d.Time(raw), Activity: "Unread", Product: format,
+	ms, uid := d.Anew()
+	b := Base{Time: ms, UID: uid, Activity: "Unread", Product: format,
 		Message: "This could not be read as " + format + ", and is kept as it is: " + why}
 	return b.Append(dst, func(dst []byte) []byte {
 		dst = String(Name(dst, "raw_data"), text)

@@ -41,7 +41,8 @@ type Source struct {
 // Mapping makes an event, in JSON, of what arrives in a format that has others. What it returns is valid until its next
 // call, and does not depend on when it is called, or else what is sent again is another event.
 type Mapping interface {
-	// Map returns the event that something becomes, of at most 8 times the size and 4 KiB, or says why it cannot be read.
+	// Map returns the event that something becomes, of at most 12 times the size and 4 KiB, or says why it cannot be read.
+	// Until the intake is closed it may remember 64 bytes.
 	Map(raw []byte) ([]byte, error)
 	// Keep returns an event that keeps what cannot be read as it is, with the reason.
 	Keep(raw []byte, why string) []byte
@@ -63,6 +64,7 @@ type Intake struct {
 	reasons  []Remark
 	warnings []Remark
 	unread   int // events that a mapping could not read
+	first    int // number of the first one that was refused, counted from 1
 }
 
 // Memory that is reserved beside the lines, in bytes.
@@ -73,8 +75,9 @@ const (
 	largeEvent     = 64 << 10
 	scanFactor     = 16 // of the size of a large event: its names
 	maxAddedMember = 288
-	mapFactor      = 8 // of what is mapped: the event that it becomes
+	mapFactor      = 20 // of what is mapped: the event that it becomes, and what is held on the way
 	mapMemory      = 4 << 10
+	twinMemory     = 64 // what a mapping remembers of an event, to tell it from those that are equal
 )
 
 var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
@@ -113,6 +116,14 @@ func (in *Intake) ReadElements(src io.Reader) error {
 	w := in.window(src)
 	defer w.close()
 	return in.read("element", &elements{window: w, most: in.eventBytes()})
+}
+
+// ReadObjects reads JSON objects that follow one another, with or without white space between them. The error is one of
+// those of ReadLines or a *Malformed.
+func (in *Intake) ReadObjects(src io.Reader) error {
+	w := in.window(src)
+	defer w.close()
+	return in.read("event", &elements{window: w, most: in.eventBytes(), many: true})
 }
 
 func (in *Intake) window(src io.Reader) *window {
@@ -171,7 +182,7 @@ func (in *Intake) addMapped(what string, n int, raw []byte) error {
 		return in.refuse(what, n, tooLong(len(raw), in.eventBytes()))
 	}
 	most := mapFactor*len(raw) + mapMemory
-	if err := in.hold.Grow(int64(most)); err != nil {
+	if err := in.hold.Grow(int64(most + twinMemory)); err != nil {
 		return err
 	}
 	defer in.hold.shrink(int64(most))
@@ -239,7 +250,10 @@ func (in *Intake) parse(b *event.Batch, raw []byte) error {
 
 // refuse notes why an event is refused.
 func (in *Intake) refuse(what string, n int, err error) error {
-	if in.refused++; len(in.reasons) == maxRemarks {
+	if in.refused++; in.refused == 1 {
+		in.first = n
+	}
+	if len(in.reasons) == maxRemarks {
 		return nil
 	}
 	return in.remark(&in.reasons, what, n, err.Error())
@@ -347,6 +361,6 @@ func (in *Intake) Record(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	result.Refused, result.Reasons, result.Warnings = in.refused, in.reasons, in.warnings
-	result.Unread = in.unread
+	result.Unread, result.FirstRefused = in.unread, in.first
 	return result, nil
 }

@@ -20,7 +20,9 @@ type Result struct {
 	Refused    int
 	Unread     int      // of those recorded or known: what a mapping could not read, kept as it is
 	Reasons    []Remark // why the first ones were refused
-	Warnings   []Remark // of events that were recorded
+
+	FirstRefused int      // number of the first one, counted from 1; 0 if there is none
+	Warnings     []Remark // of events that were recorded
 }
 
 // Options of a Recorder. The zero value of each field means its default.

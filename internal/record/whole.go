@@ -42,6 +42,9 @@ func (in *Intake) Reserve(n int) error { return in.hold.Grow(int64(n)) }
 // EventBytes returns how large an event may be, in bytes.
 func (in *Intake) EventBytes() int { return in.eventBytes() }
 
+// Events returns how many events were taken or refused so far.
+func (in *Intake) Events() int { return in.events }
+
 // RefuseTooLong counts and refuses an event of n bytes, which is more than an event may have.
 func (in *Intake) RefuseTooLong(n int) error {
 	if err := in.count(); err != nil {

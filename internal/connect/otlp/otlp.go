@@ -4,6 +4,7 @@
 package otlp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -53,13 +54,16 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 		whole = []byte(text)
 	}
 	if ms, ok := connect.OCSF(whole); ok {
+		if r.uid == "" {
+			r.uid = m.Twin(raw)
+		}
 		m.made = connect.WithUID(m.made[:0], whole, r.uid)
 		return m.made, m.CheckTime(ms)
 	}
 	if r.service == atlasService && r.atlasEvent != "" {
 		return m.atlas(r, []byte(text))
 	}
-	ms, err := m.timeOf(r, raw)
+	ms, err := m.identify(&r, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -86,16 +90,21 @@ func (m *Mapping) Keep(raw []byte, why string) []byte {
 	return m.made
 }
 
-// timeOf returns when something happened, or was observed, in milliseconds since the epoch.
-func (m *Mapping) timeOf(r record, raw []byte) (int64, error) {
-	const ms = 1_000_000
+// identify returns when something happened, or was observed, in milliseconds since the epoch, and gives the record a uid
+// if it needs one.
+func (m *Mapping) identify(r *record, raw []byte) (ms int64, err error) {
+	ms = cmp.Or(r.time, r.observed) / 1_000_000
 	switch {
-	case r.time != 0:
-		return r.time / ms, m.CheckTime(r.time / ms)
-	case r.observed != 0:
-		return r.observed / ms, m.CheckTime(r.observed / ms)
+	case ms != 0 && r.uid == "":
+		r.uid = m.Twin(raw)
+	case ms != 0:
+	case r.uid != "":
+		return m.Time([]byte(r.uid)), nil
+	default:
+		ms, r.uid = m.Anew()
+		return ms, nil
 	}
-	return m.Time(raw), nil
+	return ms, m.CheckTime(ms)
 }
 
 // severityOf returns OCSF's severity: OpenTelemetry has four numbers for each of trace, debug, info, warn, error, fatal.
