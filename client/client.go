@@ -21,12 +21,14 @@ import (
 	"time"
 
 	"github.com/mongodb-forks/digest"
+	"golang.org/x/oauth2"
 )
 
-// Config says whom to ask, and as whom. Set either the client id and secret of a service account or an API key; the
-// service account wins.
+// Config says whom to ask, and as whom. Set one of an ingest token, with which a client of weir can record and nothing
+// else, the client id and secret of a service account, and an API key. If several are set, the first of these counts.
 type Config struct {
 	URL                    string // such as https://cloud.mongodb.com
+	IngestToken            string // weir_…
 	ClientID, ClientSecret string
 	PublicKey, PrivateKey  string
 	UserAgent              string
@@ -113,6 +115,11 @@ func New(c Config) (*Client, error) {
 	transport.ResponseHeaderTimeout = 2 * time.Minute
 	guarded := &pinned{u, transport}
 	cl := &Client{base: base, userAgent: c.UserAgent}
+	if c.IngestToken != "" {
+		token := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: c.IngestToken})
+		cl.http = NewHTTPClient(&oauth2.Transport{Source: token, Base: guarded})
+		return cl, nil
+	}
 	if c.ClientID == "" || c.ClientSecret == "" {
 		cl.http = NewHTTPClient(&digest.Transport{Username: c.PublicKey, Password: c.PrivateKey, Transport: guarded})
 		return cl, nil

@@ -74,6 +74,7 @@ type adminFlags struct {
 	output, org, project                               string
 	name, description, provider, region, tier, maxTier string
 	key, serviceAccount, comment, retention, deleted   string
+	ingestToken, workspace                             string
 	roles, tags                                        []string
 	hours                                              int
 	requireOCSF, hold, public, force                   bool

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -77,9 +78,29 @@ func dialTarget(cmd *cobra.Command) (*client.Client, profile.Target, error) {
 	return c, t, err
 }
 
+// dialToRecord is dialTarget for a command that records only: it takes an ingest token too.
+func dialToRecord(cmd *cobra.Command) (*client.Client, profile.Target, error) {
+	token := os.Getenv("WEIR_INGEST_TOKEN")
+	t, err := targetOf(cmd)
+	if err != nil {
+		return nil, t, err
+	}
+	if err := t.Complete(); err != nil && token == "" {
+		return nil, t, &exit{2, fmt.Errorf("%w, or WEIR_INGEST_TOKEN", err)}
+	}
+	t.IngestToken = token
+	c, err := newClient(t.Config)
+	return c, t, err
+}
+
 // connect returns a client and the project that a command asks about, which a flag may name.
 func connect(cmd *cobra.Command, project string) (*client.Client, string, error) {
-	c, t, err := dialTarget(cmd)
+	return connectBy(cmd, project, dialTarget)
+}
+
+func connectBy(cmd *cobra.Command, project string, dial func(*cobra.Command) (*client.Client, profile.Target,
+	error)) (*client.Client, string, error) {
+	c, t, err := dial(cmd)
 	project = cmp.Or(project, t.Project)
 	if err == nil && project == "" {
 		err = &exit{2, errors.New("no project: set MONGODB_ATLAS_PROJECT_ID or --project")}

@@ -88,6 +88,13 @@ var examples = map[string]string{
 	"weir admin service-account delete-secret": `  weir admin service-account delete-secret ` +
 		`mdb_sa_id_6a793f48c0eb9e7a17712f00 6a793f48c0eb9e7a17712f01`,
 
+	"weir admin ingest-token":      `  weir admin ingest-token list`,
+	"weir admin ingest-token list": `  weir admin ingest-token list -o json`,
+	"weir admin ingest-token create": `  weir admin ingest-token create collector --workspace prod
+  weir admin ingest-token create rsyslog --expires-hours 2160`,
+	"weir admin ingest-token describe": `  weir admin ingest-token describe weir_6a793f48c0eb9e7a17712f00`,
+	"weir admin ingest-token delete":   `  weir admin ingest-token delete weir_6a793f48c0eb9e7a17712f00`,
+
 	"weir admin failures":        `  weir admin failures forget 203.0.113.7`,
 	"weir admin failures forget": `  weir admin failures forget 203.0.113.7`,
 	"weir admin access-list":     `  weir admin access-list list`,

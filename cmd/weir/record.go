@@ -20,7 +20,12 @@ import (
 type recordFlags struct {
 	project, output string
 	sender          client.Sender
+	follow          bool
+	state           string
 }
+
+// endless is how long --follow tries again: a server that is away comes back.
+const endless = 10 * 365 * 24 * time.Hour
 
 func recordCommand() *cobra.Command {
 	var f recordFlags
@@ -29,13 +34,28 @@ func recordCommand() *cobra.Command {
 		Short: "Record audit events, one JSON object on each line",
 		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Text is UTF-8; files may be gzip.
 Failed requests are tried again; an event is recorded once, however often it was sent. When it is interrupted (SIGINT, SIGTERM) it
-sends what it has read, and names the lines that it could not send.
+sends what it has read, and names the lines that it could not send. WEIR_INGEST_TOKEN, if it is set, is used in place of
+other credentials.
+
+With --follow it goes on with the files as they grow, also when they are rotated: renamed, copied and truncated, compressed (gzip,
+zstd). How far it came stands in the state file (--state), which is written once events are recorded: after a crash it goes on
+there, and what was sent twice is recorded once. Rotated files must lie beside the file, with a number or a date in their
+names. Lines that are refused are named and left behind.
 ` + exitHelp,
 		Example: `  weir record prod events.ndjson events-2026-10.ndjson.gz
   tail -f events.ndjson | weir record prod --partial
+  weir record prod --follow /var/log/app/*.ndjson --state /var/lib/weir/record.state
   weir download prod --start 30d -o - | gunzip | weir record copy -o json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return recordFiles(cmd, args[0], args[1:], f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.follow {
+				if !cmd.Flags().Changed("max-retry-time") {
+					f.sender.Retry.Most = endless
+				}
+				return followFiles(cmd, args[0], args[1:], f)
+			}
+			return recordFiles(cmd, args[0], args[1:], f)
+		},
 	}
 	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
@@ -44,8 +64,10 @@ sends what it has read, and names the lines that it could not send.
 	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second, "how long a line waits for others")
 	cmd.Flags().DurationVar(&f.sender.Grace, "grace", 10*time.Second,
 		"how long to send, when interrupted, what was read")
-	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again")
+	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again; with --follow without end unless it is given")
 	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false, "record good events although others are refused")
+	cmd.Flags().BoolVar(&f.follow, "follow", false, "send lines as the files grow and rotate, until interrupted")
+	cmd.Flags().StringVar(&f.state, "state", "weir-record.state", "`file` that says how far --follow came")
 	return cmd
 }
 
@@ -54,7 +76,7 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be " +
 			"more than 0")}
 	}
-	c, project, err := connect(cmd, f.project)
+	c, project, err := connectBy(cmd, f.project, dialToRecord)
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,9 @@ func resources() []resource {
 		{"key", []string{"api-key"}, "API keys of an organization or a project", keyVerbs()},
 		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets",
 			serviceAccountVerbs()},
-		{"access-list", nil, "From where a project, an API key or a service account may be used", accessVerbs()},
+		{"ingest-token", nil, "Fixed tokens of a project, with which senders record events", ingestTokenVerbs()},
+		{"access-list", nil, "From where a project, an API key, a service account or an ingest token may be used",
+			accessVerbs()},
 		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs()},
 		{"log", nil, "Logs, those of deleted workspaces too", logVerbs()},
 	}
@@ -371,6 +373,32 @@ func serviceAccountVerbs() []verb {
 	}
 }
 
+func ingestTokenVerbs() []verb {
+	columns := []column{col("ID", "id"), col("NAME", "name"), col("WORKSPACE", "tenantName"),
+		col("TOKEN", "token", "maskedToken"), col("EXPIRES", "expiresAt"), col("LAST USED", "lastUsedAt")}
+	bounds := func(s *pflag.FlagSet, f *adminFlags) {
+		s.StringVar(&f.workspace, "workspace", "", "the only `workspace` that it may record in (default: all)")
+		s.IntVar(&f.hours, "expires-hours", 0, "after so many hours it expires (default: never)")
+	}
+	path := func(f *adminFlags, args []string) (string, error) {
+		return own(f.projectPath(append([]string{"ingestTokens"}, args...)...))
+	}
+	here := func(f *adminFlags, _ []string) (string, error) { return path(f, nil) }
+	create := func(f *adminFlags, args []string) (any, error) {
+		body := f.given("tenantName", f.workspace, "workspace", "expiresAfterHours", f.hours, "expires-hours")
+		body["name"] = args[0]
+		return body, nil
+	}
+	return []verb{
+		{"list", "List the ingest tokens of a project", nil, flagsOf{projectFlag}, list(here), columns},
+		{"create NAME", "Create an ingest token; it is shown this once", one, flagsOf{projectFlag, bounds},
+			send("POST", here, create), columns},
+		{"describe ID", "Show an ingest token", one, flagsOf{projectFlag}, ask("GET", path), columns},
+		{"delete ID", "Delete an ingest token; within seconds no node takes it any more", one, flagsOf{projectFlag},
+			ask("DELETE", path), nil},
+	}
+}
+
 func accessVerbs() []verb {
 	columns := []column{col("CIDR BLOCK", "cidrBlock", "awsSecurityGroup"), col("ADDRESS", "ipAddress"),
 		col("COMMENT", "comment"), col("CREATED", "created", "createdAt")}
@@ -378,6 +406,7 @@ func accessVerbs() []verb {
 		s.StringVar(&f.key, "key", "", "`id` of an API key of the organization (default: the project's own list)")
 		s.StringVar(&f.serviceAccount, "service-account", "",
 			"client `id` of a service account of the organization, or of the project that --project names")
+		s.StringVar(&f.ingestToken, "ingest-token", "", "`id` of an ingest token of the project")
 		projectFlag(s, f)
 		orgFlag(s, f)
 	}
@@ -390,6 +419,8 @@ func accessVerbs() []verb {
 			return f.orgPath(append([]string{"apiKeys", f.key, "accessList"}, args...)...)
 		case f.serviceAccount != "":
 			return f.credentialPath(append([]string{"serviceAccounts", f.serviceAccount, "accessList"}, args...)...)
+		case f.ingestToken != "":
+			return own(f.projectPath(append([]string{"ingestTokens", f.ingestToken, "accessList"}, args...)...))
 		}
 		return f.projectPath(append([]string{"accessList"}, args...)...)
 	}

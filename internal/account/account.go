@@ -137,19 +137,24 @@ type Kind string
 const (
 	ServiceAccount Kind = "serviceAccount" // OAuth 2.0 client credentials
 	APIKey         Kind = "apiKey"         // HTTP Digest
+	IngestToken    Kind = "ingestToken"    // a fixed token, with which a sender records events
 )
 
 // Credential is something that can authenticate, and what it may do.
 type Credential struct {
-	ID          string        `json:"id"` // client id (mdb_sa_id_…) or public key (8 lower-case letters)
+	// client id (mdb_sa_id_…), public key (8 lower-case letters), or id of an ingest token (weir_ and 24 hex digits)
+	ID          string        `json:"id"`
 	Kind        Kind          `json:"kind"`
-	UserID      string        `json:"userId"` // 24 hex digits; of a service account the end of its client id
+	UserID      string        `json:"userId"` // 24 hex digits; of a service account and an ingest token the end of its id
 	Org         string        `json:"org"`
 	Name        string        `json:"name"`
 	Description string        `json:"description"`
 	Roles       []Grant       `json:"roles"`
 	Secrets     []Secret      `json:"secrets,omitempty"`    // of a service account, at most two that have not expired
 	HA1         HA1           `json:"ha1,omitzero"`         // of an API key
+	Token       Token         `json:"token,omitzero"`       // of an ingest token
+	Workspace   string        `json:"workspace,omitempty"`  // id of the only one where its roles count; if empty, all
+	Used        time.Time     `json:"used,omitzero"`        // when an ingest token was used, see UseInterval; zero: never
 	AccessList  []AccessEntry `json:"accessList,omitempty"` // empty: from anywhere
 	Created     time.Time     `json:"created"`
 	Deleted     bool          `json:"deleted,omitempty"`
@@ -176,6 +181,13 @@ type Secret struct {
 	Masked  string    `json:"masked"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
+}
+
+// Token is what is stored of an ingest token. It is random, so its SHA-256 needs no salt.
+type Token struct {
+	SHA256  []byte    `json:"sha256"`
+	Masked  string    `json:"masked"`
+	Expires time.Time `json:"expires,omitzero"` // zero: never
 }
 
 // HA1 is what HTTP Digest needs instead of the private key (RFC 7616, 3.4.2): the hash of

@@ -33,13 +33,17 @@ var (
 // ValidID tells whether id has the form of an organization's or project's id.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
 
-// ValidCredentialID tells whether id has the form of the client id of a service account, or of the public key of an API
-// key.
+// ValidCredentialID tells whether id has the form of the client id of a service account, of the public key of an API
+// key, or of the id of an ingest token.
 func ValidCredentialID(kind Kind, id string) bool {
 	if kind == APIKey {
 		return keyPattern.MatchString(id)
 	}
-	rest, ok := strings.CutPrefix(id, serviceAccountPrefix)
+	prefix := serviceAccountPrefix
+	if kind == IngestToken {
+		prefix = tokenPrefix
+	}
+	rest, ok := strings.CutPrefix(id, prefix)
 	return ok && ValidID(rest)
 }
 

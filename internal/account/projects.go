@@ -82,12 +82,24 @@ func (s *Directory) DeleteProject(ctx context.Context, id string, check func(*Pr
 	}
 	errs := []error{s.leave(ctx, p.Org, projectNames, p.Name, id)}
 	for _, member := range p.Members {
-		_, err := s.UpdateCredential(ctx, member, func(c *Credential) error { c.SetRolesOn("", id, nil); return nil })
-		if !errors.Is(err, ErrNotFound) {
+		if err := s.dismiss(ctx, member, id); !errors.Is(err, ErrNotFound) {
 			errs = append(errs, err)
 		}
 	}
 	return p, errors.Join(errs...)
+}
+
+// dismiss takes from a credential its roles on a project that is deleted. An ingest token, which has no others, goes.
+func (s *Directory) dismiss(ctx context.Context, id, project string) error {
+	c, err := s.Credential(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.Kind == IngestToken {
+		return s.DeleteCredential(ctx, id)
+	}
+	_, err = s.UpdateCredential(ctx, id, func(c *Credential) error { c.SetRolesOn("", project, nil); return nil })
+	return err
 }
 
 // ErrNotEmpty is returned when what is to be deleted still holds something.

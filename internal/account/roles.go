@@ -121,8 +121,13 @@ func (c *Credential) HasSecret(id string, now time.Time) bool {
 
 // MaySignIn tells whether a credential can be used at a time: a service account needs a secret that has not expired.
 func (c *Credential) MaySignIn(at time.Time) bool {
-	if c.Deleted || c.Kind == APIKey {
-		return !c.Deleted && len(c.HA1.SHA256) > 0
+	switch {
+	case c.Deleted:
+		return false
+	case c.Kind == APIKey:
+		return len(c.HA1.SHA256) > 0
+	case c.Kind == IngestToken:
+		return len(c.Token.SHA256) > 0 && (c.Token.Expires.IsZero() || at.Before(c.Token.Expires))
 	}
 	return at.Before(c.SecretsEnd())
 }
@@ -148,6 +153,11 @@ func (c *Credential) Admits(addr netip.Addr) bool {
 // owns tells whether a credential can sign in so as an owner of an organization.
 func (c *Credential) owns(org string, how signIn) bool {
 	return c.MayInOrg(OwnOrg, org) && c.MaySignIn(how.at) && (!how.from.IsValid() || c.Admits(how.from))
+}
+
+// MayActOn tells whether the credential's roles on a project count on one of its workspaces.
+func (c *Credential) MayActOn(w *Workspace) bool {
+	return c.Workspace == "" || w != nil && w.ID == c.Workspace
 }
 
 // MightSee tells whether one of the credential's roles would let it see a project, were that in its organization:

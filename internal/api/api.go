@@ -20,6 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/connect"
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/live"
 	"github.com/weirlog/weir/internal/record"
@@ -45,6 +46,12 @@ type Options struct {
 	NewRequestID func() string         // If nil, random ids.
 }
 
+// tag returns what only a node with the nodes' secret can make of a content.
+func (s *Server) tag(purpose string, content []byte) []byte { return s.auth.Tag(purpose, content) }
+
+// maxFirst is how many events without a time of their own are remembered, for senders that try again: some 10 MB.
+const maxFirst = 100_000
+
 // Server answers requests below /api.
 type Server struct {
 	options  Options
@@ -63,6 +70,7 @@ type Server struct {
 	stop     context.CancelFunc
 	metrics  *metrics
 	repeats  repeats
+	first    *connect.First // when what has no time of its own was received
 	table    []operation
 	mux      *http.ServeMux
 	named    *http.ServeMux // of paths that name a project by its name
@@ -89,10 +97,10 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
-		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0), tails: limit.NewShares[string](maxTails, maxTailsOfOne, 0),
-		beat:   usualBeat,
+		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
+		tails:   limit.NewShares[string](maxTails, maxTailsOfOne, 0), beat: usualBeat,
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
-		failing: make(chan struct{}, maxFailing)}
+		failing: make(chan struct{}, maxFailing), first: connect.NewFirst(maxFirst)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
 	s.refusals.failed = func(logs []string, err error) {

@@ -56,8 +56,11 @@ func (c *call) flag(name string) bool { return c.query.Get(name) == "true" }
 func (c *call) actor(by *account.Credential) event.Act {
 	a := event.Act{Time: c.now, RequestID: c.id, CallerID: by.ID, CallerName: by.Name, CallerKind: "Service Account",
 		Address: c.address}
-	if by.Kind == account.APIKey {
+	switch by.Kind {
+	case account.APIKey:
 		a.CallerName, a.CallerKind = by.Description, "API Key"
+	case account.IngestToken:
+		a.CallerKind = "Ingest Token"
 	}
 	return a
 }

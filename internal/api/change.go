@@ -127,8 +127,11 @@ func (s *Server) signInFailed(c *call, err error) {
 		return
 	}
 	act, protocol := c.actor(by), "OAUTH 2.0"
-	if by.Kind == account.APIKey {
+	switch by.Kind {
+	case account.APIKey:
 		protocol = "Digest"
+	case account.IngestToken:
+		protocol = "Ingest Token"
 	}
 	ctx := c.detached()
 	s.failing <- struct{}{}

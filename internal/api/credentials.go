@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/weirlog/weir/internal/account"
@@ -36,9 +37,12 @@ func (h credentials) findInOrg(c *call, kind account.Kind) (*account.Credential,
 	org, _ := c.scope.within()
 	var found *account.Credential
 	var err error
-	if kind == account.APIKey {
+	switch kind {
+	case account.APIKey:
 		found, err = h.accounts.CredentialOf(c.context(), org, c.path("apiUserId"))
-	} else {
+	case account.IngestToken:
+		found, err = h.accounts.Credential(c.context(), c.path("tokenId"))
+	default:
 		found, err = h.accounts.Credential(c.context(), clientIDOf(c.path("clientId")))
 	}
 	if errors.Is(err, account.ErrNotFound) || err == nil && (found.Org != org || found.Kind != kind) {
@@ -51,8 +55,11 @@ func (h credentials) findInOrg(c *call, kind account.Kind) (*account.Credential,
 }
 
 func credentialNotFound(c *call, kind account.Kind) error {
-	if kind == account.APIKey {
+	switch kind {
+	case account.APIKey:
 		return keyNotFound(c.path("apiUserId"))
+	case account.IngestToken:
+		return ingestTokenNotFound(c.path("tokenId"))
 	}
 	return serviceAccountNotFound(c.path("clientId"))
 }
@@ -71,8 +78,11 @@ func mayChange(c *call, which *account.Credential) bool {
 func changedCredential(c *call, a event.Activity, which *account.Credential) changed {
 	_, p := c.scope.within()
 	what := changed{activity: a, kind: "Service Account", id: which.ID, name: which.Name, org: which.Org, project: p}
-	if which.Kind == account.APIKey {
+	switch which.Kind {
+	case account.APIKey:
 		what.kind, what.name = "API Key", which.Description
+	case account.IngestToken:
+		what.kind = "Ingest Token"
 	}
 	return what
 }
@@ -144,10 +154,13 @@ type auditedCredential struct {
 	Roles       []account.Grant       `json:"roles"`
 	Secrets     []secretView          `json:"secrets,omitempty"`
 	AccessList  []account.AccessEntry `json:"accessList,omitempty"`
+	Workspace   string                `json:"workspaceId,omitempty"` // of an ingest token
+	Expires     *time.Time            `json:"expiresAt,omitempty"`   // of an ingest token
 }
 
 func withoutSecrets(which *account.Credential) auditedCredential {
-	v := auditedCredential{which.ID, which.Name, which.Description, which.Roles, nil, which.AccessList}
+	v := auditedCredential{ID: which.ID, Name: which.Name, Description: which.Description, Roles: which.Roles,
+		AccessList: which.AccessList, Workspace: which.Workspace, Expires: momentOrNil(which.Token.Expires)}
 	for _, s := range which.Secrets {
 		v.Secrets = append(v.Secrets, showSecret(s))
 	}

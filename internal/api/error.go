@@ -104,6 +104,10 @@ func serviceAccountNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_NOT_FOUND", "No service account with client ID %s exists.", id)
 }
 
+func ingestTokenNotFound(id string) *problem {
+	return notFoundAs("INGEST_TOKEN_NOT_FOUND", "No ingest token with ID %s exists.", id)
+}
+
 func secretNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
 }
@@ -249,6 +253,9 @@ type wireForm struct {
 	flags      bool        // whether envelope and pretty change the reply
 	headers    http.Header // of each reply
 	body       func(c *call, p *problem) any
+
+	// bytes returns an error that is not JSON and its media type. If it is nil, or the type is empty, body counts.
+	bytes func(c *call, p *problem) (mediaType string, data []byte)
 }
 
 // atlasForm is Atlas's.
@@ -295,10 +302,18 @@ func (x *exchange) fail(err error) {
 	if form.flags {
 		h.Set("X-Error-Code", p.code)
 	}
-	h.Set("Content-Type", "application/json")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds(p.retryAfter)))
 	}
+	if form.bytes != nil {
+		if media, data := form.bytes(&x.call, p); media != "" {
+			h.Set("Content-Type", media)
+			x.w.WriteHeader(p.status)
+			x.w.Write(data) // An error means that the client has gone.
+			return
+		}
+	}
+	h.Set("Content-Type", "application/json")
 	x.writeJSON(p.status, form.body(&x.call, p))
 }
 

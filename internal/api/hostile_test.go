@@ -93,10 +93,10 @@ func TestRecordingAllocations(t *testing.T) {
 	c := &call{r: httptest.NewRequest("POST", resource, nil), now: now, caller: &account.Credential{ID: "writer"},
 		scope: scope{groupID: projectID, tenant: "demo",
 			project: &project, workspace: workspace}}
-	h := recordings{w.server.recorder, w.server.metrics, w.options}
+	h := recordings{w.server.recorder, w.server.metrics, w.options, nil}
 	raw := []byte(body.String())
 	got := testing.AllocsPerRun(10, func() {
-		in := h.intake(c, auditLog)
+		in := h.intake(c, auditLog, nil)
 		defer in.Close()
 		if err := in.ReadLines(bytes.NewReader(raw)); err != nil {
 			t.Fatal(err)

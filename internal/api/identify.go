@@ -32,6 +32,7 @@ var identifiers = []identifier{
 	}},
 	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
 	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
+	{"tokenId", isIngestTokenID, func(_ *call, v string) *problem { return ingestTokenNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
 	{"entryValue", func(v string) bool { return isBlock(v) || isSecurityGroup(v) },
@@ -39,6 +40,8 @@ var identifiers = []identifier{
 	{"logId", account.ValidID, func(_ *call, v string) *problem { return logNotFound(v) }},
 	{"tile", isTile, func(c *call, _ string) *problem { return resourceNotFound(c.r.URL.Path) }},
 }
+
+func isIngestTokenID(id string) bool { return account.ValidCredentialID(account.IngestToken, id) }
 
 // maxGroupName bounds the name of an AWS security group, in bytes.
 const maxGroupName = 64

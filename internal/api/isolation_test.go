@@ -49,6 +49,7 @@ var (
 		"tenantName": "demo",
 		"apiUserId":  "6a793f48c0eb9e7a17712cab",
 		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
+		"tokenId":   "weir_6a793f48c0eb9e7a17712caf",
 		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
@@ -97,7 +98,9 @@ func (w *world) foreign(org, project string) place {
 	block, _ := account.ParseBlock("192.0.2.9")
 	key.AccessList = []account.AccessEntry{{Block: block}}
 	sa.AccessList = key.AccessList
-	for _, c := range []account.Credential{sa, key} {
+	token, _ := account.NewIngestToken(&account.Project{ID: project, Org: org}, nil, "x", now, 0)
+	token.AccessList = key.AccessList
+	for _, c := range []account.Credential{sa, key, token} {
 		if err := w.store.CreateCredential(ctx, c); err != nil {
 			w.t.Fatal(err)
 		}
@@ -113,6 +116,7 @@ func (w *world) foreign(org, project string) place {
 	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID,
 		"clientId":  sa.ID,
 		"secretId":  sa.Secrets[0].ID,
+		"tokenId":   token.ID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
@@ -142,7 +146,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
 		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
-			elsewhere["logId"]}
+			elsewhere["tokenId"], elsewhere["logId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
@@ -241,21 +245,32 @@ var goodBodies = map[[2]string]string{
 	{"PATCH", group + "/apiKeys/{apiUserId}"}: `{"desc":"x","roles":["GROUP_OWNER"]}`,
 	{"POST", group + "/serviceAccounts"}: `{"name":"x","description":"x","roles":["GROUP_OWNER"],` +
 		`"secretExpiresAfterHours":8}`,
-	{"PATCH", service}:                          `{"name":"x","roles":["GROUP_OWNER"]}`,
-	{"POST", service + ":invite"}:               `{"roles":["GROUP_READ_ONLY"]}`,
-	{"POST", service + "/secrets"}:              `{"secretExpiresAfterHours":8}`,
-	{"POST", service + "/accessList"}:           `[{"ipAddress":"192.0.2.1"}]`,
-	{"POST", tenants}:                           `{"name":"made"}`,
-	{"PATCH", tenant}:                           `{"streamConfig":{"tier":"SP2"}}`,
-	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
-	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
-	{"PATCH", ownGroup + "/settings"}:           `{"legalHold":true}`,
-	{"POST", group + "/managedSlowMs/enable"}:   `{}`,
-	{"PATCH", group + "/settings"}:              `{"isDataExplorerEnabled":true}`,
-	{"PATCH", orgPath + "/settings"}:            `{"genAIFeaturesEnabled":false}`,
+	{"PATCH", service}:                                        `{"name":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", service + ":invite"}:                             `{"roles":["GROUP_READ_ONLY"]}`,
+	{"POST", service + "/secrets"}:                            `{"secretExpiresAfterHours":8}`,
+	{"POST", service + "/accessList"}:                         `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", tenants}:                                         `{"name":"made"}`,
+	{"PATCH", tenant}:                                         `{"streamConfig":{"tier":"SP2"}}`,
+	{"POST", tenant + "/auditLogs"}:                           `{"time":1786331578000,"class_uid":0}`,
+	{"POST", tenant + ":recordOperationalLogs"}:               `{"time":1786331578000}`,
+	{"POST", ownGroup + "/ingestTokens"}:                      `{"name":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector"}:           `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/event"}:     `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/event/1.0"}: `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/raw"}:       `x`,
+	{"POST", ownTenant + "/hec/services/collector/raw/1.0"}:   `x`,
+	{"POST", ownTenant + "/hec/services/collector/ack"}:       `{"acks":[1]}`,
+	{"POST", ownTenant + "/otlp/v1/logs"}: `{"resourceLogs":[{"scopeLogs":[{"logRecords":[` +
+		`{"timeUnixNano":"1786331578000000000","body":{"stringValue":"x"}}]}]}]}`,
+	{"PATCH", ownGroup + "/settings"}:         `{"legalHold":true}`,
+	{"POST", group + "/managedSlowMs/enable"}: `{}`,
+	{"PATCH", group + "/settings"}:            `{"isDataExplorerEnabled":true}`,
+	{"PATCH", orgPath + "/settings"}:          `{"genAIFeaturesEnabled":false}`,
 
 	{"PATCH", ownGroup + "/logs/{logId}/document"}: `{"public":true}`,
 	{"PATCH", ownOrg + "/logs/{logId}/document"}:   `{"public":true}`,
+
+	{"POST", ownGroup + "/ingestTokens/{tokenId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,
 
 	{"POST", ownOrg + "/failedSignIns:forget"}:            `{"ipAddress":"192.0.2.1"}`,
 	{"POST", orgPath + "/apiKeys"}:                        `{"desc":"x","roles":["ORG_OWNER"]}`,

@@ -17,6 +17,7 @@ type metrics struct {
 	duplicates prometheus.Counter
 	conflicts  prometheus.Counter
 	refused    prometheus.Counter
+	unread     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -38,9 +39,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Events that were recorded although others have the same time and uid."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_events_refused_total",
 			Help: "Events refused as malformed."}),
+		unread: prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_events_unread_total",
+			Help: "Events of other formats that could not be read, and are kept as they are."}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.duration, m.sent, m.inFlight, m.recorded, m.duplicates, m.conflicts, m.refused)
+		r.MustRegister(m.requests, m.duration, m.sent, m.inFlight, m.recorded, m.duplicates, m.conflicts, m.refused, m.unread)
 	}
 	return m
 }

@@ -68,6 +68,7 @@ type callerBy int
 const (
 	byCredential   callerBy = iota // a token or a digest
 	orPublic                       // a token or a digest; of a public log, nobody
+	orIngestToken                  // a token, a digest or an ingest token
 	byClientSecret                 // in the body, or by HTTP Basic (RFC 6749, 2.3.1)
 )
 

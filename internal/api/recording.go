@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 
+	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/connect/cloudevents"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/record"
 )
@@ -18,6 +20,7 @@ type recorded struct {
 	Duplicates       int               `json:"duplicates"`
 	Conflicts        int               `json:"conflicts,omitempty"` // of those recorded
 	Rejected         *int              `json:"rejected,omitempty"`
+	Unread           int               `json:"unread,omitempty"` // kept as they are, since they could not be read
 	BadRequestDetail *badRequestDetail `json:"badRequestDetail,omitempty"`
 	Warnings         []field           `json:"warnings,omitempty"`
 }
@@ -27,16 +30,17 @@ type recordings struct {
 	recorder *record.Recorder
 	metrics  *metrics
 	options  Options
+	first    *connect.First
 }
 
 // record returns the handler of a recording in a workspace's log of a kind.
 func (h recordings) record(kind logKind) func(*call) (any, error) {
 	return func(c *call) (any, error) {
-		read, err := recordable(c)
+		read, mapping, err := h.recordable(c, kind)
 		if err != nil {
 			return nil, err
 		}
-		in := h.intake(c, kind)
+		in := h.intake(c, kind, mapping)
 		defer in.Close()
 		body, ok := in.Unpack(strings.Join(c.r.Header.Values("Content-Encoding"), ","), c.r.Body)
 		if !ok {
@@ -57,21 +61,33 @@ func (h recordings) record(kind logKind) func(*call) (any, error) {
 	}
 }
 
-// recordable returns how to read the body, or why it is not worth reading.
-func recordable(c *call) (func(*record.Intake, io.Reader) error, error) {
-	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+// recordable returns how to read the body and what to make of it, or why it is not worth reading.
+func (h recordings) recordable(c *call, kind logKind) (func(*record.Intake, io.Reader) error, record.Mapping, error) {
+	media, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	switch {
-	case err == nil && kind == "application/x-ndjson":
-		return (*record.Intake).ReadLines, nil
-	case err == nil && kind == "application/json":
-		return (*record.Intake).ReadElements, nil
+	case err == nil && media == "application/x-ndjson":
+		return (*record.Intake).ReadLines, nil, nil
+	case err == nil && media == "application/json":
+		return (*record.Intake).ReadElements, nil, nil
+	case err == nil && (media == "application/cloudevents+json" || media == "application/cloudevents-batch+json"):
+		return (*record.Intake).ReadElements, &cloudevents.Mapping{Delivery: h.delivery(c, kind)}, nil
 	}
-	return nil, unsupportedType("Send events as application/x-ndjson, or as application/json (an object or an array).")
+	return nil, nil, unsupportedType("Send events as application/x-ndjson, as application/json (an object or an array), " +
+		"or as application/cloudevents+json or application/cloudevents-batch+json.")
 }
 
-func (h recordings) intake(c *call, kind logKind) *record.Intake {
+// delivery returns what mappings know of a request.
+func (h recordings) delivery(c *call, kind logKind) connect.Delivery {
+	return connect.Delivery{Log: kind.of(c.scope.workspace), Received: c.now, First: h.first}
+}
+
+func (h recordings) intake(c *call, kind logKind, mapping record.Mapping) *record.Intake {
+	return h.intakeOf(c, kind, c.flag("partial"), mapping)
+}
+
+func (h recordings) intakeOf(c *call, kind logKind, partial bool, mapping record.Mapping) *record.Intake {
 	t := c.scope
-	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: c.flag("partial"),
+	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: partial, Mapping: mapping,
 		Origin: event.Origin{By: c.caller.ID, Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
 	switch {
 	case kind.operational:
@@ -113,7 +129,8 @@ func (h recordings) reply(r record.Result, partial bool) recorded {
 	h.metrics.duplicates.Add(float64(r.Duplicates))
 	h.metrics.conflicts.Add(float64(r.Conflicts))
 	h.metrics.refused.Add(float64(r.Refused))
-	reply := recorded{Recorded: r.Recorded, Duplicates: r.Duplicates, Conflicts: r.Conflicts,
+	h.metrics.unread.Add(float64(r.Unread))
+	reply := recorded{Recorded: r.Recorded, Duplicates: r.Duplicates, Conflicts: r.Conflicts, Unread: r.Unread,
 		Warnings: bounded(remarks(r.Warnings))}
 	if partial {
 		reply.Rejected = &r.Refused

@@ -116,7 +116,7 @@ func (c *call) requireRole(needs account.Action) error {
 		return groupNotFound(c.scope.groupID)
 	case needs != anyRole && !c.caller.May(needs, c.scope.project):
 		return forbidden(needs)
-	case c.scope.tenant != "" && c.scope.workspace == nil:
+	case c.scope.tenant != "" && (c.scope.workspace == nil || !c.caller.MayActOn(c.scope.workspace)):
 		return tenantNotFound(c.scope.tenant, c.scope.groupID)
 	}
 	return nil

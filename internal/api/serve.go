@@ -90,7 +90,11 @@ func (s *Server) isPublished(c *call) (bool, error) {
 
 // authenticate finds out who calls.
 func (s *Server) authenticate(c *call) error {
-	p, err := s.auth.Authenticate(c.r, c.address.Addr())
+	authenticate := s.auth.Authenticate
+	if c.operation != nil && c.operation.caller == orIngestToken {
+		authenticate = s.auth.AuthenticateSender
+	}
+	p, err := authenticate(c.r, c.address.Addr())
 	if err != nil {
 		s.signInFailed(c, err)
 		return err

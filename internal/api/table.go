@@ -12,6 +12,8 @@ const (
 	tenant   = tenants + "/{tenantName}"
 	ownGroup = "/api/weir/v1/groups/{groupId}"
 	ownOrg   = "/api/weir/v1/orgs/{orgId}"
+
+	ownTenant = ownGroup + "/streams/{tenantName}"
 )
 
 // Media types of replies.
@@ -52,10 +54,12 @@ func (s *Server) operations() []operation {
 		keys{credentials}.operations(),
 		serviceAccounts{credentials}.operations(),
 		accessLists{credentials}.operations(),
+		ingestTokens{credentials, accessLists{credentials}}.operations(),
 		signIns{common, s.auth}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
-		recordings{s.recorder, s.metrics, s.options}.operations(),
+		recordings{s.recorder, s.metrics, s.options, s.first}.operations(),
+		hec{recordings{s.recorder, s.metrics, s.options, s.first}, s.tag}.operations(),
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
 		entries{references{s.auth}, s.logs, s.waiters, newEnds(s.endOf), s.stopping}.operations(),
@@ -233,6 +237,21 @@ func (h accessLists) operations() []operation {
 	}
 }
 
+func (h ingestTokens) operations() []operation {
+	const all = ownGroup + "/ingestTokens"
+	const one, list = all + "/{tokenId}", all + "/{tokenId}/accessList"
+	return []operation{
+		{"listGroupIngestTokens", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupIngestToken", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupIngestToken", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"deleteGroupIngestToken", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
+		{"listGroupIngestTokenAccessList", get, list, own, account.Read, 200, lists, asJSON(h.listAccess), looks},
+		{"createGroupIngestTokenAccessList", post, list, own, account.Own, 200, lists, asJSON(h.addAccess), changes},
+		{"deleteGroupIngestTokenAccessListEntry", remove, list + "/{ipAddress}", own, account.Own, 204, none,
+			asJSON(h.removeAccess), removes},
+	}
+}
+
 func (h signIns) operations() []operation {
 	return []operation{
 		{"forgetFailedSignIns", post, ownOrg + "/failedSignIns:forget", own, account.OwnOrg, 200, none,
@@ -264,13 +283,41 @@ func (h settings) operations() []operation {
 
 func (h recordings) operations() []operation {
 	records := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
-		form: atlasForm}
+		caller: orIngestToken, form: atlasForm}
 	query := []parameter{partial, conformance}
+	otlp := records
+	otlp.form = otlpForm
 	return []operation{
 		{"recordGroupStreamAuditLogs", post, tenant + "/auditLogs", recording, account.Record, 200, query,
 			asJSON(h.record(auditLog)), records},
 		{"recordGroupStreamOperationalLogs", post, tenant + ":recordOperationalLogs", recording, account.Record, 200,
 			query, asJSON(h.record(operationalLog)), records},
+		{"recordGroupStreamOpenTelemetryLogs", post, ownTenant + "/otlp/v1/logs", own, account.Record, 200, none,
+			handler{jsonResult, h.otlpLogs}, otlp},
+	}
+}
+
+// operations returns each of Splunk's paths with the names that senders have for it.
+func (h hec) operations() []operation {
+	takes := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
+		caller: orIngestToken, form: hecForm}
+	looks := takes
+	looks.body, looks.audit = noBody, unaudited("it tells whether a node takes events")
+	acks := takes
+	acks.audit, acks.with = unaudited("it tells whether a node gave out a number"), hecChannelName.name
+	channel := []parameter{hecChannelName}
+	lines := with(channel, hecHost, hecSource, hecSourceType, hecIndex)
+	const collector = ownTenant + "/hec/services/collector"
+	return []operation{
+		{"recordSplunkEvents", post, collector, own, account.Record, 200, channel, asJSON(h.events), takes},
+		{"recordSplunkEventsAtEvent", post, collector + "/event", own, account.Record, 200, channel, asJSON(h.events), takes},
+		{"recordSplunkEventsAtVersion", post, collector + "/event/1.0", own, account.Record, 200, channel,
+			asJSON(h.events), takes},
+		{"recordSplunkLines", post, collector + "/raw", own, account.Record, 200, lines, asJSON(h.raw), takes},
+		{"recordSplunkLinesAtVersion", post, collector + "/raw/1.0", own, account.Record, 200, lines, asJSON(h.raw), takes},
+		{"getSplunkAcknowledgements", post, collector + "/ack", own, account.Record, 200, channel, asJSON(h.acks), acks},
+		{"getSplunkHealth", get, collector + "/health", own, account.Record, 200, none, asJSON(h.health), looks},
+		{"getSplunkHealthAtVersion", get, collector + "/health/1.0", own, account.Record, 200, none, asJSON(h.health), looks},
 	}
 }
 

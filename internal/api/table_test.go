@@ -44,6 +44,9 @@ func (op *operation) roles() string {
 	if op.caller == orPublic {
 		may = append(may, "(anybody, of a public log)")
 	}
+	if op.caller == orIngestToken {
+		may = append(may, "(ingest tokens)")
+	}
 	return strings.Join(may, " ")
 }
 
@@ -104,7 +107,8 @@ func TestEachRowIsComplete(t *testing.T) {
 
 // target returns where an operation is called, with a query that it needs.
 func (op *operation) target(p place) string {
-	query := map[string]string{"index": "?index=0", "from": "?from=0&to=0"}[op.with]
+	query := map[string]string{"index": "?index=0", "from": "?from=0&to=0",
+		"channel": "?channel=00000000-0000-0000-0000-000000000001"}[op.with]
 	if op.audit.event == "proveDownload" {
 		query = "?size=0"
 	}
@@ -190,7 +194,9 @@ func TestBadParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
 	bad := map[string]string{"name": strings.Repeat("x", 65), "includeCount": "1", "q": "a+and", "facets": "who,", "columns": "who,",
-		"endpointPath": strings.Repeat("x", maxName+1)}
+		"endpointPath": strings.Repeat("x", maxName+1),
+		"host":         strings.Repeat("x", maxName+1), "source": strings.Repeat("x", maxName+1),
+		"sourcetype": strings.Repeat("x", maxName+1), "index": strings.Repeat("x", maxName+1)}
 	anything := []string{processorName.name, readBefore.name}
 	for _, op := range w.server.table {
 		for _, p := range slices.Concat(op.query, op.form.parameters) {

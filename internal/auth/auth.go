@@ -75,6 +75,7 @@ type Authenticator struct {
 	failures  *limit.Limiter[claim]
 	addresses *limit.Limiter[netip.Prefix] // failures of all claims
 	issued    *limit.Limiter[string]       // tokens, by client id
+	uses      *limit.Limiter[string]       // of ingest tokens that are noted, by id
 }
 
 // New returns an Authenticator for the credentials in accounts.
@@ -98,6 +99,7 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		failures:  limit.New[claim](o.FailuresPerMinute),
 		addresses: limit.New[netip.Prefix](o.FailuresPerMinute * addressShare),
 		issued:    limit.New[string](o.TokensPerMinute),
+		uses:      limit.New[string](1),
 	}
 }
 
@@ -268,6 +270,7 @@ func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limit
 var nobody = &account.Credential{
 	Secrets: []account.Secret{{SHA256: make([]byte, 32), Expires: time.Unix(1<<40, 0)}},
 	HA1:     account.HA1{MD5: make([]byte, 16), SHA256: make([]byte, 32)},
+	Token:   account.Token{SHA256: make([]byte, 32)},
 	Deleted: true,
 }
 

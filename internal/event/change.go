@@ -50,7 +50,8 @@ func Changed(c Change) []byte {
 }
 
 // SignInFailed returns the event of an authentication that failed for a credential that exists: OCSF class 3002
-// (Authentication), activity 1 (Logon). The protocol is "Digest" or "OAUTH 2.0". Its uid is random.
+// (Authentication), activity 1 (Logon). The protocol is "Digest", "OAUTH 2.0" or
+// "Ingest Token". Its uid is random.
 func SignInFailed(a Act, protocol, why string) []byte {
 	e := authentication{ActivityID: 1, CategoryUID: 3, ClassUID: 3002, TypeUID: 300201, Time: a.Time.UnixMilli(),
 		SeverityID: 3, StatusID: 2, Status: "Failure", StatusDetail: why, repeated: a.attributes(),
@@ -94,7 +95,7 @@ func Pruned(r Removal) []byte {
 }
 
 // protocols are the names and numbers that OCSF has for what weir speaks.
-var protocols = map[string]int{"Digest": 3, "OAUTH 2.0": 6}
+var protocols = map[string]int{"Digest": 3, "OAUTH 2.0": 6, "Ingest Token": 99}
 
 // The parts of OCSF's classes that weir writes, in the order in which it writes them.
 type (

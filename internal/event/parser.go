@@ -20,7 +20,6 @@ const (
 	hardMaxDepth    = 10_000  // whatever the limits: the scanner's stack is bounded. It is jsontext's bound too.
 	maxUID          = 512     // bytes, decoded
 	maxAdded        = 1 << 10 // bytes that weir may add to an event
-	maxAhead        = 10 * time.Minute
 
 	streamProcessor = "Stream Processor"
 )
@@ -28,6 +27,9 @@ const (
 // Earliest is the first moment that an event may have, 2008-01-01T00:00:00Z in milliseconds since the epoch: the first
 // one that Atlas's API lets a download begin with, so that whatever is recorded can be downloaded.
 const Earliest = 1_199_145_600_000
+
+// MaxAhead is how far the time of an event that arrives may be ahead of the clock of the node.
+const MaxAhead = 10 * time.Minute
 
 // Parser reads events. The zero value is ready; it may be used again and again, not concurrently. In the long run it
 // allocates nothing per event.
@@ -211,7 +213,7 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 		return 0, false
 	}
 	t, err := strconv.ParseInt(string(text), 10, 64)
-	latest := received.Add(maxAhead).UnixMilli()
+	latest := received.Add(MaxAhead).UnixMilli()
 	unit := ""
 	switch in := func(t int64) bool { return t >= Earliest && t <= latest }; {
 	case err != nil && !errors.Is(err, strconv.ErrRange):

@@ -34,7 +34,18 @@ type Source struct {
 	event.Origin        // its By is whose share of the memory they take
 	Operational  bool   // the log is an operational one
 	Conformance  Conformance
-	Partial      bool // good events are recorded although others are refused
+	Partial      bool    // good events are recorded although others are refused
+	Mapping      Mapping // of what arrives; if nil, events arrive
+}
+
+// Mapping makes an event, in JSON, of what arrives in a format that has others. What it returns is valid until its next
+// call, and does not depend on when it is called, or else what is sent again is another event.
+type Mapping interface {
+	// Map returns the event that something becomes, of at most 12 times the size and 4 KiB, or says why it cannot be read.
+	// Until the intake is closed it may remember 64 bytes.
+	Map(raw []byte) ([]byte, error)
+	// Keep returns an event that keeps what cannot be read as it is, with the reason.
+	Keep(raw []byte, why string) []byte
 }
 
 // Intake takes the events of one request, or of one part of another source, from bytes to a durable batch. What it
@@ -52,6 +63,8 @@ type Intake struct {
 	refused  int
 	reasons  []Remark
 	warnings []Remark
+	unread   int // events that a mapping could not read
+	first    int // number of the first one that was refused, counted from 1
 }
 
 // Memory that is reserved beside the lines, in bytes.
@@ -62,6 +75,9 @@ const (
 	largeEvent     = 64 << 10
 	scanFactor     = 16 // of the size of a large event: its names
 	maxAddedMember = 288
+	mapFactor      = 20 // of what is mapped: the event that it becomes, and what is held on the way
+	mapMemory      = 4 << 10
+	twinMemory     = 64 // what a mapping remembers of an event, to tell it from those that are equal
 )
 
 var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
@@ -100,6 +116,14 @@ func (in *Intake) ReadElements(src io.Reader) error {
 	w := in.window(src)
 	defer w.close()
 	return in.read("element", &elements{window: w, most: in.eventBytes()})
+}
+
+// ReadObjects reads JSON objects that follow one another, with or without white space between them. The error is one of
+// those of ReadLines or a *Malformed.
+func (in *Intake) ReadObjects(src io.Reader) error {
+	w := in.window(src)
+	defer w.close()
+	return in.read("event", &elements{window: w, most: in.eventBytes(), many: true})
 }
 
 func (in *Intake) window(src io.Reader) *window {
@@ -145,17 +169,68 @@ func (in *Intake) add(what string, n int, raw []byte) error {
 	if err := in.count(); err != nil {
 		return err
 	}
+	if in.source.Mapping != nil {
+		return in.addMapped(what, n, raw)
+	}
+	return in.addEvent(what, n, raw)
+}
+
+// addMapped takes what a mapping makes an event of. What it cannot read, or makes an event of that would be refused, is
+// kept as it is.
+func (in *Intake) addMapped(what string, n int, raw []byte) error {
+	if len(raw) > in.eventBytes() {
+		return in.refuse(what, n, tooLong(len(raw), in.eventBytes()))
+	}
+	most := mapFactor*len(raw) + mapMemory
+	if err := in.hold.Grow(int64(most + twinMemory)); err != nil {
+		return err
+	}
+	defer in.hold.shrink(int64(most))
+	in.parser.MaxBytes = most // What was sent has been checked.
+	mapped, err := in.source.Mapping.Map(raw)
+	if err == nil {
+		if err = in.take(mapped); err == nil {
+			return in.checkLast(what, n)
+		}
+		if refusesMemory(err) {
+			return err
+		}
+	}
+	if err := in.remark(&in.warnings, what, n, "is kept as it is, since it could not be read: "+err.Error()); err != nil {
+		return err
+	}
+	in.unread++
+	return in.addEvent(what, n, in.source.Mapping.Keep(raw, err.Error()))
+}
+
+// take appends an event.
+func (in *Intake) take(raw []byte) error {
 	if err := in.room(len(raw) + in.added); err != nil {
 		return err
 	}
-	b := &in.batches[len(in.batches)-1]
-	err := in.parse(b, raw)
-	if err == nil {
-		if err = in.conform(what, n, b.Line(len(b.Entries)-1)); err != nil {
-			b.Drop()
-		}
+	return in.parse(&in.batches[len(in.batches)-1], raw)
+}
+
+func (in *Intake) addEvent(what string, n int, raw []byte) error {
+	err := in.take(raw)
+	switch {
+	case err == nil:
+		return in.checkLast(what, n)
+	case refusesMemory(err):
+		return err
 	}
-	if err == nil || refusesMemory(err) {
+	return in.refuse(what, n, err)
+}
+
+// checkLast checks the event that was taken last against its OCSF class.
+func (in *Intake) checkLast(what string, n int) error {
+	b := &in.batches[len(in.batches)-1]
+	err := in.conform(what, n, b.Line(len(b.Entries)-1))
+	if err == nil {
+		return nil
+	}
+	b.Drop()
+	if refusesMemory(err) {
 		return err
 	}
 	return in.refuse(what, n, err)
@@ -175,7 +250,10 @@ func (in *Intake) parse(b *event.Batch, raw []byte) error {
 
 // refuse notes why an event is refused.
 func (in *Intake) refuse(what string, n int, err error) error {
-	if in.refused++; len(in.reasons) == maxRemarks {
+	if in.refused++; in.refused == 1 {
+		in.first = n
+	}
+	if len(in.reasons) == maxRemarks {
 		return nil
 	}
 	return in.remark(&in.reasons, what, n, err.Error())
@@ -283,5 +361,6 @@ func (in *Intake) Record(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	result.Refused, result.Reasons, result.Warnings = in.refused, in.reasons, in.warnings
+	result.Unread, result.FirstRefused = in.unread, in.first
 	return result, nil
 }

@@ -18,8 +18,11 @@ type Result struct {
 	Conflicts  int // of these the log has other events with the same time and uid, as far as this node can tell
 	Duplicates int // of these the log had the event already, as far as this node can tell
 	Refused    int
+	Unread     int      // of those recorded or known: what a mapping could not read, kept as it is
 	Reasons    []Remark // why the first ones were refused
-	Warnings   []Remark // of events that were recorded
+
+	FirstRefused int      // number of the first one, counted from 1; 0 if there is none
+	Warnings     []Remark // of events that were recorded
 }
 
 // Options of a Recorder. The zero value of each field means its default.

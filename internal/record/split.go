@@ -197,6 +197,7 @@ type elements struct {
 	number int
 	begun  bool
 	array  bool
+	many   bool // Objects may follow one another, as Splunk's senders write them.
 }
 
 func (e *elements) next() (int, []byte, error) {
@@ -218,6 +219,8 @@ func (e *elements) next() (int, []byte, error) {
 		if c != ']' {
 			return e.element()
 		}
+	case e.many && !e.array && c == '{':
+		return e.element()
 	case !e.begun:
 		return 0, nil, e.malformed(0, "the body is neither a JSON object nor an array of them")
 	case e.array && c == ',':
@@ -236,6 +239,8 @@ func (e *elements) next() (int, []byte, error) {
 	switch c, err := e.peek(); {
 	case err != nil:
 		return 0, nil, err
+	case c == '{' && e.many:
+		return e.element()
 	case c != 0:
 		return 0, nil, e.malformed(0, "there is something behind the end of the JSON; one event a line is sent as "+
 			"application/x-ndjson")

@@ -1,0 +1,127 @@
+// Package connect makes events of what other systems send in their own formats. Below it is one package for each
+// format. None of them knows how bytes arrive.
+//
+// What becomes of something that has an identity, or a time, does not depend on when it arrives, so that what is sent
+// again is recognised (Delivery.Time, Delivery.Twin). Of something that has neither nobody can tell whether it is sent
+// again or has happened again: it is an event each time (Delivery.Anew). What cannot be read is kept as it is
+// (Delivery.Keep).
+package connect
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/event"
+)
+
+// Delivery is what is known of what arrives together, beside its bytes. It may not be used concurrently.
+type Delivery struct {
+	Log      string    // id of the log that takes it
+	Received time.Time // when it was taken in
+	First    *First    // If nil, what has no time gets that of its receipt, also when it is sent again.
+
+	equal map[[16]byte]int // how many came of what is equal
+}
+
+// Twin tells apart what is equal in all its bytes, its time among them, and comes several times in one delivery. It
+// returns an empty uid for the first, which the bytes of the event identify, and the same uids when the delivery is sent
+// again. Of each it remembers 16 bytes.
+func (d *Delivery) Twin(raw []byte) (uid string) {
+	if d.equal == nil {
+		d.equal = map[[16]byte]int{}
+	}
+	sum := sha256.Sum256(raw)
+	key := [16]byte(sum[:])
+	d.equal[key]++
+	if n := d.equal[key]; n > 1 {
+		return fmt.Sprintf("%x-%d", key, n)
+	}
+	return ""
+}
+
+// Anew returns a time and a uid for something that has neither a time nor an identity: those of no other.
+func (d *Delivery) Anew() (ms int64, uid string) {
+	return d.Received.UnixMilli(), strings.ToLower(rand.Text())
+}
+
+// Time returns the time of something that has an identity but no time of its own, in milliseconds since the epoch: when
+// it was received first, as far as this node remembers.
+func (d *Delivery) Time(identity ...[]byte) int64 {
+	if d.First == nil {
+		return d.Received.UnixMilli()
+	}
+	return d.First.at(d.Received.UnixMilli(), d.Log, identity...)
+}
+
+// CheckTime says why an event may not have a time, in milliseconds since the epoch. The reason does not depend on when
+// it is asked for.
+func (d *Delivery) CheckTime(ms int64) error {
+	switch {
+	case ms < event.Earliest:
+		return fmt.Errorf("its time, %d in milliseconds since the epoch, is before the year 2008", ms)
+	case ms > d.Received.Add(event.MaxAhead).UnixMilli():
+		return fmt.Errorf("its time, %d in milliseconds since the epoch, was in the future when it arrived", ms)
+	}
+	return nil
+}
+
+// Keep returns an event of the base class that keeps what could not be read of a format, byte by byte, with the reason.
+// It is another event each time.
+func (d *Delivery) Keep(dst, raw []byte, format, why string) []byte {
+	encoding, text := "text", string(raw)
+	if !utf8.Valid(raw) {
+		encoding, text = "base64", base64.StdEncoding.EncodeToString(raw)
+	}
+	ms, uid := d.Anew()
+	b := Base{Time: ms, UID: uid, Activity: "Unread", Product: format,
+		Message: "This could not be read as " + format + ", and is kept as it is: " + why}
+	return b.Append(dst, func(dst []byte) []byte {
+		dst = String(Name(dst, "raw_data"), text)
+		dst = append(Name(dst, "unmapped"), '{')
+		dst = append(Name(dst, "unread"), '{')
+		dst = String(Name(dst, "format"), format)
+		dst = String(Name(dst, "reason"), why)
+		dst = String(Name(dst, "encoding"), encoding)
+		return append(dst, "}}"...)
+	})
+}
+
+// Base is an event of OCSF's base class in the making. What is empty or 0 is left out, but for the time.
+type Base struct {
+	Time           int64 // milliseconds since the epoch
+	Activity       string
+	Severity       int // OCSF's number (default 1, informational)
+	SeverityText   string
+	Message        string
+	Product        string // name of what made the event
+	ProductVersion string
+	UID            string
+	Code           string // the source's own name of what happened
+	Correlation    string
+	OriginalTime   string // as the source wrote it
+}
+
+// Append appends the event in JSON. more appends members of the event to it.
+func (b *Base) Append(dst []byte, more func([]byte) []byte) []byte {
+	dst = append(dst, `{"activity_id":99`...)
+	dst = String(Name(dst, "activity_name"), b.Activity)
+	dst = append(dst, `,"category_uid":0,"class_uid":0,"type_uid":99`...)
+	dst = fmt.Appendf(Name(dst, "time"), "%d", b.Time)
+	dst = fmt.Appendf(Name(dst, "severity_id"), "%d", max(b.Severity, 1))
+	dst = given(dst, "severity", b.SeverityText)
+	dst = given(dst, "message", b.Message)
+	dst = append(Name(dst, "metadata"), `{"version":"1.8.0"`...)
+	dst = append(Name(dst, "product"), '{')
+	dst = String(Name(dst, "name"), b.Product)
+	dst = append(given(dst, "version", b.ProductVersion), '}')
+	dst = given(dst, "uid", b.UID)
+	dst = given(dst, "event_code", b.Code)
+	dst = given(dst, "correlation_uid", b.Correlation)
+	dst = append(given(dst, "original_time", b.OriginalTime), '}')
+	return append(more(dst), '}')
+}

@@ -1,0 +1,145 @@
+package connect
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weirlog/weir/internal/event"
+)
+
+var received = time.UnixMilli(1_786_331_570_000)
+
+// read returns the uid and the line of an event as it would be recorded.
+func read(t interface{ Fatalf(string, ...any) }, made []byte) (event.Fields, []byte) {
+	var p event.Parser
+	p.MaxBytes = 64 << 20
+	line, f, err := p.Append(nil, made, event.Origin{By: "x", Received: received})
+	if err != nil {
+		t.Fatalf("%s: %v", made, err)
+	}
+	return f, line
+}
+
+// Whatever bytes are kept, they can be had back, and the event is one that is taken and conforms to OCSF.
+func TestKeepKeepsTheBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.OneOf(rapid.SliceOf(rapid.Byte()), rapid.Map(rapid.String(),
+			func(s string) []byte { return []byte(s) })).Draw(t, "raw")
+		why := rapid.String().Draw(t, "why")
+		d := Delivery{Log: "a", Received: received}
+		_, line := read(t, d.Keep(nil, raw, "Format", why))
+		if warnings, err := event.Conform(line); err != nil || len(warnings) > 0 {
+			t.Fatalf("%s: %v %v", line, warnings, err)
+		}
+		var e struct {
+			Raw      string `json:"raw_data"`
+			Unmapped struct {
+				Unread struct{ Encoding, Reason string }
+			}
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		got := []byte(e.Raw)
+		if e.Unmapped.Unread.Encoding == "base64" {
+			got, _ = base64.StdEncoding.DecodeString(e.Raw)
+		}
+		if !bytes.Equal(got, raw) || e.Unmapped.Unread.Reason != why {
+			t.Fatalf("%q, %q: %s", raw, why, line)
+		}
+	})
+}
+
+// What has no time of its own becomes the same event when it is sent again, and another's stays another's.
+func TestFirstRemembersWhenSomethingCame(t *testing.T) {
+	first := NewFirst(10)
+	at := func(minute int, log, identity string) int64 {
+		d := Delivery{Log: log, Received: received.Add(time.Duration(minute) * time.Minute), First: first}
+		return d.Time([]byte(identity))
+	}
+	came := at(0, "a", "x")
+	if again := at(1, "a", "x"); again != came {
+		t.Errorf("%d when it came again, first %d", again, came)
+	}
+	if other := at(1, "b", "x"); other == came {
+		t.Error("another log has its time")
+	}
+	for i := range 1000 {
+		at(2, "a", fmt.Sprint(i))
+	}
+	if n := len(first.younger) + len(first.older); n > 10 {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
+// What is equal within a delivery is told apart, in the same way when the delivery is sent again.
+func TestTwinsAreToldApart(t *testing.T) {
+	uids := func() (all []string) {
+		var d Delivery
+		for _, raw := range []string{"a", "b", "a", "a", "b"} {
+			all = append(all, d.Twin([]byte(raw)))
+		}
+		return all
+	}
+	first, again := uids(), uids()
+	if fmt.Sprint(first) != fmt.Sprint(again) || first[0] != "" || first[1] != "" || first[2] == first[3] ||
+		first[2] == first[4] || first[4] == "" {
+		t.Errorf("%q %q", first, again)
+	}
+}
+
+func TestMembersAreThoseOfTheObject(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.MapOf(rapid.String(), rapid.OneOf(rapid.Just("1"), rapid.Just(`{"a":[{},null]}`), rapid.Just(`"x"`),
+			rapid.Just("true"))).Draw(t, "members")
+		space := rapid.SampledFrom([]string{"", " ", "\n\t"}).Draw(t, "space")
+		var parts []string
+		for name, value := range values {
+			quoted, _ := json.Marshal(name)
+			parts = append(parts, string(quoted)+space+":"+space+value+space)
+		}
+		raw := space + "{" + space + strings.Join(parts, ","+space) + "}" + space
+		got := map[string]string{}
+		if err := Members([]byte(raw), func(name string, v []byte) error { got[name] = string(v); return nil }); err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		for name, value := range values {
+			if got[strings.ToValidUTF8(name, "\uFFFD")] != value {
+				t.Fatalf("%s: %q is %q, want %q", raw, name, got[name], value)
+			}
+		}
+	})
+}
+
+func TestUIDIsAddedAndNothingElseChanges(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"time":1}`:                           `{"time":1,"metadata":{"uid":"u"}}`,
+		`{"metadata":{},"time":1}`:             `{"metadata":{"uid":"u"},"time":1}`,
+		` {"metadata": {"a":1 } ,"time":1.0} `: `{"metadata": {"a":1 ,"uid":"u"} ,"time":1.0}`,
+		`{"metadata":{"uid":"v"},"time":1}`:    `{"metadata":{"uid":"v"},"time":1}`,
+		`{"metadata":7,"time":1}`:              `{"metadata":7,"time":1}`,
+	} {
+		if got := string(WithUID(nil, []byte(raw), "u")); got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+}
+
+func TestUIDsOfOthersAreOthers(t *testing.T) {
+	all := map[string]string{}
+	for _, parts := range [][]string{{"a b", "c"}, {"a", "b c"}, {"a b c", ""}, {"", "a b c"}, {"a", "b"},
+		{strings.Repeat("x", 600), "y"}, {strings.Repeat("x", 601), "y"}} {
+		uid := UID(parts...)
+		if other, ok := all[uid]; ok || len(uid) > maxUID {
+			t.Errorf("%q has the uid %q of %q", parts, uid, other)
+		}
+		all[uid] = fmt.Sprint(parts)
+	}
+}

@@ -1,0 +1,307 @@
+package otlp
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/weirlog/weir/internal/connect"
+)
+
+// ErrProtobuf is returned (wrapped) for bytes that are not a request in protobuf.
+var ErrProtobuf = errors.New("the body is not an export request of OTLP in protobuf")
+
+// maxDepth bounds how deep values are nested within each other.
+const maxDepth = 64
+
+// field is a field of a message: its number, and its value in the form that its type has.
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	bytes  []byte // of a message, a text or bytes
+	bits   uint64 // of a number
+}
+
+// fields calls each with the fields of a message.
+func fields(message []byte, each func(field) error) error {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return ErrProtobuf
+		}
+		message = message[n:]
+		f := field{number: number, kind: kind}
+		switch kind {
+		case protowire.VarintType:
+			f.bits, n = protowire.ConsumeVarint(message)
+		case protowire.Fixed64Type:
+			f.bits, n = protowire.ConsumeFixed64(message)
+		case protowire.Fixed32Type:
+			var bits uint32
+			bits, n = protowire.ConsumeFixed32(message)
+			f.bits = uint64(bits)
+		case protowire.BytesType:
+			f.bytes, n = protowire.ConsumeBytes(message)
+		default:
+			n = -1 // Groups are in no message of OTLP.
+		}
+		if n < 0 {
+			return ErrProtobuf
+		}
+		message = message[n:]
+		if err := each(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// messages calls each with the messages that a message has in a field, and with nothing else.
+func messages(message []byte, number protowire.Number, each func([]byte) error) error {
+	return fields(message, func(f field) error {
+		if f.number != number {
+			return nil
+		}
+		if f.kind != protowire.BytesType {
+			return ErrProtobuf
+		}
+		return each(f.bytes)
+	})
+}
+
+// last returns the message that counts of a field that a message has once.
+func last(message []byte, number protowire.Number) (found []byte, err error) {
+	err = messages(message, number, func(m []byte) error { found = m; return nil })
+	return found, err
+}
+
+// Protobuf calls each with the log records of an export request in protobuf, in the form that Mapping takes, valid until
+// each returns. Of a record that has, with its resource and scope, more than most bytes, it gives the size only. An error
+// is ErrProtobuf (wrapped), or that of each, which ends it. Beside the body it holds at most ProtobufFactor times most.
+func Protobuf(body []byte, most int, each func(record []byte, size int) error) error {
+	var resource, scope, record part
+	var raw []byte
+	return messages(body, 1, func(resourceLogs []byte) error {
+		if err := resource.read(resourceLogs, resourceFields, most); err != nil {
+			return err
+		}
+		return messages(resourceLogs, 2, func(scopeLogs []byte) error {
+			if err := scope.read(scopeLogs, scopeFields, most); err != nil {
+				return err
+			}
+			return messages(scopeLogs, 2, func(message []byte) error {
+				size := resource.size + scope.size + len(message)
+				if size > most {
+					return each(nil, size)
+				}
+				if err := record.set(message, recordFields, most); err != nil {
+					return err
+				}
+				raw = join(raw[:0], resource.json, scope.json, record.json)
+				return each(raw, size)
+			})
+		})
+	})
+}
+
+// ProtobufFactor is how much larger the JSON of a message can be, twice over.
+const ProtobufFactor = 24
+
+// part is a message, as it came and in JSON.
+type part struct {
+	size int
+	json []byte
+}
+
+// read reads the first field of a message.
+func (p *part) read(message []byte, known map[protowire.Number]named, most int) error {
+	m, err := last(message, 1)
+	if err != nil {
+		return err
+	}
+	return p.set(m, known, most)
+}
+
+// set sets the part, but for its JSON if it is larger than what is taken.
+func (p *part) set(message []byte, known map[protowire.Number]named, most int) (err error) {
+	p.size, p.json = len(message), p.json[:0]
+	if p.size <= most {
+		p.json, err = appendMessage(p.json, message, known)
+	}
+	return err
+}
+
+// join returns a record in the form that Mapping takes.
+func join(dst, resource, scope, record []byte) []byte {
+	dst = append(append(dst, `{"resource":`...), resource...)
+	dst = append(append(dst, `,"scope":`...), scope...)
+	return append(append(append(dst, `,"logRecord":`...), record...), '}')
+}
+
+// form is how a field is written in OTLP's JSON.
+type form int
+
+const (
+	textForm form = iota
+	hexForm
+	intForm    // a number
+	longForm   // a number as a text, since it has 64 bits
+	valueForm  // an AnyValue
+	valuesForm // one of several KeyValues
+)
+
+type named struct {
+	name string
+	form form
+}
+
+var (
+	resourceFields = map[protowire.Number]named{1: {"attributes", valuesForm}, 2: {"droppedAttributesCount", intForm}}
+	scopeFields    = map[protowire.Number]named{1: {"name", textForm}, 2: {"version", textForm},
+		3: {"attributes", valuesForm}, 4: {"droppedAttributesCount", intForm}}
+	recordFields = map[protowire.Number]named{1: {"timeUnixNano", longForm}, 11: {"observedTimeUnixNano", longForm},
+		2: {"severityNumber", intForm}, 3: {"severityText", textForm}, 5: {"body", valueForm},
+		6: {"attributes", valuesForm}, 7: {"droppedAttributesCount", intForm}, 8: {"flags", intForm},
+		9: {"traceId", hexForm}, 10: {"spanId", hexForm}, 12: {"eventName", textForm}}
+)
+
+// appendMessage appends a message as OTLP's JSON has it. Fields that are not known are left out. The fields of a list
+// stand together, whatever is between them.
+func appendMessage(dst, message []byte, known map[protowire.Number]named) ([]byte, error) {
+	dst = append(dst, '{')
+	listed := protowire.Number(0)
+	err := fields(message, func(f field) (err error) {
+		n, ok := known[f.number]
+		if !ok {
+			return nil
+		}
+		if n.form == valuesForm {
+			listed = f.number
+			return nil
+		}
+		dst, err = appendField(connect.Name(dst, n.name), f, n.form)
+		return err
+	})
+	if err == nil && listed > 0 {
+		dst = append(connect.Name(dst, known[listed].name), '[')
+		err = messages(message, listed, func(m []byte) (err error) {
+			dst, err = appendKeyValue(dst, m, maxDepth)
+			return err
+		})
+		dst = append(dst, ']')
+	}
+	return append(dst, '}'), err
+}
+
+func appendField(dst []byte, f field, as form) ([]byte, error) {
+	if isNumber := f.kind != protowire.BytesType; isNumber != (as == intForm || as == longForm) {
+		return dst, ErrProtobuf
+	}
+	switch as {
+	case textForm:
+		return connect.String(dst, string(f.bytes)), nil
+	case hexForm:
+		return connect.String(dst, hex.EncodeToString(f.bytes)), nil
+	case intForm:
+		return strconv.AppendInt(dst, int64(f.bits), 10), nil
+	case longForm:
+		return append(strconv.AppendUint(append(dst, '"'), f.bits, 10), '"'), nil
+	}
+	return appendValue(dst, f.bytes, maxDepth)
+}
+
+func appendKeyValue(dst, message []byte, depth int) ([]byte, error) {
+	key, err := last(message, 1)
+	if err != nil {
+		return dst, err
+	}
+	value, err := last(message, 2)
+	if err != nil {
+		return dst, err
+	}
+	if n := len(dst); dst[n-1] != '[' {
+		dst = append(dst, ',')
+	}
+	dst = connect.String(append(dst, `{"key":`...), string(key))
+	dst, err = appendValue(append(dst, `,"value":`...), value, depth)
+	return append(dst, '}'), err
+}
+
+// appendValue appends an AnyValue.
+func appendValue(dst, message []byte, depth int) ([]byte, error) {
+	if depth == 0 {
+		return dst, fmt.Errorf("%w: its values are nested deeper than %d", ErrProtobuf, maxDepth)
+	}
+	start := len(dst)
+	err := fields(message, func(f field) (err error) {
+		dst, err = appendOneOf(append(dst[:start], '{'), f, depth) // The last one counts.
+		dst = append(dst, '}')
+		return err
+	})
+	if len(dst) == start {
+		dst = append(dst, "{}"...)
+	}
+	return dst, err
+}
+
+func appendOneOf(dst []byte, f field, depth int) ([]byte, error) {
+	kinds := [...]protowire.Type{1: protowire.BytesType, 2: protowire.VarintType, 3: protowire.VarintType,
+		4: protowire.Fixed64Type, 5: protowire.BytesType, 6: protowire.BytesType, 7: protowire.BytesType}
+	if int(f.number) >= len(kinds) {
+		return dst, nil // of a later version of the protocol
+	}
+	if f.kind != kinds[f.number] {
+		return dst, ErrProtobuf
+	}
+	switch f.number {
+	case 1:
+		return connect.String(connect.Name(dst, "stringValue"), string(f.bytes)), nil
+	case 2:
+		return strconv.AppendBool(connect.Name(dst, "boolValue"), f.bits != 0), nil
+	case 3:
+		return append(strconv.AppendInt(append(connect.Name(dst, "intValue"), '"'), int64(f.bits), 10), '"'), nil
+	case 4:
+		return appendDouble(connect.Name(dst, "doubleValue"), math.Float64frombits(f.bits)), nil
+	case 5:
+		dst, err := appendList(append(connect.Name(dst, "arrayValue"), `{"values":[`...), f.bytes, depth, appendElement)
+		return append(dst, "]}"...), err
+	case 6:
+		dst, err := appendList(append(connect.Name(dst, "kvlistValue"), `{"values":[`...), f.bytes, depth, appendKeyValue)
+		return append(dst, "]}"...), err
+	}
+	return connect.String(connect.Name(dst, "bytesValue"), base64.StdEncoding.EncodeToString(f.bytes)), nil
+}
+
+func appendElement(dst, message []byte, depth int) ([]byte, error) {
+	if n := len(dst); dst[n-1] != '[' {
+		dst = append(dst, ',')
+	}
+	return appendValue(dst, message, depth)
+}
+
+func appendList(dst, message []byte, depth int, appendOne func(dst, message []byte, depth int) ([]byte, error)) ([]byte,
+	error) {
+	err := messages(message, 1, func(m []byte) (err error) {
+		dst, err = appendOne(dst, m, depth-1)
+		return err
+	})
+	return dst, err
+}
+
+// appendDouble appends a number, or the names that the JSON of protobuf has for what is none.
+func appendDouble(dst []byte, v float64) []byte {
+	switch {
+	case math.IsNaN(v):
+		return append(dst, `"NaN"`...)
+	case math.IsInf(v, 1):
+		return append(dst, `"Infinity"`...)
+	case math.IsInf(v, -1):
+		return append(dst, `"-Infinity"`...)
+	}
+	return strconv.AppendFloat(dst, v, 'g', -1, 64)
+}

@@ -1,0 +1,137 @@
+// Package splunk makes events of what senders to Splunk's HTTP Event Collector (HEC) send: objects with the member event,
+// or lines of any text.
+package splunk
+
+import (
+	"errors"
+	"math/big"
+	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/connect"
+)
+
+// Format is what events of the base class name as their source's format.
+const Format = "Splunk HEC"
+
+// Mapping makes events of objects as HEC takes them:
+//
+//	{"time":1795158062.345,"host":"h","source":"s","sourcetype":"t","index":"i","event":"text, or any JSON","fields":{}}
+//
+// It is for one delivery, and may not be used concurrently.
+type Mapping struct {
+	connect.Delivery
+	made []byte
+}
+
+// Map returns the event that an object becomes, valid until the next call. An event that is OCSF, as an object or as
+// text, is the event. Anything else becomes an event of the base class that has the object in unmapped.
+func (m *Mapping) Map(raw []byte) ([]byte, error) {
+	var event, at []byte
+	var kind string
+	err := connect.Members(raw, func(name string, value []byte) error {
+		switch name {
+		case "event":
+			event = value
+		case "time":
+			at = value
+		case "sourcetype":
+			kind, _ = connect.Text(value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	text, isText := connect.Text(event)
+	switch {
+	case event == nil || string(event) == "null":
+		return nil, errors.New("its member event is missing")
+	case isText && text == "":
+		return nil, errors.New("its member event is blank")
+	}
+	whole := event
+	if isText {
+		whole = []byte(text)
+	}
+	if ms, ok := connect.OCSF(whole); ok {
+		m.made = connect.WithUID(m.made[:0], whole, m.Twin(raw))
+		return m.made, m.CheckTime(ms)
+	}
+	b := connect.Base{Activity: "Log", Message: text, Product: Format, Code: kind}
+	if at == nil || string(at) == "null" {
+		b.Time, b.UID = m.Anew()
+	} else {
+		if b.Time, err = timeOf(at); err == nil {
+			err = m.CheckTime(b.Time)
+		}
+		b.UID = m.Twin(raw)
+	}
+	m.made = b.Append(m.made[:0], func(dst []byte) []byte {
+		dst = append(connect.Name(dst, "unmapped"), '{')
+		dst = append(connect.Name(dst, "hec"), raw...)
+		return append(dst, '}')
+	})
+	return m.made, err
+}
+
+// Keep returns an event that keeps what could not be read.
+func (m *Mapping) Keep(raw []byte, why string) []byte {
+	m.made = m.Delivery.Keep(m.made[:0], raw, Format, why)
+	return m.made
+}
+
+// timeOf reads a time: seconds since the epoch, as a number or a text, with a fraction or not. A number that is too large
+// for seconds is one of milliseconds, microseconds or nanoseconds, which some senders write.
+func timeOf(value []byte) (ms int64, err error) {
+	text, ok := connect.Text(value)
+	if !ok {
+		text = string(value)
+	}
+	wrong := errors.New("its time is no number of seconds since the epoch")
+	if len(text) > 40 {
+		return 0, wrong
+	}
+	for _, c := range text { // Rat takes fractions, hexadecimal numbers and exponents of any size too.
+		if (c < '0' || c > '9') && c != '.' {
+			return 0, wrong
+		}
+	}
+	at, ok := new(big.Rat).SetString(text)
+	if !ok {
+		return 0, wrong
+	}
+	of := func(unit int64) *big.Rat { return big.NewRat(unit, 1) }
+	at.Mul(at, of(1000))
+	for i := 0; i < 3 && at.Cmp(of(1e14)) >= 0; i++ {
+		at.Quo(at, of(1000))
+	}
+	whole := new(big.Int).Quo(at.Num(), at.Denom())
+	if !whole.IsInt64() {
+		return 0, wrong
+	}
+	return whole.Int64(), nil
+}
+
+// Lines makes events of lines of text, with what the request says of all of them.
+type Lines struct {
+	Mapping
+	Host, Source, SourceType, Index string
+	object                          []byte
+}
+
+// Map returns the event that a line becomes, valid until the next call: the one of an object with the line as its event.
+// A line that is OCSF is the event.
+func (l *Lines) Map(line []byte) ([]byte, error) {
+	if !utf8.Valid(line) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	l.object = append(l.object[:0], '{')
+	for _, m := range [][2]string{{"host", l.Host}, {"source", l.Source}, {"sourcetype", l.SourceType}, {"index", l.Index},
+		{"event", string(line)}} {
+		if m[1] != "" {
+			l.object = connect.String(connect.Name(l.object, m[0]), m[1])
+		}
+	}
+	l.object = append(l.object, '}')
+	return l.Mapping.Map(l.object)
+}
