@@ -46,9 +46,9 @@ func (t tree) goBuild(ctx context.Context, p platform, tags string) ([]byte, err
 	}
 	defer os.RemoveAll(folder)
 	name := filepath.Join(folder, p.program())
+	stamp := "-ldflags=-s -w -X main.version=" + t.version + " -X main.commit=" + t.commit
 	err = t.run(ctx, nil, append(buildSettings, "GOOS="+p.os, "GOARCH="+p.arch), "go", "build", "-mod=readonly",
-		"-trimpath", "-buildvcs=false", "-tags="+tags, "-ldflags=-s -w -X main.version="+t.version+" -X main.commit="+t.commit,
-		"-o", name, "./cmd/weir")
+		"-trimpath", "-buildvcs=false", "-tags="+tags, stamp, "-o", name, "./cmd/weir")
 	if err != nil {
 		return nil, err
 	}
