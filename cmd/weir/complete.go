@@ -273,6 +273,7 @@ var argumentCompletions = map[string]cobra.CompletionFunc{
 	"weir search":   completeQuery,
 	"weir summary":  completeQuery,
 	"weir export":   completeQuery,
+	"weir tail":     completeQuery,
 	"weir watch":    offer(listLogs),
 }
 

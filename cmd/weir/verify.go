@@ -309,7 +309,11 @@ func printClaims(line func(label, format string, args ...any), c *verify.Claims)
 		return
 	}
 	claim := func(format string, args ...any) { line("claimed ", format, args...) }
-	if c.Source != "" {
+	switch {
+	case c.Query != "":
+		claim("events of %s from %s to %s that a search for %s found, when %d entries were sequenced", c.Source, c.Start,
+			c.End, c.Query, c.Sequenced)
+	case c.Source != "":
 		processor := ""
 		if c.Processor != "" {
 			processor = fmt.Sprintf(", of processor %q", c.Processor)

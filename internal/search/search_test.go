@@ -136,8 +136,8 @@ func drawQuestion(t *rapid.T) Question {
 		}
 	}
 	start := rapid.Int64Range(990, 1060).Draw(t, "start") * 1000
-	return Question{parse(t, rapid.SampledFrom(questions).Draw(t, "query")), some, start,
-		start + rapid.Int64Range(0, 80).Draw(t, "length")*1000}
+	return Question{Query: parse(t, rapid.SampledFrom(questions).Draw(t, "query")), Logs: some, Start: start,
+		End: start + rapid.Int64Range(0, 80).Draw(t, "length")*1000}
 }
 
 func sameHits(t rapid.TB, got, want []Hit) {
@@ -203,7 +203,7 @@ func TestHitsHaveTheirIndex(t *testing.T) {
 	w.record(t, logs[0], line(0), line(1), line(2))
 	w.sequence(t)
 	w.record(t, logs[0], line(3))
-	q := Question{parse(t, ""), logs, 0, 1 << 40}
+	q := Question{Query: parse(t, ""), Logs: logs, Start: 0, End: 1 << 40}
 	p, err := w.search.Page(t.Context(), q, Oldest, nil, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +245,7 @@ func TestPageOfALogThatMoves(t *testing.T) {
 		w.merge(t)
 		return nil
 	}
-	q := Question{parse(t, ""), logs[:1], 0, 1 << 40}
+	q := Question{Query: parse(t, ""), Logs: logs[:1], Start: 0, End: 1 << 40}
 	p, err := w.search.Page(t.Context(), q, Newest, nil, 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 	w.sequence(t)
 	var limited atomic.Bool
 	inPart := 0
-	q := Question{parse(t, ""), logs[:1], 0, 1 << 40}
+	q := Question{Query: parse(t, ""), Logs: logs[:1], Start: 0, End: 1 << 40}
 	if _, err := w.search.Page(t.Context(), q, Newest, nil, 1000); err != nil {
 		t.Fatal(err)
 	}
@@ -472,7 +472,7 @@ func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
 				}
 				indexes++
 			}
-			q := Question{parse(t, "who:u1 n > 20"), logs[:1], 0, 1 << 40}
+			q := Question{Query: parse(t, "who:u1 n > 20"), Logs: logs[:1], Start: 0, End: 1 << 40}
 			p, err := w.search.Page(t.Context(), q, Newest, nil, 1000)
 			if err != nil {
 				t.Fatal(err)
@@ -510,7 +510,7 @@ func TestIndexSavesReading(t *testing.T) {
 	}
 	for text, most := range map[string]int64{"nothing": 0, `"id-777"`: 0, "id-123": 3} {
 		segments.Store(0)
-		q := Question{parse(t, text), logs[:1], 0, 1 << 40}
+		q := Question{Query: parse(t, text), Logs: logs[:1], Start: 0, End: 1 << 40}
 		p, err := w.search.Page(t.Context(), q, Newest, nil, 10)
 		if err != nil {
 			t.Fatal(err)
@@ -521,7 +521,7 @@ func TestIndexSavesReading(t *testing.T) {
 		}
 	}
 	segments.Store(0)
-	q := Question{parse(t, "who:u1 or who:u2"), logs[:1], 0, 1 << 40}
+	q := Question{Query: parse(t, "who:u1 or who:u2"), Logs: logs[:1], Start: 0, End: 1 << 40}
 	s, err := w.search.Summary(t.Context(), q, Outline{Bars: 30, Facets: []query.Field{"who"}, Top: 10})
 	if err != nil || s.Total != 120 || segments.Load() != 0 {
 		t.Errorf("%+v, %v; %d reads of the segment", s, err, segments.Load())
