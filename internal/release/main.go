@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // platforms are those that releases are for.
@@ -48,25 +50,43 @@ func run(ctx context.Context, out string, platforms []string) error {
 	if err != nil {
 		return err
 	}
-	sums := []string{}
-	for _, text := range platforms {
-		p, err := parsePlatform(text)
-		if err != nil {
+	sums := make([][]string, len(platforms))
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(2) // While one is linked and packed, which takes one processor, the next is compiled.
+	for i, text := range platforms {
+		all.Go(func() (err error) {
+			sums[i], err = t.write(ctx, out, text, common)
 			return err
-		}
-		made, err := t.release(ctx, p, common)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p, err)
-		}
-		for _, f := range made {
-			if err := os.WriteFile(filepath.Join(out, f.name), f.data, 0o644); err != nil {
-				return err
-			}
-			sum := fmt.Sprintf("%x  %s", sha256.Sum256(f.data), f.name)
-			sums = append(sums, sum)
-			fmt.Println(sum)
-		}
+		})
 	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return writeSums(out, slices.Concat(sums...))
+}
+
+// write makes the files of a platform, and returns their lines of SHA256SUMS.
+func (t tree) write(ctx context.Context, out, name string, common common) (sums []string, err error) {
+	p, err := parsePlatform(name)
+	if err != nil {
+		return nil, err
+	}
+	made, err := t.release(ctx, p, common)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p, err)
+	}
+	for _, f := range made {
+		if err := os.WriteFile(filepath.Join(out, f.name), f.data, 0o644); err != nil {
+			return nil, err
+		}
+		sum := fmt.Sprintf("%x  %s", sha256.Sum256(f.data), f.name)
+		sums = append(sums, sum)
+		fmt.Println(sum)
+	}
+	return sums, nil
+}
+
+func writeSums(out string, sums []string) error {
 	slices.SortFunc(sums, func(a, b string) int { return strings.Compare(a[2*sha256.Size:], b[2*sha256.Size:]) })
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(strings.Join(sums, "\n")+"\n"), 0o644)
 }
