@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -297,5 +298,47 @@ func TestListOfComponentsIsThatOfTheProgram(t *testing.T) {
 	}
 	if found != 2 {
 		t.Errorf("%s", text)
+	}
+}
+
+// A release of a small program that answers as weir does has all files, and their sums.
+func TestReleaseHasAllFilesAndTheirSums(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{"CHANGELOG.md": "## 1.0.0\n", "go.mod": "module example.com/weir\n",
+		"LICENSE": "may", "cmd/weir/main.go": "package main\n\nimport \"os\"\n\nvar version, commit string\n\nfunc main() {\n" +
+			"\tif os.Args[1] == \"man\" {\n\t\tos.Mkdir(os.Args[2], 0o755)\n" +
+			"\t\tos.WriteFile(os.Args[2]+\"/weir.1\", []byte(version), 0o644)\n\t}\n\tos.Stdout.WriteString(os.Args[2])\n}\n"} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	for _, line := range []string{"init -q", "add -A", "-c user.name=a -c user.email=a@example.com commit -q -m a",
+		"tag v1.0.0"} {
+		if text, err := exec.Command("git", strings.Fields(line)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", line, err, text)
+		}
+	}
+	if err := run(t.Context(), out, []string{"linux/amd64", "windows/amd64"}); err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"weir-1.0.0-1.x86_64.rpm", "weir_1.0.0_amd64.deb", "weir_1.0.0_linux_amd64.tar.gz",
+		"weir_1.0.0_linux_amd64.cdx.json", "weir_1.0.0_windows_amd64.zip", "weir_1.0.0_windows_amd64.cdx.json"} {
+		data, err := os.ReadFile(filepath.Join(out, name))
+		line := fmt.Sprintf("%x  %s\n", sha256.Sum256(data), name)
+		if err != nil || !strings.Contains(string(sums), line) {
+			t.Errorf("%s: %v; the sums are %s", name, err, sums)
+		}
+	}
+	if strings.Count(string(sums), "\n") != 6 {
+		t.Errorf("the sums are %s", sums)
 	}
 }
