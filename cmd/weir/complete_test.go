@@ -103,3 +103,23 @@ func TestCompletionOffersPlainWordsOnly(t *testing.T) {
 		}
 	}
 }
+
+// A command that takes a workspace offers those that there are.
+func TestCommandsOfAWorkspaceCompleteIt(t *testing.T) {
+	weir := toServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"results":[{"name":"prod"}]}`) })
+	tried := 0
+	for _, cmd := range commands(rootCommand()) {
+		_, arguments, _ := strings.Cut(cmd.Use, " ")
+		if !strings.HasPrefix(strings.TrimPrefix(arguments, "["), "WORKSPACE") {
+			continue
+		}
+		tried++
+		_, stdout, _ := weir(append([]string{"__complete"}, append(strings.Fields(cmd.CommandPath())[1:], "")...)...)
+		if !strings.HasPrefix(stdout, "prod\n") {
+			t.Errorf("%s offers %q", cmd.CommandPath(), stdout)
+		}
+	}
+	if tried < 6 {
+		t.Errorf("only %d commands were tried", tried)
+	}
+}

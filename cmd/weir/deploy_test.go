@@ -79,6 +79,20 @@ func TestDeployFiles(t *testing.T) {
 	}
 }
 
+// The settings that the packages bring are taken, and are those of the unit's folder.
+func TestPackagedSettingsAreTaken(t *testing.T) {
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	settings := config.Default()
+	settings.AddFlags(flags)
+	none := func(string) (string, bool) { return "", false }
+	if err := settings.Complete(flags, "../../deploy/weir.yaml", none); err != nil {
+		t.Fatal(err)
+	}
+	if settings.Bucket != "/var/lib/weir/bucket" {
+		t.Errorf("the bucket is %s", settings.Bucket)
+	}
+}
+
 // trustedProxies finds the value of the setting in an environment, in YAML or in an argument.
 var trustedProxies = regexp.MustCompile(`(?i)trusted[_-]proxies"?(?:[:= ]|, *value: *)[ "']*([0-9a-f.:/,]+)`)
 

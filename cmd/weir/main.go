@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// version is set by the linker for releases.
-var version = ""
+// version and commit are set by the linker for releases.
+var version, commit = "", ""
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -66,6 +67,9 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 		searchCommand(), summaryCommand(), exportCommand(), tailCommand(), followCommand(), watchCommand(),
 		keyCommand(), bucketCommand(), adminCommand(), loginCommand(), logoutCommand(), profileCommand(),
 		versionCommand())
+	if man := manCommand(); man != nil {
+		root.AddCommand(man)
+	}
 	addExamples(root)
 	addCompletion(root)
 	checkUsage(root)
@@ -90,7 +94,7 @@ func versionCommand() *cobra.Command {
 
 // versionText returns the version and the commit that the binary was built from.
 func versionText() string {
-	v, commit := version, "unknown commit"
+	v, from := version, cmp.Or(commit, "unknown commit")
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -105,10 +109,10 @@ func versionText() string {
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			commit = s.Value
+			from = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			modified = ", modified"
 		}
 	}
-	return fmt.Sprintf("%s (%s%s, %s)", v, commit, modified, info.GoVersion)
+	return fmt.Sprintf("%s (%s%s, %s)", v, from, modified, info.GoVersion)
 }

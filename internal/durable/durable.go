@@ -112,10 +112,4 @@ func (system) link(from, to string) error   { return os.Link(from, to) }
 func (system) rename(from, to string) error { return os.Rename(from, to) }
 func (system) remove(name string) error     { return os.Remove(name) }
 
-func (system) syncFolder(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (system) syncFolder(name string) error { return syncFolder(name) }
