@@ -1,9 +1,10 @@
-// Package logfile reads the lines of files that grow and rotate: by renaming, by truncating, by copying and truncating,
-// and with compression of what is old. A position, kept after lines are recorded, leads to the next line whatever became
-// of the file meanwhile. After a crash lines may come once more, and none is left out.
+// Package logfile reads the lines of files that grow and rotate: by renaming, by truncating, by copying and
+// truncating, and with compression of what is old. A position, kept after lines are recorded, leads to the next line
+// whatever became of the file meanwhile. After a crash lines may come once more, and none is left out.
 //
-// What it relies on: rotated files lie in the folder of the file, under its name with numbers or dates, and keep the time
-// of their last change; a program writes lines to the old file for no longer than Settle after a new one is there.
+// What it relies on: rotated files lie in the folder of the file, under its name with numbers or dates, and keep the
+// time of their last change; a program writes lines to the old file for no longer than Settle after a new one is
+// there.
 package logfile
 
 import (

@@ -41,8 +41,8 @@ type State struct {
 	Files  map[string]Position `json:"files"`  // by their absolute names
 }
 
-// LoadState reads a state file. If there is none, the state is empty. A state of another target is an error: to go by it
-// would leave out lines.
+// LoadState reads a state file. If there is none, the state is empty. A state of another target is an error: to go by
+// it would leave out lines.
 func LoadState(name, target string) (State, error) {
 	s := State{Target: target, Files: map[string]Position{}}
 	data, err := os.ReadFile(name)

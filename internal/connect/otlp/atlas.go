@@ -21,8 +21,8 @@ type atlasEvent struct {
 	user, userID, address                       string
 }
 
-// atlas returns the event that one of Atlas becomes: OCSF's Entity Management, of the stream processor, the workspace, the
-// cluster, the project or the organization that it names.
+// atlas returns the event that one of Atlas becomes: OCSF's Entity Management, of the stream processor, the
+// workspace, the cluster, the project or the organization that it names.
 func (m *Mapping) atlas(r record, body []byte) ([]byte, error) {
 	e, err := readAtlas(body)
 	if err != nil {
