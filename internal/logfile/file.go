@@ -27,8 +27,8 @@ type Lost struct {
 }
 
 func (e *Lost) Error() string {
-	return fmt.Sprintf("%s: what it had from byte %d on is not in it, nor in a rotated file beside it; it may be lost", e.Name,
-		e.Offset)
+	return fmt.Sprintf("%s: what it had from byte %d on is not in it, nor in a rotated file beside it; it may be lost",
+		e.Name, e.Offset)
 }
 
 // clockError is how much earlier the time of a file's change can be than the clock's.
@@ -43,11 +43,12 @@ type File struct {
 	Settle  time.Duration // (default Settle)
 	at      Position
 	current *source
-	next    func() []sibling // Behind the current file come these, from their beginning, and then Name. If nil, the position tells.
-	seen    []sibling        // rotated files that were there when next was made
-	done    []fs.FileInfo    // the files that were read last, and were changed at one time
-	rotated time.Time        // when the current file was found to be rotated; zero: it is not
-	missing time.Time        // when the position was not found first; zero: it was
+	// Behind the current file come these, from their beginning, and then Name. If nil, the position tells.
+	next    func() []sibling
+	seen    []sibling     // rotated files that were there when next was made
+	done    []fs.FileInfo // the files that were read last, and were changed at one time
+	rotated time.Time     // when the current file was found to be rotated; zero: it is not
+	missing time.Time     // when the position was not found first; zero: it was
 }
 
 // New returns a File that goes on at a position. The zero Position is the beginning of the file as it is now.

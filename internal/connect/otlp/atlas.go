@@ -38,7 +38,8 @@ func (m *Mapping) atlas(r record, body []byte) ([]byte, error) {
 		dst = connect.String(connect.Name(dst, "activity_name"), name)
 	}
 	dst = connect.String(connect.Name(dst, "message"), e.kind)
-	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":"MongoDB Atlas","vendor_name":"MongoDB"}`...)
+	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":"MongoDB Atlas",`+
+		`"vendor_name":"MongoDB"}`...)
 	dst = connect.String(connect.Name(dst, "uid"), r.atlasEvent)
 	dst = connect.String(connect.Name(dst, "event_code"), e.kind)
 	if e.project != "" {
