@@ -55,8 +55,8 @@ func (h hec) raw(c *call) (any, error) {
 	return h.take(c, h.intakeOf(c, auditLog, true, lines), (*record.Intake).ReadLines)
 }
 
-// take records what is read, also if what follows cannot be read or is refused: so does Splunk, and the reply says which
-// event is the first that was not taken. The intake is closed.
+// take records what is read, also if what follows cannot be read or is refused: so does Splunk, and the reply says
+// which event is the first that was not taken. The intake is closed.
 func (h hec) take(c *call, in *record.Intake, read func(*record.Intake, io.Reader) error) (any, error) {
 	defer in.Close()
 	channel, err := channelOf(c)
@@ -112,8 +112,8 @@ func channelOf(c *call) (string, error) {
 }
 
 // An acknowledgement is a number of 53 bits, as many as senders in any language keep: some random bits, and a tag by
-// which any node knows that a node gave it out for this channel of this workspace. Events are durable before it is given
-// out, so it is true at once, and no node has to remember it.
+// which any node knows that a node gave it out for this channel of this workspace. Events are durable before it is
+// given out, so it is true at once, and no node has to remember it.
 const (
 	ackBits    = 53
 	ackTagBits = 24

@@ -29,8 +29,8 @@ type Delivery struct {
 }
 
 // Twin tells apart what is equal in all its bytes, its time among them, and comes several times in one delivery. It
-// returns an empty uid for the first, which the bytes of the event identify, and the same uids when the delivery is sent
-// again. Of each it remembers 16 bytes.
+// returns an empty uid for the first, which the bytes of the event identify, and the same uids when the delivery is
+// sent again. Of each it remembers 16 bytes.
 func (d *Delivery) Twin(raw []byte) (uid string) {
 	if d.equal == nil {
 		d.equal = map[[16]byte]int{}

@@ -7,8 +7,8 @@ import (
 )
 
 // First remembers when things without a time of their own were received first, so that one that is sent again within
-// minutes becomes the same event. It remembers a bounded number, in two generations: when the younger is full it becomes
-// the older, and the older is forgotten. It may be used concurrently.
+// minutes becomes the same event. It remembers a bounded number, in two generations: when the younger is full it
+// becomes the older, and the older is forgotten. It may be used concurrently.
 type First struct {
 	limit int // of a generation
 

@@ -121,8 +121,8 @@ func OCSF(raw []byte) (ms int64, ok bool) {
 // maxUID bounds a uid that is a text of others, in bytes; see event.Parser.
 const maxUID = 512
 
-// UID returns a uid for an event that its source tells apart by these parts. It is the parts with spaces between them, if
-// that is clear and short, else a hash of them.
+// UID returns a uid for an event that its source tells apart by these parts. It is the parts with spaces between
+// them, if that is clear and short, else a hash of them.
 func UID(parts ...string) string {
 	text := strings.Join(parts, " ")
 	if len(text) <= maxUID && strings.Count(text, " ") == len(parts)-1 {
@@ -135,8 +135,8 @@ func UID(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// WithUID appends an event, an object of at least one member, and gives it a uid if it has none. All else stays byte for
-// byte.
+// WithUID appends an event, an object of at least one member, and gives it a uid if it has none. All else stays byte
+// for byte.
 func WithUID(dst, raw []byte, uid string) []byte {
 	raw = bytes.Trim(raw, " \t\r\n")
 	start, end := 0, 0 // of its metadata

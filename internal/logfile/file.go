@@ -1,9 +1,10 @@
-// Package logfile reads the lines of files that grow and rotate: by renaming, by truncating, by copying and truncating,
-// and with compression of what is old. A position, kept after lines are recorded, leads to the next line whatever became
-// of the file meanwhile. After a crash lines may come once more, and none is left out.
+// Package logfile reads the lines of files that grow and rotate: by renaming, by truncating, by copying and
+// truncating, and with compression of what is old. A position, kept after lines are recorded, leads to the next line
+// whatever became of the file meanwhile. After a crash lines may come once more, and none is left out.
 //
-// What it relies on: rotated files lie in the folder of the file, under its name with numbers or dates, and keep the time
-// of their last change; a program writes lines to the old file for no longer than Settle after a new one is there.
+// What it relies on: rotated files lie in the folder of the file, under its name with numbers or dates, and keep the
+// time of their last change; a program writes lines to the old file for no longer than Settle after a new one is
+// there.
 package logfile
 
 import (
@@ -26,8 +27,8 @@ type Lost struct {
 }
 
 func (e *Lost) Error() string {
-	return fmt.Sprintf("%s: what it had from byte %d on is not in it, nor in a rotated file beside it; it may be lost", e.Name,
-		e.Offset)
+	return fmt.Sprintf("%s: what it had from byte %d on is not in it, nor in a rotated file beside it; it may be lost",
+		e.Name, e.Offset)
 }
 
 // clockError is how much earlier the time of a file's change can be than the clock's.
@@ -42,11 +43,12 @@ type File struct {
 	Settle  time.Duration // (default Settle)
 	at      Position
 	current *source
-	next    func() []sibling // Behind the current file come these, from their beginning, and then Name. If nil, the position tells.
-	seen    []sibling        // rotated files that were there when next was made
-	done    []fs.FileInfo    // the files that were read last, and were changed at one time
-	rotated time.Time        // when the current file was found to be rotated; zero: it is not
-	missing time.Time        // when the position was not found first; zero: it was
+	// Behind the current file come these, from their beginning, and then Name. If nil, the position tells.
+	next    func() []sibling
+	seen    []sibling     // rotated files that were there when next was made
+	done    []fs.FileInfo // the files that were read last, and were changed at one time
+	rotated time.Time     // when the current file was found to be rotated; zero: it is not
+	missing time.Time     // when the position was not found first; zero: it was
 }
 
 // New returns a File that goes on at a position. The zero Position is the beginning of the file as it is now.

@@ -24,8 +24,8 @@ type Follower struct {
 	told map[string]string
 }
 
-// Follow sends what the files have and will have, until ctx ends, and keeps in the state how far it came. It returns the
-// error of Send, or that of keeping the state.
+// Follow sends what the files have and will have, until ctx ends, and keeps in the state how far it came. It returns
+// the error of Send, or that of keeping the state.
 func (f *Follower) Follow(ctx context.Context, names []string) error {
 	f.told = map[string]string{}
 	files := make([]*File, len(names))

@@ -41,8 +41,8 @@ type State struct {
 	Files  map[string]Position `json:"files"`  // by their absolute names
 }
 
-// LoadState reads a state file. If there is none, the state is empty. A state of another target is an error: to go by it
-// would leave out lines.
+// LoadState reads a state file. If there is none, the state is empty. A state of another target is an error: to go by
+// it would leave out lines.
 func LoadState(name, target string) (State, error) {
 	s := State{Target: target, Files: map[string]Position{}}
 	data, err := os.ReadFile(name)
@@ -54,8 +54,8 @@ func LoadState(name, target string) (State, error) {
 	}
 	var have State
 	if err := json.Unmarshal(data, &have); err != nil || have.Files == nil {
-		return s, fmt.Errorf("%s is no state file; name another one, or remove it and all files are read from their beginning",
-			name)
+		return s, fmt.Errorf("%s is no state file; name another one, or remove it and all files are read from their "+
+			"beginning", name)
 	}
 	if have.Target != target {
 		return s, fmt.Errorf("the state in %s is that of %s, not of %s: name another file for this one", name, have.Target,

@@ -186,7 +186,8 @@ func (s *source) fill() error {
 	return err
 }
 
-// rewritten tells whether the file does not hold any more what was read of it: it was truncated, and may have grown again.
+// rewritten tells whether the file does not hold any more what was read of it: it was truncated, and may have grown
+// again.
 func (s *source) rewritten() (bool, error) {
 	now := make([]byte, len(s.tail))
 	_, err := s.file.ReadAt(now, s.offset-int64(len(now)))

@@ -41,8 +41,8 @@ type Source struct {
 // Mapping makes an event, in JSON, of what arrives in a format that has others. What it returns is valid until its next
 // call, and does not depend on when it is called, or else what is sent again is another event.
 type Mapping interface {
-	// Map returns the event that something becomes, of at most 12 times the size and 4 KiB, or says why it cannot be read.
-	// Until the intake is closed it may remember 64 bytes.
+	// Map returns the event that something becomes, of at most 12 times the size and 4 KiB, or says why it cannot be
+	// read. Until the intake is closed it may remember 64 bytes.
 	Map(raw []byte) ([]byte, error)
 	// Keep returns an event that keeps what cannot be read as it is, with the reason.
 	Keep(raw []byte, why string) []byte

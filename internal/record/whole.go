@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// ReadWhole reads a body that can only be understood as a whole. Its memory is reserved as it arrives, and stays so until
-// the intake is closed. The errors are those of ReadLines.
+// ReadWhole reads a body that can only be understood as a whole. Its memory is reserved as it arrives, and stays so
+// until the intake is closed. The errors are those of ReadLines.
 func (in *Intake) ReadWhole(src io.Reader) ([]byte, error) {
 	var body []byte
 	for {

@@ -83,8 +83,8 @@ func TestWhatIsNoCloudEventIsNamed(t *testing.T) {
 	}
 }
 
-// Whatever arrives, what the mapping makes of it is an event that is taken, and the same again when it arrives later; or
-// an event that keeps what arrived.
+// Whatever arrives, what the mapping makes of it is an event that is taken, and the same again when it arrives later;
+// or an event that keeps what arrived.
 func FuzzMap(f *testing.F) {
 	f.Add(confluent)
 	f.Add(`{"specversion":"1.0","id":"i","source":"s","type":"t","data":{"class_uid":0,"time":1795158062345,"metadata":{}}}`)

@@ -21,8 +21,8 @@ type atlasEvent struct {
 	user, userID, address                       string
 }
 
-// atlas returns the event that one of Atlas becomes: OCSF's Entity Management, of the stream processor, the workspace, the
-// cluster, the project or the organization that it names.
+// atlas returns the event that one of Atlas becomes: OCSF's Entity Management, of the stream processor, the
+// workspace, the cluster, the project or the organization that it names.
 func (m *Mapping) atlas(r record, body []byte) ([]byte, error) {
 	e, err := readAtlas(body)
 	if err != nil {
@@ -38,7 +38,8 @@ func (m *Mapping) atlas(r record, body []byte) ([]byte, error) {
 		dst = connect.String(connect.Name(dst, "activity_name"), name)
 	}
 	dst = connect.String(connect.Name(dst, "message"), e.kind)
-	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":"MongoDB Atlas","vendor_name":"MongoDB"}`...)
+	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":"MongoDB Atlas",`+
+		`"vendor_name":"MongoDB"}`...)
 	dst = connect.String(connect.Name(dst, "uid"), r.atlasEvent)
 	dst = connect.String(connect.Name(dst, "event_code"), e.kind)
 	if e.project != "" {

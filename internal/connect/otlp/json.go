@@ -13,8 +13,8 @@ import (
 // ErrJSON is returned (wrapped) for bytes that are not a request in JSON.
 var ErrJSON = errors.New("the body is not an export request of OTLP in JSON")
 
-// JSON calls each with the log records of an export request in JSON, as Protobuf does. An error is ErrJSON (wrapped), or
-// that of each, which ends it.
+// JSON calls each with the log records of an export request in JSON, as Protobuf does. An error is ErrJSON (wrapped),
+// or that of each, which ends it.
 func JSON(body []byte, most int, each func(record []byte, size int) error) error {
 	var raw []byte
 	return lists(body, "resourceLogs", func(resourceLogs []byte) error {

@@ -1,6 +1,6 @@
-// Package otlp makes events of log records of OpenTelemetry (https://opentelemetry.io/docs/specs/otlp), in protobuf and in
-// JSON. It reads protobuf itself, field by field, so that what a request costs follows from its size alone. MongoDB
-// Atlas sends its events in this way too.
+// Package otlp makes events of log records of OpenTelemetry (https://opentelemetry.io/docs/specs/otlp), in protobuf
+// and in JSON. It reads protobuf itself, field by field, so that what a request costs follows from its size alone.
+// MongoDB Atlas sends its events in this way too.
 package otlp
 
 import (
@@ -90,8 +90,8 @@ func (m *Mapping) Keep(raw []byte, why string) []byte {
 	return m.made
 }
 
-// identify returns when something happened, or was observed, in milliseconds since the epoch, and gives the record a uid
-// if it needs one.
+// identify returns when something happened, or was observed, in milliseconds since the epoch, and gives the record a
+// uid if it needs one.
 func (m *Mapping) identify(r *record, raw []byte) (ms int64, err error) {
 	ms = cmp.Or(r.time, r.observed) / 1_000_000
 	switch {
@@ -107,7 +107,8 @@ func (m *Mapping) identify(r *record, raw []byte) (ms int64, err error) {
 	return ms, m.CheckTime(ms)
 }
 
-// severityOf returns OCSF's severity: OpenTelemetry has four numbers for each of trace, debug, info, warn, error, fatal.
+// severityOf returns OCSF's severity: OpenTelemetry has four numbers for each of trace, debug, info, warn, error,
+// fatal.
 func severityOf(number int64) int {
 	switch {
 	case number >= 21:

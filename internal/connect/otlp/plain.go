@@ -12,8 +12,8 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// appendPlain appends a value of OTLP's JSON as plain JSON: {"stringValue":"x"} becomes "x", and a list of keys and values an
-// object.
+// appendPlain appends a value of OTLP's JSON as plain JSON: {"stringValue":"x"} becomes "x", and a list of keys and
+// values an object.
 func appendPlain(dst, value []byte) ([]byte, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
 	return anyValue(d, dst, maxDepth)

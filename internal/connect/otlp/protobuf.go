@@ -80,9 +80,10 @@ func last(message []byte, number protowire.Number) (found []byte, err error) {
 	return found, err
 }
 
-// Protobuf calls each with the log records of an export request in protobuf, in the form that Mapping takes, valid until
-// each returns. Of a record that has, with its resource and scope, more than most bytes, it gives the size only. An error
-// is ErrProtobuf (wrapped), or that of each, which ends it. Beside the body it holds at most ProtobufFactor times most.
+// Protobuf calls each with the log records of an export request in protobuf, in the form that Mapping takes, valid
+// until each returns. Of a record that has, with its resource and scope, more than most bytes, it gives the size
+// only. An error is ErrProtobuf (wrapped), or that of each, which ends it. Beside the body it holds at most
+// ProtobufFactor times most.
 func Protobuf(body []byte, most int, each func(record []byte, size int) error) error {
 	var resource, scope, record part
 	var raw []byte

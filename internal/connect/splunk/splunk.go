@@ -1,5 +1,5 @@
-// Package splunk makes events of what senders to Splunk's HTTP Event Collector (HEC) send: objects with the member event,
-// or lines of any text.
+// Package splunk makes events of what senders to Splunk's HTTP Event Collector (HEC) send: objects with the member
+// event, or lines of any text.
 package splunk
 
 import (
@@ -80,8 +80,8 @@ func (m *Mapping) Keep(raw []byte, why string) []byte {
 	return m.made
 }
 
-// timeOf reads a time: seconds since the epoch, as a number or a text, with a fraction or not. A number that is too large
-// for seconds is one of milliseconds, microseconds or nanoseconds, which some senders write.
+// timeOf reads a time: seconds since the epoch, as a number or a text, with a fraction or not. A number that is too
+// large for seconds is one of milliseconds, microseconds or nanoseconds, which some senders write.
 func timeOf(value []byte) (ms int64, err error) {
 	text, ok := connect.Text(value)
 	if !ok {
@@ -119,8 +119,8 @@ type Lines struct {
 	object                          []byte
 }
 
-// Map returns the event that a line becomes, valid until the next call: the one of an object with the line as its event.
-// A line that is OCSF is the event.
+// Map returns the event that a line becomes, valid until the next call: the one of an object with the line as its
+// event. A line that is OCSF is the event.
 func (l *Lines) Map(line []byte) ([]byte, error) {
 	if !utf8.Valid(line) {
 		return nil, errors.New("it is not UTF-8")
