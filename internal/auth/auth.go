@@ -1,7 +1,7 @@
 // Package auth turns an HTTP request into the credential that made it: OAuth 2.0 bearer tokens of service accounts,
-// HTTP Digest of API keys, access lists, and limits on failures.
+// HTTP Digest of API keys, sessions of either, access lists, and limits on failures.
 //
-// Nodes that share a Secret accept each other's tokens and nonces; nothing of either is stored.
+// Nodes that share a Secret accept each other's tokens, nonces and sessions; nothing of them is stored.
 package auth
 
 import (
@@ -22,12 +22,15 @@ import (
 type Principal struct {
 	Credential *account.Credential // read only
 	Address    netip.Addr
+	Session    *Session // in which it calls; nil if it calls by a token or a digest
 }
 
 // Unauthorized says that a request has no credentials, or wrong ones. Which, nobody is told.
 type Unauthorized struct {
 	Stale  bool // The digest was right, but its nonce is not valid: the client may try again without asking its user.
 	Bearer bool // There was a token, but it is not valid.
+
+	Session bool // There was a session, but it is not valid, or has ended.
 
 	// Known is the credential that somebody failed to prove to be; nil if there is none such. It is for the audit log,
 	// not for the reply.
@@ -61,6 +64,8 @@ type Options struct {
 	TokensPerMinute   int           // issued to each service account (default 600)
 	TokenLife         time.Duration // of a service account (default and maximum MaxTokenLife)
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
+	SessionLife       time.Duration // of a session that is used all the time (default and maximum MaxSessionLife)
+	SessionIdle       time.Duration // after which a session that is not used ends (default 1 hour)
 }
 
 // Authenticator checks credentials. It may be used concurrently.
@@ -68,6 +73,8 @@ type Authenticator struct {
 	accounts *account.Directory
 	tokens   tokens
 	digests  *digests
+	sessions sessions
+	codes    codes
 
 	references []byte // key of what Refer returns
 
@@ -87,10 +94,17 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}
+	if o.SessionLife == 0 || o.SessionLife > MaxSessionLife {
+		o.SessionLife = MaxSessionLife
+	}
+	if o.SessionIdle == 0 {
+		o.SessionIdle = time.Hour
+	}
 	return &Authenticator{
 		accounts: accounts,
 		tokens:   newTokens(b, secret, o.TokenLife),
 		digests:  newDigests(secret, o.NonceLife),
+		sessions: newSessions(b, o),
 
 		references: secret.derive("references"),
 
@@ -101,8 +115,12 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 }
 
 // Challenges returns the values of WWW-Authenticate for a 401 reply. Of the digests MD5 is the first, which is what
-// Atlas's clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3).
+// Atlas's clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3). A session is
+// answered in its own scheme only: a browser would ask its user for a password otherwise.
 func (a *Authenticator) Challenges(why *Unauthorized) []string {
+	if why.Session {
+		return []string{fmt.Sprintf("Session realm=%q", account.Realm)}
+	}
 	challenges := a.digests.challenges(time.Now(), why.Stale)
 	if why.Bearer {
 		challenges = append([]string{fmt.Sprintf(`Bearer realm=%q, error="invalid_token", `+
@@ -124,6 +142,8 @@ func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Princip
 		return a.bearer(r.Context(), strings.TrimSpace(rest), addr)
 	case strings.EqualFold(scheme, "Digest"):
 		return a.digest(r, rest, addr)
+	case strings.EqualFold(scheme, sessionScheme):
+		return a.session(r.Context(), strings.TrimSpace(rest), addr)
 	}
 	return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{} })
 }
