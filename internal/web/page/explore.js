@@ -121,6 +121,7 @@ function useSelection(state, change, found) {
   useEffect(() => { if (!state.event) setSelected(-1); }, [pages]);
   const move = (step) => {
     if (!pages?.total) return;
+    if (!document.activeElement?.closest('.detail')) document.querySelector('.rows')?.focus({ preventScroll: true });
     const next = Math.min(pages.total - 1, Math.max(0, selected + step));
     setSelected(next);
     const r = pages.row(next);

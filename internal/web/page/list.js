@@ -21,13 +21,16 @@ export class Pages {
 
   // next reads the page behind those that are known.
   next() {
-    if (this.done) return Promise.resolve();
+    if (this.done || this.broken) return Promise.resolve();
     this.reading ??= this.read(this.pages.at(-1)?.next).then((got) => {
       this.pages.push({ cursor: this.pages.at(-1)?.next, next: got.cursor, first: this.total, count: got.rows.length,
         rows: got.rows });
       this.total += got.rows.length;
       this.done = !got.cursor;
       this.drop(this.pages.length - 1);
+    }).catch((e) => {
+      this.broken = true; // until somebody searches again
+      throw e;
     }).finally(() => { this.reading = null; });
     return this.reading;
   }
@@ -52,16 +55,21 @@ export class Pages {
     return page?.rows?.[index - page.first];
   }
 
+  // back tells whether it has read the page of an event again.
   async back(index) {
     const i = this.pageOf(index), page = this.pages[i];
-    if (!page || page.rows || page.loading) return;
+    if (!page || page.rows || page.loading || this.broken) return false;
     page.loading = true;
     try {
       page.rows = (await this.read(page.cursor)).rows.slice(0, page.count);
+    } catch (e) {
+      this.broken = true;
+      throw e;
     } finally {
       page.loading = false;
     }
     this.drop(i);
+    return true;
   }
 
   // drop forgets the events of the pages that are farthest from one.
@@ -114,7 +122,7 @@ export function List({ pages, state, selected, open, failed, narrow, children })
   const to = Math.min(pages.total, Math.ceil((view.top + view.height) / rowHeight) + beyond);
   useEffect(() => {
     if (!pages.done && to >= pages.total - beyond && pages.total > 0) pages.next().then(again, failed);
-    for (const i of [from, to - 1]) if (i >= 0 && i < pages.total && !pages.row(i)) pages.back(i).then(again, failed);
+    for (const i of [from, to - 1]) if (i >= 0 && i < pages.total && !pages.row(i)) pages.back(i).then((read) => read && again(), failed);
   });
   useEffect(() => {
     if (selected < 0) return;

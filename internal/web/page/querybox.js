@@ -92,10 +92,13 @@ export function QueryBox({ state, summary, run, problem, input }) {
     e.preventDefault();
     clearTimeout(blurred.current);
     setShown(null);
+    input.current.blur(); // The keys are the list's from now on.
+    document.querySelector('.rows')?.focus({ preventScroll: true });
     run(text.trim());
   };
   const at = problem ? column(problem) : 0;
   const goTo = () => { input.current.focus(); input.current.setSelectionRange(at - 1, at - 1); };
+  useEffect(() => { if (at > 0) goTo(); }, [problem]);
   return html`<form class="query" role="search" onSubmit=${submit}>
     <div class="box">
       <input ref=${input} value=${text} onInput=${typed} onKeyDown=${keys} onClick=${() => setShown(null)}
