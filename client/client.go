@@ -21,8 +21,6 @@ import (
 	"time"
 
 	"github.com/mongodb-forks/digest"
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 // Config says whom to ask, and as whom. Set either the client id and secret of a service account or an API key; the
@@ -119,12 +117,7 @@ func New(c Config) (*Client, error) {
 		cl.http = NewHTTPClient(&digest.Transport{Username: c.PublicKey, Password: c.PrivateKey, Transport: guarded})
 		return cl, nil
 	}
-	config := &clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.ClientSecret,
-		TokenURL: base + "/api/oauth/token", AuthStyle: oauth2.AuthStyleInHeader}
-	issuer := NewHTTPClient(guarded)
-	issuer.Timeout = time.Minute
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, issuer)
-	cl.http = NewHTTPClient(&oauth2.Transport{Source: config.TokenSource(ctx), Base: guarded})
+	cl.http = NewHTTPClient(newTokens(c, base, guarded))
 	return cl, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -236,5 +237,57 @@ func TestFromEnvironment(t *testing.T) {
 	}
 	if _, err := New(c); err == nil {
 		t.Error("a URL without a host was taken")
+	}
+}
+
+// A context that ends ends a request at once, also where the server takes the connection and does not answer: the
+// request itself, or the one for a token, which others wait for too.
+func TestContextEndsARequestThatIsNotAnswered(t *testing.T) {
+	for name, config := range map[string]Config{
+		"service account": {ClientID: "a", ClientSecret: "b"}, "API key": {PublicKey: "a", PrivateKey: "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan struct{})
+			var once sync.Once
+			s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				once.Do(func() { close(asked) })
+				io.Copy(io.Discard, r.Body) // The server notices that a client is gone when it has read what it sent.
+				<-r.Context().Done()
+			}))
+			defer s.Close()
+			config.URL = s.URL
+			c, err := New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			errs := make(chan error)
+			for range 3 {
+				go func() {
+					_, err := c.Call(ctx, http.MethodGet, "/", nil, nil)
+					errs <- err
+				}()
+			}
+			<-asked
+			cancel()
+			for range 3 {
+				if err := <-errs; !errors.Is(err, context.Canceled) {
+					t.Errorf("%v; want %v", err, context.Canceled)
+				}
+			}
+		})
+	}
+}
+
+func TestFieldsAreAskedForByTheirQuestion(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got, want := r.RequestURI, "/api/weir/v1/groups/p/events:fields?log=l&q=who%3Aanna"; got != want {
+			t.Errorf("asked for %s, want %s", got, want)
+		}
+		io.WriteString(w, `{"fields":[{"field":"who","alias":true,"types":["string"],"events":3,"examples":["anna"]}]}`)
+	})
+	fields, err := c.Fields(t.Context(), Question{Project: "p", Text: "who:anna", Logs: []string{"l"}})
+	if err != nil || len(fields) != 1 || fields[0].Field != "who" || !fields[0].Alias || fields[0].Events != 3 {
+		t.Errorf("%+v, %v", fields, err)
 	}
 }

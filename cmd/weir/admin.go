@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/profile"
 	"github.com/weirlog/weir/internal/visible"
 )
 
@@ -30,11 +30,11 @@ that Atlas's tools use; most of it works against MongoDB Atlas too.
 ` + exitHelp + `
 MONGODB_ATLAS_ORG_ID names the organization.`,
 	}
-	addCAFlag(admin.PersistentFlags())
+	addServerFlags(admin.PersistentFlags())
 	for _, r := range resources() {
 		group := &cobra.Command{Use: r.name, Aliases: r.aliases, Short: r.short}
 		for _, v := range r.verbs {
-			group.AddCommand(v.command())
+			group.AddCommand(v.command(r))
 		}
 		admin.AddCommand(group)
 	}
@@ -69,6 +69,7 @@ type request struct {
 // adminFlags are the flags of all commands; each has those that it needs.
 type adminFlags struct {
 	changed func(name string) bool
+	target  profile.Target // says which organization and project are meant if no flag does
 
 	output, org, project                               string
 	name, description, provider, region, tier, maxTier string
@@ -78,14 +79,14 @@ type adminFlags struct {
 	requireOCSF, hold, public, force                   bool
 }
 
-func (v verb) command() *cobra.Command {
+func (v verb) command(of resource) *cobra.Command {
 	f := &adminFlags{}
 	args := v.args
 	if args == nil {
 		args = cobra.NoArgs
 	}
 	cmd := &cobra.Command{Use: v.use, Short: v.short, Args: cobra.MatchAll(args, notEmpty),
-		ValidArgsFunction: cobra.NoFileCompletions}
+		ValidArgsFunction: of.complete(v, f)}
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print the API's reply")
 	if v.deletes() {
 		cmd.Flags().BoolVar(&f.force, "force", false, "do not ask on a terminal")
@@ -95,7 +96,7 @@ func (v verb) command() *cobra.Command {
 		add(cmd.Flags(), f)
 	}
 	for name, values := range map[string][]string{"output": {"json"}, "provider": {"AWS", "AZURE", "GCP"},
-		"tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}, "role": roleNames} {
+		"tier": {"SP2", "SP5", "SP10", "SP30", "SP50"}} {
 		if cmd.Flags().Lookup(name) != nil {
 			cobra.CheckErr(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values,
 				cobra.ShellCompDirectiveNoFileComp)))
@@ -149,16 +150,13 @@ func notEmpty(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-var roleNames = []string{"ORG_OWNER", "ORG_MEMBER", "ORG_READ_ONLY", "ORG_GROUP_CREATOR", "ORG_BILLING_ADMIN",
-	"ORG_BILLING_READ_ONLY",
-	"ORG_STREAM_PROCESSING_ADMIN", "GROUP_OWNER", "GROUP_READ_ONLY", "GROUP_DATA_ACCESS_ADMIN",
-	"GROUP_DATA_ACCESS_READ_WRITE",
-	"GROUP_DATA_ACCESS_READ_ONLY", "GROUP_STREAM_PROCESSING_OWNER", "GROUP_CLUSTER_MANAGER",
-	"GROUP_SEARCH_INDEX_EDITOR", "GROUP_AUDIT_LOG_WRITER"}
-
 func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	if f.output != "" && f.output != "json" {
 		return &exit{2, errors.New("--output must be json or left out")}
+	}
+	var err error
+	if f.target, err = targetOf(cmd); err != nil {
+		return err
 	}
 	r, err := v.request(f, args)
 	if err != nil {
@@ -195,49 +193,19 @@ func (v verb) run(cmd *cobra.Command, f *adminFlags, args []string) error {
 	return printOne(cmd.OutOrStdout(), f.output, reply, v.columns)
 }
 
-const caFlag = "ca-file"
-
-// addCAFlag adds the flag of a command that asks the API.
-func addCAFlag(flags *pflag.FlagSet) {
-	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust beside the system's (default WEIR_CA_FILE)")
-}
-
-// caFile returns the file of authorities to trust. It is empty if there is none.
-func caFile(cmd *cobra.Command) string {
-	return cmp.Or(cmd.Flag(caFlag).Value.String(), os.Getenv("WEIR_CA_FILE"))
-}
-
-// dial returns a client as the flags and the environment say.
-func dial(cmd *cobra.Command) (*client.Client, error) {
-	config, err := client.FromEnvironment(os.Getenv)
-	if err != nil {
-		return nil, &exit{2, err}
-	}
-	config.CAFile = caFile(cmd)
-	config.UserAgent = "weir/" + versionText()
-	c, err := client.New(config)
-	if err != nil {
-		return nil, &exit{2, err}
-	}
-	return c, nil
-}
-
 // orgPath returns a path in the organization.
 func (f *adminFlags) orgPath(rest ...string) (string, error) {
-	return scoped("/api/atlas/v2/orgs", f.org, "MONGODB_ATLAS_ORG_ID",
+	return scoped("/api/atlas/v2/orgs", cmp.Or(f.org, f.target.Organization),
 		"organization: set MONGODB_ATLAS_ORG_ID or --org", rest)
 }
 
 // projectPath returns a path in the project.
 func (f *adminFlags) projectPath(rest ...string) (string, error) {
-	return scoped("/api/atlas/v2/groups", f.project, "MONGODB_ATLAS_PROJECT_ID",
+	return scoped("/api/atlas/v2/groups", cmp.Or(f.project, f.target.Project),
 		"project: set MONGODB_ATLAS_PROJECT_ID or --project", rest)
 }
 
-func scoped(base, id, variable, missing string, rest []string) (string, error) {
-	if id == "" {
-		id = os.Getenv(variable)
-	}
+func scoped(base, id, missing string, rest []string) (string, error) {
 	if id == "" {
 		return "", errors.New("no " + missing)
 	}

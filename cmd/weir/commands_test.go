@@ -270,8 +270,9 @@ func TestCommandsTrustAPrivateAuthority(t *testing.T) {
 		}
 	}
 	for _, cmd := range commands(rootCommand()) {
-		if cmd.Flags().Lookup("project") != nil && cmd.Name() != "init" && cmd.Flag("ca-file") == nil {
-			t.Errorf("%s asks the API and has no --ca-file", cmd.CommandPath())
+		if cmd.Flags().Lookup("project") != nil && cmd.Name() != "init" && (cmd.Flag("ca-file") == nil ||
+			cmd.Flag("profile") == nil) {
+			t.Errorf("%s asks the API and has no --ca-file or no --profile", cmd.CommandPath())
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,8 +25,9 @@ download was incomplete or damaged; 7 does not verify; 8 cannot tell, since some
 
 The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default
 https://cloud.mongodb.com), MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with
-MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with MONGODB_ATLAS_PRIVATE_API_KEY. If
-the server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE or
+MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with MONGODB_ATLAS_PRIVATE_API_KEY.
+Instead "weir login" can keep that as a profile, which --profile or WEIR_PROFILE names. If the
+server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE or
 --ca-file.`
 
 // exitCode returns the status for an error of the client.
@@ -48,18 +48,6 @@ func exitCode(err error) int {
 		return 4
 	}
 	return 1
-}
-
-// connect returns a client and the project, from the flags and the environment.
-func connect(cmd *cobra.Command, project string) (*client.Client, string, error) {
-	c, err := dial(cmd)
-	if project == "" {
-		project = os.Getenv("MONGODB_ATLAS_PROJECT_ID")
-	}
-	if err == nil && project == "" {
-		err = &exit{2, errors.New("no project: set MONGODB_ATLAS_PROJECT_ID or --project")}
-	}
-	return c, project, err
 }
 
 type downloadFlags struct {
@@ -85,11 +73,10 @@ a pipe is written to.
   weir download prod --start now-1d --processor orders -o - | zcat | jq .
   weir download prod --proof -o prod.gz && weir verify prod.gz`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 == (f.source.Log != "") {
-				return &exit{2, errors.New("name a workspace, or a log by its id with --log")}
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if f.source.Workspace, err = theWorkspace(cmd, args, f.source); err != nil {
+				return err
 			}
-			f.source.Workspace = strings.Join(args, "")
 			return download(cmd, f)
 		},
 	}
@@ -99,7 +86,7 @@ a pipe is written to.
 	cmd.Flags().BoolVar(&f.proof, "proof", false,
 		"write beside the file, as FILE.proof, what \"weir verify\" checks it by (weir only)")
 	addKeyFlag(cmd, &f.keys)
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")

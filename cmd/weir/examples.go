@@ -27,8 +27,13 @@ var examples = map[string]string{
   weir bucket check s3://audit/weir -o json`,
 	"weir bucket keys": `  weir bucket keys 6a793f48c0eb9e7a17712f00 ./weir-data --key log.pub
   weir bucket keys 6a793f48c0eb9e7a17712f00 s3://audit/weir -o json`,
-	"weir version": `  weir version`,
-	"weir admin":   `  weir admin workspace list`,
+	"weir login": `  weir login
+  weir login --profile prod --url https://audit.example.com --project 32b6e34b3d91647abb20e7b8`,
+	"weir logout":       `  weir logout --profile prod`,
+	"weir profile":      `  weir profile list`,
+	"weir profile list": `  weir profile list`,
+	"weir version":      `  weir version`,
+	"weir admin":        `  weir admin workspace list`,
 
 	"weir admin organization":          `  weir admin organization list`,
 	"weir admin organization list":     `  weir admin organization list -o json`,

@@ -40,17 +40,14 @@ behind it. An interrupt ends it.
 		Example: `  weir follow prod --state prod.follow | siem-shipper
   weir follow --log 6a793f48c0eb9e7a17712f00 --from 1000 --state log.follow --once > entries.ndjson`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 == (f.source.Log != "") {
-				return &exit{2, errors.New("name a workspace, or a log by its id with --log")}
-			}
-			if len(args) == 1 {
-				f.source.Workspace = args[0]
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if f.source.Workspace, err = theWorkspace(cmd, args, f.source); err != nil {
+				return err
 			}
 			return f.run(cmd)
 		},
 	}
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.state, "state", "", "`file` that says which entry comes next")
 	cmd.Flags().Int64Var(&f.from, "from", 0, "`index` of the first entry, where there is no state yet")
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace")

@@ -31,6 +31,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetOut(visible.NewWriter(stdout))
 	root.SetErr(visible.NewWriter(stderr))
+	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
+		root.SetErr(io.Discard) // A shell asks while somebody types.
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -60,9 +63,11 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
 	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(),
-		searchCommand(), summaryCommand(), exportCommand(), followCommand(), watchCommand(),
-		keyCommand(), bucketCommand(), adminCommand(), versionCommand())
+		searchCommand(), summaryCommand(), exportCommand(), tailCommand(), followCommand(), watchCommand(),
+		keyCommand(), bucketCommand(), adminCommand(), loginCommand(), logoutCommand(), profileCommand(),
+		versionCommand())
 	addExamples(root)
+	addCompletion(root)
 	checkUsage(root)
 	return root
 }

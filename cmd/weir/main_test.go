@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,12 @@ func TestOutsideTools(t *testing.T) {
 		return
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: dir, Setup: func(e *testscript.Env) error { e.Setenv("PATH", e.Getenv("PATH")); return nil },
+		Dir: dir, Setup: func(e *testscript.Env) error {
+			e.Setenv("NODE_PATH", os.Getenv("NODE_PATH"))
+			docs, err := filepath.Abs("../../docs")
+			e.Setenv("DOCS", docs)
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"source": source, "interrupt": interrupt},
 	})
 }

@@ -35,7 +35,7 @@ itself stays as it is.
 		},
 	}
 	addKeyFlag(cmd, &keys)
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	return cmd
 }
 

@@ -37,7 +37,7 @@ sends what it has read, and names the lines that it could not send.
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return recordFiles(cmd, args[0], args[1:], f) },
 	}
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
 	cmd.Flags().IntVar(&f.sender.MaxEvents, "batch", 5000, "events in one request")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -29,7 +30,7 @@ type questionFlags struct {
 }
 
 func (f *questionFlags) add(cmd *cobra.Command) {
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringArrayVar(&f.logs, "log", nil, "`id` of a log to look in, such as that of a deleted workspace; "+
 		"may be repeated")
@@ -91,6 +92,8 @@ type searchFlags struct {
 	all, oldest bool
 	fields      []string
 	output      string
+	proof       string // name of a file
+	keys        []string
 }
 
 func searchCommand() *cobra.Command {
@@ -103,18 +106,32 @@ may read. The newest come first. docs/search.md has the language; an empty query
 
 Without --output it prints a table. With -o ndjson it prints {"log","index","event"} for each event, as
 the server sends it; -o json the same in an array; -o csv the columns.
+
+With --proof FILE it prints nothing: the events become the lines of FILE, which gzip packs, as they
+were recorded, and FILE.proof shows that each is an entry of its log, for "weir verify FILE". That none
+was left out is not shown. "weir prove FILE" completes the proof with what was not sequenced yet.
 ` + exitHelp,
 		Example: `  weir search prod 'who:admin.* outcome:failure' --start 7d
   weir search 'from:203.0.113.0/24 -what:authenticate' --all -o csv > found.csv
   weir search '"6a7941c22c88faeba59c580d"' --oldest --limit 1 -o ndjson | jq .event
-  weir search prod 'target:orders-*' --fields time,who,what,status_detail`,
+  weir search prod 'target:orders-*' --fields time,who,what,status_detail
+  weir search prod 'who:anna outcome:failure' --all --proof anna.gz && weir verify anna.gz`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			workspace, text := workspaceAndQuery(args)
+			if f.limit < 1 {
+				return &exit{2, errors.New("--limit must be at least 1")}
+			}
+			if f.proof != "" {
+				return f.prove(cmd, workspace, text)
+			}
 			return f.run(cmd, workspace, text)
 		},
 	}
 	f.add(cmd)
+	addKeyFlag(cmd, &f.keys)
+	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` to write, and beside it, as FILE.proof, what \"weir verify\" "+
+		"checks it by")
 	cmd.Flags().IntVar(&f.limit, "limit", 100, "print at most so many events")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print all events, however many they are")
 	cmd.Flags().BoolVar(&f.oldest, "oldest", false, "the oldest first")
@@ -124,9 +141,6 @@ the server sends it; -o json the same in an array; -o csv the columns.
 }
 
 func (f *searchFlags) run(cmd *cobra.Command, workspace, text string) error {
-	if f.limit < 1 {
-		return &exit{2, errors.New("--limit must be at least 1")}
-	}
 	fields, err := query.ParseFields(strings.Join(f.fields, ","))
 	if err != nil {
 		return &exit{2, fmt.Errorf("--fields %s: %w", strings.Join(f.fields, ","), err)}
@@ -255,51 +269,62 @@ func (r *cellReader) read(event json.RawMessage) ([]string, error) {
 	return cells, nil
 }
 
-// tablePrinter prints a table, page by page.
+// tablePrinter prints a table, page by page. A column is as wide as its widest cell so far.
 type tablePrinter struct {
 	cells   cellReader
 	w       io.Writer
 	colours bool
-	begun   bool
+	widths  []int // of columns, in characters; nil if nothing is printed yet
 }
 
 func (p *tablePrinter) page(events []client.Found) error {
 	if len(events) == 0 {
 		return nil
 	}
-	var lines strings.Builder
-	t := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
-	if !p.begun {
-		p.begun = true
+	var rows [][]string
+	if p.widths == nil {
+		p.widths = make([]int, len(p.cells.fields))
+		var names []string
 		for _, f := range p.cells.fields {
-			fmt.Fprint(t, strings.ToUpper(string(f)), "\t")
+			names = append(names, strings.ToUpper(string(f)))
 		}
-		fmt.Fprintln(t)
+		rows = append(rows, names)
 	}
 	for _, e := range events {
 		cells, err := p.cells.read(e.Event)
 		if err != nil {
 			return err
 		}
-		for _, cell := range cells {
-			if cell == "" {
-				cell = "-"
-			}
-			fmt.Fprint(t, visible.Text(cell), "\t")
+		for i, cell := range cells {
+			cells[i] = visible.Text(cmp.Or(cell, "-"))
 		}
-		fmt.Fprintln(t)
+		rows = append(rows, cells)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	text := p.lines(rows)
 	w := p.w
-	text := lines.String()
 	if p.colours {
 		w = raw(w) // All that is not weir's own is visible already.
 		text = coloured.Replace(text)
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// lines returns rows with two spaces behind each cell at least.
+func (p *tablePrinter) lines(rows [][]string) string {
+	for _, row := range rows {
+		for i, cell := range row {
+			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var lines strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			fmt.Fprintf(&lines, "%-*s  ", p.widths[i], cell)
+		}
+		lines.WriteByte('\n')
+	}
+	return lines.String()
 }
 
 func (p *tablePrinter) end() error { return nil }

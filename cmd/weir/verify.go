@@ -82,7 +82,7 @@ usage; 1 failed otherwise, as other commands do.`,
 	}
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` with the proof (default: FILE.gz.proof)")
 	addSinceFlag(cmd, &f.since)
 	cmd.Flags().StringArrayVar(&f.witness, "witness-key", nil,
@@ -309,7 +309,11 @@ func printClaims(line func(label, format string, args ...any), c *verify.Claims)
 		return
 	}
 	claim := func(format string, args ...any) { line("claimed ", format, args...) }
-	if c.Source != "" {
+	switch {
+	case c.Query != "":
+		claim("events of %s from %s to %s that a search for %s found, when %d entries were sequenced", c.Source, c.Start,
+			c.End, c.Query, c.Sequenced)
+	case c.Source != "":
 		processor := ""
 		if c.Processor != "" {
 			processor = fmt.Sprintf(", of processor %q", c.Processor)

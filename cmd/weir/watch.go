@@ -40,7 +40,7 @@ tell, since a log is unreachable; 2 wrong usage; 1 failed otherwise, such as a d
 		RunE: f.run,
 	}
 	addKeyFlag(cmd, &f.keys)
-	addCAFlag(cmd.Flags())
+	addServerFlags(cmd.Flags())
 	cmd.Flags().StringArrayVar(&f.urls, "url", nil,
 		"`URL` of a public log (https://c2sp.org/tlog-tiles), which needs no credentials; may be repeated")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")

@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/limit"
+	"github.com/weirlog/weir/internal/live"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/search"
 	"github.com/weirlog/weir/internal/tlog"
@@ -55,7 +56,10 @@ type Server struct {
 	limits   *limit.Limiter[string] // of requests, by credential
 	searches *limit.Shares[string]  // of what is searched at a time, by credential
 	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
-	stopping context.Context        // ends when requests are not to wait for anything any more
+	feed     *live.Feed
+	tails    *limit.Shares[string] // by credential
+	beat     time.Duration         // see tails
+	stopping context.Context       // ends when requests are not to wait for anything any more
 	stop     context.CancelFunc
 	metrics  *metrics
 	repeats  repeats
@@ -85,14 +89,16 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
-		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
-		limits:  limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
+		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0), tails: limit.NewShares[string](maxTails, maxTailsOfOne, 0),
+		beat:   usualBeat,
+		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
 		failing: make(chan struct{}, maxFailing)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
 	s.refusals.failed = func(logs []string, err error) {
 		s.options.Logger.Error("repeated refusals not recorded", "logs", logs, "err", err)
 	}
+	s.feed = live.New(logs, live.Options{Failed: failedLook(o.Logger)})
 	s.table = s.operations()
 	s.route()
 	return s
@@ -105,6 +111,16 @@ func damagedIndex(l *slog.Logger, logs *tlog.Logs) func(string, error) {
 		logs.Damaged(key)
 		if ok, _, _ := told.Take(key, time.Now()); ok {
 			l.Warn("an index cannot be used; searches read the lines until it is made anew", "key", key, "err", err)
+		}
+	}
+}
+
+// failedLook returns what logs, at most once a minute for each, that a log cannot be looked at.
+func failedLook(l *slog.Logger) func(string, error) {
+	told := limit.New[string](1)
+	return func(log string, err error) {
+		if ok, _, _ := told.Take(log, time.Now()); ok {
+			l.Error("who tails a log is told nothing of it at the moment", "log", log, "err", err)
 		}
 	}
 }
@@ -143,6 +159,7 @@ func (s *Server) Stop() { s.stop() }
 
 // Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
 func (s *Server) Wait() {
+	s.feed.Wait()
 	s.background.Wait()
 	s.refusals.flush()
 }

@@ -148,8 +148,11 @@ func (w *world) bearer(role account.Role) string {
 	return w.tokens[role]
 }
 
-// do answers a request; headers are "Name: value".
+// do answers a request; headers are "Name: value". A tail, which would go on, ends at once.
 func (w *world) do(method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	if strings.Contains(target, "/events:tail") && !strings.Contains(target, tailSeconds.name+"=") {
+		target = addQuery(target, tailSeconds.name+"=0")
+	}
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.RemoteAddr = "203.0.113.24:50512"
 	for _, h := range headers {

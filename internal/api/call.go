@@ -30,6 +30,17 @@ type call struct {
 	question  *question // that an operation of events answers; nil as long as it is not known
 	continues bool      // The question was made an event before.
 	recorded  time.Time // when that was, or else now
+
+	ends []func() // see atEnd
+}
+
+// atEnd has do called when the request is answered, or refused.
+func (c *call) atEnd(do func()) { c.ends = append(c.ends, do) }
+
+func (c *call) end() {
+	for _, do := range c.ends {
+		do()
+	}
 }
 
 func (c *call) context() context.Context { return c.r.Context() }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
@@ -28,6 +29,8 @@ type events struct {
 	shares *limit.Shares[string] // of what is searched at a time, by credential
 }
 
+func (s *Server) events() events { return events{references{s.auth}, s.search, s.searches} }
+
 // Bounds on questions.
 const (
 	maxResults    = 10_000 // of a page
@@ -43,6 +46,27 @@ const (
 func newSearchShares() *limit.Shares[string] {
 	n := runtime.GOMAXPROCS(0)
 	return limit.NewShares[string](2*n, n, waitingShares)
+}
+
+// searching takes the caller's share, and returns the answer that find finds within it while the attempt is recorded.
+func (h events) searching(c *call, q *question, find func(context.Context, search.Question) (result, error)) (result,
+	error) {
+	release, err := h.share(c)
+	if err != nil {
+		return nil, err
+	}
+	release = sync.OnceFunc(release)
+	c.atEnd(release) // if nobody wants to know the answer any more
+	return &answer{find: func(ctx context.Context, begun func()) (result, error) {
+		asked := q.Question
+		asked.Begun = begun
+		res, err := find(ctx, asked)
+		release()
+		if err != nil {
+			return nil, tooSlow(err)
+		}
+		return res, nil
+	}}, nil
 }
 
 // share takes the caller's share, so that the operation may search.
@@ -86,18 +110,21 @@ func (h events) find(c *call) (result, error) {
 			return nil, invalidQuery(field{"cursor", "is none that this credential got for this question and order"})
 		}
 	}
-	page, err := h.page(c.context(), c, q, order, after, int(c.integer("limit", 100)))
-	if err != nil {
-		return nil, tooSlow(err)
-	}
-	reply := &foundEvents{hits: page.Hits, read: h.refer(c, q, readReference, nil), start: q.Start, end: q.End}
-	if len(page.Hits) == 0 && page.Next == nil && after == nil {
-		reply.hints = h.hints(c, q)
-	}
-	if page.Next != nil {
-		reply.cursor = h.refer(c, q, cursorReference, appendPosition(nil, *page.Next, orderName))
-	}
-	return reply, nil
+	limit := int(c.integer("limit", 100))
+	return h.searching(c, q, func(ctx context.Context, asked search.Question) (result, error) {
+		page, err := h.search.Page(ctx, asked, order, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		reply := &foundEvents{hits: page.Hits, read: h.refer(c, q, readReference, nil), start: q.Start, end: q.End}
+		if len(page.Hits) == 0 && page.Next == nil && after == nil {
+			reply.hints = h.hints(ctx, c, q)
+		}
+		if page.Next != nil {
+			reply.cursor = h.refer(c, q, cursorReference, appendPosition(nil, *page.Next, orderName))
+		}
+		return reply, nil
+	})
 }
 
 const newest, oldest = "newest", "oldest"
@@ -263,26 +290,23 @@ func (h events) summarize(c *call) (result, error) {
 			return nil, invalidQuery(field{"facets", "may have at most " + strconv.Itoa(maxFacets) + " fields"})
 		}
 	}
-	s, err := h.summary(c, q, o)
-	if err != nil {
-		return nil, tooSlow(err)
-	}
-	v := viewOf(s, q, o.Zone)
-	if s.Total == 0 {
-		v.Hints = h.hints(c, q)
-	}
-	return withHeaders{value{v}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
-		"Cache-Control": {"no-store"}}}, nil
+	return h.searching(c, q, func(ctx context.Context, asked search.Question) (result, error) {
+		s, err := h.search.Summary(ctx, asked, o)
+		if err != nil {
+			return nil, err
+		}
+		v := viewOf(s, q, o.Zone)
+		if s.Total == 0 {
+			v.Hints = h.hints(ctx, c, q)
+		}
+		return h.toldOf(c, q, v), nil
+	})
 }
 
-// summary sums up the events of a question, within the caller's share.
-func (h events) summary(c *call, q *question, o search.Outline) (*search.Summary, error) {
-	release, err := h.share(c)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	return h.search.Summary(c.context(), q.Question, o)
+// toldOf returns a result in JSON that belongs to a question.
+func (h events) toldOf(c *call, q *question, view any) result {
+	return withHeaders{value{view}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
+		"Cache-Control": {"no-store"}}}
 }
 
 func viewOf(s *search.Summary, q *question, zone *time.Location) summaryView {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -247,6 +248,46 @@ func TestEachWorkspaceTellsOfSearches(t *testing.T) {
 				strings.Contains(line, `"resources":[{"name":"`+projectID+`","type":"Project"}]`)
 		}) {
 			t.Errorf("%s: no word of the search in %s", workspace, lines)
+		}
+	}
+}
+
+// A question is made an event while it is answered, not before or after, and its event is no part of the answer.
+func TestQuestionsAreRecordedWhileTheyAreAnswered(t *testing.T) {
+	for _, path := range []string{eventsPath, eventsPath + ":summary", eventsPath + ":fields"} {
+		w := newWorld(t, Options{})
+		w.fill(20)
+		w.sequence()
+		w.bearer(account.GroupOwner)
+		recorded := make(chan struct{})
+		var waited atomic.Bool
+		begin := sync.OnceFunc(func() { close(recorded) })
+		w.faulty.After = func(_ context.Context, op bucketest.Op, key string) error {
+			if strings.HasPrefix(key, "wal/") {
+				begin()
+			}
+			return nil
+		}
+		w.faulty.Before = func(ctx context.Context, op bucketest.Op, key string) error {
+			if op != bucketest.Get || !strings.HasPrefix(key, "logs/"+demoLog+"/segments/") {
+				return nil
+			}
+			waited.Store(true)
+			select {
+			case <-recorded:
+			case <-time.After(time.Minute):
+				t.Errorf("%s: no event of the question while it is answered", path)
+			}
+			return nil
+		}
+		rec := w.get(asking(path, "q=who:u1 or what:searchEvents or what:summarizeEvents or what:listEventFields"),
+			account.GroupOwner)
+		if rec.Code != 200 || strings.Contains(rec.Body.String(), `"operation"`) ||
+			strings.Contains(rec.Body.String(), `"total":8`) {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+		if !waited.Load() {
+			t.Errorf("%s: nothing was read of the log", path)
 		}
 	}
 }

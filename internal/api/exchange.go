@@ -32,6 +32,7 @@ func (s *Server) handle(answer func(*exchange) (result, error)) http.Handler {
 		defer s.metrics.inFlight.Dec()
 		defer func() {
 			aborted := x.aborted(recover())
+			x.call.end()
 			s.metrics.observe(x, time.Since(started))
 			s.logRequest(x, time.Since(started), aborted)
 			if aborted {

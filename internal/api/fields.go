@@ -1,7 +1,7 @@
 package api
 
 import (
-	"net/http"
+	"context"
 	"strings"
 
 	"github.com/weirlog/weir/internal/query"
@@ -34,15 +34,16 @@ func (h events) fields(c *call) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := h.share(c)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	all, err := h.search.Fields(c.context(), q.Question)
-	if err != nil {
-		return nil, tooSlow(err)
-	}
+	return h.searching(c, q, func(ctx context.Context, asked search.Question) (result, error) {
+		all, err := h.search.Fields(ctx, asked)
+		if err != nil {
+			return nil, err
+		}
+		return h.toldOf(c, q, fieldsViewOf(all, q)), nil
+	})
+}
+
+func fieldsViewOf(all *search.Fields, q *question) fieldsView {
 	v := fieldsView{Total: all.Total, Start: moment(q.Start), End: moment(q.End - 1), Fields: []fieldView{},
 		More: all.More}
 	for _, f := range all.Fields {
@@ -53,8 +54,7 @@ func (h events) fields(c *call) (result, error) {
 		}
 		v.Fields = append(v.Fields, shown)
 	}
-	return withHeaders{value{v}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
-		"Cache-Control": {"no-store"}}}, nil
+	return v
 }
 
 func typesOf(f search.Field) []string {
@@ -78,7 +78,9 @@ type hint struct {
 
 // hints returns the fields of a question that found nothing which no event of its range has. It is help, not an answer:
 // what cannot be found out in time is left out.
-func (h events) hints(c *call, q *question) []hint {
+//
+// It is within the share of the search that found nothing.
+func (h events) hints(ctx context.Context, c *call, q *question) []hint {
 	var asked []query.Field
 	for term := range q.Query.Terms() {
 		if term.Field != "" && !term.Field.Alias() {
@@ -88,14 +90,10 @@ func (h events) hints(c *call, q *question) []hint {
 	if len(asked) == 0 {
 		return nil
 	}
-	release, err := h.share(c)
-	if err != nil {
-		return nil
-	}
-	defer release()
 	everything := q.Question
-	everything.Query, _ = query.Parse("") // which cannot fail
-	names, err := h.search.Names(c.context(), everything)
+	everything.Query, _ = query.Parse("")                   // which cannot fail
+	everything.End = min(everything.End, c.now.UnixMilli()) // without the question's own event
+	names, err := h.search.Names(ctx, everything)
 	if err != nil {
 		return nil
 	}

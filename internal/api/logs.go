@@ -176,5 +176,5 @@ func (h logs) download(c *call, kind logKind, log, name string) (*file, error) {
 		return nil, err
 	}
 	return &file{name: fileName(name, q, kind.ending), size: d.Size(), headers: describe(log, q, d.Head()),
-		prepare: d.Prepare, write: d.WriteTo}, nil
+		ahead: d.Prepare, write: d.WriteTo}, nil
 }

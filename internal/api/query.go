@@ -70,6 +70,7 @@ var (
 	tableColumns = parameter{name: "columns", want: wantText(query.MaxBytes)}
 	rawCells     = parameter{name: "raw", want: wantFlag}
 	byteOrder    = parameter{name: "bom", want: wantFlag}
+	tailSeconds  = parameter{name: "seconds", want: wantInteger(0, int64(remembered/time.Second))}
 	facetTop     = parameter{name: "top", want: wantInteger(0, maxTop)}
 )
 

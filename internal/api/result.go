@@ -71,14 +71,46 @@ func (s *stream) send(x *exchange) error {
 	return s.write(x.call.context(), x.w)
 }
 
+// answer is a result that is found out while the attempt is recorded.
+type answer struct {
+	find func(ctx context.Context, begun func()) (result, error)
+
+	found bool
+	res   result
+	err   error
+}
+
+func (a *answer) prepare(ctx context.Context, begun func()) {
+	a.res, a.err = a.find(ctx, begun)
+	a.found = true
+}
+
+func (a *answer) send(x *exchange) error {
+	if !a.found {
+		a.prepare(x.call.context(), func() {})
+	}
+	if a.err != nil {
+		return a.err
+	}
+	return a.res.send(x)
+}
+
 // file is a download.
 type file struct {
 	name    string
 	size    int64  // -1 if it is not known
 	media   string // its type; empty: that of the operation
 	headers map[string]string
-	prepare func(context.Context) // makes a small file ahead; called while the attempt is recorded
+	ahead   func(context.Context) // makes a small file ahead; may be nil
 	write   func(context.Context, io.Writer) error
+}
+
+// prepare makes a small file ahead. What it is of was settled before.
+func (f *file) prepare(ctx context.Context, begun func()) {
+	begun()
+	if f.ahead != nil {
+		f.ahead(ctx)
+	}
 }
 
 func (f *file) send(x *exchange) error {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/query"
 )
@@ -109,6 +110,17 @@ func (c *call) onlyReads() error {
 	return nil
 }
 
+// still returns why the caller of a request that goes on may not go on with it; nil if it may. Its credential, what the
+// path names and its role there are looked up again.
+func (s *Server) still(c *call) error {
+	p, err := s.auth.Still(c.r, &auth.Principal{Credential: c.caller, Address: c.address.Addr()})
+	if err != nil {
+		return err
+	}
+	c.caller, c.scope = p.Credential, scope{}
+	return s.loadScope(c)
+}
+
 // negotiate chooses the version of the reply.
 func (c *call) negotiate() error {
 	release, ok := c.operation.media.release(c.r.Header.Values("Accept"))
@@ -138,16 +150,29 @@ func (s *Server) serveAudited(c *call, refused refusal, malformed bool) (result,
 	return res, err
 }
 
-// auditWhilePreparing has a small download made while the attempt is being recorded.
+// preparer is a result that takes time to find out.
+type preparer interface {
+	// prepare finds it out. It calls begun, if not before it returns, when what is recorded from then on is no part of the
+	// result.
+	prepare(ctx context.Context, begun func())
+}
+
+// auditWhilePreparing has a result found out while the attempt is being recorded, which is no part of it.
 func (s *Server) auditWhilePreparing(c *call, res result, refused error) error {
+	p, ok := res.(preparer)
+	if !ok || refused != nil {
+		return s.auditRead(c, refused)
+	}
 	var prepared sync.WaitGroup
 	var panicked any
-	if f, ok := res.(*file); ok && refused == nil && f.prepare != nil {
-		prepared.Go(func() {
-			defer func() { panicked = recover() }()
-			f.prepare(c.context())
-		})
-	}
+	began := make(chan struct{})
+	begun := sync.OnceFunc(func() { close(began) })
+	prepared.Go(func() {
+		defer begun()
+		defer func() { panicked = recover() }()
+		p.prepare(c.context(), begun)
+	})
+	<-began
 	err := s.auditRead(c, refused)
 	prepared.Wait()
 	if panicked != nil {

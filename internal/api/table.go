@@ -60,7 +60,8 @@ func (s *Server) operations() []operation {
 		logs{common, s.logs}.operations(),
 		proofs{s.logs}.operations(),
 		entries{references{s.auth}, s.logs, s.waiters, newEnds(s.endOf), s.stopping}.operations(),
-		events{references{s.auth}, s.search, s.searches}.operations(),
+		s.events().operations(),
+		tails{s.events(), s.feed, s.tails, s.still, s.problemOf, s.beat, s.stopping}.operations(),
 	} {
 		table = append(table, rows...)
 	}
@@ -352,6 +353,15 @@ func (h events) operations() []operation {
 			handler{jsonResult, h.fields}, names},
 		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,
 			with(questions, tableFormat, tableColumns, rawCells, byteOrder), asFile(h.export), exports},
+	}
+}
+
+func (h tails) operations() []operation {
+	tails := traits{audit: audited("tailEvents", "it sends events; what follows is the same read for an hour"),
+		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
+	return []operation{
+		{"tailGroupEvents", get, ownGroup + "/events:tail", own, account.Download, 200, with(questions, tailSeconds),
+			handler{streamResult, h.tail}, tails},
 	}
 }
 

@@ -5,6 +5,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -146,6 +147,40 @@ func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Princip
 		return a.session(r.Context(), strings.TrimSpace(rest), addr)
 	}
 	return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{} })
+}
+
+// Still returns the caller of a request that it was authenticated for before, and that is still being answered: as its
+// credential is now. Its errors are those of Authenticate. It counts no failure. A token must still be good. A digest
+// proves something once; who has proven it goes on as long as the key is the one that it was proven of.
+func (a *Authenticator) Still(r *http.Request, was *Principal) (*Principal, error) {
+	c, err := a.still(r, was.Credential)
+	if err == nil && c.Deleted {
+		err = &Unauthorized{}
+	}
+	if err != nil {
+		return nil, err
+	}
+	addr := was.Address.Unmap().WithZone("") // no list names a zone
+	if !c.Admits(addr) {
+		return nil, &NotOnAccessList{c}
+	}
+	return &Principal{Credential: c, Address: addr}, nil
+}
+
+func (a *Authenticator) still(r *http.Request, was *account.Credential) (*account.Credential, error) {
+	if was.Kind == account.ServiceAccount {
+		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		said, ok := a.tokens.parse(strings.TrimSpace(token))
+		if !ok || said.Subject != was.ID {
+			return nil, &Unauthorized{Bearer: true}
+		}
+		return a.holder(r.Context(), said)
+	}
+	c, err := a.credential(r.Context(), was.ID, was.Kind, false)
+	if err == nil && !bytes.Equal(c.HA1.SHA256, was.HA1.SHA256) {
+		err = &Unauthorized{}
+	}
+	return c, err
 }
 
 // Issue returns a token for a service account that shows its secret.

@@ -20,6 +20,7 @@ type disk struct {
 	Filters   float64 `json:"filters"`
 	Hashes    float64 `json:"hashes"`
 	Documents float64 `json:"documents"` // manifest and history
+	Beside    float64 `json:"beside"`    // objects beside segments: the index of searches
 	Segments  int     `json:"segments"`
 	Replaced  float64 `json:"replaced"` // by merges, deleted after a grace; not in All
 	WAL       int64   `json:"walBytes"`
@@ -37,6 +38,7 @@ type manifest struct {
 type segment struct {
 	Key                            string
 	Blocks, Index, Filters, Groups int64
+	Beside                         []struct{ Size int64 }
 }
 
 // weigh finds the audit log of the big workspace in a bucket's folder, and what it takes.
@@ -90,7 +92,7 @@ func logOf(bucket, workspace string) (string, error) {
 func weighSegments(bucket, log string, entries, documents int64, segments []segment) (disk, error) {
 	each := func(n int64) float64 { return float64(n) / float64(entries) }
 	d := disk{Events: entries, Segments: len(segments), Documents: each(documents)}
-	var live int64
+	var live, beside int64
 	for _, s := range segments {
 		file := filepath.Join(bucket, s.Key)
 		st, err := os.Stat(file)
@@ -103,13 +105,17 @@ func weighSegments(bucket, log string, entries, documents int64, segments []segm
 		d.Indexes += each(st.Size() - s.Blocks - s.Filters - s.Groups) // and the trailer
 		d.Filters += each(s.Filters)
 		d.Hashes += each(s.Groups)
+		for _, b := range s.Beside {
+			beside += b.Size
+		}
 	}
-	d.All = each(live + documents)
+	d.Beside = each(beside)
+	d.All = each(live + documents + beside)
 	whole, err := folderSize(log)
 	if err != nil {
 		return d, err
 	}
-	d.Replaced = each(whole - live - documents)
+	d.Replaced = each(whole - live - documents - beside)
 	d.WAL, err = folderSize(filepath.Join(bucket, "wal"))
 	return d, err
 }

@@ -7,13 +7,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -32,9 +31,11 @@ type settings struct {
 
 	dir, json, tmpfs, profiles string
 
-	only   *regexp.Regexp
-	growth bool
-	most   int // events, with growth
+	only           *regexp.Regexp
+	growth, search bool
+	most           int // events, with growth and search
+	tries          int // that begin with servers that have just started
+	tools          tools
 }
 
 func main() {
@@ -65,7 +66,11 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&only, "only", "", "measure only rows whose name `matches`: record/8x5000, download/hour, disk, "+
 		"start, gzip")
 	f.BoolVar(&s.growth, "growth", false, "measure how cost grows with events and workspaces, instead")
-	f.IntVar(&s.most, "most", 1_000_000, "the most events with -growth")
+	f.BoolVar(&s.search, "search", false, "measure searches, beside VictoriaLogs, instead")
+	f.IntVar(&s.most, "most", 1_000_000, "the most events with -growth, and for the growth of -search")
+	f.IntVar(&s.tries, "cold", 5, "how often -search measures what is cold")
+	f.StringVar(&s.tools.victoria, "victoria-logs", "victoria-logs", "`program` to compare -search with")
+	f.StringVar(&s.tools.versitygw, "versitygw", "versitygw", "`program` that -search takes for S3")
 	files := f.String("serve-files", "", "serve this `folder` and nothing else: the yardstick where nginx is missing")
 	address := f.String("serve-on", "", "`address` for -serve-files")
 	if err := f.Parse(args); err != nil {
@@ -78,8 +83,8 @@ func run(ctx context.Context, args []string) error {
 	if s.only, err = regexp.Compile(only); err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	if s.Events < 1 || s.Days < 1 || s.Workspaces < 0 || s.Repeat < 1 || s.Times < 1 {
-		return errors.New("-events, -days, -repeat and -record-repeat must be positive")
+	if s.Events < 1 || s.Days < 1 || s.Workspaces < 0 || s.Repeat < 1 || s.Times < 1 || s.tries < 1 {
+		return errors.New("-events, -days, -repeat, -record-repeat and -cold must be positive")
 	}
 	if s.dir != "" {
 		if err := os.MkdirAll(s.dir, 0o755); err != nil {
@@ -98,20 +103,29 @@ func (s settings) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.growth {
+	switch {
+	case s.growth:
 		return s.measureGrowth(ctx, binary)
+	case s.search:
+		r, err := s.measureSearch(ctx, binary)
+		return errors.Join(err, s.show(r, r.print))
 	}
 	r, err := s.measure(ctx, binary, filepath.Join(s.dir, "run"))
 	if err != nil {
 		return err
 	}
 	r.judge()
+	return s.show(r, r.print)
+}
+
+// show writes a report to the file for JSON, if there is one, and prints it.
+func (s settings) show(report any, print func(io.Writer) error) error {
 	if s.json != "" {
-		if err := r.writeJSON(s.json); err != nil {
+		if err := writeJSON(s.json, report); err != nil {
 			return err
 		}
 	}
-	return r.print(os.Stdout)
+	return print(os.Stdout)
 }
 
 // bench is one filled bucket, being measured.
@@ -131,10 +145,7 @@ func (s settings) measure(ctx context.Context, binary, dir string) (*report, err
 	b := &bench{settings: s, binary: binary, dir: dir, bucket: filepath.Join(dir, "bucket"),
 		until: time.Now().Truncate(time.Hour)}
 	b.report.Settings = s
-	b.report.Machine = machine{CPU: firstMatch("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
-		Go:     runtime.Version(),
-		Kernel: firstMatch("/proc/sys/kernel/osrelease", ""),
-		Load:   strings.SplitN(firstMatch("/proc/loadavg", ""), " ", 2)[0]}
+	b.report.Machine = thisMachine()
 	if err := b.report.Yardsticks.fsyncs(dir); err != nil {
 		return nil, err
 	}

@@ -97,8 +97,8 @@ func (r *report) judge() {
 
 func megabytes(n int64) float64 { return float64(n) / 1e6 }
 
-func (r *report) writeJSON(file string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
+func writeJSON(file string, report any) error {
+	data, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -207,6 +207,7 @@ func (r *report) printSizes(out io.Writer) error {
 		t.row("filters", d.Filters)
 		t.row("hashes", d.Hashes)
 		t.row("manifest and history", d.Documents)
+		t.row("index of searches", d.Beside)
 		t.row("replaced by merges, deleted after 10 minutes", d.Replaced)
 		t.row("write-ahead log (bytes)", float64(d.WAL))
 		if err := t.end(); err != nil {

@@ -107,15 +107,15 @@ func (s *Objects) Open(ctx context.Context, seg Segment, first, last segment.Blo
 		Length: last.Offset + last.Length - first.Offset})
 }
 
-// Lines returns the lines of a block, in memory that the caller owns.
-func (s *Objects) Lines(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
+// Lines appends the lines of a block to dst.
+func (s *Objects) Lines(ctx context.Context, dst []byte, seg Segment, b segment.Block) ([]byte, error) {
 	data, err := s.Block(ctx, seg, b)
 	if err != nil {
-		return nil, err
+		return dst, err
 	}
-	lines, err := b.Decode(nil, data)
+	lines, err := b.Decode(dst, data)
 	if err != nil {
-		return nil, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
+		return dst, fmt.Errorf("block of %s at %d: %w", seg.Key, b.Offset, err)
 	}
 	return lines, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -28,11 +29,11 @@ type bench struct {
 	token string
 }
 
-func startBench(b *testing.B, c config.Config) *bench {
+func startBench(b *testing.B, c config.Config, tuned tuning) *bench {
 	b.Helper()
 	dir := b.TempDir()
 	c.Bucket, c.EnvFile, c.Dev, c.DownloadRate = filepath.Join(dir, "bucket"), filepath.Join(dir, "env"), true, 0
-	n, err := open(b.Context(), c, tuning{}, slog.New(slog.DiscardHandler))
+	n, err := open(b.Context(), c, tuned, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -90,36 +91,15 @@ func (b *bench) post(body []byte) error {
 }
 
 // BenchmarkNode records and downloads. An operation is to record 8 times 5,000 events with 8
-// clients and to sequence them, or a download of 30 days.
+// clients and to sequence them, with the index of searches or without, or a download of 30 days.
 func BenchmarkNode(b *testing.B) {
 	c := config.Default()
-	b.Run("record", func(b *testing.B) {
-		w := startBench(b, c)
-		bodies := corpus.Corpus{Events: 8 * 5000, Days: 1, Until: time.Now(), Seed: 1}
-		var body [8]*corpus.Body
-		for i := range body {
-			body[i] = bodies.NewBody(5000)
-		}
-		n := uint64(0)
-		before := cpuTime(b)
-		for b.Loop() {
-			var work sync.WaitGroup
-			for i := range body {
-				n++
-				body[i].Renew(n, time.Now())
-				work.Go(func() {
-					if err := w.post(body[i].Lines); err != nil {
-						b.Error(err)
-					}
-				})
-			}
-			work.Wait()
-		}
-		w.sequenceAll(b)
-		b.ReportMetric(float64(cpuTime(b)-before)/float64(n*5000)/1000, "cpu-us/event")
+	b.Run("record", func(b *testing.B) { startBench(b, c, tuning{}).record(b) })
+	b.Run("record-without-index", func(b *testing.B) {
+		startBench(b, c, tuning{leastIndexed: math.MaxInt64}).record(b)
 	})
 	b.Run("download", func(b *testing.B) {
-		w := startBench(b, c)
+		w := startBench(b, c, tuning{})
 		w.fill(b)
 		fetch := w.downloader(b, client.Query{})
 		if _, err := fetch(); err != nil { // blocks are compared with their digests once
@@ -131,6 +111,32 @@ func BenchmarkNode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// record is one operation after the other.
+func (w *bench) record(b *testing.B) {
+	bodies := corpus.Corpus{Events: 8 * 5000, Days: 1, Until: time.Now(), Seed: 1}
+	var body [8]*corpus.Body
+	for i := range body {
+		body[i] = bodies.NewBody(5000)
+	}
+	n := uint64(0)
+	before := cpuTime(b)
+	for b.Loop() {
+		var work sync.WaitGroup
+		for i := range body {
+			n++
+			body[i].Renew(n, time.Now())
+			work.Go(func() {
+				if err := w.post(body[i].Lines); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		work.Wait()
+	}
+	w.sequenceAll(b)
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(n*5000)/1000, "cpu-us/event")
 }
 
 // cpuTime returns the time that this process has spent computing, in nanoseconds.

@@ -7,21 +7,26 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weirlog/weir/internal/bench/corpus"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/search"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -61,12 +66,11 @@ func (n *node) requests(t *testing.T) map[string]int {
 // aHandful is what a download may cost beyond one request for each segment.
 const aHandful = 8
 
-// A download of n segments costs n requests and a handful, by a node that has just started; next to nothing the next
-// time; and one of an hour as little as that needs. The counts are those of the metrics, of requests that a store has
-// seen.
-func TestDownloadRequests(t *testing.T) {
-	server := httptest.NewServer(&bucketest.S3Server{Name: "weir"})
-	defer server.Close()
+// nodesOnS3 makes a bucket in a store that speaks S3, and returns what starts a node on it.
+func nodesOnS3(t *testing.T, store http.Handler, tuned tuning) (start func() *node) {
+	t.Helper()
+	server := httptest.NewServer(store)
+	t.Cleanup(server.Close)
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "weirtest",
 		"AWS_SECRET_ACCESS_KEY": "weirtestsecret", "WEIR_SECRET": "", "WEIR_SIGNING_KEY": ""} {
 		t.Setenv(name, value)
@@ -74,31 +78,42 @@ func TestDownloadRequests(t *testing.T) {
 	c := config.Default()
 	c.Bucket, c.S3.Endpoint, c.Shards, c.WALInterval = "s3://weir", server.URL, 1, time.Millisecond
 	c.SigningKeyFile, c.SecretFile = filepath.Join(t.TempDir(), "signing-key"), filepath.Join(t.TempDir(), "key")
-	unmerged := tuning{logs: tlog.Options{MergeWidth: 1000}} // All segments stay.
 	if err := Init(t.Context(), c, Setup{Organization: "o", Project: "p"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	start := func() *node {
-		n, err := open(t.Context(), c, unmerged, slog.New(slog.DiscardHandler))
+	return func() *node {
+		n, err := open(t.Context(), c, tuned, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
+}
+
+// recordAndSequence records a batch, and makes rounds until nothing waits.
+func (n *node) recordAndSequence(t *testing.T, b event.Batch) {
+	t.Helper()
+	if _, err := n.recorder.Record(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for more := true; more; {
+		var err error
+		if more, err = n.sequencers.Shard(0).Round(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A download of n segments costs n requests and a handful, by a node that has just started; next to nothing the next
+// time; and one of an hour as little as that needs. The counts are those of the metrics, of requests that a store has
+// seen.
+func TestDownloadRequests(t *testing.T) {
+	start := nodesOnS3(t, &bucketest.S3Server{Name: "weir"}, tuning{logs: tlog.Options{MergeWidth: 1000}}) // no merges
 	const log = "0123456789abcdef01234567"
 	first := time.Now().Add(-24 * time.Hour).Truncate(time.Hour)
 	writer := start()
 	for i := range 60 {
-		if _, err := writer.recorder.Record(t.Context(),
-			batch(log, i, 40, first.Add(time.Duration(i)*time.Minute))); err != nil {
-			t.Fatal(err)
-		}
-		for more := true; more; {
-			var err error
-			if more, err = writer.sequencers.Shard(0).Round(t.Context(), true); err != nil {
-				t.Fatal(err)
-			}
-		}
+		writer.recordAndSequence(t, batch(log, i, 40, first.Add(time.Duration(i)*time.Minute)))
 	}
 	writer.close()
 
@@ -138,6 +153,75 @@ func TestDownloadRequests(t *testing.T) {
 		t.Logf("%s: %d segments, %v", step.what, segments, after)
 		if total > step.limit {
 			t.Errorf("%s: %d requests for %d segments, want at most %d", step.what, total, segments, step.limit)
+		}
+	}
+}
+
+// sent counts the bytes of the objects that a store sends.
+type sent struct {
+	http.Handler
+	bytes atomic.Int64
+}
+
+func (s *sent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.Handler.ServeHTTP(&countedReply{w, s}, r)
+}
+
+type countedReply struct {
+	http.ResponseWriter
+	sent *sent
+}
+
+func (w *countedReply) Write(p []byte) (int, error) {
+	w.sent.bytes.Add(int64(len(p)))
+	return w.ResponseWriter.Write(p)
+}
+
+// A search for one id costs a few requests on S3, by a node that has just started, and two the next time.
+func TestSearchRequests(t *testing.T) {
+	store := &sent{Handler: &bucketest.S3Server{Name: "weir"}}
+	start := nodesOnS3(t, store, tuning{})
+	const log = "0123456789abcdef01234567"
+	all := corpus.Corpus{Events: 40_000, Days: 30, Until: time.Now(), Seed: 1}
+	writer, uid := start(), ""
+	for body := all.NewBody(5000); body.Count() > 0; body = all.NewBody(5000) {
+		lines := strings.Split(strings.TrimSuffix(string(body.Lines), "\n"), "\n")
+		writer.recordAndSequence(t, eventtest.Batch(log, lines...))
+		_, rest, _ := strings.Cut(lines[2500], `"vendor_name":"MongoDB"},"uid":"`)
+		uid = rest[:36]
+	}
+	writer.close()
+
+	reader := start()
+	defer reader.close()
+	parsed, err := query.Parse(uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	searcher := search.New(reader.logs, search.Options{})
+	for _, step := range []struct {
+		what     string
+		requests int
+		bytes    int64
+	}{
+		{"by a node that has just started", 12, 1 << 20}, {"again", 2, 16 << 10},
+	} {
+		before, bytes := reader.requests(t), store.bytes.Load()
+		page, err := searcher.Page(t.Context(), search.Question{Query: parsed, Logs: []string{log}, End: math.MaxInt64},
+			search.Newest, nil, 100)
+		if err != nil || len(page.Hits) != 1 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		after, total := reader.requests(t), 0
+		for operation := range after {
+			after[operation] -= before[operation]
+			total += after[operation]
+		}
+		bytes = store.bytes.Load() - bytes
+		t.Logf("%s: %v, %d bytes", step.what, after, bytes)
+		if total > step.requests || bytes > step.bytes {
+			t.Errorf("%s: %d requests, %d bytes, want at most %d and %d", step.what, total, bytes, step.requests,
+				step.bytes)
 		}
 	}
 }

@@ -388,6 +388,7 @@ func TestSimulation(t *testing.T) {
 			c.client(fmt.Sprint("writer", i), 40, c.write(new([]string)))
 			c.client(fmt.Sprint("reader", i), 20, c.read)
 		}
+		c.client("listener", 4, c.listen)
 		c.client("thief", 20, c.steal())
 		err := w.Play(func() bool { return c.clients.Load() == 0 })
 		if err == nil {

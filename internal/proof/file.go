@@ -15,6 +15,7 @@ import (
 //	source <path of the log in the API>
 //	range <start> <end>              of event times, milliseconds since the epoch, half-open
 //	[processor <quoted name>]        if only its events were asked for
+//	[query <quoted text>]            if a search found the file's lines: what for
 //	[removed <first> <count>]        entries that retention has removed
 //	sequenced <size>                 of the tree when the file was made: what the file holds beyond is not shown yet
 //	[pending <count>]                of the file's lines that are not shown yet
@@ -38,6 +39,7 @@ type Claims struct {
 	Source     string // path of the log in the API
 	Start, End int64  // range of event times that was asked for, milliseconds since the epoch, half-open
 	Processor  string // that was asked for; empty if all were
+	Query      string // that found the lines; empty if they are a download
 	Removed    Run    // entries that retention had removed
 	Sequenced  int64  // size of the tree when the file was made
 	Pending    int64  // lines of the file that are not shown yet
@@ -75,6 +77,9 @@ func NewFileWriter(w io.Writer, f *File) *FileWriter {
 		f.Claims.End)
 	if f.Claims.Processor != "" {
 		fmt.Fprintf(b, "processor %q\n", f.Claims.Processor)
+	}
+	if f.Claims.Query != "" {
+		fmt.Fprintf(b, "query %q\n", f.Claims.Query)
 	}
 	if f.Claims.Removed.Count > 0 {
 		fmt.Fprintf(b, "removed %d %d\n", f.Claims.Removed.First, f.Claims.Removed.Count)

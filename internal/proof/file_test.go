@@ -289,6 +289,7 @@ func FuzzFile(f *testing.F) {
 	k := keys(f)
 	p, lines := newLog(40).prove(f, k, 35, func(i int) bool { return i%4 == 0 })
 	p.Claims.Removed, p.Claims.Processor, p.Claims.Pending = Run{0, 3}, "a \"b\"", 5
+	p.Claims.Query = "who:\"anna\""
 	text, err := p.Encode()
 	if err != nil {
 		f.Fatal(err)

@@ -109,13 +109,8 @@ func (p *parser) head(f *File) error {
 		{"log", false, func(rest string) error { f.Log = rest; return nil }},
 		{"source", false, func(rest string) error { c.Source = rest; return nil }},
 		{"range", false, func(rest string) error { return parseNumbers(rest, math.MinInt64, &c.Start, &c.End) }},
-		{"processor", true, func(rest string) (err error) {
-			if c.Processor, err = strconv.Unquote(rest); err == nil &&
-				(c.Processor == "" || strconv.Quote(c.Processor) != rest) {
-				err = strconv.ErrSyntax
-			}
-			return err
-		}},
+		{"processor", true, func(rest string) error { return parseQuoted(rest, &c.Processor) }},
+		{"query", true, func(rest string) error { return parseQuoted(rest, &c.Query) }},
 		{"removed", true, func(rest string) error {
 			err := parseNumbers(rest, 0, &c.Removed.First, &c.Removed.Count)
 			if err == nil && c.Removed.Count == 0 {
@@ -141,6 +136,14 @@ func (p *parser) head(f *File) error {
 		}
 	}
 	return nil
+}
+
+// parseQuoted reads a text that is not empty, as fmt quotes it.
+func parseQuoted(rest string, text *string) (err error) {
+	if *text, err = strconv.Unquote(rest); err == nil && (*text == "" || strconv.Quote(*text) != rest) {
+		err = strconv.ErrSyntax
+	}
+	return err
 }
 
 func parsePart(line string) (p Part, err error) {

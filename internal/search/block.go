@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/index"
@@ -27,10 +28,22 @@ func (b *block) each(ctx context.Context, q *Question, m *query.Matcher, do func
 		func(_ int, h Hit) error { return do(h) })
 }
 
-// eachOf calls do with each event of the block that is wanted, as its number and its line say, and is in the range.
+// buffers are for the lines of blocks, of which a question may read thousands.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// mostBuffered bounds the bytes of a buffer that is kept. A block is about 512 KiB; one with a long line is more.
+const mostBuffered = 1 << 20
+
+// eachOf calls do with each event of the block that is wanted, as its number and its line say, and is in the range. Its
+// line is valid until do returns.
 func (b *block) eachOf(ctx context.Context, q *Question, wanted func(int, []byte) bool,
 	do func(int, Hit) error) error {
-	lines, err := b.segment.Lines(ctx, b.Block)
+	buffer := buffers.Get().(*[]byte)
+	lines, err := b.segment.Lines(ctx, (*buffer)[:0], b.Block)
+	if cap(lines) <= mostBuffered {
+		*buffer = lines
+		defer buffers.Put(buffer)
+	}
 	if err != nil {
 		return err
 	}

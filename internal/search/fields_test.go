@@ -102,7 +102,7 @@ func TestNamesOfFields(t *testing.T) {
 				w.sequence(t)
 			}
 		}
-		names, err := w.search.Names(t.Context(), Question{parse(t, ""), logs[:2], 1000, 1100})
+		names, err := w.search.Names(t.Context(), Question{Query: parse(t, ""), Logs: logs[:2], Start: 1000, End: 1100})
 		want := []query.Field{"a.f0.b", "a.f1.b", "a.f2.b", "a.f3.b", "a.f4.b", "metadata.uid", "time"}
 		if err != nil || !slices.Equal(names, want) {
 			t.Fatalf("%v, %v", names, err)
@@ -125,7 +125,7 @@ func TestFieldsAreBounded(t *testing.T) {
 	for range 3 {
 		w.sequence(t)
 	}
-	got, err := w.search.Fields(t.Context(), Question{parse(t, "*"), logs, 0, 2000})
+	got, err := w.search.Fields(t.Context(), Question{Query: parse(t, "*"), Logs: logs, Start: 0, End: 2000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,15 +151,17 @@ func TestFieldsThatTakeTooLong(t *testing.T) {
 	w := newWorld(t, tlog.Options{})
 	w.record(t, logs[0], `{"time":1000,"metadata":{"uid":"0"}}`)
 	s := New(w.node.Logs, Options{TimeLimit: time.Nanosecond})
-	if _, err := s.Fields(t.Context(), Question{parse(t, "*"), logs[:1], 0, 2000}); !errors.Is(err, ErrTooSlow) {
+	one := Question{Query: parse(t, "*"), Logs: logs[:1], Start: 0, End: 2000}
+	if _, err := s.Fields(t.Context(), one); !errors.Is(err, ErrTooSlow) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Fields(ctx, Question{parse(t, "*"), logs[:1], 0, 2000}); !errors.Is(err, context.Canceled) {
+	if _, err := s.Fields(ctx, one); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if names, err := w.search.Names(t.Context(), Question{parse(t, "*"), nil, 0, 2000}); err != nil ||
+	none := Question{Query: parse(t, "*"), Start: 0, End: 2000}
+	if names, err := w.search.Names(t.Context(), none); err != nil ||
 		!slices.Equal(names, []query.Field{timeField}) {
 		t.Errorf("%v, %v", names, err)
 	}

@@ -32,6 +32,10 @@ type Question struct {
 	Query      *query.Query // without times relative to now
 	Logs       []string     // ids, each once
 	Start, End int64        // half-open range of the events' times, milliseconds since the epoch
+
+	// Begun, if it is not nil, is called when what is recorded from then on is not found: again if a log has moved on, so
+	// that what was recorded meanwhile may be found after all.
+	Begun func()
 }
 
 // Order is the order in which events are found.
@@ -112,7 +116,11 @@ func (s *Searcher) snapshots(ctx context.Context, q Question) ([]*tlog.Snapshot,
 			return err
 		})
 	}
-	return all, group.Wait()
+	err := group.Wait()
+	if err == nil && q.Begun != nil {
+		q.Begun()
+	}
+	return all, err
 }
 
 // within runs do within the time limit of a question, and again as long as it fails because a log has moved on.

@@ -136,8 +136,8 @@ func drawQuestion(t *rapid.T) Question {
 		}
 	}
 	start := rapid.Int64Range(990, 1060).Draw(t, "start") * 1000
-	return Question{parse(t, rapid.SampledFrom(questions).Draw(t, "query")), some, start,
-		start + rapid.Int64Range(0, 80).Draw(t, "length")*1000}
+	return Question{Query: parse(t, rapid.SampledFrom(questions).Draw(t, "query")), Logs: some, Start: start,
+		End: start + rapid.Int64Range(0, 80).Draw(t, "length")*1000}
 }
 
 func sameHits(t rapid.TB, got, want []Hit) {
@@ -203,7 +203,7 @@ func TestHitsHaveTheirIndex(t *testing.T) {
 	w.record(t, logs[0], line(0), line(1), line(2))
 	w.sequence(t)
 	w.record(t, logs[0], line(3))
-	q := Question{parse(t, ""), logs, 0, 1 << 40}
+	q := Question{Query: parse(t, ""), Logs: logs, Start: 0, End: 1 << 40}
 	p, err := w.search.Page(t.Context(), q, Oldest, nil, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +245,7 @@ func TestPageOfALogThatMoves(t *testing.T) {
 		w.merge(t)
 		return nil
 	}
-	q := Question{parse(t, ""), logs[:1], 0, 1 << 40}
+	q := Question{Query: parse(t, ""), Logs: logs[:1], Start: 0, End: 1 << 40}
 	p, err := w.search.Page(t.Context(), q, Newest, nil, 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 	w.sequence(t)
 	var limited atomic.Bool
 	inPart := 0
-	q := Question{parse(t, ""), logs[:1], 0, 1 << 40}
+	q := Question{Query: parse(t, ""), Logs: logs[:1], Start: 0, End: 1 << 40}
 	if _, err := w.search.Page(t.Context(), q, Newest, nil, 1000); err != nil {
 		t.Fatal(err)
 	}
@@ -414,9 +414,26 @@ func checkFacet(t rapid.TB, got Facet, hits []Hit, field query.Field, top int) {
 	}
 }
 
+// A facet keeps nothing of the lines that it has counted: their memory may be used again, and a value that occurs
+// often would keep a whole block.
+func TestFacetKeepsNoLine(t *testing.T) {
+	f, x := facet{counts: map[query.Scalar]*int64{}}, query.NewExtract("who")
+	for range 3 {
+		line := []byte(`{"time":1,"actor":{"user":{"name":"anna"}}}`)
+		if err := x.Read(line); err != nil {
+			t.Fatal(err)
+		}
+		f.count(x.Values(0))
+		copy(line, bytes.Repeat([]byte{'x'}, len(line)))
+	}
+	if r := f.result("who", 3); len(r.Values) != 1 || r.Values[0].Value.Text != "anna" || r.Values[0].Count != 3 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A field with more values than can be kept is not counted, and says so.
 func TestFacetOfTooManyValues(t *testing.T) {
-	f := facet{counts: map[query.Scalar]int64{}}
+	f := facet{counts: map[query.Scalar]*int64{}}
 	for i := range maxValues {
 		f.count([]query.Scalar{{Kind: query.String, Text: fmt.Sprint(i)}})
 	}
@@ -427,7 +444,7 @@ func TestFacetOfTooManyValues(t *testing.T) {
 	if r := f.result("x", 3); !r.TooMany || len(r.Values) != 0 {
 		t.Errorf("beyond the limit: %+v", r)
 	}
-	long := facet{counts: map[query.Scalar]int64{}}
+	long := facet{counts: map[query.Scalar]*int64{}}
 	for i := range 8 {
 		long.count([]query.Scalar{{Kind: query.String, Text: fmt.Sprint(i) + strings.Repeat(" ", 1<<20)}})
 	}
@@ -472,7 +489,7 @@ func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
 				}
 				indexes++
 			}
-			q := Question{parse(t, "who:u1 n > 20"), logs[:1], 0, 1 << 40}
+			q := Question{Query: parse(t, "who:u1 n > 20"), Logs: logs[:1], Start: 0, End: 1 << 40}
 			p, err := w.search.Page(t.Context(), q, Newest, nil, 1000)
 			if err != nil {
 				t.Fatal(err)
@@ -510,7 +527,7 @@ func TestIndexSavesReading(t *testing.T) {
 	}
 	for text, most := range map[string]int64{"nothing": 0, `"id-777"`: 0, "id-123": 3} {
 		segments.Store(0)
-		q := Question{parse(t, text), logs[:1], 0, 1 << 40}
+		q := Question{Query: parse(t, text), Logs: logs[:1], Start: 0, End: 1 << 40}
 		p, err := w.search.Page(t.Context(), q, Newest, nil, 10)
 		if err != nil {
 			t.Fatal(err)
@@ -521,7 +538,7 @@ func TestIndexSavesReading(t *testing.T) {
 		}
 	}
 	segments.Store(0)
-	q := Question{parse(t, "who:u1 or who:u2"), logs[:1], 0, 1 << 40}
+	q := Question{Query: parse(t, "who:u1 or who:u2"), Logs: logs[:1], Start: 0, End: 1 << 40}
 	s, err := w.search.Summary(t.Context(), q, Outline{Bars: 30, Facets: []query.Field{"who"}, Top: 10})
 	if err != nil || s.Total != 120 || segments.Load() != 0 {
 		t.Errorf("%+v, %v; %d reads of the segment", s, err, segments.Load())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,7 +102,7 @@ func newTally(s *Searcher, q Question, o Outline, m *query.Matcher) *tally {
 		t.counts = make([]int64, len(t.bars))
 	}
 	for i := range t.facets {
-		t.facets[i].counts = map[query.Scalar]int64{}
+		t.facets[i].counts = map[query.Scalar]*int64{}
 	}
 	return t
 }
@@ -188,7 +189,7 @@ func (t *tally) summary() *Summary {
 
 // facet counts the values of a field.
 type facet struct {
-	counts  map[query.Scalar]int64
+	counts  map[query.Scalar]*int64 // A count is not in the map itself: to store it there would store the key anew.
 	bytes   int
 	missing int64
 	tooMany bool
@@ -211,15 +212,17 @@ func (f *facet) add(v query.Scalar, n int64) {
 	if f.tooMany {
 		return
 	}
-	if _, ok := f.counts[v]; !ok {
-		f.bytes += len(v.Text)
-		if len(f.counts) == maxValues || f.bytes > maxValueBytes {
-			f.tooMany, f.counts = true, nil
-			return
-		}
-		v.Text = string([]byte(v.Text)) // which may lie in the event's line
+	if count, ok := f.counts[v]; ok {
+		*count += n
+		return
 	}
-	f.counts[v] += n
+	f.bytes += len(v.Text)
+	if len(f.counts) == maxValues || f.bytes > maxValueBytes {
+		f.tooMany, f.counts = true, nil
+		return
+	}
+	v.Text = strings.Clone(v.Text) // which may lie in the event's line
+	f.counts[v] = &n
 }
 
 func (f *facet) result(field query.Field, top int) Facet {
@@ -228,7 +231,7 @@ func (f *facet) result(field query.Field, top int) Facet {
 		return r
 	}
 	for v, n := range f.counts {
-		r.Values = append(r.Values, Count{v, n})
+		r.Values = append(r.Values, Count{v, *n})
 	}
 	slices.SortFunc(r.Values, compareCounts)
 	for _, c := range r.Values[min(top, len(r.Values)):] {

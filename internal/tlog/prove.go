@@ -206,7 +206,7 @@ func (p *filePart) block(ctx context.Context, r *Run, hashes *hashReader) error 
 		p.next = b.End()
 		return nil
 	}
-	lines, err := r.objects.Lines(ctx, r.segment, b)
+	lines, err := r.objects.Lines(ctx, nil, r.segment, b)
 	if err != nil {
 		return err
 	}

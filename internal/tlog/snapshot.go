@@ -135,11 +135,11 @@ func (b *Beside) Piece(ctx context.Context, offset, length int64) ([]byte, error
 	return data, nil
 }
 
-// Lines returns the lines of a block, in memory that the caller owns.
-func (s *Segment) Lines(ctx context.Context, b *segment.Block) ([]byte, error) {
-	lines, err := s.of.view.Lines(ctx, s.Segment, *b)
+// Lines appends the lines of a block to dst.
+func (s *Segment) Lines(ctx context.Context, dst []byte, b *segment.Block) ([]byte, error) {
+	lines, err := s.of.view.Lines(ctx, dst, s.Segment, *b)
 	if err != nil {
-		return nil, s.of.moved(ctx, err)
+		return dst, s.of.moved(ctx, err)
 	}
 	return lines, nil
 }

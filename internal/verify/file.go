@@ -143,7 +143,7 @@ func (r *Report) addedLines(n int64) {
 func claimsOf(p *proof.File) *Claims {
 	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 	c := &Claims{Source: p.Claims.Source, Start: at(p.Claims.Start), End: at(p.Claims.End),
-		Processor: p.Claims.Processor,
+		Processor: p.Claims.Processor, Query: p.Claims.Query,
 		Sequenced: p.Claims.Sequenced, Pending: p.Claims.Pending}
 	if p.Claims.Removed.Count > 0 {
 		c.Removed = &Run{p.Claims.Removed.First, p.Claims.Removed.Count}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"filippo.io/torchwood"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/client"
@@ -203,21 +202,16 @@ func pendingLeaves(ctx context.Context, file io.ReadSeeker, pending []proof.Run)
 
 // eachEntry calls yield with the leaf hashes of the entries [from, to) of a log, from its tiles.
 func eachEntry(ctx context.Context, c *client.Client, path string, from, to int64, yield func(proof.Hash) error) error {
+	t := tiles{path: path, size: to, fetch: func(ctx context.Context, path string) ([]byte, error) {
+		return c.Fetch(ctx, path, nil)
+	}}
 	for n := from / proof.Group; n*proof.Group < to; n++ {
-		width := int(min(proof.Group, to-n*proof.Group))
-		data, err := c.Fetch(ctx, path+"/"+torchwood.TilePath(modtlog.Tile{H: torchwood.TileHeight, L: 0, N: n,
-			W: width}), nil)
+		hashes, err := t.tile(ctx, 0, n)
 		if err != nil {
 			return err
 		}
-		if len(data) != width*modtlog.HashSize {
-			return fmt.Errorf("the server's reply: a tile of %d hashes has %d bytes", width, len(data))
-		}
-		for i := range width {
-			if index := n*proof.Group + int64(i); index < from {
-				continue
-			}
-			if err := yield(proof.Hash(data[i*modtlog.HashSize:])); err != nil {
+		for _, hash := range hashes[max(0, from-n*proof.Group):] {
+			if err := yield(hash); err != nil {
 				return err
 			}
 		}

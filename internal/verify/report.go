@@ -82,6 +82,7 @@ type Claims struct {
 	Start     string `json:"start,omitempty"`  // of the range of event times that was asked for
 	End       string `json:"end,omitempty"`    // of that range, not included
 	Processor string `json:"processor,omitempty"`
+	Query     string `json:"query,omitempty"`     // that found the lines
 	Removed   *Run   `json:"removed,omitempty"`   // entries that retention had removed
 	Sequenced int64  `json:"sequenced,omitempty"` // entries of the tree when the file was made
 	Pending   int64  `json:"pending,omitempty"`   // lines of the file that were not sequenced yet

@@ -23,11 +23,11 @@ import (
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/event/eventtest"
+	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/segment"
 	"github.com/weirlog/weir/internal/tlog"
-	"github.com/weirlog/weir/internal/tlog/tlogtest"
 	"github.com/weirlog/weir/internal/verify"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -48,7 +48,7 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	accounts := account.NewDirectory(seal.NewBucket(b, seals))
 	reader := wal.NewReader(b, seals, 1<<20)
 	logs := tlog.NewLogs(b, reader, tlog.Options{Keys: keys, Origin: "example.org", BlockBytes: 500, HistorySegments: 2,
-		MergeWidth: 100, Grace: -1, Beside: []segment.Kind{tlogtest.LineCounts{}}})
+		MergeWidth: 100, Grace: -1, Beside: []segment.Kind{index.Kind{Least: 1}}})
 	project := account.Project{ID: "6a793f48c0eb9e7a17712fff", Org: "o", Name: "p",
 		Workspaces: []account.Workspace{{ID: "w", Name: "w", AuditLog: wholeLog,
 			OperationalLog: "6a793f48c0eb9e7a17712f01"}}}
@@ -56,7 +56,10 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 		Log: "6a793f48c0eb9e7a17712f02"}),
 		accounts.CreateProject(ctx, project),
 		accounts.Initialise(ctx, account.Settings{Shards: 1, Origin: "example.org"})}
-	line := func(n int) string { return fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, n, n) }
+	line := func(n int) string {
+		return fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"},"actor":{"user":{"name":"u%d"}},"odd":%t}`, n, n, n%3,
+			n%2 == 1)
+	}
 	for batch := range 5 {
 		var lines []string
 		for i := range 30 {

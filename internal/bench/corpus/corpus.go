@@ -29,6 +29,10 @@ type Corpus struct {
 	// text and a duration.
 	Varied bool
 
+	// Sought puts things to search for into events: one connection of a hundred comes from BusyAddress, and one event of
+	// 50,000 has RareWord.
+	Sought bool
+
 	rnd      *rand.Rand
 	next     int
 	sessions []session
@@ -38,10 +42,16 @@ type Corpus struct {
 // session is one connection: what it does has its user, address and correlation id.
 type session struct {
 	user, processor int
-	ip              [2]int
+	ip              string
 	port            int
 	correlation     string
 }
+
+// What is in a corpus that is Sought.
+const (
+	BusyAddress = "198.51.100.7"
+	RareWord    = "zanzibar"
+)
 
 // concurrent is how many connections are open at a time.
 const concurrent = 40
@@ -119,8 +129,12 @@ func word(n uint64) []byte {
 
 func (c *Corpus) connect() session {
 	user := c.rnd.IntN(400)
-	return session{user: user, processor: c.processor(), ip: [2]int{user % 4, c.rnd.IntN(250)},
+	s := session{user: user, processor: c.processor(), ip: fmt.Sprintf("203.0.%d.%d", 112+user%4, c.rnd.IntN(250)),
 		port: 1024 + c.rnd.IntN(60000), correlation: c.uuid(c.rnd.Uint64())}
+	if c.Sought && c.rnd.IntN(100) == 0 {
+		s.ip = BusyAddress
+	}
+	return s
 }
 
 // processor returns one that works now.
@@ -147,9 +161,9 @@ func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
 		status, outcome, severity = 2, "Failure", 3
 	}
 	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":%d,"class_uid":%d,"type_uid":%d,"time":%d,`+
-		`"severity_id":%d,"status_id":%d,"status":%q,"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},"src_endpoint":{"ip":"203.0.%d.%d","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},"unmapped":{"atype":"%s"}`,
+		`"severity_id":%d,"status_id":%d,"status":%q,"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},"src_endpoint":{"ip":"%s","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},"unmapped":{"atype":"%s"}`,
 		k.activity, k.class/1000, k.class, k.class*100+k.activity, ms, severity, status, outcome, c.uuid(uint64(ms)),
-		s.correlation, s.user, 112+s.ip[0], s.ip[1], s.port, k.atype)
+		s.correlation, s.user, s.ip, s.port, k.atype)
 	name := Processor(s.processor)
 	switch k.class {
 	case 3004:
@@ -166,6 +180,9 @@ func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
 	}
 	if c.Varied {
 		dst = c.varied(dst)
+	}
+	if c.Sought && c.next%50_000 == 25_000 {
+		dst = append(dst, `,"comment":"called from `+RareWord+`, once"`...)
 	}
 	return append(dst, "}\n"...)
 }

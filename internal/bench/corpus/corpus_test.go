@@ -99,3 +99,19 @@ func TestRenew(t *testing.T) {
 		t.Errorf("%d uids of %d events", len(uids), 50*100)
 	}
 }
+
+// In a corpus to search in an address has about one of a hundred events, a word very few; without it there are none.
+func TestSought(t *testing.T) {
+	c := Corpus{Events: 50_000, Days: 30, Until: until, Seed: 1}
+	if plain := all(c); bytes.Contains(plain, []byte(BusyAddress)) || bytes.Contains(plain, []byte(RareWord)) {
+		t.Error("a plain corpus has what is sought")
+	}
+	c.Sought = true
+	lines := all(c)
+	if n := bytes.Count(lines, []byte(BusyAddress)); n < 250 || n > 1000 {
+		t.Errorf("the busy address has %d events", n)
+	}
+	if n := bytes.Count(lines, []byte(RareWord)); n != 1 {
+		t.Errorf("%d events have the rare word", n)
+	}
+}

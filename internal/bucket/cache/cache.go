@@ -43,7 +43,7 @@ type Bucket struct {
 }
 
 // partBytes is the length of parts in bytes. The last one of an object is shorter. A reader holds at most one.
-const partBytes = 256 << 10
+const partBytes = 64 << 10
 
 // part is a part of an object as it was fetched.
 type part struct {

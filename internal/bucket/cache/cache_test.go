@@ -212,7 +212,7 @@ func TestDamagedFilesAreFetchedAgain(t *testing.T) {
 	open := func() *cache.Bucket {
 		return openCached(t, b, func(o *cache.Options) { o.Memory, o.Folder, o.FolderBytes = 0, folder, 8<<20 })
 	}
-	want := b.put(t, "immutable/a", 600_000)
+	want := b.put(t, "immutable/a", 150_000)
 	c := open()
 	read(t, c, "immutable/a", bucket.Range{})
 	b.asked()

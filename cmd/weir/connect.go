@@ -1,0 +1,111 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/profile"
+)
+
+const caFlag, profileFlag = "ca-file", "profile"
+
+// addServerFlags adds the flags of a command that asks the API: whom, and which authorities to trust.
+func addServerFlags(flags *pflag.FlagSet) {
+	flags.String(profileFlag, "", "`name` of a profile that \"weir login\" made: which server to ask, and as whom "+
+		"(default WEIR_PROFILE)")
+	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust beside the system's (default WEIR_CA_FILE)")
+}
+
+// caFile returns the file of authorities to trust that the flag or the environment names. It is empty if there is none.
+func caFile(cmd *cobra.Command) string {
+	return cmp.Or(cmd.Flag(caFlag).Value.String(), os.Getenv("WEIR_CA_FILE"))
+}
+
+// targetOf returns whom a command asks, and about what, as the flags, the environment and the profiles say.
+func targetOf(cmd *cobra.Command) (profile.Target, error) {
+	named := cmd.Flag(profileFlag)
+	if named.Changed && named.Value.String() == "" {
+		return profile.Target{}, &exit{2, errors.New("--profile is empty")}
+	}
+	t, err := profile.Choose(named.Value.String(), os.Getenv, loadProfiles)
+	if err != nil {
+		return t, &exit{2, err}
+	}
+	t.CAFile = cmp.Or(cmd.Flag(caFlag).Value.String(), t.CAFile)
+	return t, nil
+}
+
+// loadProfiles returns the user's profiles by name: none if the user has no folder for configuration.
+func loadProfiles() (map[string]profile.Profile, error) {
+	file, err := profile.Home()
+	if err != nil {
+		return nil, nil
+	}
+	return file.Load()
+}
+
+// newClient returns a client as a configuration says.
+func newClient(config client.Config) (*client.Client, error) {
+	config.UserAgent = "weir/" + versionText()
+	c, err := client.New(config)
+	if err != nil {
+		return nil, &exit{2, err}
+	}
+	return c, nil
+}
+
+// dial returns a client of a command's target.
+func dial(cmd *cobra.Command) (*client.Client, error) {
+	c, _, err := dialTarget(cmd)
+	return c, err
+}
+
+func dialTarget(cmd *cobra.Command) (*client.Client, profile.Target, error) {
+	t, err := targetOf(cmd)
+	if err != nil {
+		return nil, t, err
+	}
+	if err := t.Complete(); err != nil {
+		return nil, t, &exit{2, err}
+	}
+	c, err := newClient(t.Config)
+	return c, t, err
+}
+
+// connect returns a client and the project that a command asks about, which a flag may name.
+func connect(cmd *cobra.Command, project string) (*client.Client, string, error) {
+	c, t, err := dialTarget(cmd)
+	project = cmp.Or(project, t.Project)
+	if err == nil && project == "" {
+		err = &exit{2, errors.New("no project: set MONGODB_ATLAS_PROJECT_ID or --project")}
+	}
+	return c, project, err
+}
+
+// theWorkspace returns the workspace that an argument names; if there is none, and no log by its id, that of the
+// environment or the profile.
+func theWorkspace(cmd *cobra.Command, args []string, source client.Source) (string, error) {
+	wrong := &exit{2, errors.New("name a workspace, or a log by its id with --log")}
+	switch {
+	case len(args) == 1 && source.Log != "", source.Organization != "" && source.Log == "":
+		return "", wrong
+	case len(args) == 1:
+		return args[0], nil
+	case source.Log != "":
+		return "", nil
+	}
+	t, err := targetOf(cmd)
+	if err != nil {
+		return "", err
+	}
+	workspace := t.InProject(source.Project)
+	if workspace == "" {
+		return "", wrong
+	}
+	return workspace, nil
+}

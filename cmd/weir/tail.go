@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/visible"
+)
+
+type tailFlags struct {
+	questionFlags
+	fields []string
+	output string
+	last   time.Duration
+}
+
+func tailCommand() *cobra.Command {
+	var f tailFlags
+	cmd := &cobra.Command{
+		Use:   "tail [WORKSPACE] [QUERY]",
+		Short: "Print events as they are recorded (weir only)",
+		Long: `Tail prints events that match a query as they are recorded: of a workspace, or of all logs of the
+project that you may read. A single argument is the query, or nothing to print all. An interrupt ends it.
+
+It shows what comes while it runs. It says on the standard error if it was too slow for some events, or
+if the connection was cut and some may be missing; "weir follow" misses none.
+` + exitHelp,
+		Example: `  weir tail prod ''
+  weir tail 'outcome:failure' --for 10m
+  weir tail prod 'what:dropStreamProcessor' -o ndjson | notify-somebody`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{""} // all events
+			}
+			workspace, text := workspaceAndQuery(args)
+			return f.run(cmd, workspace, text)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringSliceVar(&f.fields, "fields", usualFields, "columns: `fields` of events and aliases")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, csv or ndjson")
+	cmd.Flags().DurationVar(&f.last, "for", 0, "end after this `time`, such as 10m (default: never)")
+	for _, dates := range []string{"start", "end"} { // What comes is of now.
+		_ = cmd.Flags().MarkHidden(dates)
+	}
+	return cmd
+}
+
+func (f *tailFlags) run(cmd *cobra.Command, workspace, text string) error {
+	if f.start != "" || f.end != "" {
+		return &exit{2, errors.New("a tail is of what comes: --start and --end mean nothing here")}
+	}
+	if f.output == "json" || f.last < 0 {
+		return &exit{2, errors.New("--output is table, csv or ndjson, and --for a time that is not negative")}
+	}
+	fields, err := query.ParseFields(strings.Join(f.fields, ","))
+	if err != nil {
+		return &exit{2, fmt.Errorf("--fields %s: %w", strings.Join(f.fields, ","), err)}
+	}
+	out, err := newEventPrinter(f.output, cmd.OutOrStdout(), fields)
+	if err != nil {
+		return &exit{2, err}
+	}
+	c, q, err := f.connect(cmd, workspace, text)
+	if err != nil {
+		return err
+	}
+	q.Query = client.Query{}
+	ctx := cmd.Context()
+	if f.last > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.last)
+		defer cancel()
+	}
+	if err := f.tail(ctx, cmd, c, q, out); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return out.end()
+}
+
+// again is how long a tail waits before it is opened again.
+const again = time.Second
+
+// tail prints what tails tell, one after the other, until ctx ends.
+func (f *tailFlags) tail(ctx context.Context, cmd *cobra.Command, c *client.Client, q client.Question,
+	out eventPrinter) error {
+	read := ""
+	for ctx.Err() == nil {
+		t := teller{out: out, say: func(format string, args ...any) { visible.Printf(cmd.ErrOrStderr(), format, args...) }}
+		begun := false
+		err := client.Retry(ctx, client.RetryOptions{Most: f.retry, Waiting: failures(waiting(cmd, c))}, func() error {
+			err := c.Tail(ctx, q, read, func(r string) { read, begun = r, true }, t.tell)
+			if begun && t.printing == nil {
+				return nil // It was there: a cut is no failure, and the next try has all of its time.
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if t.ended == "time" {
+			read = "" // It is another read.
+			continue
+		}
+		if ctx.Err() == nil {
+			t.say("the connection was cut (%s); events that come before it is there again are not shown\n", t.reason())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+	return nil
+}
+
+// teller prints what a tail tells.
+type teller struct {
+	out      eventPrinter
+	say      func(format string, args ...any)
+	ended    string // why the tail has ended; empty if it was cut
+	behind   bool   // The server cannot read the logs, which was said.
+	printing error  // why what was told could not be printed
+}
+
+func (t *teller) reason() string {
+	if t.ended == "" {
+		return "by no word of the server"
+	}
+	return t.ended
+}
+
+// behindBy is how long ago a server may have read the logs before that is said.
+const behindBy = 30 * time.Second
+
+func (t *teller) tell(told client.Told) error {
+	if told.Log != "" {
+		t.printing = t.out.page([]client.Found{told.Found})
+		return t.printing
+	}
+	if told.Missed > 0 {
+		t.say("%d events are not shown: they came faster than they were read\n", told.Missed)
+	}
+	t.ended = told.End
+	beat, err := time.Parse(time.RFC3339, told.Heartbeat)
+	upTo, upToErr := time.Parse(time.RFC3339, told.UpTo)
+	if err != nil || upToErr != nil {
+		return nil
+	}
+	if behind := beat.Sub(upTo) > behindBy; behind != t.behind {
+		if t.behind = behind; behind {
+			t.say("the server cannot read some of the logs since %s\n", told.UpTo)
+		} else {
+			t.say("the server reads all logs again\n")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package profile
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/weirlog/weir/client"
+)
+
+// Variable names a profile in the environment.
+const Variable = "WEIR_PROFILE"
+
+// connecting are the variables that say whom to ask, or as whom.
+var connecting = []string{"WEIR_URL", "MONGODB_ATLAS_OPS_MANAGER_URL", "MONGODB_ATLAS_CLIENT_ID",
+	"MONGODB_ATLAS_CLIENT_SECRET", "MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY"}
+
+// Target is whom to ask and as whom, and what is meant if a command names nothing else.
+type Target struct {
+	client.Config
+	Profile      string // that it is of; empty if the environment says it
+	Organization string // id, or empty
+	Project      string // id, or empty
+	Workspace    string // name of a workspace of Project, or empty
+	incomplete   error
+}
+
+// Complete returns an error if the target lacks a server or what signs in there.
+func (t Target) Complete() error { return t.incomplete }
+
+// Choose returns the target: of the profile that a flag names; else of the one that the environment names; else of the
+// environment, if it says whom to ask or as whom; else of the profile Default, if there is one. An environment that
+// names a profile and says whom to ask, or as whom, says two things and is refused. Organization, project, workspace
+// and authorities to trust come from the environment if it has them, else from the profile.
+func Choose(flag string, getenv func(string) string, load func() (map[string]Profile, error)) (Target, error) {
+	said := ""
+	for _, variable := range connecting {
+		if getenv(variable) != "" {
+			said = cmp.Or(said, variable)
+		}
+	}
+	inEnvironment := getenv(Variable)
+	if flag == "" && inEnvironment != "" && said != "" {
+		return Target{}, fmt.Errorf("%s names a profile, and %s is set too: unset one of them, or name the profile with "+
+			"--profile", Variable, said)
+	}
+	t, err := Target{}, error(nil)
+	if named := cmp.Or(flag, inEnvironment); named != "" || said == "" {
+		t, err = ofProfile(named, load)
+	}
+	if err != nil {
+		return Target{}, err
+	}
+	if t.Profile == "" {
+		t.Config, t.incomplete = client.FromEnvironment(getenv)
+		if t.incomplete != nil {
+			t.incomplete = fmt.Errorf("%w; or sign in with \"weir login\"", t.incomplete)
+		}
+	}
+	t.CAFile = cmp.Or(getenv("WEIR_CA_FILE"), t.CAFile)
+	t.Organization = cmp.Or(getenv("MONGODB_ATLAS_ORG_ID"), t.Organization)
+	t.Workspace = cmp.Or(getenv("WEIR_WORKSPACE"), t.InProject(getenv("MONGODB_ATLAS_PROJECT_ID")))
+	t.Project = cmp.Or(getenv("MONGODB_ATLAS_PROJECT_ID"), t.Project)
+	return t, nil
+}
+
+// InProject returns the workspace if it is one of a project; empty if not. An empty project is the target's own.
+func (t Target) InProject(project string) string {
+	if project != "" && project != t.Project {
+		return ""
+	}
+	return t.Workspace
+}
+
+// ofProfile returns the target of a profile; of Default if none is named, and an empty one if that is not there.
+func ofProfile(named string, load func() (map[string]Profile, error)) (Target, error) {
+	if named != "" {
+		if err := CheckName(named); err != nil {
+			return Target{}, err
+		}
+	}
+	all, err := load()
+	if err != nil {
+		return Target{}, err
+	}
+	p, ok := all[cmp.Or(named, Default)]
+	switch {
+	case ok:
+		return Target{Config: p.Config(), Profile: cmp.Or(named, Default), Organization: p.Organization,
+			Project: p.Project, Workspace: p.Workspace}, nil
+	case named != "":
+		return Target{}, fmt.Errorf("profile %q: %w; \"weir login --profile %s\" makes it", named, ErrNone, named)
+	}
+	return Target{}, nil
+}
