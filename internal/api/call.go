@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/event"
 )
 
@@ -23,6 +24,7 @@ type call struct {
 	release   string              // of the reply's media type
 	query     url.Values          // each parameter at most once
 	caller    *account.Credential // nil if a public log is read by somebody who did not authenticate
+	session   *auth.Session       // in which it calls; nil if by a token or a digest
 	scope     scope
 
 	question  *question // that an operation of events answers; nil as long as it is not known

@@ -23,7 +23,7 @@ func (s *Server) handle(answer func(*exchange) (result, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{server: s, w: &response{ResponseWriter: w}, r: r}
 		x.call = call{r: r, now: s.options.Now(), address: callerAddress(r, s.options.TrustedProxies),
-			id: s.requestID(r), baseURL: s.baseURL(r), query: r.URL.Query()}
+			id: s.requestID(r), baseURL: s.BaseURL(r), query: r.URL.Query()}
 		securityHeaders(w.Header(), r.TLS != nil)
 		w.Header().Set("X-Request-Id", x.call.id)
 		started := time.Now()
@@ -105,8 +105,9 @@ func (s *Server) requestID(r *http.Request) string {
 	return id
 }
 
-// baseURL returns how clients reach this server: as it is configured, else as the request came.
-func (s *Server) baseURL(r *http.Request) string {
+// BaseURL returns how clients reach this server: as it is configured, else as the request came. It is http:// or
+// https:// and a host, without a slash at the end.
+func (s *Server) BaseURL(r *http.Request) string {
 	if s.options.PublicURL != "" {
 		return s.options.PublicURL
 	}

@@ -22,14 +22,15 @@ const anyRole account.Action = -1
 
 // traits are what most operations have in common.
 type traits struct {
-	audit  audit     // whether the operation is an audited read, and why
-	node   nodeRole  // of the nodes that serve it
-	body   bodyKind  // of the request
-	caller callerBy  // how the caller is known
-	form   *wireForm // of errors
-	limit  string    // name of the endpoint that the rate limit counts; empty if there is no limit
-	with   string    // name of the query parameter that selects this row among those with its method and path
-	kept   bool      // The path may name a deleted project: its logs are kept for a while.
+	audit   audit     // whether the operation is an audited read, and why
+	node    nodeRole  // of the nodes that serve it
+	body    bodyKind  // of the request
+	caller  callerBy  // how the caller is known
+	form    *wireForm // of errors
+	limit   string    // name of the endpoint that the rate limit counts; empty if there is no limit
+	with    string    // name of the query parameter that selects this row among those with its method and path
+	session bool      // It is not refused in a session, although it is no GET.
+	kept    bool      // The path may name a deleted project: its logs are kept for a while.
 }
 
 // audit says whether an operation reads a log's content, so that each attempt is an event, and why.

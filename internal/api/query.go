@@ -43,6 +43,8 @@ var (
 	endDate       = parameter{name: "endDate", want: wantDate}
 	processorName = parameter{name: "spName", want: wantAnything}
 
+	everywhere = parameter{name: "everywhere", want: wantFlag}
+
 	partial     = parameter{name: "partial", want: wantFlag}
 	conformance = parameter{name: "conformance", want: wantOneOf("warn")}
 

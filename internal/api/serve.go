@@ -42,7 +42,10 @@ func (s *Server) serve(c *call, h http.Header) (result, error) {
 	if err := s.authenticate(c); err != nil {
 		return nil, err
 	}
-	refused := firstOf(s.takeToken(h, c), c.negotiate(), malformed, c.checkQuery())
+	if c.session != nil && c.session.Renewed != "" {
+		h.Set(SessionHeader, c.session.Renewed)
+	}
+	refused := firstOf(s.takeToken(h, c), c.negotiate(), c.onlyReads(), malformed, c.checkQuery())
 	if op.audit.needed() {
 		return s.serveAudited(c, refused, malformed != nil)
 	}
@@ -99,7 +102,15 @@ func (s *Server) authenticate(c *call) error {
 		s.signInFailed(c, err)
 		return err
 	}
-	c.caller = p.Credential
+	c.caller, c.session = p.Credential, p.Session
+	return nil
+}
+
+// onlyReads refuses a change that is asked for in a session.
+func (c *call) onlyReads() error {
+	if c.session != nil && c.operation.method != get && !c.operation.session {
+		return sessionsOnlyRead()
+	}
 	return nil
 }
 

@@ -45,6 +45,7 @@ func (s *Server) operations() []operation {
 	var table []operation
 	for _, rows := range [][]operation{
 		tokens{s.auth, s.signInFailed}.operations(),
+		sessions{common, s.auth, s.signInFailed}.operations(),
 		orgs{credentials, keys{credentials}, serviceAccounts{credentials}}.operations(),
 		projects{credentials}.operations(),
 		atlasSettings{common}.operations(),
@@ -77,6 +78,18 @@ func (h tokens) operations() []operation {
 	return []operation{
 		{"issueToken", post, "/api/oauth/token", own, anyRole, 200, none, asJSON(h.issue), signsIn},
 		{"revokeToken", post, "/api/oauth/revoke", own, anyRole, 200, none, asNothing(h.revoke), signsIn},
+	}
+}
+
+func (h sessions) operations() []operation {
+	const path = "/api/weir/v1/session"
+	begins, ends := signsIn, removes
+	begins.audit = unaudited("it reads no log; a sign-in and a failure are events of their own")
+	ends.audit, ends.session = unaudited("it reads no log; a sign-out is an event of its own"), true
+	return []operation{
+		{"beginSession", post, path, own, anyRole, 201, none, asJSON(h.begin), begins},
+		{"getSession", get, path, own, anyRole, 200, none, asJSON(h.get), looks},
+		{"endSession", remove, path, own, anyRole, 204, []parameter{everywhere}, asNothing(h.end), ends},
 	}
 }
 

@@ -239,6 +239,11 @@ func TestDigestGoesOnAsLongAsItsKey(t *testing.T) {
 	if p, err := w.auth.Still(r, was); err != nil || !p.Address.Is4() {
 		t.Errorf("%+v: %v", p, err)
 	}
+	inSession := httptest.NewRequest("GET", tailPath, nil)
+	inSession.Header.Set("Authorization", "Session "+"made up")
+	if _, err := w.auth.Still(inSession, was); err == nil {
+		t.Error("a session that was made up goes on")
+	}
 	other := key
 	other.HA1 = account.NewHA1(key.ID, "another")
 	if _, err := w.auth.Still(r, &auth.Principal{Credential: &other, Address: was.Address}); err == nil {

@@ -1,7 +1,7 @@
 // Package auth turns an HTTP request into the credential that made it: OAuth 2.0 bearer tokens of service accounts,
-// HTTP Digest of API keys, access lists, and limits on failures.
+// HTTP Digest of API keys, sessions of either, access lists, and limits on failures.
 //
-// Nodes that share a Secret accept each other's tokens and nonces; nothing of either is stored.
+// Nodes that share a Secret accept each other's tokens, nonces and sessions; nothing of them is stored.
 package auth
 
 import (
@@ -23,12 +23,15 @@ import (
 type Principal struct {
 	Credential *account.Credential // read only
 	Address    netip.Addr
+	Session    *Session // in which it calls; nil if it calls by a token or a digest
 }
 
 // Unauthorized says that a request has no credentials, or wrong ones. Which, nobody is told.
 type Unauthorized struct {
 	Stale  bool // The digest was right, but its nonce is not valid: the client may try again without asking its user.
 	Bearer bool // There was a token, but it is not valid.
+
+	Session bool // There was a session, but it is not valid, or has ended.
 
 	// Known is the credential that somebody failed to prove to be; nil if there is none such. It is for the audit log,
 	// not for the reply.
@@ -62,6 +65,8 @@ type Options struct {
 	TokensPerMinute   int           // issued to each service account (default 600)
 	TokenLife         time.Duration // of a service account (default and maximum MaxTokenLife)
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
+	SessionLife       time.Duration // of a session that is used all the time (default and maximum MaxSessionLife)
+	SessionIdle       time.Duration // after which a session that is not used ends (default 1 hour)
 }
 
 // Authenticator checks credentials. It may be used concurrently.
@@ -69,6 +74,8 @@ type Authenticator struct {
 	accounts *account.Directory
 	tokens   tokens
 	digests  *digests
+	sessions sessions
+	codes    codes
 
 	references []byte // key of what Refer returns
 
@@ -89,10 +96,17 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	if o.NonceLife == 0 {
 		o.NonceLife = 5 * time.Minute
 	}
+	if o.SessionLife == 0 || o.SessionLife > MaxSessionLife {
+		o.SessionLife = MaxSessionLife
+	}
+	if o.SessionIdle == 0 {
+		o.SessionIdle = time.Hour
+	}
 	return &Authenticator{
 		accounts: accounts,
 		tokens:   newTokens(b, secret, o.TokenLife),
 		digests:  newDigests(secret, o.NonceLife),
+		sessions: newSessions(b, o),
 
 		references: secret.derive("references"),
 
@@ -104,8 +118,12 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 }
 
 // Challenges returns the values of WWW-Authenticate for a 401 reply. Of the digests MD5 is the first, which is what
-// Atlas's clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3).
+// Atlas's clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3). A session is
+// answered in its own scheme only: a browser would ask its user for a password otherwise.
 func (a *Authenticator) Challenges(why *Unauthorized) []string {
+	if why.Session {
+		return []string{fmt.Sprintf("Session realm=%q", account.Realm)}
+	}
 	challenges := a.digests.challenges(time.Now(), why.Stale)
 	if why.Bearer {
 		challenges = append([]string{fmt.Sprintf(`Bearer realm=%q, error="invalid_token", `+
@@ -127,13 +145,15 @@ func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Princip
 		return a.bearer(r.Context(), strings.TrimSpace(rest), addr)
 	case strings.EqualFold(scheme, "Digest"):
 		return a.digest(r, rest, addr)
+	case strings.EqualFold(scheme, sessionScheme):
+		return a.session(r.Context(), strings.TrimSpace(rest), addr)
 	}
 	return a.admit(addr, "", func(bool) (*account.Credential, error) { return nil, &Unauthorized{} })
 }
 
 // Still returns the caller of a request that it was authenticated for before, and that is still being answered: as its
-// credential is now. Its errors are those of Authenticate. It counts no failure. A token must still be good. A digest
-// proves something once; who has proven it goes on as long as the key is the one that it was proven of.
+// credential is now. Its errors are those of Authenticate. It counts no failure. A token, or a session, must still be
+// good. A digest proves something once; who has proven it goes on as long as the key is the one that it was proven of.
 func (a *Authenticator) Still(r *http.Request, was *Principal) (*Principal, error) {
 	c, err := a.still(r, was.Credential)
 	if err == nil && c.Deleted {
@@ -150,13 +170,22 @@ func (a *Authenticator) Still(r *http.Request, was *Principal) (*Principal, erro
 }
 
 func (a *Authenticator) still(r *http.Request, was *account.Credential) (*account.Credential, error) {
-	if was.Kind == account.ServiceAccount {
-		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		said, ok := a.tokens.parse(strings.TrimSpace(token))
+	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch {
+	case strings.EqualFold(scheme, sessionScheme):
+		said, ok := a.read(strings.TrimSpace(rest))
+		if !ok || said.Credential != was.ID {
+			return nil, &Unauthorized{Session: true}
+		}
+		return a.inSession(r.Context(), said, time.Now())
+	case strings.EqualFold(scheme, "Bearer"):
+		said, ok := a.tokens.parse(strings.TrimSpace(rest))
 		if !ok || said.Subject != was.ID {
 			return nil, &Unauthorized{Bearer: true}
 		}
 		return a.holder(r.Context(), said)
+	case was.Kind != account.APIKey:
+		return nil, &Unauthorized{}
 	}
 	c, err := a.credential(r.Context(), was.ID, was.Kind, false)
 	if err == nil && !bytes.Equal(c.HA1.SHA256, was.HA1.SHA256) {

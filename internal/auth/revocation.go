@@ -29,26 +29,31 @@ const (
 	// maxRevoked is the maximum number of revoked tokens of a credential that are remembered one by one. With one more,
 	// all tokens that the credential has are revoked, by one object.
 	maxRevoked = 1000
-	maxRemoved = 1000 // objects at a time, so that no request pays for all that have gathered
+	clockSkew  = time.Minute // by which the clocks of nodes may differ when all tokens are revoked
+	maxRemoved = 1000        // objects at a time, so that no request pays for all that have gathered
 
 	// maxRevoking is the maximum number of credentials whose revocations are kept in memory.
 	maxRevoking = 10_000
 )
 
-// revocations are the tokens that are not valid although they look it, each credential's by itself: empty objects
+// revocations are the tokens, or the sessions, that are not valid although they look it, each credential's by itself:
+// empty objects
 //
 //	revocations/<client id>/<expiry>-<token id>   one token
 //	revocations/<client id>/all-<expiry>          all tokens of the credential that expire then or before
+//	revocations/<credential id>.sessions/…        the same of its sessions
 //
 // which any node may make, and remove once the tokens have expired everywhere. A credential's are listed when one of
 // its tokens is used, so what one credential revokes costs the others nothing.
 type revocations struct {
 	bucket bucket.Bucket
-	known  *otter.Cache[string, *revoked] // by client id
+	life   time.Duration                  // longest of a token
+	suffix string                         // of the folder's name, behind the credential's id
+	known  *otter.Cache[string, *revoked] // by credential id
 }
 
-func newRevocations(b bucket.Bucket) *revocations {
-	return &revocations{b, otter.Must(&otter.Options[string, *revoked]{MaximumSize: maxRevoking})}
+func newRevocations(b bucket.Bucket, life time.Duration, suffix string) *revocations {
+	return &revocations{b, life, suffix, otter.Must(&otter.Options[string, *revoked]{MaximumSize: maxRevoking})}
 }
 
 // of returns the revocations of a credential.
@@ -56,7 +61,8 @@ func (r *revocations) of(clientID string) *revoked {
 	if have, ok := r.known.GetIfPresent(clientID); ok {
 		return have
 	}
-	all, _ := r.known.SetIfAbsent(clientID, &revoked{bucket: r.bucket, prefix: revocationsPrefix + clientID + "/"})
+	all, _ := r.known.SetIfAbsent(clientID, &revoked{bucket: r.bucket, life: r.life,
+		prefix: revocationsPrefix + clientID + r.suffix + "/"})
 	return all
 }
 
@@ -111,6 +117,7 @@ func gone(expires, now time.Time) bool { return now.Sub(expires) > revocationsKe
 // revoked is what is revoked of one credential.
 type revoked struct {
 	bucket bucket.Bucket
+	life   time.Duration
 	prefix string
 
 	mu      sync.Mutex
@@ -131,7 +138,7 @@ func (r *revoked) add(ctx context.Context, id string, expires, now time.Time) er
 	v := revocation{id, expires}
 	r.mu.Lock()
 	if len(r.expires)+r.adding >= maxRevoked {
-		v = revocation{expires: latest(expires, now.Add(MaxTokenLife))}
+		v = revocation{expires: latest(expires, now.Add(r.life))}
 	}
 	r.adding++
 	r.mu.Unlock()
@@ -140,6 +147,21 @@ func (r *revoked) add(ctx context.Context, id string, expires, now time.Time) er
 		defer r.mu.Unlock()
 		r.adding--
 	}()
+	return r.put(ctx, v, now)
+}
+
+// addAll revokes all tokens that the credential has, also those that a node with a clock which is a little ahead has
+// issued.
+// One that was issued after all were revoked expires later than they do (after), so what is revoked is listed first.
+func (r *revoked) addAll(ctx context.Context, now time.Time) error {
+	if _, err := r.list(ctx, now); err != nil {
+		return err
+	}
+	return r.put(ctx, revocation{expires: r.after(now.Add(r.life + clockSkew).Truncate(time.Second))}, now)
+}
+
+// put makes a revocation known to all nodes.
+func (r *revoked) put(ctx context.Context, v revocation, now time.Time) error {
 	if err := r.bucket.PutNew(ctx, r.prefix+v.name(), nil); err != nil && !errors.Is(err, bucket.ErrExist) {
 		return fmt.Errorf("revoke token: %w", err)
 	}

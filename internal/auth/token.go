@@ -49,7 +49,7 @@ const maxVerified = 10_000
 
 // newTokens does not have the time of issue checked: a node whose clock is a little ahead makes good tokens.
 func newTokens(b bucket.Bucket, s Secret, life time.Duration) tokens {
-	return tokens{key: s.signingKey(), life: life, revoked: newRevocations(b),
+	return tokens{key: s.signingKey(), life: life, revoked: newRevocations(b, MaxTokenLife, ""),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer),
 			jwt.WithExpirationRequired()),
 		verified: otter.Must(&otter.Options[[sha256.Size]byte, *claims]{MaximumSize: maxVerified})}

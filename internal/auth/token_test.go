@@ -37,7 +37,7 @@ func TestRevocationOutlivesItsToken(t *testing.T) {
 		token, _, err := w.Issue(ctx, w.clientID, w.secret, here)
 		accepted(t, err)
 		accepted(t, w.Revoke(ctx, w.clientID, w.secret, token, here))
-		ahead, later := newRevocations(w.bucket).of(w.clientID), time.Now().Add(MaxTokenLife+time.Minute)
+		ahead, later := newRevocations(w.bucket, MaxTokenLife, "").of(w.clientID), time.Now().Add(MaxTokenLife+time.Minute)
 		if _, err := ahead.has(ctx, "x", later, later); err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestHangingRevocations(t *testing.T) {
 			}
 			return nil
 		}}
-		r := newRevocations(f).of(w.clientID)
+		r := newRevocations(f, MaxTokenLife, "").of(w.clientID)
 		ask := func(patience time.Duration) (time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -136,7 +136,7 @@ func TestRevokeWhileListing(t *testing.T) {
 		w := newWorld(t, Options{})
 		token, _, err := w.Issue(t.Context(), w.clientID, w.secret, here)
 		accepted(t, err)
-		r := newRevocations(w.bucket).of(w.clientID)
+		r := newRevocations(w.bucket, MaxTokenLife, "").of(w.clientID)
 		_, err = r.has(t.Context(), "x", time.Now().Add(MaxTokenLife), time.Now())
 		accepted(t, err)
 		claims, _ := w.tokens.parse(token)

@@ -33,6 +33,7 @@ type Config struct {
 	MaxConnections int // 0 if it is to follow the limit of open files
 	Dev            bool
 	EnvFile        string
+	NoWeb          bool
 
 	// Limits.
 	Drain            time.Duration

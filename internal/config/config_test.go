@@ -69,6 +69,7 @@ var bad = map[string][]string{
 	"trusted-proxies":    {"foo", "10.0.0.0/33", "10.0.0.1,proxy"},
 	"dev":                {"maybe", ""},
 	"env-file":           {"", "a\nb"},
+	"no-web":             {"maybe", ""},
 	"pprof":              {"2", ""},
 	"log-format":         {"", "xml"},
 	"log-level":          {"", "loud"},

@@ -81,6 +81,8 @@ func (c *Config) nodeSettings() []*setting {
 				"and print how to use them"},
 		{name: "env-file", value: text(&c.EnvFile, "file", "weir-dev.env", notEmpty),
 			help: "file that --dev writes addresses and credentials to"},
+		{name: "no-web", value: onOff(&c.NoWeb),
+			help: "do not serve the page for people at /; a node without the role read never does"},
 		{name: "pprof", value: onOff(&c.Pprof), help: "serve Go's profiles below /debug/pprof/ on --admin-listen"},
 		{name: "log-format", value: choice(&c.LogFormat, "auto", "auto", "text", "json"),
 			help: "auto means text on a terminal, else json"},

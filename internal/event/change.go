@@ -63,6 +63,30 @@ func SignInFailed(a Act, protocol, why string) []byte {
 	return encode(e)
 }
 
+// SessionActivity is what happened to a session, by OCSF's numbers for Authentication.
+type SessionActivity int
+
+const (
+	Logon  SessionActivity = 1
+	Logoff SessionActivity = 2
+)
+
+// SessionChanged returns the event of a session that began, or was ended by its holder: OCSF class 3002
+// (Authentication). Session is its id; empty: all sessions of the credential. How is what was shown for it, such as
+// "Secret". Its uid is random.
+func SessionChanged(a Act, activity SessionActivity, operation, session, how string) []byte {
+	e := authentication{ActivityID: int(activity), CategoryUID: 3, ClassUID: 3002, TypeUID: 300200 + int(activity),
+		Time: a.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: a.metadata(),
+		User: a.user(), Source: sourceOf(a.Address), Protocol: how, ProtocolID: otherProtocol, IsRemote: true}
+	if session != "" {
+		e.Session = &sessionObject{session}
+	}
+	e.Metadata.CorrelationUID = a.RequestID
+	e.Service.Name = "weir"
+	e.Unmapped.Atype = operation
+	return encode(e)
+}
+
 // Removal is events that retention removes from a log.
 type Removal struct {
 	Time             time.Time
@@ -97,6 +121,8 @@ func Pruned(r Removal) []byte {
 // protocols are the names and numbers that OCSF has for what weir speaks.
 var protocols = map[string]int{"Digest": 3, "OAUTH 2.0": 6, "Ingest Token": 99}
 
+const otherProtocol = 99 // that OCSF has no number for
+
 // The parts of OCSF's classes that weir writes, in the order in which it writes them.
 type (
 	entityManagement struct {
@@ -128,6 +154,9 @@ type (
 		TypeID int             `json:"type_id"`
 		Data   json.RawMessage `json:"data,omitempty"`
 	}
+	sessionObject struct {
+		UID string `json:"uid"`
+	}
 	authentication struct {
 		ActivityID   int    `json:"activity_id"`
 		CategoryUID  int    `json:"category_uid"`
@@ -137,14 +166,15 @@ type (
 		SeverityID   int    `json:"severity_id"`
 		StatusID     int    `json:"status_id"`
 		Status       string `json:"status"`
-		StatusDetail string `json:"status_detail"`
+		StatusDetail string `json:"status_detail,omitempty"`
 		repeated
-		Metadata   ownMetadata `json:"metadata"`
-		User       user        `json:"user"`
-		Source     endpoint    `json:"src_endpoint"`
-		Protocol   string      `json:"auth_protocol"`
-		ProtocolID int         `json:"auth_protocol_id"`
-		IsRemote   bool        `json:"is_remote"`
+		Metadata   ownMetadata    `json:"metadata"`
+		User       user           `json:"user"`
+		Session    *sessionObject `json:"session,omitempty"`
+		Source     endpoint       `json:"src_endpoint"`
+		Protocol   string         `json:"auth_protocol"`
+		ProtocolID int            `json:"auth_protocol_id"`
+		IsRemote   bool           `json:"is_remote"`
 		Service    struct {
 			Name string `json:"name"`
 		} `json:"service"`

@@ -148,6 +148,8 @@ func TestChanged(t *testing.T) {
 				`"unmapped":{"atype":"createGroupStreamWorkspace"}}`},
 		"deleted": {Changed(Change{Act: outside, Operation: "deleteGroup", Activity: Delete, EntityType: "Project",
 			EntityID: "p", Before: []byte(`{}`)}), ""},
+		"signed in":             {SessionChanged(act, Logon, "beginSession", "x", "Secret"), ""},
+		"signed out everywhere": {SessionChanged(act, Logoff, "endSession", "", "Session"), ""},
 		"sign-in": {SignInFailed(act, "Digest", "wrong digest"),
 			`{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":1763980000000,"severity_id":3,` +
 				`"status_id":2,"status":"Failure",` +

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -181,7 +184,7 @@ var devSetup = Setup{Organization: "dev", Project: "dev", Workspace: "demo"}
 
 // prepareDev fills an empty bucket for a first try, writes the environment file, and says how to use it all. On a
 // bucket that it filled before, it goes on with the same credentials.
-func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error {
+func (n *node) prepareDev(ctx context.Context, at string, out io.Writer) error {
 	_, err := n.accounts.Settings(ctx)
 	if err != nil && !errors.Is(err, account.ErrNotFound) {
 		return err
@@ -192,7 +195,7 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 		if err == nil {
 			err = n.recordSamples(ctx, c)
 		}
-		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()
+		c.url, c.verifierKey = at, n.keys.Signers[0].PublicText()
 		if err == nil {
 			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
 		}
@@ -201,14 +204,38 @@ func (n *node) prepareDev(ctx context.Context, url string, out io.Writer) error 
 				Secret: n.secretID})
 		}
 	} else if c, err = n.devCredentials(ctx); err == nil {
-		c.url, c.verifierKey = url, n.keys.Signers[0].PublicText()
+		c.url, c.verifierKey = at, n.keys.Signers[0].PublicText()
 		err = c.writeFile(n.config.EnvFile)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, devText, n.config.EnvFile, c.commands())
+	link, err := n.devLink(ctx, c)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, devText, link, n.config.EnvFile, c.commands())
 	return err
+}
+
+// devLink returns what to say of the page: a link that signs in once; nothing if there is no page. The code is in the
+// fragment, which a browser sends to nobody.
+func (n *node) devLink(ctx context.Context, c credentials) (string, error) {
+	if !n.hasPage() {
+		return "", nil
+	}
+	code, err := n.auth.Code(ctx, c.clientID)
+	if err != nil {
+		return "", fmt.Errorf("code to sign in with: %w", err)
+	}
+	u, err := url.Parse(c.url)
+	if err != nil {
+		return "", err
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.IsUnspecified() {
+		u.Host = net.JoinHostPort("localhost", u.Port())
+	}
+	return fmt.Sprintf(pageText, u.String()+"/#code="+code), nil
 }
 
 // recordSamples records the events that weir ships, as if of the last days.
@@ -255,7 +282,15 @@ func (n *node) devCredentials(ctx context.Context) (credentials, error) {
 }
 
 const devText = `
-weir is ready. Addresses and credentials are in %s; paste into another terminal:
+weir is ready.
+%s
+Addresses and credentials are in %s; paste into another terminal:
+
+%s
+`
+
+const pageText = `
+See what happened in a browser (the link signs in once, within ten minutes):
 
 %s
 `

@@ -40,6 +40,7 @@ import (
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
+	"github.com/weirlog/weir/internal/web"
 	"github.com/weirlog/weir/internal/witness"
 )
 
@@ -375,12 +376,20 @@ func (n *node) bound(l net.Listener, s *http.Server, most int, name string) net.
 }
 
 // root returns the handler of all that the node serves to clients.
-func root(s *api.Server) http.Handler {
+func (n *node) root(s *api.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(api.Prefix, s)
 	mux.Handle("/", s.NotFound())
+	if n.hasPage() {
+		page := web.New(s)
+		mux.Handle("/{$}", page)
+		mux.Handle("/web/", page)
+	}
 	return s.CleanPaths(mux)
 }
+
+// hasPage tells whether the node serves the page for people.
+func (n *node) hasPage() bool { return n.config.Roles.Read && !n.config.NoWeb }
 
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
 func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
@@ -392,7 +401,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
 		Roles: n.config.Roles,
 	})
-	server := n.server(root(handler))
+	server := n.server(n.root(handler))
 	server.RegisterOnShutdown(handler.Stop)
 	wrapped, err := n.wrap(l, server)
 	if err != nil {

@@ -30,6 +30,8 @@ type running struct {
 	stop   context.CancelFunc
 	done   chan error
 	creds  credentials
+
+	announced string // what --dev said
 }
 
 func run(t *testing.T, change func(*config.Config)) *running {
@@ -47,11 +49,13 @@ func run(t *testing.T, change func(*config.Config)) *running {
 		in.CloseWithError(errors.Join(err, io.EOF))
 		r.done <- err
 	}()
-	if _, err := io.ReadFull(out, make([]byte, 10)); err != nil { // the announcement follows all preparations
+	said := make([]byte, 16<<10)
+	n, err := out.Read(said) // the announcement is one write, and follows all preparations
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.announced = string(said[:n])
 	go io.Copy(io.Discard, out)
-	var err error
 	if r.creds, err = readFile(c.EnvFile); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,644 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/proof"
+)
+
+// tab is a tab of a browser that shows the page of a node.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context
+	node *running
+
+	mu       sync.Mutex
+	problems []string // what the browser reported: errors, exceptions, violations of the policy
+}
+
+// openTab starts a browser. Where WEIR_OUTSIDE_TOOLS is not set none is expected to be installed.
+func openTab(t *testing.T) *tab {
+	t.Helper()
+	if os.Getenv("WEIR_OUTSIDE_TOOLS") == "" {
+		t.Skip("WEIR_OUTSIDE_TOOLS is not set: no browser is started")
+	}
+	program, err := exec.LookPath("chromium-headless-shell")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.WindowSize(1440, 900))...)
+	t.Cleanup(stop)
+	b := &tab{t: t, node: run(t, func(c *config.Config) { c.SequenceDelay = 100 * time.Millisecond })}
+	ctx, stop := chromedp.NewContext(allocator)
+	t.Cleanup(stop)
+	b.ctx = ctx
+	err = chromedp.Listen(ctx, func(ev any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			b.problems = append(b.problems, fmt.Sprintf("%+v", ev.ExceptionDetails))
+		case *log.EventEntryAdded:
+			if ev.Entry.Source != log.EntrySourceNetwork { // replies such as 401 are what the page expects
+				b.problems = append(b.problems, ev.Entry.Text)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(b, log.Enable, cdp.Empty{})
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `window.violations = [];
+		addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))`})
+	t.Cleanup(b.check)
+	return b
+}
+
+// check fails if the browser has reported anything.
+func (b *tab) check() {
+	b.mu.Lock()
+	problems := b.problems
+	b.mu.Unlock() // The browser's events wait for it, and so would what is asked below.
+	for _, p := range problems {
+		b.t.Errorf("the browser reports: %.500s", p)
+	}
+	ctx, stop := context.WithTimeout(b.ctx, patience)
+	defer stop()
+	if got, err := chromedp.Run(ctx, chromedp.Evaluate[string](`violations.join()`)); err != nil || got != "" {
+		b.t.Errorf("violations of the policy: %q, %v", got, err)
+	}
+}
+
+// call sends the browser a command.
+func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	return run1(b, func(ctx context.Context, target *chromedp.Target) (R, error) {
+		return cdp.Call(ctx, target, command, params)
+	})
+}
+
+// run1 has the browser do something, within a time that only one that hangs takes.
+func run1[T any](b *tab, action chromedp.Action[T]) T {
+	b.t.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Steps()); err != nil { // The first run must have no limit.
+		b.t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(b.ctx, patience)
+	defer stop()
+	got, err := chromedp.Run(ctx, action)
+	if err != nil {
+		b.fail(err.Error())
+	}
+	return got
+}
+
+const patience = 15 * time.Second
+
+// fail ends the test, and says what the page shows.
+func (b *tab) fail(why string) {
+	b.t.Helper()
+	ctx, stop := context.WithTimeout(b.ctx, patience)
+	defer stop()
+	b.shot("failed")
+	shown, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 2000)`))
+	b.t.Fatalf("%s; the page shows:\n%s", why, shown)
+}
+
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	run1(b, chromedp.Steps(actions...))
+}
+
+func (b *tab) open(target string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(b.node.creds.url + target))
+}
+
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// until waits for a condition, a script, to hold.
+func (b *tab) until(condition string) {
+	b.t.Helper()
+	for end := time.Now().Add(patience); b.value(`Boolean(`+condition+`)`) != "true"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.fail("waited in vain for " + condition)
+		}
+	}
+}
+
+// value returns what a script says.
+func (b *tab) value(script string) string {
+	b.t.Helper()
+	return run1(b, chromedp.Evaluate[string](`String(`+script+`)`))
+}
+
+// press sends keys to what has the focus.
+func (b *tab) press(keys ...string) {
+	b.t.Helper()
+	for _, k := range keys {
+		b.do(chromedp.KeyEvent(k))
+	}
+}
+
+// shot saves what the tab shows, where somebody wants to look at it: WEIR_SCREENSHOTS names a folder.
+func (b *tab) shot(name string) {
+	dir := os.Getenv("WEIR_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	ctx, stop := context.WithTimeout(b.ctx, patience)
+	defer stop()
+	data, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.t.Log(err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), data, 0o644); err != nil {
+		b.t.Log(err)
+	}
+}
+
+func (b *tab) dark(on bool) {
+	b.t.Helper()
+	scheme := "light"
+	if on {
+		scheme = "dark"
+	}
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+func (b *tab) size(width, height int64) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, height))
+}
+
+// arrive follows the link that --dev prints.
+func (b *tab) arrive() {
+	b.t.Helper()
+	_, link, _ := strings.Cut(b.node.announced, "\n\nhttp")
+	link, _, _ = strings.Cut(link, "\n")
+	b.do(chromedp.Navigate("http" + link))
+	b.settled()
+}
+
+// slash presses "/" as a keyboard does: the character is not typed if the page takes the key for itself.
+func (b *tab) slash() {
+	b.t.Helper()
+	for _, what := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		key := input.DispatchKeyEventParams{Type: what, Key: "/", Code: "Slash", WindowsVirtualKeyCode: 191}
+		if what == input.DispatchKeyEventTypeKeyDown {
+			key.Text = "/"
+		}
+		call(b, input.DispatchKeyEvent, key)
+	}
+	b.until(`document.activeElement.closest('.box')`)
+}
+
+// find types a query and has it answered.
+func (b *tab) find(query string) {
+	b.t.Helper()
+	b.slash()
+	if got := b.value(`document.activeElement.value`); strings.HasSuffix(got, "/") {
+		b.t.Errorf("the key went into the query: %q", got)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS(".box input"), query+kb.Enter))
+	b.until(fmt.Sprintf(`new URLSearchParams(location.search).get('q') === %q`, query))
+	b.settled()
+}
+
+// record records events in the workspace demo, and waits until they are sequenced.
+func (b *tab) record(lines string) {
+	b.t.Helper()
+	got, err := b.node.client(b.t).Record(b.t.Context(), b.node.creds.project, "demo", []byte(lines), false)
+	if err != nil || got.Recorded == 0 {
+		b.t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+// settled waits until the results of a question are shown.
+func (b *tab) settled() {
+	b.t.Helper()
+	b.until(`document.querySelector('.results:not([aria-busy=true])') && !/…$/.test(document.querySelector('.bar h1').textContent)`)
+}
+
+// TestLooks draws each view, for somebody to look at.
+func TestLooks(t *testing.T) {
+	if os.Getenv("WEIR_SCREENSHOTS") == "" {
+		t.Skip("WEIR_SCREENSHOTS names no folder")
+	}
+	b := openTab(t)
+	for _, dark := range []bool{false, true} {
+		look := map[bool]string{false: "light", true: "dark"}[dark]
+		b.dark(dark)
+		b.size(1440, 900)
+		if !dark {
+			b.open("")
+			b.until(`document.querySelector('form')`)
+			b.shot("signin")
+			b.arrive()
+		}
+		b.open("/")
+		b.settled()
+		time.Sleep(300 * time.Millisecond)
+		b.shot("explore-" + look)
+		b.press("j", "j", kb.Enter)
+		b.until(`document.querySelector('.detail .tree')`)
+		time.Sleep(2500 * time.Millisecond)
+		b.shot("detail-" + look)
+		b.press("?")
+		b.until(`document.querySelector('dialog[open]')`)
+		b.shot("help-" + look)
+		b.press(kb.Escape)
+		b.click(`.top button:not(.icon)`)
+		time.Sleep(400 * time.Millisecond)
+		b.shot("logs-" + look)
+		b.press(kb.Escape)
+		b.click(`.bar button:last-child`)
+		time.Sleep(200 * time.Millisecond)
+		b.shot("hand-" + look)
+		b.press(kb.Escape, kb.Escape)
+		b.open("/?q=who:a+and+and")
+		b.until(`document.querySelector('.query-problem')`)
+		b.shot("wrong-" + look)
+		b.open("/?q=actor.user.nme:x")
+		b.until(`document.querySelector('.nothing')`)
+		time.Sleep(300 * time.Millisecond)
+		b.shot("nothing-" + look)
+		b.size(375, 720)
+		b.open("/")
+		b.settled()
+		time.Sleep(300 * time.Millisecond)
+		b.shot("small-" + look)
+		b.press("j", kb.Enter)
+		b.until(`document.querySelector('.detail .tree')`)
+		b.shot("small-detail-" + look)
+	}
+	b.size(3840, 2160)
+	b.open("/")
+	b.settled()
+	b.shot("large")
+}
+
+// A newcomer's way: from the printed link to a file.
+func TestBrowserFromLinkToFile(t *testing.T) {
+	b := openTab(t)
+	b.arrive()
+	if got := b.value(`location.hash + location.search`); strings.Contains(got, "code") {
+		t.Errorf("the code is still in the address: %s", got)
+	}
+	b.find("who:admin.*")
+	b.until(`document.querySelectorAll('.facets .value').length > 3`)
+	b.click(`.facets section:nth-child(1) li:nth-child(2) .value`) // failures
+	b.until(`new URLSearchParams(location.search).get('q') === 'who:admin.* outcome:"failure"'`)
+	b.settled()
+	listed := b.value(`document.querySelectorAll('.row').length`)
+	if b.value(`[...document.querySelectorAll('.row .cell.outcome')].every((c) => c.textContent === 'failure')`) != "true" {
+		t.Error("the list has others than failures")
+	}
+	folder := t.TempDir()
+	call(b, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
+	b.click(`.bar button:last-child`)
+	b.until(`document.querySelector('dialog[open] .exports a')`)
+	b.click(`.exports a`)
+	var data []byte
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		files, _ := filepath.Glob(filepath.Join(folder, "events_*.csv"))
+		if len(files) == 1 {
+			if data, _ = os.ReadFile(files[0]); len(data) > 0 {
+				break
+			}
+		}
+		if time.Now().After(end) {
+			b.fail("no file came")
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if fmt.Sprint(len(lines)-1) != listed || !strings.HasPrefix(lines[0], "time,who,") {
+		t.Errorf("%s events are listed, and the file is %q", listed, data)
+	}
+}
+
+func TestBrowserSignsInAndOut(t *testing.T) {
+	b := openTab(t)
+	b.open("/?q=outcome:failure")
+	b.until(`document.querySelector('.signin input')`)
+	fill := func(id, secret string) {
+		b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('.signin input').forEach((i) => { i.value = ''; })`),
+			chromedp.SendKeys(chromedp.CSS("[name=client_id]"), id),
+			chromedp.SendKeys(chromedp.CSS("[name=client_secret]"), secret+kb.Enter))
+	}
+	fill(b.node.creds.publicKey, "wrong")
+	b.until(`document.querySelector('.problem')?.textContent.includes('wrong')`)
+	fill(b.node.creds.publicKey, b.node.creds.privateKey)
+	b.settled()
+	if got := b.value(`document.querySelector('.box input').value + document.cookie`); got != "outcome:failure" {
+		t.Errorf("the deep link became, with the cookies that scripts see, %q", got)
+	}
+	b.click(`.menu summary`)
+	b.click(`.menu .sheet button`)
+	b.until(`document.querySelector('.signin input')`)
+	b.open("/")
+	b.until(`document.querySelector('.signin input')`)
+	fill(b.node.creds.clientID, b.node.creds.clientSecret)
+	b.settled()
+}
+
+// hostile is an event of which no part may be more than text.
+const hostile = `{"time":%d,"metadata":{"uid":"hostile"},"class_name":"<svg/onload=pwned()>","status_id":2,` +
+	`"status_detail":"<iframe srcdoc='<script>parent.pwned()</script>'>",` +
+	`"actor":{"user":{"name":"<img src=x onerror=pwned()>\u202etxt.exe\u0000\u001b[31m"}},"api":{"operation":"javascript:pwned()"},` +
+	`"src_endpoint":{"ip":"\"><script>pwned()</script>"},"entity":{"name":"{{constructor.constructor('pwned()')()}}"},` +
+	`"<b onmouseover=pwned()>":{"__proto__":{"polluted":"x"},"constructor":"y"},"number":123456789012345678901234567890}` + "\n"
+
+func TestHostileEventsAreText(t *testing.T) {
+	b := openTab(t)
+	b.arrive()
+	b.do(chromedp.Evaluate[chromedp.Void](`window.pwned = () => { window.wasPwned = true; }; undefined`))
+	b.record(fmt.Sprintf(hostile, time.Now().UnixMilli()))
+	b.find(`metadata.uid:hostile`)
+	b.until(`document.querySelectorAll('.row').length === 1`)
+	b.press("j", kb.Enter)
+	b.until(`document.querySelector('.detail .tree')`)
+	for _, want := range []string{`<img src=x onerror=pwned()>\u{202e}txt.exe\u{0}\u{1b}[31m`, `"><script>pwned()</script>`,
+		`123456789012345678901234567890`, `<b onmouseover=pwned()>`, `__proto__`} {
+		if !strings.Contains(b.value(`document.querySelector('.detail').textContent`), want) {
+			t.Errorf("the event does not show %s", want)
+		}
+	}
+	b.click(`.tabs button:nth-child(2)`)
+	b.until(`document.querySelector('.raw')?.textContent.includes('"number": 123456789012345678901234567890')`)
+	b.shot("hostile")
+	if got := b.value(`[window.wasPwned, ({}).polluted, document.querySelectorAll('img[src=x], iframe, svg[onload]').length]`); got !=
+		",,0" {
+		t.Errorf("the event was more than text: %s", got)
+	}
+	b.click(`.facets section:nth-child(2) li .value`) // by the hostile actor
+	b.until(`new URLSearchParams(location.search).get('q').includes('onerror')`)
+	b.settled()
+	b.until(`document.querySelectorAll('.row').length === 1`)
+}
+
+// tamper has the page get another proof than the node sent.
+const tamper = `(() => { const real = window.real ??= window.fetch; window.fetch = async (...a) => {
+	const res = await real(...a);
+	if (!String(a[0]).includes('/proof?')) return res;
+	const p = await res.json();
+	(%s)(p);
+	window.proofs = (window.proofs ?? 0) + 1;
+	return new Response(JSON.stringify(p)); }; })()`
+
+// sequenced waits until what was recorded first is in its log.
+func (b *tab) sequenced() {
+	b.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		b.open("/?q=what:dropStreamProcessor")
+		b.settled()
+		b.press("j", kb.Enter)
+		b.until(`document.querySelector('.detail')`)
+		if b.value(`Boolean(document.querySelector('.pin'))`) == "true" {
+			return
+		}
+		if time.Now().After(end) {
+			b.fail("nothing is sequenced")
+		}
+	}
+}
+
+// verify has the open event verified by a proof that tamper has had in its hands.
+func (b *tab) verify() {
+	b.t.Helper()
+	before := b.value(`window.proofs ?? 0`)
+	b.press("v")
+	b.until(`String(window.proofs) > ` + before + ` && !document.querySelector('.proof-state.busy')`)
+}
+
+func TestBrowserVerifiesProofs(t *testing.T) {
+	b := openTab(t)
+	b.arrive()
+	b.sequenced()
+	b.do(chromedp.SendKeys(chromedp.CSS(".pin input"), "no key"+kb.Enter))
+	b.until(`document.querySelector('.pin .problem')`)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.pin input').value = ''`),
+		chromedp.SendKeys(chromedp.CSS(".pin input"), b.node.creds.verifierKey+kb.Enter))
+	b.until(`!document.querySelector('.pin')`)
+	b.press("v")
+	b.until(`document.querySelector('.proof-state.verified')`)
+	b.shot("verified")
+	for name, change := range map[string]string{
+		"another entry":      `(p) => { p.index++; }`,
+		"another event":      `(p) => { p.entry = p.hashes[0]; }`,
+		"another hash":       `(p) => { p.hashes[0] = p.hashes[1]; }`,
+		"a hash too few":     `(p) => { p.hashes.pop(); }`,
+		"a hash too many":    `(p) => { p.hashes.push(p.hashes[0]); }`,
+		"another size":       `(p) => { p.checkpoint = p.checkpoint.replace(/\n(\d+)\n/, (_, n) => '\n' + (+n + 1) + '\n'); }`,
+		"another log":        `(p) => { p.checkpoint = p.checkpoint.replaceAll(/[0-9a-f]{24}/g, 'f'.repeat(24)); }`,
+		"no signature":       `(p) => { p.checkpoint = p.checkpoint.split('\n\n')[0] + '\n\n'; }`,
+		"no checkpoint":      `(p) => { p.checkpoint = ''; }`,
+		"a tree of one leaf": `(p) => { p.hashes = []; }`,
+	} {
+		b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(tamper, change) + `; undefined`))
+		b.verify()
+		if got := b.value(`document.querySelector('.proof-state').className`); got != "proof-state wrong" {
+			t.Errorf("%s: %s: %s", name, got, b.value(`document.querySelector('.proof-state').textContent`))
+		}
+		b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(tamper, `() => {}`) + `; undefined`))
+		b.verify()
+		b.until(`document.querySelector('.proof-state.verified')`)
+	}
+	other, err := proof.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.click(`.key-line button`)
+	b.do(chromedp.SendKeys(chromedp.CSS(".pin input"), proof.NewKeys(other).Signers[0].PublicText()+kb.Enter))
+	b.until(`!document.querySelector('.pin')`)
+	b.press("v")
+	b.until(`document.querySelector('.proof-state.wrong')`)
+	b.shot("wrong-proof")
+	b.click(`.top button:not(.icon)`)
+	b.until(`document.querySelectorAll('.logs .verdict.wrong').length === 3`)
+}
+
+func TestBrowserByKeyboardOnly(t *testing.T) {
+	b := openTab(t)
+	b.arrive()
+	b.find("what:start*")
+	b.press("j", "j", kb.Enter)
+	b.until(`document.querySelector('.row.selected[aria-rowindex="3"]') && document.querySelector('.detail .tree')`)
+	b.press("k")
+	b.until(`document.querySelector('.row.selected[aria-rowindex="2"]')`)
+	b.press(kb.Escape)
+	b.until(`!document.querySelector('.detail')`)
+	b.press("?")
+	b.until(`document.querySelector('dialog[open]')`)
+	b.press(kb.Escape)
+	b.until(`!document.querySelector('dialog')`)
+	b.slash()
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ''`))
+	for _, key := range "outc" {
+		b.press(string(key))
+	}
+	b.until(`document.querySelector('.suggestions:not([hidden]) li')?.textContent.startsWith('outcome')`)
+	b.press(kb.Tab)
+	b.until(`document.querySelector('.box input').value === 'outcome:' && document.querySelector('.suggestions:not([hidden]) li')`)
+	b.press(kb.ArrowDown, kb.Enter)
+	b.until(`document.querySelector('.box input').value.trim() === 'outcome:success'`)
+	b.press(kb.Enter)
+	b.until(`new URLSearchParams(location.search).get('q') === 'outcome:success'`)
+}
+
+// The address is all that is needed to show the same again; dragging in the histogram is in it.
+func TestBrowserKeepsAllInTheAddress(t *testing.T) {
+	b := openTab(t)
+	b.arrive()
+	b.until(`document.querySelector('.histogram .good')`)
+	b.do(chromedp.Evaluate[chromedp.Void](`(() => { const svg = document.querySelector('.histogram svg'), r = svg.getBoundingClientRect();
+		const at = (type, f) => svg.dispatchEvent(new PointerEvent(type, { clientX: r.left + r.width * f, clientY: r.top + 20,
+			button: 0, pointerId: 1, bubbles: true })); svg.setPointerCapture = () => {};
+		at('pointerdown', 0.5); setTimeout(() => at('pointermove', 0.9), 50); setTimeout(() => at('pointerup', 0.9), 100); })()`))
+	b.until(`/from=2.*to=2/.test(location.search)`)
+	b.settled()
+	b.press("j", kb.Enter)
+	b.until(`document.querySelector('.detail .tree')`)
+	b.click(`.zone`)
+	b.click(`.row-head .cell:nth-child(6) .actions button:last-child`)
+	b.until(`document.querySelectorAll('.row-head .cell').length === 5`)
+	link, shown := b.value(`location.pathname + location.search`), b.value(`document.querySelector('.sentence').textContent`)
+	rows := b.value(`document.querySelector('.rows').innerText`)
+	b.open("/")
+	b.settled()
+	b.open(link)
+	b.settled()
+	b.until(`document.querySelector('.sentence')`)
+	if again := b.value(`document.querySelector('.sentence').textContent`); again != shown {
+		t.Errorf("the link shows %q, not %q", again, shown)
+	}
+	if again := b.value(`document.querySelector('.rows').innerText`); again != rows {
+		t.Errorf("the link lists\n%s\nnot\n%s", again, rows)
+	}
+	b.do(chromedp.NavigateBack())
+	b.settled()
+}
+
+// However far somebody scrolls, the tab holds a window of rows.
+func TestBrowserScrollsInBoundedMemory(t *testing.T) {
+	b := openTab(t)
+	var lines strings.Builder
+	now := time.Now().UnixMilli()
+	const n = 3000
+	for i := range n {
+		fmt.Fprintf(&lines, `{"time":%d,"metadata":{"uid":"many-%d"},"actor":{"user":{"name":"many"}}}`+"\n", now-int64(i), i)
+	}
+	b.record(lines.String())
+	b.arrive()
+	b.find("who:many")
+	for end := time.Now().Add(2 * patience); b.value(`Boolean(document.querySelector('.end'))`) != "true"; {
+		if time.Now().After(end) {
+			b.fail("the end does not come")
+		}
+		b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.rows').scrollTop = 1e9`))
+		if drawn := b.value(`document.querySelectorAll('.row').length <= 80`); drawn != "true" {
+			t.Fatalf("more rows are drawn than fit")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.until(`(document.querySelector('.rows').scrollTop = 1e9,
+		document.querySelector('.row:last-child')?.getAttribute('aria-rowindex')) === '` + fmt.Sprint(n+1) + `'`)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.rows').scrollTop = 0`))
+	b.until(`document.querySelector('.row[aria-rowindex="2"] .who')?.textContent === 'many'`) // read again by its cursor
+}
+
+func TestBrowserOnASmallScreen(t *testing.T) {
+	b := openTab(t)
+	b.size(375, 720)
+	b.open("/")
+	fits := func(view string) {
+		if got := b.value(`document.documentElement.scrollWidth`); got != "375" {
+			t.Errorf("%s is %s wide", view, got)
+		}
+	}
+	b.until(`document.querySelector('.signin input')`)
+	fits("sign-in")
+	b.arrive()
+	fits("explore")
+	b.click(`.facets-button`)
+	b.until(`document.querySelector('.facets').offsetHeight > 0`)
+	fits("filter")
+	b.press("?")
+	fits("help")
+	b.press(kb.Escape, "j", kb.Enter)
+	b.until(`document.querySelector('.detail .tree')`)
+	fits("event")
+}
+
+// axe-core finds nothing to complain of in any view, light or dark. WEIR_AXE names its axe.min.js.
+func TestBrowserViewsAreAccessible(t *testing.T) {
+	b := openTab(t)
+	axe, err := os.ReadFile(os.Getenv("WEIR_AXE"))
+	if err != nil {
+		t.Fatalf("WEIR_AXE must name the file axe.min.js of axe-core: %v", err)
+	}
+	for _, dark := range []bool{false, true} {
+		b.dark(dark)
+		check := func(view string) {
+			t.Helper()
+			b.do(chromedp.Evaluate[chromedp.Void](string(axe) + `; window.findings = null; axe.run().then((r) => {
+				findings = r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html + ' ' + n.failureSummary).join(' | ')); }); undefined`))
+			b.until(`findings`)
+			if got := b.value(`findings.join('\n')`); got != "" {
+				t.Errorf("%s, dark %t: %s", view, dark, got)
+			}
+		}
+		b.open("/")
+		if !dark {
+			b.until(`document.querySelector('.signin input')`)
+			check("sign-in")
+			b.arrive()
+		}
+		b.settled()
+		check("explore")
+		b.press("j", kb.Enter)
+		b.until(`document.querySelector('.detail .tree')`)
+		check("event")
+		b.press("?")
+		check("help")
+		b.press(kb.Escape)
+		b.click(`.top button:not(.icon)`)
+		b.until(`document.querySelectorAll('.logs .verdict').length === 3`)
+		check("logs")
+		b.press(kb.Escape)
+		b.click(`.bar button:last-child`)
+		check("export")
+		b.open("/?q=a+and+and")
+		b.until(`document.querySelector('.query-problem')`)
+		check("a wrong query")
+		b.open("/?q=actor.user.nme:x")
+		b.until(`document.querySelector('.nothing')`)
+		check("nothing found")
+	}
+}

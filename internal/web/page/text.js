@@ -1,0 +1,207 @@
+// All words that people read.
+
+const count = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
+
+// number writes a number with its thousands apart.
+export const number = (n) => n.toLocaleString('en-US');
+
+export const t = {
+  weir: 'weir',
+  loading: 'Loading…',
+  close: 'Close',
+  cancel: 'Cancel',
+  retry: 'Try again',
+  copied: 'Copied',
+  failed: 'The node cannot be reached. See whether it runs, and try again.',
+  notFound: 'There is no such project, or this credential may not see it.',
+
+  signIn: {
+    title: 'Sign in',
+    hint: 'With a service account or an API key that may download logs.',
+    id: 'Client ID or public key',
+    secret: 'Client secret or private key',
+    button: 'Sign in',
+    wrong: 'These credentials are wrong, or not valid any more.',
+    elsewhere: 'This credential may not be used from your address: it is not on its access list.',
+    code: 'The link was used already, or is older than ten minutes. Start weir again for another one, or sign in below.',
+    ended: 'Your session has ended. Sign in again; what you looked at is kept in the address.',
+    cookie: 'The browser did not keep the session. Allow cookies for this site, or use HTTPS.',
+    tooMany: (s) => `Too many wrong credentials from your address. Try again in ${s} seconds.`,
+    note: 'A session reads and changes nothing. It ends after an hour without use, and after 12 hours.',
+  },
+
+  user: {
+    menu: 'Account',
+    signOut: 'Sign out',
+    everywhere: 'Sign out everywhere',
+    until: (time) => `Session ends ${time} at the latest`,
+  },
+
+  project: 'Project',
+  logs: 'Logs',
+  allLogs: 'All logs',
+  noProjects: 'This credential sees no project. Give it a role on one, such as GROUP_DATA_ACCESS_READ_ONLY.',
+
+  query: {
+    label: 'Query',
+    placeholder: 'who:admin.* outcome:failure     all events if empty',
+    search: 'Search',
+    clear: 'Clear',
+    hideReads: 'Hide reads',
+    hideReadsTitle: 'Leave out the events that say who read the logs, which this page makes too',
+    help: 'Help',
+    fields: 'Fields',
+    values: 'Values',
+  },
+
+  range: {
+    label: 'Time',
+    relative: [['now-15m', 'Last 15 minutes'], ['now-1h', 'Last hour'], ['now-24h', 'Last 24 hours'],
+      ['now-7d', 'Last 7 days'], ['now-30d', 'Last 30 days'], ['now-90d', 'Last 90 days'], ['now-365d', 'Last year']],
+    custom: 'From … to …',
+    from: 'From',
+    to: 'To',
+    now: 'now',
+    set: 'Set',
+    hint: 'Such as 2026-11-01, 2026-11-01T10:30, now-2h. UTC unless a zone such as +02:00 follows.',
+    zone: 'Time zone',
+    utc: 'UTC',
+    back: 'Back to the range before',
+  },
+
+  histogram: {
+    label: (n, from, to) => `${count(n, 'event', 'events')} from ${from} to ${to}. Drag to choose a part.`,
+    bar: (from, n, failed) => `${from}\n${count(n, 'event', 'events')}` + (failed ? `, ${number(failed)} failed` : ''),
+    success: 'other',
+    failure: 'failed',
+    none: 'No events in this range',
+  },
+
+  facets: {
+    title: 'Filter',
+    include: (v) => `Only ${v}`,
+    exclude: (v) => `Without ${v}`,
+    other: (n) => `${number(n)} more`,
+    missing: (n) => `${number(n)} without`,
+    tooMany: 'Too many different values',
+    names: { outcome: 'Outcome', who: 'Who', what: 'What', target: 'Target', from: 'From', class: 'Class' },
+    empty: 'none',
+  },
+
+  list: {
+    label: 'Events',
+    total: (n) => count(n, 'event', 'events'),
+    columns: { time: 'Time', outcome: 'Outcome', who: 'Who', what: 'What', target: 'Target', from: 'From',
+      class: 'Class' },
+    choose: 'Columns',
+    add: 'Add a field',
+    example: 'entity.type',
+    left: (name) => `Move ${name} to the left`,
+    remove: (name) => `Leave out ${name}`,
+    order: { newest: 'Newest first', oldest: 'Oldest first' },
+    end: 'End of the results',
+    failed: 'No results',
+    nothing: 'No event matches.',
+    widen: 'Look at the last 30 days',
+    clear: 'Clear the query',
+    empty: 'There are no events in this range. Choose a longer one, or record some with “weir record”.',
+    near: (field, near) => near.length ? `No event has the field ${field}. Did you mean ${near.join(', ')}?` :
+      `No event in this range has the field ${field}.`,
+    refresh: 'Search again',
+  },
+
+  detail: {
+    title: 'Event',
+    tree: 'Fields',
+    raw: 'JSON',
+    sameWho: 'Same actor',
+    sameSession: 'Same session',
+    sameFrom: 'Same address',
+    around: '± 1 minute',
+    copyLink: 'Copy link',
+    copyJSON: 'Copy JSON',
+    include: (f) => `Only events with this ${f}`,
+    exclude: (f) => `Only events without this ${f}`,
+    exists: (f) => `Show ${f} as a column`,
+    gone: 'This event cannot be found: it may be in a log that you may not read, or retention may have removed it.',
+    next: 'Next event',
+    previous: 'Previous event',
+  },
+
+  proof: {
+    title: 'Proof',
+    waiting: 'Not sequenced yet. It is signed within a minute of being recorded.',
+    entry: (index) => `Entry ${number(index)}`,
+    ofLog: 'of log',
+    check: 'Verify',
+    checking: 'Verifying…',
+    verified: (size) => `Verified in this browser: the log of ${number(size)} entries, which your key signed, has this ` +
+      'event, as it is shown.',
+    wrong: 'WRONG',
+    noKey: 'Give the public key that you trust. “weir key show” prints it where the log is kept; do not take it ' +
+      'from this server.',
+    key: 'Public key',
+    example: 'weir+39590b45+AaR1cw…',
+    pin: 'Pin',
+    pinned: (name) => `Key ${name}`,
+    unpin: 'Forget this key',
+    badKey: 'That is no key: want name+hash+base64, as “weir key show” prints it.',
+    unsupported: 'This browser cannot check Ed25519 signatures. Use a newer one, or “weir verify”.',
+    later: 'The event was recorded a moment ago. Try again when it is sequenced.',
+    reasons: {
+      checkpoint: 'the checkpoint is no checkpoint',
+      origin: 'the checkpoint is of another log',
+      signature: 'no signature of the checkpoint is by the pinned key',
+      digest: 'the proof is of another event than the one shown',
+      root: 'the event is not in the tree that was signed',
+      index: 'the proof is of another entry',
+    },
+  },
+
+  logPanel: {
+    button: 'Logs',
+    title: 'Logs of the project',
+    events: 'Events',
+    size: 'Size',
+    range: 'From, to',
+    signed: 'Signed',
+    entries: (n) => count(n, 'entry', 'entries'),
+    by: 'Signed by',
+    verified: 'verified',
+    unverified: 'not checked: no key is pinned',
+    wrong: 'WRONG',
+    retention: 'Retention',
+    hold: 'Legal hold: nothing is removed.',
+    forever: 'Events are kept for ever.',
+    days: (n) => `Events are removed after ${count(n, 'day', 'days')}.`,
+    removed: (n) => `${count(n, 'event', 'events')} removed by retention`,
+    deleted: (n) => n === undefined ? 'Workspace deleted' : `Workspace deleted; ${count(n, 'day', 'days')} left`,
+    kinds: { audit: 'audit log', operational: 'operational log', project: 'project’s own log' },
+    only: 'Look only here',
+    empty: 'empty',
+  },
+
+  hand: {
+    button: 'Export',
+    title: 'Hand over what is shown',
+    csv: 'CSV', parquet: 'Parquet', ndjson: 'Lines of JSON',
+    note: (n) => `All ${count(n, 'event', 'events')} that the query finds in the range, the oldest first.`,
+    link: 'Link', curl: 'curl', weir: 'weir search',
+    copy: 'Copy',
+  },
+
+  keys: {
+    title: 'Keyboard',
+    list: [['/', 'go to the query'], ['j, ↓', 'next event'], ['k, ↑', 'previous event'], ['Enter', 'open the event'],
+      ['v', 'verify the open event'], ['Esc', 'close'], ['r', 'search again'], ['?', 'this help']],
+  },
+
+  help: {
+    title: 'Queries',
+    list: [['orders-enrich', 'with this word in any field'], ['who:admin.*', 'by an actor whose name begins so'],
+      ['outcome:failure', 'that failed'], ['from:203.0.113.0/24', 'from a network'],
+      ['what:(dropStreamProcessor or stopStreamProcessor)', 'one of two operations'],
+      ['-who:svc-*', 'without an actor'], ['severity_id > 2', 'with a larger number'],
+      ['entity.name:*', 'that have this field'], ['"not authorized"', 'these words, one after the other']],
+  },
+};
