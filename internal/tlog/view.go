@@ -135,17 +135,11 @@ func (s *Logs) viewOf(m *manifest.Manifest) *view {
 //     the listing could be cleaned away between the two, and nothing would tell that its objects are old.
 //   - If that plan was lost instead, the listing may show its objects. The filters of the log tell that it has their
 //     events. The objects may be deleted at any time, and the manifest does not move then. See outdated.
-//
-// A manifest that was read for an earlier view will do for a start: versions only rise, so if it is the highest after
-// the listing, it was the highest during the listing too. That saves a request.
 func (s *Logs) view(ctx context.Context, log string) (*view, error) {
-	m, known := s.manifests.GetIfPresent(log)
-	for ; ctx.Err() == nil; known = false {
-		if !known {
-			var err error
-			if m, err = s.manifest(ctx, log); err != nil {
-				return nil, err
-			}
+	for ctx.Err() == nil {
+		m, err := s.manifest(ctx, log)
+		if err != nil {
+			return nil, err
 		}
 		objects, planned, err := s.waiting(ctx, m)
 		if err != nil {
