@@ -100,8 +100,10 @@ func (h *hearing) hear(ctx context.Context, l *live.Listener, long time.Duration
 func (h *hearing) told(id, line string) {
 	h.cluster.mu.Lock()
 	defer h.cluster.mu.Unlock()
-	_, sent := h.cluster.log(id).sent[line]
+	log := h.cluster.log(id)
+	_, sent := log.sent[line]
 	switch {
+	case sent && log.mayBeGone(line): // It may be recorded anew when retention has removed it.
 	case !sent:
 		h.cluster.world.Wrong(fmt.Errorf("log %s: who listened was told what was never sent: %s", id, line))
 	case h.heard[line]:
