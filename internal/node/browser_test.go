@@ -484,6 +484,43 @@ func TestBrowserVerifiesProofs(t *testing.T) {
 	b.until(`document.querySelectorAll('.logs .verdict.wrong').length === 3`)
 }
 
+// Events come to the list as they are recorded; a list that is paused stays as it is, and says how many wait.
+func TestBrowserShowsEventsLive(t *testing.T) {
+	b := openTab(t)
+	b.arrive()
+	b.open("/?q=who%3Alive.*&live=on")
+	b.until(`document.querySelector('.bar h1')?.textContent === 'Waiting for events'`)
+	line := func(i int) string {
+		return fmt.Sprintf(`{"time":%d,"actor":{"user":{"name":"live.%d"}},"api":{"operation":"op%d"}}`,
+			time.Now().UnixMilli(), i, i)
+	}
+	// A tail begins when the page says that it waits, or a little later: events are recorded until one is shown.
+	for i, end := 0, time.Now().Add(patience); b.value(`document.querySelectorAll('.row').length`) == "0"; i++ {
+		if time.Now().After(end) {
+			b.fail("no event is shown")
+		}
+		b.record(line(i) + "\n" + strings.Replace(line(i), "live.", "other.", 1))
+	}
+	b.until(`document.querySelector('.row .who')?.textContent.startsWith('live.')`)
+	b.shot("live")
+	b.click(`.bar button[aria-pressed="false"]`) // pause
+	b.until(`[...document.querySelectorAll('.bar button')].some((e) => e.textContent.trim().startsWith('Go on'))`)
+	shown := b.value(`document.querySelectorAll('.row').length`)
+	b.record(line(1000))
+	b.until(`[...document.querySelectorAll('.bar button')].some((e) => /Go on \(\d+\)/.test(e.textContent))`)
+	if now := b.value(`document.querySelectorAll('.row').length`); now != shown {
+		t.Errorf("%s events were shown, and %s while the list is paused", shown, now)
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll('.bar button')].find((e) =>
+		e.textContent.includes('Go on')).click(); undefined`))
+	b.until(`document.querySelector('.row .who')?.textContent === 'live.1000'`)
+	b.press("j", kb.Enter)
+	b.until(`document.querySelector('.detail')`)
+	b.click(`.bar button[aria-pressed="true"]`)
+	b.settled()
+	b.until(`!new URLSearchParams(location.search).has('live')`)
+}
+
 func TestBrowserByKeyboardOnly(t *testing.T) {
 	b := openTab(t)
 	b.arrive()

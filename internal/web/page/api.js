@@ -105,6 +105,31 @@ export async function events(project, question, more, signal) {
   return { rows, cursor: reply.headers.get('Weir-Cursor') };
 }
 
+// tail tells of events as they are recorded, {row} or {missed}, until the server ends the tail; it returns why. begun is
+// called when the tail is open.
+export async function tail(project, question, told, begun, signal) {
+  const res = await fetch(address(group(project) + '/events:tail', question),
+    { headers: { ...page, Accept: 'application/x-ndjson' }, signal, redirect: 'error' });
+  if (res.status === 401) ended();
+  if (!res.ok) throw await failure(res);
+  begun();
+  const reader = res.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = '', end = ''; ;) {
+    const { value, done } = await reader.read();
+    if (done) return end;
+    const lines = (text + value).split('\n');
+    text = lines.pop();
+    for (const line of lines) {
+      if (line.startsWith('{"log":')) told({ row: row(line) });
+      else {
+        const said = JSON.parse(line);
+        if (said.missed) told(said);
+        if (said.end) end = said.end;
+      }
+    }
+  }
+}
+
 // row reads a line such as {"log":"…","index":12,"event":{…}}, and keeps the bytes of the event apart.
 function row(text) {
   const m = text.match(/^\{"log":"([0-9a-f]+)","index":(null|\d+),"event":/);

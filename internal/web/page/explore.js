@@ -12,6 +12,7 @@ import { Facets, facetFields } from './facets.js';
 import { List, Pages, nameOf, firstPage, template } from './list.js';
 import { Header, Columns } from './header.js';
 import { Detail } from './detail.js';
+import { useLive } from './live.js';
 import { LogPanel, HandOver, Help } from './panels.js';
 
 const ownReads = '-unmapped.atype:auditLogAccessed';
@@ -100,7 +101,7 @@ function useSelection(state, change, found) {
       setRow(null);
       return undefined;
     }
-    const at = pages?.find(state.event) ?? -1;
+    const at = pages?.find(state.event, nameOf) ?? -1;
     if (at >= 0) {
       setSelected(at);
       setRow(pages.row(at));
@@ -193,7 +194,10 @@ export function Explore({ who, signOut }) {
   const input = useRef(null);
   const narrow = useNarrow();
   const { projects, logs, problem } = useProjects(state, change);
-  const [found, setFound] = useResults(state, turn);
+  const [results, setFound] = useResults(state, turn);
+  const live = useLive(state);
+  const found = state.live ? { ...results, pages: live?.pages, busy: !live, problem: live?.problem ?? results.problem } :
+    results; // What there is to filter by is that of the range.
   const { selected, row, gone, move, open } = useSelection(state, change, found);
   const again = () => { api.forget(); setTurn((n) => n + 1); };
   const run = (q) => q === state.q ? again() : change({ q, event: '' });
@@ -222,21 +226,28 @@ export function Explore({ who, signOut }) {
     <button class="facets-button" aria-expanded=${facetsOpen} onClick=${() => setFacetsOpen(!facetsOpen)}>${t.facets.title}</button>
     <${Facets} summary=${summary} failed=${Boolean(found.problem || found.counting)} query=${state.q} include=${include} exclude=${exclude} />
     <main class="results" aria-busy=${Boolean(found.busy)}>
-      <${Histogram} summary=${summary} failures=${found.failures} zone=${state.zone} choose=${(from, to) =>
-        change({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), event: '' })} />
+      ${!state.live && html`<${Histogram} summary=${summary} failures=${found.failures} zone=${state.zone} choose=${(from, to) =>
+        change({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), event: '' })} />`}
       <div class="bar">
-        <h1 aria-live="polite">${heading(found)}</h1>
+        <h1 aria-live="polite">${live && !live.problem ? t.live.heading(live.pages.total) : heading(found)}</h1>
+        <button aria-pressed=${Boolean(state.live)} title=${t.live.title}
+          onClick=${() => change({ live: state.live ? '' : 'on', event: '' })}>${t.live.button}</button>
+        ${live && html`<button aria-pressed=${live.paused} onClick=${live.pause}>
+          ${live.paused ? t.live.go(live.waiting) : t.live.pause}</button>`}
         <button aria-pressed=${has(state.q, ownReads)} title=${t.query.hideReadsTitle}
           onClick=${() => toggle(ownReads)}>${t.query.hideReads}</button>
-        <button onClick=${() => change({ order: state.order === 'newest' ? 'oldest' : 'newest' })}>${t.list.order[state.order]}</button>
-        <button class="icon" title=${t.list.refresh} aria-label=${t.list.refresh} onClick=${again}>⟳</button>
+        ${!state.live && html`<button onClick=${() => change({ order: state.order === 'newest' ? 'oldest' : 'newest' })}>
+          ${t.list.order[state.order]}</button>
+        <button class="icon" title=${t.list.refresh} aria-label=${t.list.refresh} onClick=${again}>⟳</button>`}
         <span class="space"></span>
         <button onClick=${() => setDialog('hand')}>${t.hand.button}</button>
       </div>
+      ${live?.cut && html`<p class="notice" role="status">${t.live.cut}</p>`}
+      ${live?.missed > 0 && html`<p class="notice" role="status">${t.live.missed(live.missed)}</p>`}
       <div class="table" ref=${(el) => el?.style.setProperty('--columns', template(state.columns))}>
         ${pages && html`<${List} pages=${pages} state=${state} selected=${selected} narrow=${narrow}
           open=${open} failed=${failed}><${Columns} state=${state} change=${change} /><//>`}
-        ${pages && !pages.total && !found.busy && html`<${Nothing} state=${state} summary=${summary} change=${change} />`}
+        ${pages && !pages.total && !found.busy && !state.live && html`<${Nothing} state=${state} summary=${summary} change=${change} />`}
       </div>
     </main>
     ${row && html`<${Detail} state=${state} row=${row} change=${change} include=${include} exclude=${exclude}

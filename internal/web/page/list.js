@@ -79,7 +79,7 @@ export class Pages {
     for (const [, p] of loaded.slice(keptPages)) p.rows = null;
   }
 
-  find(wanted) {
+  find(wanted, nameOf) {
     for (const page of this.pages) {
       const i = page.rows?.findIndex((r) => nameOf(r) === wanted) ?? -1;
       if (i >= 0) return page.first + i;

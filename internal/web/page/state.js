@@ -15,6 +15,7 @@ export function read(search) {
     to: p.get('to') ?? '',
     zone: p.get('zone') === 'local' ? 'local' : 'utc',
     order: p.get('order') === 'oldest' ? 'oldest' : 'newest',
+    live: p.get('live') === 'on' ? 'on' : '',
     columns: columns?.length ? columns : usualColumns,
     event: p.get('event') ?? '',
   };
@@ -31,6 +32,7 @@ export function write(s) {
   set('to', s.to);
   set('zone', s.zone, 'utc');
   set('order', s.order, 'newest');
+  set('live', s.live);
   set('columns', s.columns.join(','), usualColumns.join(','));
   set('event', s.event);
   const text = p.toString();

@@ -110,6 +110,16 @@ export const t = {
     refresh: 'Search again',
   },
 
+  live: {
+    button: 'Live',
+    title: 'Show events as they are recorded',
+    heading: (n) => n ? count(n, 'new event', 'new events') : 'Waiting for events',
+    pause: 'Pause',
+    go: (n) => n ? `Go on (${number(n)})` : 'Go on',
+    missed: (n) => `${count(n, 'event is', 'events are')} not shown: they came faster than they could be.`,
+    cut: 'The connection was cut. It is tried again; events that come meanwhile are not shown.',
+  },
+
   detail: {
     title: 'Event',
     tree: 'Fields',
