@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -59,16 +60,30 @@ func (f *questionFlags) connect(cmd *cobra.Command, workspace, text string) (*cl
 		return nil, q, err
 	}
 	q.Project = project
-	if workspace != "" {
-		err = f.try(cmd, c, func() (err error) {
-			q.Logs, err = c.LogsOf(cmd.Context(), project, workspace)
-			return err
-		})
-		if err == nil && len(q.Logs) == 0 {
+	switch {
+	case workspace != "":
+		if q.Logs, err = f.logsOf(cmd, c, project, workspace); err == nil && len(q.Logs) == 0 {
 			err = &exit{4, fmt.Errorf("there is no workspace %q in this project", workspace)}
+		}
+	case workspaceName.MatchString(text):
+		if logs, err := f.logsOf(cmd, c, project, text); err == nil && len(logs) > 0 {
+			visible.Printf(cmd.ErrOrStderr(), "this looks for the word %s everywhere; for the workspace %s write: %s %s ''\n",
+				text, text, cmd.CommandPath(), text)
 		}
 	}
 	return c, q, err
+}
+
+// workspaceName is what a workspace may be called, and a query of one word may look like.
+var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func (f *questionFlags) logsOf(cmd *cobra.Command, c *client.Client, project, workspace string) (logs []string,
+	err error) {
+	err = f.try(cmd, c, func() (err error) {
+		logs, err = c.LogsOf(cmd.Context(), project, workspace)
+		return err
+	})
+	return logs, err
 }
 
 func (f *questionFlags) try(cmd *cobra.Command, c *client.Client, do func() error) error {
