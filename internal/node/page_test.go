@@ -1,11 +1,14 @@
 package node
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirlog/weir/internal/config"
 )
@@ -248,6 +251,25 @@ func TestThePageIsServedWhereItIsWanted(t *testing.T) {
 	for _, path := range []string{"/", "/web/style.css", whoAmI} {
 		if res := b.ask("GET", path, ""); res.StatusCode != 404 || res.Header.Get("X-Error-Code") != "RESOURCE_NOT_FOUND" {
 			t.Errorf("%s with --no-web: %d", path, res.StatusCode)
+		}
+	}
+}
+
+// A body that never comes holds no connection, whatever of the page it is sent to.
+func TestThePageWaitsForNoBody(t *testing.T) {
+	r := run(t, func(c *config.Config) { c.BodyTimeout = 100 * time.Millisecond })
+	for _, request := range []string{"GET / ", "GET /web/x ", "GET " + whoAmI + " ", "POST /web/session ",
+		"DELETE /web/session ", "PUT /web/nothing "} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(r.creds.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "%sHTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 10\r\n"+
+			"Content-Type: application/x-www-form-urlencoded\r\n\r\n", request)
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, c); err != nil {
+			t.Errorf("%s: the connection is held: %v", request, err)
 		}
 	}
 }
