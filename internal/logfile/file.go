@@ -72,7 +72,8 @@ type Batch struct {
 }
 
 // Next returns lines that were not returned yet, at most so many of at most so many bytes together unless one has more;
-// none if there are none now. An error is a *Lost, or that a file could not be read, which may be tried again.
+// none if there are none now. An error, with which there are none, is a *Lost, or that a file could not be read, which
+// may be tried again.
 func (f *File) Next(lines, bytes int) (Batch, error) {
 	for {
 		if f.current == nil {
@@ -93,10 +94,10 @@ func (f *File) Next(lines, bytes int) (Batch, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			f.again()
 		}
-		if !errors.Is(err, io.EOF) || len(b.Offsets)+len(b.TooLong) > 0 {
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
+		if len(b.Offsets)+len(b.TooLong) > 0 {
+			return b, nil // What keeps it from reading on comes again.
+		}
+		if !errors.Is(err, io.EOF) {
 			return b, err
 		}
 		more, err := f.atEnd()

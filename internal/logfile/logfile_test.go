@@ -240,6 +240,50 @@ func TestTooLongLineIsNamedAndLeftOut(t *testing.T) {
 	}
 }
 
+// Lines that stand before what cannot be read are returned, and are not behind what is acknowledged before they are.
+func TestLinesBeforeADamageAreReturned(t *testing.T) {
+	w := newWriter(t)
+	w.write(200)
+	begun := New(w.name, Position{})
+	first, err := begun.Next(10, 1<<20)
+	w.must(err)
+	begun.Close()
+	w.rename()
+	w.compress()
+	w.open()
+	w.write(1)
+	name := w.name + ".1.gz"
+	data, err := os.ReadFile(name)
+	w.must(err)
+	w.must(os.WriteFile(name, data[:len(data)-len(data)/3], 0o600))
+	w.must(os.Chtimes(name, w.clock, w.clock))
+	f := New(w.name, first.Next)
+	f.Settle = 0
+	defer f.Close()
+	read := 10
+	for {
+		b, err := f.Next(50, 1<<20)
+		if err != nil {
+			if len(b.Offsets) > 0 {
+				t.Errorf("%d lines come with %v", len(b.Offsets), err)
+			}
+			break
+		}
+		if len(b.Offsets) == 0 {
+			t.Fatal("the damage is not said")
+		}
+		for line := range strings.Lines(string(b.Lines)) {
+			if strings.TrimSuffix(line, "\n") != w.written[read] {
+				t.Fatalf("line %d is %.60s", read, line)
+			}
+			read++
+		}
+	}
+	if read == 10 {
+		t.Error("no line before the damage")
+	}
+}
+
 func TestNamesOfRotatedFiles(t *testing.T) {
 	for name, want := range map[string]bool{"app.log.1": true, "app.log.12.gz": true, "app.log-20261127": true,
 		"app.log-20261127.zst": true, "app.log.old": true, "app-20261127.log": true, "app.2026-11-27T10.log.gz": true,
