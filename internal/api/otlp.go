@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"net/http"
@@ -44,12 +45,16 @@ func (h recordings) otlpLogs(c *call) (result, error) {
 		return nil, unsupportedType("The Content-Encoding may be identity, gzip or zstd.")
 	}
 	defer whole.Close()
+	var spent int64
 	body, err := in.ReadWhole(whole)
 	if err == nil {
 		err = in.Reserve(otlp.ProtobufFactor * min(len(body), in.EventBytes()))
 	}
 	if err == nil {
 		err = read(body, in.EventBytes(), func(raw []byte, size int) error {
+			if err := h.spend(c, &spent, len(raw)); err != nil {
+				return err
+			}
 			if raw == nil {
 				return in.RefuseTooLong(size)
 			}
@@ -68,6 +73,22 @@ func (h recordings) otlpLogs(c *call) (result, error) {
 	}
 	reply := h.reply(done, true)
 	return otlpReply(c, reply), nil
+}
+
+// otlpFactor is how much larger than a request may be its records are together, each with its resource and scope, which
+// the request has once.
+const otlpFactor = 4
+
+// spend counts a record of a request, and ends what is too much work: a body of a few kilobytes can say much.
+func (h recordings) spend(c *call, spent *int64, size int) error {
+	if err := c.context().Err(); err != nil {
+		return context.Cause(c.context())
+	}
+	*spent += int64(size)
+	if most := otlpFactor * h.options.MaxRequestBytes; most > 0 && *spent > most {
+		return tooLarge("The records of a request, each with its resource and scope, may have at most %d bytes.", most)
+	}
+	return nil
 }
 
 // otlpReply returns an ExportLogsServiceResponse, in the form of the request.

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	logsv1 "go.opentelemetry.io/proto/otlp/logs/v1"
+	resourcev1 "go.opentelemetry.io/proto/otlp/resource/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -112,5 +113,26 @@ func TestOpenTelemetryErrors(t *testing.T) {
 	}
 	if rec := w.do(post, otlpPath, "", "Content-Type: "+protobufType); rec.Code != 401 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// A small body whose records all have a large resource is refused before it has made much work.
+func TestOpenTelemetryResourcesAreNotMultipliedWithoutEnd(t *testing.T) {
+	w := newWorld(t, Options{MaxEventBytes: 1 << 20, MaxRequestBytes: 2 << 20, MaxRequestEvents: 100_000})
+	attribute := &common.KeyValue{Key: strings.Repeat("k", 100_000)}
+	logs := &logsv1.ResourceLogs{Resource: &resourcev1.Resource{Attributes: []*common.KeyValue{attribute}},
+		ScopeLogs: []*logsv1.ScopeLogs{{}}}
+	for range 1000 {
+		logs.ScopeLogs[0].LogRecords = append(logs.ScopeLogs[0].LogRecords, &logsv1.LogRecord{})
+	}
+	packed, err := proto.Marshal(&logsv1.LogsData{ResourceLogs: []*logsv1.ResourceLogs{logs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := w.send(otlpPath, protobufType, string(packed)); rec.Code != 413 {
+		t.Errorf("%d %q", rec.Code, rec.Body)
+	}
+	if n := len(w.lines(w.get(resource, account.GroupOwner))); n > 2 {
+		t.Errorf("%d events are recorded of a request that is refused", n)
 	}
 }

@@ -103,6 +103,9 @@ func Protobuf(body []byte, most int, each func(record []byte, size int) error) e
 				if err := record.set(message, recordFields, most); err != nil {
 					return err
 				}
+				if grown := len(resource.json) + len(scope.json) + len(record.json); grown > most {
+					return each(nil, grown)
+				}
 				raw = join(raw[:0], resource.json, scope.json, record.json)
 				return each(raw, size)
 			})
