@@ -82,7 +82,11 @@ func (h events) ask(c *call) (*question, error) {
 // askedFor returns a digest of what a request says of the events that it means.
 func askedFor(c *call) []byte {
 	logs := slices.Sorted(slices.Values(c.query["log"]))
-	parts := append([]string{c.path("groupId"), c.query.Get("q"), c.query.Get("startDate"), c.query.Get("endDate")},
+	kind := "" // A tail is of what comes, other questions are of what was: neither is the other's continuation.
+	if c.operation.audit.event == tailOperation {
+		kind = tailOperation
+	}
+	parts := append([]string{kind, c.path("groupId"), c.query.Get("q"), c.query.Get("startDate"), c.query.Get("endDate")},
 		slices.Compact(logs)...)
 	return digestOf(parts)
 }

@@ -65,7 +65,7 @@ func (s *Server) operations() []operation {
 		proofs{s.logs}.operations(),
 		entries{references{s.auth}, s.logs, s.waiters, newEnds(s.endOf), s.stopping}.operations(),
 		s.events().operations(),
-		tails{s.events(), s.feed, s.tails, s.still, s.problemOf, s.beat, s.stopping}.operations(),
+		tails{s.events(), s.feed, s.tails, s.still, s.problemOf, s.auditRead, s.beat, s.stopping}.operations(),
 	} {
 		table = append(table, rows...)
 	}
@@ -404,7 +404,7 @@ func (h events) operations() []operation {
 }
 
 func (h tails) operations() []operation {
-	tails := traits{audit: audited("tailEvents", "it sends events; what follows is the same read for an hour"),
+	tails := traits{audit: audited(tailOperation, "it sends events; what follows is the same read for an hour"),
 		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
 	return []operation{
 		{"tailGroupEvents", get, ownGroup + "/events:tail", own, account.Download, 200, with(questions, tailSeconds),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
@@ -22,14 +23,19 @@ type tails struct {
 	going    *limit.Shares[string]       // tails, by credential
 	still    func(*call) error           // why the caller may not go on with what it was allowed to begin
 	problem  func(*call, error) *problem // as which an error is replied
+	record   func(*call, error) error    // makes an attempt to read logs an event
 	beat     time.Duration               // between two looks whether a tail may go on, and two signs of life
 	stopping context.Context             // ends when requests are not to wait any more
 }
+
+const tailOperation = "tailEvents" // in events
 
 const (
 	maxTails      = 100 // at a time
 	maxTailsOfOne = 10  // of one credential
 	usualBeat     = 5 * time.Second
+	placeWait     = 100 * time.Millisecond
+	readWithin    = time.Minute // what a client is sent
 )
 
 // tail sends the events that match, as they are recorded, for an hour at most: then it would be another read.
@@ -48,10 +54,7 @@ func (h tails) tail(c *call) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := h.going.Take(c.context(), c.caller.ID)
-	if errors.Is(err, limit.ErrBusy) {
-		err = tooManyTails()
-	}
+	release, err := h.take(c)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +64,17 @@ func (h tails) tail(c *call) (result, error) {
 		last = min(last, time.Duration(n)*time.Second)
 	}
 	return &tail{h: h, call: c, q: q, matcher: matcher, last: last}, nil
+}
+
+// take takes a place for a tail. Those of a node are taken for long, so that nobody waits for one.
+func (h tails) take(c *call) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(c.context(), placeWait)
+	defer cancel()
+	release, err = h.going.Take(ctx, c.caller.ID)
+	if errors.Is(err, limit.ErrBusy) || err != nil && c.context().Err() == nil {
+		err = tooManyTails()
+	}
+	return release, err
 }
 
 func tooManyTails() *problem {
@@ -166,6 +180,9 @@ func (t *tail) goOn(ctx context.Context, l *live.Listener, began time.Time) erro
 	if err != nil {
 		return err
 	}
+	if err := t.recordMore(logs); err != nil {
+		return err
+	}
 	var ids []string
 	isNew := map[string]bool{}
 	for _, k := range logs {
@@ -173,6 +190,24 @@ func (t *tail) goOn(ctx context.Context, l *live.Listener, began time.Time) erro
 		isNew[k.id] = k.workspace != nil && k.workspace.Created.After(began)
 	}
 	return l.Follow(ctx, ids, func(log string) bool { return isNew[log] })
+}
+
+// recordMore makes the tail an event in the logs that it has come to since it began, too.
+func (t *tail) recordMore(logs []keptLog) error {
+	var more []keptLog
+	for _, k := range logs {
+		if !slices.ContainsFunc(t.q.logs, func(old keptLog) bool { return old.id == k.id }) {
+			more = append(more, k)
+		}
+	}
+	if len(more) == 0 {
+		return nil
+	}
+	t.q.logs = slices.Concat(t.q.logs, more)
+	asked := *t.q
+	asked.logs = more
+	t.call.question = &asked
+	return t.h.record(t.call, nil)
 }
 
 // tailWriter writes a tail: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), or
@@ -233,4 +268,12 @@ func (w *tailWriter) write(kind string, object []byte) error {
 	return err
 }
 
-func (w *tailWriter) flush() error { return errors.Join(w.w.Flush(), w.control.Flush()) }
+// flush sends what was written. A client that does not read it is cut off, over HTTP/2 too, where no connection is
+// looked at for that.
+func (w *tailWriter) flush() error {
+	err := w.control.SetWriteDeadline(time.Now().Add(readWithin))
+	if errors.Is(err, http.ErrNotSupported) {
+		err = nil
+	}
+	return errors.Join(err, w.w.Flush(), w.control.Flush())
+}

@@ -113,6 +113,10 @@ func TestTailTellsOfEventsAsTheyAreRecorded(t *testing.T) {
 	if n, _ := w.reads("tailEvents"); n != 1 {
 		t.Errorf("%d events of one tail and its continuation", n)
 	}
+	w.get(asking(eventsPath, "q=n:*", "read="+tail.reply.Header.Get("Weir-Read")), account.GroupOwner)
+	if n, _ := w.reads("searchEvents"); n != 1 {
+		t.Error("a search of what was passes for a tail of what comes")
+	}
 	w.server.Stop()
 	if end := tail.event(); end.End != "stopping" {
 		t.Errorf("the tail ends with %+v", end)
@@ -189,6 +193,9 @@ func TestTailFollowsNewWorkspaces(t *testing.T) {
 	if e := tail.event(); e.Log != made.AuditLog {
 		t.Errorf("told %+v", e)
 	}
+	if lines := strings.Join(w.lines(w.get(target, account.GroupOwner)), ""); !strings.Contains(lines, `"tailEvents"`) {
+		t.Errorf("the log does not say who tails it: %s", lines)
+	}
 }
 
 func TestTailAsServerSentEvents(t *testing.T) {
@@ -224,6 +231,15 @@ func TestTailsOfOneAreBounded(t *testing.T) {
 	}
 	if rec := w.get(tailPath, account.OrgOwner); rec.Code != 200 {
 		t.Errorf("of another credential: %d %s", rec.Code, rec.Body)
+	}
+	w.server.tails = limit.NewShares[string](1, 1, 0)
+	w.server.table = w.server.operations()
+	w.server.route()
+	if _, err := w.server.tails.Take(t.Context(), "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	if rec := w.get(tailPath, account.OrgOwner); rec.Code != 429 {
+		t.Errorf("one more than a node has: %d %s", rec.Code, rec.Body)
 	}
 }
 
