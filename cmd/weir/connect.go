@@ -88,6 +88,10 @@ func dialToRecord(cmd *cobra.Command) (*client.Client, profile.Target, error) {
 	if err := t.Complete(); err != nil && token == "" {
 		return nil, t, &exit{2, fmt.Errorf("%w, or WEIR_INGEST_TOKEN", err)}
 	}
+	if token != "" && t.Profile != "" {
+		return nil, t, &exit{2, fmt.Errorf("WEIR_INGEST_TOKEN is set, and profile %s says whom to ask: set the server in "+
+			"MONGODB_ATLAS_BASE_URL, or unset the token", t.Profile)}
+	}
 	t.IngestToken = token
 	c, err := newClient(t.Config)
 	return c, t, err

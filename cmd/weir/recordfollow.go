@@ -22,6 +22,9 @@ func followFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	if len(files) == 0 {
 		return &exit{2, errors.New("--follow needs the names of files")}
 	}
+	if f.sender.MaxEvents < 1 || f.sender.MaxWait <= 0 {
+		return &exit{2, errors.New("--batch and --flush-interval must be positive")}
+	}
 	for i, name := range files {
 		var err error
 		if files[i], err = filepath.Abs(name); err != nil {
@@ -86,6 +89,10 @@ func (s *following) send(ctx context.Context, b logfile.Batch) error {
 		if err == nil && n >= 1 && n <= len(b.Offsets) {
 			s.refused(b.Name, b.Offsets[n-1], f.Description)
 		}
+	}
+	if more := r.Rejected - len(r.BadRequest.Fields); more > 0 {
+		visible.Printf(s.cmd.ErrOrStderr(), "%s: %d more lines from byte %d to the line at byte %d are refused\n", b.Name,
+			more, b.Offsets[0], b.Offsets[len(b.Offsets)-1])
 	}
 	s.sent.Recorded += r.Recorded
 	s.sent.Duplicates += r.Duplicates
