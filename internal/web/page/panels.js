@@ -75,11 +75,12 @@ const quote = (text) => /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceA
 
 function commands(state) {
   const api1 = location.origin + api.address(api.group(state.project) + '/events', question(state), '/api');
-  const words = ['weir', 'search', state.q || '*', '--project', state.project];
+  const words = ['weir', 'search', '--project', state.project];
   for (const log of state.logs) words.push('--log', log);
   const moment = (text) => text.replace(/^now-(\d+)([smhdw])$/, '$1$2');
   words.push('--start', moment(state.from));
   if (state.to) words.push('--end', moment(state.to));
+  words.push('--', state.q || '*'); // A query may begin with '-'.
   return { curl: `curl -s -H "Authorization: Bearer $TOKEN" ${quote(api1)}`, weir: words.map(quote).join(' ') };
 }
 
