@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -57,8 +58,12 @@ func (e *Error) Error() string {
 const noAPI = "what answers there is not the API: is it weir's admin address (--admin-listen), or does the URL " +
 	"lack a path?"
 
-// connectionError makes an *Error of a token that was refused, and says what to do about a private authority.
+// connectionError makes an *Error of a token that was refused, and says what to do about a private authority. What a
+// request asked for, which may be long, is left out.
 func connectionError(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		u.URL, _, _ = strings.Cut(u.URL, "?")
+	}
 	if errors.As(err, new(x509.UnknownAuthorityError)) {
 		return fmt.Errorf("%w; if it is a private authority, name its PEM file: --ca-file, WEIR_CA_FILE", err)
 	}

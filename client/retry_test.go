@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -81,5 +82,19 @@ func TestErrorsAtAnotherAddress(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "admin address") || !strings.Contains(err.Error(), admin.URL) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// An error of a connection says where, and not all that was asked for.
+func TestErrorsLeaveOutWhatWasAskedFor(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	s.Close()
+	c, err := New(Config{URL: s.URL, PublicKey: "p", PrivateKey: "q"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Call(t.Context(), "GET", "/api/x", url.Values{"read": {"long"}}, nil)
+	if err == nil || strings.Contains(err.Error(), "long") || !strings.Contains(err.Error(), s.URL+"/api/x") {
+		t.Errorf("%v", err)
 	}
 }
