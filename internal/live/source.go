@@ -41,7 +41,7 @@ func newSource(f *Feed, log string) *source {
 // later; or, if it wants the whole log, of all that is there.
 func (s *source) visit(ctx context.Context, fresh *Listener, whole bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.feed.options.LookLimit,
-		fmt.Errorf("a look at log %s took more than %v", s.log, s.feed.options.LookLimit))
+		fmt.Errorf("a look at log %s took more than %v: %w", s.log, s.feed.options.LookLimit, context.DeadlineExceeded))
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
