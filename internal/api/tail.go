@@ -34,7 +34,6 @@ const (
 	maxTails      = 100 // at a time
 	maxTailsOfOne = 10  // of one credential
 	usualBeat     = 5 * time.Second
-	placeWait     = 100 * time.Millisecond
 	readWithin    = time.Minute // what a client is sent
 )
 
@@ -54,9 +53,9 @@ func (h tails) tail(c *call) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := h.take(c)
+	release, err := h.going.TryTake(c.caller.ID) // A place is taken for long: nobody waits for one.
 	if err != nil {
-		return nil, err
+		return nil, tooManyTails()
 	}
 	c.atEnd(release)
 	last := remembered - c.now.Sub(c.recorded)
@@ -64,17 +63,6 @@ func (h tails) tail(c *call) (result, error) {
 		last = min(last, time.Duration(n)*time.Second)
 	}
 	return &tail{h: h, call: c, q: q, matcher: matcher, last: last}, nil
-}
-
-// take takes a place for a tail. Those of a node are taken for long, so that nobody waits for one.
-func (h tails) take(c *call) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(c.context(), placeWait)
-	defer cancel()
-	release, err = h.going.Take(ctx, c.caller.ID)
-	if errors.Is(err, limit.ErrBusy) || err != nil && c.context().Err() == nil {
-		err = tooManyTails()
-	}
-	return release, err
 }
 
 func tooManyTails() *problem {

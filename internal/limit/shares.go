@@ -51,11 +51,34 @@ func (s *Shares[K]) Take(ctx context.Context, key K) (release func(), err error)
 		s.leave(key, own)
 		return nil, context.Cause(ctx)
 	}
-	return func() {
-		<-s.all
-		<-own.slots
+	return func() { s.release(key, own) }, nil
+}
+
+// TryTake is Take for who does not wait: of what happens for long. An error is ErrBusy.
+func (s *Shares[K]) TryTake(key K) (release func(), err error) {
+	own, err := s.join(key)
+	if err != nil {
+		return nil, err
+	}
+	for _, slots := range []chan struct{}{own.slots, s.all} {
+		select {
+		case slots <- struct{}{}:
+			continue
+		default:
+		}
+		if slots == s.all {
+			<-own.slots
+		}
 		s.leave(key, own)
-	}, nil
+		return nil, ErrBusy
+	}
+	return func() { s.release(key, own) }, nil
+}
+
+func (s *Shares[K]) release(key K, own *share) {
+	<-s.all
+	<-own.slots
+	s.leave(key, own)
 }
 
 func (s *Shares[K]) join(key K) (*share, error) {

@@ -54,3 +54,28 @@ func TestSharesOfOneKeyLeaveRoomForOthers(t *testing.T) {
 		}
 	})
 }
+
+// Who does not wait is refused at once, whoever has what there is.
+func TestTryTakeRefusesAtOnce(t *testing.T) {
+	s := NewShares[string](2, 1, 5)
+	first, err := s.TryTake("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TryTake("a"); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more under a key: %v", err)
+	}
+	if _, err := s.TryTake("b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TryTake("c"); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more in all: %v", err)
+	}
+	first()
+	if _, err := s.TryTake("c"); err != nil {
+		t.Errorf("when there is room: %v", err)
+	}
+	if len(s.byKey) != 2 {
+		t.Errorf("%d keys are kept of two that have a share", len(s.byKey))
+	}
+}
