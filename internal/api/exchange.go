@@ -27,7 +27,7 @@ func (s *Server) handle(answer func(*exchange) (result, error)) http.Handler {
 		securityHeaders(w.Header(), r.TLS != nil)
 		w.Header().Set("X-Request-Id", x.call.id)
 		started := time.Now()
-		x.limitBody()
+		s.limitBody(x.w, r)
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 		defer func() {
@@ -64,16 +64,22 @@ func (x *exchange) answer(run func(*exchange) (result, error)) {
 	panic(http.ErrAbortHandler)
 }
 
-// limitBody sets a time until which the body must have arrived. It holds for every request, not only where a body is
-// read: the server itself reads the rest of a body that the handler has left, before it sends the reply.
-func (x *exchange) limitBody() {
-	if x.server.options.BodyTimeout <= 0 || x.r.Body == nil || x.r.Body == http.NoBody {
+// WithinBodyTime returns a handler of requests whose bodies must have arrived within the server's time for that. It holds
+// whether or not next reads the body: what it leaves, the HTTP server itself reads before it sends the reply.
+func (s *Server) WithinBodyTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.limitBody(w, r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
+	if s.options.BodyTimeout <= 0 || r.Body == nil || r.Body == http.NoBody {
 		return
 	}
-	deadline := time.Now().Add(x.server.options.BodyTimeout)
-	if err := http.NewResponseController(x.w).SetReadDeadline(deadline); err != nil &&
-		!errors.Is(err, http.ErrNotSupported) {
-		x.server.options.Logger.Error("deadline of a body", "err", err, "request", x.call.id)
+	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.BodyTimeout))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.options.Logger.Error("deadline of a body", "err", err, "request", w.Header().Get("X-Request-Id"))
 	}
 }
 

@@ -381,22 +381,11 @@ func (n *node) root(s *api.Server) http.Handler {
 	mux.Handle(api.Prefix, s)
 	mux.Handle("/", s.NotFound())
 	if n.hasPage() {
-		page := bodyWithin(n.config.BodyTimeout, web.New(s))
+		page := s.WithinBodyTime(web.New(s))
 		mux.Handle("/{$}", page)
 		mux.Handle("/web/", page)
 	}
 	return s.CleanPaths(mux)
-}
-
-// bodyWithin returns a handler of requests whose bodies must have arrived within a time. It holds whether or not next
-// reads the body: the server itself reads what was left of it. The API does so for what it serves.
-func bodyWithin(long time.Duration, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if long > 0 && r.Body != nil && r.Body != http.NoBody {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(long)) // fails where there is no connection
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // hasPage tells whether the node serves the page for people.
