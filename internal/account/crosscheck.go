@@ -25,11 +25,10 @@ const looks = 3
 // CrossCheck compares documents that refer to each other, and reports each inconsistency. Documents that are damaged or
 // forged are left out. An error means that the check could not be carried out.
 func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) error {
+	check := func(look func(crossCheck) ([]Inconsistency, error)) error { return s.lookAgain(report, look) }
 	for p, err := range s.AllProjects(ctx) {
 		if err == nil {
-			err = s.crossCheck(ctx, report, func(fresh *Directory) ([]Inconsistency, error) {
-				return fresh.checkProject(ctx, p.ID)
-			})
+			err = check(func(fresh crossCheck) ([]Inconsistency, error) { return fresh.project(ctx, p.ID) })
 		}
 		if err = failed(err); err != nil {
 			return err
@@ -37,9 +36,7 @@ func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) 
 	}
 	for c, err := range all(ctx, s.credentials) {
 		if err == nil {
-			err = s.crossCheck(ctx, report, func(fresh *Directory) ([]Inconsistency, error) {
-				return fresh.checkCredential(ctx, c.ID)
-			})
+			err = check(func(fresh crossCheck) ([]Inconsistency, error) { return fresh.credential(ctx, c.ID) })
 		}
 		if err = failed(err); err != nil {
 			return err
@@ -47,9 +44,7 @@ func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) 
 	}
 	for o, err := range s.AllOrganizations(ctx) {
 		if err == nil {
-			err = s.crossCheck(ctx, report, func(fresh *Directory) ([]Inconsistency, error) {
-				return fresh.checkEntries(ctx, o.ID)
-			})
+			err = check(func(fresh crossCheck) ([]Inconsistency, error) { return fresh.entries(ctx, o.ID) })
 		}
 		if err = failed(err); err != nil {
 			return err
@@ -66,16 +61,18 @@ func failed(err error) error {
 	return err
 }
 
-// crossCheck reports what is inconsistent at each of several looks.
-func (s *Directory) crossCheck(ctx context.Context, report func(Inconsistency),
-	look func(*Directory) ([]Inconsistency, error)) error {
-	found, err := look(NewDirectory(s.bucket))
+// crossCheck compares documents as they are now.
+type crossCheck struct{ *Directory }
+
+// lookAgain reports what is inconsistent at each of several looks.
+func (s *Directory) lookAgain(report func(Inconsistency), look func(crossCheck) ([]Inconsistency, error)) error {
+	found, err := look(crossCheck{NewDirectory(s.bucket)})
 	for range looks - 1 {
 		if err != nil || len(found) == 0 {
 			return err
 		}
 		var again []Inconsistency
-		again, err = look(NewDirectory(s.bucket))
+		again, err = look(crossCheck{NewDirectory(s.bucket)})
 		found = slices.DeleteFunc(found, func(x Inconsistency) bool { return !slices.Contains(again, x) })
 	}
 	for _, x := range found {
@@ -84,8 +81,8 @@ func (s *Directory) crossCheck(ctx context.Context, report func(Inconsistency),
 	return err
 }
 
-// checkProject compares a project with its organization and the directory.
-func (s *Directory) checkProject(ctx context.Context, id string) (found []Inconsistency, err error) {
+// project compares a project with its organization and the directory.
+func (s crossCheck) project(ctx context.Context, id string) (found []Inconsistency, err error) {
 	p, err := s.Project(ctx, id)
 	if err != nil {
 		return nil, failed(err)
@@ -106,8 +103,8 @@ func (s *Directory) checkProject(ctx context.Context, id string) (found []Incons
 	return found, failed(err)
 }
 
-// checkCredential compares a credential with its organization, the directory, and the projects on which it has roles.
-func (s *Directory) checkCredential(ctx context.Context, id string) (found []Inconsistency, err error) {
+// credential compares a credential with its organization, the directory, and the projects on which it has roles.
+func (s crossCheck) credential(ctx context.Context, id string) (found []Inconsistency, err error) {
 	c, err := s.Credential(ctx, id)
 	if err != nil {
 		return nil, failed(err)
@@ -143,8 +140,8 @@ func (s *Directory) checkCredential(ctx context.Context, id string) (found []Inc
 	return found, nil
 }
 
-// checkEntries looks for what the directory of an organization lists and has no document.
-func (s *Directory) checkEntries(ctx context.Context, org string) (found []Inconsistency, err error) {
+// entries looks for what the directory of an organization lists and has no document.
+func (s crossCheck) entries(ctx context.Context, org string) (found []Inconsistency, err error) {
 	for kind, get := range map[string]func(id string) (prefix string, err error){
 		projectNames: func(id string) (string, error) {
 			_,
