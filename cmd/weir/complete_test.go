@@ -106,7 +106,9 @@ func TestCompletionOffersPlainWordsOnly(t *testing.T) {
 
 // A command that takes a workspace offers those that there are.
 func TestCommandsOfAWorkspaceCompleteIt(t *testing.T) {
-	weir := toServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"results":[{"name":"prod"}]}`) })
+	weir := toServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"results":[{"name":"prod"}]}`)
+	})
 	tried := 0
 	for _, cmd := range commands(rootCommand()) {
 		_, arguments, _ := strings.Cut(cmd.Use, " ")

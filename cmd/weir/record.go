@@ -32,15 +32,16 @@ func recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record WORKSPACE [FILE…]",
 		Short: "Record audit events, one JSON object on each line",
-		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Text is UTF-8; files may be gzip.
-Failed requests are tried again; an event is recorded once, however often it was sent. When it is interrupted (SIGINT, SIGTERM) it
-sends what it has read, and names the lines that it could not send. WEIR_INGEST_TOKEN, if it is set, is used in place of
-other credentials.
+		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Text is
+UTF-8; files may be gzip. Failed requests are tried again; an event is recorded once, however often it was
+sent. When it is interrupted (SIGINT, SIGTERM) it sends what it has read, and names the lines that it could
+not send. WEIR_INGEST_TOKEN, if it is set, is used in place of other credentials.
 
-With --follow it goes on with the files as they grow, also when they are rotated: renamed, copied and truncated, compressed (gzip,
-zstd). How far it came stands in the state file (--state), which is written once events are recorded: after a crash it goes on
-there, and what was sent twice is recorded once. Rotated files must lie beside the file, with a number or a date in their
-names. Lines that are refused are named and left behind.
+With --follow it goes on with the files as they grow, also when they are rotated: renamed, copied and
+truncated, compressed (gzip, zstd). How far it came stands in the state file (--state), which is written
+once events are recorded: after a crash it goes on there, and what was sent twice is recorded once. Rotated
+files must lie beside the file, with a number or a date in their names. Lines that are refused are named,
+or told as a range where they are many, and left behind.
 ` + exitHelp,
 		Example: `  weir record prod events.ndjson events-2026-10.ndjson.gz
   tail -f events.ndjson | weir record prod --partial
@@ -64,7 +65,8 @@ names. Lines that are refused are named and left behind.
 	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second, "how long a line waits for others")
 	cmd.Flags().DurationVar(&f.sender.Grace, "grace", 10*time.Second,
 		"how long to send, when interrupted, what was read")
-	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again; with --follow without end unless it is given")
+	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute,
+		"how long a request is tried again; with --follow without end unless it is given")
 	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false, "record good events although others are refused")
 	cmd.Flags().BoolVar(&f.follow, "follow", false, "send lines as the files grow and rotate, until interrupted")
 	cmd.Flags().StringVar(&f.state, "state", "weir-record.state", "`file` that says how far --follow came")

@@ -90,12 +90,41 @@ func (f *questionFlags) try(cmd *cobra.Command, c *client.Client, do func() erro
 	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, do)
 }
 
-// workspaceAndQuery returns what the arguments [WORKSPACE] QUERY say.
+// workspaceAndQuery returns what the arguments [WORKSPACE] [QUERY] say. Without a query all events are asked for.
 func workspaceAndQuery(args []string) (workspace, text string) {
-	if len(args) == 2 {
-		workspace = args[0]
+	switch len(args) {
+	case 1:
+		text = args[0]
+	case 2:
+		workspace, text = args[0], args[1]
 	}
-	return workspace, args[len(args)-1]
+	return workspace, text
+}
+
+// outputFlags say how events are printed.
+type outputFlags struct {
+	fields []string
+	format string
+}
+
+// add adds the flags; formats names those that --output takes.
+func (f *outputFlags) add(cmd *cobra.Command, formats string) {
+	cmd.Flags().StringSliceVar(&f.fields, "fields", usualFields, "columns: `fields` of events and aliases")
+	cmd.Flags().StringVarP(&f.format, "output", "o", "table", formats)
+}
+
+// printer returns what prints events so.
+func (f *outputFlags) printer(cmd *cobra.Command) (eventPrinter, error) {
+	names := strings.Join(f.fields, ",")
+	fields, err := query.ParseFields(names)
+	if err != nil {
+		return nil, &exit{2, fmt.Errorf("--fields %s: %w", names, err)}
+	}
+	out, err := newEventPrinter(f.format, cmd.OutOrStdout(), fields)
+	if err != nil {
+		return nil, &exit{2, err}
+	}
+	return out, nil
 }
 
 // usualFields are the columns of events if no others are asked for.
@@ -103,10 +132,9 @@ var usualFields = []string{"time", "who", "from", "what", "target", "outcome"}
 
 type searchFlags struct {
 	questionFlags
+	outputFlags
 	limit       int
 	all, oldest bool
-	fields      []string
-	output      string
 	proof       string // name of a file
 	keys        []string
 }
@@ -143,26 +171,21 @@ was left out is not shown. "weir prove FILE" completes the proof with what was n
 			return f.run(cmd, workspace, text)
 		},
 	}
-	f.add(cmd)
+	f.questionFlags.add(cmd)
 	addKeyFlag(cmd, &f.keys)
 	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` to write, and beside it, as FILE.proof, what \"weir verify\" "+
 		"checks it by")
 	cmd.Flags().IntVar(&f.limit, "limit", 100, "print at most so many events")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print all events, however many they are")
 	cmd.Flags().BoolVar(&f.oldest, "oldest", false, "the oldest first")
-	cmd.Flags().StringSliceVar(&f.fields, "fields", usualFields, "columns: `fields` of events and aliases")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, csv, json or ndjson")
+	f.outputFlags.add(cmd, "table, csv, json or ndjson")
 	return cmd
 }
 
 func (f *searchFlags) run(cmd *cobra.Command, workspace, text string) error {
-	fields, err := query.ParseFields(strings.Join(f.fields, ","))
+	out, err := f.printer(cmd)
 	if err != nil {
-		return &exit{2, fmt.Errorf("--fields %s: %w", strings.Join(f.fields, ","), err)}
-	}
-	out, err := newEventPrinter(f.output, cmd.OutOrStdout(), fields)
-	if err != nil {
-		return &exit{2, err}
+		return err
 	}
 	c, q, err := f.connect(cmd, workspace, text)
 	if err != nil {

@@ -32,9 +32,6 @@ may read. A single argument is the query, or nothing to count all events. The co
   weir summary prod 'class:authentication' --buckets 24 --time-zone Europe/Berlin -o json`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				args = []string{""} // all events
-			}
 			workspace, text := workspaceAndQuery(args)
 			return f.run(cmd, workspace, text)
 		},

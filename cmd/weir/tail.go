@@ -3,22 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/client"
-	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/visible"
 )
 
 type tailFlags struct {
 	questionFlags
-	fields []string
-	output string
-	last   time.Duration
+	outputFlags
+	last time.Duration
 }
 
 func tailCommand() *cobra.Command {
@@ -37,16 +33,12 @@ if the connection was cut and some may be missing; "weir follow" misses none.
   weir tail prod 'what:dropStreamProcessor' -o ndjson | notify-somebody`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				args = []string{""} // all events
-			}
 			workspace, text := workspaceAndQuery(args)
 			return f.run(cmd, workspace, text)
 		},
 	}
-	f.add(cmd)
-	cmd.Flags().StringSliceVar(&f.fields, "fields", usualFields, "columns: `fields` of events and aliases")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, csv or ndjson")
+	f.questionFlags.add(cmd)
+	f.outputFlags.add(cmd, "table, csv or ndjson")
 	cmd.Flags().DurationVar(&f.last, "for", 0, "end after this `time`, such as 10m (default: never)")
 	for _, dates := range []string{"start", "end"} { // What comes is of now.
 		_ = cmd.Flags().MarkHidden(dates)
@@ -58,16 +50,12 @@ func (f *tailFlags) run(cmd *cobra.Command, workspace, text string) error {
 	if f.start != "" || f.end != "" {
 		return &exit{2, errors.New("a tail is of what comes: --start and --end mean nothing here")}
 	}
-	if f.output == "json" || f.last < 0 {
+	if f.format == "json" || f.last < 0 {
 		return &exit{2, errors.New("--output is table, csv or ndjson, and --for a time that is not negative")}
 	}
-	fields, err := query.ParseFields(strings.Join(f.fields, ","))
+	out, err := f.printer(cmd)
 	if err != nil {
-		return &exit{2, fmt.Errorf("--fields %s: %w", strings.Join(f.fields, ","), err)}
-	}
-	out, err := newEventPrinter(f.output, cmd.OutOrStdout(), fields)
-	if err != nil {
-		return &exit{2, err}
+		return err
 	}
 	c, q, err := f.connect(cmd, workspace, text)
 	if err != nil {
