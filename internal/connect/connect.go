@@ -125,3 +125,12 @@ func (b *Base) Append(dst []byte, more func([]byte) []byte) []byte {
 	dst = append(given(dst, "original_time", b.OriginalTime), '}')
 	return append(more(dst), '}')
 }
+
+// AppendWith appends the event in JSON, with an object as it was sent below a name in unmapped.
+func (b *Base) AppendWith(dst []byte, name string, sent []byte) []byte {
+	return b.Append(dst, func(dst []byte) []byte {
+		dst = append(Name(dst, "unmapped"), '{')
+		dst = append(Name(dst, name), sent...)
+		return append(dst, '}')
+	})
+}

@@ -33,8 +33,8 @@ func (s *server) cookieName(r *http.Request) string {
 	return localCookie
 }
 
-// cookie returns what a browser keeps of a session: for so long, or until it is closed if life is 0. A negative life has
-// it forgotten. The session's own end is in its text.
+// cookie returns what a browser keeps of a session: for so long, or until it is closed if life is 0. A negative life
+// has it forgotten. The session's own end is in its text.
 func (s *server) cookie(r *http.Request, text string, life time.Duration) *http.Cookie {
 	return &http.Cookie{Name: s.cookieName(r), Value: text, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true,
 		Secure: s.isSecure(r), SameSite: http.SameSiteStrictMode}
@@ -91,13 +91,8 @@ func withoutText(body []byte) (rest []byte, text string, err error) {
 
 // signOut ends the session, or all of its credential's, and has the browser forget it.
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
-	if !fromPage(r) {
-		refuseOrigin(w, r)
-		return
-	}
-	session := s.session(r)
+	session := s.ofPage(w, r)
 	if session == "" {
-		refuse(w, http.StatusUnauthorized, "NO_SESSION", "Nobody is signed in.")
 		return
 	}
 	var got captured

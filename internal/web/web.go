@@ -1,8 +1,8 @@
-// Package web is the page for people: files that are part of the program, sessions as cookies, and a way to the API in a
-// session. It speaks to the API only, in this process, and can do nothing that the API cannot.
+// Package web is the page for people: files that are part of the program, sessions as cookies, and a way to the API in
+// a session. It speaks to the API only, in this process, and can do nothing that the API cannot.
 //
-// The API knows no cookies, so no other site can have a browser use it. The page's own way to it, below /web/api/, does,
-// and so takes only what a page of the same origin asks for.
+// The API knows no cookies, so no other site can have a browser use it. The page's own way to it, below /web/api/,
+// does, and so takes only what a page of the same origin asks for.
 package web
 
 import (
@@ -47,8 +47,8 @@ func New(api API) http.Handler {
 	return headers(guarded.Handler(mux))
 }
 
-// policy lets a browser load nothing but the page's own files, run no script but those, make no markup of text, and show
-// the page in no frame.
+// policy lets a browser load nothing but the page's own files, run no script but those, make no markup of text, and
+// show the page in no frame.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
@@ -71,8 +71,8 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// fromPage tells whether a page of this origin asks. A browser says so itself; of one that does not, only a page of this
-// origin can send a header of its own without being allowed to.
+// fromPage tells whether a page of this origin asks. A browser says so itself; of one that does not, only a page of
+// this origin can send a header of its own without being allowed to.
 func fromPage(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
@@ -96,15 +96,23 @@ func isLoopback(r *http.Request) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// pass asks the API in the session of the request's cookie.
-func (s *server) pass(w http.ResponseWriter, r *http.Request) {
+// ofPage returns the session in which a page of this origin asks; empty if it does not, or in none, which is replied.
+func (s *server) ofPage(w http.ResponseWriter, r *http.Request) string {
 	if !fromPage(r) {
 		refuseOrigin(w, r)
-		return
+		return ""
 	}
 	session := s.session(r)
 	if session == "" {
 		refuse(w, http.StatusUnauthorized, "NO_SESSION", "Nobody is signed in.")
+	}
+	return session
+}
+
+// pass asks the API in the session of the request's cookie.
+func (s *server) pass(w http.ResponseWriter, r *http.Request) {
+	session := s.ofPage(w, r)
+	if session == "" {
 		return
 	}
 	s.api.ServeHTTP(&reply{ResponseWriter: w, server: s, r: r}, inSession(r, strings.TrimPrefix(r.URL.Path, "/web"),

@@ -49,11 +49,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 	if a.subject != "" {
 		b.Message += " " + a.subject
 	}
-	m.made = b.Append(m.made[:0], func(dst []byte) []byte {
-		dst = append(connect.Name(dst, "unmapped"), '{')
-		dst = append(connect.Name(dst, "cloudevents"), raw...)
-		return append(dst, '}')
-	})
+	m.made = b.AppendWith(m.made[:0], "cloudevents", raw)
 	return m.made, nil
 }
 

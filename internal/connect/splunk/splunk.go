@@ -66,11 +66,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 		}
 		b.UID = m.Twin(raw)
 	}
-	m.made = b.Append(m.made[:0], func(dst []byte) []byte {
-		dst = append(connect.Name(dst, "unmapped"), '{')
-		dst = append(connect.Name(dst, "hec"), raw...)
-		return append(dst, '}')
-	})
+	m.made = b.AppendWith(m.made[:0], "hec", raw)
 	return m.made, err
 }
 
