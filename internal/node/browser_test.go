@@ -1,3 +1,5 @@
+//go:build browser
+
 package node
 
 import (
@@ -35,12 +37,9 @@ type tab struct {
 	problems []string // what the browser reported: errors, exceptions, violations of the policy
 }
 
-// openTab starts a browser. Where WEIR_OUTSIDE_TOOLS is not set none is expected to be installed.
+// openTab starts a browser. Where none is expected to be installed, these tests are not built: see the tag above.
 func openTab(t *testing.T) *tab {
 	t.Helper()
-	if os.Getenv("WEIR_OUTSIDE_TOOLS") == "" {
-		t.Skip("WEIR_OUTSIDE_TOOLS is not set: no browser is started")
-	}
 	program, err := exec.LookPath("chromium-headless-shell")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +67,8 @@ func openTab(t *testing.T) *tab {
 		t.Fatal(err)
 	}
 	call(b, log.Enable, cdp.Empty{})
-	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `window.violations = [];
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+		window.violations = [];
 		addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))`})
 	t.Cleanup(b.check)
 	return b
@@ -242,14 +242,12 @@ func (b *tab) record(lines string) {
 // settled waits until the results of a question are shown.
 func (b *tab) settled() {
 	b.t.Helper()
-	b.until(`document.querySelector('.results:not([aria-busy=true])') && !/…$/.test(document.querySelector('.bar h1').textContent)`)
+	b.until(`document.querySelector('.results:not([aria-busy=true])') &&
+		!/…$/.test(document.querySelector('.bar h1').textContent)`)
 }
 
-// TestLooks draws each view, for somebody to look at.
+// TestLooks goes to each view. Where WEIR_SCREENSHOTS names a folder it draws them there, for somebody to look at.
 func TestLooks(t *testing.T) {
-	if os.Getenv("WEIR_SCREENSHOTS") == "" {
-		t.Skip("WEIR_SCREENSHOTS names no folder")
-	}
 	b := openTab(t)
 	for _, dark := range []bool{false, true} {
 		look := map[bool]string{false: "light", true: "dark"}[dark]
@@ -316,7 +314,8 @@ func TestBrowserFromLinkToFile(t *testing.T) {
 	b.until(`new URLSearchParams(location.search).get('q') === 'who:admin.* outcome:"failure"'`)
 	b.settled()
 	listed := b.value(`document.querySelectorAll('.row').length`)
-	if b.value(`[...document.querySelectorAll('.row .cell.outcome')].every((c) => c.textContent === 'failure')`) != "true" {
+	const failures = `[...document.querySelectorAll('.row .cell.outcome')].every((c) => c.textContent === 'failure')`
+	if b.value(failures) != "true" {
 		t.Error("the list has others than failures")
 	}
 	folder := t.TempDir()
@@ -371,9 +370,11 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 // hostile is an event of which no part may be more than text.
 const hostile = `{"time":%d,"metadata":{"uid":"hostile"},"class_name":"<svg/onload=pwned()>","status_id":2,` +
 	`"status_detail":"<iframe srcdoc='<script>parent.pwned()</script>'>",` +
-	`"actor":{"user":{"name":"<img src=x onerror=pwned()>\u202etxt.exe\u0000\u001b[31m"}},"api":{"operation":"javascript:pwned()"},` +
+	`"actor":{"user":{"name":"<img src=x onerror=pwned()>\u202etxt.exe\u0000\u001b[31m"}},` +
+	`"api":{"operation":"javascript:pwned()"},` +
 	`"src_endpoint":{"ip":"\"><script>pwned()</script>"},"entity":{"name":"{{constructor.constructor('pwned()')()}}"},` +
-	`"<b onmouseover=pwned()>":{"__proto__":{"polluted":"x"},"constructor":"y"},"number":123456789012345678901234567890}` + "\n"
+	`"<b onmouseover=pwned()>":{"__proto__":{"polluted":"x"},"constructor":"y"},` +
+	`"number":123456789012345678901234567890}` + "\n"
 
 func TestHostileEventsAreText(t *testing.T) {
 	b := openTab(t)
@@ -384,7 +385,8 @@ func TestHostileEventsAreText(t *testing.T) {
 	b.until(`document.querySelectorAll('.row').length === 1`)
 	b.press("j", kb.Enter)
 	b.until(`document.querySelector('.detail .tree')`)
-	for _, want := range []string{`<img src=x onerror=pwned()>\u{202e}txt.exe\u{0}\u{1b}[31m`, `"><script>pwned()</script>`,
+	for _, want := range []string{`<img src=x onerror=pwned()>\u{202e}txt.exe\u{0}\u{1b}[31m`,
+		`"><script>pwned()</script>`,
 		`123456789012345678901234567890`, `<b onmouseover=pwned()>`, `__proto__`} {
 		if !strings.Contains(b.value(`document.querySelector('.detail').textContent`), want) {
 			t.Errorf("the event does not show %s", want)
@@ -393,8 +395,8 @@ func TestHostileEventsAreText(t *testing.T) {
 	b.click(`.tabs button:nth-child(2)`)
 	b.until(`document.querySelector('.raw')?.textContent.includes('"number": 123456789012345678901234567890')`)
 	b.shot("hostile")
-	if got := b.value(`[window.wasPwned, ({}).polluted, document.querySelectorAll('img[src=x], iframe, svg[onload]').length]`); got !=
-		",,0" {
+	if got := b.value(`[window.wasPwned, ({}).polluted,
+		document.querySelectorAll('img[src=x], iframe, svg[onload]').length]`); got != ",,0" {
 		t.Errorf("the event was more than text: %s", got)
 	}
 	b.click(`.facets section:nth-child(2) li .value`) // by the hostile actor
@@ -450,12 +452,13 @@ func TestBrowserVerifiesProofs(t *testing.T) {
 	b.until(`document.querySelector('.proof-state.verified')`)
 	b.shot("verified")
 	for name, change := range map[string]string{
-		"another entry":      `(p) => { p.index++; }`,
-		"another event":      `(p) => { p.entry = p.hashes[0]; }`,
-		"another hash":       `(p) => { p.hashes[0] = p.hashes[1]; }`,
-		"a hash too few":     `(p) => { p.hashes.pop(); }`,
-		"a hash too many":    `(p) => { p.hashes.push(p.hashes[0]); }`,
-		"another size":       `(p) => { p.checkpoint = p.checkpoint.replace(/\n(\d+)\n/, (_, n) => '\n' + (+n + 1) + '\n'); }`,
+		"another entry":   `(p) => { p.index++; }`,
+		"another event":   `(p) => { p.entry = p.hashes[0]; }`,
+		"another hash":    `(p) => { p.hashes[0] = p.hashes[1]; }`,
+		"a hash too few":  `(p) => { p.hashes.pop(); }`,
+		"a hash too many": `(p) => { p.hashes.push(p.hashes[0]); }`,
+		"another size": `(p) => { p.checkpoint = p.checkpoint.replace(/\n(\d+)\n/, (_, n) => ` +
+			`'\n' + (+n + 1) + '\n'); }`,
 		"another log":        `(p) => { p.checkpoint = p.checkpoint.replaceAll(/[0-9a-f]{24}/g, 'f'.repeat(24)); }`,
 		"no signature":       `(p) => { p.checkpoint = p.checkpoint.split('\n\n')[0] + '\n\n'; }`,
 		"no checkpoint":      `(p) => { p.checkpoint = ''; }`,
@@ -542,7 +545,8 @@ func TestBrowserByKeyboardOnly(t *testing.T) {
 	}
 	b.until(`document.querySelector('.suggestions:not([hidden]) li')?.textContent.startsWith('outcome')`)
 	b.press(kb.Tab)
-	b.until(`document.querySelector('.box input').value === 'outcome:' && document.querySelector('.suggestions:not([hidden]) li')`)
+	b.until(`document.querySelector('.box input').value === 'outcome:' &&
+		document.querySelector('.suggestions:not([hidden]) li')`)
 	b.press(kb.ArrowDown, kb.Enter)
 	b.until(`document.querySelector('.box input').value.trim() === 'outcome:success'`)
 	b.press(kb.Enter)
@@ -554,10 +558,13 @@ func TestBrowserKeepsAllInTheAddress(t *testing.T) {
 	b := openTab(t)
 	b.arrive()
 	b.until(`document.querySelector('.histogram .good')`)
-	b.do(chromedp.Evaluate[chromedp.Void](`(() => { const svg = document.querySelector('.histogram svg'), r = svg.getBoundingClientRect();
+	b.do(chromedp.Evaluate[chromedp.Void](`(() => {
+		const svg = document.querySelector('.histogram svg'), r = svg.getBoundingClientRect();
 		const at = (type, f) => svg.dispatchEvent(new PointerEvent(type, { clientX: r.left + r.width * f, clientY: r.top + 20,
 			button: 0, pointerId: 1, bubbles: true })); svg.setPointerCapture = () => {};
-		at('pointerdown', 0.5); setTimeout(() => at('pointermove', 0.9), 50); setTimeout(() => at('pointerup', 0.9), 100); })()`))
+		at('pointerdown', 0.5);
+		setTimeout(() => at('pointermove', 0.9), 50);
+		setTimeout(() => at('pointerup', 0.9), 100); })()`))
 	b.until(`/from=2.*to=2/.test(location.search)`)
 	b.settled()
 	b.press("j", kb.Enter)
@@ -565,7 +572,8 @@ func TestBrowserKeepsAllInTheAddress(t *testing.T) {
 	b.click(`.zone`)
 	b.click(`.row-head .cell:nth-child(6) .actions button:last-child`)
 	b.until(`document.querySelectorAll('.row-head .cell').length === 5`)
-	link, shown := b.value(`location.pathname + location.search`), b.value(`document.querySelector('.sentence').textContent`)
+	const sentence = `document.querySelector('.sentence').textContent`
+	link, shown := b.value(`location.pathname + location.search`), b.value(sentence)
 	rows := b.value(`document.querySelector('.rows').innerText`)
 	b.open("/")
 	b.settled()
@@ -628,7 +636,9 @@ func TestBrowserOnASmallScreen(t *testing.T) {
 	fits("filter")
 	b.press("?")
 	fits("help")
-	b.press(kb.Escape, "j", kb.Enter)
+	b.press(kb.Escape)
+	b.until(`!document.querySelector('dialog[open]')`) // which takes no key of the page's
+	b.press("j", kb.Enter)
 	b.until(`document.querySelector('.detail .tree')`)
 	fits("event")
 }
@@ -645,7 +655,8 @@ func TestBrowserViewsAreAccessible(t *testing.T) {
 		check := func(view string) {
 			t.Helper()
 			b.do(chromedp.Evaluate[chromedp.Void](string(axe) + `; window.findings = null; axe.run().then((r) => {
-				findings = r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html + ' ' + n.failureSummary).join(' | ')); }); undefined`))
+				findings = r.violations.map((v) => v.id + ': ' +
+					v.nodes.slice(0, 3).map((n) => n.html + ' ' + n.failureSummary).join(' | ')); }); undefined`))
 			b.until(`findings`)
 			if got := b.value(`findings.join('\n')`); got != "" {
 				t.Errorf("%s, dark %t: %s", view, dark, got)

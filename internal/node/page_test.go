@@ -190,7 +190,8 @@ func TestTheCookieIsForThePageOnly(t *testing.T) {
 func TestSessionsNeedTLS(t *testing.T) {
 	r, b := browse(t, unchanged)
 	form := url.Values{"client_id": {r.creds.clientID}, "client_secret": {r.creds.clientSecret}}.Encode()
-	for _, host := range []string{"audit.example.com", "192.0.2.1:8080", "localhost.example.com", "127.0.0.1.example.com"} {
+	for _, host := range []string{"audit.example.com", "192.0.2.1:8080", "localhost.example.com",
+		"127.0.0.1.example.com"} {
 		if res := b.ask("POST", "/web/session", form, "Host", host); res.StatusCode != 403 || len(res.Cookies()) > 0 {
 			t.Errorf("%s: %d %v", host, res.StatusCode, res.Cookies())
 		}
@@ -200,8 +201,9 @@ func TestSessionsNeedTLS(t *testing.T) {
 			t.Errorf("%s: %d %s", host, res.StatusCode, text(res))
 		}
 	}
-	if res := b.ask("POST", "/web/session", form, "Host", "audit.example.com", "X-Forwarded-Proto", "https"); res.StatusCode != 403 {
-		t.Errorf("a header of nobody who is trusted: %d", res.StatusCode)
+	untrusted := b.ask("POST", "/web/session", form, "Host", "audit.example.com", "X-Forwarded-Proto", "https")
+	if untrusted.StatusCode != 403 {
+		t.Errorf("a header of nobody who is trusted: %d", untrusted.StatusCode)
 	}
 	r, b = browse(t, func(c *config.Config) { c.PublicURL = "https://audit.example.com" })
 	form = url.Values{"client_id": {r.creds.clientID}, "client_secret": {r.creds.clientSecret}}.Encode()
@@ -244,7 +246,8 @@ func TestDevLinkSignsInOnce(t *testing.T) {
 
 func TestThePageIsServedWhereItIsWanted(t *testing.T) {
 	_, b := browse(t, unchanged)
-	if res := b.ask("GET", "/", ""); res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+	res := b.ask("GET", "/", "")
+	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 	_, b = browse(t, func(c *config.Config) { c.NoWeb = true })
