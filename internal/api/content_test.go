@@ -41,7 +41,8 @@ func TestRepliesThatFollowFromContentAreAudited(t *testing.T) {
 
 // made is what differs between two worlds in which the same was recorded: what is random, and when credentials were
 // made, which is read from the machine's clock.
-var made = regexp.MustCompile(`[0-9a-f]{24}|"(publicKey|privateKey|maskedSecretValue|maskedToken|createdAt|expiresAt)":"[^"]*"`)
+var made = regexp.MustCompile(
+	`[0-9a-f]{24}|"(publicKey|privateKey|maskedSecretValue|maskedToken|createdAt|expiresAt)":"[^"]*"`)
 
 // askAll calls every operation that reads, in every way that asks for a value, where the events have that value. It
 // returns the replies by operation and query.

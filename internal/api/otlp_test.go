@@ -79,7 +79,8 @@ func TestOpenTelemetryPartialSuccess(t *testing.T) {
 	long := fmt.Sprintf(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":%q}}]}]}]}`,
 		strings.Repeat("x", 2000))
 	if rec = w.send(otlpPath, jsonType, long); rec.Code != 200 ||
-		!strings.HasPrefix(rec.Body.String(), `{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"refused: event 1`) {
+		!strings.HasPrefix(rec.Body.String(), `{"partialSuccess":{"rejectedLogRecords":"1",`+
+			`"errorMessage":"refused: event 1`) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	if text := strings.Join(w.lines(w.get(resource, account.GroupOwner)), ""); strings.Count(text, `"otel":`) != 2 {

@@ -199,7 +199,8 @@ func TestACodeSignsInOnce(t *testing.T) {
 	})
 }
 
-// Wrong secrets, codes and forged sessions are limited as other wrong credentials are; sessions that have ended are not.
+// Wrong secrets, codes and forged sessions are limited as other wrong credentials are; sessions that have ended are
+// not.
 func TestWrongSignInsAreLimited(t *testing.T) {
 	w := newWorld(t, Options{FailuresPerMinute: 2})
 	text := w.signIn(t, w.public, w.private)

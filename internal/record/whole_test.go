@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// upper is a mapping of texts to events: what begins with "!" it cannot read, and what begins with "?" becomes no event.
+// upper is a mapping of texts to events: what begins with "!" it cannot read, and what begins with "?" becomes no
+// event.
 type upper struct{}
 
 func (upper) Map(raw []byte) ([]byte, error) {
@@ -48,8 +49,9 @@ func TestWhatCannotBeMappedIsKept(t *testing.T) {
 }
 
 func TestObjectsMayFollowOneAnother(t *testing.T) {
-	for body, want := range map[string]string{`{"a":1}{"b":2}`: "2", ` {"a":"}"} ` + "\n" + `{"b":{}} `: "2", `[{},{}]`: "2",
-		`{}x`: "malformed", `{"a":1},{"b":2}`: "malformed", `{"a":1}[{}]`: "malformed", `{"a":1}{"b":`: "malformed", "": "0"} {
+	for body, want := range map[string]string{`{"a":1}{"b":2}`: "2", ` {"a":"}"} ` + "\n" + `{"b":{}} `: "2",
+		`[{},{}]`: "2", `{}x`: "malformed", `{"a":1},{"b":2}`: "malformed", `{"a":1}[{}]`: "malformed",
+		`{"a":1}{"b":`: "malformed", "": "0"} {
 		r, _ := start(t, Options{})
 		s := source("writer")
 		s.Mapping = counting{new(int)}

@@ -305,7 +305,8 @@ func TestListOfComponentsIsThatOfTheProgram(t *testing.T) {
 func TestReleaseHasAllFilesAndTheirSums(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{"CHANGELOG.md": "## 1.0.0\n", "go.mod": "module example.com/weir\n",
-		"LICENSE": "may", "cmd/weir/main.go": "package main\n\nimport \"os\"\n\nvar version, commit string\n\nfunc main() {\n" +
+		"LICENSE": "may", "cmd/weir/main.go": "package main\n\nimport \"os\"\n\nvar version, commit string\n\n" +
+			"func main() {\n" +
 			"\tif os.Args[1] == \"man\" {\n\t\tos.Mkdir(os.Args[2], 0o755)\n" +
 			"\t\tos.WriteFile(os.Args[2]+\"/weir.1\", []byte(version), 0o644)\n\t}\n\tos.Stdout.WriteString(os.Args[2])\n}\n"} {
 		name = filepath.Join(dir, name)

@@ -13,7 +13,8 @@ import (
 
 var received = time.UnixMilli(1_795_158_070_000)
 
-const confluent = `{"specversion":"1.0","id":"5c8e1f0a","source":"crn://confluent.cloud/","type":"io.confluent.cloud/request",` +
+const confluent = `{"specversion":"1.0","id":"5c8e1f0a","source":"crn://confluent.cloud/",` +
+	`"type":"io.confluent.cloud/request",` +
 	`"subject":"crn://confluent.cloud/organization=1","time":"2026-11-20T07:01:02.345678901Z","datacontenttype":` +
 	`"application/json","data":{"methodName":"DeleteStatement","result":{"status":"SUCCESS"}},"traceparent":"00-1"}`
 
@@ -57,25 +58,27 @@ func TestDataThatIsOCSFStays(t *testing.T) {
 		t.Errorf("%s %v", made, err)
 	}
 	own := strings.Replace(ocsf, `"version"`, `"uid":"own","version"`, 1)
-	if made, err = mapped(`{"specversion":"1.0","id":"i","source":"s","type":"t","data":` + own + `}`); err != nil || made != own {
+	made, err = mapped(`{"specversion":"1.0","id":"i","source":"s","type":"t","data":` + own + `}`)
+	if err != nil || made != own {
 		t.Errorf("%s %v", made, err)
 	}
 }
 
 func TestWhatIsNoCloudEventIsNamed(t *testing.T) {
+	const begun = `{"specversion":"1.0","id":"i","source":"s","type":`
 	for raw, why := range map[string]string{
-		`7`:    "no JSON object",
-		`{`:    "not JSON",
-		`{}`:   "missing",
-		"":     "not JSON",
-		"\xff": "not JSON",
-		`{"specversion":"1.0","id":"i","source":"s","type":7}`:                                         "type is no string",
-		`{"specversion":"0.3","id":"i","source":"s","type":"t"}`:                                       "specversion",
-		`{"specversion":"1.0","id":"i","source":"s","type":"t","time":"yesterday"}`:                    "RFC 3339",
-		`{"specversion":"1.0","id":"i","source":"s","type":"t","time":"1999-01-01T00:00:00Z"}`:         "before the year 2008",
-		`{"specversion":"1.0","id":"i","source":"s","type":"t","time":"2099-01-01T00:00:00Z"}`:         "in the future",
-		`{"specversion":"1.0","id":"i","source":"s","type":"t","data":{"class_uid":0,"time":1}}`:       "before the year 2008",
-		`{"specversion":"1.0","id":"i","source":"s","type":"t","time":"2026-11-20T07:01:02Z"} {"a":1}`: "behind its end",
+		`7`:          "no JSON object",
+		`{`:          "not JSON",
+		`{}`:         "missing",
+		"":           "not JSON",
+		"\xff":       "not JSON",
+		begun + `7}`: "type is no string",
+		`{"specversion":"0.3","id":"i","source":"s","type":"t"}`: "specversion",
+		begun + `"t","time":"yesterday"}`:                        "RFC 3339",
+		begun + `"t","time":"1999-01-01T00:00:00Z"}`:             "before the year 2008",
+		begun + `"t","time":"2099-01-01T00:00:00Z"}`:             "in the future",
+		begun + `"t","data":{"class_uid":0,"time":1}}`:           "before the year 2008",
+		begun + `"t","time":"2026-11-20T07:01:02Z"} {"a":1}`:     "behind its end",
 	} {
 		if made, err := mapped(raw); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %s %v, want %q", raw, made, err, why)
@@ -87,7 +90,8 @@ func TestWhatIsNoCloudEventIsNamed(t *testing.T) {
 // or an event that keeps what arrived.
 func FuzzMap(f *testing.F) {
 	f.Add(confluent)
-	f.Add(`{"specversion":"1.0","id":"i","source":"s","type":"t","data":{"class_uid":0,"time":1795158062345,"metadata":{}}}`)
+	f.Add(`{"specversion":"1.0","id":"i","source":"s","type":"t",` +
+		`"data":{"class_uid":0,"time":1795158062345,"metadata":{}}}`)
 	f.Add(`{"specversion":"1.0","id":"i","source":"s","type":"t","data_base64":"AA==","a":1,"a":2}`)
 	f.Fuzz(func(t *testing.T, raw string) {
 		if len(raw) > 1<<16 {
@@ -122,7 +126,8 @@ func FuzzMap(f *testing.F) {
 
 func ExampleMapping_Map() {
 	m := Mapping{Delivery: connect.Delivery{Received: received}}
-	made, _ := m.Map([]byte(`{"specversion":"1.0","id":"7","source":"/robots","type":"robot.fell","time":"2026-11-20T07:01:02Z"}`))
+	made, _ := m.Map([]byte(`{"specversion":"1.0","id":"7","source":"/robots","type":"robot.fell",` +
+		`"time":"2026-11-20T07:01:02Z"}`))
 	var e struct {
 		Time    int64
 		Message string

@@ -211,11 +211,15 @@ func stripped(all []string) (decoded []any) {
 	return decoded
 }
 
-const atlasPush = `{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"mongodb-atlas-events"}}]},` +
+const atlasPush = `{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name",` +
+	`"value":{"stringValue":"mongodb-atlas-events"}}]},` +
 	`"scopeLogs":[{"logRecords":[{"timeUnixNano":"1786331578000000000","severityNumber":"SEVERITY_NUMBER_INFO","body":` +
-	`{"stringValue":"{\"_id\":\"6a793f48c0eb9e7a17712c01\",\"eventType\":\"STREAM_PROCESSOR_STOPPED\",\"createdDate\":1786331577000,` +
-	`\"projectId\":\"6a793f48c0eb9e7a17712c9a\",\"eventPayload\":\"{\\\"processorName\\\":\\\"orders\\\",\\\"instanceName\\\":` +
-	`\\\"prod\\\",\\\"username\\\":\\\"jane@example.com\\\",\\\"remoteAddress\\\":\\\"203.0.113.7\\\"}\",\"source\":\"x\"}"},` +
+	`{"stringValue":"{\"_id\":\"6a793f48c0eb9e7a17712c01\",\"eventType\":\"STREAM_PROCESSOR_STOPPED\",` +
+	`\"createdDate\":1786331577000,` +
+	`\"projectId\":\"6a793f48c0eb9e7a17712c9a\",\"eventPayload\":\"{\\\"processorName\\\":\\\"orders\\\",` +
+	`\\\"instanceName\\\":` +
+	`\\\"prod\\\",\\\"username\\\":\\\"jane@example.com\\\",\\\"remoteAddress\\\":\\\"203.0.113.7\\\"}\",` +
+	`\"source\":\"x\"}"},` +
 	`"attributes":[{"key":"mongodb.event.id","value":{"stringValue":"6a793f48c0eb9e7a17712c01"}},` +
 	`{"key":"mongodb.event.type","value":{"stringValue":"STREAM_PROCESSOR_STOPPED"}}]}]}]}]}`
 
@@ -305,7 +309,7 @@ func TestHostileProtobufIsBounded(t *testing.T) {
 	if made, err := mapAll(large, Protobuf); err != nil || len(made) != 1 || !strings.HasPrefix(made[0], "too long") {
 		t.Errorf("large: %.100s %v", made, err)
 	}
-	for _, wrong := range []string{"\x0a", "\x0a\x05ab", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x0b", "\x08\x01"} {
+	for _, wrong := range []string{"\x0a", "\x0a\x05ab", strings.Repeat("\xff", 11), "\x0b", "\x08\x01"} {
 		if _, err := mapAll([]byte(wrong), Protobuf); !errors.Is(err, ErrProtobuf) {
 			t.Errorf("%q: %v", wrong, err)
 		}
