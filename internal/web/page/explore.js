@@ -59,7 +59,8 @@ function useProjects(state, change) {
   return { projects, logs, problem };
 }
 
-// useResults answers the state's question: first the newest events, then the counts.
+// useResults answers the state's question: first the newest events, then the counts. As long as what was found is of
+// another question, it is busy.
 function useResults(state, turn) {
   const [found, setFound] = useState({ busy: true });
   const key = JSON.stringify([state.project, address.question(state), state.order, turn]);
@@ -71,7 +72,7 @@ function useResults(state, turn) {
     const run = async () => {
       const pages = await firstPage(state);
       if (!now()) return pages.stop();
-      setFound({ pages, summary: null, busy: false });
+      setFound({ key, pages, summary: null, busy: false });
       const shape = { buckets: 60, timeZone: time.zoneName(state.zone) };
       const summary = await api.summary(state.project, asked, { ...shape, facets: facetFields.join(','), top: 10 }, stop.signal);
       if (!now()) return undefined;
@@ -83,10 +84,10 @@ function useResults(state, turn) {
       return undefined;
     };
     run().catch((problem) => now() && setFound((old) => old.pages && !old.busy ? { ...old, counting: problem } :
-      { busy: false, problem }));
+      { key, busy: false, problem }));
     return () => stop.abort();
   }, [key]);
-  return [found, setFound];
+  return [found.key === key ? found : { ...found, busy: true }, setFound];
 }
 
 // useSelection knows which event is open: that of the address, also if it is not among those that are listed.

@@ -38,7 +38,7 @@ export function useLive(state) {
         now.pages = new Shown([...now.fresh.reverse(), ...now.pages.rows].slice(0, kept));
         now.fresh = [];
       }
-      setView({ pages: now.pages, paused: now.paused, waiting: now.fresh.length, missed: now.missed,
+      setView({ key, pages: now.pages, paused: now.paused, waiting: now.fresh.length, missed: now.missed,
         cut: now.cut, problem: now.problem });
     };
     const told = (one) => {
@@ -57,7 +57,7 @@ export function useLive(state) {
     return () => { stop.abort(); clearInterval(timer); };
   }, [key]);
   const pause = () => { Object.assign(held.current, { paused: !held.current.paused, changed: true }); };
-  return view && { ...view, pause };
+  return view?.key === key ? { ...view, pause } : null;
 }
 
 // run opens one tail after the other, until the signal stops it or the question is wrong.
