@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -23,9 +24,12 @@ type followed struct {
 	first, next int64
 	broken      int // replies that are to be broken off
 	idle        func(r *http.Request)
+	answering   sync.Mutex // A reply that nobody waits for any more may still be on its way.
 }
 
 func (l *followed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.answering.Lock()
+	defer l.answering.Unlock()
 	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
 	if err != nil || !strings.HasSuffix(r.URL.Path, "/groups/p/logs/"+followedLog+"/entries") {
 		w.WriteHeader(http.StatusNotFound)
@@ -146,7 +150,9 @@ func TestFollowEndsWithAnInterrupt(t *testing.T) {
 		stderr.Len() > 0 || nextIn(t, state) != 3 {
 		t.Errorf("status %d, next %d: %s%s", code, nextIn(t, state), &stdout, &stderr)
 	}
+	log.answering.Lock()
 	log.next, log.idle = 5, nil
+	log.answering.Unlock()
 	if code, more, stderr := again(followArguments(state, "--once")...); code != 0 || more != linesOf(3, 5) {
 		t.Errorf("status %d: %s%s", code, more, stderr)
 	}
