@@ -81,9 +81,9 @@ func TestStoreSeesChanges(t *testing.T) {
 		if got := name(there); got != "two" {
 			t.Errorf("a node's own change must be seen at once: %q", got)
 		}
-		time.Sleep(maxAge)
+		time.Sleep(doc.MaxAge)
 		if got := name(here); got != "two" {
-			t.Errorf("another node's change must be seen after %v: %q", maxAge, got)
+			t.Errorf("another node's change must be seen after %v: %q", doc.MaxAge, got)
 		}
 	})
 }

@@ -20,7 +20,7 @@ func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 			return err
 		}
 	}
-	return s.credentials.create(ctx, c.ID, c)
+	return s.credentials.Create(ctx, c.ID, c)
 }
 
 // UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would
@@ -29,7 +29,7 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 	change func(*Credential) error) (*Credential, error) {
 	var before Credential
 	now := signIn{time.Now(), s.from}
-	c, err := s.credentials.update(ctx, id, func(c *Credential) error {
+	c, err := s.credentials.Update(ctx, id, func(c *Credential) error {
 		if c.Deleted {
 			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
 		}
@@ -47,7 +47,7 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 	// left.
 	orgs := lost(&before, c, now)
 	if err := s.checkOwners(ctx, orgs, id, now); err != nil {
-		_, undone := s.credentials.update(ctx, id, func(c *Credential) error {
+		_, undone := s.credentials.Update(ctx, id, func(c *Credential) error {
 			c.Deleted = false
 			for _, had := range before.Secrets {
 				if !c.MaySignIn(now.at) {

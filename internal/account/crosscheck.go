@@ -34,7 +34,7 @@ func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) 
 			return err
 		}
 	}
-	for c, err := range all(ctx, s.credentials) {
+	for c, err := range s.credentials.All(ctx) {
 		if err == nil {
 			err = check(func(fresh crossCheck) ([]Inconsistency, error) { return fresh.credential(ctx, c.ID) })
 		}
@@ -87,9 +87,9 @@ func (s crossCheck) project(ctx context.Context, id string) (found []Inconsisten
 	if err != nil {
 		return nil, failed(err)
 	}
-	_, err = s.orgs.get(ctx, p.Org)
+	_, err = s.orgs.Get(ctx, p.Org)
 	if errors.Is(err, ErrNotFound) {
-		found = append(found, Inconsistency{s.orgs.prefix + p.Org,
+		found = append(found, Inconsistency{s.orgs.Prefix(p.Org),
 			fmt.Sprintf("project %s is of an organization that has no document", p.ID), true})
 	}
 	if failed(err) != nil {
@@ -97,7 +97,7 @@ func (s crossCheck) project(ctx context.Context, id string) (found []Inconsisten
 	}
 	listed, _, err := s.lookup(ctx, p.Org, projectNames, p.Name)
 	if err == nil && listed != p.ID {
-		found = append(found, Inconsistency{s.directory.prefix + directoryID(p.Org, projectNames, p.Name),
+		found = append(found, Inconsistency{s.directory.Prefix(directoryID(p.Org, projectNames, p.Name)),
 			fmt.Sprintf("project %s is not listed under its name", p.ID), false})
 	}
 	return found, failed(err)
@@ -112,16 +112,16 @@ func (s crossCheck) credential(ctx context.Context, id string) (found []Inconsis
 	lacks := func(object, what string) {
 		found = append(found, Inconsistency{object, fmt.Sprintf("credential %s %s", c.ID, what), true})
 	}
-	_, err = s.orgs.get(ctx, c.Org)
+	_, err = s.orgs.Get(ctx, c.Org)
 	if errors.Is(err, ErrNotFound) {
-		lacks(s.orgs.prefix+c.Org, "is of an organization that has no document")
+		lacks(s.orgs.Prefix(c.Org), "is of an organization that has no document")
 	}
 	if failed(err) != nil {
 		return nil, err
 	}
 	listed, _, err := s.lookup(ctx, c.Org, userIDs, c.UserID)
 	if err == nil && listed != c.ID {
-		lacks(s.directory.prefix+directoryID(c.Org, userIDs, c.UserID), "is not listed")
+		lacks(s.directory.Prefix(directoryID(c.Org, userIDs, c.UserID)), "is not listed")
 	}
 	if failed(err) != nil {
 		return nil, err
@@ -130,9 +130,9 @@ func (s crossCheck) credential(ctx context.Context, id string) (found []Inconsis
 		p, err := s.ProjectWithLogs(ctx, project)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			lacks(s.projects.prefix+project, "has a role on a project that has no document")
+			lacks(s.projects.Prefix(project), "has a role on a project that has no document")
 		case err == nil && p.Deleted.IsZero() && !slices.Contains(p.Members, c.ID):
-			lacks(s.projects.prefix+project, "has a role on a project that does not list it")
+			lacks(s.projects.Prefix(project), "has a role on a project that does not list it")
 		case failed(err) != nil:
 			return nil, err
 		}
@@ -142,15 +142,14 @@ func (s crossCheck) credential(ctx context.Context, id string) (found []Inconsis
 
 // entries looks for what the directory of an organization lists and has no document.
 func (s crossCheck) entries(ctx context.Context, org string) (found []Inconsistency, err error) {
-	for kind, get := range map[string]func(id string) (prefix string, err error){
+	for kind, get := range map[string]func(id string) (object string, err error){
 		projectNames: func(id string) (string, error) {
-			_,
-				err := s.projects.get(ctx, id)
-			return s.projects.prefix, err
+			_, err := s.projects.Get(ctx, id)
+			return s.projects.Prefix(id), err
 		},
 		userIDs: func(id string) (string, error) {
-			_, err := s.credentials.get(ctx, id)
-			return s.credentials.prefix, err
+			_, err := s.credentials.Get(ctx, id)
+			return s.credentials.Prefix(id), err
 		},
 	} {
 		entries, err := s.list(ctx, org, kind)
@@ -158,9 +157,9 @@ func (s crossCheck) entries(ctx context.Context, org string) (found []Inconsiste
 			return nil, failed(err)
 		}
 		for _, e := range entries {
-			prefix, err := get(e.id)
+			object, err := get(e.id)
 			if errors.Is(err, ErrNotFound) {
-				found = append(found, Inconsistency{prefix + e.id, "it is listed, and has no document", false})
+				found = append(found, Inconsistency{object, "it is listed, and has no document", false})
 			}
 			if failed(err) != nil {
 				return nil, err

@@ -76,13 +76,13 @@ func (s *Directory) leave(ctx context.Context, org, kind, key, id string) error 
 }
 
 func (s *Directory) changeShard(ctx context.Context, id string, change func(*shard) error) error {
-	_, err := s.directory.updateOrCreate(ctx, id, change)
+	_, err := s.directory.UpdateOrCreate(ctx, id, change)
 	return err
 }
 
 // lookup returns the id that stands under key.
 func (s *Directory) lookup(ctx context.Context, org, kind, key string) (string, bool, error) {
-	d, err := s.directory.getOrEmpty(ctx, directoryID(org, kind, key))
+	d, err := s.directory.GetOrEmpty(ctx, directoryID(org, kind, key))
 	if err != nil {
 		return "", false, err
 	}
@@ -101,7 +101,7 @@ func (s *Directory) list(ctx context.Context, org, kind string) ([]named, error)
 	g.SetLimit(16)
 	for n := range shards {
 		g.Go(func() (err error) {
-			shards[n], err = s.directory.getOrEmpty(ctx, shardID(org, kind, n))
+			shards[n], err = s.directory.GetOrEmpty(ctx, shardID(org, kind, n))
 			return err
 		})
 	}

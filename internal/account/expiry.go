@@ -16,7 +16,7 @@ type Expiring struct {
 // Expiring returns the service accounts that can sign in now and cannot any more at a later time.
 func (s *Directory) Expiring(ctx context.Context, now, later time.Time) ([]Expiring, error) {
 	var found []Expiring
-	for c, err := range all(ctx, s.credentials) {
+	for c, err := range s.credentials.All(ctx) {
 		if err != nil {
 			return nil, err
 		}

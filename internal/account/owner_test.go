@@ -181,7 +181,7 @@ func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
 			if err != nil || len(keys) != 1 {
 				t.Fatal(keys, err)
 			}
-			_, err = s.credentials.update(t.Context(), keys[0].ID, stepDown)
+			_, err = s.credentials.Update(t.Context(), keys[0].ID, stepDown)
 			if err != nil {
 				t.Fatal(err)
 			}

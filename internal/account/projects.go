@@ -13,12 +13,12 @@ import (
 // CreateProject stores a new project; ErrExists if its organization has one of that name,
 // ErrNotFound if there is no such organization.
 func (s *Directory) CreateProject(ctx context.Context, p Project) error {
-	if err := s.projects.create(ctx, p.ID, p); err != nil {
+	if err := s.projects.Create(ctx, p.ID, p); err != nil {
 		return err
 	}
 	err := s.claim(ctx, &p, p.Name)
 	if err == nil { // the organization may have been deleted since its owner was let in
-		s.orgs.docs.Invalidate(p.Org)
+		s.orgs.Invalidate(p.Org)
 		if _, err = s.Organization(ctx, p.Org); errors.Is(err, ErrNotFound) {
 			err = errors.Join(err, s.leave(ctx, p.Org, projectNames, p.Name, p.ID))
 		}
@@ -36,7 +36,7 @@ const claimed = time.Minute
 // claim enters the project under a name, unless another bears that name.
 func (s *Directory) claim(ctx context.Context, p *Project, name string) error {
 	return s.enter(ctx, p.Org, projectNames, name, p.ID, func(have Entry) (bool, error) {
-		holder, err := s.projects.get(ctx, have.ID)
+		holder, err := s.projects.Get(ctx, have.ID)
 		if errors.Is(err, ErrNotFound) {
 			return true, nil
 		}
@@ -117,7 +117,7 @@ func (s *Directory) DeleteOrganization(ctx context.Context, id string) error {
 		return err
 	}
 	setDeleted := func(at time.Time) error {
-		_, err := s.orgs.update(ctx, id, func(o *Organization) error { o.Deleted = at; return nil })
+		_, err := s.orgs.Update(ctx, id, func(o *Organization) error { o.Deleted = at; return nil })
 		return err
 	}
 	if err := setDeleted(time.Now().UTC()); err != nil {
@@ -201,51 +201,30 @@ func (s *Directory) ProjectNamed(ctx context.Context, org, name string) (*Projec
 
 // ProjectWithLogs returns a project by its id, even a deleted one: its logs are kept for their time.
 func (s *Directory) ProjectWithLogs(ctx context.Context, id string) (*Project, error) {
-	return s.projects.get(ctx, id)
+	return s.projects.Get(ctx, id)
 }
 
 // LatestProject returns a project, even a deleted one, as it is stored, whatever the cache believes.
 func (s *Directory) LatestProject(ctx context.Context, id string) (*Project, error) {
-	s.projects.docs.Invalidate(id)
-	return s.projects.get(ctx, id)
+	s.projects.Invalidate(id)
+	return s.projects.Get(ctx, id)
 }
 
 // AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids. An error is that
 // of one project, or that of the listing, which ends it.
 func (s *Directory) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
-	return all(ctx, s.projects)
+	return s.projects.All(ctx)
 }
 
 // AllOrganizations yields all organizations, deleted ones too, in the order of their ids. Errors are as for
 // AllProjects.
 func (s *Directory) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, error] {
-	return all(ctx, s.orgs)
-}
-
-// all yields the documents of a cache. Behind the error of one document it goes on with the next.
-func all[T any](ctx context.Context, c cache[T]) iter.Seq2[*T, error] {
-	return func(yield func(*T, error) bool) {
-		last := ""
-		for info, err := range c.bucket.List(ctx, c.prefix, "") {
-			id, _, _ := strings.Cut(strings.TrimPrefix(info.Key, c.prefix), "/")
-			if err == nil && id == last {
-				continue // another version
-			}
-			last = id
-			var v *T
-			if err == nil {
-				v, err = c.get(ctx, id)
-			}
-			if !yield(v, err) {
-				return
-			}
-		}
-	}
+	return s.orgs.All(ctx)
 }
 
 // ForgetWorkspace takes a deleted workspace, whose logs are gone, off its project.
 func (s *Directory) ForgetWorkspace(ctx context.Context, project, workspace string) (*Project, error) {
-	return s.projects.update(ctx, project, func(p *Project) error {
+	return s.projects.Update(ctx, project, func(p *Project) error {
 		p.Gone = slices.DeleteFunc(p.Gone, func(w DeletedWorkspace) bool { return w.ID == workspace })
 		return nil
 	})

@@ -11,7 +11,7 @@ type Publication struct {
 
 // Publication returns that of a log. A log that has none is not public.
 func (s *Directory) Publication(ctx context.Context, log string) (Publication, error) {
-	p, err := s.publications.getOrEmpty(ctx, log)
+	p, err := s.publications.GetOrEmpty(ctx, log)
 	if err != nil {
 		return Publication{}, err
 	}
@@ -20,6 +20,6 @@ func (s *Directory) Publication(ctx context.Context, log string) (Publication, e
 
 // Publish sets the publication of a log.
 func (s *Directory) Publish(ctx context.Context, log string, p Publication) error {
-	_, err := s.publications.updateOrCreate(ctx, log, func(have *Publication) error { *have = p; return nil })
+	_, err := s.publications.UpdateOrCreate(ctx, log, func(have *Publication) error { *have = p; return nil })
 	return err
 }

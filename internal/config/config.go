@@ -30,7 +30,8 @@ type Config struct {
 	TLSCert        string
 	TLSKey         string
 	TrustedProxies []netip.Prefix
-	MaxConnections int // 0 if it is to follow the limit of open files
+	EgressAllow    []netip.Prefix // see Egress
+	MaxConnections int            // 0 if it is to follow the limit of open files
 	Dev            bool
 	EnvFile        string
 	NoWeb          bool
@@ -87,6 +88,17 @@ func OnS3(location string) bool { return strings.HasPrefix(location, "s3://") }
 
 // OnS3 tells whether the bucket is on S3.
 func (c *Config) OnS3() bool { return OnS3(c.Bucket) }
+
+// loopback is the machine's own addresses.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// Egress returns the networks that projects may have weir connect to beside public addresses.
+func (c *Config) Egress() []netip.Prefix {
+	if c.Dev && len(c.EgressAllow) == 0 {
+		return loopback
+	}
+	return c.EgressAllow
+}
 
 // BucketShards returns the number of shards of a bucket that is about to be filled.
 func (c *Config) BucketShards() int {

@@ -67,6 +67,7 @@ var bad = map[string][]string{
 	"tls-cert":           {"/does/not/exist", "/"},
 	"tls-key":            {"/does/not/exist", "/"},
 	"trusted-proxies":    {"foo", "10.0.0.0/33", "10.0.0.1,proxy"},
+	"egress-allow":       {"foo", "10.0.0.0/33", "10.0.0.1,host"},
 	"dev":                {"maybe", ""},
 	"env-file":           {"", "a\nb"},
 	"no-web":             {"maybe", ""},

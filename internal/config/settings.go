@@ -76,6 +76,9 @@ func (c *Config) nodeSettings() []*setting {
 		{name: "trusted-proxies", unset: "none", value: networks(&c.TrustedProxies),
 			help: "networks whose X-Forwarded-For is believed, between commas; name your proxies, not the networks " +
 				"that clients are in"},
+		{name: "egress-allow", unset: "none; with --dev loopback", value: networks(&c.EgressAllow),
+			help: "networks, between commas, that projects may have weir connect to beside public addresses, to " +
+				"fetch events or to send them"},
 		{name: "dev", value: onOff(&c.Dev),
 			help: "make a project, a workspace, credentials and sample events in an empty bucket, " +
 				"and print how to use them"},

@@ -32,6 +32,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/proof"
@@ -69,6 +70,8 @@ type node struct {
 	log        *slog.Logger
 	bucket     bucket.Store
 	sealed     *seal.Bucket // the same bucket, for what is sealed as a whole: documents, intents, cursors
+	box        seal.Box     // hides what projects entrust to the nodes
+	egress     *egress.Policy
 	accounts   *account.Directory
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
@@ -157,7 +160,8 @@ func (n *node) start(ctx context.Context) (err error) {
 		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", found.made)
 	}
 	n.keys, n.secretID = found.keys, found.secret.ID()
-	n.sealed = seal.NewBucket(n.bucket, found.seals())
+	n.sealed, n.box = seal.NewBucket(n.bucket, found.seals()), seal.NewBox(found.secret[:])
+	n.egress = egress.New(n.config.Egress())
 	n.accounts = account.NewDirectory(n.sealed)
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
