@@ -50,9 +50,9 @@ type Refusal struct {
 	Reason string // as the other side says it; cut by the caller
 }
 
-// ErrTooMuch is wrapped by the error of a Send whose batch the other side does not take as a whole: because of its size,
-// or because it does not say which event it refuses. It asks for a smaller batch at once. A batch of one event that
-// fails with it is refused.
+// ErrTooMuch is wrapped by the error of a Send whose batch the other side does not take as a whole: because of its
+// size, or because it does not say which event it refuses. It asks for a smaller batch at once. A batch of one event
+// that fails with it is refused.
 var ErrTooMuch = errors.New("the other side does not take this batch")
 
 // RetryAfter is the error of a Send after which the other side asks for a pause.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/doc"
-	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -51,9 +50,6 @@ var ErrAhead = errors.New("the cursor is beyond the end of the log")
 
 // cursorEvery is the number of entries after which a cursor is kept within a pass.
 const cursorEvery = 10_000
-
-// keptCursors is how many versions of a cursor stay, so that a reader which has listed the highest finds it.
-const keptCursors = 4
 
 // Run follows the logs until ctx ends. What fails is logged and tried again in the next pass.
 func (f *Follower) Run(ctx context.Context) {
@@ -104,8 +100,8 @@ func (f *Follower) mine(log string) bool { return f.Mine == nil || f.Mine(log) }
 // Follow gives the entries of a log from the cursor on to the handler, as far as they are sequenced now. It ends early,
 // without an error, if the log is no longer this node's, or if another node has moved the cursor.
 func (f *Follower) Follow(ctx context.Context, log string) error {
-	c := &cursor{bucket: f.Bucket, prefix: "cursors/" + f.Name + "/" + log}
-	if err := c.load(ctx); errors.Is(err, seal.ErrForged) || errors.Is(err, doc.ErrDamaged) {
+	c := &cursor{Kept: doc.NewKept[position](f.Bucket, "cursors/"+f.Name+"/"+log)}
+	if err := c.load(ctx); errors.Is(err, doc.ErrDoesNotCount) {
 		f.failed(ctx, log, fmt.Errorf("it begins at the first entry again, since its cursor does not count: %w", err))
 	} else if err != nil {
 		return err
@@ -120,7 +116,7 @@ func (f *Follower) Follow(ctx context.Context, log string) error {
 		case errors.Is(err, errNotMine), errors.Is(err, doc.ErrConflict):
 			return nil
 		case err != nil:
-			return fmt.Errorf("follow log %s from entry %d: %w", log, c.Next, err)
+			return fmt.Errorf("follow log %s from entry %d: %w", log, c.Value.Next, err)
 		default:
 			return nil
 		}
@@ -135,24 +131,24 @@ func (f *Follower) goOn(ctx context.Context, log string, c *cursor) error {
 	if err != nil {
 		return err
 	}
-	if c.Next > r.Next() {
-		return fmt.Errorf("entry %d of %d: %w", c.Next, r.Next(), ErrAhead)
+	if c.Value.Next > r.Next() {
+		return fmt.Errorf("entry %d of %d: %w", c.Value.Next, r.Next(), ErrAhead)
 	}
-	if c.Next < r.First() {
-		if err := f.Handler.Gap(ctx, log, c.Next, r.First()); err != nil {
+	if c.Value.Next < r.First() {
+		if err := f.Handler.Gap(ctx, log, c.Value.Next, r.First()); err != nil {
 			return err
 		}
-		c.Next = r.First()
+		c.Value.Next = r.First()
 	}
-	return r.EachBlock(ctx, c.Next, func(entries []tlog.Indexed) error {
+	return r.EachBlock(ctx, c.Value.Next, func(entries []tlog.Indexed) error {
 		if !f.mine(log) {
 			return errNotMine
 		}
 		if err := f.Handler.Entries(ctx, log, entries); err != nil {
 			return &refusal{err}
 		}
-		c.Next = entries[len(entries)-1].Index + 1
-		if c.Next-c.kept < cursorEvery {
+		c.Value.Next = entries[len(entries)-1].Index + 1
+		if c.Value.Next-c.kept < cursorEvery {
 			return nil
 		}
 		return c.keep(ctx)
@@ -164,45 +160,32 @@ type refusal struct{ err error }
 
 func (r *refusal) Error() string { return "handler: " + r.err.Error() }
 
-// cursor is how far a follower has come in a log.
+// cursor is how far a follower has come in a log. A follower without one begins at the first entry. If versions of the
+// document were lost, an older one counts, and entries are repeated. So are they if the version does not verify.
 type cursor struct {
-	Next int64 `json:"next"` // the first entry that the handler has not accepted
-
-	bucket  bucket.Bucket
-	prefix  string
-	version int64
-	kept    int64 // Next as the document has it
+	*doc.Kept[position]
+	kept int64 // Next as the document has it
 }
 
-// load reads the cursor. A follower without one begins at the first entry. If versions of the document were lost, an
-// older one counts, and entries are repeated. So are they if the version does not verify: then load returns the error
-// (seal.ErrForged, doc.ErrDamaged), and the cursor is that of a follower without one, to be written as the next
-// version.
+// position is the content of a cursor.
+type position struct {
+	Next int64 `json:"next"` // the first entry that the handler has not accepted
+}
+
 func (c *cursor) load(ctx context.Context) error {
-	highest, err := doc.Highest(ctx, c.bucket, c.prefix, 0)
-	if err != nil || highest == 0 {
-		return err
-	}
-	c.version, err = doc.Read(ctx, c.bucket, c.prefix, c)
-	if err != nil {
-		c.version, c.Next = highest, 0
-	}
-	c.kept = c.Next
+	err := c.Load(ctx)
+	c.kept = c.Value.Next
 	return err
 }
 
 // keep writes the cursor if it has moved. With doc.ErrConflict another node has.
 func (c *cursor) keep(ctx context.Context) error {
-	if c.Next == c.kept {
+	if c.Value.Next == c.kept {
 		return nil
 	}
-	if err := doc.Write(ctx, c.bucket, c.prefix, c.version, c); err != nil {
+	if err := c.Keep(ctx); err != nil {
 		return err
 	}
-	c.version++
-	c.kept = c.Next
-	if c.version%keptCursors != 0 {
-		return nil
-	}
-	return doc.Clean(ctx, c.bucket, c.prefix, c.version-keptCursors)
+	c.kept = c.Value.Next
+	return nil
 }

@@ -1,0 +1,84 @@
+package doc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/seal"
+)
+
+// Kept is a document that says how far somebody has come. It changes often, and one writer at a time changes it. Only
+// its last versions stay, so a change may be lost if its writer slept. It is for one goroutine.
+type Kept[T any] struct {
+	Value T
+
+	bucket  bucket.Bucket
+	prefix  string
+	version int64
+}
+
+// keptVersions is how many versions of such a document stay, so that a reader which has listed the highest finds it.
+const keptVersions = 4
+
+// NewKept returns the document at prefix. It must be loaded first.
+func NewKept[T any](b bucket.Bucket, prefix string) *Kept[T] { return &Kept[T]{bucket: b, prefix: prefix} }
+
+// Load reads the document. If there is none, its value is the zero one. If versions of it were lost, an older one
+// counts. If the newest does not verify, Load returns ErrDoesNotCount (wrapped); then its value is the zero one too,
+// and Keep writes the next version.
+func (k *Kept[T]) Load(ctx context.Context) error {
+	var zero T
+	k.Value, k.version = zero, 0
+	highest, err := Highest(ctx, k.bucket, k.prefix, 0)
+	if err != nil || highest == 0 {
+		return err
+	}
+	k.version, err = Read(ctx, k.bucket, k.prefix, &k.Value)
+	if errors.Is(err, seal.ErrForged) || errors.Is(err, ErrDamaged) {
+		k.Value, k.version = zero, highest
+		return fmt.Errorf("%w: %w", ErrDoesNotCount, err)
+	}
+	return err
+}
+
+// ErrDoesNotCount is returned (wrapped) if the newest version of a document was damaged, or written by somebody else.
+var ErrDoesNotCount = errors.New("the document does not count")
+
+// Keep writes the value. With ErrConflict (wrapped) somebody else has written since it was loaded.
+func (k *Kept[T]) Keep(ctx context.Context) error {
+	if err := Write(ctx, k.bucket, k.prefix, k.version, k.Value); err != nil {
+		return err
+	}
+	k.version++
+	if k.version%keptVersions != 0 {
+		return nil
+	}
+	return Clean(ctx, k.bucket, k.prefix, k.version-keptVersions)
+}
+
+// Change has change change the value, and writes it, again if somebody else was faster. An error of change ends it.
+// After it, the value is what counts.
+func (k *Kept[T]) Change(ctx context.Context, change func(*T) error) error {
+	for {
+		if err := k.Load(ctx); err != nil && !errors.Is(err, ErrDoesNotCount) {
+			return err
+		}
+		if err := change(&k.Value); err != nil {
+			return err
+		}
+		err := k.Keep(ctx)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// The version may have been made, and deleted, while this process slept. Then it stands below the highest.
+		highest, err := Highest(ctx, k.bucket, k.prefix, k.version)
+		if err != nil || highest == k.version {
+			return err
+		}
+	}
+}
