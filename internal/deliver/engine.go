@@ -1,0 +1,283 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/retry"
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// Options of an Engine. The zero value of each field means its default.
+type Options struct {
+	Bucket bucket.Bucket // of the states; one that seals them (package seal), so that nobody can make it skip events
+	Logs   *tlog.Logs
+	Source Source
+
+	// Mine tells whether this node looks after a log. If nil, it looks after each.
+	Mine func(log string) bool
+
+	LookEvery time.Duration // time between two looks at which deliveries there are, 10 seconds
+	MapEvery  time.Duration // time between two looks at which logs a delivery has, 1 minute
+	PollEvery time.Duration // time between two looks at a log of which nobody has said that it has grown, 5 minutes
+	KeepEvery time.Duration // time between two versions of a state, 10 seconds
+	SendLimit time.Duration // for one batch, 30 seconds; for one of a place that has not accepted any yet, a third of it
+	Pauses    retry.Policy  // after failures; from 1 second to 5 minutes
+
+	Logger     *slog.Logger          // If nil, nothing is logged.
+	Registerer prometheus.Registerer // of metrics; if nil, they are not registered
+}
+
+func (o *Options) setDefaults() {
+	for of, def := range map[*time.Duration]time.Duration{&o.LookEvery: 10 * time.Second, &o.MapEvery: time.Minute,
+		&o.PollEvery: 5 * time.Minute, &o.KeepEvery: 10 * time.Second, &o.SendLimit: 30 * time.Second} {
+		if *of <= 0 {
+			*of = def
+		}
+	}
+	if o.Pauses.First <= 0 {
+		o.Pauses = retry.Policy{First: time.Second, Longest: 5 * time.Minute}
+	}
+	if o.Mine == nil {
+		o.Mine = func(string) bool { return true }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Memory for batches, in bytes. A place that has not accepted anything since it last failed takes from memory of its
+// own, so that those that hang cannot take that of the others.
+const (
+	memory        = 256 << 20
+	unprovenBytes = 64 << 20
+)
+
+// Engine runs the deliveries whose logs this node looks after. A delivery without news costs neither a goroutine nor a
+// request: who sequences a log says that it has grown, and all deliveries of a log share the looks at it.
+type Engine struct {
+	o        Options
+	metrics  *metrics
+	proven   *semaphore.Weighted
+	unproven *semaphore.Weighted
+
+	work sync.WaitGroup
+
+	mu      sync.Mutex
+	ctx     context.Context      // of the runners; nil as long as Run does not run
+	runners map[string]*runner   // by delivery
+	readers map[string][]*runner // by log
+	polled  map[string]time.Time // when a log was last looked at
+}
+
+// New returns an engine. It does nothing before Run.
+func New(o Options) *Engine {
+	o.setDefaults()
+	return &Engine{o: o, metrics: newMetrics(o.Registerer), proven: semaphore.NewWeighted(memory),
+		unproven: semaphore.NewWeighted(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
+		polled: map[string]time.Time{}}
+}
+
+// Run delivers until ctx ends. Then it keeps how far it has come, and returns when nothing goes on any more.
+func (e *Engine) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	e.mu.Lock()
+	e.ctx = ctx
+	e.mu.Unlock()
+	for {
+		if err := e.look(ctx); err != nil && ctx.Err() == nil {
+			e.o.Logger.Error("not all deliveries are known", "err", err)
+		}
+		if !retry.Wait(ctx, e.o.LookEvery) {
+			break
+		}
+	}
+	e.mu.Lock()
+	e.ctx, e.runners, e.readers = nil, map[string]*runner{}, map[string][]*runner{}
+	e.mu.Unlock()
+	e.work.Wait()
+}
+
+// Committed says that a log has new entries.
+func (e *Engine) Committed(log string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.readers[log] {
+		e.polled[log] = time.Now()
+		r.news(log)
+	}
+}
+
+// look finds out which deliveries there are, and which of their logs are this node's.
+func (e *Engine) look(ctx context.Context) error {
+	var errs failures
+	for set, err := range e.o.Source.All(ctx) {
+		if err != nil {
+			errs.add(err)
+			continue
+		}
+		errs.add(e.update(ctx, set))
+	}
+	e.index()
+	errs.add(e.poll(ctx))
+	return errs.err()
+}
+
+// update brings the runners of a project in line with its deliveries.
+func (e *Engine) update(ctx context.Context, set *Set) error {
+	var errs failures
+	wanted := map[string]bool{}
+	for i := range set.Deliveries {
+		d := &set.Deliveries[i]
+		wanted[d.ID] = true
+		errs.add(e.updateOne(ctx, set.Project, d))
+	}
+	for id, r := range e.runners {
+		if r.delivery.Project == set.Project && !wanted[id] {
+			e.stop(r)
+			e.work.Go(func() { // nobody asks for what is kept of it any more
+				<-r.ended
+				if err := DropStates(context.WithoutCancel(ctx), e.o.Bucket, id); err != nil {
+					e.o.Logger.Warn("the states of a delivery that was deleted remain", "delivery", id, "err", err)
+				}
+			})
+		}
+	}
+	return errs.err()
+}
+
+func (e *Engine) updateOne(ctx context.Context, project string, d *Delivery) error {
+	r := e.runners[d.ID]
+	if r != nil && (d.Paused || r.delivery.Generation != d.Generation) {
+		e.stop(r)
+	}
+	if d.Paused {
+		return nil
+	}
+	before := r
+	if r = e.runners[d.ID]; r == nil {
+		own := *d
+		own.Project = project
+		var err error
+		if r, err = newRunner(e, &own, before); err != nil {
+			return err
+		}
+		e.mu.Lock()
+		e.runners[d.ID] = r
+		e.mu.Unlock()
+	}
+	if time.Since(r.mapped) >= e.o.MapEvery {
+		subjects, err := e.o.Source.Subjects(ctx, r.delivery)
+		if err != nil {
+			return fmt.Errorf("logs of delivery %s: %w", d.ID, err)
+		}
+		r.subjects, r.mapped = subjects, time.Now()
+	}
+	r.assign(e.o.Mine)
+	return nil
+}
+
+// stop ends a runner. One that takes its place waits for its end.
+func (e *Engine) stop(r *runner) {
+	e.mu.Lock()
+	delete(e.runners, r.delivery.ID)
+	e.mu.Unlock()
+	r.stop()
+}
+
+// index notes who reads which log.
+func (e *Engine) index() {
+	readers, polled := map[string][]*runner{}, map[string]time.Time{}
+	for _, r := range e.sorted() {
+		for _, log := range r.logs() {
+			readers[log] = append(readers[log], r)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for log := range readers {
+		polled[log] = e.polled[log]
+	}
+	e.readers, e.polled = readers, polled
+}
+
+// sorted returns the runners in an order that is always the same.
+func (e *Engine) sorted() []*runner {
+	all := make([]*runner, 0, len(e.runners))
+	for _, r := range e.runners {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *runner) int { return strings.Compare(a.delivery.ID, b.delivery.ID) })
+	return all
+}
+
+// poll looks at the logs of which nobody has said for a while that they have grown: another node may have sequenced
+// them.
+func (e *Engine) poll(ctx context.Context) error {
+	var errs failures
+	for _, log := range e.due() {
+		reader, err := e.o.Logs.ReadSequenced(ctx, log, tlog.All)
+		if err != nil {
+			errs.add(fmt.Errorf("look at log %s: %w", log, err))
+			continue
+		}
+		e.mu.Lock()
+		e.polled[log] = time.Now()
+		readers := e.readers[log]
+		e.mu.Unlock()
+		for _, r := range readers {
+			r.reaches(log, reader.Next())
+		}
+	}
+	return errs.err()
+}
+
+// due returns the logs that are to be looked at. Those that a delivery has just begun to read it looks at by itself.
+func (e *Engine) due() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var logs []string
+	for log, at := range e.polled {
+		switch {
+		case at.IsZero():
+			e.polled[log] = time.Now()
+		case time.Since(at) >= e.o.PollEvery:
+			logs = append(logs, log)
+		}
+	}
+	slices.Sort(logs)
+	return logs
+}
+
+// failures are the errors of a look, of which the first is kept: when the bucket is away, everything fails.
+type failures struct {
+	first error
+	more  int
+}
+
+func (f *failures) add(err error) {
+	switch {
+	case err == nil:
+	case f.first == nil:
+		f.first = err
+	default:
+		f.more++
+	}
+}
+
+func (f *failures) err() error {
+	if f.more > 0 {
+		return fmt.Errorf("%w (and %d more errors)", f.first, f.more)
+	}
+	return f.first
+}
