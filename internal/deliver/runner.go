@@ -35,7 +35,7 @@ type runner struct {
 	ended   chan struct{} // closed once the runner is stopped and nothing of it goes on
 
 	// Of the goroutine.
-	sink   Sink
+	sink    Sink
 	window  int  // bytes of lines that are sent at once
 	careful bool // More of them were too much.
 	proven  bool // The place has accepted something since it last failed.

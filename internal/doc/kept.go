@@ -23,7 +23,9 @@ type Kept[T any] struct {
 const keptVersions = 4
 
 // NewKept returns the document at prefix. It must be loaded first.
-func NewKept[T any](b bucket.Bucket, prefix string) *Kept[T] { return &Kept[T]{bucket: b, prefix: prefix} }
+func NewKept[T any](b bucket.Bucket, prefix string) *Kept[T] {
+	return &Kept[T]{bucket: b, prefix: prefix}
+}
 
 // Load reads the document. If there is none, its value is the zero one. If versions of it were lost, an older one
 // counts. If the newest does not verify, Load returns ErrDoesNotCount (wrapped); then its value is the zero one too,

@@ -76,8 +76,8 @@ func TestKeptDocumentThatIsDamagedBeginsAgain(t *testing.T) {
 	}
 }
 
-// A change is made although the document moves on meanwhile, and although the version that it makes was made and deleted
-// before.
+// A change is made although the document moves on meanwhile, and although the version that it makes was made and
+// deleted before.
 func TestChangeOfAKeptDocumentCounts(t *testing.T) {
 	memory := bucketest.NewMemory()
 	writer := NewKept[count](memory, "cursors/test/x")

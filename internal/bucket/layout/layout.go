@@ -13,28 +13,30 @@ type Name string
 
 // The kinds that code has to tell apart from the others.
 const (
-	Settings     Name = "settings"
-	Manifest     Name = "manifest"
-	Segment      Name = "segment"
-	Beside       Name = "object beside a segment"
-	History      Name = "history"
-	Digests      Name = "digests"
-	Cosignature  Name = "cosignature"
-	WAL          Name = "WAL object"
-	Plan         Name = "plan"
-	CopyState    Name = "state of a copy"
-	Probe        Name = "probe"
-	Quarantined  Name = "quarantined object"
-	Organization Name = "organization"
-	Project      Name = "project"
-	Credential   Name = "credential"
-	ProjectNames Name = "directory of projects"
-	UserNames    Name = "directory of credentials"
-	Publication  Name = "publication"
-	Intent       Name = "intent"
-	Beat         Name = "beat"
-	Cursor       Name = "cursor"
-	Revocation   Name = "revocation"
+	Settings      Name = "settings"
+	Manifest      Name = "manifest"
+	Segment       Name = "segment"
+	Beside        Name = "object beside a segment"
+	History       Name = "history"
+	Digests       Name = "digests"
+	Cosignature   Name = "cosignature"
+	WAL           Name = "WAL object"
+	Plan          Name = "plan"
+	CopyState     Name = "state of a copy"
+	Probe         Name = "probe"
+	Quarantined   Name = "quarantined object"
+	Organization  Name = "organization"
+	Project       Name = "project"
+	Credential    Name = "credential"
+	ProjectNames  Name = "directory of projects"
+	UserNames     Name = "directory of credentials"
+	Publication   Name = "publication"
+	Intent        Name = "intent"
+	Beat          Name = "beat"
+	Cursor        Name = "cursor"
+	Deliveries    Name = "deliveries"
+	DeliveryState Name = "state of a delivery"
+	Revocation    Name = "revocation"
 )
 
 // Backup says when a backup takes the objects of a kind. The order is what makes a copy of a bucket in use consistent
@@ -115,6 +117,10 @@ var Kinds = []Kind{
 		"a sign of life of a node, and within how many seconds the next one comes"},
 	{Cursor, "cursors/<follower>/<log>/<version>.json", false, Never, AsDocument, false, true,
 		"how far a follower has come in a log; without it the follower begins again"},
+	{Deliveries, "deliveries/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
+		"the deliveries of a project; what places ask for as proof is hidden under the nodes' secret"},
+	{DeliveryState, "deliverystate/<delivery>/<log>/<version>.json", false, Never, AsDocument, false, true,
+		"how far a delivery has come in a log, and what is parked; without it the delivery begins at the first entry"},
 	{CopyState, "copy/state.json", true, Never, Counted, false, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false, false,

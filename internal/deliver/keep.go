@@ -1,0 +1,88 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/retry"
+)
+
+// failed notes that a feed does not come forward, and returns how long to pause.
+func (r *runner) failed(f *feed, err error) time.Duration {
+	var asks *RetryAfter
+	var of *placeError
+	if !errors.As(err, &of) {
+		if !errors.Is(err, doc.ErrConflict) {
+			r.engine.o.Logger.Error("a delivery cannot go on", "delivery", r.delivery.ID, "log", f.subject.Log,
+				"err", cut(err.Error()))
+		}
+		return r.pauses.Next(err)
+	}
+	r.engine.metrics.failed(r.delivery.Type)
+	now := time.Now().UTC()
+	s := &f.state.Value
+	if s.Failure == nil {
+		s.Failure = &Failure{Since: now}
+		r.engine.o.Logger.Warn("a delivery fails, and is tried again", "delivery", r.delivery.ID, "log", f.subject.Log,
+			"err", cut(of.Error()))
+		f.touch(true)
+	}
+	s.Failure.Last, s.Failure.Error = now, cut(of.Error())
+	f.touch(false)
+	f.show(r)
+	if errors.As(of.err, &asks) {
+		return r.pauses.Next(retry.After(of, min(asks.Pause, time.Hour)))
+	}
+	return r.pauses.Next(of)
+}
+
+// succeeded notes that a feed has come to the end of what there was.
+func (r *runner) succeeded(f *feed) {
+	r.pauses.Reset()
+	if f.state.Value.Failure != nil {
+		f.state.Value.Failure = nil
+		f.touch(true)
+		f.show(r)
+	}
+}
+
+// touch notes that the state differs from what is kept.
+func (f *feed) touch(urgent bool) { f.dirty, f.urgent = true, f.urgent || urgent }
+
+// keepIfDue keeps the state if it was not for a while.
+func (f *feed) keepIfDue(r *runner) error {
+	if !f.urgent || time.Since(f.kept) < r.engine.o.KeepEvery {
+		return nil
+	}
+	return f.keep(r.ctx)
+}
+
+// keep keeps the state if it differs from what is kept.
+func (f *feed) keep(ctx context.Context) error {
+	if !f.loaded || !f.dirty {
+		return nil
+	}
+	s := &f.state.Value
+	s.Pace = Pace{s.Accepted - f.was, time.Since(f.kept)}
+	if err := f.state.Keep(ctx); err != nil {
+		return err
+	}
+	f.dirty, f.urgent, f.kept, f.was = false, false, time.Now(), s.Accepted
+	return nil
+}
+
+// cut bounds a text of others, and makes it UTF-8.
+func cut(text string) string {
+	if len(text) > maxReason {
+		end := maxReason
+		for end > 0 && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = text[:end] + "…"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}

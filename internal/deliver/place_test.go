@@ -1,0 +1,455 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirlog/weir/internal/bucket/bucketest"
+)
+
+// The batch is halved until the events are found that the place refuses. Each is parked with its reason, and the rest
+// goes on.
+func TestAnEventThatIsRefusedAloneIsParked(t *testing.T) {
+	for _, says := range []string{"which event", "too much"} {
+		t.Run(says, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				p := w.add(Delivery{})
+				bad := []int64{0, 7, 8, 99}
+				id := func(i int64) string { return fmt.Sprintf("%s/%d", w.subjects[0].Log, i) }
+				for _, i := range bad {
+					p.refuses[id(i)] = true
+				}
+				if says == "too much" {
+					p.refuses = map[string]bool{}
+					p.fault = func(_ context.Context, batch []Event) (bool, error) {
+						for _, e := range batch {
+							if slices.Contains(bad, e.Index) {
+								return false, fmt.Errorf("a bad request: %w", ErrTooMuch)
+							}
+						}
+						return true, nil
+					}
+				}
+				w.begin()
+				w.grow(0, 100)
+				w.wait(time.Minute)
+				p.expect(0, bad...)
+				w.end()
+				s := w.state(0, 0)
+				var parked []int64
+				for _, e := range s.Parked {
+					if parked = append(parked, e.Entry); e.Reason == "" || e.At.IsZero() {
+						t.Errorf("parked %+v", e)
+					}
+				}
+				if !slices.Equal(parked, bad) || s.Next != 100 || s.Accepted != 96 {
+					t.Errorf("parked %d, state %+v", parked, s)
+				}
+			})
+		})
+	}
+}
+
+func TestParkedEventsAreSentAgainOnCommand(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		log := w.subjects[0].Log
+		p.refuses[log+"/3"], p.refuses[log+"/5"] = true, true
+		w.begin()
+		w.grow(0, 10)
+		w.wait(time.Minute)
+		w.mu.Lock()
+		delete(p.refuses, log+"/3")
+		w.mu.Unlock()
+		again := func(s *State) error {
+			for i := range s.Parked {
+				s.Parked[i].Again = true
+			}
+			return nil
+		}
+		if err := ChangeState(t.Context(), w.memory, w.set.Deliveries[0].ID, log, again); err != nil {
+			t.Fatal(err)
+		}
+		w.change(0, func(*Delivery) {})
+		w.wait(time.Minute)
+		w.end()
+		s := w.state(0, 0)
+		if len(s.Parked) != 1 || s.Parked[0].Entry != 5 || s.Parked[0].Again || s.Next != 10 || s.Accepted != 9 {
+			t.Errorf("state %+v", s)
+		}
+		if got := p.got[log]; !slices.Contains(got, 3) {
+			t.Errorf("accepted %d", got)
+		}
+	})
+}
+
+// A place that refuses everything does not make weir park without bound, nor step over anything.
+func TestADeliveryWaitsWhenTooMuchIsParked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		log := w.subjects[0].Log
+		for i := range 400 {
+			if i != 50 {
+				p.refuses[fmt.Sprintf("%s/%d", log, i)] = true
+			}
+		}
+		w.begin()
+		w.grow(0, 400)
+		w.wait(time.Hour)
+		s := w.state(0, 0)
+		if len(s.Parked) != MaxParked || s.Next != 101 || s.Failure == nil || !strings.Contains(s.Failure.Error, "parked") {
+			t.Errorf("%d parked, next %d, %+v", len(s.Parked), s.Next, s.Failure)
+		}
+		w.mu.Lock()
+		clear(p.refuses)
+		w.mu.Unlock()
+		discard := func(s *State) error { s.Parked = nil; return nil }
+		if err := ChangeState(t.Context(), w.memory, w.set.Deliveries[0].ID, log, discard); err != nil {
+			t.Fatal(err)
+		}
+		w.change(0, func(*Delivery) {})
+		w.wait(time.Minute)
+		var discarded []int64
+		for i := range int64(101) {
+			if i != 50 {
+				discarded = append(discarded, i)
+			}
+		}
+		w.end()
+		p.expect(0, discarded...)
+		if s := w.state(0, 0); s.Failure != nil || s.Next != 400 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+// A place that hangs holds up its own delivery only, and is tried again for ever.
+func TestAPlaceThatHangsStopsNoOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		var hanging []*place
+		for range 50 {
+			p := w.add(Delivery{})
+			p.fault = func(ctx context.Context, _ []Event) (bool, error) { <-ctx.Done(); return false, ctx.Err() }
+			hanging = append(hanging, p)
+		}
+		good := w.add(Delivery{})
+		w.begin()
+		for range 20 {
+			w.grow(0, 10)
+			w.wait(time.Second)
+			good.expect(0)
+		}
+		w.wait(time.Hour)
+		for _, p := range hanging {
+			if p.sends < 10 || p.sends > 100 {
+				t.Errorf("tried %d times in an hour", p.sends)
+			}
+		}
+		if s := w.state(0, 0); s.Failure == nil || !strings.Contains(s.Failure.Error, "did not answer") || s.Next != 0 {
+			t.Errorf("state %+v", s)
+		}
+		if s := w.state(50, 0); s.Failure != nil || s.Next != 200 {
+			t.Errorf("state of the good one %+v", s)
+		}
+		w.mu.Lock()
+		for _, p := range hanging {
+			p.fault = nil
+		}
+		w.mu.Unlock()
+		w.wait(10 * time.Minute)
+		for _, p := range hanging {
+			p.expect(0)
+			p.once()
+		}
+	})
+}
+
+func TestAPlaceSaysWhenToComeAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		p.fault = func(context.Context, []Event) (bool, error) {
+			return false, fmt.Errorf("429: %w", &RetryAfter{2 * time.Minute, errors.New("slow down")})
+		}
+		w.begin()
+		w.grow(0, 1)
+		w.wait(time.Hour)
+		if p.sends < 25 || p.sends > 35 {
+			t.Errorf("sent %d times in an hour", p.sends)
+		}
+	})
+}
+
+func TestWhatRetentionRemovedIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.grow(0, 10)
+		w.grow(0, 10)
+		w.grow(0, 10)
+		for {
+			pruned, err := w.logs.Prune(t.Context(), w.subjects[0].Log, 15)
+			if err == nil {
+				err = w.logs.Sweep(t.Context(), w.subjects[0].Log)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pruned.Entries == 0 {
+				break
+			}
+		}
+		p := w.add(Delivery{})
+		w.begin()
+		w.wait(time.Minute)
+		w.end()
+		s, got := w.state(0, 0), p.got[w.subjects[0].Log]
+		if len(w.missed) != 1 || w.missed[0][0] != 0 || s.Missed != w.missed[0][1] || s.Missed == 0 ||
+			int64(len(got))+s.Missed != 30 || s.Next != 30 {
+			t.Errorf("missed %d, delivered %d, state %+v", w.missed, got, s)
+		}
+	})
+}
+
+func TestAPausedDeliveryGoesOnWhereItWas(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		w.begin()
+		w.grow(0, 10)
+		w.wait(time.Minute)
+		w.change(0, func(d *Delivery) { d.Paused = true })
+		w.wait(time.Minute)
+		w.grow(0, 10)
+		w.wait(time.Hour)
+		if n := len(p.got[w.subjects[0].Log]); n != 10 {
+			t.Errorf("%d delivered while it is paused", n)
+		}
+		w.change(0, func(d *Delivery) { d.Paused = false })
+		w.wait(time.Minute)
+		p.expect(0)
+		p.once()
+	})
+}
+
+func TestReplayBeginsWhereItIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		w.begin()
+		w.grow(0, 20)
+		w.wait(time.Minute)
+		back := func(s *State) error { s.Next = 5; return nil }
+		if err := ChangeState(t.Context(), w.memory, w.set.Deliveries[0].ID, w.subjects[0].Log, back); err != nil {
+			t.Fatal(err)
+		}
+		w.change(0, func(*Delivery) {})
+		w.wait(time.Minute)
+		got := p.got[w.subjects[0].Log]
+		if len(got) != 35 || got[20] != 5 || got[34] != 19 {
+			t.Errorf("delivered %d", got)
+		}
+	})
+}
+
+func TestADeletedDeliveryLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.add(Delivery{})
+		kept := w.add(Delivery{})
+		w.begin()
+		w.grow(0, 20)
+		w.wait(time.Minute)
+		w.mu.Lock()
+		w.set.Deliveries = w.set.Deliveries[1:]
+		w.mu.Unlock()
+		w.wait(time.Minute)
+		w.grow(0, 20)
+		w.wait(time.Minute)
+		w.end()
+		kept.expect(0)
+		var ids []string
+		for info := range w.memory.List(t.Context(), "deliverystate/", "") {
+			ids = append(ids, strings.Split(info.Key, "/")[1])
+		}
+		if ids = slices.Compact(ids); !slices.Equal(ids, []string{w.set.Deliveries[0].ID}) {
+			t.Errorf("states of %s", ids)
+		}
+	})
+}
+
+// While nothing is new, deliveries cost no goroutines, and requests for each log, not for each delivery.
+func TestIdleDeliveriesCostLittle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		const deliveries = 1000
+		for range deliveries {
+			d := Delivery{ID: fmt.Sprintf("6a793f48c0eb9e7a1%07d", len(w.set.Deliveries))}
+			w.add(d)
+		}
+		for log := range 3 {
+			w.grow(log, 3)
+		}
+		w.begin()
+		w.wait(10 * time.Minute)
+		before := runtime.NumGoroutine()
+		requests, looks := 0, w.looks
+		w.faulty.Before = func(context.Context, bucketest.Op, string) error { requests++; return nil }
+		w.wait(time.Hour)
+		if perHour := 3 * 12; requests > perHour+10 || w.looks-looks > 361 {
+			t.Errorf("%d requests and %d looks in an hour, want %d and 360", requests, w.looks-looks, perHour)
+		}
+		if before > 20 {
+			t.Errorf("%d goroutines while all is idle", before)
+		}
+		w.faulty.Before = nil
+		w.grow(2, 1)
+		w.wait(time.Minute)
+		for _, p := range w.places {
+			p.expect(2)
+		}
+	})
+}
+
+// What is written of a busy delivery does not grow with the events.
+func TestABusyDeliveryWritesSeldom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		writes := 0
+		w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+			if op == bucketest.PutNew && strings.HasPrefix(key, "deliverystate/") {
+				writes++
+			}
+			return nil
+		}
+		w.begin()
+		for range 600 {
+			w.grow(0, 1)
+			w.wait(time.Second)
+		}
+		p.expect(0)
+		if writes > 62 {
+			t.Errorf("%d writes in ten minutes", writes)
+		}
+	})
+}
+
+func TestEventsWaitForOthersForAnInterval(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{Batch: Batch{Interval: 5 * time.Minute}})
+		w.begin()
+		w.wait(6 * time.Minute)
+		for range 10 {
+			w.grow(0, 2)
+			w.wait(10 * time.Second)
+		}
+		if p.sends > 0 {
+			t.Error("it did not wait")
+		}
+		w.wait(4 * time.Minute)
+		p.expect(0)
+		p.once()
+		if p.sends != 1 {
+			t.Errorf("%d batches", p.sends)
+		}
+	})
+}
+
+// A place that must have the same batches again gets them, however often the node dies and however much there is then.
+func TestSteadyPlacesGetTheSameBatchesAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		p.steady = true
+		ends := map[int64]int64{}
+		broken := 0
+		p.fault = func(_ context.Context, batch []Event) (bool, error) {
+			first, last := batch[0].Index, batch[len(batch)-1].Index
+			if end, ok := ends[first]; ok && end != last {
+				t.Errorf("entries from %d on were sent up to %d, and now up to %d", first, end, last)
+			}
+			ends[first] = last
+			if broken++; broken%3 != 0 {
+				return true, errors.New("nobody knows whether it was accepted")
+			}
+			return true, nil
+		}
+		for range 20 {
+			w.grow(0, 9)
+			w.begin()
+			w.wait(700 * time.Millisecond)
+			w.kill()
+		}
+		w.begin()
+		w.wait(time.Minute)
+		p.expect(0)
+	})
+}
+
+// Two nodes that both believe in a log do no harm: entries repeat, none is skipped, and one of them gives way.
+func TestTwoNodesSkipNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{Batch: Batch{Events: 3}})
+		w.begin()
+		first, stop := w.engine, w.stop
+		w.begin()
+		for range 30 {
+			w.grow(0, 10)
+			first.Committed(w.subjects[0].Log)
+			w.wait(7 * time.Second)
+			w.notAhead(p, 0)
+		}
+		w.wait(10 * time.Minute)
+		stop()
+		p.expect(0)
+	})
+}
+
+func TestALogThatMovesToAnotherNodeIsLetGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		p := w.add(Delivery{})
+		mine := map[string]bool{w.subjects[0].Log: true}
+		ctx, cancel := context.WithCancel(t.Context())
+		w.engine = New(Options{Bucket: w.faulty, Logs: w.logs, Source: w, Mine: func(log string) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return mine[log]
+		}})
+		done := make(chan struct{})
+		go func() { w.engine.Run(ctx); close(done) }()
+		w.stop = func() { cancel(); <-done }
+		w.grow(0, 10)
+		w.grow(1, 10)
+		w.wait(time.Minute)
+		p.expect(0)
+		if n := len(p.got[w.subjects[1].Log]); n > 0 {
+			t.Errorf("%d events of a log of another node", n)
+		}
+		w.mu.Lock()
+		mine[w.subjects[0].Log], mine[w.subjects[1].Log] = false, true
+		w.mu.Unlock()
+		w.wait(time.Minute)
+		if s := w.state(0, 0); s.Next != 10 {
+			t.Errorf("state %+v", s)
+		}
+		w.grow(0, 10)
+		w.wait(time.Minute)
+		p.expect(1)
+		if n := len(p.got[w.subjects[0].Log]); n != 10 {
+			t.Errorf("%d events of a log that is another node's now", n)
+		}
+	})
+}

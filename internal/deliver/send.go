@@ -1,0 +1,228 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/weirlog/weir/internal/tlog"
+)
+
+// hand gives the place the batch that was collected, and moves the feed past it.
+func (r *runner) hand(f *feed, c *collector) error {
+	s := &f.state.Value
+	end, events := c.next, c.take()
+	if len(events) > 0 {
+		if err := r.open(); err != nil {
+			return err
+		}
+		if _, steady := r.sink.(Steady); steady && s.Until != end {
+			s.Until = end
+			f.touch(true)
+			if err := f.keep(r.ctx); err != nil {
+				return err
+			}
+		}
+		if err := r.send(f, events); err != nil {
+			return err
+		}
+	}
+	s.Next, s.Until = end, 0
+	f.touch(len(events) > 0)
+	return nil
+}
+
+// send gives the place consecutive events, in halves if it does not take them as a whole.
+func (r *runner) send(f *feed, events []Event) error {
+	refused, err := r.try(events)
+	if errors.Is(err, ErrTooMuch) && len(events) > 1 {
+		r.shrink(events)
+		half := len(events) / 2
+		if err := r.send(f, events[:half]); err != nil {
+			return err
+		}
+		return r.send(f, events[half:])
+	}
+	if errors.Is(err, ErrTooMuch) {
+		refused, err = []Refusal{{0, err.Error()}}, nil
+	}
+	if err != nil {
+		r.proven = false
+		return &placeError{err}
+	}
+	return r.accepted(f, events, refused)
+}
+
+// accepted moves a feed past events that the place has accepted, but for those that it refuses, which are parked.
+func (r *runner) accepted(f *feed, events []Event, refused []Refusal) error {
+	s, now := &f.state.Value, time.Now().UTC()
+	full := error(nil)
+	for i, of := range refused {
+		if len(s.Parked) >= MaxParked {
+			full = &placeError{fmt.Errorf("%d events are parked already; send them again or discard them. The next is "+
+				"refused too: %s", MaxParked, of.Reason)}
+			events, refused = events[:of.At], refused[:i]
+			break
+		}
+		entry := events[of.At].Index
+		s.Parked = append(s.Parked, Parked{Entry: entry, Reason: cut(of.Reason), At: now})
+		r.engine.o.Logger.Warn("an event is parked, because the place refuses it", "delivery", r.delivery.ID,
+			"log", f.subject.Log, "entry", entry, "reason", cut(of.Reason))
+	}
+	if len(events) == 0 {
+		return full
+	}
+	s.Next = events[len(events)-1].Index + 1
+	if n := len(events) - len(refused); n > 0 {
+		s.Accepted += int64(n)
+		s.Last = now
+	}
+	if full == nil {
+		r.proven = true
+		r.grow()
+		r.succeeded(f)
+	}
+	f.touch(true)
+	f.show(r)
+	r.engine.metrics.sent(r.delivery.Type, len(events)-len(refused), len(refused))
+	return full
+}
+
+// shrink makes the next batches half as large as one that was too much.
+func (r *runner) shrink(events []Event) {
+	size := 0
+	for i := range events {
+		size += len(events[i].Line)
+	}
+	r.window, r.careful = min(r.window, max(size/2, probeBytes/4)), true
+}
+
+// grow makes the next batch larger: twice as large, or a little, if a larger one was too much before.
+func (r *runner) grow() {
+	if r.careful {
+		r.window += r.window / 8
+	} else {
+		r.window *= 2
+	}
+	if r.window >= r.batch.Bytes {
+		r.window, r.careful = r.batch.Bytes, false
+	}
+}
+
+// again sends the parked events again that are to be.
+func (r *runner) again(f *feed) error {
+	s := &f.state.Value
+	for i := 0; i < len(s.Parked); {
+		if !s.Parked[i].Again {
+			i++
+			continue
+		}
+		refused, err := r.sendAgain(f, s.Parked[i].Entry)
+		switch {
+		case err != nil:
+			return err
+		case refused != "":
+			s.Parked[i].Again, s.Parked[i].Reason, s.Parked[i].At = false, cut(refused), time.Now().UTC()
+			i++
+		default:
+			s.Parked = append(s.Parked[:i], s.Parked[i+1:]...)
+		}
+		f.touch(true)
+		f.show(r)
+	}
+	return nil
+}
+
+// sendAgain sends one event, and returns why the place refuses it.
+func (r *runner) sendAgain(f *feed, entry int64) (refused string, err error) {
+	release, err := r.take(r.engine.unproven, readingBytes)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	reader, err := r.engine.o.Logs.ReadSequenced(r.ctx, f.subject.Log, tlog.All)
+	if err != nil {
+		return "", err
+	}
+	if entry < reader.First() || entry >= reader.Next() {
+		return "", r.engine.o.Source.Missed(r.ctx, r.delivery, f.subject, entry, entry+1)
+	}
+	c := &collector{subject: f.subject, events: 1}
+	for e, err := range reader.Entries(r.ctx, entry) {
+		if err != nil {
+			return "", err
+		}
+		c.add(&e)
+		break
+	}
+	reasons, err := r.try(c.take())
+	switch {
+	case errors.Is(err, ErrTooMuch):
+		return err.Error(), nil
+	case err != nil:
+		r.proven = false
+		return "", &placeError{err}
+	case len(reasons) > 0:
+		return reasons[0].Reason, nil
+	}
+	f.state.Value.Accepted++
+	f.state.Value.Last = time.Now().UTC()
+	r.engine.metrics.sent(r.delivery.Type, 1, 0)
+	return "", nil
+}
+
+// open opens the sink unless it is open.
+func (r *runner) open() error {
+	if r.sink != nil {
+		return nil
+	}
+	sink, err := r.engine.o.Source.Open(r.delivery)
+	if err != nil {
+		return &placeError{err}
+	}
+	r.sink = sink
+	return nil
+}
+
+// try sends a batch once, within a bounded time.
+func (r *runner) try(events []Event) (refused []Refusal, err error) {
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	limit := r.engine.o.SendLimit
+	if !r.proven {
+		limit /= 3
+	}
+	ctx, cancel := context.WithTimeoutCause(r.ctx, limit,
+		fmt.Errorf("the place did not answer within %v: %w", limit, context.DeadlineExceeded))
+	defer cancel()
+	refused, err = sendTo(ctx, r.sink, events)
+	if err != nil && r.ctx.Err() == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return refused, err
+}
+
+// sendTo sends a batch. A panic of a sink, and what makes no sense, is an error.
+func sendTo(ctx context.Context, s Sink, events []Event) (refused []Refusal, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			refused, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	refused, err = s.Send(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	before := -1
+	for _, one := range refused {
+		if one.At <= before || one.At >= len(events) {
+			return nil, fmt.Errorf("the place refuses event %d of a batch of %d, behind event %d", one.At, len(events),
+				before)
+		}
+		before = one.At
+	}
+	return refused, nil
+}
