@@ -192,9 +192,6 @@ func (r *runner) try(events []Event) (refused []Refusal, err error) {
 		return nil, err
 	}
 	limit := r.engine.o.SendLimit
-	if !r.proven {
-		limit /= 3
-	}
 	ctx, cancel := context.WithTimeoutCause(r.ctx, limit,
 		fmt.Errorf("the place did not answer within %v: %w", limit, context.DeadlineExceeded))
 	defer cancel()

@@ -1,0 +1,217 @@
+// Package post sends batches to places that take them by HTTP, and tells from the reply what a batch has come to.
+package post
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/egress"
+	"github.com/weirlog/weir/internal/retry"
+)
+
+// Poster sends batches to one place. It is for one goroutine.
+type Poster struct {
+	client *http.Client
+	url    string
+	header http.Header
+	zip    *gzip.Writer // nil if bodies are not compressed
+	packed bytes.Buffer
+}
+
+// Options of a Poster.
+type Options struct {
+	URL    string
+	Header http.Header // of each request
+	Gzip   bool        // compress bodies
+	CA     string      // certificates of authorities, in PEM, that are trusted in the place of the system's
+}
+
+// New returns what sends to one place. The time that a request takes is bounded by its context.
+func New(p *egress.Policy, o Options) (*Poster, error) {
+	client, err := p.Client(egress.Options{CA: []byte(o.CA)})
+	if err != nil {
+		return nil, err
+	}
+	poster := &Poster{client: client, url: o.URL, header: o.Header}
+	if o.Gzip {
+		if poster.zip, err = gzip.NewWriterLevel(nil, gzip.BestSpeed); err != nil {
+			return nil, err
+		}
+		poster.header = o.Header.Clone()
+		poster.header.Set("Content-Encoding", "gzip")
+	}
+	return poster, nil
+}
+
+// Close lets go of connections.
+func (p *Poster) Close() error {
+	p.client.CloseIdleConnections()
+	return nil
+}
+
+// Reply is what a place has answered.
+type Reply struct {
+	Status int
+	Type   string // media type, without parameters
+	Body   []byte // the beginning of it, at most MaxReply bytes
+}
+
+// MaxReply is how much is read of a reply, in bytes.
+const MaxReply = 64 << 10
+
+// Send sends a body, with headers besides those of all requests. Reply is there whatever the status is. An error says
+// that there was no reply.
+func (p *Poster) Send(ctx context.Context, body []byte, more http.Header) (*Reply, error) {
+	return p.SendTo(ctx, p.url, body, more)
+}
+
+// SendTo is Send to another URL.
+func (p *Poster) SendTo(ctx context.Context, to string, body []byte, more http.Header) (*Reply, error) {
+	body, err := p.pack(body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, hideURL(err)
+	}
+	r.Header = p.header.Clone()
+	for name, values := range more {
+		r.Header[name] = values
+	}
+	answer, err := p.client.Do(r)
+	if err != nil {
+		return nil, hideURL(err)
+	}
+	defer answer.Body.Close()
+	reply := &Reply{Status: answer.StatusCode}
+	if t := answer.Header.Get("Content-Type"); t != "" {
+		if reply.Type, _, err = mime.ParseMediaType(t); err != nil {
+			reply.Type = "(unknown)"
+		}
+	}
+	if reply.Body, err = io.ReadAll(io.LimitReader(answer.Body, MaxReply+1)); err != nil {
+		return nil, fmt.Errorf("read the reply: %w", err)
+	}
+	if len(reply.Body) > MaxReply {
+		if reply.Body = reply.Body[:MaxReply]; reply.OK() {
+			return nil, fmt.Errorf("the reply is longer than %d bytes: %s", MaxReply, reply.Text())
+		}
+	}
+	if pause := retry.Asked(answer.Header); pause > 0 && !reply.OK() {
+		return reply, &deliver.RetryAfter{Pause: pause, Err: reply.Err()}
+	}
+	return reply, nil
+}
+
+// hideURL takes the URL out of an error, which may have a secret in it.
+func hideURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
+func (p *Poster) pack(body []byte) ([]byte, error) {
+	if p.zip == nil {
+		return body, nil
+	}
+	p.packed.Reset()
+	p.zip.Reset(&p.packed)
+	if _, err := p.zip.Write(body); err != nil {
+		return nil, err
+	}
+	if err := p.zip.Close(); err != nil {
+		return nil, err
+	}
+	return p.packed.Bytes(), nil
+}
+
+// OK tells whether the status is one of success. Whether the place has accepted the batch may stand in the body.
+func (r *Reply) OK() bool { return r.Status >= 200 && r.Status < 300 }
+
+// Err returns what a reply that is not one of success says of the batch. If it is about the batch and not about the
+// place, or the way there, the error is deliver.ErrTooMuch (wrapped).
+func (r *Reply) Err() error {
+	switch {
+	case r.OK():
+		return nil
+	case r.Status == http.StatusBadRequest, r.Status == http.StatusRequestEntityTooLarge,
+		r.Status == http.StatusUnprocessableEntity:
+		return fmt.Errorf("%w: %s", deliver.ErrTooMuch, r.Text())
+	}
+	return errors.New(r.Text())
+}
+
+// maxText bounds what is shown of a reply's body, in bytes.
+const maxText = 200
+
+// Text returns what a reply says, for people.
+func (r *Reply) Text() string {
+	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
+	text := bytes.TrimSpace(r.Body)
+	if len(text) == 0 {
+		return status
+	}
+	if len(text) > maxText {
+		end := maxText
+		for end > 0 && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = append(text[:end:end], "…"...)
+	}
+	return status + ": " + strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "\uFFFD")), " ")
+}
+
+// CheckURL notes an attribute that is not the URL of a place.
+func CheckURL(w *deliver.Wrong, name, value string) {
+	u, err := url.Parse(value)
+	w.Unless(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
+		u.Fragment == "" && len(value) <= maxURL, name,
+		"must be a URL that begins with https:// or http://, has no user in it, and at most %d bytes", maxURL)
+}
+
+const maxURL = 2048
+
+// CheckCA notes an attribute that has no certificates of authorities.
+func CheckCA(w *deliver.Wrong, name, value string) {
+	_, err := egress.TLS([]byte(value))
+	w.Unless(err == nil && len(value) <= maxCA, name, "must be certificates in PEM, of at most %d bytes", maxCA)
+}
+
+const maxCA = 16 << 10
+
+// IsHeader tells whether a name and a value can be a header of a request.
+func IsHeader(name, value string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	}) && IsHeaderValue(value)
+}
+
+// IsHeaderValue tells whether a text can be the value of a header: it has printable characters of ASCII only.
+func IsHeaderValue(value string) bool {
+	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) &&
+		strings.TrimSpace(value) == value
+}
+
+// WithPath returns a URL with a path, if it has none.
+func WithPath(text, path string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Path != "" && u.Path != "/" {
+		return text
+	}
+	u.Path = path
+	return u.String()
+}

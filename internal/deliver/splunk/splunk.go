@@ -1,0 +1,247 @@
+// Package splunk sends events to Splunk's HTTP Event Collector, and to what speaks its protocol. The event is as it was
+// recorded; its id is the indexed field weir_id.
+package splunk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/post"
+	"github.com/weirlog/weir/internal/egress"
+	"github.com/weirlog/weir/internal/retry"
+)
+
+// Settings are what Atlas's API has for such a place, and attributes of weir's own.
+type Settings struct {
+	URL         string `json:"hecUrl"` // without a path, /services/collector/event
+	Token       string `json:"hecToken"`
+	Index       string `json:"hecIndex,omitempty"`      // if empty, the token's
+	SourceType  string `json:"hecSourceType,omitempty"` // if empty, the token's
+	Acknowledge bool   `json:"hecAcknowledge,omitempty"`
+	CA          string `json:"caCertificate,omitempty"` // in PEM; if empty, the system's count
+}
+
+const maxName = 256
+
+// Check implements deliver.Settings.
+func (s *Settings) Check(w *deliver.Wrong) {
+	post.CheckURL(w, "hecUrl", s.URL)
+	post.CheckCA(w, "caCertificate", s.CA)
+	w.Unless(s.Token != "" && len(s.Token) <= maxName && post.IsHeaderValue(s.Token), "hecToken",
+		"must be the token of a collector, of at most %d bytes", maxName)
+	for name, value := range map[string]string{"hecIndex": s.Index, "hecSourceType": s.SourceType} {
+		w.Unless(len(value) <= maxName && utf8.ValidString(value), name, "may have at most %d bytes", maxName)
+	}
+}
+
+// Secrets implements deliver.Settings.
+func (s *Settings) Secrets() map[string]*string { return map[string]*string{"hecToken": &s.Token} }
+
+// Sink is an HTTP Event Collector.
+type Sink struct {
+	settings Settings
+	post     *post.Poster
+	body     []byte
+	acks     string // where acknowledgements are asked for; empty if they are not
+	channel  http.Header
+}
+
+// New returns the sink that settings describe.
+func New(s Settings, p *egress.Policy) (*Sink, error) {
+	address := post.WithPath(s.URL, "/services/collector/event")
+	poster, err := post.New(p, post.Options{URL: address, Gzip: true, CA: s.CA, Header: http.Header{
+		"Content-Type": {"application/json"}, "Authorization": {"Splunk " + s.Token}, "User-Agent": {"weir"}}})
+	if err != nil {
+		return nil, err
+	}
+	sink := &Sink{settings: s, post: poster}
+	if s.Acknowledge {
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, errors.New("hecUrl is no URL")
+		}
+		channel := newChannel()
+		u.Path, u.RawQuery = "/services/collector/ack", "channel="+channel
+		sink.acks, sink.channel = u.String(), http.Header{"X-Splunk-Request-Channel": {channel}}
+	}
+	return sink, nil
+}
+
+// newChannel returns a random UUID, by which a collector tells senders apart.
+func newChannel() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	text := hex.EncodeToString(b[:])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+}
+
+// Close implements deliver.Sink.
+func (s *Sink) Close() error { return s.post.Close() }
+
+// answer is what a collector says of a request.
+type answer struct {
+	Text    *string `json:"text"`
+	Code    *int    `json:"code"`
+	Invalid *int    `json:"invalid-event-number"`
+	Ack     *int64  `json:"ackId"`
+}
+
+// Codes of a collector.
+const (
+	success       = 0
+	invalidFormat = 6
+	noEvent       = 12
+	blankEvent    = 13
+	invalidFields = 15
+)
+
+// aboutAnEvent are codes that say that an event is wrong, and not the token, the index or the collector.
+var aboutAnEvent = []int{invalidFormat, noEvent, blankEvent, invalidFields}
+
+// mostRefused is how many events a collector names, one after the other, before the batch is halved.
+const mostRefused = 8
+
+// Send implements deliver.Sink. If the collector names an event that it refuses, the batch is sent again without it: it
+// does not say what became of those before it.
+func (s *Sink) Send(ctx context.Context, batch []deliver.Event) ([]deliver.Refusal, error) {
+	var refused []deliver.Refusal
+	left := make([]int, len(batch)) // positions in the batch
+	for i := range left {
+		left[i] = i
+	}
+	for len(left) > 0 {
+		s.body = s.body[:0]
+		for _, i := range left {
+			s.body = s.append(s.body, &batch[i])
+		}
+		a, err := s.sendOnce(ctx)
+		var wrong *wrongEvent
+		if errors.As(err, &wrong) && wrong.number >= 0 && wrong.number < len(left) && len(refused) < mostRefused {
+			refused = append(refused, deliver.Refusal{At: left[wrong.number], Reason: wrong.reason})
+			left = slices.Delete(left, wrong.number, wrong.number+1)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := s.acknowledged(ctx, a); err != nil {
+			return nil, err
+		}
+		break
+	}
+	slices.SortFunc(refused, func(a, b deliver.Refusal) int { return a.At - b.At })
+	return refused, nil
+}
+
+// wrongEvent says which event of a request a collector refuses.
+type wrongEvent struct {
+	number int // from 0; -1 if it does not say
+	reason string
+}
+
+func (e *wrongEvent) Error() string { return e.reason }
+
+func (e *wrongEvent) Unwrap() error { return deliver.ErrTooMuch }
+
+func (s *Sink) sendOnce(ctx context.Context) (answer, error) {
+	reply, err := s.post.Send(ctx, s.body, s.channel)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := read(reply)
+	switch {
+	case err == nil && reply.OK() && *a.Code == success:
+		return a, nil
+	case err == nil && slices.Contains(aboutAnEvent, *a.Code):
+		wrong := &wrongEvent{-1, reply.Text()}
+		if a.Invalid != nil {
+			wrong.number = *a.Invalid
+		}
+		return a, wrong
+	case reply.Status == http.StatusRequestEntityTooLarge:
+		return a, reply.Err()
+	case err == nil || !reply.OK():
+		return a, errors.New(reply.Text()) // of the token, the index, the collector, or what stands before it
+	}
+	return a, fmt.Errorf("the reply is not one of a collector: %w: %s", err, reply.Text())
+}
+
+// read reads what a collector says.
+func read(r *post.Reply) (a answer, err error) {
+	if err := json.Unmarshal(r.Body, &a); err != nil {
+		return answer{}, err
+	}
+	if a.Code == nil {
+		return answer{}, errors.New("it has no code")
+	}
+	return a, nil
+}
+
+// askAgain is when a collector is asked again whether it has indexed what it took.
+var askAgain = retry.Policy{First: 100 * time.Millisecond, Longest: 2 * time.Second}
+
+// acknowledged returns once the collector says that the events of a request are indexed.
+func (s *Sink) acknowledged(ctx context.Context, a answer) error {
+	if s.acks == "" {
+		return nil
+	}
+	if a.Ack == nil {
+		return errors.New("the collector gives no ackId: acknowledgements are not enabled for its token")
+	}
+	id := strconv.FormatInt(*a.Ack, 10)
+	pauses := askAgain.Pauses()
+	for {
+		reply, err := s.post.SendTo(ctx, s.acks, []byte(`{"acks":[`+id+`]}`), s.channel)
+		if err == nil && !reply.OK() {
+			err = errors.New(reply.Text())
+		}
+		if err != nil {
+			return fmt.Errorf("ask for an acknowledgement: %w", err)
+		}
+		var status struct {
+			Acks map[string]bool `json:"acks"`
+		}
+		if err := json.Unmarshal(reply.Body, &status); err != nil {
+			return fmt.Errorf("ask for an acknowledgement: %w: %s", err, reply.Text())
+		}
+		if status.Acks[id] {
+			return nil
+		}
+		if !retry.Wait(ctx, pauses.Next(nil)) {
+			return fmt.Errorf("the events were taken, but not acknowledged: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// append appends the object of an event.
+func (s *Sink) append(dst []byte, e *deliver.Event) []byte {
+	dst = append(dst, `{"time":`...)
+	dst = strconv.AppendInt(dst, e.Time/1000, 10)
+	if ms := e.Time % 1000; ms > 0 {
+		dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	}
+	dst = connect.String(connect.Name(dst, "source"), e.Name)
+	if s.settings.SourceType != "" {
+		dst = connect.String(connect.Name(dst, "sourcetype"), s.settings.SourceType)
+	}
+	if s.settings.Index != "" {
+		dst = connect.String(connect.Name(dst, "index"), s.settings.Index)
+	}
+	dst = append(connect.Name(dst, "fields"), `{"weir_id":"`...)
+	dst = append(e.AppendID(dst), `"}`...)
+	dst = append(connect.Name(dst, "event"), e.Line...)
+	return append(dst, '}', '\n')
+}

@@ -1,0 +1,120 @@
+// Package webhook sends events to a URL of anybody's, as Standard Webhooks (https://www.standardwebhooks.com) says: in
+// JSON, signed with a secret that both sides have.
+package webhook
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/post"
+	"github.com/weirlog/weir/internal/egress"
+)
+
+// Settings of a webhook.
+type Settings struct {
+	URL    string `json:"webhookUrl"`
+	Secret string `json:"webhookSecret"`           // whsec_ and 24 to 64 bytes in base64
+	CA     string `json:"caCertificate,omitempty"` // in PEM; if empty, the system's count
+}
+
+const (
+	secretPrefix = "whsec_"
+	leastSecret  = 24
+	mostSecret   = 64
+)
+
+// Check implements deliver.Settings.
+func (s *Settings) Check(w *deliver.Wrong) {
+	post.CheckURL(w, "webhookUrl", s.URL)
+	post.CheckCA(w, "caCertificate", s.CA)
+	key, err := s.key()
+	w.Unless(err == nil && len(key) >= leastSecret && len(key) <= mostSecret, "webhookSecret",
+		"must be %s and from %d to %d random bytes in base64", secretPrefix, leastSecret, mostSecret)
+}
+
+func (s *Settings) key() ([]byte, error) {
+	text, ok := strings.CutPrefix(s.Secret, secretPrefix)
+	if !ok || len(text) > base64.StdEncoding.EncodedLen(mostSecret) {
+		return nil, fmt.Errorf("the secret does not begin with %s, or is too long", secretPrefix)
+	}
+	return base64.StdEncoding.DecodeString(text)
+}
+
+// Secrets implements deliver.Settings.
+func (s *Settings) Secrets() map[string]*string {
+	return map[string]*string{"webhookSecret": &s.Secret}
+}
+
+// Sink is a webhook.
+type Sink struct {
+	post *post.Poster
+	key  []byte
+	body []byte
+}
+
+// New returns the sink that settings describe.
+func New(s Settings, p *egress.Policy) (*Sink, error) {
+	key, err := s.key()
+	if err != nil {
+		return nil, err
+	}
+	poster, err := post.New(p, post.Options{URL: s.URL, CA: s.CA,
+		Header: http.Header{"Content-Type": {"application/json"}, "User-Agent": {"weir"}}})
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{post: poster, key: key}, nil
+}
+
+// Close implements deliver.Sink.
+func (s *Sink) Close() error { return s.post.Close() }
+
+// Send implements deliver.Sink. Any status of success is acceptance, as Standard Webhooks has it.
+func (s *Sink) Send(ctx context.Context, batch []deliver.Event) ([]deliver.Refusal, error) {
+	now := time.Now()
+	s.body = Append(s.body[:0], batch, now)
+	id := fmt.Sprintf("%s/%d-%d", batch[0].Log, batch[0].Index, batch[len(batch)-1].Index)
+	reply, err := s.post.Send(ctx, s.body, s.sign(id, now))
+	if err == nil {
+		err = reply.Err()
+	}
+	return nil, err
+}
+
+// sign returns the headers that say what a request is, and prove it.
+func (s *Sink) sign(id string, now time.Time) http.Header {
+	at := strconv.FormatInt(now.Unix(), 10)
+	mac := hmac.New(sha256.New, s.key)
+	fmt.Fprintf(mac, "%s.%s.", id, at)
+	mac.Write(s.body)
+	return http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {at},
+		"Webhook-Signature": {"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}}
+}
+
+// Append appends the body that has the events of a batch, which are of one log.
+func Append(dst []byte, batch []deliver.Event, now time.Time) []byte {
+	dst = append(dst, `{"type":"weir.events","timestamp":"`...)
+	dst = now.UTC().AppendFormat(dst, time.RFC3339)
+	dst = append(dst, `","data":{"logId":"`...)
+	dst = append(append(dst, batch[0].Log...), '"')
+	dst = connect.String(connect.Name(dst, "logName"), batch[0].Name)
+	dst = append(connect.Name(dst, "events"), '[')
+	for i := range batch {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(batch[i].AppendID(append(dst, `{"id":"`...)), '"')
+		dst = append(connect.Name(dst, "event"), batch[i].Line...)
+		dst = append(dst, '}')
+	}
+	return append(dst, "]}}"...)
+}
