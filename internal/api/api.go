@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/deliver/setup"
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/live"
 	"github.com/weirlog/weir/internal/record"
@@ -42,8 +43,9 @@ type Options struct {
 
 	Logger       *slog.Logger          // If nil, the default logger.
 	Registry     prometheus.Registerer // If nil, metrics are kept nowhere.
-	Now          func() time.Time      // If nil, time.Now.
-	NewRequestID func() string         // If nil, random ids.
+	Deliveries   *setup.Deliveries
+	Now          func() time.Time // If nil, time.Now.
+	NewRequestID func() string    // If nil, random ids.
 }
 
 // tag returns what only a node with the nodes' secret can make of a content.
@@ -60,6 +62,9 @@ type Server struct {
 	logs     *tlog.Logs
 	recorder *record.Recorder
 	search   *search.Searcher
+
+	deliveries *setup.Deliveries
+
 	limits   *limit.Limiter[string] // of requests, by credential
 	searches *limit.Shares[string]  // of what is searched at a time, by credential
 	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
@@ -100,7 +105,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
 		tails:   limit.NewShares[string](maxTails, maxTailsOfOne, 0), beat: usualBeat,
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
-		failing: make(chan struct{}, maxFailing), first: connect.NewFirst(maxFirst)}
+		failing: make(chan struct{}, maxFailing), first: connect.NewFirst(maxFirst), deliveries: o.Deliveries}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
 	s.refusals.failed = func(logs []string, err error) {

@@ -28,9 +28,12 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/deliver/delivertest"
+	"github.com/weirlog/weir/internal/deliver/setup"
 	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
@@ -65,7 +68,8 @@ type world struct {
 	callers map[account.Role]account.Credential
 	secrets map[account.Role]string
 
-	sequencer *sequence.Sequencer
+	sequencer  *sequence.Sequencer
+	deliveries *setup.Deliveries
 }
 
 func newWorld(t testing.TB, o Options) *world {
@@ -116,7 +120,11 @@ func (w *world) node(store *account.Directory, authenticator *auth.Authenticator
 		Logs:      tlog.Options{Keys: w.keys, Origin: "example.org", Witnesses: w.witness},
 		Recording: record.Options{MemoryBytes: 64 << 20}})
 	w.sequencer, w.logs = n.Sequencers[0], n.Logs
-	return New(store, authenticator, n.Logs, n.Recorder, w.options)
+	o := w.options
+	o.Deliveries = setup.New(setup.Parts{Bucket: w.faulty, Accounts: store, Logs: n.Logs, Recorder: n.Recorder,
+		Box: seal.NewBox(make([]byte, 32)), Egress: delivertest.Loopback})
+	w.deliveries = o.Deliveries
+	return New(store, authenticator, n.Logs, n.Recorder, o)
 }
 
 // sequence moves what was recorded into its logs.

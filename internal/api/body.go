@@ -32,7 +32,19 @@ func decode[T any](c *call) (T, error) {
 	if data, err = charset.SkipMark(data); err != nil {
 		return v, notJSON("The body could not be read: " + err.Error())
 	}
-	err = json.Unmarshal(data, &v)
+	return unmarshal[T](data)
+}
+
+// unmarshal decodes JSON of a body.
+func unmarshal[T any](data []byte) (T, error) {
+	var v T
+	err := unmarshalTo(data, &v)
+	return v, err
+}
+
+// unmarshalTo decodes JSON of a body into what v points to.
+func unmarshalTo(data []byte, v any) error {
+	err := json.Unmarshal(data, v)
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
@@ -40,13 +52,13 @@ func decode[T any](c *call) (T, error) {
 		if name == "" {
 			name = "body"
 		}
-		return v, invalidAttributes(field{name, fmt.Sprintf("must be %s, not %s", article(wrong), wrong.Value)})
+		return invalidAttributes(field{name, fmt.Sprintf("must be %s, not %s", article(wrong), wrong.Value)})
 	case !utf8.Valid(data):
-		return v, notJSON("The body is not UTF-8.")
+		return notJSON("The body is not UTF-8.")
 	case err != nil:
-		return v, notJSON("The body is not JSON: " + err.Error())
+		return notJSON("The body is not JSON: " + err.Error())
 	}
-	return v, nil
+	return nil
 }
 
 func notJSON(detail string) *problem {

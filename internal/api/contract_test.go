@@ -45,6 +45,7 @@ var published = sync.OnceValue(func() *contract {
 	// they are strings and numbers; and that a region is an object which is one of several strings.
 	doc.Components.Schemas["BaseStreamsRegion"].Value.Type = nil
 	doc.Components.Schemas["ApiError"].Value.Properties["parameters"].Value.Items = openapi3.NewSchema().NewRef()
+	addIntegrations(doc.Components.Schemas)
 	c := &contract{called: map[string]bool{}}
 	variable := regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
 	for path, item := range doc.Paths.Map() {
@@ -62,6 +63,24 @@ var published = sync.OnceValue(func() *contract {
 	}
 	return c
 })
+
+// addIntegrations adds what weir has besides: log integrations to places that Atlas does not have, of logs that it does
+// not have.
+func addIntegrations(schemas openapi3.Schemas) {
+	response := schemas["LogIntegrationResponse"].Value
+	own := []any{"KAFKA_LOG_EXPORT", "SYSLOG_LOG_EXPORT", "WEBHOOK_LOG_EXPORT", "ELASTIC_LOG_EXPORT"}
+	for _, name := range own {
+		schema := openapi3.NewObjectSchema().WithProperty("id", openapi3.NewStringSchema()).
+			WithProperty("type", openapi3.NewStringSchema().WithEnum(name)).WithRequired([]string{"id", "type", "logTypes"})
+		schemas[name.(string)] = schema.NewRef()
+		response.OneOf = append(response.OneOf, &openapi3.SchemaRef{Ref: "#/components/schemas/" + name.(string),
+			Value: schema})
+		response.Discriminator.Mapping[name.(string)] = openapi3.MappingRef{Ref: "#/components/schemas/" + name.(string)}
+	}
+	kind, types := response.Properties["type"].Value, response.Properties["logTypes"].Value.Items.Value
+	kind.Enum = append(kind.Enum, own...)
+	types.Enum = append(types.Enum, "STREAMS_AUDIT", "STREAMS_OPERATIONAL", "EVENTS")
+}
 
 // sameTemplate tells whether two templates of paths are the same but for the names of their variables.
 func sameTemplate(a, b string) bool {

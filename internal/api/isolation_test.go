@@ -15,6 +15,10 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/places"
+	"github.com/weirlog/weir/internal/deliver/setup"
+	"github.com/weirlog/weir/internal/deliver/webhook"
 )
 
 // roleNames are the roles that have what the document calls a role, by the names that it uses.
@@ -49,7 +53,7 @@ var (
 		"tenantName": "demo",
 		"apiUserId":  "6a793f48c0eb9e7a17712cab",
 		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
-		"tokenId":   "weir_6a793f48c0eb9e7a17712caf",
+		"tokenId": "weir_6a793f48c0eb9e7a17712caf", "integrationId": "6a793f48c0eb9e7a17712cb0",
 		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
@@ -114,11 +118,30 @@ func (w *world) foreign(org, project string) place {
 		w.t.Fatal(err)
 	}
 	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID,
-		"clientId":  sa.ID,
-		"secretId":  sa.Secrets[0].ID,
-		"tokenId":   token.ID,
+		"clientId": sa.ID,
+		"secretId": sa.Secrets[0].ID,
+		"tokenId":  token.ID, "integrationId": w.integration(project),
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
+
+// integration makes a log integration of a project, and returns its id.
+func (w *world) integration(project string) string {
+	w.t.Helper()
+	settings := places.Empty("WEBHOOK_LOG_EXPORT").(*webhook.Settings)
+	settings.URL, settings.Secret = "https://example.org", testSecret
+	d := deliver.Delivery{ID: account.NewID(now), Project: project, Type: "WEBHOOK_LOG_EXPORT",
+		LogTypes: []string{setup.StreamsAudit}}
+	var err error
+	if d.Settings, err = places.Hide(w.deliveries.Box, &d, settings); err == nil {
+		err = w.deliveries.Create(w.t.Context(), d, setup.Start{})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d.ID
+}
+
+const testSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 // I5: for every role and everything that is served, what exists and is not the caller's to see looks exactly as what
 // does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
@@ -146,7 +169,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
 		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
-			elsewhere["tokenId"], elsewhere["logId"]}
+			elsewhere["tokenId"], elsewhere["logId"], elsewhere["integrationId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
@@ -184,7 +207,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 
 // ofOthers is where a bucket has what somebody may not see. What it has of the caller, of the caller's organization and
 // of the project that the caller may see is looked up anew as time passes, whatever is asked for.
-var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal)/")
+var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal|deliveries|deliverystate)/")
 
 // alike checks that a request for something of one place, in all its forms, gets what it gets for that of another. With
 // -short it takes a third of the forms, at each turn others.
@@ -235,6 +258,9 @@ func (w *world) alike(role account.Role, what string, op [2]string, there, where
 
 const service = group + "/serviceAccounts/{clientId}"
 
+const goodIntegration = `{"type":"WEBHOOK_LOG_EXPORT","logTypes":["STREAMS_AUDIT"],` +
+	`"webhookUrl":"https://example.org/hook","webhookSecret":"` + testSecret + `"}`
+
 // goodBodies are bodies that get far, by method and path.
 var goodBodies = map[[2]string]string{
 	{"PATCH", group}:                          `{"name":"renamed"}`,
@@ -245,21 +271,28 @@ var goodBodies = map[[2]string]string{
 	{"PATCH", group + "/apiKeys/{apiUserId}"}: `{"desc":"x","roles":["GROUP_OWNER"]}`,
 	{"POST", group + "/serviceAccounts"}: `{"name":"x","description":"x","roles":["GROUP_OWNER"],` +
 		`"secretExpiresAfterHours":8}`,
-	{"PATCH", service}:                                        `{"name":"x","roles":["GROUP_OWNER"]}`,
-	{"POST", service + ":invite"}:                             `{"roles":["GROUP_READ_ONLY"]}`,
-	{"POST", service + "/secrets"}:                            `{"secretExpiresAfterHours":8}`,
-	{"POST", service + "/accessList"}:                         `[{"ipAddress":"192.0.2.1"}]`,
-	{"POST", tenants}:                                         `{"name":"made"}`,
-	{"PATCH", tenant}:                                         `{"streamConfig":{"tier":"SP2"}}`,
-	{"POST", tenant + "/auditLogs"}:                           `{"time":1786331578000,"class_uid":0}`,
-	{"POST", tenant + ":recordOperationalLogs"}:               `{"time":1786331578000}`,
-	{"POST", ownGroup + "/ingestTokens"}:                      `{"name":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector"}:           `{"event":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector/event"}:     `{"event":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector/event/1.0"}: `{"event":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector/raw"}:       `x`,
-	{"POST", ownTenant + "/hec/services/collector/raw/1.0"}:   `x`,
-	{"POST", ownTenant + "/hec/services/collector/ack"}:       `{"acks":[1]}`,
+	{"PATCH", service}:                                                    `{"name":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", service + ":invite"}:                                         `{"roles":["GROUP_READ_ONLY"]}`,
+	{"POST", service + "/secrets"}:                                        `{"secretExpiresAfterHours":8}`,
+	{"POST", service + "/accessList"}:                                     `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", tenants}:                                                     `{"name":"made"}`,
+	{"PATCH", tenant}:                                                     `{"streamConfig":{"tier":"SP2"}}`,
+	{"POST", tenant + "/auditLogs"}:                                       `{"time":1786331578000,"class_uid":0}`,
+	{"POST", tenant + ":recordOperationalLogs"}:                           `{"time":1786331578000}`,
+	{"POST", ownGroup + "/ingestTokens"}:                                  `{"name":"x"}`,
+	{"POST", group + "/logIntegrations"}:                                  goodIntegration,
+	{"PUT", group + "/logIntegrations/{integrationId}"}:                   goodIntegration,
+	{"POST", ownGroup + "/logIntegrations/{integrationId}:pause"}:         `{}`,
+	{"POST", ownGroup + "/logIntegrations/{integrationId}:resume"}:        `{}`,
+	{"POST", ownGroup + "/logIntegrations/{integrationId}:replay"}:        `{"from":"beginning"}`,
+	{"POST", ownGroup + "/logIntegrations/{integrationId}:retryParked"}:   `{}`,
+	{"POST", ownGroup + "/logIntegrations/{integrationId}:discardParked"}: `{}`,
+	{"POST", ownTenant + "/hec/services/collector"}:                       `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/event"}:                 `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/event/1.0"}:             `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/raw"}:                   `x`,
+	{"POST", ownTenant + "/hec/services/collector/raw/1.0"}:               `x`,
+	{"POST", ownTenant + "/hec/services/collector/ack"}:                   `{"acks":[1]}`,
 	{"POST", ownTenant + "/otlp/v1/logs"}: `{"resourceLogs":[{"scopeLogs":[{"logRecords":[` +
 		`{"timeUnixNano":"1786331578000000000","body":{"stringValue":"x"}}]}]}]}`,
 	{"PATCH", ownGroup + "/settings"}:         `{"legalHold":true}`,
@@ -288,7 +321,7 @@ func TestGoodBodiesAreComplete(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, op := range w.server.served() {
 		_, ok := goodBodies[op]
-		if needs := (op[0] == "POST" || op[0] == "PATCH") && variable.MatchString(op[1]); needs != ok {
+		if needs := (op[0] == "POST" || op[0] == "PUT" || op[0] == "PATCH") && variable.MatchString(op[1]); needs != ok {
 			t.Errorf("%s %s: has a body %t, needs one %t", op[0], op[1], ok, needs)
 		}
 	}

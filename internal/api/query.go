@@ -48,6 +48,9 @@ var (
 	partial     = parameter{name: "partial", want: wantFlag}
 	conformance = parameter{name: "conformance", want: wantOneOf("warn")}
 
+	integrationType = parameter{name: "integrationType", want: wantText(64)}
+	validateFirst   = parameter{name: "validate", want: wantFlag}
+
 	entryIndex = parameter{name: "index", want: wantInteger(0, 1<<63-1)}
 	fromSize   = parameter{name: "from", want: wantInteger(0, 1<<63-1)}
 	toSize     = parameter{name: "to", want: wantInteger(0, 1<<63-1)}

@@ -107,7 +107,7 @@ func allowOnly(methods map[string][]*operation, method string) error {
 
 // cutVerbs takes the verb off the last variable of the path.
 func cutVerbs(r *http.Request) {
-	for _, name := range []string{"tenantName", "clientId"} {
+	for _, name := range []string{"tenantName", "clientId", "integrationId"} {
 		if value := r.PathValue(name); value != "" {
 			value, _ = cutVerb(value)
 			r.SetPathValue(name, value)

@@ -56,6 +56,7 @@ func (s *Server) operations() []operation {
 		serviceAccounts{credentials}.operations(),
 		accessLists{credentials}.operations(),
 		ingestTokens{credentials, accessLists{credentials}}.operations(),
+		integrations{common, s.deliveries}.operations(),
 		signIns{common, s.auth}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
@@ -72,7 +73,7 @@ func (s *Server) operations() []operation {
 	return table
 }
 
-const get, post, patch, remove = "GET", "POST", "PATCH", "DELETE"
+const get, post, put, patch, remove = "GET", "POST", "PUT", "PATCH", "DELETE"
 
 func (h tokens) operations() []operation {
 	return []operation{
@@ -262,6 +263,31 @@ func (h ingestTokens) operations() []operation {
 		{"createGroupIngestTokenAccessList", post, list, own, account.Own, 200, lists, asJSON(h.addAccess), changes},
 		{"deleteGroupIngestTokenAccessListEntry", remove, list + "/{ipAddress}", own, account.Own, 204, none,
 			asJSON(h.removeAccess), removes},
+	}
+}
+
+func (h integrations) operations() []operation {
+	const all, one = group + "/logIntegrations", group + "/logIntegrations/{integrationId}"
+	const ownOne = ownGroup + "/logIntegrations/{integrationId}"
+	query := []parameter{validateFirst}
+	return []operation{
+		{"listGroupLogIntegrations", get, all, limiting, account.Own, 200, with(lists, integrationType),
+			asJSON(h.list), looks},
+		{"createGroupLogIntegration", post, all, limiting, account.Own, 201, query, asJSON(h.create), changes},
+		{"getGroupLogIntegration", get, one, limiting, account.Own, 200, none, asJSON(h.get), looks},
+		{"updateGroupLogIntegration", put, one, limiting, account.Own, 200, query, asJSON(h.update), changes},
+		{"deleteGroupLogIntegration", remove, one, limiting, account.Own, 204, none, asJSON(h.delete), removes},
+		{"getGroupLogIntegrationStatus", get, ownOne + "/status", own, account.Own, 200, none, asJSON(h.status), looks},
+		{"pauseGroupLogIntegration", post, ownOne + ":pause", own, account.Own, 200, none,
+			asJSON(h.setPaused(true)), removes},
+		{"resumeGroupLogIntegration", post, ownOne + ":resume", own, account.Own, 200, none,
+			asJSON(h.setPaused(false)), removes},
+		{"replayGroupLogIntegration", post, ownOne + ":replay", own, account.Own, 200, none,
+			asJSON(h.replay), changes},
+		{"retryGroupLogIntegrationParked", post, ownOne + ":retryParked", own, account.Own, 200, none,
+			asJSON(h.sendParked), removes},
+		{"discardGroupLogIntegrationParked", post, ownOne + ":discardParked", own, account.Own, 200, none,
+			asJSON(h.discardParked), removes},
 	}
 }
 

@@ -193,7 +193,7 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 func TestBadParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
-	bad := map[string]string{"name": strings.Repeat("x", 65), "includeCount": "1", "q": "a+and", "facets": "who,", "columns": "who,",
+	bad := map[string]string{"integrationType": strings.Repeat("x", 65), "name": strings.Repeat("x", 65), "includeCount": "1", "q": "a+and", "facets": "who,", "columns": "who,",
 		"endpointPath": strings.Repeat("x", maxName+1),
 		"host":         strings.Repeat("x", maxName+1), "source": strings.Repeat("x", maxName+1),
 		"sourcetype": strings.Repeat("x", maxName+1), "index": strings.Repeat("x", maxName+1)}
@@ -221,7 +221,7 @@ func TestBadParametersAreRefused(t *testing.T) {
 // Each operation has the parameters that the document gives it. It may have weir's own besides, and those that most of
 // Atlas's operations have.
 func TestParametersAsPublished(t *testing.T) {
-	more := map[string]bool{"partial": true, "conformance": true, "pretty": true, "includeCount": true}
+	more := map[string]bool{"partial": true, "conformance": true, "validate": true, "pretty": true, "includeCount": true}
 	for _, o := range published().operations {
 		var want, got []string
 		for _, p := range o.Parameters {

@@ -91,6 +91,8 @@ func (n *node) tasks(r *runner) []task {
 			n.alone(func(ctx context.Context) error { return n.recorder.Unreported(ctx, unreported) })),
 		r.periodic(task{name: "old revocations", role: inBackground}, sweepEvery, sweepEvery, n.alone(n.auth.Sweep)),
 	}
+	all = append(all, afterwards(n.joined(), task{name: "deliveries", role: inBackground,
+		run: endless(n.deliverer.Run)}))
 	if n.config.Roles.Background {
 		e := newExpiry(n.accounts, n.log, n.registry)
 		all = append(all, afterwards(n.joined(), r.periodic(task{name: "expiring secrets", role: inBackground}, 0,

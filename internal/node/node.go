@@ -32,6 +32,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket/folder"
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/setup"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/lease"
@@ -56,6 +58,7 @@ type tuning struct {
 	logs       tlog.Options
 	sequencing sequence.Options
 	leases     lease.Options
+	deliveries deliver.Options
 	version    string
 
 	leastIndexed int64 // bytes of lines of a segment that gets an index; 0: as usual
@@ -73,6 +76,8 @@ type node struct {
 	box        seal.Box     // hides what projects entrust to the nodes
 	egress     *egress.Policy
 	accounts   *account.Directory
+	deliveries *setup.Deliveries
+	deliverer  *deliver.Engine
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
 	writers    []*wal.Writer
@@ -187,6 +192,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	}
 	n.recorder = record.New(n.sealed, n.logs, n.writers, record.Options{
 		MemoryBytes: n.config.MaxMemoryBytes, WaitingBytes: n.config.MaxWaitingBytes, Waiting: n.sequencers.Waiting})
+	n.makeDeliverer()
 	n.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
@@ -225,11 +231,25 @@ func (n *node) verifiers() []note.Verifier {
 	return all
 }
 
-// committed tells the witnesses that a log has a new checkpoint.
+// committed tells the witnesses that a log has a new checkpoint, and its deliveries that it has new entries.
 func (n *node) committed(log string) {
 	for _, a := range n.askers {
 		a.Committed(log)
 	}
+	n.deliverer.Committed(log)
+}
+
+// makeDeliverer makes what sends events to the places that projects have named.
+func (n *node) makeDeliverer() {
+	n.deliveries = setup.New(setup.Parts{Bucket: n.sealed, Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder,
+		Box: n.box, Egress: n.egress})
+	o := n.tuning.deliveries
+	o.Bucket, o.Logs, o.Logger, o.Registerer = n.sealed, n.logs, n.log, n.registry
+	o.Mine = func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }
+	if o.Source == nil {
+		o.Source = n.deliveries
+	}
+	n.deliverer = deliver.New(o)
 }
 
 // makeAskers makes what asks the witnesses.
@@ -403,7 +423,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		DownloadRate:     n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout,
 		TrustedProxies: n.config.TrustedProxies,
 		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		Roles: n.config.Roles,
+		Roles: n.config.Roles, Deliveries: n.deliveries,
 	})
 	server := n.server(n.root(handler))
 	server.RegisterOnShutdown(handler.Stop)
