@@ -185,13 +185,13 @@ func (s *Searcher) visitLog(ctx context.Context, group *errgroup.Group, q *Quest
 		if err != nil {
 			return err
 		}
-		p, err := s.plan(ctx, q, seg)
-		if err != nil {
+		group.Go(func() error {
+			p, err := s.plan(ctx, q, seg)
+			if err == nil && (p == nil || p.any()) {
+				err = v.segment(ctx, log, seg, p)
+			}
 			return err
-		}
-		if p == nil || p.any() {
-			group.Go(func() error { return v.segment(ctx, log, seg, p) })
-		}
+		})
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -469,9 +470,13 @@ func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
 			b := bucketest.NewMemory()
 			n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600,
 				Beside: []segment.Kind{index.Kind{Least: 1}}}})
+			var telling sync.Mutex
 			damaged := map[string]bool{}
-			w := &world{node: n, events: map[string][]string{}, search: New(n.Logs,
-				Options{Damaged: func(key string, _ error) { damaged[key] = true }, Workers: 1})}
+			w := &world{node: n, events: map[string][]string{}, search: New(n.Logs, Options{Damaged: func(key string, _ error) {
+				telling.Lock()
+				defer telling.Unlock()
+				damaged[key] = true
+			}})}
 			for i := range 90 {
 				w.record(t, logs[0], fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"},"actor":{"user":{"name":"u%d"}},"n":%d}`,
 					1_000_000+i, i, i%5, i))
