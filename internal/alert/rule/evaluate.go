@@ -178,27 +178,31 @@ func (e *Evaluator) count(key string, values []string, x Event, now int64) {
 	}
 }
 
-// reach notes that the count of a group is reached in new parts of time, beside the old ones.
+// reach notes that the count of a group is reached in new parts of time, beside the old ones. What comes after an alert
+// is over has an alert of its own, however late it comes.
 func (e *Evaluator) reach(key string, old, reached []span, x Event, now int64) {
 	part := reached[0]
 	for _, r := range reached {
 		part.from, part.to = min(part.from, r.from), max(part.to, r.to)
 	}
 	since, hold := e.Rule.Since.UnixMilli(), e.hold()
-	if e.Rule.Kind == NewValue && part.from < since {
-		return // It was no news when the rule was made.
+	near := func(from, to int64) bool { return from <= part.to+hold && to >= part.from-hold }
+	if e.Rule.Kind == NewValue && (part.from < since || slices.ContainsFunc(old, func(o span) bool {
+		return near(o.from, o.to)
+	})) {
+		return // It was no news when the rule was made, or is none now.
 	}
 	part.from = max(part.from, since)
 	if part.to <= since {
 		return
 	}
-	near := func(o span) bool { return o.to > since && o.from <= part.to+hold && o.to >= part.from-hold }
-	if slices.ContainsFunc(old, near) {
-		for _, a := range e.State.Lasting() {
-			if e.keyOfAlert(a) == key && near(span{a.From, a.To}) {
-				a.From, a.To, a.Touched = min(a.From, part.from), max(a.To, part.to), now
-			}
+	known := false
+	for _, a := range e.State.Lasting() {
+		if e.keyOfAlert(a) == key && near(a.From, a.To) {
+			a.From, a.To, a.Touched, known = min(a.From, part.from), max(a.To, part.to), now, true
 		}
+	}
+	if known {
 		return
 	}
 	a := &Alert{ID: idOf(e.Rule, Fired, key, part.from), Cause: Fired, Group: valuesOf(key), From: part.from,

@@ -85,9 +85,9 @@ type Alert struct {
 	Touched  int64 `json:"touched"`            // when it last became longer
 	Resolved int64 `json:"resolved,omitempty"` // when it was found to be over
 
-	// Recorded is how many of the alert's two events are in the project's log: that it fired, and that it is over.
-	Recorded int             `json:"recorded,omitempty"`
-	Sent     map[string]Sent `json:"sent,omitempty"` // by the id of a notifier
+	Said   int             `json:"said,omitempty"`   // for how many of its two events were made: that it fired, that it is over
+	Events []string        `json:"events,omitempty"` // those that may not be in the project's log yet, in order
+	Sent   map[string]Sent `json:"sent,omitempty"`   // by the id of a notifier
 }
 
 // Sent is what became of the notifications of an alert to one notifier.
@@ -95,7 +95,8 @@ type Sent struct {
 	Count int       `json:"count"` // how many were accepted: that it fired, and that it is over
 	At    time.Time `json:"at"`    // when the last one was accepted, or failed
 	Error string    `json:"error,omitempty"`
-	Given bool      `json:"givenUp,omitempty"` // None is tried any more.
+	Given bool      `json:"givenUp,omitempty"` // None is tried any more,
+	Told  bool      `json:"told,omitempty"`    // and an event says so.
 }
 
 // Lasts tells whether the alert is not over.

@@ -7,10 +7,9 @@ import (
 	"testing"
 )
 
-// naive is the function by definition: the intervals that were added, and a time before which they do not count.
+// naive is the function by definition: the intervals that were added.
 type naive struct {
-	added  []span
-	forgot int64
+	added []span
 }
 
 func (n *naive) at(time int64, limit int) int {
