@@ -9,6 +9,8 @@
 package alert
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -50,7 +52,7 @@ func (s *Set) Living() (all []rule.Rule) {
 	return all
 }
 
-// Rule returns the rule with an id or a name, unless it is deleted; nil if there is none.
+// Rule returns the rule with an id or a name, unless it is deleted; nil if there is none. No name has the form of an id.
 func (s *Set) Rule(idOrName string) *rule.Rule {
 	i := slices.IndexFunc(s.Rules, func(r rule.Rule) bool {
 		return !r.Deleted && (r.ID == idOrName || r.Name == idOrName)
@@ -85,6 +87,29 @@ func (s *Set) Clone() *Set {
 	c := *s
 	c.Rules, c.Notifiers = slices.Clone(s.Rules), slices.Clone(s.Notifiers)
 	return &c
+}
+
+// Store is the documents of rules, as the API needs them.
+type Store struct {
+	*Sets
+	bucket bucket.Bucket
+}
+
+// NewStore returns the documents that lie in a bucket.
+func NewStore(b bucket.Bucket) *Store { return &Store{NewSets(b), b} }
+
+// State returns what a rule has counted, as the node that evaluates it has written it: at most some minutes old. nil if
+// no node has written it, or none since the rule was changed.
+func (s *Store) State(ctx context.Context, r *rule.Rule) (*rule.State, error) {
+	state := rule.NewState(r)
+	_, err := doc.Read(ctx, s.bucket, statePrefix(r.ID), state)
+	if errors.Is(err, bucket.ErrNotExist) || err == nil && !state.Since.Equal(r.Since) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return state, nil
 }
 
 // statePrefix is where the state of a rule lies.

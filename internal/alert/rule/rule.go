@@ -120,10 +120,17 @@ func (p *Problem) Error() string { return p.Field + ": " + p.Text }
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 
 // ValidName tells whether a text may be the name of a rule or a notifier.
-func ValidName(name string) bool { return nameForm.MatchString(name) }
+// It has not the form of an id.
+func ValidName(name string) bool { return nameForm.MatchString(name) && !idForm.MatchString(name) }
+
+var idForm = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
 // NameRule says in words what ValidName wants.
-const NameRule = "must have 1 to 64 lower-case letters, digits and dashes, with no dash at either end"
+const NameRule = "must have 1 to 64 lower-case letters, digits and dashes, with no dash at either end, and not be 24 " +
+	"hexadecimal digits"
+
+// ValidKey tells whether a text may be the id or the name of a rule or a notifier.
+func ValidKey(text string) bool { return nameForm.MatchString(text) }
 
 // Decode reads a definition from JSON. An attribute that no rule has is an error, since it may be one misspelt.
 func Decode(data []byte) (Definition, error) {
