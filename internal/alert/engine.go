@@ -15,6 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/query"
+	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -31,6 +32,7 @@ type Options struct {
 	Mine func(project string) bool
 
 	Every     time.Duration // Time between two passes over the rules (default 5 seconds).
+	Pauses    retry.Policy  // after what a notifier did not accept (default from 10 seconds to 5 minutes)
 	Parallel  int           // Projects whose rules are evaluated at a time (default 4).
 	PublicURL string        // under which people reach the page. If empty, alerts have no links.
 	Logger    *slog.Logger
@@ -73,6 +75,9 @@ func New(o Options) (*Engine, error) {
 	if o.Every <= 0 {
 		o.Every = usualEvery
 	}
+	if o.Pauses.First <= 0 {
+		o.Pauses = usualPauses
+	}
 	if o.Parallel <= 0 {
 		o.Parallel = usualParallel
 	}
@@ -89,9 +94,10 @@ func New(o Options) (*Engine, error) {
 
 // Run evaluates rules until ctx ends, and returns when all that it has begun has come to its end.
 func (e *Engine) Run(ctx context.Context) {
+	defer e.sending.Wait()
+	e.forget(nil) // What a run before this one held counts only as far as it was written.
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	defer e.sending.Wait()
 	for {
 		select {
 		case <-ctx.Done():

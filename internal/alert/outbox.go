@@ -21,8 +21,8 @@ const (
 	leastShown  = 2 * time.Minute // between telling such a notifier of an alert and of its end
 )
 
-// pauses are those after what a notifier did not accept.
-var pauses = retry.Policy{First: 10 * time.Second, Longest: 5 * time.Minute}
+// usualPauses are those after what a notifier did not accept.
+var usualPauses = retry.Policy{First: 10 * time.Second, Longest: 5 * time.Minute}
 
 // outbox tells the notifiers of a project. A notifier is told by one goroutine at a time, so that one that hangs keeps
 // neither the others nor the rules from going on.
@@ -61,7 +61,7 @@ func (o *outbox) send(ctx context.Context, set *Set, rules []*held, now time.Tim
 		there[n.ID] = true
 		l := o.lines[n.ID]
 		if l == nil {
-			l = &line{pauses: pauses.Pauses(), repeated: map[string]time.Time{}}
+			l = &line{pauses: o.engine.Pauses.Pauses(), repeated: map[string]time.Time{}}
 			o.lines[n.ID] = l
 		}
 		for _, r := range l.results {
