@@ -149,8 +149,8 @@ func mailOf(n *Notifier, m *Message) []byte {
 		to = append(to, encoded(address))
 	}
 	header("To", strings.Join(to, ",\r\n\t"))
-	header("Subject", mime.QEncoding.Encode("utf-8", oneLine(fmt.Sprintf("[%s] %s (%s)", state, m.Rule.Name,
-		m.Rule.Severity.Text()))))
+	header("Subject", mime.QEncoding.Encode("utf-8", fmt.Sprintf("[%s] %.100s (%s)", state, oneLine(m.Rule.Name),
+		m.Rule.Severity.Text())))
 	header("Date", time.UnixMilli(at).UTC().Format(time.RFC1123Z))
 	header("Message-ID", "<"+m.ID()+"@weir.invalid>") // the same each time, so that a repetition is known
 	header("Auto-Submitted", "auto-generated")
