@@ -1,6 +1,10 @@
 package alert
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weirlog/weir/internal/alert/notify"
+)
 
 type metrics struct {
 	rules, lasting prometheus.Gauge
@@ -19,6 +23,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_alert_notifications_total",
 			Help: "Notifications of alerts, by type of the notifier and result: accepted or failed."},
 			[]string{"type", "result"}),
+	}
+	for _, of := range []notify.Type{notify.Alertmanager, notify.Webhook, notify.SMTP} {
+		m.sent.WithLabelValues(string(of), "accepted")
+		m.sent.WithLabelValues(string(of), "failed")
 	}
 	if r != nil {
 		r.MustRegister(m.rules, m.lasting, m.failures, m.sent)
