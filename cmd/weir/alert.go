@@ -316,8 +316,8 @@ func (f *alertTestFlags) replay(cmd *cobra.Command, c *client.Client, project st
 }
 
 // logsFor returns the logs that a rule looks at.
-func (f *alertTestFlags) logsFor(cmd *cobra.Command, c *client.Client, project string, d *rule.Definition) (ids []string,
-	err error) {
+func (f *alertTestFlags) logsFor(cmd *cobra.Command, c *client.Client, project string,
+	d *rule.Definition) (ids []string, err error) {
 	var items []json.RawMessage
 	if err := f.try(cmd, c, func() (err error) {
 		items, err = c.List(cmd.Context(), "/api/weir/v1/groups/"+url.PathEscape(project)+"/logs", nil)

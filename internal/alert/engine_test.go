@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -419,6 +420,59 @@ func TestNotifierIsAskedAgainUntilItIsGivenUp(t *testing.T) {
 			t.Errorf("told %+v", last)
 		}
 	})
+}
+
+// A notifier that hangs keeps neither another one nor the rules from going on, and is asked again.
+func TestNotifierThatHangsStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(threshold)
+		_, err := w.sets.Update(t.Context(), w.project.ID, func(s *Set) error {
+			s.Notifiers = append(s.Notifiers, notify.Notifier{ID: "n2", Name: "dead", Type: notify.Webhook})
+			return nil
+		})
+		w.must(err)
+		h := &hanging{phone: w.phone}
+		e := w.engine()
+		e.Notifier = h
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { e.Run(ctx) })
+		for _, who := range []string{"anna", "ben"} {
+			for range 3 {
+				w.record(0, time.Now(), who)
+			}
+			time.Sleep(10 * time.Second)
+			w.sequence()
+		}
+		w.expect("fired", w.fired(), "anna", "ben")
+		w.phone.mu.Lock()
+		if len(w.phone.heard) != 2 {
+			t.Errorf("heard %q", w.phone.heard)
+		}
+		w.phone.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		if n := h.asked.Load(); n < 2 || n > 6 {
+			t.Errorf("the one that hangs was asked %d times", n)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// hanging is a phone beside a notifier that hangs until its time is over.
+type hanging struct {
+	*phone
+	asked atomic.Int32
+}
+
+func (h *hanging) Send(ctx context.Context, n *notify.Notifier, messages []notify.Message) (int, error) {
+	if n.Name == "phone" {
+		return h.phone.Send(ctx, n, messages)
+	}
+	h.asked.Add(1)
+	<-ctx.Done()
+	return 0, ctx.Err()
 }
 
 // Whatever fails, dies or does the same twice, in whatever order events come: no part of time in which a rule's count

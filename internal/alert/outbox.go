@@ -83,7 +83,7 @@ func (o *outbox) send(ctx context.Context, set *Set, rules []*held, now time.Tim
 	}
 }
 
-// due returns what a notifier is to be told now, in order.
+// due returns what a notifier is to be told now, in order. Only what is in a state that was written is told.
 func (o *outbox) due(set *Set, n *notify.Notifier, l *line, rules []*held, now time.Time) (all []notify.Message) {
 	lasting := map[string]bool{}
 	for _, h := range rules {

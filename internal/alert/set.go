@@ -52,7 +52,8 @@ func (s *Set) Living() (all []rule.Rule) {
 	return all
 }
 
-// Rule returns the rule with an id or a name, unless it is deleted; nil if there is none. No name has the form of an id.
+// Rule returns the rule with an id or a name, unless it is deleted; nil if there is none. No name has the form of an
+// id.
 func (s *Set) Rule(idOrName string) *rule.Rule {
 	i := slices.IndexFunc(s.Rules, func(r rule.Rule) bool {
 		return !r.Deleted && (r.ID == idOrName || r.Name == idOrName)

@@ -110,8 +110,8 @@ func (p *project) keep(ctx context.Context, h *held, now time.Time) error {
 	return doc.Clean(ctx, b, prefix, h.version-keptStates)
 }
 
-// prepare makes the events of alerts. They are written with the state before they are recorded, so that the log has each
-// once, however often it is recorded.
+// prepare makes the events of alerts. They are written with the state before they are recorded, so that the log has
+// each once, however often it is recorded.
 func (p *project) prepare(set *Set, h *held) {
 	add := func(a *rule.Alert, f event.Finding) {
 		a.Events = append(a.Events, string(event.Found(f)))

@@ -257,8 +257,8 @@ var goodBodies = map[[2]string]string{
 	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
 	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
 	{"POST", ownGroup + "/ingestTokens"}:        `{"name":"x"}`,
-	{"POST", ownGroup + "/alerts"}: `{"name":"made","kind":"threshold","query":"outcome:failure","count":5,"within":"10m",` +
-		`"by":["from"],"notify":["filled"]}`,
+	{"POST", ownGroup + "/alerts"}: `{"name":"made","kind":"threshold","query":"outcome:failure","count":5,` +
+		`"within":"10m","by":["from"],"notify":["filled"]}`,
 	{"PATCH", ownGroup + "/alerts/{alertId}"}: `{"count":6}`,
 	{"POST", ownGroup + "/alertNotifiers"}: `{"name":"made","type":"SMTP","address":"mail.example.org:587",` +
 		`"from":"weir@example.org","to":["Ops <ops@example.org>"],"username":"weir","secret":"sesame"}`,

@@ -182,7 +182,8 @@ func TestOnlySuccessIsAnAcceptance(t *testing.T) {
 func TestClosedAddressesAreNotReached(t *testing.T) {
 	var got received
 	url := serve(t, &got)
-	for _, n := range []*Notifier{{Type: Alertmanager, URL: url}, {Type: SMTP, Address: strings.TrimPrefix(url, "http://")}} {
+	for _, n := range []*Notifier{{Type: Alertmanager, URL: url},
+		{Type: SMTP, Address: strings.TrimPrefix(url, "http://")}} {
 		_, err := NewSender(egress.New(nil), box).Send(t.Context(), n, []Message{message("anna", false)})
 		if !errors.Is(err, egress.ErrRefused) || len(got.bodies) > 0 {
 			t.Errorf("%s: %v", n.Type, err)

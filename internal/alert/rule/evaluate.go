@@ -389,9 +389,9 @@ func (e *Evaluator) group(key string, now int64) (string, *group) {
 	return key, g
 }
 
-// shrink makes room: the rule does not wait for late events any more, and if that is not enough, counts groups together,
-// so that it fires too early rather than too late. Of a new value it forgets the values that were seen the longest time
-// ago, so that they are new again.
+// shrink makes room: the rule does not wait for late events any more, and if that is not enough, counts groups
+// together, so that it fires too early rather than too late. Of a new value it forgets the values that were seen the
+// longest time ago, so that they are new again.
 func (e *Evaluator) shrink(now int64) {
 	e.crowded(now)
 	e.forgetBefore(e.soonest(now))
@@ -416,6 +416,11 @@ func (e *Evaluator) shrink(now int64) {
 		if key != others {
 			e.drop(key, now)
 		}
+	}
+	if together := groups[others]; together != nil && e.size > maxSteps*9/10 {
+		e.size -= together.size()
+		together.Values = nil // The same value counts again.
+		e.size += together.size()
 	}
 }
 

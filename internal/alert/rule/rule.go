@@ -13,8 +13,8 @@
 // and a rule that is evaluated again from an older State comes to the same. An alert is for a part of time where the
 // function is at the rule's count: each such part has one alert, parts that are close to each other have one together.
 //
-// An event counts as if it had happened now if its time is in the future, and as if it had happened Late ago if it comes
-// later than that.
+// An event counts as if it had happened now if its time is in the future, and as if it had happened Late ago if it
+// comes later than that.
 package rule
 
 import (
@@ -289,8 +289,8 @@ func (d *Definition) limit() int {
 	return d.Count
 }
 
-// LooksAt tells whether a rule looks at a log of a kind. workspace is the name of the one that the log belongs to, empty
-// for the project's own.
+// LooksAt tells whether a rule looks at a log of a kind. workspace is the name of the one that the log belongs to,
+// empty for the project's own.
 func (d *Definition) LooksAt(kind Log, workspace string) bool {
 	return (len(d.Logs) == 0 || slices.Contains(d.Logs, kind)) &&
 		(len(d.Workspaces) == 0 || slices.Contains(d.Workspaces, workspace))

@@ -85,7 +85,7 @@ type Alert struct {
 	Touched  int64 `json:"touched"`            // when it last became longer
 	Resolved int64 `json:"resolved,omitempty"` // when it was found to be over
 
-	Said   int             `json:"said,omitempty"`   // for how many of its two events were made: that it fired, that it is over
+	Said   int             `json:"said,omitempty"`   // how many of its two events were made: fired, resolved
 	Events []string        `json:"events,omitempty"` // those that may not be in the project's log yet, in order
 	Sent   map[string]Sent `json:"sent,omitempty"`   // by the id of a notifier
 }

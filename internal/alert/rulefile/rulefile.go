@@ -87,8 +87,8 @@ func Documents(data []byte) (all []json.RawMessage, err error) {
 }
 
 // attributes are those of a rule, in the order in which they are shown.
-var attributes = []string{"name", "description", "severity", "disabled", "kind", "query", "logs", "workspaces", "outside",
-	"by", "count", "distinct", "within", "field", "notSeenFor", "fewerThan", "delay", "notify"}
+var attributes = []string{"name", "description", "severity", "disabled", "kind", "query", "logs", "workspaces",
+	"outside", "by", "count", "distinct", "within", "field", "notSeenFor", "fewerThan", "delay", "notify"}
 
 // Diff returns what of a rule is to change, a line for each attribute as it is ("- ") and as it becomes ("+ "); nothing
 // if the rules are the same. before is nil for a new rule.
