@@ -501,15 +501,18 @@ func TestNoAlertIsMissed(t *testing.T) {
 // history lets two nodes evaluate a rule while events come, and tells how many alerts there were.
 func (w *world) history(rnd *rand.Rand) int {
 	began := time.Now()
-	healthy := false
+	var healthy atomic.Bool
+	fate := rand.New(rand.NewPCG(rnd.Uint64(), 5)) // of the phone, which another goroutine calls
 	fault := func(_ context.Context, op bucketest.Op, _ string) error {
-		if !healthy && rnd.IntN(12) == 0 {
+		if !healthy.Load() && rnd.IntN(12) == 0 {
 			return errors.New("injected")
 		}
 		return nil
 	}
 	w.faulty.Before, w.faulty.After = fault, fault
-	w.phone.fails = func() (bool, bool) { return !healthy && rnd.IntN(4) == 0, !healthy && rnd.IntN(4) == 0 }
+	w.phone.fails = func() (bool, bool) {
+		return !healthy.Load() && fate.IntN(4) == 0, !healthy.Load() && fate.IntN(4) == 0
+	}
 	times := map[string][]int64{}
 	engines := []*Engine{w.engine(), w.engine()}
 	for range 60 {
@@ -534,7 +537,7 @@ func (w *world) history(rnd *rand.Rand) int {
 			}
 		}
 	}
-	healthy = true
+	healthy.Store(true)
 	w.pass(engines[0], 2*time.Hour)
 	engines[1].Pass(w.Context())
 	engines[1].sending.Wait()

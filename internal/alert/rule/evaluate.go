@@ -375,7 +375,7 @@ func (e *Evaluator) group(key string, now int64) (string, *group) {
 	if g := groups[key]; g != nil {
 		return key, g
 	}
-	if len(groups) >= maxGroups {
+	if len(groups) >= maxGroups && !(e.Rule.Kind == Absence && now < e.State.Crowded) {
 		e.shrink(now)
 	}
 	if g := groups[others]; g != nil && e.Rule.Kind == Threshold {

@@ -190,7 +190,7 @@ func mustMarshal(t *testing.T, v any) []byte {
 func TestRulesFireByDefinition(t *testing.T) {
 	runs := uint64(3000)
 	if testing.Short() {
-		runs = 300
+		runs = 150
 	}
 	total := 0
 	for seed := range runs {
