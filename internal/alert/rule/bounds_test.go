@@ -88,7 +88,7 @@ func TestTooManyPointsInTimeAreBounded(t *testing.T) {
 	} {
 		r := ruleOf(d)
 		e := evaluator(t, r, NewState(r))
-		many(t, e, 60, 500)
+		many(t, e, 44, 500)
 		if name != "absence" && name != "events" && e.State.Crowded == 0 {
 			t.Errorf("%s: not crowded, %d steps", name, e.size)
 		}
