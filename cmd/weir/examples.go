@@ -27,6 +27,21 @@ var examples = map[string]string{
   weir bucket check s3://audit/weir -o json`,
 	"weir bucket keys": `  weir bucket keys 6a793f48c0eb9e7a17712f00 ./weir-data --key log.pub
   weir bucket keys 6a793f48c0eb9e7a17712f00 s3://audit/weir -o json`,
+	"weir alert":                         `  weir alert test failed-logons.yaml --since 30d`,
+	"weir admin alert":                   `  weir admin alert apply -f deploy/alerts/failed-logons.yaml`,
+	"weir admin alert list":              `  weir admin alert list`,
+	"weir admin alert apply":             `  weir admin alert apply -f failed-logons.yaml -f silence.yaml --dry-run`,
+	"weir admin alert create":            `  weir admin alert create -f failed-logons.yaml`,
+	"weir admin alert describe":          `  weir admin alert describe failed-logons -o json`,
+	"weir admin alert status":            `  weir admin alert status failed-logons`,
+	"weir admin alert delete":            `  weir admin alert delete failed-logons`,
+	"weir admin alert-notifier":          `  weir admin alert-notifier list`,
+	"weir admin alert-notifier list":     `  weir admin alert-notifier list`,
+	"weir admin alert-notifier create":   `  weir admin alert-notifier create -f webhook.yaml`,
+	"weir admin alert-notifier describe": `  weir admin alert-notifier describe webhook`,
+	"weir admin alert-notifier update":   `  weir admin alert-notifier update webhook -f webhook.yaml`,
+	"weir admin alert-notifier delete":   `  weir admin alert-notifier delete webhook`,
+
 	"weir login": `  weir login
   weir login --profile prod --url https://audit.example.com --project 32b6e34b3d91647abb20e7b8`,
 	"weir logout":       `  weir logout --profile prod`,

@@ -26,11 +26,13 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
@@ -116,6 +118,7 @@ func (w *world) node(store *account.Directory, authenticator *auth.Authenticator
 		Logs:      tlog.Options{Keys: w.keys, Origin: "example.org", Witnesses: w.witness},
 		Recording: record.Options{MemoryBytes: 64 << 20}})
 	w.sequencer, w.logs = n.Sequencers[0], n.Logs
+	w.options.Alerts, w.options.Box = alert.NewStore(w.faulty), seal.NewBox(make([]byte, 32))
 	return New(store, authenticator, n.Logs, n.Recorder, w.options)
 }
 

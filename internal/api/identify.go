@@ -8,6 +8,7 @@ import (
 	"filippo.io/torchwood"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert/rule"
 )
 
 // identifier is a variable of a path: the form that its values have, and the error that names one of another form,
@@ -33,6 +34,8 @@ var identifiers = []identifier{
 	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
 	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
 	{"tokenId", isIngestTokenID, func(_ *call, v string) *problem { return ingestTokenNotFound(v) }},
+	{"alertId", rule.ValidKey, func(_ *call, v string) *problem { return alertNotFound(v) }},
+	{"notifierId", rule.ValidKey, func(_ *call, v string) *problem { return notifierNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
 	{"entryValue", func(v string) bool { return isBlock(v) || isSecurityGroup(v) },

@@ -49,7 +49,8 @@ var (
 		"tenantName": "demo",
 		"apiUserId":  "6a793f48c0eb9e7a17712cab",
 		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
-		"tokenId":   "weir_6a793f48c0eb9e7a17712caf",
+		"tokenId": "weir_6a793f48c0eb9e7a17712caf",
+		"alertId": "6a793f48c0eb9e7a17712ca1", "notifierId": "6a793f48c0eb9e7a17712ca2",
 		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
@@ -105,6 +106,7 @@ func (w *world) foreign(org, project string) place {
 			w.t.Fatal(err)
 		}
 	}
+	alertID, notifierID := w.alerts(project)
 	p, err := w.store.UpdateProject(ctx, project, func(p *account.Project) error {
 		p.Network = []account.NetworkEntry{{Block: "192.0.2.8/32"}}
 		p.Workspaces[0].OperationalLog = account.NewID(now)
@@ -114,9 +116,10 @@ func (w *world) foreign(org, project string) place {
 		w.t.Fatal(err)
 	}
 	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID,
-		"clientId":  sa.ID,
-		"secretId":  sa.Secrets[0].ID,
-		"tokenId":   token.ID,
+		"clientId": sa.ID,
+		"secretId": sa.Secrets[0].ID,
+		"tokenId":  token.ID,
+		"alertId":  alertID, "notifierId": notifierID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
@@ -146,7 +149,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
 		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
-			elsewhere["tokenId"], elsewhere["logId"]}
+			elsewhere["tokenId"], elsewhere["logId"], elsewhere["alertId"], elsewhere["notifierId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
@@ -245,15 +248,21 @@ var goodBodies = map[[2]string]string{
 	{"PATCH", group + "/apiKeys/{apiUserId}"}: `{"desc":"x","roles":["GROUP_OWNER"]}`,
 	{"POST", group + "/serviceAccounts"}: `{"name":"x","description":"x","roles":["GROUP_OWNER"],` +
 		`"secretExpiresAfterHours":8}`,
-	{"PATCH", service}:                                        `{"name":"x","roles":["GROUP_OWNER"]}`,
-	{"POST", service + ":invite"}:                             `{"roles":["GROUP_READ_ONLY"]}`,
-	{"POST", service + "/secrets"}:                            `{"secretExpiresAfterHours":8}`,
-	{"POST", service + "/accessList"}:                         `[{"ipAddress":"192.0.2.1"}]`,
-	{"POST", tenants}:                                         `{"name":"made"}`,
-	{"PATCH", tenant}:                                         `{"streamConfig":{"tier":"SP2"}}`,
-	{"POST", tenant + "/auditLogs"}:                           `{"time":1786331578000,"class_uid":0}`,
-	{"POST", tenant + ":recordOperationalLogs"}:               `{"time":1786331578000}`,
-	{"POST", ownGroup + "/ingestTokens"}:                      `{"name":"x"}`,
+	{"PATCH", service}:                          `{"name":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", service + ":invite"}:               `{"roles":["GROUP_READ_ONLY"]}`,
+	{"POST", service + "/secrets"}:              `{"secretExpiresAfterHours":8}`,
+	{"POST", service + "/accessList"}:           `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", tenants}:                           `{"name":"made"}`,
+	{"PATCH", tenant}:                           `{"streamConfig":{"tier":"SP2"}}`,
+	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
+	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
+	{"POST", ownGroup + "/ingestTokens"}:        `{"name":"x"}`,
+	{"POST", ownGroup + "/alerts"}: `{"name":"made","kind":"threshold","query":"outcome:failure","count":5,` +
+		`"within":"10m","by":["from"],"notify":["filled"]}`,
+	{"PATCH", ownGroup + "/alerts/{alertId}"}: `{"count":6}`,
+	{"POST", ownGroup + "/alertNotifiers"}: `{"name":"made","type":"SMTP","address":"mail.example.org:587",` +
+		`"from":"weir@example.org","to":["Ops <ops@example.org>"],"username":"weir","secret":"sesame"}`,
+	{"PATCH", ownGroup + "/alertNotifiers/{notifierId}"}:      `{"url":"https://hooks.example.org/2"}`,
 	{"POST", ownTenant + "/hec/services/collector"}:           `{"event":"x"}`,
 	{"POST", ownTenant + "/hec/services/collector/event"}:     `{"event":"x"}`,
 	{"POST", ownTenant + "/hec/services/collector/event/1.0"}: `{"event":"x"}`,

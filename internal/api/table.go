@@ -57,6 +57,8 @@ func (s *Server) operations() []operation {
 		accessLists{credentials}.operations(),
 		ingestTokens{credentials, accessLists{credentials}}.operations(),
 		signIns{common, s.auth}.operations(),
+		alerts{common, s.options.Alerts}.operations(),
+		alertNotifiers{common, s.options.Alerts, s.options.Box}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
 		recordings{s.recorder, s.metrics, s.options, s.first}.operations(),
@@ -269,6 +271,31 @@ func (h signIns) operations() []operation {
 	return []operation{
 		{"forgetFailedSignIns", post, ownOrg + "/failedSignIns:forget", own, account.OwnOrg, 200, none,
 			asJSON(h.forget), changes},
+	}
+}
+
+func (h alerts) operations() []operation {
+	const all = ownGroup + "/alerts"
+	const one = all + "/{alertId}"
+	return []operation{
+		{"listGroupAlerts", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupAlert", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupAlert", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupAlert", patch, one, own, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupAlert", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
+		{"getGroupAlertStatus", get, one + "/status", own, account.Read, 200, none, asJSON(h.status), looks},
+	}
+}
+
+func (h alertNotifiers) operations() []operation {
+	const all = ownGroup + "/alertNotifiers"
+	const one = all + "/{notifierId}"
+	return []operation{
+		{"listGroupAlertNotifiers", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupAlertNotifier", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupAlertNotifier", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupAlertNotifier", patch, one, own, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupAlertNotifier", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
 	}
 }
 

@@ -97,6 +97,7 @@ func (n *node) tasks(r *runner) []task {
 			expiryEvery,
 			func(ctx context.Context) error { return e.look(ctx, n.holds(0)) })))
 	}
+	all = append(all, afterwards(n.joined(), task{name: "alerts", role: inBackground, run: endless(n.alerts.Run)}))
 	for _, a := range n.askers {
 		all = append(all, task{name: "witness " + a.Name(), role: inBackground, run: endless(a.Run)})
 	}

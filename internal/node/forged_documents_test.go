@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
+	"github.com/weirlog/weir/internal/alert/rule"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/layout"
@@ -121,6 +123,14 @@ func TestForgedDocumentsAreNeverUsed(t *testing.T) {
 						_, err := a.Credentials(ctx, org.ID, account.APIKey)
 						return err
 					}},
+				{layout.Alerts, "alerts/" + project.ID, alert.Set{Project: project.ID}, func(*account.Directory) error {
+					_, err := alert.NewStore(n.sealed).GetOrEmpty(ctx, project.ID)
+					return err
+				}},
+				{layout.AlertState, "alertstate/" + org.ID, rule.State{}, func(*account.Directory) error {
+					_, err := alert.NewStore(n.sealed).State(ctx, &rule.Rule{ID: org.ID})
+					return err
+				}},
 				{layout.Settings, "weir", account.Settings{Format: 1, Shards: 1, Origin: "thief"},
 					func(a *account.Directory) error {
 						_, err := a.Settings(ctx)

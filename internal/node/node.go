@@ -25,6 +25,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
@@ -56,6 +57,7 @@ type tuning struct {
 	logs       tlog.Options
 	sequencing sequence.Options
 	leases     lease.Options
+	alerts     alert.Options
 	version    string
 
 	leastIndexed int64 // bytes of lines of a segment that gets an index; 0: as usual
@@ -72,6 +74,8 @@ type node struct {
 	sealed     *seal.Bucket // the same bucket, for what is sealed as a whole: documents, intents, cursors
 	box        seal.Box     // hides what projects entrust to the nodes
 	egress     *egress.Policy
+	rules      *alert.Store // of alerts
+	alerts     *alert.Engine
 	accounts   *account.Directory
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
@@ -162,7 +166,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	n.keys, n.secretID = found.keys, found.secret.ID()
 	n.sealed, n.box = seal.NewBucket(n.bucket, found.seals()), seal.NewBox(found.secret[:])
 	n.egress = egress.New(n.config.Egress())
-	n.accounts = account.NewDirectory(n.sealed)
+	n.accounts, n.rules = account.NewDirectory(n.sealed), alert.NewStore(n.sealed)
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
 	}
@@ -192,7 +196,7 @@ func (n *node) start(ctx context.Context) (err error) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
 			Help: "Bytes of write-ahead log that wait to be sequenced."},
 			func() float64 { return float64(n.sequencers.Waiting()) }))
-	return nil
+	return n.newAlerts()
 }
 
 // nameForged has the parts of the write-ahead log that do not verify named in the node's log, and counted.
@@ -403,7 +407,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		DownloadRate:     n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout,
 		TrustedProxies: n.config.TrustedProxies,
 		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		Roles: n.config.Roles,
+		Roles: n.config.Roles, Alerts: n.rules, Box: n.box,
 	})
 	server := n.server(n.root(handler))
 	server.RegisterOnShutdown(handler.Stop)

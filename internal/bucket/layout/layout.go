@@ -35,6 +35,8 @@ const (
 	Beat         Name = "beat"
 	Cursor       Name = "cursor"
 	Revocation   Name = "revocation"
+	Alerts       Name = "rules of alerts"
+	AlertState   Name = "state of a rule"
 )
 
 // Backup says when a backup takes the objects of a kind. The order is what makes a copy of a bucket in use consistent
@@ -115,6 +117,11 @@ var Kinds = []Kind{
 		"a sign of life of a node, and within how many seconds the next one comes"},
 	{Cursor, "cursors/<follower>/<log>/<version>.json", false, Never, AsDocument, false, true,
 		"how far a follower has come in a log; without it the follower begins again"},
+	{Alerts, "alerts/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
+		"the rules of a project's alerts, and who is told of them; secrets are encrypted"},
+	{AlertState, "alertstate/<rule>/<version>.json", false, WithDocument, AsDocument, false, true,
+		"what a rule has counted, up to which entry of each log, and its alerts; without it the rule counts again " +
+			"what was recorded since it was made"},
 	{CopyState, "copy/state.json", true, Never, Counted, false, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false, false,
