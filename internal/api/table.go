@@ -397,7 +397,7 @@ func (h events) operations() []operation {
 		{"searchGroupEvents", get, path, own, account.Download, 200, with(questions, eventOrder, resultLimit, pageCursor),
 			handler{jsonResult, h.find}, finds},
 		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
-			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
+			with(questions, barCount, barZone, barSplit, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
 		{"listGroupEventFields", get, path + ":fields", own, account.Download, 200, questions,
 			handler{jsonResult, h.fields}, names},
 		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,

@@ -154,10 +154,6 @@ function row(text) {
 export const summary = (project, question, more, signal) =>
   ask(project, '/events:summary', question, more, { signal, remember: true }).then((r) => JSON.parse(r.text));
 
-// counts returns another question's counts, which leave the page's own question as it is.
-export const counts = (project, question, more, signal) =>
-  ask(project, '/events:summary', question, more, { signal }).then((r) => JSON.parse(r.text));
-
 export const fields = (project, question, signal) =>
   ask(project, '/events:fields', question, {}, { signal, remember: true }).then((r) => JSON.parse(r.text));
 
