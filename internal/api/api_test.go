@@ -102,15 +102,18 @@ func newWorld(t testing.TB, o Options) *world {
 	o.Now = func() time.Time { return now }
 	o.NewRequestID = func() string { return "0123456789abcdef" }
 	w.options = o
-	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000})
+	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, authOptions)
 	w.server = w.node(w.store, w.auth)
 	return w
 }
 
+// authOptions are those of each node of a world.
+var authOptions = auth.Options{FailuresPerMinute: 1000, People: people}
+
 // another returns another node on the same bucket.
 func (w *world) another() *Server {
 	store := account.NewDirectory(w.faulty)
-	return w.node(store, auth.New(w.faulty, store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000}))
+	return w.node(store, auth.New(w.faulty, store, auth.Secret{1}, authOptions))
 }
 
 func (w *world) node(store *account.Directory, authenticator *auth.Authenticator) *Server {

@@ -85,11 +85,13 @@ func (h tokens) operations() []operation {
 
 func (h sessions) operations() []operation {
 	const path = "/api/weir/v1/session"
-	begins, ends := signsIn, removes
+	begins, ends, asks := signsIn, removes, signsIn
 	begins.audit = unaudited("it reads no log; a sign-in and a failure are events of their own")
+	asks.audit = unaudited("it says where a person signs in; the sign-in is an event of its own")
 	ends.audit, ends.session = unaudited("it reads no log; a sign-out is an event of its own"), true
 	return []operation{
 		{"beginSession", post, path, own, anyRole, 201, none, asJSON(h.begin), begins},
+		{"beginAuthorization", post, path + ":authorize", own, anyRole, 200, none, asJSON(h.authorize), asks},
 		{"getSession", get, path, own, anyRole, 200, none, asJSON(h.get), looks},
 		{"endSession", remove, path, own, anyRole, 204, []parameter{everywhere}, asNothing(h.end), ends},
 	}
@@ -422,7 +424,7 @@ func (h events) operations() []operation {
 		{"searchGroupEvents", get, path, own, account.Download, 200, with(questions, eventOrder, resultLimit, pageCursor),
 			handler{jsonResult, h.find}, finds},
 		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
-			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
+			with(questions, barCount, barZone, barSplit, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
 		{"listGroupEventFields", get, path + ":fields", own, account.Download, 200, questions,
 			handler{jsonResult, h.fields}, names},
 		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,

@@ -170,8 +170,12 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
 	}
+	people, err := peopleOf(&n.config)
+	if err != nil {
+		return err
+	}
 	n.auth = auth.New(n.bucket, n.accounts, found.secret, auth.Options{FailuresPerMinute: n.config.AuthFailures,
-		TokenLife: n.config.TokenLifetime})
+		TokenLife: n.config.TokenLifetime, People: people})
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
@@ -389,7 +393,7 @@ func (n *node) root(s *api.Server) http.Handler {
 	mux.Handle(api.Prefix, s)
 	mux.Handle("/", s.NotFound())
 	if n.hasPage() {
-		page := s.WithinBodyTime(web.New(s))
+		page := s.WithinBodyTime(web.New(s, providerName(n.config.OIDC.Issuer)))
 		mux.Handle("/{$}", page)
 		mux.Handle("/web/", page)
 	}

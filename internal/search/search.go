@@ -156,6 +156,12 @@ func (s *Searcher) visit(ctx context.Context, q *Question, m *query.Matcher, v v
 	if err != nil {
 		return err
 	}
+	return s.visitAll(ctx, snapshots, q, m, v)
+}
+
+// visitAll shows what a question is about as snapshots have its logs.
+func (s *Searcher) visitAll(ctx context.Context, snapshots []*tlog.Snapshot, q *Question, m *query.Matcher,
+	v visitor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.options.Workers)
 	for i, snapshot := range snapshots {

@@ -313,6 +313,28 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 	}
 }
 
+// checkParts fails unless each bar says how many of its events a query matches; of none, if it is nil.
+func checkParts(t rapid.TB, bars []Bar, hits []Hit, part *query.Query) {
+	for i, bar := range bars {
+		want := int64(0)
+		for _, h := range hits {
+			if part == nil || h.Time < bar.Start || i+1 < len(bars) && h.Time >= bars[i+1].Start {
+				continue
+			}
+			matches, err := part.Match(h.Line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if matches {
+				want++
+			}
+		}
+		if bar.Part != want {
+			t.Fatalf("bar %d has %d of a part, want %d", i, bar.Part, want)
+		}
+	}
+}
+
 func TestSummaryAgreesWithDefinition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, tlog.Options{Beside: rapid.SampledFrom(besides).Draw(rt, "beside")})
@@ -330,6 +352,10 @@ func TestSummaryAgreesWithDefinition(t *testing.T) {
 		o := Outline{Bars: rapid.IntRange(1, 20).Draw(rt, "bars"), Zone: time.UTC,
 			Facets: []query.Field{"who", "tags", "nothing", query.Path("status_id"), query.Path("long")},
 			Top:    rapid.IntRange(0, 4).Draw(rt, "top")}
+		part := drawQuestion(rt)
+		if rapid.Bool().Draw(rt, "split") {
+			o.Part = part.Query
+		}
 		got, err := w.search.Summary(context.Background(), q, o)
 		if err != nil {
 			rt.Fatal(err)
@@ -339,6 +365,7 @@ func TestSummaryAgreesWithDefinition(t *testing.T) {
 			rt.Fatalf("%d in all, want %d", got.Total, len(hits))
 		}
 		checkBars(rt, got.Histogram, hits, q)
+		checkParts(rt, got.Histogram, hits, o.Part)
 		for i, facet := range got.Facets {
 			checkFacet(rt, facet, hits, o.Facets[i], o.Top)
 		}
