@@ -156,6 +156,7 @@ func resources() []resource {
 		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets",
 			serviceAccountVerbs()},
 		{"ingest-token", nil, "Fixed tokens of a project, with which senders record events", ingestTokenVerbs()},
+		{"source", nil, "What a project has collected from MongoDB Atlas, or from another weir", sourceVerbs()},
 		{"access-list", nil, "From where a project, an API key, a service account or an ingest token may be used",
 			accessVerbs()},
 		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs()},

@@ -25,6 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/live"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/search"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -39,6 +40,7 @@ type Options struct {
 	BodyTimeout    time.Duration  // within which a request's body must have arrived
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
 	Roles          config.Roles   // of the node. If zero, it has all.
+	Sources        *source.Directory
 
 	Logger       *slog.Logger          // If nil, the default logger.
 	Registry     prometheus.Registerer // If nil, metrics are kept nowhere.

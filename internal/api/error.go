@@ -108,6 +108,10 @@ func ingestTokenNotFound(id string) *problem {
 	return notFoundAs("INGEST_TOKEN_NOT_FOUND", "No ingest token with ID %s exists.", id)
 }
 
+func sourceNotFound(id string) *problem {
+	return notFoundAs("SOURCE_NOT_FOUND", "No source with ID %s exists.", id)
+}
+
 func secretNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
 }

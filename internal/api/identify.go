@@ -33,6 +33,7 @@ var identifiers = []identifier{
 	{"apiUserId", account.ValidID, func(_ *call, v string) *problem { return keyNotFound(v) }},
 	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
 	{"tokenId", isIngestTokenID, func(_ *call, v string) *problem { return ingestTokenNotFound(v) }},
+	{"sourceId", account.ValidID, func(_ *call, v string) *problem { return sourceNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
 	{"entryValue", func(v string) bool { return isBlock(v) || isSecurityGroup(v) },

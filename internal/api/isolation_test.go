@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/source"
 )
 
 // roleNames are the roles that have what the document calls a role, by the names that it uses.
@@ -50,6 +51,7 @@ var (
 		"apiUserId":  "6a793f48c0eb9e7a17712cab",
 		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
 		"tokenId":   "weir_6a793f48c0eb9e7a17712caf",
+		"sourceId":  "6a793f48c0eb9e7a17712cba",
 		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
@@ -105,6 +107,11 @@ func (w *world) foreign(org, project string) place {
 			w.t.Fatal(err)
 		}
 	}
+	from := source.Source{ID: account.NewID(now), Project: project, Name: "x", Type: source.Atlas,
+		Atlas: &source.AtlasSettings{URL: "https://example.org", ClientID: "a"}}
+	if err := w.options.Sources.Add(ctx, from); err != nil {
+		w.t.Fatal(err)
+	}
 	p, err := w.store.UpdateProject(ctx, project, func(p *account.Project) error {
 		p.Network = []account.NetworkEntry{{Block: "192.0.2.8/32"}}
 		p.Workspaces[0].OperationalLog = account.NewID(now)
@@ -117,6 +124,7 @@ func (w *world) foreign(org, project string) place {
 		"clientId":  sa.ID,
 		"secretId":  sa.Secrets[0].ID,
 		"tokenId":   token.ID,
+		"sourceId":  from.ID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
@@ -146,7 +154,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
 		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
-			elsewhere["tokenId"], elsewhere["logId"]}
+			elsewhere["tokenId"], elsewhere["sourceId"], elsewhere["logId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
@@ -254,6 +262,8 @@ var goodBodies = map[[2]string]string{
 	{"POST", tenant + "/auditLogs"}:                           `{"time":1786331578000,"class_uid":0}`,
 	{"POST", tenant + ":recordOperationalLogs"}:               `{"time":1786331578000}`,
 	{"POST", ownGroup + "/ingestTokens"}:                      `{"name":"x"}`,
+	{"POST", ownGroup + "/sources"}:                           goodSource,
+	{"PATCH", ownGroup + "/sources/{sourceId}"}:               `{"paused":true}`,
 	{"POST", ownTenant + "/hec/services/collector"}:           `{"event":"x"}`,
 	{"POST", ownTenant + "/hec/services/collector/event"}:     `{"event":"x"}`,
 	{"POST", ownTenant + "/hec/services/collector/event/1.0"}: `{"event":"x"}`,

@@ -39,6 +39,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 	"github.com/weirlog/weir/internal/web"
@@ -73,6 +74,7 @@ type node struct {
 	box        seal.Box     // hides what projects entrust to the nodes
 	egress     *egress.Policy
 	accounts   *account.Directory
+	sources    *source.Directory
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
 	writers    []*wal.Writer
@@ -162,7 +164,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	n.keys, n.secretID = found.keys, found.secret.ID()
 	n.sealed, n.box = seal.NewBucket(n.bucket, found.seals()), seal.NewBox(found.secret[:])
 	n.egress = egress.New(n.config.Egress())
-	n.accounts = account.NewDirectory(n.sealed)
+	n.accounts, n.sources = account.NewDirectory(n.sealed), source.NewDirectory(n.sealed, n.box)
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
 	}
@@ -403,7 +405,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		DownloadRate:     n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout,
 		TrustedProxies: n.config.TrustedProxies,
 		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		Roles: n.config.Roles,
+		Roles: n.config.Roles, Sources: n.sources,
 	})
 	server := n.server(n.root(handler))
 	server.RegisterOnShutdown(handler.Stop)
