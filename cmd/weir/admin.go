@@ -82,6 +82,7 @@ type adminFlags struct {
 	roles, tags                                        []string
 	hours                                              int
 	requireOCSF, hold, public, force                   bool
+	source                                             sourceFlags
 }
 
 func (v verb) command(of resource) *cobra.Command {

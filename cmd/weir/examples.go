@@ -110,6 +110,20 @@ var examples = map[string]string{
 	"weir admin ingest-token describe": `  weir admin ingest-token describe weir_6a793f48c0eb9e7a17712f00`,
 	"weir admin ingest-token delete":   `  weir admin ingest-token delete weir_6a793f48c0eb9e7a17712f00`,
 
+	"weir admin source":      `  weir admin source list`,
+	"weir admin source list": `  weir admin source list -o json`,
+	"weir admin source create": `  WEIR_SOURCE_SECRET=mdb_sa_sk_... weir admin source create atlas ` +
+		`--client-id mdb_sa_id_6a793f48c0eb9e7a17712f00
+  weir admin source create atlas --public-key gswvkocq --secret-file key --collect AUDIT,OPERATIONAL
+  weir admin source create other --url https://audit.example.com --client-id mdb_sa_id_6a793f48c0eb9e7a17712f00 ` +
+		`--secret-file secret --from-project 32b6e34b3d91647abb20e7b8`,
+	"weir admin source describe": `  weir admin source describe 6a793f48c0eb9e7a17712f00`,
+	"weir admin source update":   `  weir admin source update 6a793f48c0eb9e7a17712f00 --interval 1m`,
+	"weir admin source pause":    `  weir admin source pause 6a793f48c0eb9e7a17712f00`,
+	"weir admin source resume":   `  weir admin source resume 6a793f48c0eb9e7a17712f00`,
+	"weir admin source status":   `  weir admin source status 6a793f48c0eb9e7a17712f00 -o json`,
+	"weir admin source delete":   `  weir admin source delete 6a793f48c0eb9e7a17712f00`,
+
 	"weir admin failures":        `  weir admin failures forget 203.0.113.7`,
 	"weir admin failures forget": `  weir admin failures forget 203.0.113.7`,
 	"weir admin access-list":     `  weir admin access-list list`,

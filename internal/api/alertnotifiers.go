@@ -45,12 +45,6 @@ func (in *givenNotifier) on(n *notify.Notifier) {
 	set(&n.Username, in.Username)
 }
 
-func set[T any](v *T, given *T) {
-	if given != nil {
-		*v = *given
-	}
-}
-
 type notifierView struct {
 	Address  string          `json:"address,omitempty"`
 	CA       string          `json:"ca,omitempty"`

@@ -27,6 +27,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/search"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -43,6 +44,7 @@ type Options struct {
 	Roles          config.Roles   // of the node. If zero, it has all.
 	Alerts         *alert.Store   // the rules of projects
 	Box            seal.Box       // hides what projects entrust to the nodes
+	Sources        *source.Directory
 
 	Logger       *slog.Logger          // If nil, the default logger.
 	Registry     prometheus.Registerer // If nil, metrics are kept nowhere.

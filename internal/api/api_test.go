@@ -34,6 +34,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
@@ -100,6 +101,7 @@ func newWorld(t testing.TB, o Options) *world {
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Now = func() time.Time { return now }
+	o.Sources = source.NewDirectory(w.faulty, seal.NewBox(make([]byte, 32)))
 	o.NewRequestID = func() string { return "0123456789abcdef" }
 	w.options = o
 	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, authOptions)

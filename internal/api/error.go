@@ -120,6 +120,10 @@ func notifierNameTaken(name string) *problem {
 	return conflict("DUPLICATE_ALERT_NOTIFIER_NAME", "The project has another notifier named %s.", name)
 }
 
+func sourceNotFound(id string) *problem {
+	return notFoundAs("SOURCE_NOT_FOUND", "No source with ID %s exists.", id)
+}
+
 func secretNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
 }

@@ -36,6 +36,7 @@ var identifiers = []identifier{
 	{"tokenId", isIngestTokenID, func(_ *call, v string) *problem { return ingestTokenNotFound(v) }},
 	{"alertId", rule.ValidKey, func(_ *call, v string) *problem { return alertNotFound(v) }},
 	{"notifierId", rule.ValidKey, func(_ *call, v string) *problem { return notifierNotFound(v) }},
+	{"sourceId", account.ValidID, func(_ *call, v string) *problem { return sourceNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
 	{"entryValue", func(v string) bool { return isBlock(v) || isSecurityGroup(v) },

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/source"
 )
 
 // roleNames are the roles that have what the document calls a role, by the names that it uses.
@@ -51,6 +52,7 @@ var (
 		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
 		"tokenId": "weir_6a793f48c0eb9e7a17712caf",
 		"alertId": "6a793f48c0eb9e7a17712ca1", "notifierId": "6a793f48c0eb9e7a17712ca2",
+		"sourceId":  "6a793f48c0eb9e7a17712cba",
 		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
@@ -107,6 +109,11 @@ func (w *world) foreign(org, project string) place {
 		}
 	}
 	alertID, notifierID := w.alerts(project)
+	from := source.Source{ID: account.NewID(now), Project: project, Name: "x", Type: source.Atlas,
+		Atlas: &source.AtlasSettings{URL: "https://example.org", ClientID: "a"}}
+	if err := w.options.Sources.Add(ctx, from); err != nil {
+		w.t.Fatal(err)
+	}
 	p, err := w.store.UpdateProject(ctx, project, func(p *account.Project) error {
 		p.Network = []account.NetworkEntry{{Block: "192.0.2.8/32"}}
 		p.Workspaces[0].OperationalLog = account.NewID(now)
@@ -120,6 +127,7 @@ func (w *world) foreign(org, project string) place {
 		"secretId": sa.Secrets[0].ID,
 		"tokenId":  token.ID,
 		"alertId":  alertID, "notifierId": notifierID,
+		"sourceId":  from.ID,
 		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
@@ -149,7 +157,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
 		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
-			elsewhere["tokenId"], elsewhere["logId"], elsewhere["alertId"], elsewhere["notifierId"]}
+			elsewhere["tokenId"], elsewhere["sourceId"], elsewhere["logId"], elsewhere["alertId"], elsewhere["notifierId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
@@ -263,6 +271,8 @@ var goodBodies = map[[2]string]string{
 	{"POST", ownGroup + "/alertNotifiers"}: `{"name":"made","type":"SMTP","address":"mail.example.org:587",` +
 		`"from":"weir@example.org","to":["Ops <ops@example.org>"],"username":"weir","secret":"sesame"}`,
 	{"PATCH", ownGroup + "/alertNotifiers/{notifierId}"}:      `{"url":"https://hooks.example.org/2"}`,
+	{"POST", ownGroup + "/sources"}:                           goodSource,
+	{"PATCH", ownGroup + "/sources/{sourceId}"}:               `{"paused":true}`,
 	{"POST", ownTenant + "/hec/services/collector"}:           `{"event":"x"}`,
 	{"POST", ownTenant + "/hec/services/collector/event"}:     `{"event":"x"}`,
 	{"POST", ownTenant + "/hec/services/collector/event/1.0"}: `{"event":"x"}`,

@@ -56,6 +56,7 @@ func (s *Server) operations() []operation {
 		serviceAccounts{credentials}.operations(),
 		accessLists{credentials}.operations(),
 		ingestTokens{credentials, accessLists{credentials}}.operations(),
+		sources{common, s.options.Sources}.operations(),
 		signIns{common, s.auth}.operations(),
 		alerts{common, s.options.Alerts}.operations(),
 		alertNotifiers{common, s.options.Alerts, s.options.Box}.operations(),
@@ -266,6 +267,19 @@ func (h ingestTokens) operations() []operation {
 		{"createGroupIngestTokenAccessList", post, list, own, account.Own, 200, lists, asJSON(h.addAccess), changes},
 		{"deleteGroupIngestTokenAccessListEntry", remove, list + "/{ipAddress}", own, account.Own, 204, none,
 			asJSON(h.removeAccess), removes},
+	}
+}
+
+func (h sources) operations() []operation {
+	const all = ownGroup + "/sources"
+	const one = all + "/{sourceId}"
+	return []operation{
+		{"listGroupSources", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupSource", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupSource", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupSource", patch, one, own, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupSource", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
+		{"getGroupSourceStatus", get, one + "/status", own, account.Read, 200, none, asJSON(h.status), looks},
 	}
 }
 

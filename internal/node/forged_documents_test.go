@@ -29,6 +29,7 @@ import (
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/follow"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -131,6 +132,16 @@ func TestForgedDocumentsAreNeverUsed(t *testing.T) {
 					_, err := alert.NewStore(n.sealed).State(ctx, &rule.Rule{ID: org.ID})
 					return err
 				}},
+				{layout.Sources, "sources/" + project.ID, map[string]any{"sources": []any{}},
+					func(*account.Directory) error {
+						_, err := source.NewDirectory(n.sealed, n.box).List(ctx, project.ID)
+						return err
+					}},
+				{layout.SourceState, "sourcestate/" + org.ID, map[string]any{"units": map[string]any{}},
+					func(*account.Directory) error {
+						_, err := source.NewDirectory(n.sealed, n.box).State(ctx, org.ID)
+						return err
+					}},
 				{layout.Settings, "weir", account.Settings{Format: 1, Shards: 1, Origin: "thief"},
 					func(a *account.Directory) error {
 						_, err := a.Settings(ctx)

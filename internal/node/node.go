@@ -40,6 +40,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 	"github.com/weirlog/weir/internal/web"
@@ -77,6 +78,7 @@ type node struct {
 	rules      *alert.Store // of alerts
 	alerts     *alert.Engine
 	accounts   *account.Directory
+	sources    *source.Directory
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
 	writers    []*wal.Writer
@@ -167,6 +169,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	n.sealed, n.box = seal.NewBucket(n.bucket, found.seals()), seal.NewBox(found.secret[:])
 	n.egress = egress.New(n.config.Egress())
 	n.accounts, n.rules = account.NewDirectory(n.sealed), alert.NewStore(n.sealed)
+	n.sources = source.NewDirectory(n.sealed, n.box)
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
 	}
@@ -412,6 +415,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		TrustedProxies: n.config.TrustedProxies,
 		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
 		Roles: n.config.Roles, Alerts: n.rules, Box: n.box,
+		Sources: n.sources,
 	})
 	server := n.server(n.root(handler))
 	server.RegisterOnShutdown(handler.Stop)

@@ -31,6 +31,8 @@ const (
 	ProjectNames Name = "directory of projects"
 	UserNames    Name = "directory of credentials"
 	Publication  Name = "publication"
+	Sources      Name = "sources"
+	SourceState  Name = "state of a source"
 	Intent       Name = "intent"
 	Beat         Name = "beat"
 	Cursor       Name = "cursor"
@@ -93,6 +95,10 @@ var Kinds = []Kind{
 		"which credentials an organization has, by id; spread over 32 parts by a hash"},
 	{Publication, "publications/<log>/<version>.json", false, WithDocument, AsDocument, false, false,
 		"whether a log is public"},
+	{Sources, "sources/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
+		"what a project has collected from elsewhere; secrets are encrypted by a key of the nodes' secret"},
+	{SourceState, "sourcestate/<source>/<version>.json", false, WithDocument, AsDocument, false, true,
+		"how far a source was collected; without it, it is collected again from 30 days back"},
 	{Intent, "intents/<time>-<random>", false, WithDocument, AsSealed, false, false,
 		"a change that a node is about to make, and the event that reports it if the node dies"},
 	{Revocation, "revocations/<client>/<until>-<token>", true, WithDocument, Counted, false, false,
