@@ -37,7 +37,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 		return nil, err
 	}
 	defer resp.Body.Close()
-	data, err := readReply(resp, maxPage)
+	data, err := readReply(resp, c.maxPage)
 	if err != nil {
 		return nil, err
 	}
@@ -57,18 +57,19 @@ func readReply(resp *http.Response, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// maxPage bounds the pages of lists that are read, in bytes.
+// maxPage bounds the pages of lists that are read, in bytes, unless Config.MaxReply does.
 const maxPage = 64 << 20
 
 // itemsPerPage is the most that the API allows.
 const itemsPerPage = 500
 
-// maxList bounds a list, in bytes.
-const maxList = 256 << 20
+// maxPages bounds a list: it has at most so many bytes as so many of the largest pages.
+const maxPages = 4
 
-// List returns all items of a list, which it asks for page by page. It fails for more than 256 MiB.
+// List returns all items of a list, which it asks for page by page. It fails for more than 256 MiB, or four times
+// Config.MaxReply.
 func (c *Client) List(ctx context.Context, path string, query url.Values) ([]json.RawMessage, error) {
-	all, size := []json.RawMessage{}, 0
+	all, size := []json.RawMessage{}, int64(0)
 	for number := 1; ; number++ {
 		asked := url.Values{"itemsPerPage": {strconv.Itoa(itemsPerPage)}, "pageNum": {strconv.Itoa(number)}}
 		for name, values := range query {
@@ -84,8 +85,8 @@ func (c *Client) List(ctx context.Context, path string, query url.Values) ([]jso
 		if err := json.Unmarshal(data, &page); err != nil {
 			return nil, fmt.Errorf("the server's reply: %w", err)
 		}
-		if size += len(data); size > maxList {
-			return nil, fmt.Errorf("the server's reply: the list %s has more than %d bytes", path, maxList)
+		if size += int64(len(data)); size > maxPages*c.maxPage {
+			return nil, fmt.Errorf("the server's reply: the list %s has more than %d bytes", path, maxPages*c.maxPage)
 		}
 		if all = append(all, page.Results...); len(page.Results) < itemsPerPage {
 			return all, nil

@@ -8,6 +8,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,6 +35,10 @@ type Config struct {
 	UserAgent              string
 	// PEM file of certificate authorities to trust beside those of the system; empty if there is none
 	CAFile string
+
+	// Transport sends the requests (default: like http.DefaultTransport, with CAFile). It must leave bodies packed.
+	Transport http.RoundTripper
+	MaxReply  int64 // size of a page of a list, in bytes (default 64 MiB); a list may have four times as many
 }
 
 // FromEnvironment reads the variables that Atlas's tools use, WEIR_URL, which wins over MONGODB_ATLAS_OPS_MANAGER_URL,
@@ -64,6 +69,7 @@ type Client struct {
 	base      string
 	userAgent string
 	http      *http.Client
+	maxPage   int64 // bytes
 }
 
 // loadCA returns the system's certificate authorities and those of a file.
@@ -107,14 +113,12 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("the URL of the server, %s, has a user, '?' or '#': give it without", place(u))
 	}
 	base := strings.TrimRight(c.URL, "/")
-	transport, err := NewTransport(c.CAFile)
+	transport, err := c.transport()
 	if err != nil {
 		return nil, err
 	}
-	transport.DisableCompression = true // the body is a .gz file, and must stay one
-	transport.ResponseHeaderTimeout = 2 * time.Minute
 	guarded := &pinned{u, transport}
-	cl := &Client{base: base, userAgent: c.UserAgent}
+	cl := &Client{base: base, userAgent: c.UserAgent, maxPage: cmp.Or(c.MaxReply, maxPage)}
 	if c.IngestToken != "" {
 		token := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: c.IngestToken})
 		cl.http = NewHTTPClient(&oauth2.Transport{Source: token, Base: guarded})
@@ -126,6 +130,20 @@ func New(c Config) (*Client, error) {
 	}
 	cl.http = NewHTTPClient(newTokens(c, base, guarded))
 	return cl, nil
+}
+
+// transport returns what sends the requests.
+func (c Config) transport() (http.RoundTripper, error) {
+	if c.Transport != nil {
+		return c.Transport, nil
+	}
+	transport, err := NewTransport(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	transport.DisableCompression = true // the body is a .gz file, and must stay one
+	transport.ResponseHeaderTimeout = 2 * time.Minute
+	return transport, nil
 }
 
 // URL returns the address of the server, without '/' at its end.

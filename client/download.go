@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weirlog/weir/internal/visible"
 )
@@ -42,8 +43,9 @@ func (q Query) values() url.Values {
 // Download is the body of a download: a gzip file.
 type Download struct {
 	io.ReadCloser
-	Size int64  // bytes, -1 if the server does not say
-	Name string // that the server suggests, if FileName takes it; else empty
+	Size int64     // bytes, -1 if the server does not say
+	Name string    // that the server suggests, if FileName takes it; else empty
+	Date time.Time // the server's clock; zero if it does not say
 
 	Log       string // id of the log that weir says it is of; empty if the server is not weir
 	Sequenced int64  // how many entries the log's tree had
@@ -92,7 +94,7 @@ func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, er
 	}
 	d := &Download{ReadCloser: resp.Body, Size: resp.ContentLength,
 		Name: suggestedName(resp.Header.Get("Content-Disposition")),
-		Log:  resp.Header.Get("Weir-Log"), Removed: resp.Header.Get("Weir-Removed")}
+		Date: clock(resp.Header), Log: resp.Header.Get("Weir-Log"), Removed: resp.Header.Get("Weir-Removed")}
 	if d.Log != "" {
 		if d.Sequenced, err = strconv.ParseInt(resp.Header.Get("Weir-Checkpoint-Size"), 10, 64); err != nil {
 			resp.Body.Close()
@@ -100,6 +102,15 @@ func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, er
 		}
 	}
 	return d, nil
+}
+
+// clock returns what a server says that the time is; zero if it does not.
+func clock(h http.Header) time.Time {
+	at, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 func auditLogs(project, workspace string) string {

@@ -36,6 +36,9 @@ MONGODB_ATLAS_ORG_ID names the organization.`,
 		for _, v := range r.verbs {
 			group.AddCommand(v.command(r))
 		}
+		for _, more := range r.more {
+			group.AddCommand(more())
+		}
 		admin.AddCommand(group)
 	}
 	return admin
@@ -47,6 +50,7 @@ type resource struct {
 	aliases []string
 	short   string
 	verbs   []verb
+	more    []func() *cobra.Command // that ask more than once
 }
 
 // verb is one command.
@@ -74,10 +78,11 @@ type adminFlags struct {
 	output, org, project                               string
 	name, description, provider, region, tier, maxTier string
 	key, serviceAccount, comment, retention, deleted   string
-	ingestToken, workspace                             string
+	ingestToken, workspace, file                       string
 	roles, tags                                        []string
 	hours                                              int
 	requireOCSF, hold, public, force                   bool
+	source                                             sourceFlags
 }
 
 func (v verb) command(of resource) *cobra.Command {

@@ -39,6 +39,9 @@ func TestDeployFiles(t *testing.T) {
 		"from", "chown"}
 	metric := regexp.MustCompile(`\bweir_[a-z_]+`)
 	for _, name := range files {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			continue // Rules of alerts are read by their own test.
+		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

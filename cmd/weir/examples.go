@@ -27,6 +27,21 @@ var examples = map[string]string{
   weir bucket check s3://audit/weir -o json`,
 	"weir bucket keys": `  weir bucket keys 6a793f48c0eb9e7a17712f00 ./weir-data --key log.pub
   weir bucket keys 6a793f48c0eb9e7a17712f00 s3://audit/weir -o json`,
+	"weir alert":                         `  weir alert test failed-logons.yaml --since 30d`,
+	"weir admin alert":                   `  weir admin alert apply -f deploy/alerts/failed-logons.yaml`,
+	"weir admin alert list":              `  weir admin alert list`,
+	"weir admin alert apply":             `  weir admin alert apply -f failed-logons.yaml -f silence.yaml --dry-run`,
+	"weir admin alert create":            `  weir admin alert create -f failed-logons.yaml`,
+	"weir admin alert describe":          `  weir admin alert describe failed-logons -o json`,
+	"weir admin alert status":            `  weir admin alert status failed-logons`,
+	"weir admin alert delete":            `  weir admin alert delete failed-logons`,
+	"weir admin alert-notifier":          `  weir admin alert-notifier list`,
+	"weir admin alert-notifier list":     `  weir admin alert-notifier list`,
+	"weir admin alert-notifier create":   `  weir admin alert-notifier create -f webhook.yaml`,
+	"weir admin alert-notifier describe": `  weir admin alert-notifier describe webhook`,
+	"weir admin alert-notifier update":   `  weir admin alert-notifier update webhook -f webhook.yaml`,
+	"weir admin alert-notifier delete":   `  weir admin alert-notifier delete webhook`,
+
 	"weir login": `  weir login
   weir login --profile prod --url https://audit.example.com --project 32b6e34b3d91647abb20e7b8`,
 	"weir logout":       `  weir logout --profile prod`,
@@ -94,6 +109,20 @@ var examples = map[string]string{
   weir admin ingest-token create rsyslog --expires-hours 2160`,
 	"weir admin ingest-token describe": `  weir admin ingest-token describe weir_6a793f48c0eb9e7a17712f00`,
 	"weir admin ingest-token delete":   `  weir admin ingest-token delete weir_6a793f48c0eb9e7a17712f00`,
+
+	"weir admin source":      `  weir admin source list`,
+	"weir admin source list": `  weir admin source list -o json`,
+	"weir admin source create": `  WEIR_SOURCE_SECRET=mdb_sa_sk_... weir admin source create atlas ` +
+		`--client-id mdb_sa_id_6a793f48c0eb9e7a17712f00
+  weir admin source create atlas --public-key gswvkocq --secret-file key --collect AUDIT,OPERATIONAL
+  weir admin source create other --url https://audit.example.com --client-id mdb_sa_id_6a793f48c0eb9e7a17712f00 ` +
+		`--secret-file secret --from-project 32b6e34b3d91647abb20e7b8`,
+	"weir admin source describe": `  weir admin source describe 6a793f48c0eb9e7a17712f00`,
+	"weir admin source update":   `  weir admin source update 6a793f48c0eb9e7a17712f00 --interval 1m`,
+	"weir admin source pause":    `  weir admin source pause 6a793f48c0eb9e7a17712f00`,
+	"weir admin source resume":   `  weir admin source resume 6a793f48c0eb9e7a17712f00`,
+	"weir admin source status":   `  weir admin source status 6a793f48c0eb9e7a17712f00 -o json`,
+	"weir admin source delete":   `  weir admin source delete 6a793f48c0eb9e7a17712f00`,
 
 	"weir admin failures":        `  weir admin failures forget 203.0.113.7`,
 	"weir admin failures forget": `  weir admin failures forget 203.0.113.7`,

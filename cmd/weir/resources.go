@@ -149,17 +149,20 @@ var one, upToOne = cobra.ExactArgs(1), cobra.MaximumNArgs(1)
 // resources is everything that "weir admin" manages.
 func resources() []resource {
 	return []resource{
-		{"organization", []string{"org"}, "Organizations", orgVerbs()},
-		{"project", []string{"group"}, "Projects, and how long their logs are kept", projectVerbs()},
-		{"workspace", []string{"tenant"}, "Stream Processing workspaces", workspaceVerbs()},
-		{"key", []string{"api-key"}, "API keys of an organization or a project", keyVerbs()},
+		{"organization", []string{"org"}, "Organizations", orgVerbs(), nil},
+		{"project", []string{"group"}, "Projects, and how long their logs are kept", projectVerbs(), nil},
+		{"workspace", []string{"tenant"}, "Stream Processing workspaces", workspaceVerbs(), nil},
+		{"key", []string{"api-key"}, "API keys of an organization or a project", keyVerbs(), nil},
 		{"service-account", []string{"sa"}, "Service accounts of an organization or a project, and their secrets",
-			serviceAccountVerbs()},
-		{"ingest-token", nil, "Fixed tokens of a project, with which senders record events", ingestTokenVerbs()},
+			serviceAccountVerbs(), nil},
+		{"ingest-token", nil, "Fixed tokens of a project, with which senders record events", ingestTokenVerbs(), nil},
+		{"alert", nil, "Rules of alerts of a project", alertVerbs(), []func() *cobra.Command{applyAlerts}},
+		{"alert-notifier", nil, "Who is told of the alerts of a project", alertNotifierVerbs(), nil},
+		{"source", nil, "What a project has collected from MongoDB Atlas, or from another weir", sourceVerbs(), nil},
 		{"access-list", nil, "From where a project, an API key, a service account or an ingest token may be used",
-			accessVerbs()},
-		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs()},
-		{"log", nil, "Logs, those of deleted workspaces too", logVerbs()},
+			accessVerbs(), nil},
+		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs(), nil},
+		{"log", nil, "Logs, those of deleted workspaces too", logVerbs(), nil},
 	}
 }
 

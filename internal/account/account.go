@@ -138,11 +138,13 @@ const (
 	ServiceAccount Kind = "serviceAccount" // OAuth 2.0 client credentials
 	APIKey         Kind = "apiKey"         // HTTP Digest
 	IngestToken    Kind = "ingestToken"    // a fixed token, with which a sender records events
+	Person         Kind = "person"         // who signed in at an OpenID provider; it is in no bucket
 )
 
 // Credential is something that can authenticate, and what it may do.
 type Credential struct {
-	// client id (mdb_sa_id_…), public key (8 lower-case letters), or id of an ingest token (weir_ and 24 hex digits)
+	// client id (mdb_sa_id_…), public key (8 lower-case letters), id of an ingest token (weir_ and 24 hex digits), or
+	// of a person (see NewPerson)
 	ID          string        `json:"id"`
 	Kind        Kind          `json:"kind"`
 	UserID      string        `json:"userId"` // 24 hex digits; of a service account and an ingest token the end of its id
@@ -158,6 +160,14 @@ type Credential struct {
 	AccessList  []AccessEntry `json:"accessList,omitempty"` // empty: from anywhere
 	Created     time.Time     `json:"created"`
 	Deleted     bool          `json:"deleted,omitempty"`
+	Identity    Identity      `json:"-"` // of a person
+}
+
+// Identity is whom an OpenID provider has vouched for.
+type Identity struct {
+	Issuer  string // URL of the provider
+	Subject string // who it is at the provider
+	Email   string // that the provider has verified; empty if there is none
 }
 
 // AccessEntry is where a credential may be used from.

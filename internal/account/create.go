@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"crypto/md5" // HTTP Digest as Atlas speaks it
 	"crypto/rand"
 	"crypto/sha256"
@@ -47,6 +48,14 @@ func ValidCredentialID(kind Kind, id string) bool {
 	return ok && ValidID(rest)
 }
 
+// NewPerson returns what stands for a person among credentials: person_ and 32 hex digits, the same each time for the
+// same subject of the same issuer. It belongs to no organization yet and has no roles.
+func NewPerson(i Identity) *Credential {
+	sum := sha256.Sum256([]byte(i.Issuer + "\x00" + i.Subject))
+	id := hex.EncodeToString(sum[:16])
+	return &Credential{ID: personPrefix + id, Kind: Person, UserID: id[:24], Name: cmp.Or(i.Email, i.Subject), Identity: i}
+}
+
 // NewWorkspace returns a workspace with new logs. Names have 1 to 64 letters, digits, '-' and '_'.
 func NewWorkspace(name string, now time.Time) (Workspace, error) {
 	if !namePattern.MatchString(name) {
@@ -65,7 +74,10 @@ func NewServiceAccount(org, name string, roles []Grant, now time.Time, life time
 		Created: now.UTC(), Secrets: []Secret{secret}}, text
 }
 
-const serviceAccountPrefix = "mdb_sa_id_"
+const (
+	serviceAccountPrefix = "mdb_sa_id_"
+	personPrefix         = "person_"
+)
 
 // NewSecret returns a secret of a service account: what is stored of it, and itself.
 func NewSecret(now time.Time, life time.Duration) (Secret, string) {

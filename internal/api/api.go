@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/connect"
@@ -25,7 +26,9 @@ import (
 	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/live"
 	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/search"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -40,6 +43,9 @@ type Options struct {
 	BodyTimeout    time.Duration  // within which a request's body must have arrived
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
 	Roles          config.Roles   // of the node. If zero, it has all.
+	Alerts         *alert.Store   // the rules of projects
+	Box            seal.Box       // hides what projects entrust to the nodes
+	Sources        *source.Directory
 
 	Logger       *slog.Logger          // If nil, the default logger.
 	Registry     prometheus.Registerer // If nil, metrics are kept nowhere.

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/deliver/delivertest"
@@ -35,6 +36,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
@@ -102,17 +104,21 @@ func newWorld(t testing.TB, o Options) *world {
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Now = func() time.Time { return now }
+	o.Sources = source.NewDirectory(w.faulty, seal.NewBox(make([]byte, 32)))
 	o.NewRequestID = func() string { return "0123456789abcdef" }
 	w.options = o
-	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000})
+	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, authOptions)
 	w.server = w.node(w.store, w.auth)
 	return w
 }
 
+// authOptions are those of each node of a world.
+var authOptions = auth.Options{FailuresPerMinute: 1000, People: people}
+
 // another returns another node on the same bucket.
 func (w *world) another() *Server {
 	store := account.NewDirectory(w.faulty)
-	return w.node(store, auth.New(w.faulty, store, auth.Secret{1}, auth.Options{FailuresPerMinute: 1000}))
+	return w.node(store, auth.New(w.faulty, store, auth.Secret{1}, authOptions))
 }
 
 func (w *world) node(store *account.Directory, authenticator *auth.Authenticator) *Server {
@@ -120,9 +126,10 @@ func (w *world) node(store *account.Directory, authenticator *auth.Authenticator
 		Logs:      tlog.Options{Keys: w.keys, Origin: "example.org", Witnesses: w.witness},
 		Recording: record.Options{MemoryBytes: 64 << 20}})
 	w.sequencer, w.logs = n.Sequencers[0], n.Logs
+	w.options.Alerts, w.options.Box = alert.NewStore(w.faulty), seal.NewBox(make([]byte, 32))
 	o := w.options
 	o.Deliveries = setup.New(setup.Parts{Bucket: w.faulty, Accounts: store, Logs: n.Logs, Recorder: n.Recorder,
-		Box: seal.NewBox(make([]byte, 32)), Egress: delivertest.Loopback})
+		Box: o.Box, Egress: delivertest.Loopback})
 	w.deliveries = o.Deliveries
 	return New(store, authenticator, n.Logs, n.Recorder, o)
 }

@@ -63,6 +63,8 @@ func (c *call) actor(by *account.Credential) event.Act {
 		a.CallerName, a.CallerKind = by.Description, "API Key"
 	case account.IngestToken:
 		a.CallerKind = "Ingest Token"
+	case account.Person:
+		a.CallerKind, a.Person = "User", event.Person(by.Identity)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -119,7 +120,7 @@ func (s *Server) signInFailed(c *call, err error) {
 	why := "wrong secret"
 	switch {
 	case errors.As(err, &wrong) && !wrong.Stale:
-		by = wrong.Known
+		by, why = wrong.Known, cmp.Or(wrong.Why, why)
 	case errors.As(err, &elsewhere):
 		by, why = elsewhere.Credential, "address not on the access list"
 	}
@@ -132,6 +133,8 @@ func (s *Server) signInFailed(c *call, err error) {
 		protocol = "Digest"
 	case account.IngestToken:
 		protocol = "Ingest Token"
+	case account.Person:
+		protocol = byProvider
 	}
 	ctx := c.detached()
 	s.failing <- struct{}{}

@@ -108,6 +108,22 @@ func ingestTokenNotFound(id string) *problem {
 	return notFoundAs("INGEST_TOKEN_NOT_FOUND", "No ingest token with ID %s exists.", id)
 }
 
+func alertNotFound(id string) *problem {
+	return notFoundAs("ALERT_NOT_FOUND", "No alert rule %s exists.", id)
+}
+
+func notifierNotFound(id string) *problem {
+	return notFoundAs("ALERT_NOTIFIER_NOT_FOUND", "No alert notifier %s exists.", id)
+}
+
+func notifierNameTaken(name string) *problem {
+	return conflict("DUPLICATE_ALERT_NOTIFIER_NAME", "The project has another notifier named %s.", name)
+}
+
+func sourceNotFound(id string) *problem {
+	return notFoundAs("SOURCE_NOT_FOUND", "No source with ID %s exists.", id)
+}
+
 func secretNotFound(id string) *problem {
 	return notFoundAs("SERVICE_ACCOUNT_SECRET_NOT_FOUND", "No secret with ID %s exists.", id)
 }

@@ -254,8 +254,9 @@ type summaryView struct {
 }
 
 type barView struct {
-	Start string `json:"start"`
-	Count int64  `json:"count"`
+	Start    string `json:"start"`
+	Count    int64  `json:"count"`
+	Failures *int64 `json:"failures,omitempty"` // of split=outcome
 }
 
 type facetView struct {
@@ -270,6 +271,12 @@ type countView struct {
 	Value any   `json:"value"` // a string, a number or a boolean
 	Count int64 `json:"count"`
 }
+
+// splitOutcome is the value of split that has failures counted by bar.
+const splitOutcome = "outcome"
+
+// failures matches the events that failed.
+var failures = &query.Query{Root: query.Term{Field: "outcome", Match: query.Value{Text: "failure"}}}
 
 // summarize answers with counts of the events that match.
 func (h events) summarize(c *call) (result, error) {
@@ -290,12 +297,15 @@ func (h events) summarize(c *call) (result, error) {
 			return nil, invalidQuery(field{"facets", "may have at most " + strconv.Itoa(maxFacets) + " fields"})
 		}
 	}
+	if c.query.Get("split") == splitOutcome {
+		o.Part = failures
+	}
 	return h.searching(c, q, func(ctx context.Context, asked search.Question) (result, error) {
 		s, err := h.search.Summary(ctx, asked, o)
 		if err != nil {
 			return nil, err
 		}
-		v := viewOf(s, q, o.Zone)
+		v := viewOf(s, q, o)
 		if s.Total == 0 {
 			v.Hints = h.hints(ctx, c, q)
 		}
@@ -309,11 +319,15 @@ func (h events) toldOf(c *call, q *question, view any) result {
 		"Cache-Control": {"no-store"}}}
 }
 
-func viewOf(s *search.Summary, q *question, zone *time.Location) summaryView {
-	at := func(ms int64) string { return time.UnixMilli(ms).In(zone).Format(rfc3339Milli) }
+func viewOf(s *search.Summary, q *question, o search.Outline) summaryView {
+	at := func(ms int64) string { return time.UnixMilli(ms).In(o.Zone).Format(rfc3339Milli) }
 	v := summaryView{Total: s.Total, Start: at(q.Start), End: at(q.End - 1)}
 	for _, bar := range s.Histogram {
-		v.Histogram = append(v.Histogram, barView{at(bar.Start), bar.Count})
+		shown := barView{Start: at(bar.Start), Count: bar.Count}
+		if o.Part != nil {
+			shown.Failures = &bar.Part
+		}
+		v.Histogram = append(v.Histogram, shown)
 	}
 	for _, f := range s.Facets {
 		shown := facetView{Field: f.Field, Other: f.Other, Missing: f.Missing, TooMany: f.TooMany}

@@ -316,6 +316,40 @@ func TestSummaryCountsAll(t *testing.T) {
 	}
 }
 
+// Failures are counted beside all events by the same question, which is one event in the log.
+func TestSummarySplitsByOutcome(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fill(12)
+	for i := range 3 {
+		w.record(fmt.Sprintf(`{"time":%d,"metadata":{"uid":"f%d"},"status_id":2}`+"\n", now.UnixMilli()-1000, i),
+			account.GroupOwner)
+	}
+	audits := func() int {
+		return len(w.lines(w.get("/api/atlas/v2/groups/"+projectID+"/streams/demo/auditLogs", account.OrgOwner)))
+	}
+	before := audits()
+	ask := func(more ...string) (failed int64, told int) {
+		rec := w.get(asking(eventsPath+":summary", append(more, "startDate=2026-08-09", "endDate=2026-08-10")...),
+			account.GroupOwner)
+		s := want[summaryView](t, 200, rec)
+		for _, bar := range s.Histogram {
+			if bar.Failures != nil {
+				failed, told = failed+*bar.Failures, told+1
+			}
+		}
+		return failed, told
+	}
+	if failed, told := ask("split=outcome"); told == 0 || failed != 3 {
+		t.Errorf("%d failures in %d bars", failed, told)
+	}
+	if n := audits() - before; n != 2 { // that question, and the download before
+		t.Errorf("%d events of a question", n)
+	}
+	if _, told := ask(); told != 0 {
+		t.Error("failures that nobody asked for")
+	}
+}
+
 func TestBadQuestionsSayWhereTheyAreWrong(t *testing.T) {
 	w := newWorld(t, Options{})
 	for target, want := range map[string]string{

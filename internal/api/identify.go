@@ -8,6 +8,7 @@ import (
 	"filippo.io/torchwood"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert/rule"
 )
 
 // identifier is a variable of a path: the form that its values have, and the error that names one of another form,
@@ -34,6 +35,9 @@ var identifiers = []identifier{
 	{"clientId", clientID.MatchString, func(_ *call, v string) *problem { return serviceAccountNotFound(v) }},
 	{"tokenId", isIngestTokenID, func(_ *call, v string) *problem { return ingestTokenNotFound(v) }},
 	{"integrationId", account.ValidID, func(_ *call, v string) *problem { return integrationNotFound(v) }},
+	{"alertId", rule.ValidKey, func(_ *call, v string) *problem { return alertNotFound(v) }},
+	{"notifierId", rule.ValidKey, func(_ *call, v string) *problem { return notifierNotFound(v) }},
+	{"sourceId", account.ValidID, func(_ *call, v string) *problem { return sourceNotFound(v) }},
 	{"secretId", account.ValidID, func(_ *call, v string) *problem { return secretNotFound(v) }},
 	{"ipAddress", isBlock, func(_ *call, v string) *problem { return accessNotFound(v) }},
 	{"entryValue", func(v string) bool { return isBlock(v) || isSecurityGroup(v) },

@@ -19,6 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/deliver/places"
 	"github.com/weirlog/weir/internal/deliver/setup"
 	"github.com/weirlog/weir/internal/deliver/webhook"
+	"github.com/weirlog/weir/internal/source"
 )
 
 // roleNames are the roles that have what the document calls a role, by the names that it uses.
@@ -53,8 +54,11 @@ var (
 		"tenantName": "demo",
 		"apiUserId":  "6a793f48c0eb9e7a17712cab",
 		"clientId":   "mdb_sa_id_6a793f48c0eb9e7a17712cac", "secretId": "6a793f48c0eb9e7a17712cad",
-		"tokenId": "weir_6a793f48c0eb9e7a17712caf", "integrationId": "6a793f48c0eb9e7a17712cb0",
-		"ipAddress": "192.0.2.7", "entryValue": "192.0.2.6",
+		"tokenId": "weir_6a793f48c0eb9e7a17712caf",
+		"alertId": "6a793f48c0eb9e7a17712ca1", "notifierId": "6a793f48c0eb9e7a17712ca2",
+		"sourceId":      "6a793f48c0eb9e7a17712cba",
+		"integrationId": "6a793f48c0eb9e7a17712cb0",
+		"ipAddress":     "192.0.2.7", "entryValue": "192.0.2.6",
 		"logId": "6a793f48c0eb9e7a17712cae", "tile...": "0/000.p/1"}
 )
 
@@ -109,6 +113,12 @@ func (w *world) foreign(org, project string) place {
 			w.t.Fatal(err)
 		}
 	}
+	alertID, notifierID := w.alerts(project)
+	from := source.Source{ID: account.NewID(now), Project: project, Name: "x", Type: source.Atlas,
+		Atlas: &source.AtlasSettings{URL: "https://example.org", ClientID: "a"}}
+	if err := w.options.Sources.Add(ctx, from); err != nil {
+		w.t.Fatal(err)
+	}
 	p, err := w.store.UpdateProject(ctx, project, func(p *account.Project) error {
 		p.Network = []account.NetworkEntry{{Block: "192.0.2.8/32"}}
 		p.Workspaces[0].OperationalLog = account.NewID(now)
@@ -120,8 +130,11 @@ func (w *world) foreign(org, project string) place {
 	return place{"orgId": org, "groupId": project, "groupName": p.Name, "tenantName": "demo", "apiUserId": key.UserID,
 		"clientId": sa.ID,
 		"secretId": sa.Secrets[0].ID,
-		"tokenId":  token.ID, "integrationId": w.integration(project),
-		"ipAddress": "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
+		"tokenId":  token.ID,
+		"alertId":  alertID, "notifierId": notifierID,
+		"sourceId":      from.ID,
+		"integrationId": w.integration(project),
+		"ipAddress":     "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
 // integration makes a log integration of a project, and returns its id.
@@ -169,7 +182,8 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 			{"another organization's things, in one's own", atHome(elsewhere), atHome(nowhere)},
 		}
 		hidden := []string{otherOrg, otherID, elsewhere["apiUserId"], elsewhere["clientId"], elsewhere["secretId"],
-			elsewhere["tokenId"], elsewhere["logId"], elsewhere["integrationId"]}
+			elsewhere["tokenId"], elsewhere["sourceId"], elsewhere["logId"], elsewhere["alertId"], elsewhere["notifierId"],
+			elsewhere["integrationId"]}
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
@@ -271,15 +285,29 @@ var goodBodies = map[[2]string]string{
 	{"PATCH", group + "/apiKeys/{apiUserId}"}: `{"desc":"x","roles":["GROUP_OWNER"]}`,
 	{"POST", group + "/serviceAccounts"}: `{"name":"x","description":"x","roles":["GROUP_OWNER"],` +
 		`"secretExpiresAfterHours":8}`,
-	{"PATCH", service}:                                                    `{"name":"x","roles":["GROUP_OWNER"]}`,
-	{"POST", service + ":invite"}:                                         `{"roles":["GROUP_READ_ONLY"]}`,
-	{"POST", service + "/secrets"}:                                        `{"secretExpiresAfterHours":8}`,
-	{"POST", service + "/accessList"}:                                     `[{"ipAddress":"192.0.2.1"}]`,
-	{"POST", tenants}:                                                     `{"name":"made"}`,
-	{"PATCH", tenant}:                                                     `{"streamConfig":{"tier":"SP2"}}`,
-	{"POST", tenant + "/auditLogs"}:                                       `{"time":1786331578000,"class_uid":0}`,
-	{"POST", tenant + ":recordOperationalLogs"}:                           `{"time":1786331578000}`,
-	{"POST", ownGroup + "/ingestTokens"}:                                  `{"name":"x"}`,
+	{"PATCH", service}:                          `{"name":"x","roles":["GROUP_OWNER"]}`,
+	{"POST", service + ":invite"}:               `{"roles":["GROUP_READ_ONLY"]}`,
+	{"POST", service + "/secrets"}:              `{"secretExpiresAfterHours":8}`,
+	{"POST", service + "/accessList"}:           `[{"ipAddress":"192.0.2.1"}]`,
+	{"POST", tenants}:                           `{"name":"made"}`,
+	{"PATCH", tenant}:                           `{"streamConfig":{"tier":"SP2"}}`,
+	{"POST", tenant + "/auditLogs"}:             `{"time":1786331578000,"class_uid":0}`,
+	{"POST", tenant + ":recordOperationalLogs"}: `{"time":1786331578000}`,
+	{"POST", ownGroup + "/ingestTokens"}:        `{"name":"x"}`,
+	{"POST", ownGroup + "/alerts"}: `{"name":"made","kind":"threshold","query":"outcome:failure","count":5,` +
+		`"within":"10m","by":["from"],"notify":["filled"]}`,
+	{"PATCH", ownGroup + "/alerts/{alertId}"}: `{"count":6}`,
+	{"POST", ownGroup + "/alertNotifiers"}: `{"name":"made","type":"SMTP","address":"mail.example.org:587",` +
+		`"from":"weir@example.org","to":["Ops <ops@example.org>"],"username":"weir","secret":"sesame"}`,
+	{"PATCH", ownGroup + "/alertNotifiers/{notifierId}"}:                  `{"url":"https://hooks.example.org/2"}`,
+	{"POST", ownGroup + "/sources"}:                                       goodSource,
+	{"PATCH", ownGroup + "/sources/{sourceId}"}:                           `{"paused":true}`,
+	{"POST", ownTenant + "/hec/services/collector"}:                       `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/event"}:                 `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/event/1.0"}:             `{"event":"x"}`,
+	{"POST", ownTenant + "/hec/services/collector/raw"}:                   `x`,
+	{"POST", ownTenant + "/hec/services/collector/raw/1.0"}:               `x`,
+	{"POST", ownTenant + "/hec/services/collector/ack"}:                   `{"acks":[1]}`,
 	{"POST", group + "/logIntegrations"}:                                  goodIntegration,
 	{"PUT", group + "/logIntegrations/{integrationId}"}:                   goodIntegration,
 	{"POST", ownGroup + "/logIntegrations/{integrationId}:pause"}:         `{}`,
@@ -287,12 +315,6 @@ var goodBodies = map[[2]string]string{
 	{"POST", ownGroup + "/logIntegrations/{integrationId}:replay"}:        `{"from":"beginning"}`,
 	{"POST", ownGroup + "/logIntegrations/{integrationId}:retryParked"}:   `{}`,
 	{"POST", ownGroup + "/logIntegrations/{integrationId}:discardParked"}: `{}`,
-	{"POST", ownTenant + "/hec/services/collector"}:                       `{"event":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector/event"}:                 `{"event":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector/event/1.0"}:             `{"event":"x"}`,
-	{"POST", ownTenant + "/hec/services/collector/raw"}:                   `x`,
-	{"POST", ownTenant + "/hec/services/collector/raw/1.0"}:               `x`,
-	{"POST", ownTenant + "/hec/services/collector/ack"}:                   `{"acks":[1]}`,
 	{"POST", ownTenant + "/otlp/v1/logs"}: `{"resourceLogs":[{"scopeLogs":[{"logRecords":[` +
 		`{"timeUnixNano":"1786331578000000000","body":{"stringValue":"x"}}]}]}]}`,
 	{"PATCH", ownGroup + "/settings"}:         `{"legalHold":true}`,

@@ -65,6 +65,7 @@ var (
 	pageCursor   = parameter{name: cursorReference, want: wantAnything}
 	readBefore   = parameter{name: readReference, want: wantAnything}
 	barCount     = parameter{name: "buckets", want: wantInteger(1, maxBars)}
+	barSplit     = parameter{name: "split", want: wantOneOf(splitOutcome)}
 	barZone      = parameter{name: "timeZone", want: wantZone}
 	facetFields  = parameter{name: "facets", want: wantText(query.MaxBytes)}
 	entryLimit   = parameter{name: "limit", want: wantInteger(1, maxResults)}

@@ -1,17 +1,23 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/oidc"
 )
 
 // What is shown for a session, as events say it.
-const bySecret, byCode, bySession = "Secret", "One-time code", "Session"
+const bySecret, byCode, byProvider, bySession = "Secret", "One-time code", "OpenID Connect", "Session"
+
+// maxRedirect bounds where a provider is to send a browser, in bytes.
+const maxRedirect = 1 << 10
 
 // SessionHeader is the header of a reply with the text that a client is to keep of its session from now on.
 const SessionHeader = "Weir-Session"
@@ -26,8 +32,10 @@ type sessions struct {
 // sessionView is who a caller is. What concerns a session is left out if the caller has none.
 type sessionView struct {
 	CredentialID string          `json:"credentialId"`
-	Kind         string          `json:"kind"` // Service Account, API Key
+	Kind         string          `json:"kind"` // Service Account, API Key, User
 	Name         string          `json:"name"`
+	Issuer       string          `json:"issuer,omitempty"`  // of a person: who vouches for it
+	Subject      string          `json:"subject,omitempty"` // of a person: who it is there
 	OrgID        string          `json:"orgId"`
 	Roles        []account.Grant `json:"roles"`
 	Began        *time.Time      `json:"signedInAt,omitempty"`
@@ -39,7 +47,7 @@ type sessionView struct {
 func (c *call) viewOfSession() sessionView {
 	a := c.actor(c.caller)
 	v := sessionView{CredentialID: a.CallerID, Kind: a.CallerKind, Name: a.CallerName, OrgID: c.caller.Org,
-		Roles: append([]account.Grant{}, c.caller.Roles...)}
+		Issuer: a.Person.Issuer, Subject: a.Person.Subject, Roles: append([]account.Grant{}, c.caller.Roles...)}
 	if s := c.session; s != nil {
 		began, expires := s.Began.UTC(), s.Expires.UTC()
 		v.Began, v.Expires, v.IdleSeconds = &began, &expires, int(s.Idle.Seconds())
@@ -47,18 +55,65 @@ func (c *call) viewOfSession() sessionView {
 	return v
 }
 
-// begin signs in: with a client id or public key and its secret, in the form in which a token is asked for, or with a
-// code that works once. The sign-in is an event before there is a session.
+// authorization is where a person signs in, and what the client is to send with the answer that comes of it.
+type authorization struct {
+	URL  string `json:"authorizationUrl"`
+	Flow string `json:"flow"`
+}
+
+// authorize begins the sign-in of a person at the OpenID provider. It is no sign-in yet, and no event.
+func (h sessions) authorize(c *call) (any, error) {
+	form, _, _, err := readForm(c)
+	if err != nil {
+		return nil, err
+	}
+	redirect := form.Get("redirect_uri")
+	u, err := url.Parse(redirect)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || len(redirect) > maxRedirect {
+		return nil, invalidForm("The parameter redirect_uri is missing, or is no URL of at most %d bytes.", maxRedirect)
+	}
+	var v authorization
+	if v.URL, v.Flow, err = h.auth.BeginPerson(c.context(), redirect); err != nil {
+		return nil, providerProblem(err)
+	}
+	return v, nil
+}
+
+// providerProblem says that nobody can sign in at the provider, now or at all.
+func providerProblem(err error) error {
+	switch {
+	case errors.Is(err, auth.ErrNoProvider):
+		return &problem{status: http.StatusNotFound, code: "NO_OPENID_PROVIDER", detail: "No OpenID provider is set."}
+	case errors.As(err, new(*oidc.Unavailable)):
+		return &problem{status: http.StatusServiceUnavailable, code: "OPENID_PROVIDER_UNAVAILABLE", cause: err,
+			detail:     "The OpenID provider cannot be asked at the moment. The log of this node says why.",
+			retryAfter: providerRetry}
+	}
+	return err
+}
+
+// providerRetry is when a client may try again what the provider did not answer.
+const providerRetry = 5 * time.Second
+
+// begin signs in: with a client id or public key and its secret, in the form in which a token is asked for, with a
+// code that works once, or with the answer of the OpenID provider to what authorize began. The sign-in is an event
+// before there is a session.
 func (h sessions) begin(c *call) (any, error) {
 	form, id, secret, err := readForm(c)
 	if err != nil {
 		return nil, err
 	}
 	p, text, how := (*auth.Principal)(nil), "", bySecret
-	if code := form.Get("code"); code != "" {
+	switch flow, code := form.Get("flow"), form.Get("code"); {
+	case flow != "":
+		how = byProvider
+		answer, _ := url.ParseQuery(form.Get("answer")) // One that cannot be read lacks what it needs.
+		p, text, err = h.auth.SignInPerson(c.context(), flow, answer, c.address.Addr())
+		err = providerProblem(err)
+	case code != "":
 		how = byCode
 		p, text, err = h.auth.SignInByCode(c.context(), code, c.address.Addr())
-	} else {
+	default:
 		p, text, err = h.auth.SignIn(c.context(), id, secret, c.address.Addr())
 	}
 	if err != nil {

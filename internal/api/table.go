@@ -57,7 +57,10 @@ func (s *Server) operations() []operation {
 		accessLists{credentials}.operations(),
 		ingestTokens{credentials, accessLists{credentials}}.operations(),
 		integrations{common, s.deliveries}.operations(),
+		sources{common, s.options.Sources}.operations(),
 		signIns{common, s.auth}.operations(),
+		alerts{common, s.options.Alerts}.operations(),
+		alertNotifiers{common, s.options.Alerts, s.options.Box}.operations(),
 		workspaces{common}.operations(),
 		settings{common}.operations(),
 		recordings{s.recorder, s.metrics, s.options, s.first}.operations(),
@@ -84,11 +87,13 @@ func (h tokens) operations() []operation {
 
 func (h sessions) operations() []operation {
 	const path = "/api/weir/v1/session"
-	begins, ends := signsIn, removes
+	begins, ends, asks := signsIn, removes, signsIn
 	begins.audit = unaudited("it reads no log; a sign-in and a failure are events of their own")
+	asks.audit = unaudited("it says where a person signs in; the sign-in is an event of its own")
 	ends.audit, ends.session = unaudited("it reads no log; a sign-out is an event of its own"), true
 	return []operation{
 		{"beginSession", post, path, own, anyRole, 201, none, asJSON(h.begin), begins},
+		{"beginAuthorization", post, path + ":authorize", own, anyRole, 200, none, asJSON(h.authorize), asks},
 		{"getSession", get, path, own, anyRole, 200, none, asJSON(h.get), looks},
 		{"endSession", remove, path, own, anyRole, 204, []parameter{everywhere}, asNothing(h.end), ends},
 	}
@@ -291,10 +296,48 @@ func (h integrations) operations() []operation {
 	}
 }
 
+func (h sources) operations() []operation {
+	const all = ownGroup + "/sources"
+	const one = all + "/{sourceId}"
+	return []operation{
+		{"listGroupSources", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupSource", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupSource", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupSource", patch, one, own, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupSource", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
+		{"getGroupSourceStatus", get, one + "/status", own, account.Read, 200, none, asJSON(h.status), looks},
+	}
+}
+
 func (h signIns) operations() []operation {
 	return []operation{
 		{"forgetFailedSignIns", post, ownOrg + "/failedSignIns:forget", own, account.OwnOrg, 200, none,
 			asJSON(h.forget), changes},
+	}
+}
+
+func (h alerts) operations() []operation {
+	const all = ownGroup + "/alerts"
+	const one = all + "/{alertId}"
+	return []operation{
+		{"listGroupAlerts", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupAlert", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupAlert", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupAlert", patch, one, own, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupAlert", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
+		{"getGroupAlertStatus", get, one + "/status", own, account.Read, 200, none, asJSON(h.status), looks},
+	}
+}
+
+func (h alertNotifiers) operations() []operation {
+	const all = ownGroup + "/alertNotifiers"
+	const one = all + "/{notifierId}"
+	return []operation{
+		{"listGroupAlertNotifiers", get, all, own, account.Read, 200, lists, asJSON(h.list), looks},
+		{"createGroupAlertNotifier", post, all, own, account.Own, 201, none, asJSON(h.create), changes},
+		{"getGroupAlertNotifier", get, one, own, account.Read, 200, none, asJSON(h.get), looks},
+		{"updateGroupAlertNotifier", patch, one, own, account.Own, 200, none, asJSON(h.update), changes},
+		{"deleteGroupAlertNotifier", remove, one, own, account.Own, 204, none, asJSON(h.delete), removes},
 	}
 }
 
@@ -421,7 +464,7 @@ func (h events) operations() []operation {
 		{"searchGroupEvents", get, path, own, account.Download, 200, with(questions, eventOrder, resultLimit, pageCursor),
 			handler{jsonResult, h.find}, finds},
 		{"summarizeGroupEvents", get, path + ":summary", own, account.Download, 200,
-			with(questions, barCount, barZone, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
+			with(questions, barCount, barZone, barSplit, facetFields, facetTop), handler{jsonResult, h.summarize}, counts},
 		{"listGroupEventFields", get, path + ":fields", own, account.Download, 200, questions,
 			handler{jsonResult, h.fields}, names},
 		{"exportGroupEvents", get, path + ":export", own, account.Download, 200,

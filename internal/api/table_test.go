@@ -136,7 +136,8 @@ func (w *world) call(op operation, target string, headers ...string) *httptest.R
 	owner := w.bearer(account.OrgOwner)
 	if op.caller == byClientSecret {
 		body := url.Values{"grant_type": {"client_credentials"}, "token": {strings.TrimPrefix(owner, "Bearer ")},
-			"client_id": {w.callers[account.OrgOwner].ID}, "client_secret": {w.secrets[account.OrgOwner]}}
+			"client_id": {w.callers[account.OrgOwner].ID}, "client_secret": {w.secrets[account.OrgOwner]},
+			"redirect_uri": {"https://audit.example.com/"}}
 		return w.do(op.method, target, body.Encode(),
 			append(headers, "Content-Type: application/x-www-form-urlencoded")...)
 	}

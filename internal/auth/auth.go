@@ -1,5 +1,6 @@
 // Package auth turns an HTTP request into the credential that made it: OAuth 2.0 bearer tokens of service accounts,
-// HTTP Digest of API keys, sessions of either, access lists, and limits on failures.
+// HTTP Digest of API keys, sessions of either and of people whom an OpenID provider vouches for, access lists, and
+// limits on failures.
 //
 // Nodes that share a Secret accept each other's tokens, nonces and sessions; nothing of them is stored.
 package auth
@@ -33,9 +34,10 @@ type Unauthorized struct {
 
 	Session bool // There was a session, but it is not valid, or has ended.
 
-	// Known is the credential that somebody failed to prove to be; nil if there is none such. It is for the audit log,
-	// not for the reply.
+	// Known is the credential that somebody failed to prove to be; nil if there is none such. Why says what was wrong;
+	// empty if it was the secret. Both are for the audit log, not for the reply.
 	Known *account.Credential
+	Why   string
 }
 
 func (*Unauthorized) Error() string { return "not authenticated" }
@@ -67,6 +69,7 @@ type Options struct {
 	NonceLife         time.Duration // of a digest nonce, 5 minutes
 	SessionLife       time.Duration // of a session that is used all the time (default and maximum MaxSessionLife)
 	SessionIdle       time.Duration // after which a session that is not used ends (default 1 hour)
+	People            *People       // who may sign in beside credentials; if nil, nobody
 }
 
 // Authenticator checks credentials. It may be used concurrently.
@@ -75,6 +78,7 @@ type Authenticator struct {
 	tokens   tokens
 	digests  *digests
 	sessions sessions
+	people   *People // nil if there are none
 	codes    codes
 
 	references []byte // key of what Refer returns
@@ -107,6 +111,7 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 		tokens:   newTokens(b, secret, o.TokenLife),
 		digests:  newDigests(secret, o.NonceLife),
 		sessions: newSessions(b, o),
+		people:   o.People,
 
 		references: secret.derive("references"),
 

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -42,6 +43,7 @@ type sessionText struct {
 	Credential string       `json:"c"`
 	Kind       account.Kind `json:"k"`
 	Secret     string       `json:"s,omitempty"` // id of the service account's secret: the session ends with that
+	Person     *personText  `json:"p,omitempty"` // of a person
 	Began      int64        `json:"b"`           // seconds since the epoch, as the times below
 	Expires    int64        `json:"e"`
 	Used       int64        `json:"u"` // when the text was made
@@ -111,13 +113,18 @@ func (a *Authenticator) SignInByCode(ctx context.Context, text string, addr neti
 
 // begin returns the text of a new session.
 func (a *Authenticator) begin(p *Principal, secretID string) (*Principal, string, error) {
+	return a.beginText(p, sessionText{Secret: secretID})
+}
+
+// beginText completes what is said of a session's credential to the text of a new one.
+func (a *Authenticator) beginText(p *Principal, text sessionText) (*Principal, string, error) {
 	now := time.Now()
 	if ok, _, wait := a.issued.Take(p.Credential.ID, now); !ok {
 		return nil, "", &TooManyTokens{wait}
 	}
 	expires := a.sessions.revoked.of(p.Credential.ID).after(now.Add(a.sessions.life).Truncate(time.Second))
-	text := sessionText{ID: strings.ToLower(rand.Text()), Credential: p.Credential.ID, Kind: p.Credential.Kind,
-		Secret: secretID, Began: now.Unix(), Expires: expires.Unix(), Used: now.Unix()}
+	text.ID, text.Credential, text.Kind = strings.ToLower(rand.Text()), p.Credential.ID, p.Credential.Kind
+	text.Began, text.Expires, text.Used = now.Unix(), expires.Unix(), now.Unix()
 	p.Session = a.sessions.of(text)
 	return p, a.write(text), nil
 }
@@ -127,8 +134,11 @@ func (s *sessions) of(t sessionText) *Session {
 }
 
 func (a *Authenticator) write(t sessionText) string {
-	data, _ := json.Marshal(t) // cannot fail
-	return a.Refer(sessionReference, data)
+	var data bytes.Buffer
+	encoder := json.NewEncoder(&data)
+	encoder.SetEscapeHTML(false) // which would make a subject up to six times as long
+	_ = encoder.Encode(t)        // cannot fail
+	return a.Refer(sessionReference, data.Bytes())
 }
 
 // read reads what write has written; false for any other text.
@@ -174,6 +184,9 @@ func (a *Authenticator) inSession(ctx context.Context, said *sessionText, now ti
 	}
 	if revoked {
 		return nil, ended
+	}
+	if said.Kind == account.Person {
+		return a.personIn(ctx, said.Person)
 	}
 	c, err := a.credential(ctx, said.Credential, said.Kind, false)
 	if err != nil {

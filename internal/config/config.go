@@ -36,6 +36,9 @@ type Config struct {
 	EnvFile        string
 	NoWeb          bool
 
+	// Who vouches for people.
+	OIDC OIDC
+
 	// Limits.
 	Drain            time.Duration
 	IdleTimeout      time.Duration
@@ -72,6 +75,16 @@ type Config struct {
 // S3 says how to reach a bucket on S3.
 type S3 struct {
 	Endpoint, Region, Addressing, Profile, CAFile string
+}
+
+// OIDC says how people sign in at an OpenID provider. If the issuer is empty, none do.
+type OIDC struct {
+	Issuer       string
+	ClientID     string
+	ClientSecret string // from the environment; it wins over the file
+	SecretFile   string
+	Scopes       []string // beside openid
+	Rules        []string // claim=value:ROLE@id, see auth.ParseRule
 }
 
 // Default returns the defaults.

@@ -93,6 +93,12 @@ var bad = map[string][]string{
 	"cache-dir":          {"a\nb"},
 	"cache-size":         {"", "0", "1", "big"},
 	"cache-memory":       {"", "0", "1"},
+
+	"oidc-issuer":             {"login.example.com", "ftp://login.example.com", "https://", "https://a?b", "https://u@a"},
+	"oidc-client-secret-file": {"/does/not/exist", "/"},
+	"oidc-client-id":          {"a b", "\x07"},
+	"oidc-role":               {"groups", "groups=a:GROUP_OWNER", "a:GROUP_OWNER@65a1b2c3d4e5f60718293a4b"},
+	"oidc-scopes":             {"a\"b", "\x07"},
 }
 
 // names tells whether an error is about a setting.

@@ -260,13 +260,48 @@ func parts(s string) (all []string) {
 func list(at *[]string, kind string, valid func(string) error) *field[[]string] {
 	return &field[[]string]{at: at, kind: kind, format: func(l []string) string { return strings.Join(l, ",") },
 		parse: func(s string) ([]string, error) { return append(slices.Clone(*at), parts(s)...), nil },
-		valid: func(l []string) error {
-			for _, s := range l {
-				if err := valid(s); err != nil {
-					return err
-				}
+		valid: each(valid)}
+}
+
+// each checks all texts of a list.
+func each(valid func(string) error) func([]string) error {
+	return func(l []string) error {
+		for _, s := range l {
+			if err := valid(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// words is a setting with words between commas or spaces.
+func words(at *[]string, standard ...string) *field[[]string] {
+	return &field[[]string]{at: at, kind: "words", standard: standard,
+		parse: func(s string) ([]string, error) {
+			return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }), nil
+		},
+		format: func(l []string) string { return strings.Join(l, ",") },
+		valid: each(func(s string) error {
+			if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
+				return fmt.Errorf("%s is no word", shown(s))
 			}
 			return nil
+		})}
+}
+
+// lines is a setting with texts that may have commas, one on each line. Its flag may be repeated.
+func lines(at *[]string, kind string, valid func(string) error) *field[[]string] {
+	return &field[[]string]{at: at, kind: kind, valid: each(valid),
+		format: func(l []string) string { return strings.Join(l, "\n") },
+		parse: func(s string) ([]string, error) {
+			all := slices.Clone(*at)
+			for line := range strings.Lines(s) {
+				if line = strings.TrimSpace(line); line != "" {
+					all = append(all, line)
+				}
+			}
+			return all, nil
 		}}
 }
 

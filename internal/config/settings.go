@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ const (
 func (c *Config) settings() []*setting {
 	all := c.bucketSettings()
 	all = append(all, c.nodeSettings()...)
+	all = append(all, c.peopleSettings()...)
 	all = append(all, c.limitSettings()...)
 	all = append(all, c.backgroundSettings()...)
 	for _, s := range all {
@@ -91,6 +93,24 @@ func (c *Config) nodeSettings() []*setting {
 			help: "auto means text on a terminal, else json"},
 		{name: "log-level", value: choice(&c.LogLevel, "info", "debug", "info", "warn", "error"),
 			help: "least level that is logged"},
+	})
+}
+
+func (c *Config) peopleSettings() []*setting {
+	return inGroup(Serve, []*setting{
+		{name: "oidc-issuer", unset: "none: people sign in with credentials", value: webURL(&c.OIDC.Issuer),
+			help: "URL of the OpenID provider at which people sign in to the page"},
+		{name: "oidc-client-id", unset: "none", value: text(&c.OIDC.ClientID, "id", "", word),
+			help: "the client that the provider knows weir as; it redirects to the page's URL and /web/session/callback"},
+		{name: "oidc-client-secret-file", unset: "none: a public client", value: text(&c.OIDC.SecretFile, "file", "",
+			existing), help: "file with the client's secret; WEIR_OIDC_CLIENT_SECRET in the environment wins"},
+		{name: "oidc-client-secret", secret: true, value: hidden(&c.OIDC.ClientSecret, "secret"),
+			help: "the client's secret"},
+		{name: "oidc-scopes", value: words(&c.OIDC.Scopes, "email"),
+			help: "what the provider is asked for beside openid, between commas or spaces, such as email, groups"},
+		{name: "oidc-role", unset: "none: nobody has a role", value: lines(&c.OIDC.Rules, "rule", validRule),
+			help: "claim=value:ROLE@id gives those of whom the provider says so a role on the project or organization " +
+				"with the id; may be repeated, one on each line elsewhere"},
 	})
 }
 
@@ -191,6 +211,15 @@ func validWitness(s string) error {
 	return nil
 }
 
+var ruleForm = regexp.MustCompile(`^[^=]+=.+:[A-Z_]+@[0-9a-f]{24}$`)
+
+func validRule(s string) error {
+	if !ruleForm.MatchString(s) {
+		return fmt.Errorf("%s is not claim=value:ROLE@id, with the id of a project or an organization", shown(s))
+	}
+	return nil
+}
+
 // contradictions returns what is wrong with settings that are each right.
 func (c *Config) contradictions() error {
 	switch {
@@ -198,6 +227,12 @@ func (c *Config) contradictions() error {
 		return c.Invalid("tls-cert", "must be set, because --tls-key is")
 	case c.TLSCert != "" && c.TLSKey == "":
 		return c.Invalid("tls-key", "must be set, because --tls-cert is")
+	case c.OIDC.Issuer != "" && c.OIDC.ClientID == "":
+		return c.Invalid("oidc-client-id", "must be set, because --oidc-issuer is")
+	case c.OIDC.Issuer != "" && len(c.OIDC.Rules) == 0:
+		return c.Invalid("oidc-role", "must be set, because --oidc-issuer is: nobody would have a role")
+	case c.OIDC.Issuer == "" && (c.OIDC.ClientID != "" || c.OIDC.SecretFile != "" || len(c.OIDC.Rules) > 0):
+		return c.Invalid("oidc-issuer", "must be set, because other settings of the OpenID provider are")
 	case c.CacheDir != "" && !c.OnS3():
 		return c.Invalid("cache-dir", "is for a bucket on S3: a folder is on a disk already")
 	case c.Dev && c.Roles != AllRoles:

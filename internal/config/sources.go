@@ -131,18 +131,22 @@ func readFile(name string) (map[string]any, error) {
 	return written, nil
 }
 
+// separators are what stands between the parts of a setting that is a list, by its type.
+var separators = map[string]string{"networks": ",", "witness": ",", "roles": ",", "words": ",", "rule": "\n"}
+
 // setYAML sets a setting to a value of the file: a plain one, or a list of such for a setting that is a list.
 func setYAML(s *setting, set func(string) error, value any) error {
 	switch v := value.(type) {
 	case []any:
-		if s.Type() != "networks" && s.Type() != "witness" && s.Type() != "roles" {
+		separator, ok := separators[s.Type()]
+		if !ok {
 			return errors.New("want one value, not a list")
 		}
 		var all []string
 		for _, part := range v {
 			all = append(all, fmt.Sprint(part))
 		}
-		return set(strings.Join(all, ","))
+		return set(strings.Join(all, separator))
 	case nil:
 		return errors.New("it has no value")
 	case map[string]any:

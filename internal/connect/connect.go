@@ -73,11 +73,16 @@ func (d *Delivery) CheckTime(ms int64) error {
 // Keep returns an event of the base class that keeps what could not be read of a format, byte by byte, with the reason.
 // It is another event each time.
 func (d *Delivery) Keep(dst, raw []byte, format, why string) []byte {
+	ms, uid := d.Anew()
+	return KeepAs(dst, raw, format, why, ms, uid)
+}
+
+// KeepAs is Delivery.Keep for what has a time and a uid, so that it is the same event when it comes again.
+func KeepAs(dst, raw []byte, format, why string, ms int64, uid string) []byte {
 	encoding, text := "text", string(raw)
 	if !utf8.Valid(raw) {
 		encoding, text = "base64", base64.StdEncoding.EncodeToString(raw)
 	}
-	ms, uid := d.Anew()
 	b := Base{Time: ms, UID: uid, Activity: "Unread", Product: format,
 		Message: "This could not be read as " + format + ", and is kept as it is: " + why}
 	return b.Append(dst, func(dst []byte) []byte {

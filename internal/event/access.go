@@ -19,9 +19,18 @@ type Act struct {
 	RequestID  string
 	CallerID   string // of the credential
 	CallerName string // empty: the CallerID
-	CallerKind string // "Service Account" or "API Key"
+	CallerKind string // "Service Account", "API Key", "Ingest Token", "User"
+	Person     Person // of a user
 	Address    netip.AddrPort
 	Repeats    // if Count is not 0, of several acts, the event is of all of them
+}
+
+// Person is a user whom an OpenID provider vouches for. The user's uid is the subject then, and the id of what stands
+// for it among credentials is credential_uid.
+type Person struct {
+	Issuer  string // URL of the provider
+	Subject string // who it is at the provider
+	Email   string // that the provider has verified; empty if there is none
 }
 
 // Repeats is a number of acts of one kind, and when the first and the last were.
@@ -78,7 +87,7 @@ func Accessed(a Access) []byte {
 	e := apiActivity{ActivityID: 2, CategoryUID: 6, ClassUID: 6003, TypeUID: 600302, Time: a.Time.UnixMilli(),
 		SeverityID: 1, StatusID: 1, Status: "Success", repeated: a.attributes(), Metadata: a.metadata(),
 		Source: sourceOf(a.Address)}
-	e.Actor.User = a.user()
+	e.Actor = a.actor()
 	e.API.Operation, e.API.Request.UID = a.Operation, a.RequestID
 	e.Resources = []resourceDetails{a.subject()}
 	e.Unmapped = unmappedAccess{"auditLogAccessed", accessParam{a.Start, a.End, a.Processor, a.Query}}
@@ -116,10 +125,23 @@ func (a *Act) metadata() ownMetadata {
 
 func (a *Act) user() user {
 	u := user{Name: a.CallerName, Type: a.CallerKind, TypeID: 99, UID: a.CallerID}
+	if p := a.Person; p.Issuer != "" {
+		u = user{Name: cmp.Or(p.Email, p.Subject), Type: a.CallerKind, TypeID: 1, UID: p.Subject, Email: p.Email,
+			CredentialUID: a.CallerID}
+	}
 	if u.Name == "" {
 		u.Name = u.UID
 	}
 	return u
+}
+
+// actor returns who acts, and who vouches for it.
+func (a *Act) actor() actor {
+	by := actor{User: a.user()}
+	if a.Person.Issuer != "" {
+		by.Provider = &identityProvider{openID, a.Person.Issuer}
+	}
+	return by
 }
 
 func sourceOf(address netip.AddrPort) endpoint {
@@ -143,11 +165,9 @@ type (
 		StatusCode  string `json:"status_code,omitempty"`
 		repeated
 		Metadata ownMetadata `json:"metadata"`
-		Actor    struct {
-			User user `json:"user"`
-		} `json:"actor"`
-		Source endpoint `json:"src_endpoint"`
-		API    struct {
+		Actor    actor       `json:"actor"`
+		Source   endpoint    `json:"src_endpoint"`
+		API      struct {
 			Operation string `json:"operation"`
 			Request   struct {
 				UID string `json:"uid"`
@@ -176,6 +196,17 @@ type (
 		Type   string `json:"type"`
 		TypeID int    `json:"type_id"`
 		UID    string `json:"uid"`
+
+		Email         string `json:"email_addr,omitempty"`
+		CredentialUID string `json:"credential_uid,omitempty"`
+	}
+	actor struct {
+		User     user              `json:"user"`
+		Provider *identityProvider `json:"idp,omitempty"`
+	}
+	identityProvider struct {
+		Name   string `json:"name"`
+		Issuer string `json:"issuer"`
 	}
 	endpoint struct {
 		IP   string `json:"ip,omitempty"`

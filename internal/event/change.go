@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -39,7 +40,7 @@ func Changed(c Change) []byte {
 		e.StatusDetail = "weir stopped before it knew whether this took effect"
 	}
 	e.Metadata.CorrelationUID = c.RequestID
-	e.Actor.User = c.user()
+	e.Actor = c.actor()
 	if c.After != nil {
 		result := e.Entity
 		result.Data = c.After
@@ -50,16 +51,14 @@ func Changed(c Change) []byte {
 }
 
 // SignInFailed returns the event of an authentication that failed for a credential that exists: OCSF class 3002
-// (Authentication), activity 1 (Logon). The protocol is "Digest", "OAUTH 2.0" or
-// "Ingest Token". Its uid is random.
+// (Authentication), activity 1 (Logon). The protocol is "Digest", "OpenID Connect",
+// "OAUTH 2.0" or "Ingest Token". Its uid is random.
 func SignInFailed(a Act, protocol, why string) []byte {
 	e := authentication{ActivityID: 1, CategoryUID: 3, ClassUID: 3002, TypeUID: 300201, Time: a.Time.UnixMilli(),
 		SeverityID: 3, StatusID: 2, Status: "Failure", StatusDetail: why, repeated: a.attributes(),
 		Metadata: a.metadata(), User: a.user(),
 		Source: sourceOf(a.Address), Protocol: protocol, ProtocolID: protocols[protocol], IsRemote: true}
-	e.Metadata.CorrelationUID = a.RequestID
-	e.Service.Name = "weir"
-	e.Unmapped.Atype = "authenticate"
+	e.complete(a, "authenticate")
 	return encode(e)
 }
 
@@ -77,14 +76,23 @@ const (
 func SessionChanged(a Act, activity SessionActivity, operation, session, how string) []byte {
 	e := authentication{ActivityID: int(activity), CategoryUID: 3, ClassUID: 3002, TypeUID: 300200 + int(activity),
 		Time: a.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: a.metadata(),
-		User: a.user(), Source: sourceOf(a.Address), Protocol: how, ProtocolID: otherProtocol, IsRemote: true}
+		User: a.user(), Source: sourceOf(a.Address), Protocol: how, ProtocolID: cmp.Or(protocols[how], otherProtocol),
+		IsRemote: true}
 	if session != "" {
 		e.Session = &sessionObject{session}
 	}
+	e.complete(a, operation)
+	return encode(e)
+}
+
+// complete sets what all authentications have. Of a person it says who vouches.
+func (e *authentication) complete(a Act, operation string) {
 	e.Metadata.CorrelationUID = a.RequestID
 	e.Service.Name = "weir"
 	e.Unmapped.Atype = operation
-	return encode(e)
+	if by := a.actor(); by.Provider != nil {
+		e.Actor = &by
+	}
 }
 
 // Removal is events that retention removes from a log.
@@ -119,31 +127,31 @@ func Pruned(r Removal) []byte {
 }
 
 // protocols are the names and numbers that OCSF has for what weir speaks.
-var protocols = map[string]int{"Digest": 3, "OAUTH 2.0": 6, "Ingest Token": 99}
+var protocols = map[string]int{"Digest": 3, openID: 4, "OAUTH 2.0": 6, "Ingest Token": 99}
+
+const openID = "OpenID Connect"
 
 const otherProtocol = 99 // that OCSF has no number for
 
 // The parts of OCSF's classes that weir writes, in the order in which it writes them.
 type (
 	entityManagement struct {
-		ActivityID   int         `json:"activity_id"`
-		CategoryUID  int         `json:"category_uid"`
-		ClassUID     int         `json:"class_uid"`
-		TypeUID      int         `json:"type_uid"`
-		Time         int64       `json:"time"`
-		SeverityID   int         `json:"severity_id"`
-		StatusID     int         `json:"status_id"`
-		Status       string      `json:"status"`
-		StatusDetail string      `json:"status_detail,omitempty"`
-		Metadata     ownMetadata `json:"metadata"`
-		Actor        struct {
-			User user `json:"user"`
-		} `json:"actor"`
-		Source   endpoint       `json:"src_endpoint"`
-		Comment  string         `json:"comment"`
-		Entity   managedEntity  `json:"entity"`
-		Result   *managedEntity `json:"entity_result,omitempty"`
-		Unmapped struct {
+		ActivityID   int            `json:"activity_id"`
+		CategoryUID  int            `json:"category_uid"`
+		ClassUID     int            `json:"class_uid"`
+		TypeUID      int            `json:"type_uid"`
+		Time         int64          `json:"time"`
+		SeverityID   int            `json:"severity_id"`
+		StatusID     int            `json:"status_id"`
+		Status       string         `json:"status"`
+		StatusDetail string         `json:"status_detail,omitempty"`
+		Metadata     ownMetadata    `json:"metadata"`
+		Actor        actor          `json:"actor"`
+		Source       endpoint       `json:"src_endpoint"`
+		Comment      string         `json:"comment"`
+		Entity       managedEntity  `json:"entity"`
+		Result       *managedEntity `json:"entity_result,omitempty"`
+		Unmapped     struct {
 			Atype string `json:"atype"`
 		} `json:"unmapped"`
 	}
@@ -169,6 +177,7 @@ type (
 		StatusDetail string `json:"status_detail,omitempty"`
 		repeated
 		Metadata   ownMetadata    `json:"metadata"`
+		Actor      *actor         `json:"actor,omitempty"`
 		User       user           `json:"user"`
 		Session    *sessionObject `json:"session,omitempty"`
 		Source     endpoint       `json:"src_endpoint"`

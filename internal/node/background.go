@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weirlog/weir/internal/collector"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/lease"
 	"github.com/weirlog/weir/internal/retention"
@@ -99,6 +100,10 @@ func (n *node) tasks(r *runner) []task {
 			expiryEvery,
 			func(ctx context.Context) error { return e.look(ctx, n.holds(0)) })))
 	}
+	all = append(all, afterwards(n.joined(), task{name: "alerts", role: inBackground, run: endless(n.alerts.Run)}))
+	if n.config.Roles.Background {
+		all = append(all, afterwards(n.joined(), task{name: "sources", role: inBackground, run: n.collector().Run}))
+	}
 	for _, a := range n.askers {
 		all = append(all, task{name: "witness " + a.Name(), role: inBackground, run: endless(a.Run)})
 	}
@@ -106,6 +111,13 @@ func (n *node) tasks(r *runner) []task {
 		all = append(all, task{name: "membership", role: inBackground, run: endless(n.member.Run)})
 	}
 	return all
+}
+
+// collector returns what collects from the sources of projects.
+func (n *node) collector() *collector.Runner {
+	return collector.NewRunner(collector.Options{Sources: n.sources, Accounts: n.accounts, Recorder: n.recorder,
+		Egress: n.egress, MaxEventBytes: int(n.config.MaxEventBytes), UserAgent: "weir/" + n.tuning.version, Logger: n.log,
+		Registry: n.registry, Holds: func(key string) bool { return n.holds(wal.ShardOf(key, len(n.writers))) }})
 }
 
 // endless makes a task of what runs until its context ends.

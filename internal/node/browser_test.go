@@ -40,6 +40,12 @@ type tab struct {
 // openTab starts a browser. Where none is expected to be installed, these tests are not built: see the tag above.
 func openTab(t *testing.T) *tab {
 	t.Helper()
+	return openTabAt(t, run(t, func(c *config.Config) { c.SequenceDelay = 100 * time.Millisecond }))
+}
+
+// openTabAt starts a browser for the page of a node.
+func openTabAt(t *testing.T, node *running) *tab {
+	t.Helper()
 	program, err := exec.LookPath("chromium-headless-shell")
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +53,7 @@ func openTab(t *testing.T) *tab {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.WindowSize(1440, 900))...)
 	t.Cleanup(stop)
-	b := &tab{t: t, node: run(t, func(c *config.Config) { c.SequenceDelay = 100 * time.Millisecond })}
+	b := &tab{t: t, node: node}
 	ctx, stop := chromedp.NewContext(allocator)
 	t.Cleanup(stop)
 	b.ctx = ctx

@@ -177,7 +177,7 @@ func (w *countedReply) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// A search for one id costs a few requests on S3, by a node that has just started, and three lists the next time.
+// A search for one id costs a few requests on S3, by a node that has just started, and two lists the next time.
 func TestSearchRequests(t *testing.T) {
 	store := &sent{Handler: &bucketest.S3Server{Name: "weir"}}
 	start := nodesOnS3(t, store, tuning{})
@@ -204,7 +204,7 @@ func TestSearchRequests(t *testing.T) {
 		requests int
 		bytes    int64
 	}{
-		{"by a node that has just started", 12, 1 << 20}, {"again", 3, 16 << 10},
+		{"by a node that has just started", 9, 1 << 20}, {"again", 2, 16 << 10},
 	} {
 		before, bytes := reader.requests(t), store.bytes.Load()
 		page, err := searcher.Page(t.Context(), search.Question{Query: parsed, Logs: []string{log}, End: math.MaxInt64},

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
+	"github.com/weirlog/weir/internal/alert/rule"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/layout"
@@ -27,6 +29,7 @@ import (
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/follow"
 	"github.com/weirlog/weir/internal/seal"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -119,6 +122,24 @@ func TestForgedDocumentsAreNeverUsed(t *testing.T) {
 				{layout.UserNames, "directory/" + org.ID + "/users/00", map[string]any{"entries": map[string]any{}},
 					func(a *account.Directory) error {
 						_, err := a.Credentials(ctx, org.ID, account.APIKey)
+						return err
+					}},
+				{layout.Alerts, "alerts/" + project.ID, alert.Set{Project: project.ID}, func(*account.Directory) error {
+					_, err := alert.NewStore(n.sealed).GetOrEmpty(ctx, project.ID)
+					return err
+				}},
+				{layout.AlertState, "alertstate/" + org.ID, rule.State{}, func(*account.Directory) error {
+					_, err := alert.NewStore(n.sealed).State(ctx, &rule.Rule{ID: org.ID})
+					return err
+				}},
+				{layout.Sources, "sources/" + project.ID, map[string]any{"sources": []any{}},
+					func(*account.Directory) error {
+						_, err := source.NewDirectory(n.sealed, n.box).List(ctx, project.ID)
+						return err
+					}},
+				{layout.SourceState, "sourcestate/" + org.ID, map[string]any{"units": map[string]any{}},
+					func(*account.Directory) error {
+						_, err := source.NewDirectory(n.sealed, n.box).State(ctx, org.ID)
 						return err
 					}},
 				{layout.Settings, "weir", account.Settings{Format: 1, Shards: 1, Origin: "thief"},

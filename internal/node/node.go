@@ -25,6 +25,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
 	"github.com/weirlog/weir/internal/api"
 	"github.com/weirlog/weir/internal/auth"
 	"github.com/weirlog/weir/internal/backup"
@@ -41,6 +42,7 @@ import (
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/sequence"
+	"github.com/weirlog/weir/internal/source"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 	"github.com/weirlog/weir/internal/web"
@@ -59,6 +61,7 @@ type tuning struct {
 	sequencing sequence.Options
 	leases     lease.Options
 	deliveries deliver.Options
+	alerts     alert.Options
 	version    string
 
 	leastIndexed int64 // bytes of lines of a segment that gets an index; 0: as usual
@@ -75,9 +78,12 @@ type node struct {
 	sealed     *seal.Bucket // the same bucket, for what is sealed as a whole: documents, intents, cursors
 	box        seal.Box     // hides what projects entrust to the nodes
 	egress     *egress.Policy
+	rules      *alert.Store // of alerts
+	alerts     *alert.Engine
 	accounts   *account.Directory
 	deliveries *setup.Deliveries
 	deliverer  *deliver.Engine
+	sources    *source.Directory
 	auth       *auth.Authenticator
 	logs       *tlog.Logs
 	writers    []*wal.Writer
@@ -167,12 +173,17 @@ func (n *node) start(ctx context.Context) (err error) {
 	n.keys, n.secretID = found.keys, found.secret.ID()
 	n.sealed, n.box = seal.NewBucket(n.bucket, found.seals()), seal.NewBox(found.secret[:])
 	n.egress = egress.New(n.config.Egress())
-	n.accounts = account.NewDirectory(n.sealed)
+	n.accounts, n.rules = account.NewDirectory(n.sealed), alert.NewStore(n.sealed)
+	n.sources = source.NewDirectory(n.sealed, n.box)
 	if err := n.confirm(ctx, settings); err != nil {
 		return err
 	}
+	people, err := peopleOf(&n.config)
+	if err != nil {
+		return err
+	}
 	n.auth = auth.New(n.bucket, n.accounts, found.secret, auth.Options{FailuresPerMinute: n.config.AuthFailures,
-		TokenLife: n.config.TokenLifetime})
+		TokenLife: n.config.TokenLifetime, People: people})
 	if err := n.parseWitnesses(); err != nil {
 		return err
 	}
@@ -198,7 +209,7 @@ func (n *node) start(ctx context.Context) (err error) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_wal_waiting_bytes",
 			Help: "Bytes of write-ahead log that wait to be sequenced."},
 			func() float64 { return float64(n.sequencers.Waiting()) }))
-	return nil
+	return n.newAlerts()
 }
 
 // nameForged has the parts of the write-ahead log that do not verify named in the node's log, and counted.
@@ -405,7 +416,7 @@ func (n *node) root(s *api.Server) http.Handler {
 	mux.Handle(api.Prefix, s)
 	mux.Handle("/", s.NotFound())
 	if n.hasPage() {
-		page := s.WithinBodyTime(web.New(s))
+		page := s.WithinBodyTime(web.New(s, providerName(n.config.OIDC.Issuer)))
 		mux.Handle("/{$}", page)
 		mux.Handle("/web/", page)
 	}
@@ -423,7 +434,9 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 		DownloadRate:     n.config.DownloadRate, BodyTimeout: n.config.BodyTimeout,
 		TrustedProxies: n.config.TrustedProxies,
 		PublicURL:      strings.TrimSuffix(n.config.PublicURL, "/"), Logger: n.log, Registry: n.registry,
-		Roles: n.config.Roles, Deliveries: n.deliveries,
+		Roles: n.config.Roles, Alerts: n.rules, Box: n.box,
+		Sources:    n.sources,
+		Deliveries: n.deliveries,
 	})
 	server := n.server(n.root(handler))
 	server.RegisterOnShutdown(handler.Stop)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/event"
@@ -53,8 +54,12 @@ type cluster struct {
 	parsed   map[string]any  // what objects say, by key and version
 	checked  map[string]bool // manifests whose checkpoint is right
 
+	alerting string // project that has a rule of alerts
+
 	mu      sync.Mutex
-	nodes   []*node // those that run now; nil in the place of one that is down
+	rung    map[string]int  // how often the phone was told of an alert, or of its end
+	told    map[string]bool // what the phone has accepted
+	nodes   []*node         // those that run now; nil in the place of one that is down
 	serial  int
 	healthy bool // Nothing is made to fail any more.
 }
@@ -91,7 +96,8 @@ func limit(now time.Time) int64 { return now.AddDate(0, 0, -keptDays).UnixMilli(
 
 func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 	eventtest.PassTime()
-	c := &cluster{world: w, config: config.Default(), nodes: make([]*node, nodes), ending: make(chan struct{})}
+	c := &cluster{world: w, config: config.Default(), nodes: make([]*node, nodes), ending: make(chan struct{}),
+		rung: map[string]int{}, told: map[string]bool{}}
 	c.config.Bucket = "s3://simulated/bucket"
 	c.config.SigningKeyFile, c.config.SecretFile = filepath.Join(t.TempDir(), "signing-key"),
 		filepath.Join(t.TempDir(), "key")
@@ -101,6 +107,8 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 		KeepManifests: 2, Grace: 10 * time.Second, Beside: []segment.Kind{countedLines{}}}
 	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second,
 		DeleteAfter: 20 * time.Second}
+	c.tuning.alerts = alert.Options{Every: alertEvery, Notifier: phone{c}, Parallel: 1,
+		Pauses: phonePauses}
 	c.tuning.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {
 		t.Fatal(err)
@@ -142,7 +150,7 @@ func (c *cluster) fill(ctx context.Context) error {
 				limited: days > 0,
 				sent:    map[string]simulatedEvent{}, acked: map[string]bool{}})
 		}
-		errs = append(errs, accounts.CreateProject(ctx, p))
+		errs = append(errs, accounts.CreateProject(ctx, p), c.makeRules(ctx, &p))
 	}
 	return errors.Join(append(errs, initialise(ctx, c.world.Bucket, &c.config, simulatedShards))...)
 }
@@ -380,7 +388,7 @@ func TestSimulation(t *testing.T) {
 		c := newCluster(t, w, 3)
 		w.Faults = w.Vary(simulation.Faults{Before: 50, After: 40, Late: 60, Twice: 40, Slow: 40, Cut: 60, Death: 300,
 			Pause: 200, Storm: 500},
-			"plans/", "wal/", "logs/", "leases/", "cursors/", "none")
+			"plans/", "wal/", "logs/", "leases/", "cursors/", "alertstate/", "none")
 		for i := range c.nodes {
 			c.work.Go(func() { c.run(i) })
 		}
@@ -411,7 +419,7 @@ func (c *cluster) settle() error {
 	if err := c.world.PlayFor(2 * time.Minute); err != nil {
 		return err
 	}
-	if err := errors.Join(c.settled(), c.allFollowed()); err != nil {
+	if err := errors.Join(c.settled(), c.allFollowed(), c.allTold()); err != nil {
 		return err
 	}
 	for i, n := range c.nodes {

@@ -73,6 +73,7 @@ type pager struct {
 
 	queued bool // All that there is to read is, or was, in the queue.
 	queue  queue
+	asks   int // segments that were asked at a time, last
 }
 
 // whole returns the page of a search that has come to its end. best has one more than the page, if there is more.
@@ -155,34 +156,52 @@ func (p *pager) earliest(lowest, highest int64) int64 {
 	return max(lowest, p.question.Start)
 }
 
-// step reads what comes first in the queue: a segment, the blocks of which it queues, or several blocks at a time. What
+// step reads what comes first in the queue: segments, the blocks of which it queues, or blocks, several at a time. What
 // it reads leaves the queue only when it is read.
 func (p *pager) step(ctx context.Context) error {
-	first := p.queue.items[0]
-	if first.block == nil {
-		blocks, err := p.searcher.candidates(ctx, &p.question, first.log, first.segment)
-		if err != nil {
-			return err
-		}
-		heap.Pop(&p.queue)
-		for i := range blocks {
-			b := &blocks[i]
-			heap.Push(&p.queue, item{p.earliest(b.MinTime, b.MaxTime), first.log, first.segment, b})
-		}
-		return nil
+	read, most := p.read, p.searcher.options.Workers
+	if p.queue.items[0].block == nil {
+		p.asks = min(2*p.asks+1, mostAsks)
+		read, most = p.ask, p.asks
 	}
 	var taken []item
-	for len(taken) < p.searcher.options.Workers && len(p.queue.items) > 0 && p.queue.items[0].block != nil &&
-		p.best.mayTake(p.queue.items[0].time) {
+	for len(taken) < most && len(p.queue.items) > 0 && p.best.mayTake(p.queue.items[0].time) &&
+		(len(taken) == 0 || (p.queue.items[0].block == nil) == (taken[0].block == nil)) {
 		taken = append(taken, heap.Pop(&p.queue).(item))
 	}
-	err := p.read(ctx, taken)
+	err := read(ctx, taken)
 	if err != nil {
 		for _, one := range taken {
 			heap.Push(&p.queue, one)
 		}
 	}
 	return err
+}
+
+// mostAsks is the number of segments whose indexes are asked at a time: they cost little but the time that a store
+// takes. A search begins with one, since most that is asked for is new, and asks more at a time the longer it goes on.
+const mostAsks = 15
+
+// ask asks the indexes of segments side by side, and queues the blocks that may hold what matches.
+func (p *pager) ask(ctx context.Context, items []item) error {
+	found := make([][]block, len(items))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, one := range items {
+		group.Go(func() (err error) {
+			found[i], err = p.searcher.candidates(ctx, &p.question, one.log, one.segment)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for n, one := range items {
+		for i := range found[n] {
+			b := &found[n][i]
+			heap.Push(&p.queue, item{p.earliest(b.MinTime, b.MaxTime), one.log, one.segment, b})
+		}
+	}
+	return nil
 }
 
 // read reads blocks side by side.

@@ -156,6 +156,12 @@ func (s *Searcher) visit(ctx context.Context, q *Question, m *query.Matcher, v v
 	if err != nil {
 		return err
 	}
+	return s.visitAll(ctx, snapshots, q, m, v)
+}
+
+// visitAll shows what a question is about as snapshots have its logs.
+func (s *Searcher) visitAll(ctx context.Context, snapshots []*tlog.Snapshot, q *Question, m *query.Matcher,
+	v visitor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.options.Workers)
 	for i, snapshot := range snapshots {
@@ -185,13 +191,13 @@ func (s *Searcher) visitLog(ctx context.Context, group *errgroup.Group, q *Quest
 		if err != nil {
 			return err
 		}
-		p, err := s.plan(ctx, q, seg)
-		if err != nil {
+		group.Go(func() error {
+			p, err := s.plan(ctx, q, seg)
+			if err == nil && (p == nil || p.any()) {
+				err = v.segment(ctx, log, seg, p)
+			}
 			return err
-		}
-		if p == nil || p.any() {
-			group.Go(func() error { return v.segment(ctx, log, seg, p) })
-		}
+		})
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -312,6 +313,28 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 	}
 }
 
+// checkParts fails unless each bar says how many of its events a query matches; of none, if it is nil.
+func checkParts(t rapid.TB, bars []Bar, hits []Hit, part *query.Query) {
+	for i, bar := range bars {
+		want := int64(0)
+		for _, h := range hits {
+			if part == nil || h.Time < bar.Start || i+1 < len(bars) && h.Time >= bars[i+1].Start {
+				continue
+			}
+			matches, err := part.Match(h.Line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if matches {
+				want++
+			}
+		}
+		if bar.Part != want {
+			t.Fatalf("bar %d has %d of a part, want %d", i, bar.Part, want)
+		}
+	}
+}
+
 func TestSummaryAgreesWithDefinition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, tlog.Options{Beside: rapid.SampledFrom(besides).Draw(rt, "beside")})
@@ -329,6 +352,10 @@ func TestSummaryAgreesWithDefinition(t *testing.T) {
 		o := Outline{Bars: rapid.IntRange(1, 20).Draw(rt, "bars"), Zone: time.UTC,
 			Facets: []query.Field{"who", "tags", "nothing", query.Path("status_id"), query.Path("long")},
 			Top:    rapid.IntRange(0, 4).Draw(rt, "top")}
+		part := drawQuestion(rt)
+		if rapid.Bool().Draw(rt, "split") {
+			o.Part = part.Query
+		}
 		got, err := w.search.Summary(context.Background(), q, o)
 		if err != nil {
 			rt.Fatal(err)
@@ -338,6 +365,7 @@ func TestSummaryAgreesWithDefinition(t *testing.T) {
 			rt.Fatalf("%d in all, want %d", got.Total, len(hits))
 		}
 		checkBars(rt, got.Histogram, hits, q)
+		checkParts(rt, got.Histogram, hits, o.Part)
 		for i, facet := range got.Facets {
 			checkFacet(rt, facet, hits, o.Facets[i], o.Top)
 		}
@@ -469,9 +497,13 @@ func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
 			b := bucketest.NewMemory()
 			n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600,
 				Beside: []segment.Kind{index.Kind{Least: 1}}}})
+			var telling sync.Mutex
 			damaged := map[string]bool{}
-			w := &world{node: n, events: map[string][]string{}, search: New(n.Logs,
-				Options{Damaged: func(key string, _ error) { damaged[key] = true }, Workers: 1})}
+			w := &world{node: n, events: map[string][]string{}, search: New(n.Logs, Options{Damaged: func(key string, _ error) {
+				telling.Lock()
+				defer telling.Unlock()
+				damaged[key] = true
+			}})}
 			for i := range 90 {
 				w.record(t, logs[0], fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"},"actor":{"user":{"name":"u%d"}},"n":%d}`,
 					1_000_000+i, i, i%5, i))

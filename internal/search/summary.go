@@ -24,6 +24,7 @@ const (
 type Outline struct {
 	Bars   int            // at most so many bars of a histogram
 	Zone   *time.Location // of their beginnings
+	Part   *query.Query   // of the events of each bar, those that it matches too are counted apart; nil if none
 	Facets []query.Field
 	Top    int // how many values of each facet
 }
@@ -39,6 +40,7 @@ type Summary struct {
 type Bar struct {
 	Start int64 // milliseconds since the epoch
 	Count int64
+	Part  int64 // how many of them the outline's part matches
 }
 
 // Facet is how often the values of a field occur. An event with several values counts for each of them.
@@ -64,19 +66,45 @@ func compareCounts(a, b Count) int {
 
 // Summary sums up all events that match. ErrTooSlow if the time limit passes.
 func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary, error) {
-	m, err := query.Compile(q.Query)
+	all, err := newTally(s, q, o)
 	if err != nil {
 		return nil, err
 	}
-	var t *tally
-	err = s.within(ctx, func(ctx context.Context) error {
-		t = newTally(s, q, o, m)
-		return s.visit(ctx, &t.question, m, t)
-	})
-	if err != nil {
+	tallies := []*tally{all}
+	if o.Part != nil && o.Bars > 0 {
+		narrow := q
+		narrow.Query = &query.Query{Root: query.And{q.Query.Root, o.Part.Root}}
+		part, err := newTally(s, narrow, Outline{Bars: o.Bars, Zone: o.Zone})
+		if err != nil {
+			return nil, err
+		}
+		tallies = append(tallies, part)
+	}
+	if err := s.within(ctx, func(ctx context.Context) error { return s.count(ctx, q, tallies) }); err != nil {
 		return nil, err
 	}
-	return t.summary(), nil
+	sum := all.summary()
+	for _, part := range tallies[1:] {
+		for i, n := range part.counts {
+			sum.Histogram[i].Part = n
+		}
+	}
+	return sum, nil
+}
+
+// count has each tally count anew, all of them what the logs had at one moment.
+func (s *Searcher) count(ctx context.Context, q Question, tallies []*tally) error {
+	snapshots, err := s.snapshots(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, t := range tallies {
+		t.reset()
+		if err := s.visitAll(ctx, snapshots, &t.question, t.matcher, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tally counts events.
@@ -94,17 +122,25 @@ type tally struct {
 	facets []facet
 }
 
-func newTally(s *Searcher, q Question, o Outline, m *query.Matcher) *tally {
-	t := &tally{searcher: s, question: q, matcher: m, outline: o, facets: make([]facet, len(o.Facets))}
+func newTally(s *Searcher, q Question, o Outline) (*tally, error) {
+	m, err := query.Compile(q.Query)
+	if err != nil {
+		return nil, err
+	}
+	t := &tally{searcher: s, question: q, matcher: m, outline: o}
 	t.extracts.New = func() any { return query.NewExtract(o.Facets...) }
 	if o.Bars > 0 {
 		t.bars = Bars(q.Start, q.End, o.Bars, cmp.Or(o.Zone, time.UTC))
-		t.counts = make([]int64, len(t.bars))
 	}
+	return t, nil
+}
+
+// reset makes a tally one that has counted nothing.
+func (t *tally) reset() {
+	t.total, t.counts, t.facets = 0, make([]int64, len(t.bars)), make([]facet, len(t.outline.Facets))
 	for i := range t.facets {
 		t.facets[i].counts = map[query.Scalar]*int64{}
 	}
-	return t
 }
 
 // waiting counts an event that waits to be sequenced.
@@ -179,7 +215,7 @@ func (t *tally) count(time int64, line []byte) error {
 func (t *tally) summary() *Summary {
 	s := &Summary{Total: t.total}
 	for i, start := range t.bars {
-		s.Histogram = append(s.Histogram, Bar{max(start, t.question.Start), t.counts[i]})
+		s.Histogram = append(s.Histogram, Bar{Start: max(start, t.question.Start), Count: t.counts[i]})
 	}
 	for i := range t.facets {
 		s.Facets = append(s.Facets, t.facets[i].result(t.outline.Facets[i], t.outline.Top))

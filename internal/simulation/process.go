@@ -26,9 +26,10 @@ type call struct {
 	process *Process
 	op      bucketest.Op
 	key     string
+	part    string // of what is read, beside the key
 	arrival int
 	ready   time.Time // not to be let on before
-	run     func() error
+	run     func(luck uint64) error
 
 	result    error
 	done      bool // it took effect, the reply is on its way
@@ -97,7 +98,7 @@ func (p *Process) Kill() {
 }
 
 // call waits until the world has let a call go on and has answered it.
-func (p *Process) call(ctx context.Context, op bucketest.Op, key string, run func() error) error {
+func (p *Process) call(ctx context.Context, op bucketest.Op, key, part string, run func(luck uint64) error) error {
 	w := p.world
 	w.mu.Lock()
 	if p.Dead() {
@@ -105,7 +106,7 @@ func (p *Process) call(ctx context.Context, op bucketest.Op, key string, run fun
 		return fmt.Errorf("%s %s: %w", op, key, ErrDead)
 	}
 	w.arrived++
-	c := &call{process: p, op: op, key: key, arrival: w.arrived, run: run, released: make(chan struct{})}
+	c := &call{process: p, op: op, key: key, part: part, arrival: w.arrived, run: run, released: make(chan struct{})}
 	w.waiting = append(w.waiting, c)
 	w.mu.Unlock()
 	select {
@@ -124,10 +125,10 @@ func (p *Process) call(ctx context.Context, op bucketest.Op, key string, run fun
 
 func (p *Process) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	var o *bucket.Object
-	err := p.call(ctx, bucketest.Get, key, func() (err error) {
+	err := p.call(ctx, bucketest.Get, key, fmt.Sprint(r), func(luck uint64) (err error) {
 		o, err = p.world.Bucket.Get(context.Background(), key, r)
-		if err == nil && p.world.once(p.world.Faults.Cut) {
-			o.ReadCloser = &cut{o.ReadCloser, p.world.rand.Int64N(1 + o.Size)}
+		if n := uint64(p.world.Faults.Cut); err == nil && n > 0 && luck%n == 0 {
+			o.ReadCloser = &cut{o.ReadCloser, int64(luck / n % uint64(1+o.Size))}
 		}
 		return err
 	})
@@ -157,14 +158,15 @@ func (p *Process) Forget(key string) { p.world.Bucket.Forget(key) }
 
 func (p *Process) Put(ctx context.Context, key string, data []byte) error {
 	data = slices.Clone(data)
-	return p.call(ctx, bucketest.Put, key, func() error { return p.world.Bucket.Put(context.Background(), key, data) })
+	return p.call(ctx, bucketest.Put, key, "", func(uint64) error {
+		return p.world.Bucket.Put(context.Background(), key, data)
+	})
 }
 
 func (p *Process) PutNew(ctx context.Context, key string, data []byte) error {
 	data = slices.Clone(data)
-	return p.call(ctx, bucketest.PutNew, key, func() error {
-		return p.world.Bucket.PutNew(context.Background(),
-			key, data)
+	return p.call(ctx, bucketest.PutNew, key, "", func(uint64) error {
+		return p.world.Bucket.PutNew(context.Background(), key, data)
 	})
 }
 
@@ -172,7 +174,7 @@ func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[buck
 	return func(yield func(bucket.Info, error) bool) {
 		for {
 			var page []bucket.Info
-			err := p.call(ctx, bucketest.List, prefix, func() error {
+			err := p.call(ctx, bucketest.List, prefix, after, func(uint64) error {
 				page = nil
 				for info, err := range p.world.Bucket.List(context.Background(), prefix, after) {
 					if err != nil || len(page) == pageSize {
@@ -201,8 +203,10 @@ func (p *Process) List(ctx context.Context, prefix, after string) iter.Seq2[buck
 
 func (p *Process) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
-		if err := p.call(ctx, bucketest.Delete, key,
-			func() error { return p.world.Bucket.Delete(context.Background(), key) }); err != nil {
+		err := p.call(ctx, bucketest.Delete, key, "", func(uint64) error {
+			return p.world.Bucket.Delete(context.Background(), key)
+		})
+		if err != nil {
 			return err
 		}
 	}

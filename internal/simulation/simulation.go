@@ -216,11 +216,32 @@ func (w *World) possible(now time.Time) []*call {
 	if len(favoured) > 0 {
 		all = favoured
 	}
-	slices.SortStableFunc(all, func(a, b *call) int {
-		return cmp.Or(cmp.Compare(a.process.name, b.process.name), cmp.Compare(a.op, b.op), cmp.Compare(a.key, b.key),
-			cmp.Compare(a.arrival, b.arrival))
-	})
-	return all
+	slices.SortStableFunc(all, func(a, b *call) int { return cmp.Or(a.compare(b), cmp.Compare(a.arrival, b.arrival)) })
+	return slices.CompactFunc(all, func(a, b *call) bool { return a.twin(b) })
+}
+
+// compare orders calls by what they ask.
+func (c *call) compare(other *call) int {
+	return cmp.Or(cmp.Compare(c.process.name, other.process.name), cmp.Compare(c.op, other.op),
+		cmp.Compare(c.key, other.key), cmp.Compare(c.part, other.part))
+}
+
+// twin tells whether two calls cannot be told apart but by who calls: then nothing says which of them comes first, and
+// what happens to one happens to the other. Reads only have twins. Two that change the same are rare, and their callers
+// are not the same.
+func (c *call) twin(other *call) bool {
+	return c.compare(other) == 0 && !changes(c.op) && c.done == other.done && c.failed == other.failed &&
+		c.ready.Equal(other.ready)
+}
+
+// twins returns a call that waits, and its twins.
+func (w *World) twins(c *call) []*call {
+	if c.failed {
+		return []*call{c}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.waiting), func(other *call) bool { return c != other && !c.twin(other) })
 }
 
 func (w *World) once(in int) bool { return in > 0 && w.rand.IntN(in) == 0 }
@@ -268,7 +289,10 @@ func (w *World) do(c *call, now time.Time) {
 		case changes(c.op) && w.once(f.After):
 			w.reply(c, "takes effect and fails", errInjected)
 		case w.once(f.Slow):
-			c.done, c.ready = true, w.in(maxReply, now)
+			ready := w.in(maxReply, now)
+			for _, twin := range w.twins(c) {
+				twin.done, twin.ready = true, ready
+			}
 			w.note(c, "takes effect")
 		default:
 			w.reply(c, "", c.result)
@@ -280,16 +304,20 @@ func (w *World) do(c *call, now time.Time) {
 	}
 }
 
-// abandoned tells whether the caller does not wait for a call any more.
+// abandoned tells whether nobody waits for a call any more.
 func (w *World) abandoned(c *call) bool {
+	all := w.twins(c)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return c.abandoned
+	return !slices.ContainsFunc(all, func(twin *call) bool { return !twin.abandoned })
 }
 
 // effect carries a call out.
 func (w *World) effect(c *call) {
-	c.result = c.run()
+	luck := w.rand.Uint64()
+	for _, twin := range w.twins(c) {
+		twin.result = twin.run(luck)
+	}
 	if c.result == nil && changes(c.op) && w.Check != nil {
 		if err := w.Check(c.op, c.key); err != nil {
 			w.note(c, err.Error())
@@ -299,12 +327,15 @@ func (w *World) effect(c *call) {
 }
 
 func (w *World) reply(c *call, what string, result error) {
+	all := w.twins(c)
 	w.note(c, what)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waiting = without(w.waiting, c)
-	c.result = result
-	close(c.released)
+	for _, twin := range all {
+		w.waiting = without(w.waiting, twin)
+		twin.result = result
+		close(twin.released)
+	}
 }
 
 // note adds a step to the trace.

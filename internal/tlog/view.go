@@ -135,12 +135,19 @@ func (s *Logs) viewOf(m *manifest.Manifest) *view {
 //     the listing could be cleaned away between the two, and nothing would tell that its objects are old.
 //   - If that plan was lost instead, the listing may show its objects. The filters of the log tell that it has their
 //     events. The objects may be deleted at any time, and the manifest does not move then. See outdated.
+//
+// A manifest that is in memory need not be looked for first: if it is still the highest in the end, it was so all the
+// time.
 func (s *Logs) view(ctx context.Context, log string) (*view, error) {
+	m, known := s.manifests.GetIfPresent(log)
 	for ctx.Err() == nil {
-		m, err := s.manifest(ctx, log)
-		if err != nil {
-			return nil, err
+		var err error
+		if !known {
+			if m, err = s.manifest(ctx, log); err != nil {
+				return nil, err
+			}
 		}
+		known = false
 		objects, planned, err := s.waiting(ctx, m)
 		if err != nil {
 			return nil, err

@@ -121,6 +121,8 @@ func fillBesideLogs(ctx context.Context, b bucket.Bucket, accounts *account.Dire
 	cursors := "cursors/f/" + wholeLog
 	errs = append(errs, accounts.Publish(ctx, wholeLog, account.Publication{Owner: project}),
 		accounts.Publish(ctx, wholeLog, account.Publication{Owner: project, Public: true}),
+		doc.Write(ctx, sealed, "alerts/"+project, 0, 1), doc.Write(ctx, sealed, "alerts/"+project, 1, 2),
+		doc.Write(ctx, sealed, "alertstate/r", 6, 1), doc.Write(ctx, sealed, "alertstate/r", 7, 2),
 		doc.Write(ctx, sealed, cursors, 6, 1), doc.Write(ctx, sealed, cursors, 7, 2),
 		sealed.PutNew(ctx, "intents/0000000000000001-A", []byte("{}")),
 		sealed.PutNew(ctx, "intents/0000000000000002-B", []byte(`{"line":""}`)))
@@ -152,6 +154,7 @@ var unseen = map[layout.Name][]damage{
 	layout.Organization: {rollBack, remove}, layout.Project: {rollBack, remove}, layout.Credential: {rollBack, remove},
 	layout.ProjectNames: {rollBack, remove}, layout.UserNames: {rollBack, remove},
 	layout.Publication: {rollBack, remove}, layout.Intent: {rollBack, remove}, layout.Cursor: {rollBack, remove},
+	layout.Alerts: {rollBack, remove}, layout.AlertState: {rollBack, remove},
 	layout.WAL: {rollBack, remove}, layout.Plan: {rollBack, remove},
 	layout.Revocation: damages, layout.Beat: damages, layout.Cosignature: damages,
 }

@@ -40,16 +40,25 @@ func (s *server) cookie(r *http.Request, text string, life time.Duration) *http.
 		Secure: s.isSecure(r), SameSite: http.SameSiteStrictMode}
 }
 
-// signIn begins a session, and gives its text to the browser in a cookie that no script can read. The session is always
-// a new one, whatever cookie the request has.
-func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+// maySignIn tells whether a page of this origin asks, over a connection that a session may be sent over. If not, it has
+// replied so.
+func (s *server) maySignIn(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case !fromPage(r):
 		refuseOrigin(w, r)
-		return
+		return false
 	case !s.isSecure(r) && !isLoopback(r):
 		refuse(w, http.StatusForbidden, "HTTPS_REQUIRED", "Sign-in needs HTTPS. Serve with --tls-cert and --tls-key; or "+
 			"behind a proxy that has TLS, with --public-url https://… or --trusted-proxies.")
+		return false
+	}
+	return true
+}
+
+// signIn begins a session, and gives its text to the browser in a cookie that no script can read. The session is always
+// a new one, whatever cookie the request has.
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+	if !s.maySignIn(w, r) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -59,32 +68,25 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	if got.status == http.StatusCreated {
 		var text string
 		var err error
-		if body, text, err = withoutText(body); err != nil || text == "" {
+		if body, text, err = without("session", body); err != nil || text == "" {
 			refuse(w, http.StatusInternalServerError, "UNEXPECTED_ERROR", "The sign-in could not be completed.")
 			return
 		}
 		http.SetCookie(w, s.cookie(r, text, 0))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	for _, name := range []string{"Retry-After", "X-Request-Id"} {
-		if v := got.Header().Get(name); v != "" {
-			w.Header().Set(name, v)
-		}
-	}
-	w.WriteHeader(got.status)
-	w.Write(body) // An error means that the client has gone.
+	got.reply(w, body)
 }
 
-// withoutText takes the session's text out of the API's reply, so that no script of the page sees it.
-func withoutText(body []byte) (rest []byte, text string, err error) {
+// without takes a text that no script of the page may see out of the API's reply.
+func without(name string, body []byte) (rest []byte, text string, err error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(body, &all); err != nil {
 		return nil, "", err
 	}
-	if err := json.Unmarshal(all["session"], &text); err != nil {
+	if err := json.Unmarshal(all[name], &text); err != nil {
 		return nil, "", err
 	}
-	delete(all, "session")
+	delete(all, name)
 	rest, err = json.Marshal(all)
 	return rest, text, err
 }
@@ -102,9 +104,7 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(got.status)
-	w.Write(got.body.Bytes()) // An error means that the client has gone.
+	got.reply(w, got.body.Bytes())
 }
 
 // captured keeps a small reply of the API.
@@ -119,6 +119,18 @@ func (c *captured) Header() http.Header {
 		c.header = http.Header{}
 	}
 	return c.header
+}
+
+// reply passes the reply on with another body.
+func (c *captured) reply(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	for _, name := range []string{"Retry-After", "X-Request-Id"} {
+		if v := c.Header().Get(name); v != "" {
+			w.Header().Set(name, v)
+		}
+	}
+	w.WriteHeader(c.status)
+	w.Write(body) // An error means that the client has gone.
 }
 
 func (c *captured) WriteHeader(status int) {

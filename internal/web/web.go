@@ -23,24 +23,32 @@ type API interface {
 // Paths of the page's own endpoints.
 const (
 	sessionPath = "/web/session"
+	waysPath    = sessionPath + "/ways"
+	startPath   = sessionPath + "/start"
+	answerPath  = sessionPath + "/callback" // where an OpenID provider sends the browser
 	apiPath     = "/web/api/"
 	filesPath   = "/web/"
 )
 
 // server answers requests for the page.
 type server struct {
-	api   API
-	files map[string]file
+	api      API
+	files    map[string]file
+	provider string
 }
 
-// New returns a handler of "/" and of all below "/web/".
-func New(api API) http.Handler {
-	s := &server{api: api, files: loadFiles()}
+// New returns a handler of "/" and of all below "/web/". The name of the OpenID provider at which people sign in is
+// shown to them; it is empty if there is none.
+func New(api API, provider string) http.Handler {
+	s := &server{api: api, files: loadFiles(), provider: provider}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.file)
 	mux.HandleFunc("GET "+filesPath, s.file)
 	mux.HandleFunc("POST "+sessionPath, s.signIn)
 	mux.HandleFunc("DELETE "+sessionPath, s.signOut)
+	mux.HandleFunc("GET "+waysPath, s.ways)
+	mux.HandleFunc("POST "+startPath, s.start)
+	mux.HandleFunc("GET "+answerPath, s.answer)
 	mux.HandleFunc("GET "+apiPath, s.pass)
 	guarded := http.NewCrossOriginProtection()
 	guarded.SetDenyHandler(http.HandlerFunc(refuseOrigin))

@@ -93,7 +93,7 @@ func TestImportsOfThePageExist(t *testing.T) {
 
 // Files that are no part of the page, such as licences, are served to nobody.
 func TestOnlyThePageIsServed(t *testing.T) {
-	s := New(nil)
+	s := New(nil, "")
 	for target, want := range map[string]int{"/": 200, "/web/style.css": 200, "/web/index.html": 404,
 		"/web/vendor/LICENSE.htm": 404, "/web/": 404, "/web/nothing.js": 404, "/web/vendor": 404} {
 		rec := httptest.NewRecorder()
@@ -111,7 +111,7 @@ func TestOnlyThePageIsServed(t *testing.T) {
 }
 
 func TestFilesAreRevalidated(t *testing.T) {
-	s := New(nil)
+	s := New(nil, "")
 	ask := func(headers ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/web/style.css", nil)
 		for i := 0; i < len(headers); i += 2 {

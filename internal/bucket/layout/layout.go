@@ -31,12 +31,16 @@ const (
 	ProjectNames  Name = "directory of projects"
 	UserNames     Name = "directory of credentials"
 	Publication   Name = "publication"
+	Sources       Name = "sources"
+	SourceState   Name = "state of a source"
 	Intent        Name = "intent"
 	Beat          Name = "beat"
 	Cursor        Name = "cursor"
+	Revocation    Name = "revocation"
+	Alerts        Name = "rules of alerts"
+	AlertState    Name = "state of a rule"
 	Deliveries    Name = "deliveries"
 	DeliveryState Name = "state of a delivery"
-	Revocation    Name = "revocation"
 )
 
 // Backup says when a backup takes the objects of a kind. The order is what makes a copy of a bucket in use consistent
@@ -93,6 +97,10 @@ var Kinds = []Kind{
 		"which credentials an organization has, by id; spread over 32 parts by a hash"},
 	{Publication, "publications/<log>/<version>.json", false, WithDocument, AsDocument, false, false,
 		"whether a log is public"},
+	{Sources, "sources/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
+		"what a project has collected from elsewhere; secrets are encrypted by a key of the nodes' secret"},
+	{SourceState, "sourcestate/<source>/<version>.json", false, WithDocument, AsDocument, false, true,
+		"how far a source was collected; without it, it is collected again from 30 days back"},
 	{Intent, "intents/<time>-<random>", false, WithDocument, AsSealed, false, false,
 		"a change that a node is about to make, and the event that reports it if the node dies"},
 	{Revocation, "revocations/<client>/<until>-<token>", true, WithDocument, Counted, false, false,
@@ -121,6 +129,11 @@ var Kinds = []Kind{
 		"the deliveries of a project; what places ask for as proof is hidden under the nodes' secret"},
 	{DeliveryState, "deliverystate/<delivery>/<log>/<version>.json", false, Never, AsDocument, false, true,
 		"how far a delivery has come in a log, and what is parked; without it the delivery begins at the first entry"},
+	{Alerts, "alerts/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
+		"the rules of a project's alerts, and who is told of them; secrets are encrypted"},
+	{AlertState, "alertstate/<rule>/<version>.json", false, WithDocument, AsDocument, false, true,
+		"what a rule has counted, up to which entry of each log, and its alerts; without it the rule counts again " +
+			"what was recorded since it was made"},
 	{CopyState, "copy/state.json", true, Never, Counted, false, false,
 		"in a copy made by weir bucket copy: of what, and whether it is complete"},
 	{Probe, "probe/<random>", false, Never, AsLeftover, false, false,

@@ -56,6 +56,20 @@ export async function signIn(fields) {
   return res.json();
 }
 
+// ways says how one can sign in beside with a credential: {provider}, the host of an OpenID provider or empty.
+export async function ways() {
+  const res = await fetch('/web/session/ways', { headers: page });
+  if (!res.ok) throw await failure(res);
+  return res.json();
+}
+
+// startAtProvider returns the address where a person signs in.
+export async function startAtProvider() {
+  const res = await fetch('/web/session/start', { method: 'POST', headers: page });
+  if (!res.ok) throw await failure(res);
+  return (await res.json()).authorizationUrl;
+}
+
 // signOut ends the session, or all sessions of its credential.
 export async function signOut(everywhere) {
   const res = await fetch('/web/session' + (everywhere ? '?everywhere=true' : ''), { method: 'DELETE', headers: page });
@@ -139,10 +153,6 @@ function row(text) {
 
 export const summary = (project, question, more, signal) =>
   ask(project, '/events:summary', question, more, { signal, remember: true }).then((r) => JSON.parse(r.text));
-
-// counts returns another question's counts, which leave the page's own question as it is.
-export const counts = (project, question, more, signal) =>
-  ask(project, '/events:summary', question, more, { signal }).then((r) => JSON.parse(r.text));
 
 export const fields = (project, question, signal) =>
   ask(project, '/events:fields', question, {}, { signal, remember: true }).then((r) => JSON.parse(r.text));

@@ -2,17 +2,25 @@
 import { html, render, useState, useEffect } from './html.js';
 import { t } from './text.js';
 import * as api from './api.js';
-import { SignIn } from './signin.js';
+import { SignIn, takePlace } from './signin.js';
 import { Explore } from './explore.js';
 
-// takeCode returns the one-time code of the address, which is then no longer in it, nor in the browser's history.
-function takeCode() {
-  const code = new URLSearchParams(location.hash.slice(1)).get('code');
-  if (code) history.replaceState(null, '', location.pathname + location.search);
-  return code;
+// takeHash returns what the address says behind '#': a one-time code, or why a sign-in at a provider failed. It is then
+// no longer in the address, nor in the browser's history.
+function takeHash() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const [code, failed] = [said.get('code'), said.get('signin')];
+  if (code || failed) history.replaceState(null, '', location.pathname + location.search);
+  return { code, failed };
 }
 
-async function arrive(code) {
+const failure = (word) => Object.hasOwn(t.signIn.atProvider, word) ? t.signIn.atProvider[word] : t.failed;
+
+async function arrive({ code, failed }) {
+  if (failed) {
+    const who = await api.session();
+    return { who, notice: who ? '' : failure(failed) };
+  }
   if (code) {
     try {
       await api.signIn({ code });
@@ -21,16 +29,18 @@ async function arrive(code) {
       return { who, notice: who ? '' : e.status === 401 ? t.signIn.code : e.message || t.failed };
     }
   }
-  return { who: await api.session(), notice: '' };
+  const who = await api.session();
+  if (who) takePlace();
+  return { who, notice: '' };
 }
 
-function App({ code }) {
+function App({ said }) {
   const [state, setState] = useState(null);
   useEffect(() => {
-    arrive(code).then(setState, () => setState({ who: null, notice: t.failed }));
+    arrive(said).then(setState, () => setState({ who: null, notice: t.failed }));
     const linked = () => {
-      const next = takeCode();
-      if (next) arrive(next).then(setState, () => setState({ who: null, notice: t.failed }));
+      const next = takeHash();
+      if (next.code) arrive(next).then(setState, () => setState({ who: null, notice: t.failed }));
     };
     addEventListener('hashchange', linked); // the link is followed where the page is open already
     api.onEnded(() => setState((s) => s && !s.who ? s : { who: null, notice: t.signIn.ended }));
@@ -44,4 +54,4 @@ function App({ code }) {
   return html`<${Explore} who=${state.who} signOut=${leave} />`;
 }
 
-render(html`<${App} code=${takeCode()} />`, document.getElementById('page'));
+render(html`<${App} said=${takeHash()} />`, document.getElementById('page'));

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import * as address from './state.js';
 import * as proof from './proof.js';
 import * as time from './time.js';
-import { add, remove, has, both, term } from './query.js';
+import { add, remove, has, term } from './query.js';
 import { QueryBox } from './querybox.js';
 import { Range } from './range.js';
 import { Histogram } from './histogram.js';
@@ -73,14 +73,9 @@ function useResults(state, turn) {
       const pages = await firstPage(state);
       if (!now()) return pages.stop();
       setFound({ key, pages, summary: null, busy: false });
-      const shape = { buckets: 60, timeZone: time.zoneName(state.zone) };
-      const summary = await api.summary(state.project, asked, { ...shape, facets: facetFields.join(','), top: 10 }, stop.signal);
-      if (!now()) return undefined;
-      setFound((old) => ({ ...old, summary, failures: null }));
-      if (!summary.total) return undefined;
-      const failures = await api.counts(state.project, { ...asked, q: both(state.q, 'outcome:failure'),
-        startDate: summary.startDate, endDate: summary.endDate }, shape, stop.signal);
-      if (now()) setFound((old) => ({ ...old, failures }));
+      const summary = await api.summary(state.project, asked, { buckets: 60, timeZone: time.zoneName(state.zone),
+        split: 'outcome', facets: facetFields.join(','), top: 10 }, stop.signal);
+      if (now()) setFound((old) => ({ ...old, summary }));
       return undefined;
     };
     run().catch((problem) => now() && setFound((old) => old.pages && !old.busy ? { ...old, counting: problem } :
@@ -227,7 +222,7 @@ export function Explore({ who, signOut }) {
     <button class="facets-button" aria-expanded=${facetsOpen} onClick=${() => setFacetsOpen(!facetsOpen)}>${t.facets.title}</button>
     <${Facets} summary=${summary} failed=${Boolean(found.problem || found.counting)} query=${state.q} include=${include} exclude=${exclude} />
     <main class="results" aria-busy=${Boolean(found.busy)}>
-      ${!state.live && html`<${Histogram} summary=${summary} failures=${found.failures} zone=${state.zone} choose=${(from, to) =>
+      ${!state.live && html`<${Histogram} summary=${summary} zone=${state.zone} choose=${(from, to) =>
         change({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), event: '' })} />`}
       <div class="bar">
         <h1 aria-live="polite">${live && !live.problem ? t.live.heading(live.pages.total) : heading(found)}</h1>

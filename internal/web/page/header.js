@@ -8,7 +8,8 @@ import { logName } from './panels.js';
 function Account({ who, state, signOut }) {
   return html`<details class="menu"><summary title=${t.user.menu}><bdi>${visible(who.name)}</bdi></summary>
     <div class="sheet">
-      <p class="small"><b><bdi>${visible(who.name)}</bdi></b><br /><span class="quiet">${who.kind}<br /><code>${who.credentialId}</code></span></p>
+      <p class="small"><b><bdi>${visible(who.name)}</bdi></b><br /><span class="quiet">${who.kind}<br />${who.issuer ? html`<bdi>${visible(who.issuer)}</bdi><br /><code>${visible(who.subject)}</code>` :
+        html`<code>${who.credentialId}</code>`}</span></p>
       ${who.expiresAt && html`<p class="quiet small">${t.user.until(
         time.dateTime(Date.parse(who.expiresAt), state.zone, false) + ' ' + time.zoneName(state.zone))}</p>`}
       <button onClick=${() => signOut(false)}>${t.user.signOut}</button>

@@ -5,14 +5,13 @@ import * as time from './time.js';
 const height = 88, top = 6, base = 66; // of the drawing, which is 1000 wide
 
 // Histogram shows when events were, those that failed apart, and lets a range be chosen by dragging.
-export function Histogram({ summary, failures, zone, choose }) {
+export function Histogram({ summary, zone, choose }) {
   const [drag, setDrag] = useState(null);
   const svg = useRef(null);
   const bars = summary?.histogram ?? [];
   if (!bars.length) return html`<div class="histogram" aria-hidden="true"></div>`;
   const start = Date.parse(summary.startDate), end = Date.parse(summary.endDate) + 1, span = end - start;
   const times = bars.map((b) => Date.parse(b.start));
-  const failed = new Map((failures?.histogram ?? []).map((b) => [b.start, b.count]));
   const most = Math.max(1, ...bars.map((b) => b.count));
   const x = (ms) => (ms - start) / span * 1000;
   const y = (n) => n === 0 ? 0 : Math.max(1.5, n / most * (base - top));
@@ -44,8 +43,8 @@ export function Histogram({ summary, failures, zone, choose }) {
       <rect x="0" y="0" width="1000" height=${base} class="ground" />
       ${bars.map((b, i) => {
         const left = x(times[i]), right = x(times[i + 1] ?? end), gap = Math.min(1.5, (right - left) / 5);
-        const width = Math.max(0.5, right - left - gap), bad = failed.get(b.start) ?? 0;
-        const whole = y(b.count), part = b.count ? whole * Math.min(1, bad / b.count) : 0;
+        const width = Math.max(0.5, right - left - gap), bad = b.failures ?? 0;
+        const whole = y(b.count), part = b.count ? whole * bad / b.count : 0;
         const red = bad ? Math.max(1.5, part) : 0;
         return html`<g key=${b.start}>
           <rect class="hit" x=${left} y="0" width=${right - left} height=${base}>

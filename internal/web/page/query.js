@@ -44,9 +44,6 @@ function hasOr(query) {
   return false;
 }
 
-// both returns a query for what fits a query and a term.
-export const both = (query, one) => query.trim() ? `(${query}) ${one}` : one;
-
 // atCursor returns what is being typed: {from, to, field, text}, where field is null as long as it is a field itself.
 export function atCursor(query, cursor) {
   const before = query.slice(0, cursor);

@@ -1,0 +1,204 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/quotedprintable"
+	"net"
+	"net/mail"
+	"net/smtp"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/weirlog/weir/internal/egress"
+)
+
+// maxFromServer bounds what a server of mail may say in one connection, in bytes.
+const maxFromServer = 1 << 20
+
+// mail sends each message in a mail of its own, over one connection. A server that does not speak TLS, or whose
+// certificate does not verify, is given neither a password nor a mail.
+func (s *Sender) mail(ctx context.Context, n *Notifier, secret string, messages []Message) (accepted int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(messages)+1)*requestTime)
+	defer cancel()
+	c, err := s.dialMail(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if n.Username != "" {
+		host, _, err := net.SplitHostPort(n.Address)
+		if err == nil {
+			err = c.Auth(smtp.PlainAuth("", n.Username, secret, host))
+		}
+		if err != nil {
+			return 0, fmt.Errorf("sign in: %w", err)
+		}
+	}
+	for i := range messages {
+		if err := sendMail(c, n, &messages[i]); err != nil {
+			return i, err
+		}
+	}
+	_ = c.Quit() // All mails were accepted.
+	return len(messages), nil
+}
+
+// dialMail connects to a server of mail by TLS. The connection ends with ctx.
+func (s *Sender) dialMail(ctx context.Context, n *Notifier) (*smtp.Client, error) {
+	host, _, err := net.SplitHostPort(n.Address)
+	if err != nil {
+		return nil, err
+	}
+	verified, err := egress.TLS([]byte(n.CA))
+	if err != nil {
+		return nil, err
+	}
+	verified.ServerName = host
+	raw, err := s.egress.Dial(ctx, "tcp", n.Address)
+	if err != nil {
+		return nil, err
+	}
+	conn := net.Conn(&boundedConn{Conn: raw, left: maxFromServer})
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	fail := func(err error) (*smtp.Client, error) {
+		stop()
+		raw.Close()
+		return nil, err
+	}
+	if n.Security == TLS {
+		conn = tls.Client(conn, verified)
+	}
+	c, err := smtp.NewClient(conn, host)
+	if err != nil {
+		return fail(err)
+	}
+	if n.Security == TLS {
+		return c, nil
+	}
+	if ok, _ := c.Extension("STARTTLS"); !ok {
+		return fail(errors.New("the server does not offer STARTTLS"))
+	}
+	if err := c.StartTLS(verified); err != nil {
+		return fail(err)
+	}
+	return c, nil
+}
+
+// boundedConn ends when the other side has sent too much.
+type boundedConn struct {
+	net.Conn
+	left int
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errors.New("the server says too much")
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+func sendMail(c *smtp.Client, n *Notifier, m *Message) error {
+	if err := c.Mail(bare(n.From)); err != nil {
+		return err
+	}
+	for _, to := range n.To {
+		if err := c.Rcpt(bare(to)); err != nil {
+			return errors.Join(err, c.Reset())
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(mailOf(n, m)); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// bare returns an address without a name; "" if it is none, which the server refuses.
+func bare(address string) string {
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return ""
+	}
+	return a.Address
+}
+
+// mailOf returns a mail. Whatever an event or a rule says stands in one encoded word of the subject, or in the
+// body, which is quoted-printable: it can make no header, and no line that ends the mail.
+func mailOf(n *Notifier, m *Message) []byte {
+	var b bytes.Buffer
+	state, at := "FIRING", m.Alert.Fired
+	if m.Resolved {
+		state, at = "RESOLVED", m.Alert.Resolved
+	}
+	header := func(name, value string) { fmt.Fprintf(&b, "%s: %s\r\n", name, value) }
+	header("From", encoded(n.From))
+	var to []string
+	for _, address := range n.To {
+		to = append(to, encoded(address))
+	}
+	header("To", strings.Join(to, ",\r\n\t"))
+	header("Subject", mime.QEncoding.Encode("utf-8", fmt.Sprintf("[%s] %.100s (%s)", state, oneLine(m.Rule.Name),
+		m.Rule.Severity.Text())))
+	header("Date", time.UnixMilli(at).UTC().Format(time.RFC1123Z))
+	header("Message-ID", "<"+m.ID()+"@weir.invalid>") // the same each time, so that a repetition is known
+	header("Auto-Submitted", "auto-generated")
+	header("MIME-Version", "1.0")
+	header("Content-Type", "text/plain; charset=utf-8")
+	header("Content-Transfer-Encoding", "quoted-printable")
+	b.WriteString("\r\n")
+	w := quotedprintable.NewWriter(&b)
+	for _, line := range bodyLines(m) {
+		_, _ = io.WriteString(w, oneLine(line)+"\r\n") // a buffer takes everything
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func bodyLines(m *Message) []string {
+	a := &m.Alert
+	moment := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+	lines := []string{m.Rule.Text(a), m.Rule.Description, "",
+		"From:    " + moment(a.From), "To:      " + moment(max(a.From, a.To)), "Noticed: " + moment(a.Fired)}
+	if m.Resolved {
+		lines = append(lines, "Over:    "+moment(a.Resolved))
+	}
+	if a.Log != "" {
+		lines = append(lines, fmt.Sprintf("Entry:   %d of log %s", a.Entry, a.Log))
+	}
+	lines = append(lines, "Query:   "+m.Rule.Query, "Project: "+m.Project, "Alert:   "+a.ID)
+	if m.URL != "" {
+		lines = append(lines, "", m.URL)
+	}
+	return lines
+}
+
+// encoded returns an address as a header has it.
+func encoded(address string) string {
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return "<>"
+	}
+	return a.String()
+}
+
+// oneLine replaces what is no printable character, ends of lines among them.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '�'
+	}, text)
+}

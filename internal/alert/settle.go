@@ -1,0 +1,185 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/alert/rule"
+	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/event"
+)
+
+// settle looks at the time for a rule, writes its state if need be, and records the events of its alerts. What is told
+// of an alert, here and by notifiers, is in a state that was written before.
+func (p *project) settle(ctx context.Context, set *Set, h *held, now time.Time) error {
+	s := h.eval.State
+	h.look(now)
+	p.prepare(set, h)
+	if err := p.keep(ctx, h, now); err != nil {
+		if errors.Is(err, doc.ErrConflict) { // by another node, whose state counts
+			delete(p.rules, h.rule.ID)
+			return nil
+		}
+		return fmt.Errorf("state of rule %s: %w", h.rule.ID, err)
+	}
+	if err := p.record(ctx, h); err != nil {
+		return fmt.Errorf("events of rule %s: %w", h.rule.ID, err)
+	}
+	notifiers := set.notifiersOf(&h.rule)
+	if s.Forget(func(a *rule.Alert) bool {
+		for _, n := range notifiers {
+			if sent := a.Sent[n.ID]; sent.Count < 2 && !(sent.Given && sent.Told) {
+				return false
+			}
+		}
+		return a.Said == 2 && len(a.Events) == 0
+	}) {
+		h.moved = true
+	}
+	if h.rule.Deleted && len(s.Alerts) == 0 {
+		return p.remove(ctx, h)
+	}
+	return nil
+}
+
+// look looks at the time.
+func (h *held) look(now time.Time) {
+	s, ms := h.eval.State, now.UnixMilli()
+	switch {
+	case h.rule.Disabled || h.rule.Deleted:
+		s.End(ms)
+		return
+	case h.wrong != nil:
+		s.Trouble(&h.rule, "its definition cannot be evaluated: "+h.wrong.Error(), ms)
+		return
+	}
+	h.eval.Tick(ms)
+	text := ""
+	switch {
+	case !h.failing.IsZero() && now.Sub(h.failing) >= troubledAfter:
+		text = "a log that it looks at cannot be read; the nodes' logs say why"
+	case h.lost != "" && now.Sub(h.lostAt) < lostFor:
+		text = h.lost
+	case s.Crowded > ms:
+		text = "it has too much to remember: groups are counted together, or not waited for"
+	}
+	s.Trouble(&h.rule, text, ms)
+}
+
+// A state is written after keepAfter, or later, if it is large.
+const (
+	keepAfter = time.Minute
+	keepBytes = 64 << 10
+)
+
+// keptStates is how many versions of a state stay, so that a reader which has listed the highest finds it.
+const keptStates = 4
+
+// keep writes the state, if it is urgent or was not written for a while.
+func (p *project) keep(ctx context.Context, h *held, now time.Time) error {
+	due := keepAfter * time.Duration(1+h.size/keepBytes)
+	if !h.urgent && (!h.moved || now.Sub(h.kept) < due) {
+		return nil
+	}
+	data, err := json.Marshal(h.eval.State)
+	if err != nil {
+		return err
+	}
+	h.size = len(data)
+	b, prefix := p.engine.Bucket, statePrefix(h.rule.ID)
+	if err := doc.Write(ctx, b, prefix, h.version, json.RawMessage(data)); err != nil {
+		return err
+	}
+	// A node that slept may have written a version anew that was deleted. Then a higher one counts.
+	highest, err := doc.Highest(ctx, b, prefix, h.version+1)
+	if err != nil {
+		return err
+	}
+	if highest > h.version+1 {
+		return fmt.Errorf("version %d: %w", h.version+1, doc.ErrConflict)
+	}
+	h.version++
+	h.kept, h.moved, h.urgent = now, false, false
+	if h.version%keptStates != 0 {
+		return nil
+	}
+	return doc.Clean(ctx, b, prefix, h.version-keptStates)
+}
+
+// prepare makes the events of alerts. They are written with the state before they are recorded, so that the log has
+// each once, however often it is recorded.
+func (p *project) prepare(set *Set, h *held) {
+	add := func(a *rule.Alert, f event.Finding) {
+		a.Events = append(a.Events, string(event.Found(f)))
+		h.urgent = true
+	}
+	notifiers := set.notifiersOf(&h.rule)
+	for _, a := range h.eval.State.Alerts {
+		if a.Said == 0 {
+			a.Said = 1
+			add(a, p.finding(h, a, event.AlertFired, a.Fired))
+		}
+		if a.Said == 1 && !a.Lasts() {
+			a.Said = 2
+			add(a, p.finding(h, a, event.AlertResolved, a.Resolved))
+		}
+		for _, n := range notifiers {
+			sent := a.Sent[n.ID]
+			if !sent.Given || sent.Told {
+				continue
+			}
+			f := p.finding(h, a, event.AlertGivenUp, sent.At.UnixMilli())
+			f.UID += "-" + n.ID
+			f.Text = fmt.Sprintf("The notifier %s did not accept a notification of this alert for %d days: %s", n.Name,
+				int(giveUpAfter/day), sent.Error)
+			sent.Told = true
+			a.Sent[n.ID] = sent
+			add(a, f)
+		}
+	}
+}
+
+// record records the events of alerts in the project's own log.
+func (p *project) record(ctx context.Context, h *held) error {
+	for _, a := range h.eval.State.Alerts {
+		for len(a.Events) > 0 {
+			if err := p.engine.Recorder.RecordOwn(ctx, []string{p.id}, []byte(a.Events[0])); err != nil {
+				return err
+			}
+			a.Events, h.moved = slices.Delete(a.Events, 0, 1), true
+		}
+	}
+	return nil
+}
+
+// activities are the ends of the uids of events.
+var activities = map[event.FindingActivity]string{event.AlertFired: "fired", event.AlertResolved: "resolved",
+	event.AlertGivenUp: "given-up"}
+
+// finding returns what the event of an alert says.
+func (p *project) finding(h *held, a *rule.Alert, activity event.FindingActivity, at int64) event.Finding {
+	return event.Finding{UID: a.ID + "-" + activities[activity], Time: time.UnixMilli(at), Project: p.id,
+		Activity: activity, Severity: h.rule.Severity.Number(), Alert: a.ID, Rule: h.rule.Name, RuleID: h.rule.ID,
+		Text: h.rule.Text(a), Cause: string(a.Cause), Group: h.rule.GroupOf(a), Log: a.Log, Entry: a.Entry,
+		First: time.UnixMilli(a.From), Last: time.UnixMilli(max(a.From, a.To)), Query: h.rule.Query,
+		Question: link(p.engine.PublicURL, p.id, &h.rule, a)}
+}
+
+// remove removes what is left of a deleted rule.
+func (p *project) remove(ctx context.Context, h *held) error {
+	if err := doc.Clean(ctx, p.engine.Bucket, statePrefix(h.rule.ID), h.version); err != nil {
+		return err
+	}
+	_, err := p.engine.Sets.Update(ctx, p.id, func(s *Set) error {
+		s.Rules = slices.DeleteFunc(s.Rules, func(r rule.Rule) bool { return r.ID == h.rule.ID && r.Deleted })
+		return nil
+	})
+	if err == nil {
+		delete(p.rules, h.rule.ID)
+	}
+	return err
+}

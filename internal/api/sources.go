@@ -1,0 +1,347 @@
+package api
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/collect/atlas"
+	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/source"
+)
+
+// sources are the operations on what a project has collected from elsewhere.
+type sources struct {
+	control
+	sources *source.Directory
+}
+
+// sourceView is a source without its secret.
+type sourceView struct {
+	Atlas    *atlasView `json:"atlas,omitempty"`
+	Changed  time.Time  `json:"updatedAt"`
+	Created  time.Time  `json:"createdAt"`
+	ID       string     `json:"id"`
+	Interval int        `json:"intervalSeconds"`
+	Name     string     `json:"name"`
+	Paused   bool       `json:"paused"`
+	Type     string     `json:"type"`
+}
+
+type atlasView struct {
+	CA         string       `json:"caCertificates,omitempty"`
+	ClientID   string       `json:"clientId,omitempty"`
+	Collect    []atlas.Kind `json:"collect"`
+	Naming     string       `json:"workspaceNaming"`
+	Projects   []string     `json:"projectIds"` // empty: all
+	PublicKey  string       `json:"publicKey,omitempty"`
+	URL        string       `json:"baseUrl"`
+	Workspaces []string     `json:"workspaceNames"` // empty: all
+}
+
+func showSource(_ *call, s source.Source) sourceView {
+	v := sourceView{ID: s.ID, Name: s.Name, Type: string(s.Type), Paused: s.Paused, Interval: int(s.Every / time.Second),
+		Created: s.Created.UTC().Truncate(time.Second), Changed: s.Changed.UTC().Truncate(time.Second)}
+	if a := s.Atlas; a != nil {
+		v.Atlas = &atlasView{URL: a.URL, ClientID: a.ClientID, PublicKey: a.PublicKey, CA: a.CA, Collect: a.Kinds,
+			Projects: append([]string{}, a.Projects...), Workspaces: append([]string{}, a.Workspaces...),
+			Naming: a.Pattern()}
+	}
+	return v
+}
+
+// newSource is the body of a creation and of an update.
+type newSource struct {
+	Name     *string   `json:"name"`
+	Type     *string   `json:"type"` // of a creation
+	Paused   *bool     `json:"paused"`
+	Interval *int      `json:"intervalSeconds"`
+	Atlas    *newAtlas `json:"atlas"`
+}
+
+type newAtlas struct {
+	URL          *string   `json:"baseUrl"`
+	ClientID     *string   `json:"clientId"`
+	ClientSecret *string   `json:"clientSecret"`
+	PublicKey    *string   `json:"publicKey"`
+	PrivateKey   *string   `json:"privateKey"`
+	CA           *string   `json:"caCertificates"`
+	Collect      *[]string `json:"collect"`
+	Projects     *[]string `json:"projectIds"`
+	Workspaces   *[]string `json:"workspaceNames"`
+	Naming       *string   `json:"workspaceNaming"`
+}
+
+// Bounds on a source.
+const (
+	minInterval, maxInterval, usualInterval = 60, 24 * 3600, 300 // seconds
+
+	maxChosen = 100      // projects, and workspaces
+	maxCA     = 32 << 10 // bytes
+	maxText   = 256      // bytes of a URL, a credential, a name
+)
+
+const atlasURL = "https://cloud.mongodb.com"
+
+func (in *newSource) check(k *checks) {
+	k.plainText("name", in.Name, 64)
+	k.check(in.Interval == nil || *in.Interval >= minInterval && *in.Interval <= maxInterval, "intervalSeconds",
+		"must be from %d to %d", minInterval, maxInterval)
+	if in.Atlas != nil {
+		in.Atlas.check(k)
+	}
+}
+
+func (in *newAtlas) check(k *checks) {
+	k.check(in.URL == nil || isServer(*in.URL), "atlas.baseUrl", "must be the https URL of a server, without user, '?' "+
+		"or '#'; http is for the machine itself")
+	for name, text := range map[string]*string{"clientId": in.ClientID, "clientSecret": in.ClientSecret,
+		"publicKey": in.PublicKey, "privateKey": in.PrivateKey} {
+		k.check(text == nil || *text != "" && len(*text) <= maxText && isPrintable(*text), "atlas."+name,
+			"must have 1 to %d printable characters", maxText)
+	}
+	k.check(in.CA == nil || *in.CA == "" || len(*in.CA) <= maxCA && areCertificates(*in.CA), "atlas.caCertificates",
+		"must be certificates in PEM, of at most %d bytes", maxCA)
+	if in.Collect != nil {
+		k.check(len(*in.Collect) > 0, "atlas.collect", "must name one at least")
+		for _, kind := range *in.Collect {
+			k.check(slices.Contains(atlas.Kinds(), atlas.Kind(kind)), "atlas.collect", "%s is none of %v", quoted(kind),
+				atlas.Kinds())
+		}
+	}
+	k.chosen("atlas.projectIds", in.Projects, account.ValidID, "ids of 24 hexadecimal digits")
+	k.chosen("atlas.workspaceNames", in.Workspaces, func(name string) bool {
+		return name != "" && len(name) <= maxText && isPrintable(name)
+	}, "names")
+	k.check(in.Naming == nil || *in.Naming == "" || source.CheckNaming(*in.Naming), "atlas.workspaceNaming",
+		"must have {workspace}, and may have {project}, {projectId}, letters, digits, '-' and '_'")
+}
+
+func (k *checks) chosen(name string, list *[]string, valid func(string) bool, what string) {
+	wrong := func(s string) bool { return !valid(s) }
+	k.check(list == nil || len(*list) <= maxChosen && !slices.ContainsFunc(*list, wrong), name, "must be at most %d %s", maxChosen, what)
+}
+
+func isPrintable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xFFFD })
+}
+
+// isServer tells whether a text is the URL of a server. Without TLS it is one on the machine itself.
+func isServer(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || len(text) > maxText || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.ForceQuery || !isPrintable(text) {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// areCertificates tells whether a text is certificates in PEM and nothing else.
+func areCertificates(text string) bool {
+	rest, found := []byte(text), false
+	for len(strings.TrimSpace(string(rest))) > 0 {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+			return false
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// apply changes a source as a checked body says.
+func (in *newSource) apply(s *source.Source) {
+	if in.Name != nil {
+		s.Name = *in.Name
+	}
+	if in.Paused != nil {
+		s.Paused = *in.Paused
+	}
+	if in.Interval != nil {
+		s.Every = time.Duration(*in.Interval) * time.Second
+	}
+	if in.Atlas != nil && s.Atlas != nil {
+		in.Atlas.apply(s.Atlas)
+	}
+}
+
+func (in *newAtlas) apply(a *source.AtlasSettings) {
+	set(&a.URL, in.URL)
+	set(&a.CA, in.CA)
+	set(&a.Naming, in.Naming)
+	set(&a.Projects, in.Projects)
+	set(&a.Workspaces, in.Workspaces)
+	if in.ClientID != nil {
+		a.ClientID, a.PublicKey = *in.ClientID, ""
+	}
+	if in.PublicKey != nil {
+		a.ClientID, a.PublicKey = "", *in.PublicKey
+	}
+	if in.Collect != nil {
+		a.Kinds = nil
+		for _, kind := range *in.Collect {
+			if !slices.Contains(a.Kinds, atlas.Kind(kind)) {
+				a.Kinds = append(a.Kinds, atlas.Kind(kind))
+			}
+		}
+	}
+}
+
+// set sets an attribute that a body has.
+func set[T any](to *T, v *T) {
+	if v != nil {
+		*to = *v
+	}
+}
+
+// secret returns the secret that a body has for the credential of a source; empty if it has none. A secret is for the
+// server, the authorities and the credential that it was given with: nobody who may change a source gets it sent
+// elsewhere.
+func (in *newAtlas) secret(was, is *source.AtlasSettings) (string, error) {
+	if in == nil {
+		return "", nil
+	}
+	name, given, other := "atlas.clientSecret", in.ClientSecret, in.PrivateKey
+	if is.PublicKey != "" {
+		name, given, other = "atlas.privateKey", in.PrivateKey, in.ClientSecret
+	}
+	var k checks
+	k.check(other == nil && (in.ClientID == nil || in.PublicKey == nil), "atlas", "has what belongs to two credentials: "+
+		"give clientId and clientSecret, or publicKey and privateKey")
+	k.check(is.ClientID != "" || is.PublicKey != "", "atlas", "needs clientId and clientSecret, or publicKey and "+
+		"privateKey")
+	moved := was == nil || was.URL != is.URL || was.CA != is.CA || was.ClientID != is.ClientID ||
+		was.PublicKey != is.PublicKey
+	k.check(!moved || given != nil, name, "must be given with baseUrl, caCertificates and the credential that it is for")
+	if err := k.err(); err != nil || given == nil {
+		return "", err
+	}
+	return *given, nil
+}
+
+func (h sources) list(c *call) (any, error) {
+	all, err := h.sources.List(c.context(), c.scope.project.ID)
+	if err != nil {
+		return nil, err
+	}
+	return paginate(c, all, mapEach(c, showSource))
+}
+
+func (h sources) create(c *call) (any, error) {
+	in, err := decode[newSource](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	require(&k, "name", in.Name)
+	kind := require(&k, "type", in.Type)
+	k.check(in.Type == nil || kind == string(source.Atlas), "type", "must be %s", source.Atlas)
+	require(&k, "atlas", in.Atlas)
+	in.check(&k)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	p := c.scope.project
+	s := source.Source{ID: account.NewID(c.now), Project: p.ID, Type: source.Atlas, Every: usualInterval * time.Second,
+		Created: c.now.UTC(), Changed: c.now.UTC(),
+		Atlas: &source.AtlasSettings{URL: atlasURL, Kinds: []atlas.Kind{atlas.Audit}}}
+	in.apply(&s)
+	if err := h.hide(&s, in.Atlas, nil); err != nil {
+		return nil, err
+	}
+	view := showSource(c, s)
+	return view, h.change(c, changed{activity: event.Create, kind: "Source", id: s.ID, name: s.Name, project: p},
+		func() (any, any, error) {
+			err := h.sources.Add(c.detached(), s)
+			if errors.Is(err, source.ErrTooMany) {
+				err = invalid("A project has at most 100 sources. Delete one first.")
+			}
+			return nil, view, err
+		})
+}
+
+// hide puts the secret that a body has into a source.
+func (h sources) hide(s *source.Source, in *newAtlas, was *source.AtlasSettings) error {
+	secret, err := in.secret(was, s.Atlas)
+	if err != nil || secret == "" {
+		return err
+	}
+	s.Atlas.Secret, err = h.sources.Hide(s, secret)
+	return err
+}
+
+// find returns the source that the path names.
+func (h sources) find(c *call) (*source.Source, error) {
+	id := c.path("sourceId")
+	s, err := h.sources.Get(c.context(), c.scope.project.ID, id)
+	if errors.Is(err, account.ErrNotFound) {
+		return nil, sourceNotFound(id)
+	}
+	return s, err
+}
+
+func (h sources) get(c *call) (any, error) {
+	s, err := h.find(c)
+	if err != nil {
+		return nil, err
+	}
+	return showSource(c, *s), nil
+}
+
+func (h sources) update(c *call) (any, error) {
+	s, err := h.find(c)
+	if err != nil {
+		return nil, err
+	}
+	in, err := decode[newSource](c)
+	if err != nil {
+		return nil, err
+	}
+	var k checks
+	k.check(in.Type == nil || *in.Type == string(s.Type), "type", "cannot be changed")
+	in.check(&k)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	var view sourceView
+	err = h.change(c, changed{activity: event.Update, kind: "Source", id: s.ID, name: s.Name, project: c.scope.project},
+		func() (before, after any, err error) {
+			was, is, err := h.sources.Update(c.detached(), s.Project, s.ID, func(s *source.Source) error {
+				was := *s.Atlas
+				in.apply(s)
+				return h.hide(s, in.Atlas, &was)
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+			view = showSource(c, *is)
+			return showSource(c, *was), view, nil
+		})
+	return view, err
+}
+
+// delete ends a source. What was collected stays.
+func (h sources) delete(c *call) (any, error) {
+	s, err := h.find(c)
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.change(c, changed{activity: event.Delete, kind: "Source", id: s.ID, name: s.Name,
+		project: c.scope.project}, func() (any, any, error) {
+		was, err := h.sources.Delete(c.detached(), s.Project, s.ID)
+		if was == nil {
+			return nil, nil, err
+		}
+		return showSource(c, *was), nil, err
+	})
+}

@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/source"
+)
+
+const sourcesPath = "/api/weir/v1/groups/" + projectID + "/sources"
+
+const goodSource = `{"name":"atlas","type":"ATLAS","atlas":{"clientId":"mdb_sa_id_x","clientSecret":"very secret"}}`
+
+func (w *world) source(body string) sourceView {
+	w.t.Helper()
+	return want[sourceView](w.t, 201, w.as(account.GroupOwner, post, sourcesPath, body))
+}
+
+// The secret of a source is in no reply, in no event and, in clear, in no object.
+func TestSecretOfASourceIsNeverShown(t *testing.T) {
+	w := newWorld(t, Options{})
+	made := w.source(goodSource)
+	for _, rec := range []fmt.Stringer{
+		w.as(account.GroupReadOnly, get, sourcesPath, "").Body,
+		w.as(account.GroupReadOnly, get, sourcesPath+"/"+made.ID, "").Body,
+		w.as(account.GroupReadOnly, get, sourcesPath+"/"+made.ID+"/status", "").Body,
+		w.as(account.GroupOwner, patch, sourcesPath+"/"+made.ID, `{"atlas":{"clientSecret":"other secret"}}`).Body,
+	} {
+		if text := rec.String(); strings.Contains(text, "secret\"") || strings.Contains(text, " secret") {
+			t.Errorf("%s", text)
+		}
+	}
+	w.sequence()
+	ctx := context.Background()
+	for info, err := range w.faulty.List(ctx, "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := bucket.Read(ctx, w.faulty, info.Key, bucket.Range{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(data), "very secret") || strings.Contains(string(data), "other secret") {
+			t.Errorf("%s has the secret", info.Key)
+		}
+	}
+	s, err := w.options.Sources.Get(ctx, projectID, made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.options.Sources.Show(s, s.Atlas.Secret); got != "other secret" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	s.ID = otherID
+	if got, err := w.options.Sources.Show(s, s.Atlas.Secret); err == nil {
+		t.Errorf("moved to another source it shows %q", got)
+	}
+}
+
+// Who may change a source does not get its secret sent to another server, nor checked by other authorities.
+func TestSecretOfASourceStaysWithItsServer(t *testing.T) {
+	w := newWorld(t, Options{})
+	made := w.source(goodSource)
+	for _, body := range []string{`{"baseUrl":"https://attacker.example"}`, `{"clientId":"another"}`,
+		`{"publicKey":"abcdefgh"}`, `{"baseUrl":"https://attacker.example","privateKey":"x"}`,
+		`{"clientId":"a","publicKey":"b","privateKey":"c"}`} {
+		rec := w.as(account.GroupOwner, patch, sourcesPath+"/"+made.ID, `{"atlas":`+body+`}`)
+		if rec.Code != 400 {
+			t.Errorf("%s: %d %s", body, rec.Code, rec.Body)
+		}
+	}
+	v := want[sourceView](t, 200, w.as(account.GroupOwner, get, sourcesPath+"/"+made.ID, ""))
+	if v.Atlas.URL != atlasURL || v.Atlas.ClientID != "mdb_sa_id_x" {
+		t.Errorf("%+v", v.Atlas)
+	}
+	rec := w.as(account.GroupOwner, patch, sourcesPath+"/"+made.ID,
+		`{"atlas":{"baseUrl":"https://other.example","publicKey":"abcdefgh","privateKey":"c"}}`)
+	if v := want[sourceView](t, 200, rec); v.Atlas.ClientID != "" || v.Atlas.PublicKey != "abcdefgh" {
+		t.Errorf("%+v", v.Atlas)
+	}
+}
+
+func TestSourceIsChecked(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, body := range []string{`{}`, `{"name":"a","type":"ATLAS"}`, `{"name":"a","type":"FTP","atlas":{}}`,
+		`{"name":"a","type":"ATLAS","atlas":{}}`, `{"name":"a","type":"ATLAS","atlas":{"clientId":"a"}}`,
+		`{"name":"a","type":"ATLAS","intervalSeconds":1,"atlas":{"clientId":"a","clientSecret":"b"}}`} {
+		if rec := w.as(account.GroupOwner, post, sourcesPath, body); rec.Code != 400 {
+			t.Errorf("%s: %d %s", body, rec.Code, rec.Body)
+		}
+	}
+	for _, part := range []string{`"baseUrl":"http://example.org"`, `"baseUrl":"https://a:b@example.org"`,
+		`"baseUrl":"https://"`, `"baseUrl":"https://example.org?x"`, `"baseUrl":"file:///etc/passwd"`, `"collect":[]`,
+		`"collect":["ALL"]`, `"projectIds":["x"]`, `"workspaceNames":[""]`, `"workspaceNaming":"{project}"`,
+		`"workspaceNaming":"{workspace}/x"`, `"caCertificates":"x"`, `"clientSecret":"a\nb"`} {
+		body := `{"name":"a","type":"ATLAS","atlas":{"clientId":"a","clientSecret":"b",` + part + `}}`
+		if rec := w.as(account.GroupOwner, post, sourcesPath, body); rec.Code != 400 {
+			t.Errorf("%s: %d %s", part, rec.Code, rec.Body)
+		}
+	}
+	for range source.Most {
+		w.source(goodSource)
+	}
+	if rec := w.as(account.GroupOwner, post, sourcesPath, goodSource); rec.Code != 400 {
+		t.Errorf("one too many: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// What was not made by a change is not there, and a deleted source has no state.
+func TestSourceComesAndGoes(t *testing.T) {
+	w := newWorld(t, Options{})
+	made := w.source(goodSource)
+	path := sourcesPath + "/" + made.ID
+	paused := want[sourceView](t, 200, w.as(account.GroupOwner, patch, path, `{"paused":true,"name":"b"}`))
+	if !paused.Paused || paused.Name != "b" || paused.Interval != 300 {
+		t.Errorf("%+v", paused)
+	}
+	if rec := w.as(account.GroupOwner, remove, path, ""); rec.Code != 204 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	for _, p := range []string{path, path + "/status"} {
+		if rec := w.as(account.GroupOwner, get, p, ""); rec.Code != 404 {
+			t.Errorf("%s: %d %s", p, rec.Code, rec.Body)
+		}
+	}
+	w.sequence()
+	text := strings.Join(w.lines(w.get("/api/weir/v1/groups/"+projectID+"/logs/"+projectID, account.GroupOwner)), "")
+	for _, operation := range []string{"createGroupSource", "updateGroupSource", "deleteGroupSource"} {
+		if !strings.Contains(text, `"atype":"`+operation+`"`) {
+			t.Errorf("no event of %s", operation)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package api
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/collect"
+)
+
+// sourceStatus is how far a source has come, as it was saved last: after each round that brought something, and every
+// 15 minutes.
+type sourceStatus struct {
+	Behind   int64      `json:"behindSeconds"` // how far the slowest log is behind
+	Error    string     `json:"lastError,omitempty"`
+	Failure  *time.Time `json:"lastFailureAt"` // nil: never
+	Logs     []unitView `json:"logs"`
+	More     bool       `json:"moreLogs,omitempty"`
+	Recorded int64      `json:"recorded"`
+	Refused  int64      `json:"refused"`
+	Success  *time.Time `json:"lastSuccessAt"` // nil: never
+	Unread   int64      `json:"unread"`
+}
+
+// unitView is how far a source has come in one of its logs.
+type unitView struct {
+	Cursor    time.Time  `json:"cursor"`
+	Error     string     `json:"error,omitempty"`
+	Gone      *time.Time `json:"goneSince,omitempty"`
+	Name      string     `json:"name"`
+	Reason    string     `json:"lastReason,omitempty"` // why an event was not read, or refused
+	Recorded  int64      `json:"recorded"`
+	Refused   int64      `json:"refused"`
+	Unread    int64      `json:"unread"`
+	Workspace string     `json:"workspaceId,omitempty"`
+}
+
+// maxUnits is how many logs a status shows: those with an error first, then those that are furthest behind.
+const maxUnits = 200
+
+func (h sources) status(c *call) (any, error) {
+	s, err := h.find(c)
+	if err != nil {
+		return nil, err
+	}
+	state, err := h.sources.State(c.context(), s.ID)
+	if err != nil {
+		return nil, err
+	}
+	v := sourceStatus{Error: state.Error, Success: momentOrNil(state.Success), Failure: momentOrNil(state.Failure),
+		Recorded: state.Recorded, Unread: state.Unread, Refused: state.Refused, Logs: []unitView{}}
+	units := slices.SortedFunc(maps.Values(state.Units), func(a, b *collect.Progress) int {
+		if (a.Failed == "") != (b.Failed == "") {
+			return cmp.Compare(b.Failed, a.Failed)
+		}
+		return cmp.Or(cmp.Compare(a.Next, b.Next), cmp.Compare(a.Label, b.Label))
+	})
+	for _, p := range units {
+		if p.Gone == 0 {
+			v.Behind = max(v.Behind, c.now.Unix()-p.Next)
+		}
+		if v.More = len(v.Logs) == maxUnits; !v.More {
+			v.Logs = append(v.Logs, showUnit(p))
+		}
+	}
+	return v, nil
+}
+
+func showUnit(p *collect.Progress) unitView {
+	v := unitView{Name: p.Label, Workspace: p.Workspace, Cursor: time.Unix(p.Next, 0).UTC(), Recorded: p.Recorded,
+		Unread: p.Unread, Refused: p.Refused, Reason: p.Reason, Error: p.Failed}
+	if p.Gone > 0 {
+		v.Gone = momentOrNil(time.Unix(p.Gone, 0))
+	}
+	return v
+}

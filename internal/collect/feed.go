@@ -1,0 +1,82 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+)
+
+// Window is a range of time at a source, in seconds since the epoch. Both seconds belong to it, and Start is before
+// End. If End is 0, it has no end.
+type Window struct{ Start, End int64 }
+
+// Feed is lines that a source gives out by their time, such as the audit log of a workspace.
+type Feed interface {
+	// Fetch writes all lines of a window to w, in the source's order, each ended by '\n'. It returns nil only if the
+	// source has said that these are all; then now is the source's clock, or zero if the source does not tell. An error
+	// of w is returned wrapped. Others are ErrTooMuch, ErrIncomplete, ErrGone and ErrAway (all wrapped), or what the
+	// source has said.
+	Fetch(ctx context.Context, window Window, w io.Writer) (now time.Time, err error)
+}
+
+// Errors of feeds.
+var (
+	// ErrTooMuch is returned (wrapped) for a window that has more than is taken at a time. A shorter one may do.
+	ErrTooMuch = errors.New("it is more than is taken at a time")
+
+	// ErrIncomplete is returned (wrapped) for a reply that broke off, or is not what was asked for. It may do when it is
+	// asked for again, or for a shorter window.
+	ErrIncomplete = errors.New("the reply is not complete")
+
+	// ErrGone is returned (wrapped) if the source does not have the feed any more.
+	ErrGone = errors.New("the source does not have it any more")
+
+	// ErrAway is returned (wrapped) if the source did not answer, or does not let anybody in.
+	ErrAway = errors.New("the source does not answer")
+)
+
+// Format makes events of what a feed has.
+type Format interface {
+	// Name returns what the format is called.
+	Name() string
+
+	// Map appends the event that a line becomes, in JSON, or says why it cannot be read. The reason depends on the line
+	// only. If uid is not empty and the line has no identity of its own, uid becomes that of the event. The slot that is
+	// returned may be dst.
+	Map(dst, line []byte, uid string) ([]byte, error)
+}
+
+// Unit is a feed and where its lines go.
+type Unit struct {
+	ID          string // tells it from all others of the source, for ever
+	Label       string // for people
+	Place       Place
+	Operational bool // Its lines go to an operational log.
+	Feed        Feed
+	Format      Format
+	Back        time.Duration // how far back it begins at first (default 30 days)
+}
+
+// Place is what a unit comes from, by which the log is named that takes it.
+type Place struct {
+	ProjectID string `json:"projectId,omitempty"` // of the source; empty if it is of no project
+	Project   string `json:"project,omitempty"`   // its name
+	Name      string `json:"name"`                // of the workspace or cluster, or another name for what it is
+}
+
+// path returns what a unit is asked for by. It begins as no id does.
+func (p Place) path(id string) string {
+	kind, _, _ := strings.Cut(id, "/")
+	return strings.Join([]string{"", kind, p.ProjectID, p.Name}, "/")
+}
+
+// Source is where units are.
+type Source interface {
+	// Units returns the units that there are. With an error they are some of them.
+	Units(ctx context.Context) ([]Unit, error)
+
+	// Again returns a unit that there was before, by its id and place. It is false if it is not to be collected any more.
+	Again(id string, at Place) (Unit, bool)
+}

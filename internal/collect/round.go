@@ -1,0 +1,335 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/event"
+)
+
+// State is what is kept of a source between rounds.
+type State struct {
+	Units map[string]*Progress `json:"units,omitempty"` // by their ids
+	Kept  Kept                 `json:"kept,omitempty"`
+	Counts
+	Success time.Time `json:"success,omitzero"` // when all of it was collected last
+	Failure time.Time `json:"failure,omitzero"` // when something failed last
+	Error   string    `json:"error,omitempty"`  // what failed then
+}
+
+// Round collects all that a source has at a time.
+type Round struct {
+	Source  Source
+	Sink    Sink
+	State   *State
+	By      string // whose share of memory it takes, and who recorded the events
+	Most    int    // size of a line, in bytes (default 1 MiB)
+	MaxUnit int    // number of units (default 2000)
+
+	// Target returns the log that a unit's lines go to. The workspace is the one that it returned before, or empty.
+	Target func(ctx context.Context, u Unit, workspace string) (Target, error)
+
+	// Save makes the state durable. An error ends the round.
+	Save func(context.Context) error
+}
+
+const (
+	defaultMost  = 1 << 20
+	defaultUnits = 2000
+
+	saveEvery  = 20 // windows
+	maxTooMuch = 20 // windows of a unit in a round that are too much, while they become shorter
+	maxBroken  = 5  // replies of a unit in a round that break off
+	maxAway    = 3  // units in a row of which nothing is heard
+	askGone    = 24 * 3600
+	maxError   = 512 // bytes
+)
+
+// ErrFailed is returned (wrapped) by Run if something could not be collected. The state says what.
+var ErrFailed = errors.New("not all could be collected")
+
+// unitRun is a unit in a round.
+type unitRun struct {
+	*Progress
+	unit    Unit
+	listed  bool // The source says that there is it.
+	pass    pass
+	tooMuch int
+	broken  int
+	err     error
+}
+
+// Run collects until nothing is left, a window of each unit in turn. What one unit fails with is noted in the state,
+// and the others go on. The state is saved at the end, and now and then.
+func (r *Round) Run(ctx context.Context) error {
+	r.prepare()
+	units, err := r.Source.Units(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	runs := r.begin(units, &err)
+	failed := r.goOn(ctx, runs)
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), r.save(context.WithoutCancel(ctx)))
+	}
+	err = r.conclude(runs, errors.Join(err, failed))
+	return errors.Join(err, r.save(ctx))
+}
+
+// prepare completes what is not set, and forgets what is long past.
+func (r *Round) prepare() {
+	if r.Most <= 0 {
+		r.Most = defaultMost
+	}
+	if r.MaxUnit <= 0 {
+		r.MaxUnit = defaultUnits
+	}
+	if r.State.Units == nil {
+		r.State.Units = map[string]*Progress{}
+	}
+	if r.State.Kept == nil {
+		r.State.Kept = Kept{}
+	}
+	const keptFor = 45 * 24 * time.Hour
+	oldest := time.Now().Add(-keptFor).UnixMilli()
+	maps.DeleteFunc(r.State.Kept, func(_ string, at int64) bool { return at < oldest })
+}
+
+// save saves the state within a time, also if the round is to end.
+func (r *Round) save(ctx context.Context) error {
+	const within = 10 * time.Second
+	if ctx.Done() == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
+	return r.Save(ctx)
+}
+
+// begin returns the units that are to be asked for: those that are there, and those that were. A source may have lines
+// of these for a while.
+func (r *Round) begin(units []Unit, err *error) []*unitRun {
+	var runs []*unitRun
+	now := time.Now()
+	listed := map[string]bool{} // by id and by path, which two may have of whom one is gone
+	for _, u := range units {
+		if listed[u.ID] {
+			continue
+		}
+		listed[u.ID], listed[u.Place.path(u.ID)] = true, true
+		p := r.State.Units[u.ID]
+		if p == nil {
+			if len(r.State.Units) >= r.MaxUnit {
+				*err = errors.Join(*err, fmt.Errorf("there are more than %d logs to collect: leave some out, or make "+
+					"another source for them", r.MaxUnit))
+				break
+			}
+			p = newProgress(u, now)
+			r.State.Units[u.ID] = p
+		}
+		p.Label, p.Place = u.Label, u.Place
+		runs = append(runs, &unitRun{Progress: p, unit: u, listed: true, pass: p.begin(now.Unix())})
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.State.Units)) {
+		p := r.State.Units[id]
+		if listed[id] || listed[p.Place.path(id)] || p.Gone > 0 && !p.askAgain(now.Unix()) {
+			continue
+		}
+		if u, ok := r.Source.Again(id, p.Place); ok {
+			runs = append(runs, &unitRun{Progress: p, unit: u, pass: p.begin(now.Unix())})
+		}
+	}
+	return runs
+}
+
+// askAgain tells whether one that is gone is asked for: now and then for a while, since it may come back.
+func (p *Progress) askAgain(now int64) bool {
+	const every, atMost = 24 * 3600, 40 * 24 * 3600
+	return now-p.Asked >= every && now-p.Gone < atMost
+}
+
+// goOn takes a window of each unit in turn until each is done or has failed. Its error is one that ends the round.
+func (r *Round) goOn(ctx context.Context, runs []*unitRun) error {
+	away, windows := 0, 0
+	for left := len(runs); left > 0; {
+		left = 0
+		for _, u := range runs {
+			if u.pass.done || u.err != nil {
+				continue
+			}
+			err := r.step(ctx, u)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err != nil {
+				return err
+			}
+			if away++; !errors.Is(u.err, ErrAway) {
+				away = 0
+			}
+			if away >= maxAway {
+				return u.err
+			}
+			if !u.pass.done && u.err == nil {
+				left++
+			}
+			if windows++; windows%saveEvery == 0 {
+				if err := r.save(ctx); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// step takes one window of a unit. An error of the unit is noted in it; one that is returned ends the round.
+func (r *Round) step(ctx context.Context, u *unitRun) error {
+	now := time.Now()
+	w := u.window(u.pass, now.Unix())
+	shortest := w.End > 0 && w.End-w.Start <= 1 || w.End == 0 && now.Unix()-w.Start <= 1
+	lines := newSpool(shortest)
+	defer lines.close()
+	source, err := u.unit.Feed.Fetch(ctx, w, lines)
+	if err != nil {
+		return u.fail(err, w, now.Unix())
+	}
+	if err := r.record(ctx, u, lines, source); err != nil {
+		return err
+	}
+	if u.Gone, u.Asked = 0, 0; !lines.full() {
+		u.Span = min(2*max(u.Span, 1), maxSpan)
+	}
+	clock := int64(0)
+	if !source.IsZero() {
+		clock = source.Unix()
+	}
+	u.passed(&u.pass, w, now.Unix(), clock)
+	return nil
+}
+
+// fail notes why a window could not be fetched, and what follows. An error that is returned is one of this machine.
+func (u *unitRun) fail(err error, w Window, now int64) error {
+	if here := new(spoolError); errors.As(err, &here) {
+		return here
+	}
+	switch {
+	case errors.Is(err, ErrGone) && !u.listed:
+		if u.Asked = now; u.Gone == 0 {
+			u.Gone = now
+		}
+		u.pass.done = true
+		return nil
+	case errors.Is(err, ErrTooMuch):
+		if u.tooMuch++; u.halve(w, now) && u.tooMuch <= maxTooMuch {
+			return nil
+		}
+	case errors.Is(err, ErrIncomplete):
+		if u.broken++; u.broken <= maxBroken {
+			u.halve(w, now)
+			return nil
+		}
+	}
+	u.err = err
+	return nil
+}
+
+// record makes the lines of a window durable.
+func (r *Round) record(ctx context.Context, u *unitRun, lines *spool, source time.Time) error {
+	if lines.bytes == 0 {
+		return nil
+	}
+	target, err := r.Target(ctx, u.unit, u.Workspace)
+	if err != nil {
+		return fmt.Errorf("the log that takes %s: %w", u.Label, err)
+	}
+	u.Workspace, target.Operational = target.WorkspaceID, u.unit.Operational
+	in, err := lines.read()
+	if err != nil {
+		return err
+	}
+	hold := r.Sink.Reserve()
+	defer hold.Release()
+	m := &maker{format: u.unit.Format, source: source, kept: r.State.Kept, since: u.First * 1000, hold: hold,
+		origin: event.Origin{By: r.By, Received: time.Now()}}
+	m.parser.Operational, m.parser.MaxBytes = u.unit.Operational, r.Most
+	w := window{sink: r.Sink, target: target, maker: m, save: r.Save}
+	const added = 1 << 10 // what a weir that gives the line out may have added to it
+	err = w.record(ctx, in, r.Most+added)
+	u.Counts.add(w.counts)
+	r.State.Counts.add(w.counts)
+	if w.reason != "" {
+		u.Reason = bounded(w.reason)
+	}
+	if err != nil {
+		return fmt.Errorf("record %s: %w", u.Label, err)
+	}
+	return nil
+}
+
+// conclude notes in the state how the round ended.
+func (r *Round) conclude(runs []*unitRun, err error) error {
+	failed := 0
+	for _, u := range runs {
+		u.Failed = ""
+		switch {
+		case u.err != nil:
+			u.Failed = bounded(u.err.Error())
+		case !u.pass.done:
+			u.Failed = "the round ended before it"
+		default:
+			continue
+		}
+		if failed++; failed == 1 && err == nil {
+			err = fmt.Errorf("%s: %w", u.Label, u.err)
+		}
+	}
+	if failed > 1 {
+		err = fmt.Errorf("%w (%d logs failed)", err, failed)
+	}
+	if err == nil {
+		r.State.Success, r.State.Error = time.Now().UTC(), ""
+		return nil
+	}
+	r.State.Fail(err)
+	return fmt.Errorf("%w: %w", ErrFailed, err)
+}
+
+// Fail notes what failed.
+func (s *State) Fail(err error) { s.Failure, s.Error = time.Now().UTC(), bounded(err.Error()) }
+
+// Clone returns a copy of the state.
+func (s *State) Clone() State {
+	c := *s
+	c.Kept = maps.Clone(s.Kept)
+	c.Units = make(map[string]*Progress, len(s.Units))
+	for id, p := range s.Units {
+		q := *p
+		c.Units[id] = &q
+	}
+	return c
+}
+
+// noteworthy is how far a cursor moves before that alone is worth to be saved, in seconds.
+const noteworthy = 12 * 3600
+
+// Differs tells whether a state says more than an earlier one but how far the clock has moved on.
+func (s *State) Differs(earlier *State) bool {
+	if len(s.Units) != len(earlier.Units) || len(s.Kept) != len(earlier.Kept) || s.Error != earlier.Error ||
+		s.Recorded != earlier.Recorded || s.Unread != earlier.Unread || s.Refused != earlier.Refused ||
+		s.Success.IsZero() != earlier.Success.IsZero() {
+		return true
+	}
+	for id, p := range s.Units {
+		q := earlier.Units[id]
+		if q == nil || p.Place != q.Place || p.Workspace != q.Workspace || p.Swept != q.Swept || p.Failed != q.Failed ||
+			p.Gone != q.Gone || p.Next-q.Next > noteworthy {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,246 @@
+// Package source is what projects have collected from elsewhere: the sources as their owners set them up, how far each
+// has come, and the background work that collects.
+//
+// The sources of a project are one document, and the state of each is another. The secret of a source is hidden in it
+// (seal.Box), tied to its place.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/collect"
+	"github.com/weirlog/weir/internal/collect/atlas"
+	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/seal"
+)
+
+// Most is how many sources a project has at most.
+const Most = 100
+
+// Type is what a source is.
+type Type string
+
+// The types.
+const Atlas Type = "ATLAS"
+
+// Source is what a project has collected from elsewhere.
+type Source struct {
+	ID      string         `json:"id"` // 24 hex digits
+	Project string         `json:"project"`
+	Name    string         `json:"name"`
+	Type    Type           `json:"type"`
+	Paused  bool           `json:"paused,omitempty"`
+	Every   time.Duration  `json:"every"` // between two rounds
+	Created time.Time      `json:"created"`
+	Changed time.Time      `json:"changed"`
+	Atlas   *AtlasSettings `json:"atlas,omitempty"`
+}
+
+// AtlasSettings are those of a source of type Atlas.
+type AtlasSettings struct {
+	URL        string       `json:"url"`
+	ClientID   string       `json:"clientId,omitempty"`  // of a service account
+	PublicKey  string       `json:"publicKey,omitempty"` // of an API key
+	Secret     string       `json:"secret"`              // hidden
+	CA         string       `json:"ca,omitempty"`        // PEM; if empty, the system's authorities
+	Kinds      []atlas.Kind `json:"kinds"`
+	Projects   []string     `json:"projects,omitempty"`   // ids; if empty, all
+	Workspaces []string     `json:"workspaces,omitempty"` // names; if empty, all
+	Naming     string       `json:"naming,omitempty"`     // see WorkspaceName
+}
+
+// By returns how events say that they are of a source.
+func (s *Source) By() string { return "source_" + s.ID }
+
+// Credential returns a key that sources have in common which ask one server with one credential.
+func (s *Source) Credential() string {
+	a := s.Atlas
+	return a.URL + " " + a.ClientID + " " + a.PublicKey
+}
+
+// clone returns a copy that may be changed.
+func (s Source) clone() Source {
+	if s.Atlas != nil {
+		a := *s.Atlas
+		s.Atlas = &a
+	}
+	return s
+}
+
+// list is the sources of a project, as they are stored.
+type list struct {
+	Sources []Source `json:"sources"`
+}
+
+// How many documents are kept in memory.
+const (
+	maxLists  = 10_000
+	maxStates = 1000
+)
+
+// Directory keeps the sources of all projects. It may be used concurrently, and by many processes.
+type Directory struct {
+	box     seal.Box
+	bucket  bucket.Bucket
+	lists   *doc.Cache[list]
+	states  *doc.Cache[collect.State]
+	changed chan struct{} // has one element if something has changed here
+}
+
+// NewDirectory returns a Directory on a bucket that seals, with a box for secrets.
+func NewDirectory(b bucket.Bucket, box seal.Box) *Directory {
+	return &Directory{box: box, bucket: b, changed: make(chan struct{}, 1),
+		lists:  doc.NewCache[list](b, "sources/", maxLists),
+		states: doc.NewCache[collect.State](b, "sourcestate/", maxStates)}
+}
+
+// ErrTooMany is returned by Add for more sources than a project may have.
+var ErrTooMany = errors.New("the project has as many sources as it may have")
+
+// List returns the sources of a project, which nobody may change, in the order in which they were made.
+func (d *Directory) List(ctx context.Context, project string) ([]Source, error) {
+	l, err := d.lists.GetOrEmpty(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	return l.Sources, nil
+}
+
+// Get returns a source of a project; account.ErrNotFound (wrapped) if there is none.
+func (d *Directory) Get(ctx context.Context, project, id string) (*Source, error) {
+	all, err := d.List(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(s Source) bool { return s.ID == id })
+	if i < 0 {
+		return nil, notFound(id)
+	}
+	s := all[i].clone()
+	return &s, nil
+}
+
+func notFound(id string) error { return fmt.Errorf("source %s: %w", id, account.ErrNotFound) }
+
+// Add stores a new source.
+func (d *Directory) Add(ctx context.Context, s Source) error {
+	_, err := d.lists.UpdateOrCreate(ctx, s.Project, func(l *list) error {
+		if len(l.Sources) >= Most {
+			return ErrTooMany
+		}
+		l.Sources = append(l.Sources, s)
+		return nil
+	})
+	d.wake()
+	return err
+}
+
+// Changed returns a channel that has an element when sources were changed by this process.
+func (d *Directory) Changed() <-chan struct{} { return d.changed }
+
+func (d *Directory) wake() {
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Update has change change a source, and returns it as it was and as it is; account.ErrNotFound (wrapped) if there is
+// none. An error of change leaves it as it is.
+func (d *Directory) Update(ctx context.Context, project, id string, change func(*Source) error) (before, after *Source,
+	err error) {
+	err = d.update(ctx, project, id, func(l *list, i int) error {
+		was, is := l.Sources[i], l.Sources[i].clone()
+		if err := change(&is); err != nil {
+			return err
+		}
+		is.Changed = time.Now().UTC()
+		l.Sources[i] = is
+		before, after = &was, &is
+		return nil
+	})
+	return before, after, err
+}
+
+// Delete removes a source and its state, and returns it as it was. What was collected stays.
+func (d *Directory) Delete(ctx context.Context, project, id string) (before *Source, err error) {
+	err = d.update(ctx, project, id, func(l *list, i int) error {
+		was := l.Sources[i]
+		before = &was
+		l.Sources = slices.Delete(l.Sources, i, i+1)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return before, d.forget(ctx, id)
+}
+
+// forget removes the state of a source.
+func (d *Directory) forget(ctx context.Context, id string) error {
+	d.states.Invalidate(id)
+	highest, err := doc.Highest(ctx, d.bucket, d.states.Prefix(id), 0)
+	if err != nil || highest == 0 {
+		return err
+	}
+	return doc.Clean(ctx, d.bucket, d.states.Prefix(id), highest)
+}
+
+func (d *Directory) update(ctx context.Context, project, id string, change func(l *list, i int) error) error {
+	_, err := d.lists.Update(ctx, project, func(l *list) error {
+		i := slices.IndexFunc(l.Sources, func(s Source) bool { return s.ID == id })
+		if i < 0 {
+			return notFound(id)
+		}
+		return change(l, i)
+	})
+	d.wake()
+	if errors.Is(err, doc.ErrNotFound) {
+		return notFound(id)
+	}
+	return err
+}
+
+// All yields the sources of all projects.
+func (d *Directory) All(ctx context.Context) iter.Seq2[Source, error] {
+	return func(yield func(Source, error) bool) {
+		for l, err := range d.lists.All(ctx) {
+			if err != nil {
+				if !yield(Source{}, err) {
+					return
+				}
+				continue
+			}
+			for _, s := range l.Sources {
+				if !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// State returns how far a source has come, as it was saved last.
+func (d *Directory) State(ctx context.Context, id string) (*collect.State, error) {
+	return d.states.GetOrEmpty(ctx, id)
+}
+
+// Hide returns a secret of a source as it is stored.
+func (d *Directory) Hide(s *Source, secret string) (string, error) {
+	return d.box.Hide(s.place(), secret)
+}
+
+// Show returns the secret of a source that was hidden; seal.ErrForged if it was not hidden there.
+func (d *Directory) Show(s *Source, hidden string) (string, error) {
+	return d.box.Show(s.place(), hidden)
+}
+
+// place is where the secret of a source stands.
+func (s *Source) place() string { return "sources/" + s.Project + "/" + s.ID + "/secret" }
