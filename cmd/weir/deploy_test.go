@@ -111,12 +111,12 @@ func TestExamplesTrustSingleProxies(t *testing.T) {
 		}
 	}
 	var files []string
-	for _, pattern := range []string{"../../deploy/*", "../../docs/*.md", "../../README.md"} {
+	for _, pattern := range []string{"../../deploy/*", "../../deploy/alerts/*", "../../docs/*.md", "../../README.md"} {
 		some, err := filepath.Glob(pattern)
 		if err != nil || len(some) == 0 {
 			t.Fatal(pattern, some, err)
 		}
-		files = append(files, some...)
+		files = append(files, slices.DeleteFunc(some, isFolder)...)
 	}
 	where := map[string]bool{}
 	for _, name := range files {
@@ -199,4 +199,9 @@ func exportedMetrics(t *testing.T) map[string]bool {
 		names[vector] = true
 	}
 	return names
+}
+
+func isFolder(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }

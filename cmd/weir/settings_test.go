@@ -68,7 +68,7 @@ func TestMissingBucketsEndCommandsWithStatus2(t *testing.T) {
 	// Commands that make what they are given, or have nothing to do with a bucket.
 	others := []string{"weir init", "weir key generate", "weir download", "weir record", "weir prove", "weir watch",
 		"weir search", "weir summary", "weir export", "weir tail", "weir follow", "weir version", "weir login", "weir logout",
-		"weir profile list"}
+		"weir profile list", "weir alert test"}
 	arguments := []string{"serve --bucket typo", "serve --bucket no/typo", "init --recover-owner --bucket typo",
 		"bucket check typo", "bucket check no/typo", "bucket check --repair typo", "bucket check ~ typo",
 		"bucket keys 6a793f48c0eb9e7a17712f00 typo", "bucket copy typo copy",

@@ -32,6 +32,7 @@ type Options struct {
 	Mine func(project string) bool
 
 	Every     time.Duration // Time between two passes over the rules (default 5 seconds).
+	LookEvery time.Duration // Time between two looks at the rules that others have changed (default 1 minute; below 0: none).
 	Pauses    retry.Policy  // after what a notifier did not accept (default from 10 seconds to 5 minutes)
 	Parallel  int           // Projects whose rules are evaluated at a time (default 4).
 	PublicURL string        // under which people reach the page. If empty, alerts have no links.
@@ -61,12 +62,16 @@ type Engine struct {
 	metrics  *metrics
 	sending  sync.WaitGroup
 
+	sets   []*Set    // as of the last look; only a pass uses them
+	looked time.Time // when that was
+
 	mu       sync.Mutex
 	projects map[string]*project // by id, those of this node
 }
 
 const (
 	usualEvery    = 5 * time.Second
+	usualLook     = time.Minute
 	usualParallel = 4
 )
 
@@ -74,6 +79,9 @@ const (
 func New(o Options) (*Engine, error) {
 	if o.Every <= 0 {
 		o.Every = usualEvery
+	}
+	if o.LookEvery == 0 {
+		o.LookEvery = usualLook
 	}
 	if o.Pauses.First <= 0 {
 		o.Pauses = usualPauses
@@ -119,11 +127,8 @@ func (e *Engine) Pass(ctx context.Context) (more bool) {
 	work.SetLimit(e.Parallel)
 	var mu sync.Mutex
 	mine := map[string]bool{}
-	for set, err := range e.Sets.All(ctx) {
-		if err != nil {
-			e.failed(ctx, "", err)
-			continue
-		}
+	e.look(ctx)
+	for _, set := range e.sets {
 		if !e.mine(set.Project) {
 			continue
 		}
@@ -143,6 +148,26 @@ func (e *Engine) Pass(ctx context.Context) (more bool) {
 	_ = work.Wait() // nothing returns an error
 	e.forget(mine)
 	return more
+}
+
+// look finds out which rules there are, if some may have changed.
+func (e *Engine) look(ctx context.Context) {
+	select {
+	case <-e.Sets.Changed():
+	default:
+		if time.Since(e.looked) < e.LookEvery {
+			return
+		}
+	}
+	e.sets, e.looked = nil, time.Now()
+	for set, err := range e.Sets.All(ctx) {
+		if err != nil {
+			e.failed(ctx, "", err)
+			e.looked = time.Time{} // again in the next pass
+			continue
+		}
+		e.sets = append(e.sets, set)
+	}
 }
 
 func (e *Engine) mine(project string) bool { return e.Mine == nil || e.Mine(project) }

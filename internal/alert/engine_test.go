@@ -96,7 +96,7 @@ func (w *world) must(err error) {
 func (w *world) engine() *Engine {
 	w.Helper()
 	e, err := New(Options{Bucket: w.faulty, Sets: NewSets(w.faulty), Accounts: w, Logs: w.node.Logs,
-		Recorder: w.node.Recorder, Notifier: w.phone, Parallel: 1, PublicURL: "https://weir.example",
+		Recorder: w.node.Recorder, Notifier: w.phone, Parallel: 1, LookEvery: -1, PublicURL: "https://weir.example",
 		Logger: slog.New(slog.DiscardHandler)})
 	w.must(err)
 	return e

@@ -25,6 +25,8 @@ type Cache[T any] struct {
 	bucket bucket.Bucket
 	prefix string
 	docs   *otter.Cache[string, cached[T]]
+
+	changed chan struct{} // has an element if a document was changed through this cache
 }
 
 type cached[T any] struct {
@@ -35,7 +37,7 @@ type cached[T any] struct {
 
 // NewCache returns the documents below a prefix of b, which ends with a slash. It remembers so many of them.
 func NewCache[T any](b bucket.Bucket, prefix string, size int) *Cache[T] {
-	return &Cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size})}
+	return &Cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size}), make(chan struct{}, 1)}
 }
 
 // Prefix returns where the document with an id lies: what the keys of its versions begin with.
@@ -118,12 +120,25 @@ func (c *Cache[T]) keep(id string, new cached[T]) *T {
 
 // Create stores a new document; ErrConflict if there is one with this id.
 func (c *Cache[T]) Create(ctx context.Context, id string, v T) error {
+	defer c.tell()
 	return Write(ctx, c.bucket, c.prefix+id, 0, v)
+}
+
+// Changed returns a channel that has an element if documents may have been changed through this cache since one was
+// taken from it. It is for one reader, who need not look often then: only for what other nodes changed.
+func (c *Cache[T]) Changed() <-chan struct{} { return c.changed }
+
+func (c *Cache[T]) tell() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Update has change change a document, and returns it as it is now; an error of change leaves it as it is. ErrNotFound
 // if there is none.
 func (c *Cache[T]) Update(ctx context.Context, id string, change func(*T) error) (*T, error) {
+	defer c.tell()
 	now := time.Now()
 	have, _ := c.docs.GetIfPresent(id)
 	v, version, err := Update(ctx, c.bucket, c.prefix+id, have.version, change)

@@ -107,7 +107,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 		KeepManifests: 2, Grace: 10 * time.Second, Beside: []segment.Kind{countedLines{}}}
 	c.tuning.leases = lease.Options{Fast: 4 * time.Second, Slow: 12 * time.Second, SlowAfter: 20 * time.Second,
 		DeleteAfter: 20 * time.Second}
-	c.tuning.alerts = alert.Options{Every: alertEvery, Notifier: phone{c}, Parallel: 1,
+	c.tuning.alerts = alert.Options{Every: alertEvery, LookEvery: alertEvery, Notifier: phone{c}, Parallel: 1,
 		Pauses: phonePauses}
 	c.tuning.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {

@@ -56,6 +56,10 @@ var thefts = []theft{
 	{kind: layout.ProjectNames, kept: onlyCopy},
 	{kind: layout.UserNames, kept: onlyCopy},
 	{kind: layout.Publication, kept: onlyCopy},
+	{kind: layout.Sources, kept: noneMade},
+	{kind: layout.SourceState, kept: noneMade},
+	{kind: layout.Alerts, kept: onlyCopy},
+	{kind: layout.AlertState, kept: "without it a rule counts anew, and may tell again of what it has told"},
 	{kind: layout.Intent, kept: "it may be the only report of a change"},
 	{kind: layout.Revocation, kept: "a token that was revoked would be valid again"},
 	{kind: layout.Probe, kept: "it shows whether the store refuses to create an object twice; a node that " +

@@ -87,16 +87,15 @@ const (
 
 // Directory keeps the sources of all projects. It may be used concurrently, and by many processes.
 type Directory struct {
-	box     seal.Box
-	bucket  bucket.Bucket
-	lists   *doc.Cache[list]
-	states  *doc.Cache[collect.State]
-	changed chan struct{} // has one element if something has changed here
+	box    seal.Box
+	bucket bucket.Bucket
+	lists  *doc.Cache[list]
+	states *doc.Cache[collect.State]
 }
 
 // NewDirectory returns a Directory on a bucket that seals, with a box for secrets.
 func NewDirectory(b bucket.Bucket, box seal.Box) *Directory {
-	return &Directory{box: box, bucket: b, changed: make(chan struct{}, 1),
+	return &Directory{box: box, bucket: b,
 		lists:  doc.NewCache[list](b, "sources/", maxLists),
 		states: doc.NewCache[collect.State](b, "sourcestate/", maxStates)}
 }
@@ -138,19 +137,11 @@ func (d *Directory) Add(ctx context.Context, s Source) error {
 		l.Sources = append(l.Sources, s)
 		return nil
 	})
-	d.wake()
 	return err
 }
 
 // Changed returns a channel that has an element when sources were changed by this process.
-func (d *Directory) Changed() <-chan struct{} { return d.changed }
-
-func (d *Directory) wake() {
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
-}
+func (d *Directory) Changed() <-chan struct{} { return d.lists.Changed() }
 
 // Update has change change a source, and returns it as it was and as it is; account.ErrNotFound (wrapped) if there is
 // none. An error of change leaves it as it is.
@@ -201,7 +192,6 @@ func (d *Directory) update(ctx context.Context, project, id string, change func(
 		}
 		return change(l, i)
 	})
-	d.wake()
 	if errors.Is(err, doc.ErrNotFound) {
 		return notFound(id)
 	}
