@@ -3,6 +3,7 @@ package post
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,15 +19,16 @@ import (
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/retry"
+	"github.com/weirlog/weir/internal/visible"
 )
 
 // Poster sends batches to one place. It is for one goroutine.
 type Poster struct {
-	client *http.Client
-	url    string
-	header http.Header
-	zip    *gzip.Writer // nil if bodies are not compressed
-	packed bytes.Buffer
+	client   *http.Client
+	url      string
+	header   http.Header
+	zip      *gzip.Writer // nil if bodies are not compressed
+	maxReply int
 }
 
 // Options of a Poster.
@@ -35,6 +37,9 @@ type Options struct {
 	Header http.Header // of each request
 	Gzip   bool        // compress bodies
 	CA     string      // certificates of authorities, in PEM, that are trusted in the place of the system's
+
+	// MaxReply is how much is read of a reply, in bytes (default MaxReply). A longer one is not one of success.
+	MaxReply int
 }
 
 // New returns what sends to one place. The time that a request takes is bounded by its context.
@@ -43,7 +48,7 @@ func New(p *egress.Policy, o Options) (*Poster, error) {
 	if err != nil {
 		return nil, err
 	}
-	poster := &Poster{client: client, url: o.URL, header: o.Header}
+	poster := &Poster{client: client, url: o.URL, header: o.Header, maxReply: cmp.Or(o.MaxReply, MaxReply)}
 	if o.Gzip {
 		if poster.zip, err = gzip.NewWriterLevel(nil, gzip.BestSpeed); err != nil {
 			return nil, err
@@ -64,10 +69,10 @@ func (p *Poster) Close() error {
 type Reply struct {
 	Status int
 	Type   string // media type, without parameters
-	Body   []byte // the beginning of it, at most MaxReply bytes
+	Body   []byte // the beginning of it, of bounded length
 }
 
-// MaxReply is how much is read of a reply, in bytes.
+// MaxReply is how much is read of a reply, in bytes, unless Options say otherwise.
 const MaxReply = 64 << 10
 
 // Send sends a body, with headers besides those of all requests. Reply is there whatever the status is. An error says
@@ -101,12 +106,12 @@ func (p *Poster) SendTo(ctx context.Context, to string, body []byte, more http.H
 			reply.Type = "(unknown)"
 		}
 	}
-	if reply.Body, err = io.ReadAll(io.LimitReader(answer.Body, MaxReply+1)); err != nil {
+	if reply.Body, err = io.ReadAll(io.LimitReader(answer.Body, int64(p.maxReply)+1)); err != nil {
 		return nil, fmt.Errorf("read the reply: %w", err)
 	}
-	if len(reply.Body) > MaxReply {
-		if reply.Body = reply.Body[:MaxReply]; reply.OK() {
-			return nil, fmt.Errorf("the reply is longer than %d bytes: %s", MaxReply, reply.Text())
+	if len(reply.Body) > p.maxReply {
+		if reply.Body = reply.Body[:p.maxReply]; reply.OK() {
+			return nil, fmt.Errorf("the reply is longer than %d bytes: %s", p.maxReply, reply.Text())
 		}
 	}
 	if pause := retry.Asked(answer.Header); pause > 0 && !reply.OK() {
@@ -128,15 +133,15 @@ func (p *Poster) pack(body []byte) ([]byte, error) {
 	if p.zip == nil {
 		return body, nil
 	}
-	p.packed.Reset()
-	p.zip.Reset(&p.packed)
+	var packed bytes.Buffer // a new one: the transport may still read that of a request that was given up
+	p.zip.Reset(&packed)
 	if _, err := p.zip.Write(body); err != nil {
 		return nil, err
 	}
 	if err := p.zip.Close(); err != nil {
 		return nil, err
 	}
-	return p.packed.Bytes(), nil
+	return packed.Bytes(), nil
 }
 
 // OK tells whether the status is one of success. Whether the place has accepted the batch may stand in the body.
@@ -155,24 +160,29 @@ func (r *Reply) Err() error {
 	return errors.New(r.Text())
 }
 
-// maxText bounds what is shown of a reply's body, in bytes.
+// maxText bounds what is shown of a text of the other side, in bytes.
 const maxText = 200
 
 // Text returns what a reply says, for people.
 func (r *Reply) Text() string {
 	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
-	text := bytes.TrimSpace(r.Body)
-	if len(text) == 0 {
-		return status
+	if text := Excerpt(r.Body); text != "" {
+		return status + ": " + text
 	}
+	return status
+}
+
+// Excerpt returns the beginning of a text of the other side, on one line and without what a terminal would obey.
+func Excerpt[T string | []byte](of T) string {
+	text := strings.TrimSpace(string(of[:min(len(of), maxText+utf8.UTFMax)]))
 	if len(text) > maxText {
 		end := maxText
 		for end > 0 && !utf8.RuneStart(text[end]) {
 			end--
 		}
-		text = append(text[:end:end], "…"...)
+		text = text[:end] + "…"
 	}
-	return status + ": " + strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "\uFFFD")), " ")
+	return visible.Text(strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " "))
 }
 
 // CheckURL notes an attribute that is not the URL of a place.
