@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -141,5 +142,24 @@ func TestUIDsOfOthersAreOthers(t *testing.T) {
 			t.Errorf("%q has the uid %q of %q", parts, uid, other)
 		}
 		all[uid] = fmt.Sprint(parts)
+	}
+}
+
+func TestElementsAreThoseOfTheArray(t *testing.T) {
+	for raw, want := range map[string]string{`[]`: "", ` [1, "a,]" ,{"b":[2]}, null]`: `1|"a,]"|{"b":[2]}|null`} {
+		var got []string
+		err := Elements([]byte(raw), func(v []byte) error { got = append(got, string(v)); return nil })
+		if err != nil || strings.Join(got, "|") != want {
+			t.Errorf("%s: %v, %v", raw, got, err)
+		}
+	}
+	for _, raw := range []string{"", "{}", "1", "[1", "[1,", `["a]`, "[1 2]"} {
+		if err := Elements([]byte(raw), func([]byte) error { return nil }); err == nil {
+			t.Errorf("%s: no error", raw)
+		}
+	}
+	stop := errors.New("stop")
+	if err := Elements([]byte("[1,2]"), func([]byte) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
 	}
 }

@@ -79,6 +79,32 @@ func places(raw []byte, each func(name string, start, end int) error) error {
 	return nil
 }
 
+// Elements calls each with the elements of an array, in their order; they lie in raw. An error is that raw is not JSON
+// or no array, or that of each, which ends it.
+func Elements(raw []byte, each func(value []byte) error) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true))
+	switch t, err := d.ReadToken(); {
+	case err != nil:
+		return notJSON(err)
+	case t.Kind() != '[':
+		return errors.New("it is no JSON array")
+	}
+	for d.PeekKind() != ']' {
+		v, err := d.ReadValue()
+		if err != nil {
+			return notJSON(err)
+		}
+		end := int(d.InputOffset())
+		if err := each(raw[end-len(v) : end : end]); err != nil {
+			return err
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return notJSON(err)
+	}
+	return nil
+}
+
 // notJSON keeps of an error what does not depend on how the decoder reads.
 func notJSON(err error) error {
 	var wrong *jsontext.SyntacticError

@@ -209,3 +209,21 @@ func TestSamples(t *testing.T) {
 		}
 	}
 }
+
+func TestAttributesOfClassesAndObjects(t *testing.T) {
+	class, ok := ClassAttributes(6003)
+	if !ok || !slices.Contains(class, Attribute{"resources", "resource_details", true}) ||
+		!slices.Contains(class, Attribute{"time", "timestamp_t", false}) ||
+		!slices.IsSortedFunc(class, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error(class, ok)
+	}
+	if object, ok := ObjectAttributes("user"); !ok || !slices.Contains(object, Attribute{"groups", "group", true}) {
+		t.Error(object, ok)
+	}
+	if class, ok := ClassAttributes(1); ok {
+		t.Error(class)
+	}
+	if object, ok := ObjectAttributes("string_t"); ok {
+		t.Error(object)
+	}
+}
