@@ -77,6 +77,9 @@ type Source interface {
 	// listing, which ends it.
 	All(context.Context) iter.Seq2[*Set, error]
 
+	// Changed returns a channel that has an element if deliveries were changed on this node.
+	Changed() <-chan struct{}
+
 	// Subjects returns the logs of which a delivery sends events now.
 	Subjects(context.Context, *Delivery) ([]Subject, error)
 

@@ -26,7 +26,7 @@ type Options struct {
 	// Mine tells whether this node looks after a log. If nil, it looks after each.
 	Mine func(log string) bool
 
-	LookEvery time.Duration // time between two looks at which deliveries there are, 10 seconds
+	LookEvery time.Duration // time between two looks at which deliveries others have changed, 1 minute
 	MapEvery  time.Duration // time between two looks at which logs a delivery has, 1 minute
 	PollEvery time.Duration // time between two looks at a log of which nobody has said that it has grown, 5 minutes
 	KeepEvery time.Duration // time between two versions of a state, 10 seconds
@@ -38,7 +38,7 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	for of, def := range map[*time.Duration]time.Duration{&o.LookEvery: 10 * time.Second, &o.MapEvery: time.Minute,
+	for of, def := range map[*time.Duration]time.Duration{&o.LookEvery: time.Minute, &o.MapEvery: time.Minute,
 		&o.PollEvery: 5 * time.Minute, &o.KeepEvery: 10 * time.Second, &o.SendLimit: 30 * time.Second} {
 		if *of <= 0 {
 			*of = def
@@ -98,7 +98,7 @@ func (e *Engine) Run(ctx context.Context) {
 		if err := e.look(ctx); err != nil && ctx.Err() == nil {
 			e.o.Logger.Error("not all deliveries are known", "err", err)
 		}
-		if !retry.Wait(ctx, e.o.LookEvery) {
+		if !e.wait(ctx) {
 			break
 		}
 	}
@@ -106,6 +106,18 @@ func (e *Engine) Run(ctx context.Context) {
 	e.ctx, e.runners, e.readers = nil, map[string]*runner{}, map[string][]*runner{}
 	e.mu.Unlock()
 	e.work.Wait()
+}
+
+// wait waits for the next look. It returns false if ctx ends.
+func (e *Engine) wait(ctx context.Context) bool {
+	timer := time.NewTimer(e.o.LookEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.o.Source.Changed():
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // Committed says that a log has new entries.

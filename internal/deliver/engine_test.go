@@ -138,6 +138,9 @@ func (w *world) wait(d time.Duration) {
 }
 
 // All implements Source.
+// Changed implements Source. Nobody changes deliveries but the test.
+func (w *world) Changed() <-chan struct{} { return nil }
+
 func (w *world) All(context.Context) iter.Seq2[*Set, error] {
 	w.mu.Lock()
 	defer w.mu.Unlock()

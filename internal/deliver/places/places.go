@@ -7,8 +7,13 @@ import (
 	"fmt"
 
 	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/datadog"
+	"github.com/weirlog/weir/internal/deliver/elastic"
+	"github.com/weirlog/weir/internal/deliver/kafka"
 	"github.com/weirlog/weir/internal/deliver/otlp"
+	"github.com/weirlog/weir/internal/deliver/s3"
 	"github.com/weirlog/weir/internal/deliver/splunk"
+	"github.com/weirlog/weir/internal/deliver/syslog"
 	"github.com/weirlog/weir/internal/deliver/webhook"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/seal"
@@ -26,6 +31,11 @@ var kinds = []kind{
 	row("OTEL_LOG_EXPORT", otlp.New),
 	row("SPLUNK_LOG_EXPORT", splunk.New),
 	row("WEBHOOK_LOG_EXPORT", webhook.New),
+	row("ELASTIC_LOG_EXPORT", elastic.New),
+	row("DATADOG_LOG_EXPORT", datadog.New),
+	row("S3_LOG_EXPORT", s3.New),
+	row("SYSLOG_LOG_EXPORT", syslog.New),
+	row("KAFKA_LOG_EXPORT", kafka.New),
 }
 
 // row returns a kind of place that a package knows.

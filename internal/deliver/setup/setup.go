@@ -155,6 +155,9 @@ func (s *Deliveries) Delete(ctx context.Context, project, id string) error {
 // All implements deliver.Source.
 func (s *Deliveries) All(ctx context.Context) iter.Seq2[*deliver.Set, error] { return s.sets.All(ctx) }
 
+// Changed implements deliver.Source.
+func (s *Deliveries) Changed() <-chan struct{} { return s.sets.Changed() }
+
 // Types of logs, as a delivery names them.
 const (
 	StreamsAudit       = "STREAMS_AUDIT"
