@@ -530,6 +530,53 @@ func TestBrowserShowsEventsLive(t *testing.T) {
 	b.until(`!new URLSearchParams(location.search).has('live')`)
 }
 
+// cosign has the page get checkpoints that a witness has signed too.
+const cosign = `(() => { const real = window.fetch; window.fetch = async (...a) => {
+	const res = await real(...a);
+	if (!String(a[0]).endsWith('/checkpoint') || !res.ok) return res;
+	return new Response(await res.text() + '\u2014 witness.example/one ' + btoa('12345678') + '\n'); }; })(); undefined`
+
+// Logs says of each log which witnesses have signed it, what is past its limit and why that is still there.
+func TestBrowserShowsWhatIsKeptOfALog(t *testing.T) {
+	b := openTab(t)
+	_, err := b.node.client(t).Call(t.Context(), "PATCH", "/api/weir/v1/groups/"+b.node.creds.project+"/settings", nil,
+		map[string]any{"legalHold": true, "retentionDays": 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.record(fmt.Sprintf(`{"time":%d}`+"\n", time.Now().AddDate(0, 0, -40).UnixMilli()))
+	b.arrive()
+	const shown = `document.querySelector('dialog .inside').textContent`
+	logs := func() {
+		b.click(`.top button:not(.icon)`)
+		b.until(`document.querySelectorAll('.logs .verdict').length === 3`)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // until it is sequenced
+		b.open("/")
+		b.settled()
+		logs()
+		if strings.Contains(b.value(shown), "past the limit: legal hold") {
+			break
+		}
+		if time.Now().After(end) {
+			b.fail("nothing is past the limit")
+		}
+	}
+	for _, part := range []string{"Legal hold: nothing is removed.", "No witness has signed it."} {
+		if got := b.value(shown); !strings.Contains(got, part) {
+			t.Errorf("the page does not say %q: %s", part, got)
+		}
+	}
+	b.press(kb.Escape)
+	b.until(`!document.querySelector('dialog')`)
+	b.do(chromedp.Evaluate[chromedp.Void](cosign))
+	logs()
+	if got := b.value(shown); !strings.Contains(got, "witness.example/one") || strings.Contains(got, "No witness") {
+		t.Errorf("the page does not name the witness: %s", got)
+	}
+	b.shot("logs-kept")
+}
+
 func TestBrowserByKeyboardOnly(t *testing.T) {
 	b := openTab(t)
 	b.arrive()

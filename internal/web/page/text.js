@@ -184,7 +184,8 @@ export const t = {
     range: 'From, to',
     signed: 'Signed',
     entries: (n) => count(n, 'entry', 'entries'),
-    by: 'Signed by',
+    witnesses: 'Witnesses, not checked here:',
+    unwitnessed: 'No witness has signed it.',
     verified: 'verified',
     unverified: 'not checked: no key is pinned',
     wrong: 'WRONG',
@@ -193,6 +194,8 @@ export const t = {
     forever: 'Events are kept for ever.',
     days: (n) => `Events are removed after ${count(n, 'day', 'days')}.`,
     removed: (n) => `${count(n, 'event', 'events')} removed by retention`,
+    overdue: (n, why) => `At most ${count(n, 'event is', 'events are')} past the limit` +
+      ({ legalHold: ': legal hold', notDueYet: ': removed with what follows', nextPass: ': removed by the next pass' }[why] ?? ''),
     deleted: (n) => n === undefined ? 'Workspace deleted' : `Workspace deleted; ${count(n, 'day', 'days')} left`,
     kinds: { audit: 'audit log', operational: 'operational log', project: 'project’s own log' },
     only: 'Look only here',
