@@ -48,6 +48,7 @@ export const t = {
   project: 'Project',
   logs: 'Logs',
   allLogs: 'All logs',
+  someLogs: (n) => count(n, 'log', 'logs'),
   noProjects: 'This credential sees no project. Give it a role on one, such as GROUP_DATA_ACCESS_READ_ONLY.',
 
   query: {
@@ -174,6 +175,27 @@ export const t = {
       root: 'the event is not in the tree that was signed',
       index: 'the proof is of another entry',
     },
+  },
+
+  overview: {
+    button: 'Overview',
+    title: 'Overview',
+    note: 'Reads of the logs are left out of what is counted, since this page makes some; they are not left out of what is new.',
+    workspaces: 'Workspaces, last 30 days',
+    bars: (n, failed) => `Events a day in the last 30 days: ${number(n)} in all, ${number(failed)} failed`,
+    bar: (day, n, failed) => `${day}\n${count(n, 'event', 'events')}` + (failed ? `, ${number(failed)} failed` : ''),
+    events: 'Events',
+    failures: 'Failed',
+    last: 'Last event',
+    never: 'none in 30 days',
+    more: (n) => `Show ${number(n)} more`,
+    new: 'New in the last 24 hours',
+    since: (day) => `In no event before that, since ${day}`,
+    fields: { who: 'Actors', from: 'Addresses' },
+    nobody: 'none',
+    tooMany: 'There are more different values than can be compared.',
+    empty: 'You may read no log of this project.',
+    others: (n) => `and ${number(n)} more`,
   },
 
   logPanel: {
