@@ -252,6 +252,13 @@ func (b *tab) settled() {
 		!/…$/.test(document.querySelector('.bar h1').textContent)`)
 }
 
+// overviewed waits until the overview shows all that it asks for.
+func (b *tab) overviewed() {
+	b.t.Helper()
+	b.until(`document.querySelector('.overview .logs section') && document.querySelector('.news section') &&
+		!document.querySelector('.overview [aria-busy=true]')`)
+}
+
 // TestLooks goes to each view. Where WEIR_SCREENSHOTS names a folder it draws them there, for somebody to look at.
 func TestLooks(t *testing.T) {
 	b := openTab(t)
@@ -285,6 +292,9 @@ func TestLooks(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		b.shot("hand-" + look)
 		b.press(kb.Escape, kb.Escape)
+		b.open("/?view=overview")
+		b.overviewed()
+		b.shot("overview-" + look)
 		b.open("/?q=who:a+and+and")
 		b.until(`document.querySelector('.query-problem')`)
 		b.shot("wrong-" + look)
@@ -300,6 +310,9 @@ func TestLooks(t *testing.T) {
 		b.press("j", kb.Enter)
 		b.until(`document.querySelector('.detail .tree')`)
 		b.shot("small-detail-" + look)
+		b.open("/?view=overview")
+		b.overviewed()
+		b.shot("small-overview-" + look)
 	}
 	b.size(3840, 2160)
 	b.open("/")
@@ -409,6 +422,16 @@ func TestHostileEventsAreText(t *testing.T) {
 	b.until(`new URLSearchParams(location.search).get('q').includes('onerror')`)
 	b.settled()
 	b.until(`document.querySelectorAll('.row').length === 1`)
+	b.click(overviewButton)
+	b.overviewed()
+	for _, part := range []string{".last", ".news"} {
+		if got := b.value(`document.querySelector('` + part + `').textContent`); !strings.Contains(got, `<img src=x`) {
+			t.Errorf("%s does not show the hostile actor: %s", part, got)
+		}
+	}
+	if got := b.value(`[window.wasPwned, document.querySelectorAll('img[src=x], iframe').length]`); got != ",0" {
+		t.Errorf("the event was more than text in the overview: %s", got)
+	}
 }
 
 // tamper has the page get another proof than the node sent.
@@ -530,6 +553,141 @@ func TestBrowserShowsEventsLive(t *testing.T) {
 	b.until(`!new URLSearchParams(location.search).has('live')`)
 }
 
+// cosign has the page get checkpoints that a witness has signed too.
+const cosign = `(() => { const real = window.fetch; window.fetch = async (...a) => {
+	const res = await real(...a);
+	if (!String(a[0]).endsWith('/checkpoint') || !res.ok) return res;
+	return new Response(await res.text() + '\u2014 witness.example/one ' + btoa('12345678') + '\n'); }; })(); undefined`
+
+// Logs says of each log which witnesses have signed it, what is past its limit and why that is still there.
+func TestBrowserShowsWhatIsKeptOfALog(t *testing.T) {
+	b := openTab(t)
+	_, err := b.node.client(t).Call(t.Context(), "PATCH", "/api/weir/v1/groups/"+b.node.creds.project+"/settings", nil,
+		map[string]any{"legalHold": true, "retentionDays": 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.record(fmt.Sprintf(`{"time":%d}`+"\n", time.Now().AddDate(0, 0, -40).UnixMilli()))
+	b.arrive()
+	const shown = `document.querySelector('dialog .inside').textContent`
+	logs := func() {
+		b.click(`.top button:not(.icon)`)
+		b.until(`document.querySelectorAll('.logs .verdict').length === 3`)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // until it is sequenced
+		b.open("/")
+		b.settled()
+		logs()
+		if strings.Contains(b.value(shown), "past the limit: legal hold") {
+			break
+		}
+		if time.Now().After(end) {
+			b.fail("nothing is past the limit")
+		}
+	}
+	for _, part := range []string{"Legal hold: nothing is removed.", "No witness has signed it."} {
+		if got := b.value(shown); !strings.Contains(got, part) {
+			t.Errorf("the page does not say %q: %s", part, got)
+		}
+	}
+	b.press(kb.Escape)
+	b.until(`!document.querySelector('dialog')`)
+	b.do(chromedp.Evaluate[chromedp.Void](cosign))
+	logs()
+	if got := b.value(shown); !strings.Contains(got, "witness.example/one") || strings.Contains(got, "No witness") {
+		t.Errorf("the page does not name the witness: %s", got)
+	}
+	b.shot("logs-kept")
+}
+
+const overviewButton = `.top button[aria-pressed]`
+
+// questions is a script that says how many questions, each of them an event, the page has asked since its resource timings
+// were cleared.
+const questions = `performance.getEntriesByType('resource').map((e) => new URL(e.name)).filter((u) =>
+	u.pathname.includes('/events') && !u.searchParams.get('read')).length`
+
+// However many workspaces there are, the overview asks about a dozen, and about more when somebody wants them.
+func TestBrowserLooksAtManyWorkspacesByTheDozen(t *testing.T) {
+	b := openTab(t)
+	for i := range 13 {
+		_, err := b.node.client(t).Call(t.Context(), "POST", "/api/atlas/v2/groups/"+b.node.creds.project+"/streams", nil,
+			map[string]any{"name": fmt.Sprintf("more%d", i),
+				"dataProcessRegion": map[string]string{"cloudProvider": "AWS", "region": "VIRGINIA_USA"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.arrive()
+	b.do(chromedp.Evaluate[chromedp.Void](`performance.clearResourceTimings()`))
+	b.click(overviewButton)
+	for _, want := range []struct{ shown, asked string }{{"12", "14"}, {"15", "17"}} { // two questions are of what is new
+		b.until(`document.querySelectorAll('.overview .logs section').length === ` + want.shown)
+		b.overviewed()
+		if got := b.value(questions); got != want.asked {
+			t.Errorf("with %s workspaces the overview has asked %s questions, want %s", want.shown, got, want.asked)
+		}
+		b.shot("overview-" + want.shown)
+		if want.shown == "12" {
+			b.click(`.overview main > p button`)
+		}
+	}
+	b.until(`!document.querySelector('.overview main > p button')`)
+}
+
+// The overview says what is new and what happened, with a question for each workspace, and leads to the events.
+func TestBrowserKeepsAnEye(t *testing.T) {
+	b := openTab(t)
+	now := time.Now()
+	event := func(name, from string, age time.Duration, status int) string {
+		return fmt.Sprintf(`{"time":%d,"actor":{"user":{"name":%q}},"src_endpoint":{"ip":%q},"status_id":%d}`+"\n",
+			now.Add(-age).UnixMilli(), name, from, status)
+	}
+	b.record(event("eye.old", "192.0.2.1", 10*24*time.Hour, 1) + event("eye.old", "192.0.2.1", time.Hour, 1) +
+		event("eye.new", "192.0.2.9", time.Hour, 2) + event("eye.new", "192.0.2.9", 0, 2))
+	b.arrive()
+	b.do(chromedp.Evaluate[chromedp.Void](`performance.clearResourceTimings()`))
+	b.click(overviewButton)
+	b.overviewed()
+	const workspace = `document.querySelector('.overview .logs section')`
+	// Of the workspace, of the project's own log, of the last day, and of the days before it.
+	if got := b.value(questions); got != "4" {
+		t.Errorf("the overview asks %s questions", got)
+	}
+	news := b.value(`document.querySelector('.news').textContent`)
+	for _, part := range []string{"eye.new", "192.0.2.9"} {
+		if !strings.Contains(news, part) {
+			t.Errorf("%s is not new: %s", part, news)
+		}
+	}
+	for _, part := range []string{"eye.old", "192.0.2.1"} {
+		if strings.Contains(news, part) {
+			t.Errorf("%s is new, and was there 10 days ago: %s", part, news)
+		}
+	}
+	if got := b.value(workspace + `.querySelector('.last').textContent`); !strings.Contains(got, "eye.new") {
+		t.Errorf("the last event is %s", got)
+	}
+	if got := b.value(workspace + `.querySelectorAll('.days g').length`); got != "30" &&
+		time.Now().UTC().Day() == now.UTC().Day() {
+		t.Errorf("the histogram has %s days", got)
+	}
+	total := b.value(workspace + `.querySelector('dd').textContent`)
+	failed := b.value(workspace + `.querySelector('dd button').textContent`)
+	b.click(`.overview .logs section dd button`)
+	b.settled()
+	if got := b.value(`document.querySelector('.bar h1').textContent`); got != failed+" events" {
+		t.Errorf("%s have failed, and %s are found", failed, got)
+	}
+	b.do(chromedp.NavigateBack())
+	b.overviewed()
+	b.click(`.overview .logs section h3 button`)
+	b.settled()
+	if got := b.value(`document.querySelector('.bar h1').textContent`); got != total+" events" {
+		t.Errorf("there are %s events, and %s are found", total, got)
+	}
+}
+
 func TestBrowserByKeyboardOnly(t *testing.T) {
 	b := openTab(t)
 	b.arrive()
@@ -637,6 +795,11 @@ func TestBrowserOnASmallScreen(t *testing.T) {
 	fits("sign-in")
 	b.arrive()
 	fits("explore")
+	b.click(overviewButton)
+	b.overviewed()
+	fits("overview")
+	b.click(overviewButton)
+	b.settled()
 	b.click(`.facets-button`)
 	b.until(`document.querySelector('.facets').offsetHeight > 0`)
 	fits("filter")
@@ -688,6 +851,9 @@ func TestBrowserViewsAreAccessible(t *testing.T) {
 		b.press(kb.Escape)
 		b.click(`.bar button:last-child`)
 		check("export")
+		b.open("/?view=overview")
+		b.overviewed()
+		check("overview")
 		b.open("/?q=a+and+and")
 		b.until(`document.querySelector('.query-problem')`)
 		check("a wrong query")

@@ -3,7 +3,11 @@ import { html, render, useState, useEffect } from './html.js';
 import { t } from './text.js';
 import * as api from './api.js';
 import { SignIn, takePlace } from './signin.js';
+import { useAddress, useProjects } from './place.js';
+import * as proof from './proof.js';
 import { Explore } from './explore.js';
+import { Overview } from './overview.js';
+import { LogPanel, Help } from './panels.js';
 
 // takeHash returns what the address says behind '#': a one-time code, or why a sign-in at a provider failed. It is then
 // no longer in the address, nor in the browser's history.
@@ -34,6 +38,23 @@ async function arrive({ code, failed }) {
   return { who, notice: '' };
 }
 
+// Signed is the page of who is signed in.
+function Signed({ who, signOut }) {
+  const [state, change] = useAddress();
+  const place = useProjects(state, change);
+  const [dialog, show] = useState('');
+  const [pinned, setPinned] = useState(proof.pinnedKey);
+  const repin = () => setPinned(proof.pinnedKey()), close = () => show('');
+  if (place.projects && !place.projects.length) return html`<main class="signin"><p class="notice">${t.noProjects}</p>
+    <button onClick=${() => signOut(false)}>${t.user.signOut}</button></main>`;
+  const View = state.view === 'overview' ? Overview : Explore;
+  return html`<${View} ...${place} who=${who} state=${state} change=${change} pinned=${pinned} repin=${repin} show=${show}
+      signOut=${signOut} />
+    ${dialog === 'logs' && html`<${LogPanel} state=${state} logs=${place.logs} pinned=${pinned} close=${close}
+      changed=${repin} only=${(id) => change({ logs: [id], event: '', view: '' })} />`}
+    ${dialog === 'help' && html`<${Help} close=${close} use=${(q) => change({ q, event: '', view: '' })} />`}`;
+}
+
 function App({ said }) {
   const [state, setState] = useState(null);
   useEffect(() => {
@@ -51,7 +72,7 @@ function App({ said }) {
     await api.signOut(everywhere);
     setState({ who: null, notice: '' });
   };
-  return html`<${Explore} who=${state.who} signOut=${leave} />`;
+  return html`<${Signed} who=${state.who} signOut=${leave} />`;
 }
 
 render(html`<${App} said=${takeHash()} />`, document.getElementById('page'));

@@ -10,7 +10,7 @@ import { Copy } from './copy.js';
 
 const longest = 4000; // characters of a value in the tree
 
-function Sentence({ event }) {
+export function Sentence({ event }) {
   return html`<p class="sentence">${sentence(event).map((part) => typeof part === 'string' ? part :
     html`<b><bdi>${visible(part.value).slice(0, 300)}</bdi></b>`)}</p>`;
 }

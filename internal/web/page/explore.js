@@ -1,10 +1,9 @@
-import { html, useState, useEffect, useRef, useCallback, useMemo } from './html.js';
+import { html, useState, useEffect, useRef, useMemo } from './html.js';
 import { t } from './text.js';
 import * as api from './api.js';
 import * as address from './state.js';
-import * as proof from './proof.js';
 import * as time from './time.js';
-import { add, remove, has, term } from './query.js';
+import { add, remove, has, term, ownReads } from './query.js';
 import { QueryBox } from './querybox.js';
 import { Range } from './range.js';
 import { Histogram } from './histogram.js';
@@ -13,51 +12,8 @@ import { List, Pages, nameOf, firstPage, template } from './list.js';
 import { Header, Columns } from './header.js';
 import { Detail } from './detail.js';
 import { useLive } from './live.js';
-import { LogPanel, HandOver, Help } from './panels.js';
-
-const ownReads = '-unmapped.atype:auditLogAccessed';
-
-// useAddress keeps the state in the address: what is chosen is a step of the browser's history, an event that is opened
-// is not.
-function useAddress() {
-  const [state, setState] = useState(() => address.read(location.search));
-  useEffect(() => {
-    const back = () => setState(address.read(location.search));
-    addEventListener('popstate', back);
-    return () => removeEventListener('popstate', back);
-  }, []);
-  const change = useCallback((some, quietly) => setState((old) => {
-    const next = { ...old, ...some };
-    const to = address.write(next);
-    if (to !== location.pathname + location.search) {
-      const small = quietly || Object.keys(some).every((k) => k === 'event' || k === 'columns' || k === 'zone');
-      history[small ? 'replaceState' : 'pushState'](null, '', to);
-    }
-    return next;
-  }), []);
-  return [state, change];
-}
-
-// useProjects reads the projects, and the logs of the one that is looked at.
-function useProjects(state, change) {
-  const [projects, setProjects] = useState(null);
-  const [logs, setLogs] = useState([]);
-  const [problem, setProblem] = useState('');
-  useEffect(() => {
-    api.projects().then((all) => {
-      setProjects(all);
-      if (!state.project && all.length) change({ project: all[0].id }, true);
-    }, (e) => setProblem(e.message || t.failed));
-  }, []);
-  useEffect(() => {
-    if (!state.project) return undefined;
-    const stop = new AbortController();
-    setLogs([]);
-    api.logs(state.project, stop.signal).then(setLogs, () => {});
-    return () => stop.abort();
-  }, [state.project]);
-  return { projects, logs, problem };
-}
+import { HandOver } from './panels.js';
+import { said } from './place.js';
 
 // useResults answers the state's question: first the newest events, then the counts. As long as what was found is of
 // another question, it is busy.
@@ -180,16 +136,13 @@ function Nothing({ state, summary, change }) {
 }
 
 // Explore is where events are found and looked at.
-export function Explore({ who, signOut }) {
-  const [state, change] = useAddress();
+export function Explore({ who, state, change, projects, logs, problem, pinned, repin, show, signOut }) {
   const [turn, setTurn] = useState(0);
-  const [dialog, setDialog] = useState('');
-  const [pinned, setPinned] = useState(proof.pinnedKey);
+  const [handing, setHanding] = useState(false);
   const [checked, setChecked] = useState(0);
   const [facetsOpen, setFacetsOpen] = useState(false);
   const input = useRef(null);
   const narrow = useNarrow();
-  const { projects, logs, problem } = useProjects(state, change);
   const [results, setFound] = useResults(state, turn);
   const live = useLive(state);
   const found = state.live ? { ...results, pages: live?.pages, busy: !live, problem: live?.problem ?? results.problem } :
@@ -205,15 +158,13 @@ export function Explore({ who, signOut }) {
   useEffect(() => setChecked(0), [state.event]);
   useKeys({ '/': () => { input.current.focus(); input.current.select(); }, j: () => move(1), k: () => move(-1),
     ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => open(), v: verify, r: again,
-    '?': () => setDialog('help'), Escape: () => state.event && close() });
-  if (projects && !projects.length) return html`<main class="signin"><p class="notice">${t.noProjects}</p>
-    <button onClick=${() => signOut(false)}>${t.user.signOut}</button></main>`;
+    '?': () => show('help'), Escape: () => state.event && close() });
   const wrongQuery = found.problem?.fields?.find((f) => f.field === 'q')?.description ?? '';
   const other = problem || (found.problem && !wrongQuery ? said(found.problem) : found.counting ? said(found.counting) : '');
   const { pages, summary } = found;
   return html`<div class=${'explore' + (row || gone ? ' with-detail' : '') + (facetsOpen ? ' with-facets' : '')}>
     <${Header} state=${state} who=${who} projects=${projects} logs=${logs} change=${change} signOut=${signOut}
-      show=${setDialog} />
+      show=${show} />
     <div class="ask" role="region" aria-label=${t.query.label}>
       <${QueryBox} state=${state} summary=${summary} run=${run} problem=${wrongQuery} input=${input} />
       <${Range} state=${state} change=${change} />
@@ -236,7 +187,7 @@ export function Explore({ who, signOut }) {
           ${t.list.order[state.order]}</button>
         <button class="icon" title=${t.list.refresh} aria-label=${t.list.refresh} onClick=${again}>⟳</button>`}
         <span class="space"></span>
-        <button onClick=${() => setDialog('hand')}>${t.hand.button}</button>
+        <button onClick=${() => setHanding(true)}>${t.hand.button}</button>
       </div>
       ${live?.cut && html`<p class="notice" role="status">${t.live.cut}</p>`}
       ${live?.missed > 0 && html`<p class="notice" role="status">${t.live.missed(live.missed)}</p>`}
@@ -248,25 +199,15 @@ export function Explore({ who, signOut }) {
     </main>
     ${row && html`<${Detail} state=${state} row=${row} change=${change} include=${include} exclude=${exclude}
       addColumn=${(path) => !state.columns.includes(path) && change({ columns: [...state.columns, path] })} close=${close}
-      move=${move} pinned=${pinned} changed=${() => setPinned(proof.pinnedKey())} checked=${checked} />`}
+      move=${move} pinned=${pinned} changed=${repin} checked=${checked} />`}
     ${gone && html`<aside class="detail" aria-label=${t.detail.title}><header><h2></h2>
       <button class="icon" title=${t.close} aria-label=${t.close} onClick=${close}>✕</button></header>
       <p class="notice">${t.detail.gone}</p></aside>`}
-    ${dialog === 'logs' && html`<${LogPanel} state=${state} logs=${logs} pinned=${pinned} close=${() => setDialog('')}
-      changed=${() => setPinned(proof.pinnedKey())} only=${(id) => change({ logs: [id], event: '' })} />`}
-    ${dialog === 'hand' && html`<${HandOver} state=${state} summary=${summary} close=${() => setDialog('')} />`}
-    ${dialog === 'help' && html`<${Help} close=${() => setDialog('')} use=${(q) => change({ q, event: '' })} />`}
+    ${handing && html`<${HandOver} state=${state} summary=${summary} close=${() => setHanding(false)} />`}
   </div>`;
 }
 
 function heading({ problem, busy, summary, counting }) {
   if (problem || counting) return t.list.failed;
   return summary && !busy ? t.list.total(summary.total) : t.loading;
-}
-
-// said returns an error as people read it.
-function said(e) {
-  if (!(e instanceof api.Problem)) return t.failed;
-  const fields = e.fields.map((f) => `${f.field} ${f.description}`).join('; ');
-  return e.status === 404 ? t.notFound : fields || e.message || t.failed;
 }

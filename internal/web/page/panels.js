@@ -41,9 +41,10 @@ function Signed({ project, log, pinned }) {
   }, [project, log, pinned?.text]);
   if (state.failed) return html`<span class="quiet">${state.failed}</span>`;
   if (!state.c) return html`<span class="quiet">…</span>`;
-  const names = [...new Set(state.c.signatures.map((s) => s.name))].map((n) => n === state.c.origin ? 'weir' : n);
+  const witnesses = [...new Set(state.c.signatures.map((s) => s.name))].filter((n) => n !== state.c.origin);
   return html`${t.logPanel.entries(state.c.size)}, <span class=${'verdict ' + state.verdict}>${t.logPanel[state.verdict]}</span>
-    <br /><span class="quiet small">${t.logPanel.by} <bdi>${names.map(visible).join(', ')}</bdi></span>`;
+    <br /><span class="quiet small">${witnesses.length ? html`${t.logPanel.witnesses} <bdi>${
+      witnesses.map(visible).join(', ')}</bdi>` : t.logPanel.unwitnessed}</span>`;
 }
 
 // LogPanel shows the logs of a project: how large they are, what is signed, what is kept.
@@ -61,7 +62,9 @@ export function LogPanel({ state, logs, pinned, changed, only, close }) {
         ${l.firstEvent && html`<dt>${t.logPanel.range}</dt><dd>${time.dateTime(Date.parse(l.firstEvent), state.zone, false)}
           <br />${time.dateTime(Date.parse(l.lastEvent), state.zone, false)} ${time.zoneName(state.zone)}</dd>`}
         <dt>${t.logPanel.signed}</dt><dd><${Signed} project=${state.project} log=${l.logId} pinned=${pinned} /></dd>
-        ${l.removedEvents > 0 && html`<dt>${t.logPanel.retention}</dt><dd>${t.logPanel.removed(l.removedEvents)}</dd>`}
+        ${(l.removedEvents > 0 || l.retention?.overdueEvents > 0) && html`<dt>${t.logPanel.retention}</dt>
+          <dd>${l.removedEvents > 0 && html`${t.logPanel.removed(l.removedEvents)}<br />`}
+            ${l.retention?.overdueEvents > 0 && t.logPanel.overdue(l.retention.overdueEvents, l.retention.why)}</dd>`}
       </dl>
       <p class="small"><code>${l.logId}</code></p>
       <button onClick=${() => { only(l.logId); close(); }}>${t.logPanel.only}</button>

@@ -1,5 +1,8 @@
 // Queries as texts (docs/search.md): terms that a click adds, and what stands at the cursor.
 
+// ownReads leaves out the events that say who read the logs.
+export const ownReads = '-unmapped.atype:auditLogAccessed';
+
 // term returns a term that a field has a value.
 export function term(field, value) {
   return `${field}:${typeof value === 'string' ? JSON.stringify(value) : String(value)}`;

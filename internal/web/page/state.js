@@ -8,6 +8,7 @@ export function read(search) {
   const p = new URLSearchParams(search);
   const columns = p.get('columns')?.split(',').filter(Boolean).slice(0, 20);
   return {
+    view: p.get('view') === 'overview' ? 'overview' : '',
     project: p.get('project') ?? '',
     logs: p.getAll('log'),
     q: p.get('q') ?? '',
@@ -25,6 +26,7 @@ export function read(search) {
 export function write(s) {
   const p = new URLSearchParams();
   const set = (name, value, usual) => { if (value && value !== usual) p.set(name, value); };
+  set('view', s.view);
   set('project', s.project);
   for (const log of s.logs) p.append('log', log);
   set('q', s.q);

@@ -48,6 +48,7 @@ export const t = {
   project: 'Project',
   logs: 'Logs',
   allLogs: 'All logs',
+  someLogs: (n) => count(n, 'log', 'logs'),
   noProjects: 'This credential sees no project. Give it a role on one, such as GROUP_DATA_ACCESS_READ_ONLY.',
 
   query: {
@@ -176,6 +177,27 @@ export const t = {
     },
   },
 
+  overview: {
+    button: 'Overview',
+    title: 'Overview',
+    note: 'Reads of the logs are left out of what is counted, since this page makes some; they are not left out of what is new.',
+    workspaces: 'Workspaces, last 30 days',
+    bars: (n, failed) => `Events a day in the last 30 days: ${number(n)} in all, ${number(failed)} failed`,
+    bar: (day, n, failed) => `${day}\n${count(n, 'event', 'events')}` + (failed ? `, ${number(failed)} failed` : ''),
+    events: 'Events',
+    failures: 'Failed',
+    last: 'Last event',
+    never: 'none in 30 days',
+    more: (n) => `Show ${number(n)} more`,
+    new: 'New in the last 24 hours',
+    since: (day) => `In no event before that, since ${day}`,
+    fields: { who: 'Actors', from: 'Addresses' },
+    nobody: 'none',
+    tooMany: 'There are more different values than can be compared.',
+    empty: 'You may read no log of this project.',
+    others: (n) => `and ${number(n)} more`,
+  },
+
   logPanel: {
     button: 'Logs',
     title: 'Logs of the project',
@@ -184,7 +206,8 @@ export const t = {
     range: 'From, to',
     signed: 'Signed',
     entries: (n) => count(n, 'entry', 'entries'),
-    by: 'Signed by',
+    witnesses: 'Witnesses, not checked here:',
+    unwitnessed: 'No witness has signed it.',
     verified: 'verified',
     unverified: 'not checked: no key is pinned',
     wrong: 'WRONG',
@@ -193,6 +216,8 @@ export const t = {
     forever: 'Events are kept for ever.',
     days: (n) => `Events are removed after ${count(n, 'day', 'days')}.`,
     removed: (n) => `${count(n, 'event', 'events')} removed by retention`,
+    overdue: (n, why) => `At most ${count(n, 'event is', 'events are')} past the limit` +
+      ({ legalHold: ': legal hold', notDueYet: ': removed with what follows', nextPass: ': removed by the next pass' }[why] ?? ''),
     deleted: (n) => n === undefined ? 'Workspace deleted' : `Workspace deleted; ${count(n, 'day', 'days')} left`,
     kinds: { audit: 'audit log', operational: 'operational log', project: 'project’s own log' },
     only: 'Look only here',
