@@ -83,6 +83,7 @@ type adminFlags struct {
 	hours                                              int
 	requireOCSF, hold, public, force                   bool
 	source                                             sourceFlags
+	delivery                                           deliveryFlags
 }
 
 func (v verb) command(of resource) *cobra.Command {

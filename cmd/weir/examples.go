@@ -110,8 +110,19 @@ var examples = map[string]string{
 	"weir admin ingest-token describe": `  weir admin ingest-token describe weir_6a793f48c0eb9e7a17712f00`,
 	"weir admin ingest-token delete":   `  weir admin ingest-token delete weir_6a793f48c0eb9e7a17712f00`,
 
-	"weir admin source":      `  weir admin source list`,
-	"weir admin source list": `  weir admin source list -o json`,
+	"weir admin delivery":                `  weir admin delivery list`,
+	"weir admin delivery list":           `  weir admin delivery list -o json`,
+	"weir admin delivery create":         `  weir admin delivery create --file splunk.json`,
+	"weir admin delivery update":         `  weir admin delivery update 6a793f48c0eb9e7a17712f00 --file splunk.json`,
+	"weir admin delivery describe":       `  weir admin delivery describe 6a793f48c0eb9e7a17712f00 -o json`,
+	"weir admin delivery pause":          `  weir admin delivery pause 6a793f48c0eb9e7a17712f00`,
+	"weir admin delivery resume":         `  weir admin delivery resume 6a793f48c0eb9e7a17712f00`,
+	"weir admin delivery replay":         `  weir admin delivery replay 6a793f48c0eb9e7a17712f00 --from 2026-11-20T00:00:00Z`,
+	"weir admin delivery retry-parked":   `  weir admin delivery retry-parked 6a793f48c0eb9e7a17712f00`,
+	"weir admin delivery discard-parked": `  weir admin delivery discard-parked 6a793f48c0eb9e7a17712f00`,
+	"weir admin delivery delete":         `  weir admin delivery delete 6a793f48c0eb9e7a17712f00`,
+	"weir admin source":                  `  weir admin source list`,
+	"weir admin source list":             `  weir admin source list -o json`,
 	"weir admin source create": `  WEIR_SOURCE_SECRET=mdb_sa_sk_... weir admin source create atlas ` +
 		`--client-id mdb_sa_id_6a793f48c0eb9e7a17712f00
   weir admin source create atlas --public-key gswvkocq --secret-file key --collect AUDIT,OPERATIONAL

@@ -159,6 +159,7 @@ func resources() []resource {
 		{"alert", nil, "Rules of alerts of a project", alertVerbs(), []func() *cobra.Command{applyAlerts}},
 		{"alert-notifier", nil, "Who is told of the alerts of a project", alertNotifierVerbs(), nil},
 		{"source", nil, "What a project has collected from MongoDB Atlas, or from another weir", sourceVerbs(), nil},
+		{"delivery", nil, "Where the events of a project are sent", deliveryVerbs(), nil},
 		{"access-list", nil, "From where a project, an API key, a service account or an ingest token may be used",
 			accessVerbs(), nil},
 		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs(), nil},

@@ -137,10 +137,10 @@ func (w *world) wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// All implements Source.
 // Changed implements Source. Nobody changes deliveries but the test.
 func (w *world) Changed() <-chan struct{} { return nil }
 
+// All implements Source.
 func (w *world) All(context.Context) iter.Seq2[*Set, error] {
 	w.mu.Lock()
 	defer w.mu.Unlock()

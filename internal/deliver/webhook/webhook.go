@@ -4,19 +4,15 @@ package webhook
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/connect"
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/deliver/post"
 	"github.com/weirlog/weir/internal/egress"
+	"github.com/weirlog/weir/internal/webhook"
 )
 
 // Settings of a webhook.
@@ -26,27 +22,12 @@ type Settings struct {
 	CA     string `json:"caCertificate,omitempty"` // in PEM; if empty, the system's count
 }
 
-const (
-	secretPrefix = "whsec_"
-	leastSecret  = 24
-	mostSecret   = 64
-)
-
 // Check implements deliver.Settings.
 func (s *Settings) Check(w *deliver.Wrong) {
 	post.CheckURL(w, "webhookUrl", s.URL)
 	post.CheckCA(w, "caCertificate", s.CA)
-	key, err := s.key()
-	w.Unless(err == nil && len(key) >= leastSecret && len(key) <= mostSecret, "webhookSecret",
-		"must be %s and from %d to %d random bytes in base64", secretPrefix, leastSecret, mostSecret)
-}
-
-func (s *Settings) key() ([]byte, error) {
-	text, ok := strings.CutPrefix(s.Secret, secretPrefix)
-	if !ok || len(text) > base64.StdEncoding.EncodedLen(mostSecret) {
-		return nil, fmt.Errorf("the secret does not begin with %s, or is too long", secretPrefix)
-	}
-	return base64.StdEncoding.DecodeString(text)
+	_, err := webhook.ParseSecret(s.Secret)
+	w.Unless(err == nil, "webhookSecret", "is none: %v", err)
 }
 
 // Secrets implements deliver.Settings.
@@ -57,13 +38,13 @@ func (s *Settings) Secrets() map[string]*string {
 // Sink is a webhook.
 type Sink struct {
 	post *post.Poster
-	key  []byte
+	key  webhook.Secret
 	body []byte
 }
 
 // New returns the sink that settings describe.
 func New(s Settings, p *egress.Policy) (*Sink, error) {
-	key, err := s.key()
+	key, err := webhook.ParseSecret(s.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -83,21 +64,13 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) ([]deliver.Refus
 	now := time.Now()
 	s.body = Append(s.body[:0], batch, now)
 	id := fmt.Sprintf("%s/%d-%d", batch[0].Log, batch[0].Index, batch[len(batch)-1].Index)
-	reply, err := s.post.Send(ctx, s.body, s.sign(id, now))
+	signed := http.Header{}
+	s.key.Sign(signed, id, now, s.body)
+	reply, err := s.post.Send(ctx, s.body, signed)
 	if err == nil {
 		err = reply.Err()
 	}
 	return nil, err
-}
-
-// sign returns the headers that say what a request is, and prove it.
-func (s *Sink) sign(id string, now time.Time) http.Header {
-	at := strconv.FormatInt(now.Unix(), 10)
-	mac := hmac.New(sha256.New, s.key)
-	fmt.Fprintf(mac, "%s.%s.", id, at)
-	mac.Write(s.body)
-	return http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {at},
-		"Webhook-Signature": {"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}}
 }
 
 // Append appends the body that has the events of a batch, which are of one log.
