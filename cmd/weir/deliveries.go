@@ -46,8 +46,8 @@ func (o *deliveryFlags) read() (any, error) {
 }
 
 func deliveryVerbs() []verb {
-	columns := []column{col("ID", "id"), col("TYPE", "type"), col("LOGS", "logTypes"), col("WORKSPACES", "weir.workspaces"),
-		col("FILTER", "weir.filter")}
+	columns := []column{col("ID", "id"), col("TYPE", "type"), col("LOGS", "logTypes"),
+		col("WORKSPACES", "weir.workspaces"), col("FILTER", "weir.filter")}
 	status := []column{col("STATE", "state"), col("LAG", "lagEvents"), col("SECONDS", "lagSeconds"),
 		col("EVENTS/S", "eventsPerSecond"), col("LAST", "lastDeliveredAt"), col("LAST ERROR", "failure.error")}
 	all := func(f *adminFlags, args []string) (string, error) {

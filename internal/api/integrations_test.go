@@ -16,7 +16,8 @@ const (
 	integrationsV2  = base + "/groups/" + projectID + "/logIntegrations"
 	integrationsOwn = "/api/weir/v1/groups/" + projectID + "/logIntegrations"
 
-	goodOTLP = `{"type":"OTEL_LOG_EXPORT","logTypes":["EVENTS","STREAMS_AUDIT"],"otelEndpoint":"https://example.org/v1/logs",` +
+	goodOTLP = `{"type":"OTEL_LOG_EXPORT","logTypes":["EVENTS","STREAMS_AUDIT"],` +
+		`"otelEndpoint":"https://example.org/v1/logs",` +
 		`"otelSuppliedHeaders":[{"name":"X-Token","value":"first secret"},{"name":"X-Other","value":"second secret"}]}`
 	goodSplunk = `{"type":"SPLUNK_LOG_EXPORT","logTypes":["STREAMS_OPERATIONAL"],"hecUrl":"https://example.org",` +
 		`"hecToken":"third secret"}`
@@ -33,7 +34,8 @@ func TestLogIntegrationsAreMadeShownChangedAndDeleted(t *testing.T) {
 	id := otlp["id"].(string)
 	listed := want[struct{ Results []map[string]any }](t, 200, w.as(account.GroupOwner, get,
 		integrationsV2+"?integrationType=SPLUNK_LOG_EXPORT", ""))
-	if len(listed.Results) != 1 || listed.Results[0]["id"] != splunk["id"] || listed.Results[0]["hecToken"] != places.Mask {
+	if len(listed.Results) != 1 || listed.Results[0]["id"] != splunk["id"] ||
+		listed.Results[0]["hecToken"] != places.Mask {
 		t.Errorf("listed %v", listed)
 	}
 	all := w.as(account.GroupOwner, get, integrationsV2, "").Body.String() +
@@ -168,7 +170,8 @@ func TestAPlaceIsTriedFirst(t *testing.T) {
 	if rec.Code != 400 || len(s.Asked()) != 3 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
-	if all := want[struct{ Results []any }](t, 200, w.as(account.GroupOwner, get, integrationsV2, "")); len(all.Results) != 1 {
+	all := want[struct{ Results []any }](t, 200, w.as(account.GroupOwner, get, integrationsV2, ""))
+	if len(all.Results) != 1 {
 		t.Errorf("made: %v", all.Results)
 	}
 }

@@ -26,6 +26,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/setup"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/follow"
 	"github.com/weirlog/weir/internal/seal"
@@ -140,6 +142,16 @@ func TestForgedDocumentsAreNeverUsed(t *testing.T) {
 				{layout.SourceState, "sourcestate/" + org.ID, map[string]any{"units": map[string]any{}},
 					func(*account.Directory) error {
 						_, err := source.NewDirectory(n.sealed, n.box).State(ctx, org.ID)
+						return err
+					}},
+				{layout.Deliveries, "deliveries/" + project.ID, deliver.Set{Project: project.ID},
+					func(*account.Directory) error {
+						_, err := setup.New(setup.Parts{Bucket: n.sealed}).Of(ctx, project.ID)
+						return err
+					}},
+				{layout.DeliveryState, "deliverystate/" + org.ID + "/" + project.ID, deliver.State{},
+					func(*account.Directory) error {
+						_, err := deliver.ReadState(ctx, n.sealed, org.ID, project.ID)
 						return err
 					}},
 				{layout.Settings, "weir", account.Settings{Format: 1, Shards: 1, Origin: "thief"},

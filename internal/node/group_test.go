@@ -256,8 +256,9 @@ func TestTakeover(t *testing.T) {
 }
 
 // An idle group of three nodes costs next to nothing: each node beats once a minute (put, list, delete) and lists the
-// write-ahead log twice, and looks at the sources, deliveries and alerts that others may have changed. One looks each minute for
-// announcements that nobody reported, and once an hour each makes a pass of retention. Nothing is written but beats.
+// write-ahead log twice, and looks at the sources, deliveries and alerts that others may have changed. One looks each
+// minute for announcements that nobody reported, and once an hour each makes a pass of retention. Nothing is written
+// but beats.
 func TestIdleCost(t *testing.T) {
 	onBucket(t, func(c *group) {
 		nodes := []*peer{c.start(config.AllRoles), c.start(config.AllRoles), c.start(config.AllRoles)}

@@ -1,5 +1,5 @@
-// Package places is the table of the kinds of places that deliveries go to, and keeps what their owners entrust to weir:
-// hidden where it is stored, masked where it is shown.
+// Package places is the table of the kinds of places that deliveries go to, and keeps what their owners entrust to
+// weir: hidden where it is stored, masked where it is shown.
 package places
 
 import (
@@ -148,8 +148,8 @@ func Masked(d *deliver.Delivery) (deliver.Settings, error) {
 	return s, nil
 }
 
-// Unmask puts the secrets of old settings in the place of their masks. Old may be nil. It returns the names of those that
-// are masked, although there is none.
+// Unmask puts the secrets of old settings in the place of their masks. Old may be nil. It returns the names of those
+// that are masked, although there is none.
 func Unmask(s, old deliver.Settings) (missing []string) {
 	have := map[string]*string{}
 	if old != nil {

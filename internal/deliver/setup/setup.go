@@ -1,5 +1,5 @@
-// Package setup keeps the deliveries of projects, and says what they mean: of which logs they are, where they begin, and
-// how far they have come.
+// Package setup keeps the deliveries of projects, and says what they mean: of which logs they are, where they begin,
+// and how far they have come.
 package setup
 
 import (
@@ -233,7 +233,9 @@ func (s *Deliveries) Try(ctx context.Context, d *deliver.Delivery, settings deli
 	ctx, cancel := context.WithTimeoutCause(ctx, tryWithin, fmt.Errorf("it did not answer within %v", tryWithin))
 	defer cancel()
 	line := event.DeliveryTried(event.Act{Time: now, Project: d.Project, CallerID: "weir", CallerKind: "System"}, d.Type)
-	refused, err := sink.Send(ctx, []deliver.Event{{Log: d.Project, Name: "test", Time: now.UnixMilli(), Line: line}})
+	// No log has this id, so that no event is taken for a repetition of this one.
+	refused, err := sink.Send(ctx, []deliver.Event{{Log: account.NewID(now), Name: "test", Time: now.UnixMilli(),
+		Line: line}})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
