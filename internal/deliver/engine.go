@@ -35,6 +35,7 @@ type Options struct {
 
 	Logger     *slog.Logger          // If nil, nothing is logged.
 	Registerer prometheus.Registerer // of metrics; if nil, they are not registered
+	Types      []string              // of deliveries, whose metrics begin at 0
 }
 
 func (o *Options) setDefaults() {
@@ -82,7 +83,7 @@ type Engine struct {
 // New returns an engine. It does nothing before Run.
 func New(o Options) *Engine {
 	o.setDefaults()
-	return &Engine{o: o, metrics: newMetrics(o.Registerer), proven: semaphore.NewWeighted(memory),
+	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: semaphore.NewWeighted(memory),
 		unproven: semaphore.NewWeighted(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
 		polled: map[string]time.Time{}}
 }

@@ -8,13 +8,17 @@ type metrics struct {
 	failures *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, types []string) *metrics {
 	m := &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_delivery_events_total",
 			Help: "Events that deliveries have sent, by type and by what the place did with them."},
 			[]string{"type", "result"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_delivery_failures_total",
 			Help: "Batches of deliveries that failed and are sent again, by type."}, []string{"type"}),
+	}
+	for _, kind := range types {
+		m.sent(kind, 0, 0)
+		m.failures.WithLabelValues(kind)
 	}
 	if r != nil {
 		r.MustRegister(m.events, m.failures)

@@ -34,6 +34,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/location"
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/deliver/places"
 	"github.com/weirlog/weir/internal/deliver/setup"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/index"
@@ -255,7 +256,7 @@ func (n *node) makeDeliverer() {
 	n.deliveries = setup.New(setup.Parts{Bucket: n.sealed, Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder,
 		Box: n.box, Egress: n.egress})
 	o := n.tuning.deliveries
-	o.Bucket, o.Logs, o.Logger, o.Registerer = n.sealed, n.logs, n.log, n.registry
+	o.Bucket, o.Logs, o.Logger, o.Registerer, o.Types = n.sealed, n.logs, n.log, n.registry, places.Types()
 	o.Mine = func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }
 	if o.Source == nil {
 		o.Source = n.deliveries
