@@ -123,6 +123,10 @@ func fillBesideLogs(ctx context.Context, b bucket.Bucket, accounts *account.Dire
 		accounts.Publish(ctx, wholeLog, account.Publication{Owner: project, Public: true}),
 		doc.Write(ctx, sealed, "alerts/"+project, 0, 1), doc.Write(ctx, sealed, "alerts/"+project, 1, 2),
 		doc.Write(ctx, sealed, "alertstate/r", 6, 1), doc.Write(ctx, sealed, "alertstate/r", 7, 2),
+		doc.Write(ctx, sealed, "sources/"+project, 0, 1), doc.Write(ctx, sealed, "sources/"+project, 1, 2),
+		doc.Write(ctx, sealed, "sourcestate/s", 6, 1), doc.Write(ctx, sealed, "sourcestate/s", 7, 2),
+		doc.Write(ctx, sealed, "deliveries/"+project, 0, 1), doc.Write(ctx, sealed, "deliveries/"+project, 1, 2),
+		doc.Write(ctx, sealed, "deliverystate/d/"+wholeLog, 6, 1), doc.Write(ctx, sealed, "deliverystate/d/"+wholeLog, 7, 2),
 		doc.Write(ctx, sealed, cursors, 6, 1), doc.Write(ctx, sealed, cursors, 7, 2),
 		sealed.PutNew(ctx, "intents/0000000000000001-A", []byte("{}")),
 		sealed.PutNew(ctx, "intents/0000000000000002-B", []byte(`{"line":""}`)))
@@ -155,6 +159,8 @@ var unseen = map[layout.Name][]damage{
 	layout.ProjectNames: {rollBack, remove}, layout.UserNames: {rollBack, remove},
 	layout.Publication: {rollBack, remove}, layout.Intent: {rollBack, remove}, layout.Cursor: {rollBack, remove},
 	layout.Alerts: {rollBack, remove}, layout.AlertState: {rollBack, remove},
+	layout.Sources: {rollBack, remove}, layout.SourceState: {rollBack, remove},
+	layout.Deliveries: {rollBack, remove}, layout.DeliveryState: {rollBack, remove},
 	layout.WAL: {rollBack, remove}, layout.Plan: {rollBack, remove},
 	layout.Revocation: damages, layout.Beat: damages, layout.Cosignature: damages,
 }
