@@ -131,9 +131,6 @@ func (t *trouble) explain(err error) error {
 
 // Send produces a batch as one or more batches of Kafka, one behind the other, so that none overtakes one that fails.
 func (s *Sink) Send(ctx context.Context, batch []deliver.Event) (refused []deliver.Refusal, err error) {
-	if err := s.open(ctx); err != nil {
-		return nil, fmt.Errorf("kafka: %w", s.trouble.explain(err))
-	}
 	var records []*kgo.Record
 	size := batchSize
 	for i := range batch {
@@ -176,11 +173,16 @@ func (s *Sink) open(ctx context.Context) error {
 }
 
 // produce produces records that make one batch of Kafka, and waits until all are acknowledged by all replicas in sync.
-// After an error there is no producer any more.
+// Each batch has a producer of its own: one that has just sent may send the first of the next records before the others
+// are there, and if the brokers refused these, the others would overtake them.
 func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
+	if err := s.open(ctx); err != nil {
+		return fmt.Errorf("kafka: %w", s.trouble.explain(err))
+	}
+	defer s.Close() // which has nothing left to do
 	var failed error
 	results := make(chan error, len(records))
 	for _, r := range records {
@@ -199,8 +201,6 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 		return nil
 	}
 	failed = s.trouble.explain(errors.Join(flushed, failed))
-	s.client.Close()
-	s.client = nil
 	for _, about := range []error{kerr.MessageTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp,
 		kerr.RecordListTooLarge} {
 		if errors.Is(failed, about) { // one of the records, but which?
