@@ -117,7 +117,7 @@ var examples = map[string]string{
 	"weir admin delivery describe":       `  weir admin delivery describe 6a793f48c0eb9e7a17712f00 -o json`,
 	"weir admin delivery pause":          `  weir admin delivery pause 6a793f48c0eb9e7a17712f00`,
 	"weir admin delivery resume":         `  weir admin delivery resume 6a793f48c0eb9e7a17712f00`,
-	"weir admin delivery replay":         `  weir admin delivery replay 6a793f48c0eb9e7a17712f00 --from 2026-11-20T00:00:00Z`,
+	"weir admin delivery replay":         `  weir admin delivery replay 6a793f48c0eb9e7a17712f00 --from beginning`,
 	"weir admin delivery retry-parked":   `  weir admin delivery retry-parked 6a793f48c0eb9e7a17712f00`,
 	"weir admin delivery discard-parked": `  weir admin delivery discard-parked 6a793f48c0eb9e7a17712f00`,
 	"weir admin delivery delete":         `  weir admin delivery delete 6a793f48c0eb9e7a17712f00`,

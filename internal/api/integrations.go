@@ -230,13 +230,7 @@ func (h integrations) create(c *call) (any, error) {
 	}
 	d := &w.delivery
 	d.ID, d.Project, d.Created = account.NewID(c.now), c.scope.project.ID, c.now.UTC()
-	if err := h.checkStart(c, w); err != nil {
-		return nil, err
-	}
-	if d.Settings, err = places.Hide(h.deliveries.Box, d, w.settings); err != nil {
-		return nil, err
-	}
-	if err := h.tryIfAsked(c, w); err != nil {
+	if err := h.prepare(c, w); err != nil {
 		return nil, err
 	}
 	view, err := showIntegration(d)
@@ -261,19 +255,24 @@ func (h integrations) update(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &w.delivery
-	if err := h.checkStart(c, w); err != nil {
-		return nil, err
-	}
-	if d.Settings, err = places.Hide(h.deliveries.Box, d, w.settings); err != nil {
-		return nil, err
-	}
-	if err := h.tryIfAsked(c, w); err != nil {
+	if err := h.prepare(c, w); err != nil {
 		return nil, err
 	}
 	return h.changeTo(c, have, func() (*deliver.Delivery, error) {
-		return h.deliveries.Change(c.detached(), *d, w.start)
+		return h.deliveries.Change(c.detached(), w.delivery, w.start)
 	})
+}
+
+// prepare completes a delivery that was checked: with its settings as they are stored, if the place passes the test that
+// the caller asks for.
+func (h integrations) prepare(c *call, w *wanted) (err error) {
+	if err := h.checkStart(c, w); err != nil {
+		return err
+	}
+	if w.delivery.Settings, err = places.Hide(h.deliveries.Box, &w.delivery, w.settings); err != nil {
+		return err
+	}
+	return h.tryIfAsked(c, w)
 }
 
 // checkStart refuses a start in a log that the delivery does not have.

@@ -33,7 +33,6 @@ func (r *runner) failed(f *feed, err error) time.Duration {
 	}
 	s.Failure.Last, s.Failure.Error = now, cut(of.Error())
 	f.touch(false)
-	f.show(r)
 	if errors.As(of.err, &asks) {
 		return r.pauses.Next(retry.After(of, min(asks.Pause, time.Hour)))
 	}
@@ -46,7 +45,6 @@ func (r *runner) succeeded(f *feed) {
 	if f.state.Value.Failure != nil {
 		f.state.Value.Failure = nil
 		f.touch(true)
-		f.show(r)
 	}
 }
 

@@ -48,12 +48,10 @@ type feed struct {
 	subject Subject
 
 	// Guarded by the runner's mutex.
-	news   bool      // There may be entries that were not delivered.
-	since  time.Time // when that became so
-	end    int64     // of the log, as far as it was read
-	gone   bool      // It is not this node's, or not the delivery's, any more.
-	parked int       // events, as its state says
-	failed bool      // The last try failed.
+	news  bool      // There may be entries that were not delivered.
+	since time.Time // when that became so
+	end   int64     // of the log, as far as it was read
+	gone  bool      // It is not this node's, or not the delivery's, any more.
 
 	// Of the goroutine; but for due, which reads it there too.
 	state  *doc.Kept[State]

@@ -85,7 +85,6 @@ func (r *runner) accepted(f *feed, events []Event, refused []Refusal) error {
 		r.succeeded(f)
 	}
 	f.touch(true)
-	f.show(r)
 	r.engine.metrics.sent(r.delivery.Type, len(events)-len(refused), len(refused))
 	return full
 }
@@ -130,7 +129,6 @@ func (r *runner) again(f *feed) error {
 			s.Parked = append(s.Parked[:i], s.Parked[i+1:]...)
 		}
 		f.touch(true)
-		f.show(r)
 	}
 	return nil
 }

@@ -117,15 +117,7 @@ func (r *runner) load(f *feed) error {
 	}
 	f.state, f.loaded, f.dirty, f.urgent = state, true, false, false
 	f.kept, f.was = time.Now(), state.Value.Accepted
-	f.show(r)
 	return nil
-}
-
-// show makes what metrics tell of a feed that of its state.
-func (f *feed) show(r *runner) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f.parked, f.failed = len(f.state.Value.Parked), f.state.Value.Failure != nil
 }
 
 // goOn gives the place what the log has. A place that is not proven is given one small batch, for which less memory is

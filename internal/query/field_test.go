@@ -22,8 +22,8 @@ func TestParseFields(t *testing.T) {
 		}
 	}
 	for text, column := range map[string]int{
-		"": 1, ",": 1, "who,": 5, "who,,what": 5, "who what": 1, "a:b": 2, "who,(a)": 5, "-a": 1, "not a": 1, "who or what": 1,
-		`"a`: 1, "*": 1, "a.*": 1,
+		"": 1, ",": 1, "who,": 5, "who,,what": 5, "who what": 1, "a:b": 2, "who,(a)": 5, "-a": 1, "not a": 1,
+		"who or what": 1, `"a`: 1, "*": 1, "a.*": 1,
 	} {
 		got, err := ParseFields(text)
 		wrong, ok := errors.AsType[*Error](err)

@@ -1,6 +1,6 @@
 // Package webhook signs what is sent to webhooks as Standard Webhooks says, so that a receiver can tell who sent it,
-// and when. The headers are webhook-id, webhook-timestamp (seconds since 1970) and webhook-signature: "v1," and the base64
-// of HMAC-SHA256 over the id, a full stop, the timestamp, a full stop and the body.
+// and when. The headers are webhook-id, webhook-timestamp (seconds since 1970) and webhook-signature: "v1," and the
+// base64 of HMAC-SHA256 over the id, a full stop, the timestamp, a full stop and the body.
 package webhook
 
 import (

@@ -1,11 +1,8 @@
 package otlp
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weirlog/weir/internal/connect"
 )
@@ -61,19 +58,8 @@ func lists(object []byte, name string, each func([]byte) error) error {
 	if err := member(object, name, &list); err != nil || list == nil {
 		return err
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(list), jsontext.AllowDuplicateNames(true))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
+	if list[0] != '[' {
 		return fmt.Errorf("%w: %s is no list", ErrJSON, name)
 	}
-	for d.PeekKind() != ']' {
-		v, err := d.ReadValue()
-		if err != nil {
-			return wrongJSON(err)
-		}
-		end := int(d.InputOffset())
-		if err := each(list[end-len(v) : end : end]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return connect.Elements(list, each)
 }

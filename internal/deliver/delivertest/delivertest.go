@@ -21,6 +21,24 @@ const Log = "6a793f48c0eb9e7a17712f00"
 // Loopback reaches servers of tests.
 var Loopback = egress.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")})
 
+// Open returns the sink that settings describe, which are right, until the test ends.
+func Open[S any, P interface {
+	*S
+	deliver.Settings
+}, K deliver.Sink](t *testing.T, settings S, open func(S, *egress.Policy) (K, error)) K {
+	t.Helper()
+	var wrong deliver.Wrong
+	if P(&settings).Check(&wrong); len(wrong.Attributes) > 0 {
+		t.Fatal(wrong)
+	}
+	sink, err := open(settings, Loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sink.Close() })
+	return sink
+}
+
 // Batch returns events of one log, from an index on.
 func Batch(from, n int) []deliver.Event {
 	var all []deliver.Event

@@ -40,7 +40,6 @@ const (
 type Sink struct {
 	options []kgo.Opt
 	most    int // bytes of a batch
-	client  *kgo.Client
 	trouble trouble
 }
 
@@ -155,21 +154,17 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) (refused []deliv
 	return refused, nil
 }
 
-// open makes a producer, unless there is one, and sees that a broker lets it in.
-func (s *Sink) open(ctx context.Context) error {
-	if s.client != nil {
-		return nil
-	}
+// open makes a producer, and sees that a broker lets it in.
+func (s *Sink) open(ctx context.Context) (*kgo.Client, error) {
 	client, err := kgo.NewClient(s.options...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
-		return err
+		return nil, err
 	}
-	s.client = client
-	return nil
+	return client, nil
 }
 
 // produce produces records that make one batch of Kafka, and waits until all are acknowledged by all replicas in sync.
@@ -179,18 +174,19 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := s.open(ctx); err != nil {
+	client, err := s.open(ctx)
+	if err != nil {
 		return fmt.Errorf("kafka: %w", s.trouble.explain(err))
 	}
-	defer s.Close() // which has nothing left to do
+	defer client.Close()
 	var failed error
 	results := make(chan error, len(records))
 	for _, r := range records {
-		s.client.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
+		client.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
 	}
-	flushed := s.client.Flush(ctx)
+	flushed := client.Flush(ctx)
 	if flushed != nil {
-		s.client.Close() // fails what is left, so that each record has a result
+		client.Close() // fails what is left, so that each record has a result
 	}
 	for range records {
 		if err := <-results; err != nil && failed == nil {
@@ -232,11 +228,5 @@ func sizeOf(r *kgo.Record) int {
 	return n
 }
 
-// Close ends the producer.
-func (s *Sink) Close() error {
-	if s.client != nil {
-		s.client.Close()
-		s.client = nil
-	}
-	return nil
-}
+// Close implements deliver.Sink. Nothing is open between batches.
+func (s *Sink) Close() error { return nil }

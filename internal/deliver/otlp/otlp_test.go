@@ -23,16 +23,7 @@ import (
 func open(t *testing.T, s *delivertest.Server) *Sink {
 	t.Helper()
 	settings := Settings{Endpoint: s.URL, Headers: []Header{{"X-Token", "secret"}}}
-	var wrong deliver.Wrong
-	if settings.Check(&wrong); len(wrong.Attributes) > 0 {
-		t.Fatal(wrong)
-	}
-	sink, err := New(settings, delivertest.Loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sink.Close() })
-	return sink
+	return delivertest.Open(t, settings, New)
 }
 
 // What is sent is what OpenTelemetry's own decoder reads.

@@ -24,16 +24,7 @@ func open(t *testing.T, s *delivertest.Server, change func(*Settings)) *Sink {
 	if change != nil {
 		change(&settings)
 	}
-	var wrong deliver.Wrong
-	if settings.Check(&wrong); len(wrong.Attributes) > 0 {
-		t.Fatal(wrong)
-	}
-	sink, err := New(settings, delivertest.Loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sink.Close() })
-	return sink
+	return delivertest.Open(t, settings, New)
 }
 
 // object is what a collector reads.

@@ -18,16 +18,7 @@ var secret = "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}
 func open(t *testing.T, s *delivertest.Server) *Sink {
 	t.Helper()
 	settings := Settings{URL: s.URL + "/hook?a=b", Secret: secret}
-	var wrong deliver.Wrong
-	if settings.Check(&wrong); len(wrong.Attributes) > 0 {
-		t.Fatal(wrong)
-	}
-	sink, err := New(settings, delivertest.Loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sink.Close() })
-	return sink
+	return delivertest.Open(t, settings, New)
 }
 
 // What is sent is what the library of Standard Webhooks verifies.
