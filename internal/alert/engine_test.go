@@ -339,6 +339,42 @@ func TestRuleThatCannotBeEvaluatedIsAnAlert(t *testing.T) {
 	})
 }
 
+// Two looks that failed, with a long time between them in which nobody looked, say nothing of that time: the process was
+// stopped, or the project was another node's.
+func TestTimeWithoutALookIsNoTrouble(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		mine bool // when the engine looks again
+	}{{"stopped", true}, {"lost while looking", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.put(rule.Definition{Name: "silence", Kind: rule.Absence, FewerThan: 1,
+					Within: rule.Duration(24 * time.Hour)})
+				mine := true
+				faulty := &bucketest.Faulty{Bucket: w.memory}
+				faulty.Before = func(_ context.Context, _ bucketest.Op, key string) error {
+					if strings.HasPrefix(key, "logs/"+w.project.Workspaces[1].AuditLog) {
+						mine = test.mine
+						return errors.New("broken")
+					}
+					return nil
+				}
+				e := w.engine()
+				e.Logs = nodetest.New(t, faulty, nodetest.Options{}).Logs
+				e.Mine = func(string) bool { return mine }
+				for range 3 {
+					mine = true
+					e.Pass(t.Context())
+					time.Sleep(2 * troubledAfter)
+				}
+				w.sequence()
+				w.expect("fired", w.fired())
+			})
+		})
+	}
+}
+
 // What ends the alerts of a rule, ends them everywhere: nothing is left of it.
 func TestDeletedRuleEndsItsAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

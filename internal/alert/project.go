@@ -21,6 +21,7 @@ type project struct {
 	id     string
 	rules  map[string]*held // by id
 	outbox *outbox
+	looked time.Time // when the last pass had looked at the logs
 }
 
 // held is a rule with its state, as this node has it in memory.
@@ -34,7 +35,7 @@ type held struct {
 	size    int       // of the document, in bytes
 	moved   bool      // The state says more than the document.
 	urgent  bool      // It must be written in this pass.
-	failing time.Time // since when a log cannot be read; zero: it can
+	failing time.Time // since when each look found a log that cannot be read; zero: the last one found none
 	lost    string    // why some entries were not counted
 	lostAt  time.Time
 }
@@ -42,6 +43,9 @@ type held struct {
 const (
 	// troubledAfter is for how long a log may not be readable before that is an alert.
 	troubledAfter = 2 * time.Minute
+	// restedAfter is the time without a look after which nobody knows whether a log could be read meanwhile, as when
+	// the process was stopped.
+	restedAfter = time.Minute
 	// lostFor is for how long it is an alert that entries were not counted.
 	lostFor = time.Hour
 )
@@ -60,6 +64,9 @@ func (p *project) pass(ctx context.Context, set *Set) (more bool, err error) {
 		return false, err
 	}
 	more, readErr := p.read(ctx, of, now)
+	if ctx.Err() != nil || !p.engine.mine(p.id) {
+		return false, nil // It has not looked at all logs, and says nothing.
+	}
 	errs := []error{readErr}
 	for _, h := range p.sorted() {
 		errs = append(errs, p.settle(ctx, set, h, now))
@@ -172,6 +179,11 @@ func watchedLogs(of *account.Project, now time.Time) []watched {
 func (p *project) read(ctx context.Context, of *account.Project, now time.Time) (more bool, err error) {
 	unread := map[*held]bool{} // the rules for which not all was counted
 	var errs []error
+	if now.Sub(p.looked) > restedAfter {
+		for _, h := range p.rules {
+			h.failing = time.Time{}
+		}
+	}
 	for _, log := range watchedLogs(of, now) {
 		var looking []*held
 		for _, h := range p.sorted() {
@@ -201,6 +213,7 @@ func (p *project) read(ctx context.Context, of *account.Project, now time.Time) 
 			h.eval.State.Read, h.failing = now.UnixMilli(), time.Time{}
 		}
 	}
+	p.looked = time.Now()
 	return more, errors.Join(errs...)
 }
 

@@ -122,7 +122,8 @@ func (c *cluster) allTold() error {
 		}
 		uid := e.Unmapped.Param.Group["metadata.uid"]
 		if !want[uid] {
-			return fmt.Errorf("an alert for the event %q, which has one already or should have none", uid)
+			return fmt.Errorf("an alert for the event %q, which has one already or should have none: %s",
+				uid, entry.Line)
 		}
 		delete(want, uid)
 		if !c.told[e.Info.UID+"-fired"] {
