@@ -180,13 +180,16 @@ func filled(event map[string]any, f Fields) map[string]any {
 	}
 	number := json.Number(strconv.FormatInt(origin.Received.UnixMilli(), 10))
 	metadata := object("metadata")
+	facts := map[string]any{"by": origin.By, "salt": origin.Salt}
+	if _, ok := metadata["logged_time"]; ok {
+		facts["taken"] = number
+	}
 	for name, value := range map[string]any{"uid": string(f.UID), "log_name": origin.Workspace,
 		"tenant_uid": origin.Project, "logged_time": number} {
 		if _, ok := metadata[name]; !ok {
 			metadata[name] = value
 		}
 	}
-	facts := map[string]any{"taken": number, "by": origin.By, "salt": origin.Salt}
 	unmapped := object("unmapped")
 	if claimed, ok := unmapped["weir"]; ok {
 		facts["claimed"] = claimed

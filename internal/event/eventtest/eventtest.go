@@ -27,7 +27,7 @@ func Batch(log string, lines ...string) event.Batch {
 // real time it does nothing.
 func PassTime() { time.Sleep(time.Until(time.UnixMilli(event.Earliest).AddDate(1, 0, 0))) }
 
-var facts = regexp.MustCompile(`"weir":\{"taken":[0-9]+,"by":"[^"\\]*"(?:,"salt":"[a-z2-7]*")?\}`)
+var facts = regexp.MustCompile(`"weir":\{(?:"taken":[0-9]+,)?"by":"[^"\\]*"(?:,"salt":"[a-z2-7]*")?\}`)
 
 // WithoutFacts returns lines without weir's facts, so as they were before they were recorded but for what was missing
 // in metadata. A line with facts that hold a claim stays as it is, as does one without facts.
