@@ -375,6 +375,26 @@ func TestTimeWithoutALookIsNoTrouble(t *testing.T) {
 	}
 }
 
+// Each pass sends as many messages as there may be in one: what was accepted is in the state before the next are chosen.
+func TestMessagesThatWaitGoWithEachPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(rule.Definition{Name: "each", Kind: rule.Threshold, By: []string{"actor.user.name"}, Count: 1,
+			Within: rule.Duration(time.Hour), Query: "*"})
+		for i := range 3 * mostAtOnce {
+			w.record(0, time.Now(), fmt.Sprint("user", i))
+		}
+		e := w.engine()
+		for i := range 3 {
+			e.Pass(t.Context())
+			e.sending.Wait()
+			if want := (i + 1) * mostAtOnce; len(w.phone.heard) != want {
+				t.Errorf("after %d passes %d messages were accepted, not %d", i+1, len(w.phone.heard), want)
+			}
+		}
+	})
+}
+
 // What ends the alerts of a rule, ends them everywhere: nothing is left of it.
 func TestDeletedRuleEndsItsAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -51,7 +51,20 @@ type result struct {
 
 func newOutbox(e *Engine) *outbox { return &outbox{engine: e, lines: map[string]*line{}} }
 
-// send notes in the states what became of messages, and begins to send those that are due.
+// note notes in the states what became of messages. It comes before the states are written: what was told is in none
+// that goes on without it, and the next messages need not wait for another pass.
+func (o *outbox) note(rules []*held) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, l := range o.lines {
+		for _, r := range l.results {
+			note(id, r, rules)
+		}
+		l.results = nil
+	}
+}
+
+// send begins to send the messages that are due.
 func (o *outbox) send(ctx context.Context, set *Set, rules []*held, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,10 +77,6 @@ func (o *outbox) send(ctx context.Context, set *Set, rules []*held, now time.Tim
 			l = &line{pauses: o.engine.Pauses.Pauses(), repeated: map[string]time.Time{}}
 			o.lines[n.ID] = l
 		}
-		for _, r := range l.results {
-			note(n.ID, r, rules)
-		}
-		l.results = nil
 		if l.busy || now.Before(l.next) {
 			continue
 		}

@@ -68,6 +68,7 @@ func (p *project) pass(ctx context.Context, set *Set) (more bool, err error) {
 		return false, nil // It has not looked at all logs, and says nothing.
 	}
 	errs := []error{readErr}
+	p.outbox.note(p.sorted())
 	for _, h := range p.sorted() {
 		errs = append(errs, p.settle(ctx, set, h, now))
 	}
