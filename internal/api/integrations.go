@@ -164,7 +164,7 @@ func (h integrations) checkSettings(k *checks, w *wanted, have *deliver.Delivery
 		}
 	}
 	for _, name := range places.Unmask(w.settings, old) {
-		k.check(false, name, "is masked; send the value")
+		k.check(false, name, "is masked; send the value, since there is none for where it would be sent")
 	}
 	var wrong deliver.Wrong
 	w.settings.Check(&wrong)

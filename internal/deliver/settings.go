@@ -10,6 +10,10 @@ type Settings interface {
 	// Secrets returns the values that are sealed where they are kept and masked where they are shown, under names that are
 	// different within the settings.
 	Secrets() map[string]*string
+
+	// Receiver returns what says to whom the secrets are sent, and as whose. Secrets that are kept are of no use to
+	// settings with another one. It is nil if none is sent, since it only signs.
+	Receiver() []string
 }
 
 // Wrong collects what is wrong with settings.

@@ -41,3 +41,6 @@ func (s *Settings) Check(w *deliver.Wrong) {
 
 // Secrets implements deliver.Settings.
 func (s *Settings) Secrets() map[string]*string { return map[string]*string{"apiKey": &s.APIKey} }
+
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return []string{s.Region} }

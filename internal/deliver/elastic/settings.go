@@ -47,6 +47,9 @@ func (s *Settings) Secrets() map[string]*string {
 	return map[string]*string{"apiKey": &s.APIKey, "password": &s.Password}
 }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return []string{s.URL, s.CA, s.Username} }
+
 // bulk returns the URL that batches are posted to. The reply is asked for in its shortest form.
 func (s *Settings) bulk() (string, error) {
 	u, err := url.Parse(s.URL)

@@ -69,6 +69,11 @@ func (s *Settings) Check(w *deliver.Wrong) {
 // Secrets implements deliver.Settings.
 func (s *Settings) Secrets() map[string]*string { return map[string]*string{"password": &s.Password} }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string {
+	return []string{s.BootstrapServers, s.CA, strconv.FormatBool(s.Plaintext), s.Mechanism, s.Username}
+}
+
 func (s *Settings) servers() (list []string) {
 	for server := range strings.SplitSeq(s.BootstrapServers, ",") {
 		list = append(list, strings.TrimSpace(server))

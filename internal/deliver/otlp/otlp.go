@@ -65,6 +65,9 @@ func (s *Settings) Secrets() map[string]*string {
 	return secrets
 }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return []string{s.Endpoint, s.CA} }
+
 // Sink is a place that takes OTLP.
 type Sink struct {
 	post *post.Poster

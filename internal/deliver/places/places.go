@@ -5,6 +5,7 @@ package places
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/deliver/datadog"
@@ -149,10 +150,11 @@ func Masked(d *deliver.Delivery) (deliver.Settings, error) {
 }
 
 // Unmask puts the secrets of old settings in the place of their masks. Old may be nil. It returns the names of those
-// that are masked, although there is none.
+// that are masked, although there is none, or it was given for another receiver: nobody who may change settings gets a
+// secret of others sent to a place of his own.
 func Unmask(s, old deliver.Settings) (missing []string) {
 	have := map[string]*string{}
-	if old != nil {
+	if old != nil && slices.Equal(s.Receiver(), old.Receiver()) {
 		have = old.Secrets()
 	}
 	for name, secret := range s.Secrets() {

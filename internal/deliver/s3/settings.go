@@ -73,6 +73,9 @@ func (s *Settings) Secrets() map[string]*string {
 	return map[string]*string{"secretAccessKey": &s.SecretKey}
 }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return nil }
+
 func (s *Settings) withDefaults() Settings {
 	d := *s
 	d.Region = cmp.Or(d.Region, "us-east-1")

@@ -49,6 +49,9 @@ func (s *Settings) Check(w *deliver.Wrong) {
 // Secrets implements deliver.Settings.
 func (s *Settings) Secrets() map[string]*string { return map[string]*string{"hecToken": &s.Token} }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return []string{s.URL, s.CA} }
+
 // Sink is an HTTP Event Collector.
 type Sink struct {
 	settings Settings

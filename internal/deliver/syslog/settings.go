@@ -63,6 +63,9 @@ func (s *Settings) Check(w *deliver.Wrong) {
 // Secrets implements deliver.Settings.
 func (s *Settings) Secrets() map[string]*string { return map[string]*string{"clientKey": &s.Key} }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return nil }
+
 func (s *Settings) withDefaults() Settings {
 	d := *s
 	if d.Format == "" {

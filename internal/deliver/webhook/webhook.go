@@ -35,6 +35,9 @@ func (s *Settings) Secrets() map[string]*string {
 	return map[string]*string{"webhookSecret": &s.Secret}
 }
 
+// Receiver implements deliver.Settings.
+func (s *Settings) Receiver() []string { return nil }
+
 // Sink is a webhook.
 type Sink struct {
 	post *post.Poster
