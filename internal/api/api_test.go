@@ -55,20 +55,21 @@ var now = time.Date(2026, 8, 10, 3, 12, 58, 0, time.UTC)
 
 // world is a server with an organization, the project with the workspace demo, and a project of another organization.
 type world struct {
-	t       testing.TB
-	server  *Server
-	options Options
-	faulty  *bucketest.Faulty
-	keys    *proof.Keys // that sign the logs
-	logs    *tlog.Logs
-	witness []note.Verifier // of nodes that are made from now on
-	auth    *auth.Authenticator
-	store   *account.Directory
-	org     account.Organization
-	project account.Project
-	tokens  map[account.Role]string // of a caller with that role on the project, or its organization
-	callers map[account.Role]account.Credential
-	secrets map[account.Role]string
+	t        testing.TB
+	server   *Server
+	options  Options
+	faulty   *bucketest.Faulty
+	keys     *proof.Keys // that sign the logs
+	logs     *tlog.Logs
+	witness  []note.Verifier // of nodes that are made from now on
+	auth     *auth.Authenticator
+	store    *account.Directory
+	org      account.Organization
+	project  account.Project
+	tokens   map[account.Role]string // of a caller with that role on the project, or its organization
+	callers  map[account.Role]account.Credential
+	secrets  map[account.Role]string
+	sessions map[account.Role]string // headers, as session returns them
 
 	sequencer  *sequence.Sequencer
 	deliveries *setup.Deliveries
@@ -76,7 +77,8 @@ type world struct {
 
 func newWorld(t testing.TB, o Options) *world {
 	w := &world{t: t, faulty: &bucketest.Faulty{Bucket: bucketest.NewMemory()}, tokens: map[account.Role]string{},
-		callers: map[account.Role]account.Credential{}, secrets: map[account.Role]string{}}
+		callers: map[account.Role]account.Credential{}, secrets: map[account.Role]string{},
+		sessions: map[account.Role]string{}}
 	w.store = account.NewDirectory(w.faulty)
 	key, err := proof.GenerateKey()
 	if err != nil {

@@ -195,7 +195,10 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 		for _, pair := range pairs {
 			for _, op := range w.server.served() {
 				if pair.there.fill(op[1]) != pair.where.fill(op[1]) {
-					w.alike(role, pair.name, op, pair.there, pair.where, turn)
+					w.alike(role, "Authorization: "+w.bearer(role), pair.name, op, pair.there, pair.where, turn)
+					if role == account.GroupOwner && op[0] != "GET" {
+						w.alike(role, w.session(role), pair.name+", in a session", op, pair.there, pair.where, turn)
+					}
 					turn++
 				}
 			}
@@ -225,8 +228,9 @@ var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal|deliveries
 
 // alike checks that a request for something of one place, in all its forms, gets what it gets for that of another. With
 // -short it takes a third of the forms, at each turn others.
-func (w *world) alike(role account.Role, what string, op [2]string, there, where place, turn int) {
-	authorization, any, good := "Authorization: "+w.bearer(role), latest+","+download, goodBodies[op]
+func (w *world) alike(role account.Role, authorization, what string, op [2]string, there, where place, turn int) {
+	w.t.Helper()
+	any, good := latest+","+download, goodBodies[op]
 	own := w.callers[role]
 	// Who may see nothing of either place is refused before anything is looked up, except what it reads or writes of
 	// logs: that is recorded.
@@ -379,11 +383,13 @@ func TestRolesAsPublished(t *testing.T) {
 			if strings.HasSuffix(o.OperationID, "Logs") {
 				accept = "Accept: " + download
 			}
-			rec := w.do(op[0], path, "", accept, "Authorization: "+w.bearer(role))
-			code := rec.Header().Get("X-Error-Code")
-			refused := code == "USER_UNAUTHORIZED" || code == "GROUP_NOT_FOUND" || code == "ORG_NOT_FOUND"
-			if refused == slices.Contains(may, role) {
-				t.Errorf("%s by %s: %d %s", o.OperationID, role, rec.Code, code)
+			for _, authorization := range []string{"Authorization: " + w.bearer(role), w.session(role)} {
+				rec := w.do(op[0], path, "", accept, authorization)
+				code := rec.Header().Get("X-Error-Code")
+				refused := code == "USER_UNAUTHORIZED" || code == "GROUP_NOT_FOUND" || code == "ORG_NOT_FOUND"
+				if refused == slices.Contains(may, role) && code != "SESSION_RECORDS_NOTHING" {
+					t.Errorf("%s by %s: %d %s", o.OperationID, role, rec.Code, code)
+				}
 			}
 		}
 	}

@@ -29,7 +29,7 @@ type traits struct {
 	form    *wireForm // of errors
 	limit   string    // name of the endpoint that the rate limit counts; empty if there is no limit
 	with    string    // name of the query parameter that selects this row among those with its method and path
-	session bool      // It is not refused in a session, although it is no GET.
+	session bool      // It is done in a session of any age, although it is no GET.
 	kept    bool      // The path may name a deleted project: its logs are kept for a while.
 }
 

@@ -106,6 +106,9 @@ func (h orgs) create(c *call) (any, error) {
 	if err := k.err(); err != nil {
 		return nil, err
 	}
+	if c.caller.Kind == account.Person && in.APIKey == nil && in.ServiceAccount == nil {
+		return nil, invalid("A person's roles are set by rules: give apiKey or serviceAccount the role ORG_OWNER.")
+	}
 	if !in.makesOwner() {
 		return nil, invalid("An organization needs an owner: give apiKey or serviceAccount the role ORG_OWNER.")
 	}

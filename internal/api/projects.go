@@ -184,6 +184,9 @@ func (h projects) create(c *call) (any, error) {
 	if _, err := enterOrg(c, h.accounts, org, account.CreateProjects); err != nil {
 		return nil, err
 	}
+	if c.caller.Kind == account.Person && !c.caller.May(account.Own, &account.Project{Org: org}) {
+		return nil, forbidden(account.OwnOrg) // A person's roles are set by rules: it cannot be given one on the project.
+	}
 	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC(),
 		NoAlerts: in.Alerts != nil && !*in.Alerts, Regions: regions}
 	view := showProject(c, &p)

@@ -45,7 +45,7 @@ func (s *Server) serve(c *call, h http.Header) (result, error) {
 	if c.session != nil && c.session.Renewed != "" {
 		h.Set(SessionHeader, c.session.Renewed)
 	}
-	refused := firstOf(s.takeToken(h, c), c.negotiate(), c.onlyReads(), malformed, c.checkQuery())
+	refused := firstOf(s.takeToken(h, c), c.negotiate(), c.checkSession(), malformed, c.checkQuery())
 	if op.audit.needed() {
 		return s.serveAudited(c, refused, malformed != nil)
 	}
@@ -106,10 +106,16 @@ func (s *Server) authenticate(c *call) error {
 	return nil
 }
 
-// onlyReads refuses a change that is asked for in a session.
-func (c *call) onlyReads() error {
-	if c.session != nil && c.operation.method != get && !c.operation.session {
-		return sessionsOnlyRead()
+// checkSession refuses what is not done in a session: to record events, and to change what is set up if the session
+// began too long ago.
+func (c *call) checkSession() error {
+	switch op := c.operation; {
+	case c.session == nil, op.method == get, op.session:
+		return nil
+	case op.body == eventsBody:
+		return sessionRecordsNothing()
+	case !c.session.Changes:
+		return sessionTooOld()
 	}
 	return nil
 }

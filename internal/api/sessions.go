@@ -22,7 +22,8 @@ const maxRedirect = 1 << 10
 // SessionHeader is the header of a reply with the text that a client is to keep of its session from now on.
 const SessionHeader = "Weir-Session"
 
-// sessions are the operations by which somebody signs in, and out. In a session a caller reads, and changes nothing.
+// sessions are the operations by which somebody signs in, and out. In a session a caller reads; for a short while after
+// the sign-in it also changes what its roles let it.
 type sessions struct {
 	control
 	auth   *auth.Authenticator
@@ -40,8 +41,9 @@ type sessionView struct {
 	Roles        []account.Grant `json:"roles"`
 	Began        *time.Time      `json:"signedInAt,omitempty"`
 	Expires      *time.Time      `json:"expiresAt,omitempty"`
-	IdleSeconds  int             `json:"idleSeconds,omitempty"` // after which it ends if it is not used
-	Session      string          `json:"session,omitempty"`     // its text, in the reply that begins it
+	IdleSeconds  int             `json:"idleSeconds,omitempty"`  // after which it ends if it is not used
+	Changes      *time.Time      `json:"changesUntil,omitempty"` // Later it only reads.
+	Session      string          `json:"session,omitempty"`      // its text, in the reply that begins it
 }
 
 func (c *call) viewOfSession() sessionView {
@@ -49,8 +51,8 @@ func (c *call) viewOfSession() sessionView {
 	v := sessionView{CredentialID: a.CallerID, Kind: a.CallerKind, Name: a.CallerName, OrgID: c.caller.Org,
 		Issuer: a.Person.Issuer, Subject: a.Person.Subject, Roles: append([]account.Grant{}, c.caller.Roles...)}
 	if s := c.session; s != nil {
-		began, expires := s.Began.UTC(), s.Expires.UTC()
-		v.Began, v.Expires, v.IdleSeconds = &began, &expires, int(s.Idle.Seconds())
+		began, expires, changes := s.Began.UTC(), s.Expires.UTC(), s.Began.Add(auth.ChangesFor).UTC()
+		v.Began, v.Expires, v.IdleSeconds, v.Changes = &began, &expires, int(s.Idle.Seconds()), &changes
 	}
 	return v
 }
@@ -157,7 +159,13 @@ func (h sessions) record(c *call, activity event.SessionActivity, session, how s
 		event.SessionChanged(c.actor(c.caller), activity, c.operation.id, session, how))
 }
 
-func sessionsOnlyRead() *problem {
-	return &problem{status: http.StatusForbidden, code: "SESSION_READS_ONLY", parameters: []any{},
-		detail: "A session reads and changes nothing. Call this with a token, or with an API key."}
+func sessionRecordsNothing() *problem {
+	return &problem{status: http.StatusForbidden, code: "SESSION_RECORDS_NOTHING", parameters: []any{},
+		detail: "A session records no events. Call this with a token, or with an API key."}
+}
+
+func sessionTooOld() *problem {
+	return &problem{status: http.StatusForbidden, code: "SESSION_TOO_OLD", parameters: []any{},
+		detail: fmt.Sprintf("A session changes things for %.0f minutes after the sign-in. Sign in again.",
+			auth.ChangesFor.Minutes())}
 }

@@ -1,11 +1,15 @@
 package api
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/auth"
+	"github.com/weirlog/weir/internal/event"
 )
 
 const sessionPath = "/api/weir/v1/session"
@@ -20,28 +24,127 @@ func (w *world) beginSession(role account.Role) (text string, view sessionView) 
 	return "Authorization: Session " + view.Session, view
 }
 
-// A session reads what its credential may read, under the credential's name, and changes nothing.
-func TestSessionsReadAndChangeNothing(t *testing.T) {
+// session returns the header of a session of a caller with one role, always of the same.
+func (w *world) session(role account.Role) string {
+	w.t.Helper()
+	if _, ok := w.sessions[role]; !ok {
+		w.sessions[role], _ = w.beginSession(role)
+	}
+	return w.sessions[role]
+}
+
+// A session does what its credential may do, under the credential's name, but records no events.
+func TestSessionsDoWhatTheirCredentialMay(t *testing.T) {
 	w := newWorld(t, Options{})
-	home := w.filled()
+	for _, op := range w.server.table {
+		if op.caller == byClientSecret || op.session {
+			continue
+		}
+		w := newWorld(t, Options{}) // where nothing was deleted
+		home := w.filled()
+		session, _ := w.beginSession(account.OrgOwner)
+		rec := w.do(op.method, op.target(home), op.goodBody(), latest+","+download, session, "Content-Type: application/json")
+		switch {
+		case op.body == eventsBody:
+			if rec.Code != 403 || !strings.Contains(rec.Body.String(), "A session records no events") {
+				t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
+			}
+		case op.id == "deleteOrg" || op.id == "deleteGroup": // There is something in it.
+			if rec.Code != 409 {
+				t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
+			}
+		case rec.Code != op.status:
+			t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestSessionsSayWhoIsSignedIn(t *testing.T) {
+	w := newWorld(t, Options{})
 	session, view := w.beginSession(account.OrgOwner)
-	if view.Began == nil || view.Expires == nil || view.IdleSeconds != 3600 || view.Kind != "Service Account" {
+	if view.Began == nil || view.Expires == nil || view.IdleSeconds != 3600 || view.Kind != "Service Account" ||
+		view.Changes == nil || view.Changes.Sub(*view.Began) != auth.ChangesFor {
 		t.Errorf("got %+v", view)
 	}
 	again := want[sessionView](t, 200, w.do(get, sessionPath, "", session))
 	if again.Session != "" || again.CredentialID != w.callers[account.OrgOwner].ID || len(again.Roles) == 0 {
 		t.Errorf("got %+v", again)
 	}
+}
+
+// older returns the header of a session that began so long ago, and that was used until now.
+func (w *world) older(session string, age time.Duration) string {
+	w.t.Helper()
+	const scheme, purpose = "Authorization: Session ", "session"
+	data, ok := w.auth.Referred(purpose, strings.TrimPrefix(session, scheme))
+	var said map[string]any
+	if !ok || json.Unmarshal(data, &said) != nil {
+		w.t.Fatal("the session cannot be read")
+	}
+	said["b"] = time.Now().Add(-age).Unix()
+	data, err := json.Marshal(said)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return scheme + w.auth.Refer(purpose, data)
+}
+
+// A session changes nothing a quarter of an hour after the sign-in, however often it is used; it goes on reading.
+func TestOldSessionsReadOnly(t *testing.T) {
+	w := newWorld(t, Options{})
+	home := w.filled()
+	session, _ := w.beginSession(account.OrgOwner)
+	old := w.older(session, auth.ChangesFor)
 	for _, op := range w.server.table {
-		if op.caller == byClientSecret || op.session {
+		if op.caller == byClientSecret || op.session || op.body == eventsBody {
 			continue
 		}
-		rec := w.do(op.method, op.target(home), op.goodBody(), latest+","+download, session)
-		if op.method == get && rec.Code != op.status {
+		rec := w.do(op.method, op.target(home), op.goodBody(), latest+","+download, old, "Content-Type: application/json")
+		if op.method != get {
+			refusedAs(t, 403, "SESSION_TOO_OLD", rec)
+		} else if rec.Code != op.status {
 			t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
 		}
-		if op.method != get && (rec.Code != 403 || !strings.Contains(rec.Body.String(), "A session reads and changes")) {
-			t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
+	}
+	for _, one := range []string{session, w.older(session, auth.ChangesFor-time.Minute)} {
+		want[any](t, 200, w.do(patch, "/api/weir/v1/groups/"+projectID+"/settings", `{"legalHold":true}`, one,
+			"Content-Type: application/json"))
+	}
+}
+
+// What a person changes is an event with the person as its actor, where a rule allows it.
+func TestPeopleChangeWhatTheirRulesAllow(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.bearer(account.OrgOwner)
+	settings := "/api/weir/v1/groups/" + projectID + "/settings"
+	reader, _ := w.personSession(jane)
+	refusedAs(t, 403, "USER_UNAUTHORIZED", w.do(patch, settings, `{"legalHold":true}`, reader,
+		"Content-Type: application/json"))
+	owner, view := w.personSession(boss)
+	if rec := w.do(patch, settings, `{"legalHold":true}`, owner, "Content-Type: application/json"); rec.Code != 200 {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	made := want[serviceAccountView](t, 201, w.do(post, groupV2+"/serviceAccounts",
+		goodBodies[[2]string{post, group + "/serviceAccounts"}], owner, latest, "Content-Type: application/json"))
+	// A role cannot be given to a person.
+	refusedAs(t, 400, "VALIDATION_ERROR", w.do(post, "/api/atlas/v2/orgs", `{"name":"x"}`, owner, latest,
+		"Content-Type: application/json"))
+	for what, line := range map[string]string{
+		"settings": lineWith(w.lines(w.get("/api/weir/v1/groups/"+projectID+"/logs/"+projectID, account.OrgOwner)),
+			`"updateGroupLogSettings"`),
+		"a credential": lineWith(w.lines(w.get("/api/weir/v1/orgs/"+orgID+"/logs/"+orgLog, account.OrgOwner)),
+			`"createGroupServiceAccount"`)} {
+		for _, part := range []string{`"uid":"subject of ` + boss + `"`, `"type":"User"`, view.CredentialID,
+			`"issuer":"https://login.example.com"`} {
+			if !strings.Contains(line, part) {
+				t.Errorf("%s: no %s in %s", what, part, line)
+			}
+		}
+		if strings.Contains(line, made.Secrets[0].Secret) {
+			t.Errorf("%s: a secret is in the log", what)
+		}
+		if wrong, err := event.Conform([]byte(line)); err != nil || len(wrong) > 0 {
+			t.Errorf("%s does not conform to its class: %v %v", what, wrong, err)
 		}
 	}
 }

@@ -18,6 +18,9 @@ import (
 // MaxSessionLife is how long a session lives at most, however often it is used.
 const MaxSessionLife = 12 * time.Hour
 
+// ChangesFor is how long after the sign-in a session may be used to change things. Its text, stolen later, reads.
+const ChangesFor = 15 * time.Minute
+
 const (
 	sessionScheme    = "Session"   // of the Authorization header
 	sessionReference = "session"   // purpose of the reference that a client keeps
@@ -33,6 +36,7 @@ type Session struct {
 	Began   time.Time
 	Expires time.Time     // at the latest
 	Idle    time.Duration // after which it ends if it is not used
+	Changes bool          // It began within ChangesFor.
 
 	Renewed string // the text that a client is to keep from now on; empty: the one that it has
 }
@@ -130,7 +134,9 @@ func (a *Authenticator) beginText(p *Principal, text sessionText) (*Principal, s
 }
 
 func (s *sessions) of(t sessionText) *Session {
-	return &Session{ID: t.ID, Began: time.Unix(t.Began, 0), Expires: time.Unix(t.Expires, 0), Idle: s.idle}
+	began := time.Unix(t.Began, 0)
+	return &Session{ID: t.ID, Began: began, Expires: time.Unix(t.Expires, 0), Idle: s.idle,
+		Changes: time.Since(began) < ChangesFor}
 }
 
 func (a *Authenticator) write(t sessionText) string {

@@ -79,6 +79,9 @@ func TestSessionsEndInTime(t *testing.T) {
 			if i == 0 && p.Session.Renewed != "" {
 				t.Error("renewed within a minute")
 			}
+			if minutes := time.Duration(i+1) * time.Minute; p.Session.Changes != (minutes <= ChangesFor) {
+				t.Errorf("after %v it changes things: %t", minutes, p.Session.Changes)
+			}
 			time.Sleep(time.Nanosecond)
 			if p.Session.Renewed != "" {
 				used = p.Session.Renewed

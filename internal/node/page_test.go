@@ -160,18 +160,56 @@ func TestOtherSitesGetNothing(t *testing.T) {
 	}
 }
 
-// The API itself knows no cookies, and the page's way to it no other credentials, and changes nothing.
+// The page changes things in its session: as JSON, asked for by the page itself, below the paths of what is set up.
+func TestOnlyThePageChangesThings(t *testing.T) {
+	r, b := browse(t, unchanged)
+	b.signIn(r.creds.clientID, r.creds.clientSecret)
+	settings := "/web/api/weir/v1/groups/" + r.creds.project + "/settings"
+	const body = `{"legalHold":true}`
+	page := []string{"Weir-Page", "1", "Content-Type", "application/json"}
+	for name, headers := range map[string][]string{
+		"no header of the page's": {"Content-Type", "application/json"},
+		"a form":                  {"Weir-Page", "1", "Content-Type", "application/x-www-form-urlencoded"},
+		"a text":                  {"Weir-Page", "1", "Content-Type", "text/plain"},
+		"no type":                 {"Weir-Page", "1", "Content-Type", ""},
+		"another site":            append([]string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, page...),
+		"another port":            append([]string{"Sec-Fetch-Site", "same-site"}, page...),
+		"an old browser, another origin": append([]string{"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
+			page...),
+	} {
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			if res := b.ask(method, settings, body, headers...); res.StatusCode != 403 {
+				t.Errorf("%s, %s: %d %s", name, method, res.StatusCode, text(res))
+			}
+		}
+	}
+	for _, path := range []string{"/web/api/weir/v1/session", "/web/api/weir/v1/session:authorize",
+		"/web/api/oauth/token", "/web/api/oauth/revoke"} {
+		if res := b.ask("POST", path, "{}", page...); res.StatusCode != 405 {
+			t.Errorf("%s: %d %s", path, res.StatusCode, text(res))
+		}
+	}
+	if res := b.ask("GET", settings, ""); strings.Contains(text(res), `"legalHold":true`) {
+		t.Error("somebody else has changed the settings")
+	}
+	if res := b.ask("PATCH", settings, body, page...); res.StatusCode != 200 {
+		t.Errorf("the page: %d %s", res.StatusCode, text(res))
+	}
+	if res := b.ask("GET", settings, ""); !strings.Contains(text(res), `"legalHold":true`) {
+		t.Error("the page has changed nothing")
+	}
+	b.cookie = nil
+	if res := b.ask("PATCH", settings, body, page...); res.StatusCode != 401 {
+		t.Errorf("without a session: %d %s", res.StatusCode, text(res))
+	}
+}
+
+// The API itself knows no cookies, and the page's way to it no other credentials.
 func TestTheCookieIsForThePageOnly(t *testing.T) {
 	r, b := browse(t, unchanged)
 	c := b.signIn(r.creds.clientID, r.creds.clientSecret)
 	if res := b.ask("GET", "/api/weir/v1/session", ""); res.StatusCode != 401 {
 		t.Errorf("the API took a cookie: %d", res.StatusCode)
-	}
-	for _, method := range []string{"POST", "PATCH", "PUT", "DELETE"} {
-		if res := b.ask(method, "/web/api/weir/v1/groups/"+r.creds.project+"/settings", "{}",
-			"Content-Type", "application/json"); res.StatusCode != 405 {
-			t.Errorf("%s through the page: %d %s", method, res.StatusCode, text(res))
-		}
 	}
 	b.cookie = nil
 	if res := b.ask("GET", whoAmI, "", "Authorization", "Session "+c.Value); res.StatusCode != 401 {

@@ -6,6 +6,7 @@
 package web
 
 import (
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -30,6 +31,12 @@ const (
 	filesPath   = "/web/"
 )
 
+// pageHeader is a header that the page's own scripts send with each request.
+const pageHeader = "Weir-Page"
+
+// changedBelow are the paths below which the page changes things. What signs in or out has a way of its own.
+var changedBelow = []string{apiPath + "atlas/v2/", apiPath + "weir/v1/groups/", apiPath + "weir/v1/orgs/"}
+
 // server answers requests for the page.
 type server struct {
 	api      API
@@ -50,6 +57,11 @@ func New(api API, provider string) http.Handler {
 	mux.HandleFunc("POST "+startPath, s.start)
 	mux.HandleFunc("GET "+answerPath, s.answer)
 	mux.HandleFunc("GET "+apiPath, s.pass)
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		for _, path := range changedBelow {
+			mux.HandleFunc(method+" "+path, s.change)
+		}
+	}
 	guarded := http.NewCrossOriginProtection()
 	guarded.SetDenyHandler(http.HandlerFunc(refuseOrigin))
 	return headers(guarded.Handler(mux))
@@ -85,7 +97,7 @@ func fromPage(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
 	}
-	return r.Header.Get("Weir-Page") != ""
+	return r.Header.Get(pageHeader) != ""
 }
 
 // isSecure tells whether the browser's connection is encrypted, as far as this node can know.
@@ -125,6 +137,17 @@ func (s *server) pass(w http.ResponseWriter, r *http.Request) {
 	}
 	s.api.ServeHTTP(&reply{ResponseWriter: w, server: s, r: r}, inSession(r, strings.TrimPrefix(r.URL.Path, "/web"),
 		session))
+}
+
+// change passes a change that the page asks for. No form and no script of another origin can send it: a browser asks
+// before it sends a header of the page's own, or JSON.
+func (s *server) change(w http.ResponseWriter, r *http.Request) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Header.Get(pageHeader) == "" || err != nil || kind != "application/json" {
+		refuseOrigin(w, r)
+		return
+	}
+	s.pass(w, r)
 }
 
 // inSession returns a request for the API, made in a session. What else the browser sends to show who it is, the API
