@@ -49,6 +49,17 @@ export async function getJSON(path, params, options) {
   return JSON.parse(text);
 }
 
+// send asks for a change, and returns what the reply says; null if it says nothing.
+export async function send(method, path, body, accept = 'application/json') {
+  const res = await fetch(base + path, { method, redirect: 'error',
+    headers: { ...page, Accept: accept, 'Content-Type': 'application/json' },
+    body: method === 'DELETE' ? undefined : JSON.stringify(body) });
+  if (res.status === 401) ended();
+  if (!res.ok) throw await failure(res);
+  const text = await res.text();
+  return text ? JSON.parse(text) : null;
+}
+
 // signIn begins a session with the fields of a form.
 export async function signIn(fields) {
   const res = await fetch('/web/session', { method: 'POST', headers: page, body: new URLSearchParams(fields) });

@@ -7,6 +7,7 @@ import { useAddress, useProjects } from './place.js';
 import * as proof from './proof.js';
 import { Explore } from './explore.js';
 import { Overview } from './overview.js';
+import { Manage } from './manage.js';
 import { LogPanel, Help } from './panels.js';
 
 // takeHash returns what the address says behind '#': a one-time code, or why a sign-in at a provider failed. It is then
@@ -47,7 +48,7 @@ function Signed({ who, signOut }) {
   const repin = () => setPinned(proof.pinnedKey()), close = () => show('');
   if (place.projects && !place.projects.length) return html`<main class="signin"><p class="notice">${t.noProjects}</p>
     <button onClick=${() => signOut(false)}>${t.user.signOut}</button></main>`;
-  const View = state.view === 'overview' ? Overview : Explore;
+  const View = { overview: Overview, manage: Manage }[state.view] ?? Explore;
   return html`<${View} ...${place} who=${who} state=${state} change=${change} pinned=${pinned} repin=${repin} show=${show}
       signOut=${signOut} />
     ${dialog === 'logs' && html`<${LogPanel} state=${state} logs=${place.logs} pinned=${pinned} close=${close}

@@ -20,7 +20,6 @@ function Account({ who, state, signOut }) {
 // Header says where one is: which project, which logs, and who.
 export function Header({ state, who, projects, logs, change, signOut, show }) {
   const known = projects?.some((p) => p.id === state.project);
-  const overview = state.view === 'overview';
   const chosen = state.logs.length > 1 ? 'several' : state.logs[0] ?? '';
   return html`<header class="top">
     <a class="home" href="/" aria-label=${t.weir}><img src="/web/icon.svg" alt="" width="24" height="24" /></a>
@@ -29,15 +28,15 @@ export function Header({ state, who, projects, logs, change, signOut, show }) {
         ${!known && html`<option value=${state.project}>${state.project || t.loading}</option>`}
         ${projects?.map((p) => html`<option key=${p.id} value=${p.id}>${visible(p.name)}</option>`)}
       </select></label>
-    ${!overview && html`<label><span class="hidden">${t.logs}</span>
+    ${!state.view && html`<label><span class="hidden">${t.logs}</span>
       <select value=${chosen} onChange=${(e) => change({ logs: e.target.value ? [e.target.value] : [], event: '' })}>
         <option value="">${t.allLogs}</option>
         ${chosen === 'several' && html`<option value="several">${t.someLogs(state.logs.length)}</option>`}
         ${logs.map((l) => html`<option key=${l.logId} value=${l.logId}>${logName(l)}</option>`)}
       </select></label>`}
     <button onClick=${() => show('logs')}>${t.logPanel.button}</button>
-    <button aria-pressed=${overview} onClick=${() => change({ view: overview ? '' : 'overview', event: '', live: '' })}>
-      ${t.overview.button}</button>
+    ${['overview', 'manage'].map((view) => html`<button key=${view} data-view=${view} aria-pressed=${state.view === view}
+      onClick=${() => change({ view: state.view === view ? '' : view, event: '', live: '' })}>${t[view].button}</button>`)}
     <span class="space"></span>
     <button class="icon help-button" title=${t.query.help} aria-label=${t.query.help} onClick=${() => show('help')}>?</button>
     <${Account} who=${who} state=${state} signOut=${signOut} />

@@ -32,6 +32,7 @@ export function useProjects(state, change) {
   const [problem, setProblem] = useState('');
   const [unlisted, setUnlisted] = useState('');
   const [listed, setListed] = useState(false);
+  const [turn, setTurn] = useState(0);
   useEffect(() => {
     api.projects().then((all) => {
       setProjects(all);
@@ -39,16 +40,19 @@ export function useProjects(state, change) {
     }, (e) => setProblem(said(e)));
   }, []);
   useEffect(() => {
-    if (!state.project) return undefined;
-    const stop = new AbortController();
     setLogs([]);
     setUnlisted('');
     setListed(false);
+  }, [state.project]);
+  useEffect(() => {
+    if (!state.project) return undefined;
+    const stop = new AbortController();
     api.logs(state.project, stop.signal).then((all) => { setLogs(all); setListed(true); },
       (e) => stop.signal.aborted || setUnlisted(said(e)));
     return () => stop.abort();
-  }, [state.project]);
-  return { projects, logs, listed, problem: problem || unlisted };
+  }, [state.project, turn]);
+  const reload = () => setTurn((n) => n + 1);
+  return { projects, logs, listed, reload, problem: problem || unlisted };
 }
 
 // said returns an error as people read it.

@@ -8,7 +8,8 @@ export function read(search) {
   const p = new URLSearchParams(search);
   const columns = p.get('columns')?.split(',').filter(Boolean).slice(0, 20);
   return {
-    view: p.get('view') === 'overview' ? 'overview' : '',
+    view: ['overview', 'manage'].includes(p.get('view')) ? p.get('view') : '',
+    section: p.get('section') ?? '',
     project: p.get('project') ?? '',
     logs: p.getAll('log'),
     q: p.get('q') ?? '',
@@ -27,6 +28,7 @@ export function write(s) {
   const p = new URLSearchParams();
   const set = (name, value, usual) => { if (value && value !== usual) p.set(name, value); };
   set('view', s.view);
+  if (s.view === 'manage') set('section', s.section);
   set('project', s.project);
   for (const log of s.logs) p.append('log', log);
   set('q', s.q);
