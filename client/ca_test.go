@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A server whose certificate the system does not know is trusted by a file of its authority only.
+// A server whose certificate the system does not know is trusted only through a file with its certificate authority.
 func TestCertificateAuthorityOfAFile(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) }))
 	defer s.Close()

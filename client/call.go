@@ -10,11 +10,11 @@ import (
 	"strconv"
 )
 
-// adminType asks for the newest release of whatever is asked for.
+// adminType asks for the newest release of each resource.
 const adminType = "application/vnd.atlas.2025-03-12+json"
 
-// Call sends a request to a path of the API, with body as JSON if it is not nil, and returns the reply's JSON, nil if
-// it has none. Errors of the server are *Error.
+// Call sends a request to a path of the API. If body is not nil, it is sent as JSON. Call returns the JSON of the
+// reply, or nil if the reply has no body. An error reply of the server is an *Error.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body any) (json.RawMessage, error) {
 	var content []byte
 	if body != nil {
@@ -47,8 +47,8 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	return data, nil
 }
 
-// readReply reads at most so many bytes of a reply. If it breaks off, the connection is what failed, so Retry asks
-// again.
+// readReply reads at most most bytes of a reply. If the reply breaks off, the error is a *url.Error, so that Retry
+// tries again.
 func readReply(resp *http.Response, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {
@@ -57,17 +57,17 @@ func readReply(resp *http.Response, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// maxPage bounds the pages of lists that are read, in bytes, unless Config.MaxReply does.
+// maxPage is the default of Config.MaxReply, in bytes.
 const maxPage = 64 << 20
 
-// itemsPerPage is the most that the API allows.
+// itemsPerPage is the largest page size that the API allows.
 const itemsPerPage = 500
 
-// maxPages bounds a list: it has at most so many bytes as so many of the largest pages.
+// maxPages bounds a list: all of it may have at most maxPages times the size of the largest page.
 const maxPages = 4
 
-// List returns all items of a list, which it asks for page by page. It fails for more than 256 MiB, or four times
-// Config.MaxReply.
+// List returns all items of a list, which it requests page by page. It fails if the list has more than four times
+// Config.MaxReply bytes (default 256 MiB).
 func (c *Client) List(ctx context.Context, path string, query url.Values) ([]json.RawMessage, error) {
 	all, size := []json.RawMessage{}, int64(0)
 	for number := 1; ; number++ {

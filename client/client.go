@@ -1,9 +1,9 @@
-// Package client speaks the audit log API of weir and of MongoDB Atlas: it downloads and records logs, and calls
-// whatever else the API has.
+// Package client speaks the audit log API of weir and of MongoDB Atlas: it downloads and records logs, and calls the
+// other operations of the API.
 //
-// A Client sends to the server of its Config only: not its credentials, nor an answer to a challenge, nor an event
-// follows a redirect to another origin (RedirectError). What a server refuses is an *Error. Requests are tried once;
-// Retry tries again what may succeed later. Every context cancels what it is given to.
+// A Client sends credentials, answers to challenges and events only to the server of its Config. A redirect to another
+// origin is not followed; it is an error (RedirectError). An error reply of the server is an *Error. A request is tried
+// once; Retry repeats requests that may succeed later. Cancelling a context ends the calls that it was passed to.
 package client
 
 import (
@@ -25,24 +25,25 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Config says whom to ask, and as whom. Set one of an ingest token, with which a client of weir can record and nothing
-// else, the client id and secret of a service account, and an API key. If several are set, the first of these counts.
+// Config says which server a Client asks, and with which credentials. Set an ingest token (a client of weir can only
+// record with it), the client id and secret of a service account, or an API key. If several are set, the first of these
+// counts.
 type Config struct {
 	URL                    string // such as https://cloud.mongodb.com
 	IngestToken            string // weir_…
 	ClientID, ClientSecret string
 	PublicKey, PrivateKey  string
 	UserAgent              string
-	// PEM file of certificate authorities to trust beside those of the system; empty if there is none
+	// PEM file of certificate authorities to trust in addition to those of the system. If empty, only those count.
 	CAFile string
 
-	// Transport sends the requests (default: like http.DefaultTransport, with CAFile). It must leave bodies packed.
+	// Transport sends the requests (default: like http.DefaultTransport, with CAFile). It must not decompress bodies.
 	Transport http.RoundTripper
-	MaxReply  int64 // size of a page of a list, in bytes (default 64 MiB); a list may have four times as many
+	MaxReply  int64 // maximum size of a page of a list, in bytes (default 64 MiB); a list may have four times as many
 }
 
-// FromEnvironment reads the variables that Atlas's tools use, WEIR_URL, which wins over MONGODB_ATLAS_OPS_MANAGER_URL,
-// and WEIR_CA_FILE.
+// FromEnvironment reads the variables that Atlas's tools use, and WEIR_URL and WEIR_CA_FILE. WEIR_URL takes precedence
+// over MONGODB_ATLAS_OPS_MANAGER_URL.
 func FromEnvironment(getenv func(string) string) (Config, error) {
 	c := Config{
 		URL:      getenv("WEIR_URL"),
@@ -88,8 +89,8 @@ func loadCA(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// NewTransport returns a transport like http.DefaultTransport. It trusts the certificate authorities in a PEM file
-// beside those of the system; if the name is empty, it trusts the system's only.
+// NewTransport returns a transport like http.DefaultTransport that also trusts the certificate authorities in a PEM
+// file. If the file's name is empty, it trusts those of the system only.
 func NewTransport(caFile string) (*http.Transport, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if caFile == "" {
@@ -132,7 +133,7 @@ func New(c Config) (*Client, error) {
 	return cl, nil
 }
 
-// transport returns what sends the requests.
+// transport returns the transport that sends the requests.
 func (c Config) transport() (http.RoundTripper, error) {
 	if c.Transport != nil {
 		return c.Transport, nil
@@ -146,13 +147,13 @@ func (c Config) transport() (http.RoundTripper, error) {
 	return transport, nil
 }
 
-// URL returns the address of the server, without '/' at its end.
+// URL returns the address of the server, without a trailing '/'.
 func (c *Client) URL() string { return c.base }
 
-// HTTP returns what sends requests with the client's credentials. It refuses those to another server.
+// HTTP returns an HTTP client that sends requests with the client's credentials. It refuses requests to other servers.
 func (c *Client) HTTP() *http.Client { return c.http }
 
-// maxReply bounds the JSON replies that are read, in bytes.
+// maxReply bounds a JSON reply that is not a list, in bytes.
 const maxReply = 1 << 20
 
 func (c *Client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
@@ -161,7 +162,7 @@ func (c *Client) request(ctx context.Context, method, path string, body []byte) 
 	}
 	var r io.Reader
 	if body != nil {
-		r = bytes.NewReader(body) // which the request can read again, for digest's second try
+		r = bytes.NewReader(body) // The request can rewind it, for the second try of digest authentication.
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, r)
 	if err == nil && c.userAgent != "" {

@@ -26,7 +26,7 @@ func zip(lines string) []byte {
 	return b.Bytes()
 }
 
-// serve starts a server that issues tokens and answers the rest with h, and returns a client of it.
+// serve starts a server that issues tokens and passes all other requests to h. It returns a client of it.
 func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -77,8 +77,8 @@ func TestDownloadRequest(t *testing.T) {
 	}
 }
 
-// A file that exists is a whole file.
-func TestSave(t *testing.T) {
+// A file that exists under the name is always a whole file.
+func TestSavedFileIsWhole(t *testing.T) {
 	whole := append(zip("a\nb\n"), zip("c\n")...)
 	for name, tt := range map[string]struct {
 		body []byte
@@ -125,7 +125,7 @@ type errorReader struct{}
 
 func (errorReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
-func TestSaveWhereNothingCanBe(t *testing.T) {
+func TestSaveFailsInAMissingFolder(t *testing.T) {
 	d := &Download{ReadCloser: io.NopCloser(bytes.NewReader(zip("a\n"))), Size: -1}
 	if _, err := Save(filepath.Join(t.TempDir(), "none", "audit.gz"), d, SaveOptions{}); !errors.Is(err,
 		os.ErrNotExist) {
@@ -133,7 +133,7 @@ func TestSaveWhereNothingCanBe(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
+func TestErrorsCarryTheReply(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "r-1")
 		w.Header().Set("Retry-After", "7")
@@ -164,7 +164,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestRetry(t *testing.T) {
+func TestRetryRepeatsWhatMaySucceedLater(t *testing.T) {
 	for status, tries := range map[int]int{200: 1, 400: 1, 404: 1, 429: 3, 500: 3, 503: 3} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			t.Parallel()
@@ -240,8 +240,8 @@ func TestFromEnvironment(t *testing.T) {
 	}
 }
 
-// A context that ends ends a request at once, also where the server takes the connection and does not answer: the
-// request itself, or the one for a token, which others wait for too.
+// Cancelling a context ends a request at once, even if the server accepts the connection and does not answer. This
+// holds for the request itself, and for the request of a token, which other requests wait for too.
 func TestContextEndsARequestThatIsNotAnswered(t *testing.T) {
 	for name, config := range map[string]Config{
 		"service account": {ClientID: "a", ClientSecret: "b"}, "API key": {PublicKey: "a", PrivateKey: "b"},
@@ -251,7 +251,7 @@ func TestContextEndsARequestThatIsNotAnswered(t *testing.T) {
 			var once sync.Once
 			s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				once.Do(func() { close(asked) })
-				io.Copy(io.Discard, r.Body) // The server notices that a client is gone when it has read what it sent.
+				io.Copy(io.Discard, r.Body) // The server notices that a client is gone only when it has read the request.
 				<-r.Context().Done()
 			}))
 			defer s.Close()

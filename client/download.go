@@ -20,10 +20,10 @@ const (
 	jsonType = "application/vnd.atlas.2023-02-01+json"
 )
 
-// Query selects events. A nil Start or End means the server's default: the last 30 days.
+// Query selects events. If Start or End is nil, the server's default holds: the last 30 days.
 type Query struct {
 	Start, End *int64 // seconds since the epoch
-	Processor  string // If not empty, only events of this stream processor.
+	Processor  string // if not empty, only events of this stream processor
 }
 
 func (q Query) values() url.Values {
@@ -43,21 +43,21 @@ func (q Query) values() url.Values {
 // Download is the body of a download: a gzip file.
 type Download struct {
 	io.ReadCloser
-	Size int64     // bytes, -1 if the server does not say
-	Name string    // that the server suggests, if FileName takes it; else empty
-	Date time.Time // the server's clock; zero if it does not say
+	Size int64     // bytes; -1 if the server does not report it
+	Name string    // file name that the server suggests; empty if there is none or FileName rejects it
+	Date time.Time // the server's clock; zero if the server does not report it
 
-	Log       string // id of the log that weir says it is of; empty if the server is not weir
-	Sequenced int64  // how many entries the log's tree had
-	Removed   string // which entries of the range retention has removed, as the server says; empty if none
+	Log       string // id of the log; empty if the server is not weir
+	Sequenced int64  // number of entries in the log's tree
+	Removed   string // the entries of the range that retention has removed, as the server describes them; empty if none
 }
 
-// Source is the log that a download asks for. If Log is empty it is that of the workspace.
+// Source is the log that a download requests. If Log is empty, it is a log of the workspace.
 type Source struct {
 	Project, Workspace string
-	Operational        bool   // not the audit log
+	Operational        bool   // the operational log of the workspace, instead of its audit log
 	Log                string // id of a log of the project, or of the organization
-	Organization       string // whose log it is; if empty, it is the project's
+	Organization       string // owner of Log; if empty, the project is its owner
 }
 
 func (s Source) path() string {
@@ -71,7 +71,7 @@ func (s Source) path() string {
 	return auditLogs(s.Project, s.Workspace)
 }
 
-// LogPath returns the path of a log by its id, below which is what weir proves of it.
+// LogPath returns the path of the log with an id. The proofs of weir are below this path.
 func (s Source) LogPath(log string) string {
 	owner := "/groups/" + url.PathEscape(s.Project)
 	if s.Organization != "" {
@@ -80,7 +80,7 @@ func (s Source) LogPath(log string) string {
 	return "/api/weir/v1" + owner + "/logs/" + url.PathEscape(log)
 }
 
-// Download asks for a log. Errors of the server are *Error. The caller closes what it gets.
+// Download requests a log. An error reply of the server is an *Error. The caller closes the Download.
 func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, error) {
 	req, err := c.request(ctx, http.MethodGet, s.path(), nil)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, er
 	return d, nil
 }
 
-// clock returns what a server says that the time is; zero if it does not.
+// clock returns the server's time; zero if the reply does not have it.
 func clock(h http.Header) time.Time {
 	at, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -118,7 +118,7 @@ func auditLogs(project, workspace string) string {
 		url.PathEscape(workspace))
 }
 
-// suggestedName returns the file name of a Content-Disposition, if it is one.
+// suggestedName returns the file name in a Content-Disposition header; empty if there is none or FileName rejects it.
 func suggestedName(disposition string) string {
 	_, params, err := mime.ParseMediaType(disposition)
 	if err != nil {
@@ -127,11 +127,11 @@ func suggestedName(disposition string) string {
 	return FileName(params["filename"])
 }
 
-// maxName bounds the names of files, in bytes, so that there is room for ".proof".
+// maxName bounds file names, in bytes, so that ".proof" can still be appended.
 const maxName = 200
 
-// FileName returns the last part of a path that others gave, if a file may safely be called that: no option of a
-// command (-x), nothing hidden (.x), no character that a terminal would not show. Otherwise it returns "".
+// FileName returns the last element of a path that comes from outside, if it is safe as a file name: it is not an
+// option of a command (-x), it is not hidden (.x), and a terminal shows all its characters. Otherwise it returns "".
 func FileName(suggested string) string {
 	name := path.Base(strings.ReplaceAll(suggested, `\`, "/"))
 	if name == "/" || len(name) > maxName || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") ||

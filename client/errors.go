@@ -18,24 +18,24 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// Field names one bad thing in a request.
+// Field is one problem in a request.
 type Field struct {
 	Field       string `json:"field"`
 	Description string `json:"description"`
 }
 
-// Error is an error that the server replied. Requests that fail with status 429, or 500 and more, may be sent again.
+// Error is an error reply of the server. A request that failed with status 429, or 500 and above, may be sent again.
 type Error struct {
 	Status     int           // HTTP status
 	Code       string        // Atlas's errorCode; empty if the reply had none
-	Detail     string        // for people
-	Fields     []Field       // of a bad request
-	RequestID  string        // for those who run the server
-	RetryAfter time.Duration // 0 if the server does not say
-	Next       int64         // the entry to go on with, if the server says so
+	Detail     string        // explanation for people
+	Fields     []Field       // the problems of a bad request
+	RequestID  string        // names the request in the server's logs
+	RetryAfter time.Duration // how long to wait before the next try; 0 if the server does not say
+	Next       int64         // entry to continue with; 0 if the server does not say
 }
 
-// Error returns one line, in which what the server said cannot act on a terminal.
+// Error returns one line. Control characters in the server's text cannot act on a terminal.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("the server says %d", e.Status)
 	if e.Code != "" {
@@ -58,8 +58,8 @@ func (e *Error) Error() string {
 const noAPI = "what answers there is not the API: is it weir's admin address (--admin-listen), or does the URL " +
 	"lack a path?"
 
-// connectionError makes an *Error of a token that was refused, and says what to do about a private authority. What a
-// request asked for, which may be long, is left out.
+// connectionError turns a refused token into an *Error, and adds advice to an error about a private certificate
+// authority. It leaves out the query of the request, which may be long.
 func connectionError(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		u.URL, _, _ = strings.Cut(u.URL, "?")

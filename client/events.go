@@ -17,9 +17,9 @@ import (
 // Question asks for events of a project (weir only).
 type Question struct {
 	Project string
-	Text    string   // in the query language, see docs/search.md; empty: all events
-	Logs    []string // ids; none: all that the caller may read
-	Query            // Its Processor does not count.
+	Text    string   // query, as docs/search.md describes; if empty, it matches all events
+	Logs    []string // ids; if empty, all logs that the caller may read
+	Query            // range of time; Processor is ignored
 }
 
 func (q Question) path() string {
@@ -38,28 +38,29 @@ func (q Question) values() url.Values {
 	return v
 }
 
-// Found is an event that was found.
+// Found is an event that matches.
 type Found struct {
 	Log   string          `json:"log"`
-	Index *int64          `json:"index"` // of its entry in the log; nil as long as it waits to be sequenced
+	Index *int64          `json:"index"` // index of its entry in the log; nil until it is sequenced
 	Event json.RawMessage `json:"event"` // the bytes that were recorded
 }
 
-// Page is some of the events that a question asks for, in order.
+// Page is a part of the events that match, in order.
 type Page struct {
 	Results []Found `json:"results"`
-	Cursor  string  `json:"cursor"` // of the next page; empty if there is none
-	Hints   []Hint  `json:"hints"`  // if nothing was found
+	Cursor  string  `json:"cursor"` // cursor of the next page; empty if there is none
+	Hints   []Hint  `json:"hints"`  // only if nothing matches
 }
 
-// Hint says of a field in a query that no event has it.
+// Hint names a field of a query that no event has.
 type Hint struct {
 	Field string   `json:"field"`
-	Near  []string `json:"near"` // fields that may be meant, the likeliest first
+	Near  []string `json:"near"` // fields that may be meant, the most likely first
 }
 
-// Find returns a page of at most limit events, up to 10,000: the first one, or that of a cursor, which the page before
-// it has. The newest events come first, or the oldest. Errors of the server are *Error.
+// Find returns a page of at most limit events (at most 10,000). An empty cursor requests the first page; otherwise
+// cursor is that of the previous page. The newest events come first, or the oldest if oldest is set. An error reply of
+// the server is an *Error.
 func (c *Client) Find(ctx context.Context, q Question, oldest bool, limit int, cursor string) (*Page, error) {
 	v := q.values()
 	v.Set("limit", strconv.Itoa(limit))
@@ -73,42 +74,43 @@ func (c *Client) Find(ctx context.Context, q Question, oldest bool, limit int, c
 	return p, c.callInto(ctx, q.path(), v, p)
 }
 
-// Outline says what a Summary is to have. The zero value of each field means the server's default, or nothing.
+// Outline says what a Summary contains. A zero field means the server's default.
 type Outline struct {
-	Bars   int      // at most so many of the histogram
-	Zone   string   // name of the time zone to which they are aligned
-	Facets []string // fields and aliases
-	Top    int      // values of each
+	Bars   int      // maximum number of bars of the histogram
+	Zone   string   // name of the time zone to which the bars are aligned
+	Facets []string // fields and aliases whose values are counted
+	Top    int      // number of values for each facet
 }
 
-// Summary is how many events a question asks for, when they were, and of what kind.
+// Summary counts the events that match, over time and by value.
 type Summary struct {
 	Total     int64   `json:"total"`
 	Start     string  `json:"startDate"` // RFC 3339
-	End       string  `json:"endDate"`   // the last moment
+	End       string  `json:"endDate"`   // RFC 3339; the last moment of the range
 	Histogram []Bar   `json:"histogram"`
 	Facets    []Facet `json:"facets"`
 }
 
-// Bar is a bar of a histogram, up to where the next one begins.
+// Bar is a bar of a histogram. It ends where the next one begins.
 type Bar struct {
 	Start string `json:"start"` // RFC 3339
 	Count int64  `json:"count"`
 }
 
-// Facet is how often the values of a field occur.
+// Facet counts the values of a field.
 type Facet struct {
 	Field  string `json:"field"`
 	Values []struct {
 		Value any   `json:"value"` // a string, a number or a boolean
 		Count int64 `json:"count"`
 	} `json:"values"`
-	Other   int64 `json:"other"`   // occurrences of all other values
-	Missing int64 `json:"missing"` // events without a value
+	Other   int64 `json:"other"`   // number of occurrences of all other values
+	Missing int64 `json:"missing"` // number of events without a value
 	TooMany bool  `json:"tooManyValues"`
 }
 
-// Summarize returns the summary of a question, and the reply as the server sent it. Errors of the server are *Error.
+// Summarize returns the summary of a question, and the reply as the server sent it. An error reply of the server is an
+// *Error.
 func (c *Client) Summarize(ctx context.Context, q Question, o Outline) (*Summary, json.RawMessage, error) {
 	v := q.values()
 	for name, n := range map[string]int{"buckets": o.Bars, "top": o.Top} {
@@ -133,7 +135,7 @@ func (c *Client) Summarize(ctx context.Context, q Question, o Outline) (*Summary
 	return s, data, nil
 }
 
-// callInto reads a resource.
+// callInto reads a resource into v.
 func (c *Client) callInto(ctx context.Context, path string, query url.Values, v any) error {
 	data, err := c.Call(ctx, http.MethodGet, path, query, nil)
 	if err != nil {
@@ -145,8 +147,8 @@ func (c *Client) callInto(ctx context.Context, path string, query url.Values, v 
 	return nil
 }
 
-// LogsOf returns the ids of the logs of a workspace that the caller may read, the audit log and the operational log;
-// none if there is no such workspace.
+// LogsOf returns the ids of the logs of a workspace that the caller may read: the audit log and the operational log. It
+// returns none if there is no such workspace.
 func (c *Client) LogsOf(ctx context.Context, project, workspace string) ([]string, error) {
 	all, err := c.logsOf(ctx, project, workspace)
 	var ids []string
@@ -156,7 +158,7 @@ func (c *Client) LogsOf(ctx context.Context, project, workspace string) ([]strin
 	return ids, err
 }
 
-// AuditLogOf returns the id of the audit log of a workspace; empty if there is no such workspace.
+// AuditLogOf returns the id of the audit log of a workspace, or "" if there is no such workspace.
 func (c *Client) AuditLogOf(ctx context.Context, project, workspace string) (string, error) {
 	all, err := c.logsOf(ctx, project, workspace)
 	for _, log := range all {
@@ -195,19 +197,19 @@ func (c *Client) logsOf(ctx context.Context, project, workspace string) ([]liste
 // ExportOptions say how events are exported.
 type ExportOptions struct {
 	Format  string   // csv, ndjson or parquet
-	Columns []string // none: the usual ones
-	Raw     bool     // CSV: cells that a spreadsheet would take for formulas stay as they are
-	BOM     bool     // CSV: with a byte-order mark
+	Columns []string // if empty, the usual columns
+	Raw     bool     // CSV: leave cells as they are that a spreadsheet would take for formulas
+	BOM     bool     // CSV: begin with a byte-order mark
 }
 
-// Exported is the body of an export. If it ends without an error, it is whole.
+// Exported is the body of an export. If reading it ends without an error, it is complete.
 type Exported struct {
 	io.ReadCloser
-	Total int64 // events, about; -1 if the server does not say
+	Total int64 // approximate number of events; -1 if the server does not report it
 }
 
-// Export asks for all events that a question asks for, as a table. Errors of the server are *Error. The caller closes
-// what it gets.
+// Export requests all events that match, as a table. An error reply of the server is an *Error. The caller closes the
+// Exported.
 func (c *Client) Export(ctx context.Context, q Question, o ExportOptions) (*Exported, error) {
 	req, err := c.request(ctx, http.MethodGet, q.path()+":export", nil)
 	if err != nil {
@@ -235,17 +237,17 @@ func (c *Client) Export(ctx context.Context, q Question, o ExportOptions) (*Expo
 	return e, nil
 }
 
-// Entries is consecutive entries of a log.
+// Entries is a run of consecutive entries of a log.
 type Entries struct {
-	Lines []byte // {"index":N,"event":{…}} for each, with '\n'
-	Next  int64  // index of the entry behind them
-	Read  string // Sent back, it makes the next request a part of the same read.
+	Lines []byte // {"index":N,"event":{…}} for each entry, ended by '\n'
+	Next  int64  // index of the first entry behind them
+	Read  string // pass it to the next call of Entries, so that both count as one read
 }
 
-// ErrRemoved is returned (wrapped, with a *RemovedError) if retention has removed entries that were asked for.
+// ErrRemoved is returned (wrapped, with a *RemovedError) if retention has removed requested entries.
 var ErrRemoved = errors.New("retention has removed the entries")
 
-// RemovedError says where a log begins now.
+// RemovedError says with which entry a log begins now.
 type RemovedError struct{ First int64 }
 
 func (e *RemovedError) Error() string {
@@ -253,8 +255,9 @@ func (e *RemovedError) Error() string {
 }
 func (e *RemovedError) Unwrap() error { return ErrRemoved }
 
-// Entries returns sequenced entries of a log, given its path (see Source.LogPath), from an index on: at most limit, up
-// to 10,000. If there is none it waits for one, up to a minute. Errors of the server are *Error, or ErrRemoved.
+// Entries returns at most limit (at most 10,000) sequenced entries of a log from an index on. Source.LogPath returns
+// logPath. If there is no entry yet, Entries waits up to wait (at most a minute) for one. An error reply of the server
+// is an *Error, or ErrRemoved.
 func (c *Client) Entries(ctx context.Context, logPath string, from int64, limit int, wait time.Duration,
 	read string) (*Entries, error) {
 	req, err := c.request(ctx, http.MethodGet, logPath+"/entries", nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/weirlog/weir/client"
 )
 
-// newServer returns a server that has one event for whoever asks.
+// newServer returns a server that answers every download with one event.
 func newServer() *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/oauth/token" {

@@ -9,17 +9,17 @@ import (
 	"github.com/weirlog/weir/internal/charset"
 )
 
-// lineReader cuts what it reads into lines, in a goroutine of its own, and sends them without their ends. It reads no
-// more once its context has ended, but sends every whole line that it has read by then. It closes lines at the end;
-// what stands below is set by then.
+// lineReader cuts its input into lines, in a goroutine of its own, and sends them without their line ends. After its
+// context has ended it reads no more, but sends every whole line that it has read. At the end it closes lines; the
+// fields below are set before that.
 type lineReader struct {
 	from  io.Reader
 	lines chan []byte
-	left  chan struct{} // closed when nobody receives any more
+	left  chan struct{} // closed when the receiver stops receiving
 
-	err     error // of reading
-	ended   bool  // all was read
-	partial bool  // the beginning of a line was read, and its end was not
+	err     error // error of reading
+	ended   bool  // the end of the input was reached
+	partial bool  // reading stopped in the middle of a line
 }
 
 const readAtOnce = 64 << 10
@@ -69,7 +69,7 @@ func (r *lineReader) run(ctx context.Context) {
 	r.partial = len(held) > 0
 }
 
-// appendBounded appends to a line, but holds only a little more than a line may have.
+// appendBounded appends to a line. It keeps no more than maxLine+1 bytes, enough to see that the line is too long.
 func appendBounded(held, more []byte) []byte {
 	return append(held, more[:min(len(more), maxLine+1-min(len(held), maxLine+1))]...)
 }

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// RedirectError is the error (wrapped) for a request that was to go to another server than the one it was meant for, or
-// to be sent with another method. Nothing was sent there.
+// RedirectError is the error (wrapped) for a request that a redirect would send to another server, or with another
+// method. The request was not sent there.
 type RedirectError struct {
-	From, To string // URLs, without what stands behind '?'
-	Method   string // that it would have had
+	From, To string // URLs without query and fragment
+	Method   string // method of the request to To
 }
 
 func (e *RedirectError) Error() string {
@@ -21,8 +21,8 @@ func (e *RedirectError) Error() string {
 		"if that one is meant, give its URL", e.From, e.Method, e.To)
 }
 
-// NewHTTPClient returns what every request of weir's commands goes through: it follows redirects within the origin
-// (scheme, host and port) of the first URL only, and never with another method. A nil transport is
+// NewHTTPClient returns the HTTP client that weir's commands use for every request. It follows a redirect only within
+// the origin (scheme, host and port) of the first URL, and never with another method. If transport is nil, it uses
 // http.DefaultTransport.
 func NewHTTPClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: stayAtOrigin}
@@ -41,7 +41,7 @@ func stayAtOrigin(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// pinned sends requests to one origin only, whatever made them.
+// pinned is a transport that sends requests to one origin only.
 type pinned struct {
 	to   *url.URL
 	next http.RoundTripper
@@ -57,7 +57,7 @@ func (p *pinned) RoundTrip(req *http.Request) (*http.Response, error) {
 	return p.next.RoundTrip(req)
 }
 
-// origin returns scheme, host and port (RFC 6454).
+// origin returns scheme, host and port of a URL (RFC 6454).
 func origin(u *url.URL) string {
 	port := u.Port()
 	switch {
@@ -70,7 +70,7 @@ func origin(u *url.URL) string {
 	return strings.ToLower(u.Scheme + "://" + u.Hostname() + ":" + port)
 }
 
-// place returns a URL without secrets that may stand in it.
+// place returns a URL without the parts that may hold secrets: user, query and fragment.
 func place(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Whatever a server redirects, no other origin is asked, told or given anything; redirects within the origin work.
+// No other origin gets a request, a credential or an event, however a server redirects. Redirects within the origin
+// work.
 func TestRedirectsStayWithTheServer(t *testing.T) {
 	asked := ""
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +100,7 @@ func TestPathsAreNotHosts(t *testing.T) {
 	}
 }
 
-func TestOrigins(t *testing.T) {
+func TestOriginsAreSchemeHostAndPort(t *testing.T) {
 	for _, tt := range []struct {
 		from, to string
 		same     bool

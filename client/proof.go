@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	maxFetch = 16 << 20 // bytes that Fetch returns
-	maxProof = 1 << 30  // bytes of a proof of a file
+	maxFetch = 16 << 20 // maximum size of what Fetch returns, in bytes
+	maxProof = 1 << 30  // maximum size of the proof of a file, in bytes
 )
 
-// Fetch returns what is at a path of the API, as text or bytes of at most 16 MiB. Errors of the server are *Error.
+// Fetch returns the text or bytes at a path of the API, at most 16 MiB. An error reply of the server is an *Error.
 func (c *Client) Fetch(ctx context.Context, path string, query url.Values) ([]byte, error) {
 	body, err := c.open(ctx, path, query, maxFetch)
 	if err != nil {
@@ -28,7 +28,7 @@ func (c *Client) Fetch(ctx context.Context, path string, query url.Values) ([]by
 	return data, nil
 }
 
-// open returns what is at a path of the API, which fails to be read beyond most bytes.
+// open returns the body at a path of the API. Reading more than most bytes of it fails.
 func (c *Client) open(ctx context.Context, path string, query url.Values, most int64) (io.ReadCloser, error) {
 	req, err := c.request(ctx, http.MethodGet, path, nil)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *Client) open(ctx context.Context, path string, query url.Values, most i
 	return &bounded{ReadCloser: resp.Body, most: most, left: most}, nil
 }
 
-// bounded fails to be read beyond so many bytes.
+// bounded is a body of which at most most bytes can be read.
 type bounded struct {
 	io.ReadCloser
 	most, left int64
@@ -56,9 +56,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// FileProof returns the proof of which entries a download holds, given the path of its log, the query that it answered,
-// and how many entries were sequenced then. It can be of up to 1 GiB. The caller closes it. Errors of the server are
-// *Error.
+// FileProof returns the proof of which entries a download holds. The arguments are the path of its log, the query of
+// the download, and the number of entries that were sequenced at that time. The proof has at most 1 GiB. The caller
+// closes it. An error reply of the server is an *Error.
 func (c *Client) FileProof(ctx context.Context, logPath string, q Query, sequenced int64) (io.ReadCloser, error) {
 	values := q.values()
 	values.Set("size", strconv.FormatInt(sequenced, 10))

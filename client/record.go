@@ -11,19 +11,19 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Recorded is what became of the events of one request.
+// Recorded counts what happened to the events of one request.
 type Recorded struct {
 	Recorded   int `json:"recorded"`
 	Duplicates int `json:"duplicates"`
-	Conflicts  int `json:"conflicts"` // of those recorded: other events have the same time and uid
+	Conflicts  int `json:"conflicts"` // recorded events whose time and uid other events have too
 	Rejected   int `json:"rejected"`
 	BadRequest struct {
 		Fields []Field `json:"fields"`
 	} `json:"badRequestDetail"`
 }
 
-// Record records events, one on each line. If partial is set, good ones are recorded although others are refused. It
-// may be called again after an unclear answer: an event is recorded once.
+// Record records events, one on each line. If partial is set, the good events are recorded even if others are refused.
+// If it is unclear whether a call succeeded, the caller may repeat it: each event is recorded once.
 func (c *Client) Record(ctx context.Context, project, workspace string, lines []byte, partial bool) (Recorded, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)

@@ -11,14 +11,14 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// RetryOptions says how long a request is tried, and whom to tell that it takes long.
+// RetryOptions says how long Retry tries, and who learns that it takes long.
 type RetryOptions struct {
-	// Most is how long a request is tried again. If it is 0, it is tried once.
+	// Most is how long the request is repeated. If 0, it is tried once.
 	Most time.Duration
 
-	// Waiting, if not nil, is called after 5 s without success, after 30 s, and then each minute: with the time since
-	// the first try and the last error, nil if the first try still runs. Calls are never concurrent with each other,
-	// and none comes after Retry has returned.
+	// If not nil, Waiting is called after 5 s without success, after 30 s, and then each minute. Its arguments are the
+	// time since the first try and the last error, which is nil while the first try runs. Calls do not overlap, and
+	// none follows the return of Retry.
 	Waiting func(elapsed time.Duration, last error)
 }
 
@@ -27,9 +27,9 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// Retry runs try until it succeeds, fails for good, ctx ends, or the time is over: with growing pauses, or those that
-// the server asks for. Only what may succeed later is tried again: connections that fail, unless for a certificate that
-// is not trusted, 429, and errors of the server. It returns the error of the last try.
+// Retry calls try until it succeeds, fails permanently, ctx ends or the time is over. The pauses grow, unless the
+// server asks for a certain pause. Errors that may pass are: failed connections (but not certificates that are not
+// trusted), status 429, and status 500 and above. Retry returns the error of the last try.
 func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 	w := watchWait(o.Waiting)
 	defer w.end()
@@ -50,7 +50,7 @@ func Retry(ctx context.Context, o RetryOptions, try func() error) error {
 	return last
 }
 
-// mayRetry tells whether what failed may succeed later. A certificate that is not trusted stays so.
+// mayRetry tells whether a later try may succeed. A certificate that is not trusted will not be trusted later.
 func mayRetry(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
@@ -62,14 +62,14 @@ func mayRetry(err error) bool {
 	return !errors.As(err, &redirect) && !errors.As(err, &untrusted) && errors.As(err, &u)
 }
 
-// wait tells somebody that something takes long.
+// wait reports that Retry takes long.
 type wait struct {
 	errs chan error
 	done chan struct{}
 	stop chan struct{}
 }
 
-// watchWait returns a wait; nil if there is nobody to tell.
+// watchWait starts a wait. It returns nil if tell is nil.
 func watchWait(tell func(time.Duration, error)) *wait {
 	if tell == nil {
 		return nil

@@ -44,7 +44,7 @@ func TestRetryTellsThatItTakesLong(t *testing.T) {
 	})
 }
 
-// The server says how long to wait; a context that ends is waited for no longer.
+// Retry pauses for as long as the server asks. Cancelling the context ends the pause.
 func TestRetryWaitsAsLongAsTheServerSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, tries := time.Now(), 0
@@ -68,7 +68,7 @@ func TestRetryWaitsAsLongAsTheServerSays(t *testing.T) {
 	})
 }
 
-// At an address that is not the API's the error says what may be wrong, by both ways of authentication.
+// At an address that is not the API's, the error says what may be wrong, with either kind of credentials.
 func TestErrorsAtAnotherAddress(t *testing.T) {
 	admin := httptest.NewServer(http.NotFoundHandler())
 	defer admin.Close()
@@ -85,7 +85,7 @@ func TestErrorsAtAnotherAddress(t *testing.T) {
 	}
 }
 
-// An error of a connection says where, and not all that was asked for.
+// An error of a connection names the address, without the query.
 func TestErrorsLeaveOutWhatWasAskedFor(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()

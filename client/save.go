@@ -17,13 +17,13 @@ import (
 // ErrIncomplete is returned (wrapped) for a download that is not a whole gzip file.
 var ErrIncomplete = errors.New("the download is incomplete or damaged")
 
-// Saved is what was downloaded.
+// Saved describes the file that was written.
 type Saved struct {
-	Bytes  int64 // of the file
+	Bytes  int64 // number of lines in it
 	Events int64 // lines in it
 }
 
-// Copy copies a download to w and checks that it is a whole gzip file. A download that is not gets ErrIncomplete
+// Copy copies a download to w and checks that it is a whole gzip file. If it is not, Copy returns ErrIncomplete
 // (wrapped).
 func Copy(w io.Writer, d *Download) (Saved, error) {
 	pipe, feed := io.Pipe()
@@ -58,13 +58,13 @@ func Copy(w io.Writer, d *Download) (Saved, error) {
 	return saved, nil
 }
 
-// isWriteError tells whether writing failed here, rather than reading from the server.
+// isWriteError tells whether writing the file failed, as opposed to reading from the server.
 func isWriteError(err error) bool {
 	var p *os.PathError
 	return errors.As(err, &p)
 }
 
-// countLines reads a gzip file to its end, checking every member.
+// countLines reads a gzip file to its end and checks every member.
 func countLines(r io.Reader) (lines int64, err error) {
 	z, err := gzip.NewReader(r)
 	if err != nil {
@@ -85,20 +85,20 @@ func countLines(r io.Reader) (lines int64, err error) {
 
 // SaveOptions says how Save writes.
 type SaveOptions struct {
-	New      bool                      // fail with os.ErrExist (wrapped) if there is something under the name
-	Progress func(io.Writer) io.Writer // If not nil, what is written goes through what it returns.
+	New      bool                      // fail with os.ErrExist (wrapped) if the name exists
+	Progress func(io.Writer) io.Writer // if not nil, the file is written through the writer that it returns
 }
 
-// Save copies a download to the file name. A regular file gets its name only when it is whole, so a file that exists is
-// a whole file; what it replaces is there until then. A symbolic link stays, and the file that it names is written. A
-// device, a pipe or a descriptor (below /dev/fd or /proc) is written to directly.
+// Save copies a download to the file name. A regular file gets its name only when it is complete, so a file under the
+// name is always a whole one; a file that it replaces stays until then. A symbolic link stays, and the file that it
+// points to is written. A device, a pipe or a descriptor (below /dev/fd or /proc) is written to directly.
 func Save(name string, d *Download, o SaveOptions) (Saved, error) {
 	var saved Saved
 	err := SaveFrom(name, o, func(w io.Writer) (err error) { saved, err = Copy(w, d); return err })
 	return saved, err
 }
 
-// SaveFrom makes the file name of what write writes, as Save does it.
+// SaveFrom writes the file name as Save does, with the content that write produces.
 func SaveFrom(name string, o SaveOptions, write func(io.Writer) error) error {
 	if o.Progress == nil {
 		o.Progress = func(w io.Writer) io.Writer { return w }
@@ -122,11 +122,11 @@ func IsRegular(name string) bool {
 	return err == nil && !direct
 }
 
-// maxLinks bounds the symbolic links that are followed, as the kernel does.
+// maxLinks bounds how many symbolic links are followed; the kernel has the same bound.
 const maxLinks = 40
 
-// destination returns the file to write for a name, and whether it is written to as it is rather than replaced. If
-// isNew is set the name itself must be free.
+// destination returns the file to write for a name, and whether it is written to directly rather than replaced. If
+// isNew is set, the name itself must not exist.
 func destination(name string, isNew bool) (target string, direct bool, err error) {
 	if isNew {
 		if _, err := os.Lstat(name); err == nil {
@@ -148,7 +148,7 @@ func destination(name string, isNew bool) (target string, direct bool, err error
 		}
 		to, err := os.Readlink(target)
 		if err != nil {
-			return target, false, nil // it is no link; if it cannot be written, writing tells why
+			return target, false, nil // It is not a link. If it cannot be written, writing says why.
 		}
 		if !filepath.IsAbs(to) {
 			to = filepath.Join(filepath.Dir(target), to)
@@ -158,15 +158,15 @@ func destination(name string, isNew bool) (target string, direct bool, err error
 	return "", false, &os.PathError{Op: "write", Path: name, Err: errors.New("too many symbolic links")}
 }
 
-// isDescriptor tells whether a path is that of an open file of a process.
+// isDescriptor tells whether a path names an open file of a process.
 func isDescriptor(path string) bool {
 	path = filepath.Clean(path)
 	return strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/")
 }
 
-// saveDirectly writes to something that has no whole and no half: what was written of a broken download stays.
+// saveDirectly writes to a target that cannot be replaced. If the download breaks off, the part that was written stays.
 func saveDirectly(name string, write func(io.Writer) error) error {
-	// a regular file behind a descriptor may hold something already
+	// A regular file behind a descriptor may have content already.
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err

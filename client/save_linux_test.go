@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// An open file that is named by its descriptor is written to, not replaced by another.
+// A file that is named by its descriptor is written to, not replaced.
 func TestSaveToDescriptor(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "open"))
 	if err != nil {

@@ -16,8 +16,8 @@ func downloadOf(body []byte) *Download {
 	return &Download{ReadCloser: io.NopCloser(bytes.NewReader(body)), Size: -1}
 }
 
-// Only regular files are replaced. Links stay, and what is no file is written to.
-func TestSaveKeepsWhatIsNoFile(t *testing.T) {
+// Only regular files are replaced. Links stay, and devices and pipes are written to.
+func TestSaveReplacesOnlyRegularFiles(t *testing.T) {
 	body := zip("a\n")
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -93,7 +93,7 @@ func TestSaveNewReplacesNothing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// It is there only once the download is.
+	// This file appears only after the download has begun.
 	late := filepath.Join(dir, "late")
 	meanwhile := func(w io.Writer) io.Writer {
 		if err := os.WriteFile(late, []byte("before"), 0o600); err != nil {
@@ -113,7 +113,8 @@ func TestSaveNewReplacesNothing(t *testing.T) {
 	}
 }
 
-// What a server suggests is the name of a file in this folder that a command takes for a file, and that shows as it is.
+// A name that a server suggests is safe: it is in this folder, no command takes it for an option, and all of it is
+// shown.
 func FuzzSuggestedName(f *testing.F) {
 	for _, name := range []string{"demo_audit.log.gz", `..\..\x`, "-rf", ".bashrc", "a\x1b[2J", "a\u202egz.exe",
 		" x", "a/-o"} {

@@ -13,42 +13,43 @@ import (
 	"github.com/weirlog/weir/internal/charset"
 )
 
-// Refused is an event that was refused.
+// Refused is an event that the server refused.
 type Refused struct {
 	File   string
-	Line   int // the first is 1
+	Line   int // counted from 1
 	Reason string
 }
 
-// Sent is what became of the events that a Sender has sent.
+// Sent counts what happened to the events of a Sender.
 type Sent struct {
 	Recorded   int `json:"recorded"`
 	Duplicates int `json:"duplicates"`
-	Conflicts  int `json:"conflicts,omitempty"` // of those recorded: other events have the same time and uid
+	Conflicts  int `json:"conflicts,omitempty"` // recorded events whose time and uid other events have too
 	Refused    int `json:"refused"`
 }
 
-// Sender sends lines of files as events, in batches. An event that is sent again after an unclear answer is recorded
-// once: it is recognised by its metadata.uid, or by its bytes. A Sender is for one goroutine.
+// Sender sends lines of files as events, in batches. An event that is sent again, because it is unclear whether it was
+// recorded, is recorded once: the server recognizes it by its metadata.uid, or by its bytes. A Sender may not be used
+// concurrently.
 type Sender struct {
 	Client             *Client
 	Project, Workspace string
-	MaxEvents          int           // of a batch
-	MaxBytes           int           // of a batch, unless a single line has more
-	MaxWait            time.Duration // how long a line waits for others
-	Partial            bool          // go on when events are refused
-	Report             func(Refused) // If not nil, it is told of each refused event that is named.
+	MaxEvents          int           // maximum number of events of a batch
+	MaxBytes           int           // maximum size of a batch; a single line may have more
+	MaxWait            time.Duration // maximum time that a line waits for others
+	Partial            bool          // continue when events are refused
+	Report             func(Refused) // if not nil, it is called with each refused event that the server names
 	Retry              RetryOptions  // of a batch
 
-	// Grace is how long, once the context of Send has ended, what was read may still be sent.
+	// Grace is how long Send may still send the lines that it has read, after its context has ended.
 	Grace time.Duration
 
 	Sent  Sent
 	file  string
 	batch []byte
-	lines []int // the number in the file of each line of the batch
-	read  int   // the last line that was read
-	last  int   // the last line up to which all is recorded or refused
+	lines []int // line number in the file of each line of the batch
+	read  int   // number of the last line that was read
+	last  int   // number of the last line up to which every event is recorded or refused
 }
 
 // ErrRefused is returned (wrapped) by Send when events were refused and Partial is not set.
@@ -57,11 +58,11 @@ var ErrRefused = errors.New("events were refused")
 // ErrEncoding is returned (wrapped) by Send for a file that is not UTF-8.
 var ErrEncoding = charset.ErrNotUTF8
 
-// Interrupted is the error of Send when its context ended before the end of the file.
+// Interrupted is the error of Send if its context ended before the end of the file.
 type Interrupted struct {
 	File string
-	Done int // All lines up to this one are recorded or refused.
-	Read int // Lines behind Done up to this one were read and may not be recorded. What follows was not read.
+	Done int // all lines up to this one are recorded or refused
+	Read int // lines after Done up to this one were read, and may not be recorded; later lines were not read
 	Err  error
 }
 
@@ -77,15 +78,15 @@ func (e *Interrupted) Error() string {
 
 func (e *Interrupted) Unwrap() error { return e.Err }
 
-// maxLine bounds a line, in bytes, for the sake of memory: it is far above what any server takes.
+// maxLine bounds a line, in bytes, to bound memory. It is far above the limit of any server.
 const maxLine = 64 << 20
 
-// settle is how long Send waits, once its context has ended, for a Read to return what it may have taken already.
+// settle is how long Send waits, after its context has ended, for a running Read to return.
 const settle = 250 * time.Millisecond
 
-// Send sends the lines of r, which file names in messages. A byte-order mark of UTF-8 is skipped. After an error, Done
-// tells up to which line all is recorded. When ctx ends, Send reads no more, sends what it has read within Grace, and
-// returns an *Interrupted. A Read of r that blocks longer than a moment then is left behind.
+// Send sends the lines of r; messages call it file. A byte-order mark of UTF-8 is skipped. After an error, Done returns
+// up to which line the events are recorded. When ctx ends, Send stops reading, sends within Grace the lines that it has
+// read, and returns an *Interrupted. If a Read of r still blocks after a moment, Send leaves it running.
 func (s *Sender) Send(ctx context.Context, file string, r io.Reader) error {
 	s.file, s.read, s.last, s.batch, s.lines = file, 0, 0, s.batch[:0], s.lines[:0]
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -105,10 +106,10 @@ func (s *Sender) Send(ctx context.Context, file string, r io.Reader) error {
 	return err
 }
 
-// Done returns the last line of the file up to which all events are recorded or refused.
+// Done returns the number of the last line of the file up to which all events are recorded or refused.
 func (s *Sender) Done() int { return s.last }
 
-// sendLines tells whether it has sent the whole file.
+// sendLines sends the lines of in. It returns true if it has reached the end of the file.
 func (s *Sender) sendLines(ctx, work context.Context, in *lineReader) (ended bool, err error) {
 	timer := time.NewTimer(s.MaxWait)
 	defer timer.Stop()
@@ -137,10 +138,10 @@ func (s *Sender) sendLines(ctx, work context.Context, in *lineReader) (ended boo
 	}
 }
 
-// finish sends the last batch. An error of the reader comes after that of sending.
+// finish sends the last batch. If sending succeeds, it returns the reader's error.
 func (s *Sender) finish(work context.Context, in *lineReader) error {
 	if in.partial {
-		s.read++ // its beginning was read
+		s.read++ // Its beginning was read.
 	}
 	if err := s.flush(work); err != nil {
 		return err
@@ -211,7 +212,7 @@ func (s *Sender) flush(ctx context.Context) error {
 	return nil
 }
 
-// report tells of the lines that the server names, by their numbers in the file.
+// report calls tell for each line that the server names, with its number in the file. It returns how many were named.
 func (s *Sender) report(fields []Field) (named int) {
 	for _, f := range fields {
 		text, ok := strings.CutPrefix(f.Field, "line ")

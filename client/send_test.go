@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Line numbers that the server names within a batch become those of the file, and retries send the same bytes.
-func TestSend(t *testing.T) {
+// Line numbers that the server gives within a batch become line numbers of the file. Retries send the same bytes.
+func TestSendNumbersLinesByFile(t *testing.T) {
 	var batches []string
 	fail := true
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -62,8 +62,8 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// A line does not wait for others for ever: what comes slowly is sent while more may come.
-func TestSendSlowly(t *testing.T) {
+// Lines that come slowly are sent in time, while more may still come.
+func TestSlowLinesDoNotWaitForEver(t *testing.T) {
 	arrived := make(chan string)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		z, err := gzip.NewReader(r.Body)
@@ -109,11 +109,11 @@ func TestSendStopsAtRefused(t *testing.T) {
 	}
 }
 
-// recorder is a server that keeps the lines that it is sent.
+// recorder is a server that keeps the lines it receives.
 type recorder struct {
 	mu    sync.Mutex
 	lines []string
-	reply func(w http.ResponseWriter) bool // If not nil, it may answer instead.
+	reply func(w http.ResponseWriter) bool // if not nil, it may answer instead
 }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -137,7 +137,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, `{"recorded":%d,"duplicates":0,"conflicts":1}`, len(lines))
 }
 
-// gate is a reader that gives what it has, then blocks until its context has ended, and fails.
+// gate is a reader that returns its content, then blocks until its context has ended, and fails.
 type gate struct {
 	text    io.Reader
 	blocked func()
@@ -153,7 +153,7 @@ func (g *gate) Read(p []byte) (int, error) {
 	return 0, g.ctx.Err()
 }
 
-// What was read when Send is interrupted is sent, and the error says by number what was not.
+// Lines that were read before Send is interrupted are sent. The error names the lines that were not.
 func TestInterruptedSendLosesNothing(t *testing.T) {
 	r := &recorder{}
 	c := serve(t, r.ServeHTTP)
@@ -184,7 +184,7 @@ func TestInterruptedSendNamesWhatItCouldNotSend(t *testing.T) {
 	}
 }
 
-// A whole file whose end was read when Send is interrupted is simply sent.
+// If Send is interrupted after it has read the end of the file, it sends the whole file and succeeds.
 func TestInterruptedAtTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &recorder{reply: func(http.ResponseWriter) bool { cancel(); return false }}
@@ -194,7 +194,7 @@ func TestInterruptedAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestEncodings(t *testing.T) {
+func TestOtherEncodingsAreRefusedByName(t *testing.T) {
 	for name, tt := range map[string]struct {
 		text string
 		want []string
@@ -222,8 +222,8 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// A line has no limit of the client's that a server could be more generous than, but memory has.
-func TestLongLines(t *testing.T) {
+// The client's limit of a line is above that of any server, and bounds memory.
+func TestLongLinesAreBounded(t *testing.T) {
 	r := &recorder{}
 	var refused []Refused
 	s := &Sender{Client: serve(t, r.ServeHTTP), MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour, Partial: true,

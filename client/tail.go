@@ -11,26 +11,28 @@ import (
 	"time"
 )
 
-// Told is what a tail tells: an event, if Log is not empty; or how many events were missed where this stands; or that
-// the tail goes on, or has ended.
+// Told is a message of a tail. It is one of: an event, if Log is not empty; a number of missed events, at the place
+// where they are missing; a heartbeat; or the end of the tail.
 type Told struct {
 	Found
-	Missed    int64  `json:"missed"`    // events that came and are not told, since they were read too slowly
+	Missed    int64  `json:"missed"`    // number of events that are not told, because the client read too slowly
 	Heartbeat string `json:"heartbeat"` // RFC 3339
-	UpTo      string `json:"upTo"`      // of a heartbeat: all that was recorded before is told; RFC 3339
+	UpTo      string `json:"upTo"`      // of a heartbeat: all events recorded before this time are told; RFC 3339
 	End       string `json:"end"`       // why the tail ends: time, stopping, notAuthorized or unavailable
 }
 
-// ErrSilent is returned (wrapped) by Tail if the server has been silent for too long: it, or the way to it, is gone.
+// ErrSilent is returned (wrapped) by Tail if the server has sent nothing for 30 s: the server or the connection is
+// gone.
 var ErrSilent = errors.New("the server has fallen silent")
 
-// silence is how long a server may say nothing: six of its heartbeats.
+// silence is how long a server may send nothing. A server sends a heartbeat every 5 s.
 const silence = 30 * time.Second
 
-// Tail asks for events as they are recorded, and calls each with what the server tells, until the server ends the
-// tail, which it tells last. Read, which begun is called with before anything is told, makes a later tail or search of
-// the same question a part of the same read. If the connection is cut before the end, the error is one that Retry
-// tries again; events may be missing then. Errors of the server are *Error; those of each are returned as they are.
+// Tail requests events as they are recorded, and calls each with every message of the server until the server ends the
+// tail; the last message says so. Before the first message Tail calls begun with a text. Passed as read to a later tail
+// or search of the same question, it makes both count as one read. If the connection is cut before the end, events may
+// be missing, and the error is one that Retry tries again. An error reply of the server is an *Error; an error of each
+// is returned unchanged.
 func (c *Client) Tail(ctx context.Context, q Question, read string, begun func(read string),
 	each func(Told) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)

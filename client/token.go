@@ -9,14 +9,14 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// tokens authorizes requests with tokens of a service account. The context of the request that has a token issued
-// cancels that too; those that wait for the same token then have one issued themselves.
+// tokens authorizes requests with tokens of a service account. A request that needs a new token has one issued; if its
+// context is cancelled, so is the issuing, and the next request that waits for the token tries itself.
 type tokens struct {
 	config clientcredentials.Config
 	issuer *http.Client
 	next   http.RoundTripper
 
-	turn  chan struct{} // has room for one: the request that fills it may use token
+	turn  chan struct{} // has room for one; the request that fills it may use token
 	token *oauth2.Token
 }
 

@@ -9,14 +9,14 @@ import (
 
 const day = 24 * time.Hour
 
-// ParseTime reads a point in time: seconds since the epoch, RFC 3339, a date (2026-11-01, which is its first moment in
-// UTC), now, or how long ago (90m, 12h, 30d, now-1d). It returns seconds since the epoch.
+// ParseTime reads a point in time: seconds since the epoch, RFC 3339, a date (2026-11-01 is its first moment in UTC),
+// now, or a duration before now (90m, 12h, 30d, now-1d). It returns seconds since the epoch.
 func ParseTime(text string, now time.Time) (int64, error) {
 	t, err := parseTime(text, now)
 	return t.Unix(), err
 }
 
-// ParseEnd is ParseTime for the end of a range, whose second is included: a date stands for its last second.
+// ParseEnd is ParseTime for the end of a range. A range includes its last second, so a date means its last second.
 func ParseEnd(text string, now time.Time) (int64, error) {
 	t, err := parseTime(text, now)
 	if _, dateErr := time.Parse(time.DateOnly, text); dateErr == nil {
@@ -45,7 +45,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 		"or how long ago, such as 90m, 12h, 30d or now-1d", text)
 }
 
-// parseAgo reads a duration, which may be in days.
+// parseAgo reads a duration. In addition to Go's units it takes days.
 func parseAgo(text string) (time.Duration, error) {
 	const most = 100 * 365 // days
 	if days, ok := strings.CutSuffix(text, "d"); ok {
