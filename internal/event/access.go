@@ -10,36 +10,36 @@ import (
 	"time"
 )
 
-// Act is what is known of something that a caller did to weir itself.
+// Act describes something that a caller did to weir itself.
 type Act struct {
-	UID        string // of the event; empty: a random one
+	UID        string // of the event; if empty, it is random
 	Time       time.Time
-	Project    string // that it concerns; empty: none
-	Workspace  string // that it concerns; empty: none
+	Project    string // project that the act concerns; empty if there is none
+	Workspace  string // workspace that the act concerns; empty if there is none
 	RequestID  string
 	CallerID   string // of the credential
-	CallerName string // empty: the CallerID
+	CallerName string // if empty, CallerID is used
 	CallerKind string // "Service Account", "API Key", "Ingest Token", "User"
 	Person     Person // of a user
 	Address    netip.AddrPort
-	Repeats    // if Count is not 0, of several acts, the event is of all of them
+	Repeats    // if Count is not 0, the event stands for several acts
 }
 
-// Person is a user whom an OpenID provider vouches for. The user's uid is the subject then, and the id of what stands
-// for it among credentials is credential_uid.
+// Person is a user whom an OpenID provider vouches for. In an event, the subject is the user's uid, and the id of the
+// person's credential is credential_uid.
 type Person struct {
 	Issuer  string // URL of the provider
-	Subject string // who it is at the provider
-	Email   string // that the provider has verified; empty if there is none
+	Subject string // id of the person at the provider
+	Email   string // verified by the provider; empty if there is none
 }
 
-// Repeats is a number of acts of one kind, and when the first and the last were.
+// Repeats counts acts of one kind, and says when the first and the last happened.
 type Repeats struct {
 	Count       int
 	First, Last time.Time
 }
 
-// Add counts one more.
+// Add counts one more act.
 func (r *Repeats) Add(now time.Time) {
 	if r.Count == 0 {
 		r.First = now
@@ -47,7 +47,7 @@ func (r *Repeats) Add(now time.Time) {
 	r.Count, r.Last = r.Count+1, now
 }
 
-// Repeat makes the act one of several. Its time is that of the last.
+// Repeat makes the event stand for several acts. Its time is the time of the last one.
 func (a *Act) Repeat(r Repeats) {
 	a.Repeats = r
 	if r.Count > 0 {
@@ -55,7 +55,7 @@ func (a *Act) Repeat(r Repeats) {
 	}
 }
 
-// repeated is Repeats as an event has it: OCSF's count, start_time and end_time.
+// repeated is Repeats in an event: OCSF's count, start_time and end_time.
 type repeated struct {
 	Count int   `json:"count,omitempty"`
 	Start int64 `json:"start_time,omitempty"`
@@ -73,16 +73,17 @@ func (r *Repeats) attributes() repeated {
 type Access struct {
 	Act
 	Operation  string // such as downloadAuditLogs
-	Log        string // id of the log, where it was named so
-	Start, End int64  // of the range asked for, seconds since the epoch; 0: not known
-	Processor  string // asked for; empty: all
-	Query      string // in the query language; empty: all
-	Status     int    // HTTP status of the refusal; 0: not refused
+	Log        string // id of the log, if the caller named it by its id
+	Start, End int64  // range of the request, seconds since the epoch; 0 if not known
+	Processor  string // stream processor of the request; empty if it asked for all
+	Query      string // in the query language; empty if it asked for all
+	Status     int    // HTTP status of the refusal; 0 if the attempt was not refused
 	ErrorCode  string // of the refusal
 }
 
 // Accessed returns the auditLogAccessed event of an attempt to read a log: OCSF class 6003 (API Activity), activity 2
-// (Read). It is complete, so that Append leaves it as it is, and its uid is random: no two attempts are one event.
+// (Read). The event is complete, so Append does not change it. Its uid is random, so no two attempts are the same
+// event.
 func Accessed(a Access) []byte {
 	e := apiActivity{ActivityID: 2, CategoryUID: 6, ClassUID: 6003, TypeUID: 600302, Time: a.Time.UnixMilli(),
 		SeverityID: 1, StatusID: 1, Status: "Success", repeated: a.attributes(), Metadata: a.metadata(),
@@ -98,7 +99,7 @@ func Accessed(a Access) []byte {
 	return encode(e)
 }
 
-// subject returns what was to be read: a workspace's logs, another log, or those of a project.
+// subject returns what the caller wanted to read: a workspace's logs, another log, or those of a project.
 func (a *Access) subject() resourceDetails {
 	switch {
 	case a.Workspace != "":
@@ -109,7 +110,7 @@ func (a *Access) subject() resourceDetails {
 	return resourceDetails{a.Project, "Project"}
 }
 
-// encode returns an event's line. Strings and integers cannot fail; what is not UTF-8 becomes U+FFFD.
+// encode returns an event's line. Encoding strings and integers cannot fail; bytes that are not UTF-8 become U+FFFD.
 func encode(e any) []byte {
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
@@ -135,7 +136,7 @@ func (a *Act) user() user {
 	return u
 }
 
-// actor returns who acts, and who vouches for it.
+// actor returns the caller, and the provider that vouches for it if the caller is a person.
 func (a *Act) actor() actor {
 	by := actor{User: a.user()}
 	if a.Person.Issuer != "" {
@@ -146,7 +147,7 @@ func (a *Act) actor() actor {
 
 func sourceOf(address netip.AddrPort) endpoint {
 	if !address.IsValid() {
-		return endpoint{Name: "unknown"} // OCSF wants something
+		return endpoint{Name: "unknown"} // OCSF requires a name.
 	}
 	return endpoint{IP: address.Addr().Unmap().WithZone("").String(), Port: address.Port()}
 }

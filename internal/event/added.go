@@ -8,31 +8,33 @@ import (
 	"time"
 )
 
-// Facts is what weir says of an event, and no producer can. A line has it as the member weir of unmapped, which is
-// OCSF's place for what a class has no attribute for:
+// Facts are statements of weir about an event that no producer can make. A recorded line has them as the member weir of
+// unmapped, OCSF's place for data without an attribute in the class:
 //
 //	"unmapped":{"weir":{"taken":1763970000000,"by":"6a7941c22c88faeba59c580d","salt":"k7xq2mwp4zt5aohs3"}}
 //
-// If the producer sent no metadata.logged_time, weir's stands there, and taken is left out, which would say the same
-// again: a time of its own costs an event six bytes on disk.
+// If the producer sent no metadata.logged_time, weir writes its own time there and leaves out taken, which would repeat
+// it. A separate taken costs an event six bytes on disk.
 //
-// The salt is there for the hashes of lines: a line that can be guessed but for its salt cannot be confirmed by a hash
-// of it, or of a tree that has it. See Origin.
+// The salt protects the hashes of lines. Without knowing the salt, nobody can confirm a guess of a line by its hash, or
+// by a tree that contains the hash. See Origin.
 //
-// If a producer sends such a member, it is kept within weir's as the member claimed, and is what the producer says. So
-// a download that is recorded again, in another log or by another weir, shows what the first weir said as a claim.
+// If a producer sends a member weir, weir keeps it as the member claimed of its own, where it counts as a statement of
+// the producer. So if a download is recorded again, in another log or by another weir, the facts of the first weir
+// appear as a claim.
 type Facts struct {
-	Taken time.Time // when the event was taken in, to the millisecond, by the clock of the node that did
+	Taken time.Time // when a node took the event in, by the node's clock, to the millisecond
 	By    string    // id of the credential that sent it, or System
 }
 
-// What stands in Facts.By where no credential sent an event. No credential has such an id.
+// Values of Facts.By for events that no credential sent. No credential has such an id.
 const (
 	System = "weir"   // weir itself made the event.
-	Sample = "sample" // It is one of those that weir ships for trying.
+	Sample = "sample" // The event is one of the samples that weir ships.
 )
 
-// Facts returns the facts of the line that Scan read last; false if the line has none, so was not made by Append.
+// Facts returns the facts of the line that the last Scan read. It returns false if the line has none, because Append
+// did not make it.
 func (p *Parser) Facts() (Facts, bool) {
 	taken, by := p.values[factsTaken], p.string(p.read, factsBy)
 	if taken.missing() {
@@ -45,21 +47,21 @@ func (p *Parser) Facts() (Facts, bool) {
 	return Facts{Taken: time.UnixMilli(ms), By: string(by)}, err == nil
 }
 
-// addedMembers are the members of metadata that weir adds, as it writes them.
+// addedMembers are the members of metadata that weir adds, with their names as weir writes them.
 var addedMembers = [...]struct {
 	at   place
 	name string
 }{{metadataUID, `"uid":`}, {metadataLogName, `"log_name":`}, {metadataTenant, `"tenant_uid":`},
 	{metadataLogged, `"logged_time":`}}
 
-// maxCuts is the most that is left out of a line to get what was sent.
+// maxCuts is the maximum number of spans that sent leaves out of a line.
 const maxCuts = len(addedMembers) + 1
 
-// sent returns, in parts that alias the event, what a producer sent of the event that was read: all of it without
-// weir's facts, without the members of metadata that weir adds to a line, as it writes them, and without a metadata or
-// an unmapped that has no others. So it is the same for what a producer sends, for the line that is recorded, and for
-// that line when it is recorded again. Where a producer wrote such members itself they are no part of it either: of the
-// uid the key tells, of the others nothing.
+// sent returns, in parts that alias the event, what a producer sent of the event that was read. It leaves out weir's
+// facts, the members of metadata in the form in which weir adds them, and a metadata or an unmapped that has no other
+// members. So the result is the same for the event as the producer sends it, for the recorded line, and for that line
+// when it is recorded again. Such members are left out even if the producer wrote them: the key covers the uid anyway,
+// and nothing covers the others.
 func (p *Parser) sent() [][]byte {
 	var cuts [maxCuts]span
 	n := p.cutMetadata(cuts[:])
@@ -79,7 +81,7 @@ func (p *Parser) sent() [][]byte {
 	return append(parts, p.read[start:])
 }
 
-// cutMetadata puts what sent leaves out of metadata into cuts, and returns how much it is.
+// cutMetadata puts the spans of metadata that sent leaves out into cuts, and returns their number.
 func (p *Parser) cutMetadata(cuts []span) int {
 	n, bytesCut := 0, 0
 	for _, m := range addedMembers {
@@ -101,8 +103,8 @@ func (p *Parser) cutMetadata(cuts []span) int {
 	return n
 }
 
-// only returns the member of the event that the object at a place is, from its comma on. It is false if the object has
-// more between its braces than bytesCut, or is not written as weir writes it, behind name.
+// only returns the span of the object at a place, with its name and the comma before it. It returns false if the object
+// has more between its braces than bytesCut bytes, or if name, as weir writes it, does not precede it.
 func (p *Parser) only(at place, name string, bytesCut int) (span, bool) {
 	v := p.values[at]
 	if v.missing() || p.read[v.start] != '{' || v.end-v.start-2 != bytesCut ||
@@ -112,8 +114,8 @@ func (p *Parser) only(at place, name string, bytesCut int) (span, bool) {
 	return span{v.start - len(name), v.end}, true
 }
 
-// factsMember returns where the member of unmapped stands whose place weir's facts take, with one comma if it has a
-// neighbour; the zero span if there is none.
+// factsMember returns the span of the member of unmapped that has the name of weir's facts, with one comma if it has a
+// neighbour. It returns the zero span if there is none.
 func (p *Parser) factsMember() span {
 	v := p.values[facts]
 	if v.missing() {
@@ -136,8 +138,9 @@ func (p *Parser) factsMember() span {
 	return span{p.factsName, v.end}
 }
 
-// added returns how many bytes of the event that was scanned a weir may have added, so that what was taken once is
-// taken again. It cannot be told who wrote them, so those of a producer do not count either.
+// added returns how many bytes of the scanned event a weir may have added. They do not count against the limit of size,
+// so an event that was taken once is taken again. It is not known who wrote them, so bytes that a producer wrote in the
+// same places do not count either.
 func (p *Parser) added() int {
 	n := 0
 	add := func(at place, member string) {
@@ -162,13 +165,13 @@ func (p *Parser) added() int {
 	return min(n, maxAdded)
 }
 
-// line appends the line of an event: what was sent, with what is missing in metadata put at its end, and weir's facts
-// at the end of unmapped. Both objects are made if need be.
+// line builds the recorded line of an event: the bytes that were sent, with missing members added at the end of
+// metadata and weir's facts at the end of unmapped. Either object is added if the event lacks it.
 type line struct {
 	parser *Parser
 	event  []byte
-	copied int  // how much of event dst has
-	cut    span // of event: what dst shall not have
+	copied int  // number of bytes of event that were copied to dst
+	cut    span // span of event that is left out of dst
 	dst    []byte
 }
 
@@ -187,7 +190,7 @@ func (p *Parser) fill(dst, event, uid []byte, origin Origin) []byte {
 	return append(l.dst, '\n')
 }
 
-// copy appends the event up to a place.
+// copy appends the event up to an offset.
 func (l *line) copy(end int) {
 	if l.copied <= l.cut.start && l.cut.end <= end {
 		l.dst = append(l.dst, l.event[l.copied:l.cut.start]...)
@@ -197,13 +200,13 @@ func (l *line) copy(end int) {
 	l.copied = end
 }
 
-// open copies up to the end of the object at a place, and tells whether the object was made, and whether its next
-// member needs a comma.
+// open copies the event up to the end of the object at a place. It tells whether it had to add the object, and whether
+// the object's next member needs a comma.
 func (l *line) open(at place, name string) (made, comma bool) {
 	object := l.parser.values[at]
 	if object.missing() {
 		l.copy(len(l.event) - 1)
-		l.dst = append(append(l.dst, ',', '"'), name...) // not the first member: there is time
+		l.dst = append(append(l.dst, ',', '"'), name...) // It is not the first member: every event has a time.
 		l.dst = append(l.dst, `":{`...)
 		return true, false
 	}

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Facts are weir's alone: what stands in their place when an event comes becomes a claim within them, however often.
+// Only weir sets facts. A member that a producer sends under their name becomes a claim within them, however often it
+// is recorded again.
 func TestProducersCannotSetFacts(t *testing.T) {
 	const begin = `{"time":1763970000000,"metadata":{"uid":"u","log_name":"l","tenant_uid":"t","logged_time":1}`
 	facts := func(claimed string) string { return strings.TrimSuffix(ownFacts, "}") + claimed + "}" }
@@ -53,7 +54,7 @@ func TestLinesWithoutFactsHaveNone(t *testing.T) {
 	}
 }
 
-// An event as deep as the limit allows is taken again after it was recorded, sixteen times.
+// An event of the greatest allowed depth is taken again after it was recorded, sixteen times.
 func TestClaimsAddNoDepth(t *testing.T) {
 	levels := defaultMaxDepth - 3
 	line := []byte(`{"time":1763970000000,"unmapped":{"weir":{"a":` + strings.Repeat("[", levels) +

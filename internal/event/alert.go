@@ -2,7 +2,7 @@ package event
 
 import "time"
 
-// Finding is an alert of weir: that it fired, or that it is over.
+// Finding is an event of an alert: it fired, it was given up, or it is over.
 type Finding struct {
 	UID      string // of the event
 	Time     time.Time
@@ -10,15 +10,15 @@ type Finding struct {
 	Activity FindingActivity
 	Severity int // by OCSF's numbers, 1 (informational) to 5 (critical)
 
-	Alert           string // its id
+	Alert           string // id of the alert
 	Rule, RuleID    string
-	Text            string // what happened, in words
+	Text            string // what happened, for people
 	Cause           string
-	Group           map[string]string // the fields that the alert is for, and their values
-	Log             string            // of the entry by which the rule fired; empty: by none
+	Group           map[string]string // values of the fields by which the rule groups events
+	Log             string            // log of the entry that made the rule fire; empty if there is none
 	Entry           int64
-	First, Last     time.Time // between which the rule's count was reached
-	Query, Question string    // of the rule; the address of the page that shows its events
+	First, Last     time.Time // range of time in which the rule's count was reached
+	Query, Question string    // query of the rule; URL of the page that shows its events
 }
 
 // FindingActivity is what happened to an alert, by OCSF's numbers for Detection Finding.
@@ -27,7 +27,7 @@ type FindingActivity int
 // The activities.
 const (
 	AlertFired    FindingActivity = 1
-	AlertGivenUp  FindingActivity = 2 // A notifier did not take a notification of it, and is asked no more.
+	AlertGivenUp  FindingActivity = 2 // A notifier refused a notification of the alert, and gets no more of it.
 	AlertResolved FindingActivity = 3
 )
 
@@ -98,5 +98,5 @@ type (
 	}
 )
 
-// Findings is the query that finds the events of alerts in a project's own log, where nobody but weir records.
+// Findings is the query that matches the events of alerts in a project's own log, to which only weir records.
 const Findings = "class_uid:2004 metadata.product.name:weir"

@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// Entry is what weir reads of one line, once.
+// Entry holds the fields that weir reads of a line. They are read once.
 type Entry struct {
 	Time       int64 // the event's own clock, milliseconds since the epoch
 	Key        Key
 	Processors []string // names of the stream processors that the event concerns; usually none or one
 }
 
-// Batch is a run of the lines of one log, in the order in which they arrived. All lines lie in one buffer, and are cut
-// once: where they are made, or where they are read. The zero value is an empty batch.
+// Batch is a run of lines of one log, in the order in which they arrived. All lines are in one buffer. Their ends are
+// found once: where the lines are made, or where they are read. The zero value is an empty batch.
 type Batch struct {
 	Log     string  // log id, 24 hex digits
 	Lines   []byte  // one line an entry, each ended by '\n'
@@ -24,10 +24,10 @@ type Batch struct {
 	ends []int // ends[i] is the offset in Lines behind line i
 }
 
-// ErrLines is returned (wrapped) for bytes that are not as many lines as they should be.
+// ErrLines is returned (wrapped) if bytes do not consist of the expected number of lines.
 var ErrLines = errors.New("not the lines that were expected")
 
-// Cut returns a batch of lines that are known already.
+// Cut returns a batch of lines whose entries are known.
 func Cut(log string, lines []byte, entries []Entry) (Batch, error) {
 	b := Batch{Log: log, Lines: lines, Entries: entries}
 	var err error
@@ -35,8 +35,8 @@ func Cut(log string, lines []byte, entries []Entry) (Batch, error) {
 	return b, err
 }
 
-// Read returns a batch of count lines as they were recorded, whose fields it reads. The error of a line that is no
-// event is a *LineError.
+// Read returns a batch of count recorded lines. It reads their fields. If a line is not an event, the error is a
+// *LineError.
 func Read(log string, lines []byte, count int) (Batch, error) {
 	ends, err := cut(lines, count)
 	if err != nil {
@@ -54,7 +54,7 @@ func Read(log string, lines []byte, count int) (Batch, error) {
 	return b, nil
 }
 
-// LineError says which line of a batch is no event.
+// LineError says which line of a batch is not an event.
 type LineError struct {
 	Line int // counted from 0
 	Err  error
@@ -92,20 +92,20 @@ func (b *Batch) Line(i int) []byte {
 	return b.Lines[start:b.ends[i]:b.ends[i]]
 }
 
-// Add appends a line, which has its '\n'.
+// Add appends a line, which ends with '\n'.
 func (b *Batch) Add(line []byte, e Entry) {
 	b.Lines = append(b.Lines, line...)
 	b.end(e)
 }
 
-// end makes what was appended to Lines a line.
+// end makes the bytes that were appended to Lines a line.
 func (b *Batch) end(e Entry) {
 	b.ends = append(b.ends, len(b.Lines))
 	b.Entries = append(b.Entries, e)
 }
 
-// AddEvent checks raw as Append does, and appends its line and its entry. After an error, an *Error, the batch is as it
-// was.
+// AddEvent checks raw as Append does, and appends its line and its entry. An error is an *Error, and leaves the batch
+// unchanged.
 func (p *Parser) AddEvent(b *Batch, raw []byte, origin Origin) error {
 	lines, f, err := p.Append(b.Lines, raw, origin)
 	if err != nil {
@@ -125,12 +125,12 @@ func (p *Parser) Entry(line []byte) (Entry, error) {
 	return p.entry(f), nil
 }
 
-// entry returns what lasts of the fields that were read.
+// entry returns the entry of the event that was read. It does not alias the input.
 func (p *Parser) entry(f Fields) Entry {
 	e := Entry{Time: f.Time, Key: KeyOf(f.Time, f.UID, p.sent()...)}
-	p.read, p.parts = nil, [len(p.parts)][]byte{} // lets go of the input
+	p.read, p.parts = nil, [len(p.parts)][]byte{} // release the input
 	if len(f.Processors) == 1 {
-		e.Processors = p.known[f.Processors[0]] // which nearly all of its entries share
+		e.Processors = p.known[f.Processors[0]] // nearly all entries with this processor share the slice
 	}
 	if e.Processors == nil {
 		e.Processors = slices.Clone(f.Processors)
@@ -138,14 +138,14 @@ func (p *Parser) entry(f Fields) Entry {
 	return e
 }
 
-// Drop takes the last line back.
+// Drop removes the last line.
 func (b *Batch) Drop() {
 	n := len(b.Entries) - 1
 	b.Lines = b.Lines[:len(b.Lines)-len(b.Line(n))]
 	b.Entries, b.ends = b.Entries[:n], b.ends[:n]
 }
 
-// Without returns a batch without the entries that are known; b itself where none is.
+// Without returns a batch without the known entries. If none is known, it returns b itself.
 func (b Batch) Without(standings []Standing) Batch {
 	if !slices.Contains(standings, Known) {
 		return b
@@ -159,7 +159,7 @@ func (b Batch) Without(standings []Standing) Batch {
 	return rest
 }
 
-// Remove takes the entries that are known out of b, in place, and returns what is left. b may not be used any more.
+// Remove removes the known entries from b in place, and returns the rest. b must not be used afterwards.
 func (b Batch) Remove(standings []Standing) Batch {
 	if !slices.Contains(standings, Known) {
 		return b
@@ -167,7 +167,7 @@ func (b Batch) Remove(standings []Standing) Batch {
 	rest := Batch{Log: b.Log, Lines: b.Lines[:0], Entries: b.Entries[:0], ends: b.ends[:0]}
 	start := 0
 	for i, e := range b.Entries {
-		end := b.ends[i] // before rest, which lies in the same memory, may have another
+		end := b.ends[i] // read it before rest, which shares the memory, overwrites it
 		if standings[i] != Known {
 			rest.Add(b.Lines[start:end], e)
 		}
@@ -176,13 +176,14 @@ func (b Batch) Remove(standings []Standing) Batch {
 	return rest
 }
 
-// Once tells which entries come for the first time. The zero value has seen none.
+// Once tells which entries occur for the first time. The zero value has seen none.
 type Once struct {
-	first  map[ID]Key       // of each id the key that came first
-	others map[Key]struct{} // the keys that came later with an id that was there
+	first  map[ID]Key       // for each id the key that came first
+	others map[Key]struct{} // keys that came later, with the id of another key
 }
 
-// Mark sees those entries that came before, in an earlier call or earlier in this one.
+// Mark raises the standings of entries that were seen before, in an earlier call or earlier in this one. The entries
+// count as seen from then on.
 func (o *Once) Mark(entries []Entry, standings []Standing) {
 	if o.first == nil {
 		o.first = make(map[ID]Key, len(entries))
@@ -192,14 +193,14 @@ func (o *Once) Mark(entries []Entry, standings []Standing) {
 	}
 }
 
-// Look is Mark for entries that do not count as seen from then on.
+// Look is Mark, but the entries do not count as seen.
 func (o *Once) Look(entries []Entry, standings []Standing) {
 	for i, e := range entries {
 		standings[i].see(o.standing(e.Key))
 	}
 }
 
-// Add notes that an entry has come.
+// Add notes that an entry was seen.
 func (o *Once) Add(e Entry) {
 	if o.first == nil {
 		o.first = make(map[ID]Key)
@@ -207,7 +208,7 @@ func (o *Once) Add(e Entry) {
 	o.add(e.Key)
 }
 
-// Len returns the number of keys that came.
+// Len returns the number of keys that were seen.
 func (o *Once) Len() int { return len(o.first) + len(o.others) }
 
 func (o *Once) standing(k Key) Standing {
@@ -235,7 +236,7 @@ func (o *Once) add(k Key) Standing {
 	return s
 }
 
-// See raises the standing of an entry by what sorted keys say of it.
+// See raises the standing of an entry by looking for its key in sorted keys.
 func (s *Standing) See(k Key, sorted []Key) {
 	i, ok := slices.BinarySearchFunc(sorted, k, Key.Compare)
 	id := k.ID()

@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// benchmarkLines runs work on each of the samples, about 700 bytes long, again and again.
+// benchmarkLines calls work with each of the samples in turn, which are about 700 bytes long.
 func benchmarkLines(b *testing.B, lines [][]byte, work func(line []byte) error) {
 	size := 0
 	for _, line := range lines {
@@ -68,8 +68,8 @@ func BenchmarkConform(b *testing.B) {
 	})
 }
 
-// BenchmarkTokenizer and BenchmarkIsValid are what checking alone costs with a general package: they are why this one
-// has a scanner of its own.
+// BenchmarkTokenizer and BenchmarkIsValid measure what checking alone costs with a general package. Their results are
+// why this package has its own scanner.
 func BenchmarkTokenizer(b *testing.B) {
 	input := new(bytes.Buffer)
 	d := jsontext.NewDecoder(input)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Change is something that was done to what weir keeps beside events: organizations, projects, workspaces, credentials.
+// Change describes a change of an organization, project, workspace or credential.
 type Change struct {
 	Act
 	Operation  string // such as createGroupStreamWorkspace
@@ -16,10 +16,10 @@ type Change struct {
 	EntityName string
 	Before     json.RawMessage // without secrets; nil if there was nothing
 	After      json.RawMessage // without secrets; nil if there is nothing
-	Unknown    bool            // whether it took effect is not known
+	Unknown    bool            // it is not known whether the change took effect
 }
 
-// Activity is what was done, by OCSF's numbers for Entity Management.
+// Activity is the kind of a change, by OCSF's numbers for Entity Management.
 type Activity int
 
 const (
@@ -50,9 +50,9 @@ func Changed(c Change) []byte {
 	return encode(e)
 }
 
-// SignInFailed returns the event of an authentication that failed for a credential that exists: OCSF class 3002
-// (Authentication), activity 1 (Logon). The protocol is "Digest", "OpenID Connect",
-// "OAUTH 2.0" or "Ingest Token". Its uid is random.
+// SignInFailed returns the event of an authentication that failed for an existing credential: OCSF class 3002
+// (Authentication), activity 1 (Logon). The protocol is "Digest", "OpenID Connect", "OAUTH 2.0" or "Ingest Token". Its
+// uid is random.
 func SignInFailed(a Act, protocol, why string) []byte {
 	e := authentication{ActivityID: 1, CategoryUID: 3, ClassUID: 3002, TypeUID: 300201, Time: a.Time.UnixMilli(),
 		SeverityID: 3, StatusID: 2, Status: "Failure", StatusDetail: why, repeated: a.attributes(),
@@ -62,7 +62,7 @@ func SignInFailed(a Act, protocol, why string) []byte {
 	return encode(e)
 }
 
-// SessionActivity is what happened to a session, by OCSF's numbers for Authentication.
+// SessionActivity is the kind of an event of a session, by OCSF's numbers for Authentication.
 type SessionActivity int
 
 const (
@@ -70,9 +70,9 @@ const (
 	Logoff SessionActivity = 2
 )
 
-// SessionChanged returns the event of a session that began, or was ended by its holder: OCSF class 3002
-// (Authentication). Session is its id; empty: all sessions of the credential. How is what was shown for it, such as
-// "Secret". Its uid is random.
+// SessionChanged returns the event of a session that began, or that its holder ended: OCSF class 3002 (Authentication).
+// session is its id; if empty, the event is about all sessions of the credential. how is the proof that the holder
+// presented, such as "Secret". Its uid is random.
 func SessionChanged(a Act, activity SessionActivity, operation, session, how string) []byte {
 	e := authentication{ActivityID: int(activity), CategoryUID: 3, ClassUID: 3002, TypeUID: 300200 + int(activity),
 		Time: a.Time.UnixMilli(), SeverityID: 1, StatusID: 1, Status: "Success", Metadata: a.metadata(),
@@ -85,7 +85,7 @@ func SessionChanged(a Act, activity SessionActivity, operation, session, how str
 	return encode(e)
 }
 
-// complete sets what all authentications have. Of a person it says who vouches.
+// complete sets the attributes that all authentications have. For a person it names the provider that vouches.
 func (e *authentication) complete(a Act, operation string) {
 	e.Metadata.CorrelationUID = a.RequestID
 	e.Service.Name = "weir"
@@ -95,15 +95,15 @@ func (e *authentication) complete(a Act, operation string) {
 	}
 }
 
-// Removal is events that retention removes from a log.
+// Removal describes entries that retention removes from a log.
 type Removal struct {
 	Time             time.Time
 	Project          string
 	Workspace        string
-	Log              string // its id
-	Setting          string // of the project, by which they go
-	Days             int    // that it says
-	First, Entries   int64  // index of the first one, and how many
+	Log              string // id of the log
+	Setting          string // setting of the project that causes the removal
+	Days             int    // value of the setting
+	First, Entries   int64  // index of the first entry, and number of entries
 	Oldest, Youngest time.Time
 }
 
@@ -118,7 +118,7 @@ func Pruned(r Removal) []byte {
 		Youngest time.Time `json:"youngestEvent"`
 	}{r.Setting, r.Days, r.First, r.Entries, r.Oldest.UTC(), r.Youngest.UTC()})
 	if err != nil {
-		data = nil // a time beyond the year 9999: the rest still says what was removed
+		data = nil // It fails for a time after the year 9999. The event still says what was removed.
 	}
 	return Changed(Change{Act: Act{Time: r.Time, Project: r.Project, Workspace: r.Workspace, CallerID: "weir",
 		CallerKind: "System"},
@@ -126,12 +126,12 @@ func Pruned(r Removal) []byte {
 		Before: data})
 }
 
-// protocols are the names and numbers that OCSF has for what weir speaks.
+// protocols maps the names of the protocols that weir speaks to OCSF's numbers.
 var protocols = map[string]int{"Digest": 3, openID: 4, "OAUTH 2.0": 6, "Ingest Token": 99}
 
 const openID = "OpenID Connect"
 
-const otherProtocol = 99 // that OCSF has no number for
+const otherProtocol = 99 // OCSF's number for any other protocol
 
 // The parts of OCSF's classes that weir writes, in the order in which it writes them.
 type (

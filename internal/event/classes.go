@@ -1,14 +1,14 @@
 package event
 
-// Attribute is what OCSF says of an attribute of a class or of an object.
+// Attribute is OCSF's definition of an attribute of a class or of an object.
 type Attribute struct {
 	Name  string
 	Type  string // a primitive type, whose name ends in _t, or the name of an object
 	Array bool
 }
 
-// ClassAttributes returns the attributes of an OCSF class, sorted by their names, without those of profiles. It returns
-// false for a class that is not known here.
+// ClassAttributes returns the attributes of an OCSF class, sorted by name, without those of profiles. It returns false
+// if the class is not known here.
 func ClassAttributes(uid int64) ([]Attribute, bool) {
 	s, err := ocsf()
 	if err != nil {
@@ -22,8 +22,8 @@ func ClassAttributes(uid int64) ([]Attribute, bool) {
 	return nil, false
 }
 
-// ObjectAttributes returns the attributes of an object of OCSF, sorted by their names. It returns false for an object
-// whose attributes are not known here.
+// ObjectAttributes returns the attributes of an OCSF object, sorted by name. It returns false if the object is not
+// known here.
 func ObjectAttributes(name string) ([]Attribute, bool) {
 	s, err := ocsf()
 	if err != nil {

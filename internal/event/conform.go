@@ -17,7 +17,7 @@ import (
 //go:embed ocsf/classes.json
 var classesJSON []byte
 
-// schema is the part of OCSF 1.8.0 that stream processing meets (https://schema.ocsf.io), by the names of OCSF.
+// schema is the part of OCSF 1.8.0 (https://schema.ocsf.io) that stream processing uses.
 type schema struct {
 	Classes map[string]shape `json:"classes"`
 	Objects map[string]shape `json:"objects"`
@@ -55,15 +55,15 @@ var ocsf = sync.OnceValues(func() (*schema, error) {
 	return s, nil
 })
 
-// Bounds on what Conform says of one event.
+// Bounds on the warnings of Conform for one event.
 const (
 	maxWarnings = 100
 	maxQuoted   = 64 // bytes of a value
 )
 
-// Conform returns in what an event that was recorded departs from its OCSF class, as sentences in the order of the
-// attributes' names; none if it conforms, and at most 100. Values that they quote are cut. Attributes that the class
-// does not have are passed over: profiles and extensions add such. It is an error if the line is not JSON.
+// Conform returns how a recorded event deviates from its OCSF class, as sentences in the order of the attributes'
+// names: none if it conforms, and at most 100. Values that they quote are shortened. Attributes that the class does not
+// have are ignored, since profiles and extensions add some. Conform returns an error if the line is not JSON.
 func Conform(line []byte) ([]string, error) {
 	s, err := ocsf()
 	if err != nil {
@@ -71,7 +71,7 @@ func Conform(line []byte) ([]string, error) {
 	}
 	var event map[string]any
 	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber() // keeps integers of 64 bits whole
+	d.UseNumber() // keeps 64-bit integers exact
 	if err := d.Decode(&event); err != nil {
 		return nil, fmt.Errorf("read an event: %w", err)
 	}
@@ -93,7 +93,7 @@ func Conform(line []byte) ([]string, error) {
 	return []string{fmt.Sprintf("class_uid %d is none of the classes that are known here", uid)}, nil
 }
 
-// check collects in what one event departs from its class.
+// check collects the deviations of one event from its class.
 type check struct {
 	schema   *schema
 	warnings []string
@@ -107,7 +107,7 @@ func (c *check) warn(format string, args ...any) {
 	}
 }
 
-// numbers checks the two numbers that follow from the class.
+// numbers checks the two numbers that the class determines.
 func (c *check) numbers(class shape, event map[string]any) {
 	if got, ok := integer(event["category_uid"]); ok && got != class.CategoryUID {
 		c.warn("category_uid is %d, that of %s is %d", got, class.ClassName, class.CategoryUID)
@@ -118,7 +118,7 @@ func (c *check) numbers(class shape, event map[string]any) {
 	}
 }
 
-// object checks an object; path is what its attributes' names are written behind.
+// object checks an object. path is put before the names of its attributes.
 func (c *check) object(path string, of shape, object map[string]any) {
 	for _, name := range of.names {
 		value, ok := object[name]
@@ -160,7 +160,7 @@ func (c *check) attribute(path string, a attribute, value any) {
 
 func (c *check) value(path string, a attribute, value any) {
 	if object, isObject := value.(map[string]any); isObject && !strings.HasSuffix(a.Type, "_t") {
-		c.object(path+".", c.schema.Objects[a.Type], object) // of a type that is not known: anything
+		c.object(path+".", c.schema.Objects[a.Type], object) // an object of an unknown type may hold anything
 		return
 	}
 	text, isText := value.(string)
@@ -201,8 +201,8 @@ func (c *check) value(path string, a attribute, value any) {
 	}
 }
 
-// allows tells whether a value is one of those that the attribute may have. The lists of class_uid and category_uid
-// are the base event's in every class, so Conform compares those numbers itself.
+// allows tells whether the attribute may have a value. OCSF lists all classes and categories for class_uid and
+// category_uid in every class, so Conform compares these two numbers itself.
 func (a attribute) allows(path, value string) bool {
 	_, listed := a.Enum[value]
 	return listed || len(a.Enum) == 0 || path == "class_uid" || path == "category_uid"

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Miss is entries of a log that a delivery did not send before retention removed them.
+// Miss describes entries of a log that retention removed before a delivery sent them.
 type Miss struct {
 	Time           time.Time
 	Project        string
-	Delivery, Type string // its id and its type
+	Delivery, Type string // id and type of the delivery
 	Log, LogName   string
-	First, Entries int64 // index of the first one, and how many
+	First, Entries int64 // index of the first entry, and number of entries
 }
 
 // Missed returns the event of a miss: OCSF class 3004 (Entity Management), activity 3 (Update). Its uid is random.
@@ -30,8 +30,8 @@ func Missed(m Miss) []byte {
 		EntityName: m.Type, Before: data})
 }
 
-// DeliveryTried returns the event that is sent to a place, and recorded nowhere, when somebody tries whether the place
-// takes events: OCSF class 3004 (Entity Management), activity 3 (Update). Its unmapped.atype is tryLogIntegration.
+// DeliveryTried returns the event that a trial sends to a place, to see whether the place takes events. It is not
+// recorded. It has OCSF class 3004 (Entity Management), activity 3 (Update), and unmapped.atype tryLogIntegration.
 func DeliveryTried(a Act, kind string) []byte {
 	return Changed(Change{Act: a, Operation: "tryLogIntegration", Activity: Update, EntityType: "Log Integration",
 		EntityName: kind})

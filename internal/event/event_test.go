@@ -17,7 +17,8 @@ var (
 	origin   = Origin{By: "sender", Workspace: "demo", Project: "6a793f48c0eb9e7a17712c9a", Received: received, Salt: "pepper"}
 )
 
-// ownFacts is what weir says of an event of origin whose producer sent a metadata.logged_time, shortFacts of another.
+// ownFacts is weir's facts of an event of origin whose producer sent a metadata.logged_time. shortFacts is that of one
+// whose producer sent none.
 const (
 	ownFacts   = `"weir":{"taken":1763980000000,"by":"sender","salt":"pepper"}`
 	shortFacts = `"weir":{"by":"sender","salt":"pepper"}`
@@ -255,7 +256,7 @@ func TestProcessors(t *testing.T) {
 	}
 }
 
-// A parser keeps nothing of one event that shows in the next.
+// A parser carries nothing over from one event to the next.
 func TestParserForgets(t *testing.T) {
 	var p Parser
 	if _, err := p.Scan([]byte(`{"time":1,"metadata":{"uid":"u"},"entity":{"type":"Stream Processor","name":"p"},` +
@@ -284,8 +285,8 @@ func TestScanRefuses(t *testing.T) {
 	}
 }
 
-// The names of one object are compared with each other at a cost that grows with their number, not with its square.
-func TestManyNames(t *testing.T) {
+// The cost of comparing the names of one object grows with their number, not with its square.
+func TestManyNamesCostLinearTime(t *testing.T) {
 	event := func(names int, last string) []byte {
 		b := []byte(`{"time":1763970000000`)
 		for i := range names {
@@ -339,7 +340,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 }
 
-// The limit is on what was sent: what a weir may have added does not count, up to a bound, whoever wrote it.
+// The limit bounds what was sent: bytes that a weir may have added do not count, up to a bound, even if a producer
+// wrote them.
 func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
 	for _, tt := range []struct{ members, free string }{
 		{``, ``},
@@ -365,9 +367,9 @@ func TestLimitLeavesOutWhatWeirAdds(t *testing.T) {
 	}
 }
 
-// Events are the same if they are equal in what their producer sent, and conflict if only their time and uid are equal.
-// What weir adds to a line is no part of that, whoever wrote it.
-func TestKey(t *testing.T) {
+// Events are the same if their producers sent the same bytes. They conflict if only their times and uids are equal.
+// What weir adds to a line does not matter for that, even if a producer wrote it.
+func TestKeyCoversWhatTheProducerSent(t *testing.T) {
 	const first = `{"time":1763970000000,"a":1,"metadata":{"version":"1","uid":"u"}}`
 	for other, want := range map[string]Standing{
 		first:       Known,
@@ -409,8 +411,8 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// Remove leaves what Without leaves.
-func TestRemove(t *testing.T) {
+// Remove and Without leave the same entries.
+func TestRemoveLeavesWhatWithoutLeaves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOf(rapid.IntRange(0, 9)).Draw(t, "sizes")
 		b := Batch{Log: "a"}
@@ -432,8 +434,8 @@ func TestRemove(t *testing.T) {
 	})
 }
 
-// Lines of an operational log are free, but for their time.
-func TestOperational(t *testing.T) {
+// A line of an operational log needs only a time.
+func TestOperationalLinesNeedOnlyATime(t *testing.T) {
 	const added = `,"metadata":{"uid":"UID","log_name":"demo","tenant_uid":"6a793f48c0eb9e7a17712c9a",` +
 		`"logged_time":1763980000000}}`
 	at := received.Add(-time.Minute)

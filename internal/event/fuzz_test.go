@@ -15,12 +15,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// valid is the definition of what the scanner accepts.
+// valid is the reference definition of what the scanner accepts.
 func valid(event []byte) bool {
 	return jsontext.Value(event).Kind() == '{' && jsontext.Value(event).IsValid()
 }
 
-// accepted tells whether the scanner accepts an event, with no limit but the hard one on nesting.
+// accepted tells whether the scanner accepts an event, with only the hard limit on nesting.
 func accepted(event []byte) bool {
 	p := Parser{unique: true}
 	event, _ = trim(event)
@@ -68,7 +68,7 @@ func TestNestingIsBoundedAsInJSONText(t *testing.T) {
 	}
 }
 
-// Valid events with one byte changed, cut out or put in are where two scanners could differ.
+// Two scanners are most likely to differ on valid events with one byte changed, removed or inserted.
 func TestDamagedEventsAsInJSONText(t *testing.T) {
 	const bytesOfJSON = "{}[]\",:\\u09.eE+-tfn \n\x00\x1f\x7f\x80\xc3\xa9\xed\xff"
 	lines := sampleLines()
@@ -92,8 +92,8 @@ func TestDamagedEventsAsInJSONText(t *testing.T) {
 	})
 }
 
-// What Append makes is one valid line that reads as the event did, and has what was sent, what was missing, and facts.
-// Appended again it is the same event.
+// Append makes one valid line that reads as the event did, and has the bytes that were sent, the missing members, and
+// the facts. Appended again, it is the same event.
 func FuzzAppend(f *testing.F) {
 	addSeeds(f)
 	f.Add([]byte(`{"t":{"$date":"2025-11-24T10:26:40.123+00:00"},"attr":{"spName":"p"}}`))
@@ -168,7 +168,7 @@ func decoded(t *testing.T, line []byte) (event map[string]any) {
 	return event
 }
 
-// filled is the definition of what Append makes of an event of origin.
+// filled is the reference definition of what Append makes of an event of origin.
 func filled(event map[string]any, f Fields) map[string]any {
 	object := func(name string) map[string]any {
 		o, _ := event[name].(map[string]any)
@@ -198,8 +198,8 @@ func filled(event map[string]any, f Fields) map[string]any {
 	return event
 }
 
-// withoutAdded returns what was sent, by the longest beginning that it shares with the line and what remains of its
-// end.
+// withoutAdded returns the part of the line that was sent: the longest prefix that the line shares with sent, and the
+// rest of sent from the end of the line.
 func withoutAdded(line, sent []byte) []byte {
 	sent, line = oneLine(sent), bytes.TrimSuffix(line, []byte("\n"))
 	n := 0
@@ -220,7 +220,7 @@ func oneLine(event []byte) []byte {
 	return b.Bytes()
 }
 
-// Scan reads of any line what a general decoder reads, or refuses it.
+// Scan reads of any line what a general decoder reads, or refuses the line.
 func FuzzScan(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -259,7 +259,7 @@ func namesProcessor(event map[string]any, name string) bool {
 	return false
 }
 
-// processorsOf is the definition of Fields.Processors.
+// processorsOf is the reference definition of Fields.Processors.
 func processorsOf(event map[string]any) (names []string) {
 	resources, _ := event["resources"].([]any)
 	for _, r := range append(resources, event["entity"]) {
@@ -280,7 +280,7 @@ func processorsOf(event map[string]any) (names []string) {
 	return slices.Compact(names)
 }
 
-// Objects with names that differ little, so that the quick test for new names often does not decide.
+// Objects whose names are similar, so that the quick test for new names often cannot decide.
 func TestNamesAsInJSONText(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {

@@ -49,8 +49,8 @@ func TestConform(t *testing.T) {
 	}
 }
 
-// What is said of one event is bounded, whatever it departs in.
-func TestConformSaysLittle(t *testing.T) {
+// The number and size of warnings for one event are bounded, however it deviates.
+func TestWarningsAreBounded(t *testing.T) {
 	event := string(sampleLines()[2])
 	const groups = `"groups":[{"name":"admin.atlasAdmin"}]`
 	for _, groupsOf := range []string{`"groups":[1` + strings.Repeat(`,1`, 10_000) + `]`,

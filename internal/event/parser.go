@@ -17,51 +17,52 @@ import (
 const (
 	defaultMaxBytes = 1 << 20
 	defaultMaxDepth = 64
-	hardMaxDepth    = 10_000  // whatever the limits: the scanner's stack is bounded. It is jsontext's bound too.
+	hardMaxDepth    = 10_000  // for any limits: it bounds the scanner's stack, and is jsontext's bound too
 	maxUID          = 512     // bytes, decoded
 	maxAdded        = 1 << 10 // bytes that weir may add to an event
 
 	streamProcessor = "Stream Processor"
 )
 
-// Earliest is the first moment that an event may have, 2008-01-01T00:00:00Z in milliseconds since the epoch: the first
-// one that Atlas's API lets a download begin with, so that whatever is recorded can be downloaded.
+// Earliest is the earliest time that an event may have: 2008-01-01T00:00:00Z, in milliseconds since the epoch. A
+// download by Atlas's API cannot begin earlier, so every recorded event can be downloaded.
 const Earliest = 1_199_145_600_000
 
 // MaxAhead is how far the time of an event that arrives may be ahead of the clock of the node.
 const MaxAhead = 10 * time.Minute
 
-// Parser reads events. The zero value is ready; it may be used again and again, not concurrently. In the long run it
-// allocates nothing per event.
+// Parser reads events. The zero value is ready to use. A Parser may be reused, but not used concurrently. A reused
+// Parser allocates nothing per event.
 type Parser struct {
 	Limits           // of Append
-	Operational bool // lines are of an operational log: t.$date may stand for time, and no OCSF rule applies
+	Operational bool // lines are of an operational log: t.$date may replace time, and no OCSF rule applies
 
-	// Of the event being read:
+	// State of the event being read:
 	values     [places]span
-	factsName  int      // where the name of facts stands
-	claims     int      // how many are within each other
-	names      [][]byte // of the objects that are open
-	decoded    []byte   // strings that had escapes
+	factsName  int      // offset of the name of facts
+	claims     int      // number of nested claims
+	names      [][]byte // names of the objects that are open
+	decoded    []byte   // strings that had escapes, decoded
 	processors []string
-	uid        [32]byte // made here
+	uid        [32]byte // uid that weir derives
 	compact    []byte
 	timed      []byte // the line with its time added
-	lineBreaks bool   // between tokens
+	lineBreaks bool   // there are line breaks between tokens
 	unique     bool
 	maxDepth   int
-	read       []byte              // the event that values are places in
+	read       []byte              // the event that values refers to
 	parts      [maxCuts + 1][]byte // see sent
 	err        Error
 
-	known map[string][]string // lists of one processor each, so that one that returns is not allocated again
+	known map[string][]string // slices with one processor each, so that a processor that recurs is not allocated again
 }
 
-// Append checks raw, one event with white space around it allowed, and appends the line that weir records to dst: the
-// producer's bytes, with what was missing in metadata at metadata's end, weir's facts at the end of unmapped, and
-// '\n'. What the producer sent in their place becomes a member of them (see Facts). If there are line breaks between
-// tokens, all insignificant white space is removed, for a line cannot hold them. A uid that is missing is derived from
-// the producer's bytes, so that a retry gets the same. An error is an *Error, and dst is returned as it was.
+// Append checks raw, one event with optional white space around it, and appends the line that weir records to dst: the
+// producer's bytes, with missing members added at the end of metadata, weir's facts at the end of unmapped, and '\n'. A
+// member that the producer sent under the name of the facts becomes a claim in them (see Facts). If there are line
+// breaks between tokens, Append removes all insignificant white space, since a line cannot hold them. A missing uid is
+// derived from the producer's bytes, so a retry gets the same one. An error is an *Error; dst is then returned
+// unchanged.
 func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) {
 	event, before := trim(raw)
 	if p.Operational {
@@ -77,7 +78,7 @@ func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) 
 	if p.lineBreaks {
 		p.compact = appendCompact(p.compact[:0], event)
 		event = p.compact
-		p.scan(event, p.maxDepth) // cannot fail, and notes the new places
+		p.scan(event, p.maxDepth) // cannot fail; it notes the new offsets
 		f = p.fields(event, f.Time)
 	}
 	if f.UID == nil {
@@ -87,9 +88,8 @@ func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) 
 	return p.fill(dst, event, f.UID, origin), f, nil
 }
 
-// Scan reads the fields of a line as recorded, with white space around it allowed. It asks less than Append: no
-// limits, and no uniqueness of names (the last of a name counts), for what is in a log stays readable. An error is an
-// *Error.
+// Scan reads the fields of a recorded line, with optional white space around it. It requires less than Append: it has
+// no limits, and names may repeat (the last one counts), so that recorded lines stay readable. An error is an *Error.
 func (p *Parser) Scan(line []byte) (Fields, error) {
 	line, _ = trim(line)
 	p.unique = false
@@ -117,7 +117,7 @@ func (p *Parser) refusal() *Error {
 	return &e
 }
 
-// check checks what is asked of an event that arrives.
+// check checks the requirements on an event that arrives.
 func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	most := cmp.Or(p.Limits.MaxBytes, defaultMaxBytes)
 	if len(event) > most+maxAdded {
@@ -159,9 +159,8 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 
 const tooLong = "the event has %d bytes, at most %d are allowed"
 
-// withTime adds time to a line that has t.$date instead, as mongod and Extended JSON write it: a string as in ISO
-// 8601, a number of milliseconds since the epoch, or {"$numberLong": such a number}. Any other line is returned as it
-// is.
+// withTime adds time to a line that has t.$date instead, as mongod and Extended JSON write it: an ISO 8601 string, a
+// number of milliseconds since the epoch, or {"$numberLong": such a number}. It returns any other line unchanged.
 func (p *Parser) withTime(line []byte) []byte {
 	p.unique = false
 	if !p.scan(line, min(cmp.Or(p.Limits.MaxDepth, defaultMaxDepth), hardMaxDepth)) || !p.values[eventTime].missing() {
@@ -176,9 +175,9 @@ func (p *Parser) withTime(line []byte) []byte {
 	return p.timed
 }
 
-// date returns t.$date in milliseconds since the epoch; false if there is none that can be read.
+// date returns t.$date in milliseconds since the epoch, and false if it is missing or cannot be read.
 func (p *Parser) date(line []byte) (int64, bool) {
-	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"} { // fractions of a second are read too
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"} { // reads fractions of a second too
 		if at, err := time.Parse(layout, string(p.string(line, tDate))); err == nil {
 			return at.UnixMilli(), true
 		}
@@ -191,7 +190,7 @@ func (p *Parser) date(line []byte) (int64, bool) {
 	return ms, err == nil
 }
 
-// checkTime returns the event's time; false after a call of fail.
+// checkTime returns the event's time, or false after a call of fail.
 func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	at := p.values[eventTime]
 	text := at.of(event)
@@ -241,7 +240,7 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	return 0, false
 }
 
-// fields returns the fields of the event that was scanned. The uid is nil if there is none, or none that is a string.
+// fields returns the fields of the scanned event. The uid is nil if it is missing or not a string.
 func (p *Parser) fields(event []byte, time int64) Fields {
 	f := Fields{Time: time, UID: p.string(event, metadataUID)}
 	if string(p.string(event, entityType)) == streamProcessor {
@@ -260,7 +259,7 @@ func (p *Parser) fields(event []byte, time int64) Fields {
 	return f
 }
 
-// endResource notes the resource that was read, if it is a stream processor.
+// endResource notes the resource that was read if it is a stream processor.
 func (p *Parser) endResource(event []byte) {
 	if string(p.string(event, resourceType)) == streamProcessor {
 		p.concern(p.string(event, resourceName))
@@ -268,7 +267,7 @@ func (p *Parser) endResource(event []byte) {
 	p.values[resourceName], p.values[resourceType] = span{}, span{}
 }
 
-// string returns the string at a place, decoded; nil if there is none.
+// string returns the decoded string at a place; nil if there is none.
 func (p *Parser) string(event []byte, at place) []byte {
 	v := p.values[at]
 	if v.missing() || event[v.start] != '"' {
@@ -277,14 +276,14 @@ func (p *Parser) string(event []byte, at place) []byte {
 	return p.decode(v.of(event))
 }
 
-// concern notes that the event concerns a stream processor. A name that is empty is none.
+// concern notes that the event concerns a stream processor. An empty name is ignored.
 func (p *Parser) concern(name []byte) {
 	if len(name) == 0 {
 		return
 	}
 	known, ok := p.known[string(name)]
 	if !ok {
-		const maxKnown, maxKnownBytes = 1024, 128 // bounds what an unusual event can make the parser keep
+		const maxKnown, maxKnownBytes = 1024, 128 // bounds what unusual events make the parser keep
 		known = []string{string(name)}
 		if p.known == nil || len(p.known) >= maxKnown {
 			p.known = make(map[string][]string)
@@ -296,7 +295,7 @@ func (p *Parser) concern(name []byte) {
 	p.processors = append(p.processors, known[0])
 }
 
-// appendQuoted appends a JSON string. Bytes that are not UTF-8 are replaced by U+FFFD.
+// appendQuoted appends a JSON string. It replaces bytes that are not UTF-8 by U+FFFD.
 func appendQuoted(dst []byte, s string) []byte {
 	quoted, err := jsontext.AppendQuote(dst, s)
 	if err != nil {

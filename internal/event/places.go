@@ -1,6 +1,6 @@
 package event
 
-// place is a place in an event whose value weir reads; all the rest is other.
+// place is a position in an event whose value weir reads. All other positions are other.
 type place uint8
 
 const (
@@ -17,14 +17,14 @@ const (
 	entityName
 	entityType
 	resources
-	resource // an element of resources; its members' values are noted until it ends
+	resource // element of resources; the values of its members are kept until it ends
 	resourceName
 	resourceType
 	unmapped
-	facts // what weir says of the event
+	facts // weir's facts
 	factsTaken
 	factsBy
-	claims // what stood in the place of facts when the event was sent
+	claims // member that the event had in the place of the facts when it was sent
 	param
 	paramName
 	ts // of mongod's own schema
@@ -33,18 +33,18 @@ const (
 	tDate
 	tLong
 	attr     // of mongod's log format
-	rootName // of a stream processor, in an operational line
+	rootName // name of a stream processor, in an operational line
 	attrName // the same in attr
-	places   // their number
+	places   // number of places
 )
 
-// span is where a value stands in the event; the zero span is no value.
+// span is the byte range of a value in the event. The zero span means that there is no value.
 type span struct{ start, end int }
 
 func (s span) of(b []byte) []byte { return b[s.start:s.end] }
 func (s span) missing() bool      { return s.end == 0 }
 
-// member returns the place of a member of the object at a place.
+// member returns the place of a member, given its name and the place of its object.
 func (at place) member(name []byte) place {
 	switch at {
 	case root:

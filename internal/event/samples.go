@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// asp-audit.ndjson has one event of each kind that a stream processing workspace audits.
+// asp-audit.ndjson has one event of each kind that a stream processing workspace records in its audit log.
 //
 //go:embed ocsf/asp-audit.ndjson
 var samples string
 
-// The kinds, by their lines in asp-audit.ndjson.
+// The kinds, by their line numbers in asp-audit.ndjson.
 const (
 	logon = iota
 	logonFailed
@@ -32,14 +32,14 @@ const (
 	logoff
 )
 
-// visit is what one connection does.
+// visit is the sequence of events of one connection.
 type visit struct {
-	before    time.Duration // how long ago it begins
+	before    time.Duration // how long before the end of the samples it begins
 	processor string
 	kinds     []int
 }
 
-// visits are the three days that Samples tells of, oldest first. They are further apart than they last.
+// visits are the connections of the three days of Samples, oldest first. Each ends before the next begins.
 var visits = []visit{
 	{71 * time.Hour, "orders-enrich", []int{logon, create, start, sample, logoff}},
 	{70 * time.Hour, "payments-window", []int{logon, create, start, logoff}},
@@ -58,8 +58,8 @@ var visits = []visit{
 	{20 * time.Minute, "orders-enrich", []int{logon, stop, start, sample, logoff}},
 }
 
-// Samples returns the events of a workspace in the three days before until, in the order of their times, all but
-// metadata.logged_time being there. The same arguments give the same events, and others give other uids.
+// Samples returns the events of a workspace in the three days before until, sorted by time and complete but for
+// metadata.logged_time. The same arguments give the same events. Other arguments give other uids.
 func Samples(workspace, project string, until time.Time) [][]byte {
 	kinds := strings.Split(samples, "\n")
 	id := func(of ...any) [32]byte {
@@ -74,7 +74,7 @@ func Samples(workspace, project string, until time.Time) [][]byte {
 			uid := id("event", v.before, i)
 			at = at.Add(time.Second + time.Duration(uid[0])*137*time.Millisecond) // up to 36 s apart
 			line := kinds[kind]
-			// The first that fits is taken, and what was put in is not looked at again.
+			// Replacer takes the first match at each position, and does not search the replacements.
 			events = append(events, []byte(strings.NewReplacer(
 				between(line, `"time":`, `,`), strconv.FormatInt(at.UnixMilli(), 10),
 				between(line, `},"uid":"`, `"`), uuid(uid),
@@ -89,7 +89,7 @@ func Samples(workspace, project string, until time.Time) [][]byte {
 	return events
 }
 
-// between returns what stands in s behind the first before, up to the next after.
+// between returns the part of s between the first before and the next after.
 func between(s, before, after string) string {
 	_, rest, _ := strings.Cut(s, before)
 	value, _, _ := strings.Cut(rest, after)

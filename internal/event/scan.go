@@ -11,12 +11,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// This file checks JSON in one pass and notes where the values stand that weir reads. It is written by hand since it is
-// the hot path of recording (BenchmarkAppend, beside BenchmarkTokenizer); what it accepts is defined by the package
-// jsontext, with which FuzzValid compares it. Functions that read something take the place where it begins and
-// return the place behind it, or -1 after a call of fail.
+// This file checks JSON in one pass and notes the spans of the values that weir reads. It is written by hand because it
+// is the hot path of recording (compare BenchmarkAppend with BenchmarkTokenizer). The package jsontext defines what it
+// accepts; FuzzValid compares the two. A function that reads a token takes the offset where it begins, and returns the
+// offset behind it, or -1 after a call of fail.
 
-// scan checks that b is one object and notes p.values. Names are checked for uniqueness if p.unique.
+// scan checks that b is one object, and sets p.values. If p.unique is set, it checks that names do not repeat.
 func (p *Parser) scan(b []byte, maxDepth int) bool {
 	p.names, p.decoded, p.processors = p.names[:0], p.decoded[:0], p.processors[:0]
 	p.values, p.lineBreaks, p.maxDepth, p.read = [places]span{}, false, maxDepth, b
@@ -28,7 +28,7 @@ func (p *Parser) scan(b []byte, maxDepth int) bool {
 		end = p.fail(end, "there is something behind the event's closing brace")
 	}
 	if end < 0 {
-		p.names, p.read = nil, nil // lets go of the input
+		p.names, p.read = nil, nil // release the input
 	}
 	return end >= 0
 }
@@ -38,7 +38,7 @@ func (p *Parser) fail(i int, reason string, args ...any) int {
 	return -1
 }
 
-// shortened returns the beginning of a name or value that is long, for an error.
+// shortened returns the beginning of a name or value for an error message.
 func shortened(text []byte) []byte {
 	if len(text) <= maxQuoted {
 		return text
@@ -131,7 +131,7 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 		case i < len(b) && b[i] == ',':
 			i = p.space(b, i+1)
 		case i < len(b) && b[i] == '}':
-			clear(p.names[seen.first:]) // lets go of the input
+			clear(p.names[seen.first:]) // release the input
 			p.names = p.names[:seen.first]
 			return i + 1
 		default:
@@ -140,8 +140,8 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 	}
 }
 
-// claim returns the depth that a claim counts as in an object at this depth. A recording puts what was claimed one level
-// down; the first 16 times that does not count, so that what was taken once is taken again.
+// claim returns the depth at which a claim counts, in an object at depth. Each recording moves the claims one level
+// down. The first 16 levels do not count, so that an event that was taken once is taken again.
 func (p *Parser) claim(depth int) int {
 	const most = 16
 	if p.claims == most {
@@ -236,13 +236,14 @@ func digits(b []byte, i int) int {
 	return i
 }
 
-// text reads a string, and tells whether there are escapes in it.
+// text reads a string, and tells whether it has escapes.
 func (p *Parser) text(b []byte, start int) (end int, escaped bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	var all uint64 // the bytes read, joined by or: their top bits tell whether one is not ASCII
+	var all uint64 // all bytes read, combined by or: a top bit is set if one of them is not ASCII
 	for i := start + 1; i < len(b); {
-		// Eight bytes at a time. In special the top bit of each byte that is a quote, a backslash or a control
-		// character is set; a borrow may set it in bytes above such a one too, but only the lowest counts.
+		// This loop reads eight bytes at a time. In special, the top bit is set for each byte that is a quote, a
+		// backslash or a control character. A borrow may also set it in bytes above such a byte, but only the lowest
+		// one is used.
 		for len(b)-i >= 8 {
 			w := binary.LittleEndian.Uint64(b[i:])
 			all |= w
@@ -278,7 +279,8 @@ func (p *Parser) text(b []byte, start int) (end int, escaped bool) {
 	return p.fail(start, "the event ends within a string"), false
 }
 
-// escape returns the length of the escape that b begins with, 0 if it is malformed. Surrogates must come in pairs.
+// escape returns the length of the escape at the beginning of b, or 0 if it is malformed. Surrogates must come in
+// pairs.
 func escape(b []byte) int {
 	if len(b) >= 2 {
 		switch b[1] {
@@ -317,7 +319,7 @@ func unicodeEscape(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// decode returns the text of a string that was read, quotes included. It is valid until the next scan.
+// decode returns the text of a string token, which includes its quotes. The text is valid until the next scan.
 func (p *Parser) decode(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -325,7 +327,7 @@ func (p *Parser) decode(quoted []byte) []byte {
 	start := len(p.decoded)
 	var err error
 	if p.decoded, err = jsontext.AppendUnquote(p.decoded, quoted); err != nil {
-		return nil // never: text has checked it
+		return nil // Unreachable: text has checked it.
 	}
 	return p.decoded[start:]
 }
@@ -333,15 +335,15 @@ func (p *Parser) decode(quoted []byte) []byte {
 // fewNames is the number of names in an object up to which they are compared one by one.
 const fewNames = 32
 
-// names holds the names of one object: in p.names from first on while they are few, then in many. The names of the
-// objects around it stand before first.
+// names is the set of names of one object. While they are few they are in p.names from first on; then they are in many.
+// The names of the enclosing objects precede first.
 type names struct {
 	first  int
-	sketch uint64 // a bit for each name, so that most names are known to be new without looking
+	sketch uint64 // one bit for each name; a name whose bit is not set is new
 	many   map[string]struct{}
 }
 
-// add tells whether the name is new, and adds it.
+// add adds a name, and tells whether it is new.
 func (o *names) add(p *Parser, name []byte) bool {
 	if o.many != nil {
 		n := len(o.many)
