@@ -11,14 +11,14 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Limits bound what one intake takes. If RequestBytes or Events is 0, there is no such limit.
+// Limits bound one intake. A RequestBytes or Events of 0 means no limit.
 type Limits struct {
-	EventBytes   int   // size of an event as it was sent (default 1 MiB); see event.Limits
-	RequestBytes int64 // size of the whole body, after decompression
-	Events       int   // number of events, good and bad
+	EventBytes   int   // maximum size of an event as it is sent, in bytes (default 1 MiB); see event.Limits
+	RequestBytes int64 // maximum size of the whole body after decompression, in bytes
+	Events       int   // maximum number of events, good or bad
 }
 
-// Conformance says what becomes of events that do not conform to their OCSF class.
+// Conformance says how events are treated that do not conform to their OCSF class.
 type Conformance uint8
 
 // The values of a Conformance.
@@ -28,28 +28,28 @@ const (
 	Require
 )
 
-// Source says where events come from, and what becomes of them.
+// Source says where events come from, and how they are treated.
 type Source struct {
-	Log          string // id of the log that takes them
-	event.Origin        // its By is whose share of the memory they take
-	Operational  bool   // the log is an operational one
+	Log          string // id of the log that the events go to
+	event.Origin        // the share of Origin.By is charged for the memory
+	Operational  bool   // the log is an operational log
 	Conformance  Conformance
-	Partial      bool    // good events are recorded although others are refused
-	Mapping      Mapping // of what arrives; if nil, events arrive
+	Partial      bool    // good events are recorded even if others are refused
+	Mapping      Mapping // converts what arrives to events; if nil, events arrive
 }
 
-// Mapping makes an event, in JSON, of what arrives in a format that has others. What it returns is valid until its next
-// call, and does not depend on when it is called, or else what is sent again is another event.
+// Mapping converts data in another format to events in JSON. A returned slice is valid until the next call. The result
+// must not depend on the time of the call; otherwise data that is sent again would become another event.
 type Mapping interface {
-	// Map returns the event that something becomes, of at most 12 times the size and 4 KiB, or says why it cannot be
-	// read. Until the intake is closed it may remember 64 bytes.
+	// Map returns the event for raw, or an error if it cannot read raw. The event has at most 12 times the size of raw
+	// plus 4 KiB. A Mapping may keep 64 bytes for each call until the intake is closed.
 	Map(raw []byte) ([]byte, error)
-	// Keep returns an event that keeps what cannot be read as it is, with the reason.
+	// Keep returns an event that holds unreadable data unchanged, with the reason.
 	Keep(raw []byte, why string) []byte
 }
 
-// Intake takes the events of one request, or of one part of another source, from bytes to a durable batch. What it
-// holds is reserved before it is held, as the bytes arrive. It may not be used concurrently.
+// Intake turns the bytes of one request, or of one part of another source, into a durable batch of events. It reserves
+// memory before it uses it, as the bytes arrive. It may not be used concurrently.
 type Intake struct {
 	recorder *Recorder
 	source   Source
@@ -57,32 +57,32 @@ type Intake struct {
 	hold     *Reservation
 	parser   *event.Parser
 	batches  []event.Batch
-	added    int // bytes that a line may have beyond what was sent
-	prepaid  int // events whose entries are reserved
-	events   int // good or bad
+	added    int // maximum number of bytes that weir adds to a line
+	prepaid  int // number of events whose entries are reserved
+	events   int // number of events, good or bad
 	refused  int
 	reasons  []Remark
 	warnings []Remark
-	unread   int // events that a mapping could not read
-	first    int // number of the first one that was refused, counted from 1
+	unread   int // number of events that the mapping could not read
+	first    int // number of the first refused event, counted from 1
 }
 
-// Memory that is reserved beside the lines, in bytes.
+// Memory that is reserved in addition to the lines, in bytes.
 const (
-	entryMemory    = 256 // of an event: its entry, and what tells whether it is known
+	entryMemory    = 256 // of an event: its entry, and the state that tells whether it is known
 	entriesAtOnce  = 64
-	packedFactor   = 2 // of the lines: what they are packed to for the write-ahead log, and its part of the object
+	packedFactor   = 2 // times the lines: their compressed form for the write-ahead log, and its copy in the object
 	largeEvent     = 64 << 10
-	scanFactor     = 16 // of the size of a large event: its names
+	scanFactor     = 16 // times the size of a large event: its names
 	maxAddedMember = 288
-	mapFactor      = 20 // of what is mapped: the event that it becomes, and what is held on the way
+	mapFactor      = 20 // times the size of mapped data: the event, and intermediate results
 	mapMemory      = 4 << 10
-	twinMemory     = 64 // what a mapping remembers of an event, to tell it from those that are equal
+	twinMemory     = 64 // of a mapped event: what the mapping keeps to tell equal events apart
 )
 
 var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
 
-// Intake returns an intake of a source's events, which get a salt. The caller calls Close.
+// Intake returns an intake for a source. Its events get a salt. The caller calls Close.
 func (r *Recorder) Intake(s Source, l Limits) *Intake {
 	s.Salt = r.salts.of(s.Log, s.Received)
 	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By), parser: parsers.Get().(*event.Parser),
@@ -92,7 +92,7 @@ func (r *Recorder) Intake(s Source, l Limits) *Intake {
 	return in
 }
 
-// Close gives back what the intake holds.
+// Close releases the memory of the intake.
 func (in *Intake) Close() {
 	parsers.Put(in.parser)
 	for _, b := range in.batches {
@@ -102,15 +102,15 @@ func (in *Intake) Close() {
 	in.hold.Release()
 }
 
-// ReadLines reads events from lines of NDJSON in UTF-8; a byte-order mark is skipped. The error of the whole body is
-// a *TooLarge, an *Unreadable or ErrOverloaded; an event that is refused alone is counted, and Record tells of it.
+// ReadLines reads events from lines of NDJSON in UTF-8. It skips a byte-order mark. An error concerns the whole body:
+// it is a *TooLarge, an *Unreadable or ErrOverloaded. A single event that is refused is counted, and Record reports it.
 func (in *Intake) ReadLines(src io.Reader) error {
 	w := in.window(src)
 	defer w.close()
 	return in.read("line", &lines{window: w, most: in.eventBytes()})
 }
 
-// ReadElements reads events from a JSON array, or one JSON object. The error is one of those of ReadLines or a
+// ReadElements reads events from a JSON array, or from one JSON object. An error is one of those of ReadLines, or a
 // *Malformed.
 func (in *Intake) ReadElements(src io.Reader) error {
 	w := in.window(src)
@@ -118,8 +118,8 @@ func (in *Intake) ReadElements(src io.Reader) error {
 	return in.read("element", &elements{window: w, most: in.eventBytes()})
 }
 
-// ReadObjects reads JSON objects that follow one another, with or without white space between them. The error is one of
-// those of ReadLines or a *Malformed.
+// ReadObjects reads JSON objects that follow one another, with or without white space between them. An error is one of
+// those of ReadLines, or a *Malformed.
 func (in *Intake) ReadObjects(src io.Reader) error {
 	w := in.window(src)
 	defer w.close()
@@ -154,7 +154,7 @@ func (in *Intake) read(what string, s splitter) error {
 	}
 }
 
-// skip counts an event that was not read, and notes why.
+// skip counts and refuses an event that was not read.
 func (in *Intake) skip(what string, n int, err error) error {
 	if err := in.count(); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (in *Intake) skip(what string, n int, err error) error {
 	return in.refuse(what, n, err)
 }
 
-// Add takes one event. An event that is refused is counted, and Record tells of it.
+// Add takes one event. If the event is refused, Add counts it and Record reports it.
 func (in *Intake) Add(raw []byte) error { return in.add("event", in.events+1, raw) }
 
 func (in *Intake) add(what string, n int, raw []byte) error {
@@ -175,8 +175,8 @@ func (in *Intake) add(what string, n int, raw []byte) error {
 	return in.addEvent(what, n, raw)
 }
 
-// addMapped takes what a mapping makes an event of. What it cannot read, or makes an event of that would be refused, is
-// kept as it is.
+// addMapped takes the event that the mapping makes of raw. If the mapping cannot read raw, or its event would be
+// refused, raw is kept unchanged in an event.
 func (in *Intake) addMapped(what string, n int, raw []byte) error {
 	if len(raw) > in.eventBytes() {
 		return in.refuse(what, n, tooLong(len(raw), in.eventBytes()))
@@ -186,7 +186,7 @@ func (in *Intake) addMapped(what string, n int, raw []byte) error {
 		return err
 	}
 	defer in.hold.shrink(int64(most))
-	in.parser.MaxBytes = most // What was sent has been checked.
+	in.parser.MaxBytes = most // the size of raw has been checked
 	mapped, err := in.source.Mapping.Map(raw)
 	if err == nil {
 		if err = in.take(mapped); err == nil {
@@ -222,7 +222,7 @@ func (in *Intake) addEvent(what string, n int, raw []byte) error {
 	return in.refuse(what, n, err)
 }
 
-// checkLast checks the event that was taken last against its OCSF class.
+// checkLast checks the event that was added last against its OCSF class.
 func (in *Intake) checkLast(what string, n int) error {
 	b := &in.batches[len(in.batches)-1]
 	err := in.conform(what, n, b.Line(len(b.Entries)-1))
@@ -236,7 +236,7 @@ func (in *Intake) checkLast(what string, n int) error {
 	return in.refuse(what, n, err)
 }
 
-// parse appends an event to a batch.
+// parse checks an event and appends it to a batch.
 func (in *Intake) parse(b *event.Batch, raw []byte) error {
 	if len(raw) > largeEvent {
 		names := int64(scanFactor * len(raw))
@@ -248,7 +248,7 @@ func (in *Intake) parse(b *event.Batch, raw []byte) error {
 	return in.parser.AddEvent(b, raw, in.source.Origin)
 }
 
-// refuse notes why an event is refused.
+// refuse counts a refused event and notes the reason.
 func (in *Intake) refuse(what string, n int, err error) error {
 	if in.refused++; in.refused == 1 {
 		in.first = n
@@ -271,7 +271,7 @@ func (in *Intake) count() error {
 	return nil
 }
 
-// conform checks a line against its OCSF class, if the source wants that.
+// conform checks a line against its OCSF class, if the source asks for it.
 func (in *Intake) conform(what string, n int, line []byte) error {
 	if in.source.Conformance == Unchecked {
 		return nil
@@ -296,7 +296,7 @@ func (in *Intake) conform(what string, n int, line []byte) error {
 	return nil
 }
 
-// decodedMemory returns how much memory a line takes at most that is decoded into maps and slices, in bytes.
+// decodedMemory returns an upper bound of the memory of a line decoded into maps and slices, in bytes.
 func decodedMemory(line []byte) int64 {
 	const object, value = 400, 100
 	objects := bytes.Count(line, []byte("{"))
@@ -304,7 +304,7 @@ func decodedMemory(line []byte) int64 {
 	return int64(2*len(line) + object*objects + value*values)
 }
 
-// room makes the last batch have room for n more bytes. A batch that is full is left as it is, so nothing is copied.
+// room ensures that the last batch has room for n more bytes. If it is full, room begins another, so nothing is copied.
 func (in *Intake) room(n int) error {
 	size, unused := buffers[0].size, 0
 	if len(in.batches) > 0 {
@@ -322,7 +322,7 @@ func (in *Intake) room(n int) error {
 	return nil
 }
 
-// buffers are pools of the sizes of lines that an intake goes through.
+// buffers are pools of buffers for lines. An intake uses their sizes in this order.
 var buffers = [...]struct {
 	size int
 	pool *sync.Pool
@@ -347,8 +347,8 @@ func putBuffer(lines []byte) {
 	}
 }
 
-// Record makes the events durable that were taken. It is called once: after it the intake does not have them any
-// more. If some are refused and the source is not partial, none is recorded and the error is a *Refused.
+// Record makes the events durable. It may be called once, and releases the events. If some are refused and the source
+// is not partial, no event is recorded and the error is a *Refused.
 func (in *Intake) Record(ctx context.Context) (Result, error) {
 	switch {
 	case in.events == 0:

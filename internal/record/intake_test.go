@@ -22,7 +22,7 @@ func source(sender string) Source {
 	return Source{Log: "a", Origin: event.Origin{By: sender, Received: received}}
 }
 
-// stalled is a body of which the beginning has arrived. It tells when more is asked for.
+// stalled is a body that stops after its beginning. It signals when more is requested.
 type stalled struct {
 	first io.Reader
 	asked func()
@@ -82,7 +82,7 @@ func TestOneSenderLeavesRoomForOthers(t *testing.T) {
 	}
 }
 
-// What an intake keeps is never more than what it has reserved, and what it says is bounded, whatever arrives.
+// An intake never holds more than it has reserved, and its remarks are bounded, whatever arrives.
 func TestIntakeHoldsWhatItReserved(t *testing.T) {
 	pieces := []string{`{"time":1786331570000}`, `{"time":1}`, "{", "}", "[", "]", ",", "\n", " ", `"x"`, "\xff",
 		`{"` + strings.Repeat("n", 5000) + `":1,"` + strings.Repeat("n", 5000) + `":1}`,
@@ -116,8 +116,8 @@ func TestIntakeHoldsWhatItReserved(t *testing.T) {
 	})
 }
 
-// Six recordings of 7.5 MB that hardly compress stay within a bound of 64 MiB: one is taken, those of the same sender
-// that come meanwhile are refused, and what is in use never exceeds what is reserved.
+// Six recordings of 7.5 MB that hardly compress stay within a bound of 64 MiB. One is taken; those of the same sender
+// that come meanwhile are refused. The memory in use never exceeds the reserved memory.
 func TestLargeRecordingsStayWithinTheBound(t *testing.T) {
 	r, f := start(t, Options{MemoryBytes: 64 << 20})
 	body := noise(7_000_000)
@@ -170,7 +170,7 @@ func TestLargeRecordingsStayWithinTheBound(t *testing.T) {
 	close(writing)
 }
 
-// The largest request that the limits allow by default fits into the share of one sender.
+// The largest request that the default limits allow fits into the share of one sender.
 func TestLargestRequestFits(t *testing.T) {
 	const size = 64 << 20
 	line := func(n int) string {
@@ -193,7 +193,7 @@ func TestLargestRequestFits(t *testing.T) {
 	}
 }
 
-// An intake that alone is beyond what one sender may hold is told so, since coming again would not help.
+// If one intake alone exceeds the share of a sender, its error is final, since a retry would not help.
 func TestRecordingBeyondTheShare(t *testing.T) {
 	r, _ := start(t, Options{MemoryBytes: 4 << 20})
 	in := r.Intake(source("writer"), Limits{})
@@ -204,11 +204,11 @@ func TestRecordingBeyondTheShare(t *testing.T) {
 	}
 }
 
-// What was taken is taken again as it lies in the log, and is a duplicate, however near to the limit it was.
-func TestWhatWasTakenIsTakenAgain(t *testing.T) {
+// An event that was taken is taken again in its recorded form, as a duplicate, even if its size is near the limit.
+func TestRecordedLinesAreTakenAgain(t *testing.T) {
 	const limit = 4096
 	for _, tt := range []struct {
-		event       string // with a place for text
+		event       string // has a placeholder for text
 		operational bool
 	}{
 		{`{"time":1786331570000,"x":"%s"}`, false},
@@ -241,7 +241,7 @@ func TestWhatWasTakenIsTakenAgain(t *testing.T) {
 			result, line, err := take(sent, strings.Repeat("w", 64))
 			if strings.Contains(tt.event, `"log_name"`) || strings.Contains(tt.event, `"uid"`) {
 				if err != nil {
-					continue // of what it brought along, not all counts: see the test of the limit in event
+					continue // not all that it brings along counts; event tests that limit
 				}
 			} else if (err == nil) != (beyond <= 0) {
 				t.Fatalf("%.40s, %d bytes beyond the limit: %+v, %v", sent, beyond, result, err)
@@ -260,8 +260,8 @@ func origin(workspace string) event.Origin {
 	return event.Origin{Workspace: workspace, Project: "6a793f48c0eb9e7a17712c9a", Received: received}
 }
 
-// Bodies of 1 MiB that are made to be refused at length are refused in few words, and cost little.
-func TestHostileBodiesAreRefusedInFewWords(t *testing.T) {
+// Bodies of 1 MiB that are made to cause long refusals get short ones, at little cost.
+func TestRefusalsOfHostileBodiesAreShort(t *testing.T) {
 	const size = 1 << 20
 	long := strings.Repeat("n", 60_000)
 	for name, body := range map[string]string{

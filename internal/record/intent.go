@@ -17,25 +17,24 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Intent is the announcement of something that weir is about to do and must not do unseen. It is durable before the
-// deed, so that even if the process dies in the midst of it the logs tell of it.
+// Intent announces an act of weir that the logs must report. It is durable before the act, so the logs report the act
+// even if the process dies during it.
 type Intent struct {
 	recorder *Recorder
 	key      string
 	logs     []string
 }
 
-// intended is an intent as it lies in the bucket.
+// intended is an intent as it is stored in the bucket.
 type intended struct {
 	Logs []string `json:"logs"`
-	Line string   `json:"line"` // the event for when the outcome stays unknown
+	Line string   `json:"line"` // event for an act with an unknown outcome
 }
 
 const intents = "intents/"
 
-// Intend announces a deed. unknown is the event that the logs get if the deed is never reported; it must have the time
-// and the uid of the event that reports it, so that a log has both only if the report took longer than others wait for
-// it (see Unreported).
+// Intend announces an act. The logs get the event unknown if the act is never reported. It must have the time and the
+// uid of the event that reports the act. So a log has both events only if the report comes later than Unreported waits.
 func (r *Recorder) Intend(ctx context.Context, logs []string, unknown []byte) (*Intent, error) {
 	data, err := json.Marshal(intended{logs, string(unknown)})
 	if err != nil {
@@ -43,12 +42,12 @@ func (r *Recorder) Intend(ctx context.Context, logs []string, unknown []byte) (*
 	}
 	key := fmt.Sprintf("%s%016x-%s", intents, time.Now().UnixNano(), rand.Text())
 	if err := r.bucket.PutNew(ctx, key, data); err != nil {
-		return nil, err // if it exists after all, the logs get an event of something that may not have happened
+		return nil, err // if the intent exists nevertheless, the logs report an act that may not have happened
 	}
 	return &Intent{r, key, logs}, nil
 }
 
-// Done reports the deed with its event, durably.
+// Done records the event that reports the act.
 func (i *Intent) Done(ctx context.Context, event []byte) error {
 	if err := i.recorder.RecordOwn(ctx, i.logs, event); err != nil {
 		return err
@@ -56,11 +55,12 @@ func (i *Intent) Done(ctx context.Context, event []byte) error {
 	return i.Withdraw(ctx)
 }
 
-// Withdraw takes back the announcement of what was not done.
+// Withdraw deletes the intent of an act that did not happen.
 func (i *Intent) Withdraw(ctx context.Context) error { return i.recorder.bucket.Delete(ctx, i.key) }
 
-// Unreported records the intents that are older than an age: whoever announced them has died, or could not report them.
-// One that no node has sealed is left where it is, and the error (seal.ErrForged) names the first of them.
+// Unreported records the events of intents that are older than age: the process that announced them has died, or could
+// not report them. It leaves an intent that no node has sealed in place; the error wraps seal.ErrForged and names the
+// first one.
 func (r *Recorder) Unreported(ctx context.Context, age time.Duration) error {
 	oldest := time.Now().Add(-age).UnixNano()
 	var forged error
@@ -109,8 +109,8 @@ func (r *Recorder) reportUnknown(ctx context.Context, key string) error {
 	return r.bucket.Delete(ctx, key)
 }
 
-// unreported returns those of some batches of one event each whose log has no event with its time and uid: the deed was
-// reported there, and its intent could not be deleted.
+// unreported returns the batches, of one event each, whose log has no event with the same time and uid. The other logs
+// have the report of the act; only its intent could not be deleted.
 func (r *Recorder) unreported(ctx context.Context, batches []event.Batch) (rest []event.Batch, err error) {
 	for _, b := range batches {
 		e := b.Entries[0]
@@ -125,7 +125,7 @@ func (r *Recorder) unreported(ctx context.Context, batches []event.Batch) (rest 
 	return rest, nil
 }
 
-// has tells whether a log has an event with a time and an id, sequenced or not.
+// has tells whether a log has an event with a time and an id. The event may wait to be sequenced.
 func (r *Recorder) has(ctx context.Context, log string, time int64, id event.ID) (bool, error) {
 	reader, err := r.store.Read(ctx, log, tlog.Query{Start: time, End: time + 1})
 	if err != nil {
@@ -141,7 +141,7 @@ func (r *Recorder) has(ctx context.Context, log string, time int64, id event.ID)
 	return false, nil
 }
 
-// RecordOwn records an event that weir itself made, and that is complete, in several logs.
+// RecordOwn records a complete event of weir itself in several logs.
 func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) error {
 	batches, done, err := r.own(logs, own)
 	defer done()
@@ -151,8 +151,8 @@ func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) err
 	return err
 }
 
-// own returns a batch for each log of an event that weir itself made. They may be used until done is called, which it
-// must be even after an error.
+// own returns a batch for each log, with an event of weir itself. The batches are valid until done is called. The
+// caller calls done even after an error.
 func (r *Recorder) own(logs []string, own []byte) (batches []event.Batch, done func(), err error) {
 	var all []*Intake
 	done = func() {

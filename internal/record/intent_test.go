@@ -26,8 +26,9 @@ func count(t *testing.T, r *Recorder, log string) int64 {
 	return i.Entries
 }
 
-// What was announced and never reported is in the logs all the same; what was reported, or withdrawn, adds nothing.
-func TestIntent(t *testing.T) {
+// An act that was announced and not reported is in the logs all the same. An act that was reported or withdrawn adds
+// nothing.
+func TestUnreportedIntentsAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eventtest.PassTime()
 		ctx := t.Context()
@@ -48,7 +49,7 @@ func TestIntent(t *testing.T) {
 			t.Fatal(err)
 		}
 		intend("died")
-		half := intend("half") // reported, but the announcement could not be deleted
+		half := intend("half") // reported, but its intent could not be deleted
 		f.Before = func(_ context.Context, op bucketest.Op, _ string) error {
 			if op == bucketest.Delete {
 				return errors.New("injected")

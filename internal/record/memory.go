@@ -5,28 +5,28 @@ import (
 	"sync"
 )
 
-// ErrOverloaded is returned when a bound is reached: the caller should come again later.
+// ErrOverloaded is returned when a bound is reached. The caller may retry later.
 var ErrOverloaded = errors.New("too much is waiting to be recorded")
 
-// memory bounds what is held of what arrives, in all and for each sender.
+// memory bounds the memory of arriving events, in total and for each sender.
 type memory struct {
-	limit int64 // in all
-	share int64 // of one sender
+	limit int64 // in total
+	share int64 // maximum for one sender
 
 	mu      sync.Mutex
 	used    int64
 	senders map[string]int64
 }
 
-// Reservation is memory that one request holds. It grows as bytes arrive. It may not be used concurrently.
+// Reservation is the memory that one request holds. It grows as bytes arrive. It may not be used concurrently.
 type Reservation struct {
 	memory *memory
 	sender string
 	held   int64
 }
 
-// Reserve begins a reservation of a sender, such as a credential. It holds nothing yet. The caller calls Release.
-// Without a sender, that is for weir itself, nothing is accounted for.
+// Reserve begins an empty reservation for a sender, such as a credential. The caller calls Release. If sender is empty,
+// the memory is weir's own and is not counted.
 func (r *Recorder) Reserve(sender string) *Reservation {
 	if sender == "" {
 		return new(Reservation)
@@ -34,13 +34,13 @@ func (r *Recorder) Reserve(sender string) *Reservation {
 	return &Reservation{memory: &r.memory, sender: sender}
 }
 
-// Grow accounts for n more bytes, before they are allocated; n may be negative. Beyond the bound, or beyond what one
-// sender may hold of it, it returns ErrOverloaded and changes nothing. If the reservation alone is beyond that,
-// coming again does not help, and the error is a *TooLarge.
+// Grow reserves n more bytes, before they are allocated. n may be negative. If this exceeds the total bound or the
+// share of the sender, it returns ErrOverloaded and changes nothing. If this reservation alone exceeds the share, a
+// retry does not help, and the error is a *TooLarge.
 func (r *Reservation) Grow(n int64) error {
 	m := r.memory
 	if m == nil {
-		return nil // weir's own events, which are few and small
+		return nil // weir's own events are few and small
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,13 +62,13 @@ func (r *Reservation) Grow(n int64) error {
 	return nil
 }
 
-// refusesMemory tells whether an error is one of Grow.
+// refusesMemory tells whether an error comes from Grow.
 func refusesMemory(err error) bool {
 	return errors.Is(err, ErrOverloaded) || errors.As(err, new(*TooLarge))
 }
 
-// shrink gives back n bytes.
+// shrink releases n bytes.
 func (r *Reservation) shrink(n int64) { _ = r.Grow(-n) }
 
-// Release gives back everything that is held.
+// Release releases all memory of the reservation.
 func (r *Reservation) Release() { r.shrink(r.held) }

@@ -6,22 +6,23 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// recent remembers events that were recorded lately, in two generations: when the younger is full it becomes the older,
-// and the older is forgotten. By then its events are sequenced, under any load, and the log's filters know them.
+// recent remembers recently recorded events, in two generations. When the younger is full, it becomes the older one,
+// and the former older one is forgotten. By then its events are sequenced, at any load, and the log's filters know
+// them.
 type recent struct {
-	limit int // of a generation
+	limit int // maximum number of events of a generation
 
 	mu             sync.Mutex
 	younger, older generation
 }
 
-// generation is the events of some time.
+// generation holds the events of a period.
 type generation struct {
 	logs map[string]*event.Once
 	size int
 }
 
-// note sees those entries of a log that are remembered.
+// note marks the entries of a log that are remembered.
 func (r *recent) note(log string, entries []event.Entry, known []event.Standing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

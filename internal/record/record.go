@@ -1,5 +1,5 @@
-// Package record takes events in: it leaves out those that the log has already, makes the rest durable, and says so
-// only then. What it holds in memory is bounded; past the bound it refuses.
+// Package record takes events in: it leaves out events that the log has, makes the others durable, and returns only
+// then. Its memory is bounded; it refuses events that would exceed the bound.
 package record
 
 import (
@@ -12,25 +12,25 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Result says what became of the events of one request. Recorded + Duplicates + Refused is their number.
+// Result counts the events of one request. Recorded + Duplicates + Refused is their number.
 type Result struct {
-	Recorded   int // now durable
-	Conflicts  int // of these the log has other events with the same time and uid, as far as this node can tell
-	Duplicates int // of these the log had the event already, as far as this node can tell
+	Recorded   int // durable now
+	Conflicts  int // recorded, although the log has another event with the time and uid, as far as this node knows
+	Duplicates int // events that the log already had, as far as this node knows
 	Refused    int
-	Unread     int      // of those recorded or known: what a mapping could not read, kept as it is
-	Reasons    []Remark // why the first ones were refused
+	Unread     int      // events, recorded or duplicate, that a mapping could not read and that are kept unchanged
+	Reasons    []Remark // why events were refused, the first ones
 
-	FirstRefused int      // number of the first one, counted from 1; 0 if there is none
-	Warnings     []Remark // of events that were recorded
+	FirstRefused int      // number of the first refused event, counted from 1; 0 if there is none
+	Warnings     []Remark // remarks on recorded events
 }
 
-// Options of a Recorder. The zero value of each field means its default.
+// Options of a Recorder. A zero field means its default.
 type Options struct {
-	MemoryBytes  int64 // of what is arriving, in all, 256 MiB; one sender may have half of it
-	WaitingBytes int64 // of WAL objects that wait to be sequenced, 256 MiB
+	MemoryBytes  int64 // memory for arriving events (default 256 MiB); one sender may use half of it
+	WaitingBytes int64 // maximum size of the WAL objects that wait to be sequenced (default 256 MiB)
 	Waiting      func() int64
-	Remembered   int // events of the last minutes that are kept in mind, 400,000
+	Remembered   int // number of recent events that are remembered (default 400,000)
 }
 
 // Recorder records events. It may be used concurrently.
@@ -44,8 +44,8 @@ type Recorder struct {
 	salts   salts
 }
 
-// New returns a Recorder that writes to the shards' writers, and keeps its intents in b, which
-// seals them (package seal): who can write the bucket cannot make a node record an event.
+// New returns a Recorder that writes to the writers of the shards. It keeps its intents in b. The intents are sealed
+// (package seal), so write access to the bucket is not enough to make a node record an event.
 func New(b bucket.Bucket, store *tlog.Logs, writers []*wal.Writer, o Options) *Recorder {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = 256 << 20
@@ -63,7 +63,7 @@ func New(b bucket.Bucket, store *tlog.Logs, writers []*wal.Writer, o Options) *R
 		memory: memory{limit: o.MemoryBytes, share: o.MemoryBytes / 2}, salts: newSalts()}
 }
 
-// Ready tells whether this node takes events, whoever sends them.
+// Ready returns nil if this node takes events of any sender, and otherwise the reason.
 func (r *Recorder) Ready() error {
 	if waiting := r.options.Waiting(); waiting > r.options.WaitingBytes {
 		return fmt.Errorf("%d bytes wait to be sequenced: %w", waiting, ErrOverloaded)
@@ -71,13 +71,13 @@ func (r *Recorder) Ready() error {
 	return nil
 }
 
-// Record makes the events of the batches durable and returns once they are. After an error some may be durable; the
-// same events may be recorded again, since each is in its log once whatever happens.
+// Record makes the events of the batches durable, and returns when they are. After an error some may be durable. The
+// caller may record the same events again, since each is in its log once.
 func (r *Recorder) Record(ctx context.Context, batches ...event.Batch) (Result, error) {
 	return r.record(ctx, batches, event.Batch.Without)
 }
 
-// record does what Record does, with a way to leave out what is known.
+// record is Record with a way to leave out known events.
 func (r *Recorder) record(ctx context.Context, batches []event.Batch,
 	without func(b event.Batch, known []event.Standing) event.Batch) (Result, error) {
 	if err := r.Ready(); err != nil {
@@ -113,13 +113,13 @@ func (r *Recorder) record(ctx context.Context, batches []event.Batch,
 			return Result{}, err
 		}
 		for _, b := range batches {
-			r.recent.add(b) // durable only now, so only now may a retry be told that it is recorded
+			r.recent.add(b) // Only now the event is durable, so only now may a retry be told that it is recorded.
 		}
 	}
 	return result, nil
 }
 
-// known returns what is durable of the events of a batch, or was seen by once.
+// known returns the standing of each event of a batch: known if it is durable or once has seen it.
 func (r *Recorder) known(ctx context.Context, b event.Batch, once *event.Once) ([]event.Standing, error) {
 	known, err := r.store.Known(ctx, b.Log, b.Entries)
 	if err != nil {

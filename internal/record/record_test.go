@@ -23,7 +23,7 @@ func start(t *testing.T, o Options) (*Recorder, *bucketest.Faulty) {
 	return r, f
 }
 
-// startOn returns a Recorder on a bucket, and what sequences what it records.
+// startOn returns a Recorder on a bucket, and the sequencer of its events.
 func startOn(t *testing.T, f *bucketest.Faulty, logs tlog.Options, o Options) (*Recorder, *sequence.Sequencer) {
 	reader := wal.NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 	store := tlog.NewLogs(f, reader, logs)
@@ -42,7 +42,7 @@ func batch(log string, ids ...int) event.Batch {
 	return b
 }
 
-func TestDuplicates(t *testing.T) {
+func TestRetriesAreCountedAsDuplicates(t *testing.T) {
 	r, _ := start(t, Options{})
 	for _, tt := range []struct {
 		batch event.Batch
@@ -51,7 +51,7 @@ func TestDuplicates(t *testing.T) {
 		{batch("a", 1, 2, 3), Result{Recorded: 3}},
 		{batch("a", 1, 2, 3), Result{Duplicates: 3}},
 		{batch("a", 3, 4, 4), Result{Recorded: 1, Duplicates: 2}},
-		{batch("b", 1), Result{Recorded: 1}}, // another log's events are others
+		{batch("b", 1), Result{Recorded: 1}}, // the events of another log are other events
 		{batch("a"), Result{}},
 	} {
 		if got, err := r.Record(t.Context(), tt.batch); err != nil || got.Recorded != tt.want.Recorded ||
@@ -61,7 +61,7 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
-// An event is remembered as recorded only once it is durable.
+// An event is remembered as recorded only after it is durable.
 func TestFailedIsNotRemembered(t *testing.T) {
 	r, f := start(t, Options{})
 	f.Before = func(_ context.Context, op bucketest.Op, _ string) error {
@@ -109,8 +109,8 @@ func TestMemoryOfRecentEventsIsBounded(t *testing.T) {
 	}
 }
 
-// TestConflictsAreRecorded: an event with the time and uid of another, and other content, takes nobody's place. A retry
-// of either adds nothing, before and after they are sequenced, also at a node that has seen neither.
+// An event that has the time and uid of another but different content does not replace it. A retry of either adds
+// nothing, before and after they are sequenced, even at a node that has seen neither.
 func TestConflictsAreRecorded(t *testing.T) {
 	key, err := proof.GenerateKey()
 	if err != nil {

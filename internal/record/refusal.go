@@ -11,52 +11,51 @@ import (
 // ErrNoEvents is returned for a body without events.
 var ErrNoEvents = errors.New("there are no events in the body")
 
-// TooLarge is the error of a body beyond a limit.
+// TooLarge is the error for a body that exceeds a limit.
 type TooLarge struct {
-	What string // of which there may be only so many
+	What string // the quantity that has the limit, such as "events"
 	Most int64
 }
 
 func (e *TooLarge) Error() string { return fmt.Sprintf("at most %d %s", e.Most, e.What) }
 
-// Unreadable is the error of a body that breaks off, or that cannot be unpacked.
+// Unreadable is the error for a body that ends early, or that cannot be decompressed.
 type Unreadable struct{ Err error }
 
 func (e *Unreadable) Error() string { return "the body could not be read: " + e.Err.Error() }
 func (e *Unreadable) Unwrap() error { return e.Err }
 
-// Malformed is the error of a body of which it is not clear where its events begin and end.
+// Malformed is the error for a body in which it is unclear where events begin and end.
 type Malformed struct{ Err *event.Error }
 
 func (e *Malformed) Error() string { return e.Err.Error() }
 func (e *Malformed) Unwrap() error { return e.Err }
 
-// Refused is the error of events of which none is recorded, since some are refused.
+// Refused is the error if no event is recorded because some are refused.
 type Refused struct {
-	Events  int // all of them
+	Events  int // number of all events
 	Refused int
-	Reasons []Remark // of the first ones
+	Reasons []Remark // why events were refused, the first ones
 }
 
 func (e *Refused) Error() string {
 	return fmt.Sprintf("%d of %d events are refused", e.Refused, e.Events)
 }
 
-// Remark says something of one event.
+// Remark is a statement about one event.
 type Remark struct {
 	Event string // such as "line 3"
 	Text  string
 }
 
-// Bounds on what is said of the events of one intake.
+// Bounds on the remarks of one intake.
 const (
 	maxRemarks   = 100
 	maxRemark    = 512 // bytes
 	remarkMemory = maxRemark + 128
 )
 
-// remark appends a remark of the n-th event, unless there are many already. It is cut, since it may quote what was
-// sent.
+// remark appends a remark on event n, unless there are too many. The text is shortened, since it may quote the sender.
 func (in *Intake) remark(all *[]Remark, what string, n int, text string) error {
 	if len(*all) == maxRemarks {
 		return nil

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// salts makes the salts of events: that of a log is another one each minute and in each process, and nobody who does
-// not read the log can guess it. So the hash of a line, or of a tree, confirms no guess of the line, and lines that
-// come one after the other cost next to nothing on disk, since they repeat their salt.
+// salts makes the salts of events. The salt changes with the log, the minute and the process, and cannot be guessed by
+// anyone who does not read the log. So the hash of a line, or of a tree, does not help to confirm a guess of the line.
+// Consecutive lines share their salt, so it costs almost nothing on disk.
 type salts struct{ key [32]byte }
 
 func newSalts() (s salts) {
@@ -20,10 +20,10 @@ func newSalts() (s salts) {
 	return s
 }
 
-// saltDigits are the digits of a salt, of 5 bits each: nobody can try 2^85 of them for each guess.
+// saltDigits is the number of digits of a salt, of 5 bits each. 2^85 salts are too many to try for each guess.
 const saltDigits = 17
 
-// of returns the salt of the events that a log takes in at a time, small letters and digits.
+// of returns the salt for the events that a log takes in at a time: lower-case letters and digits.
 func (s salts) of(log string, at time.Time) string {
 	h := hmac.New(sha256.New, s.key[:])
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.Unix()/60)))

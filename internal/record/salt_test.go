@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A salt is that of one log, one minute and one process, and one word of a search.
-func TestSaltsOfOthersAreOthers(t *testing.T) {
+// A salt differs between logs, minutes and processes. A search treats it as one word.
+func TestSaltsDifferByLogMinuteAndProcess(t *testing.T) {
 	s, other := newSalts(), newSalts()
 	at := time.Unix(1_790_000_040, 0)
 	one := s.of("log", at)

@@ -11,24 +11,24 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// splitter cuts what arrives into events.
+// splitter splits arriving bytes into events.
 type splitter interface {
-	// next returns the next event with its number, counted from 1; io.EOF behind the last. The bytes are valid until
-	// the next call. An error with a number refuses that event alone.
+	// next returns the next event with its number, counted from 1, or io.EOF after the last one. The bytes are valid
+	// until the next call. An error with a number refuses only that event.
 	next() (n int, raw []byte, err error)
 }
 
-// window is the part of a body that is being read. It holds one event at most, and what arrived with it.
+// window is the part of a body that is in memory: at most one event, and what arrived with it.
 type window struct {
 	src        io.Reader
-	most       int   // size that the buffer may grow to for one event
-	limit      int64 // of the whole body; if 0, there is none
+	most       int   // maximum size of the buffer, for one event
+	limit      int64 // maximum size of the whole body; 0 means no limit
 	hold       *Reservation
 	buf        []byte
-	start, end int       // what was read and not used yet is buf[start:end]
-	read       int64     // bytes that have arrived
+	start, end int       // buf[start:end] was read and is not used yet
+	read       int64     // number of bytes that have arrived
 	err        error     // of the reader
-	first      [512]byte // is the buffer until it is full
+	first      [512]byte // the first buffer, until it is full
 	pooled     *[]byte
 }
 
@@ -36,7 +36,7 @@ const windowSize = 64 << 10
 
 var windows = sync.Pool{New: func() any { b := make([]byte, windowSize); return &b }}
 
-// close gives the buffer back.
+// close releases the buffer.
 func (w *window) close() {
 	if len(w.buf) > len(w.first) {
 		w.hold.shrink(int64(len(w.buf)))
@@ -49,7 +49,7 @@ func (w *window) close() {
 // at returns the offset in the body of buf[start+i].
 func (w *window) at(i int) int { return int(w.read) - (w.end - w.start) + i }
 
-// fill reads more; io.EOF at the end of the body. Afterwards start may be another.
+// fill reads more. It returns io.EOF at the end of the body. It may change start.
 func (w *window) fill() error {
 	if w.read > 0 {
 		return w.more()
@@ -108,7 +108,7 @@ func (w *window) more() error {
 	return &Unreadable{io.ErrNoProgress}
 }
 
-// room makes room behind what is in the buffer.
+// room makes room at the end of the buffer.
 func (w *window) room() error {
 	if w.start > 0 && len(w.buf) > len(w.first) {
 		w.end = copy(w.buf, w.buf[w.start:w.end])
@@ -135,18 +135,18 @@ func (w *window) room() error {
 	return nil
 }
 
-// full tells whether an event of which i bytes were read is larger than any that is taken.
+// full tells whether an event of which i bytes were read exceeds the maximum size.
 func (w *window) full(i int) bool { return i >= w.most }
 
-// tooLong refuses an event of n bytes, of which the whole was not kept.
+// tooLong returns the error for an event of n bytes, which was not kept completely.
 func tooLong(n, most int) *event.Error {
 	return &event.Error{Reason: fmt.Sprintf("the event has %d bytes, at most %d are allowed", n, most)}
 }
 
-// lines reads lines: those of NDJSON, without their ends (LF or CRLF). Blank ones count but are left out.
+// lines splits NDJSON into lines, without their ends (LF or CRLF). Blank lines count, but are not returned.
 type lines struct {
 	*window
-	most   int // size of an event
+	most   int // maximum size of an event
 	number int
 }
 
@@ -167,7 +167,7 @@ func (l *lines) next() (int, []byte, error) {
 	}
 }
 
-// line returns the next line. If it is too long, only its last part is returned, and how many bytes stood before.
+// line returns the next line. If it is too long, line returns its last part and the number of bytes before that part.
 func (l *lines) line() (line []byte, dropped int, err error) {
 	for scanned := 0; ; {
 		if i := bytes.IndexByte(l.buf[l.start+scanned:l.end], '\n'); i >= 0 {
@@ -189,15 +189,15 @@ func (l *lines) line() (line []byte, dropped int, err error) {
 	}
 }
 
-// elements reads the elements of a JSON array, or the one object that stands instead. Only where one element ends and
-// the next begins is checked here: what is wrong within an element refuses it alone.
+// elements splits a JSON array into its elements, or returns the one object that replaces it. It checks only where an
+// element ends and the next begins. An error within an element refuses only that element.
 type elements struct {
 	*window
-	most   int // size of an event
+	most   int // maximum size of an event
 	number int
 	begun  bool
 	array  bool
-	many   bool // Objects may follow one another, as Splunk's senders write them.
+	many   bool // objects may follow one another, as clients of Splunk write them
 }
 
 func (e *elements) next() (int, []byte, error) {
@@ -248,8 +248,8 @@ func (e *elements) next() (int, []byte, error) {
 	return 0, nil, io.EOF
 }
 
-// peek skips white space and returns the byte behind it, 0 at the end of the body. A byte 0 in the body is returned
-// as 1, which is not JSON either.
+// peek skips white space and returns the byte behind it, or 0 at the end of the body. A byte 0 in the body is returned
+// as 1, which is not valid JSON either.
 func (e *elements) peek() (byte, error) {
 	for {
 		for ; e.start < e.end; e.start++ {
@@ -267,7 +267,7 @@ func (e *elements) peek() (byte, error) {
 	}
 }
 
-// element goes over one element: brackets and braces are counted, not matched.
+// element reads over one element. It counts brackets and braces, and does not match them.
 func (e *elements) element() (int, []byte, error) {
 	e.number++
 	var s nesting
@@ -312,13 +312,13 @@ func (e *elements) malformed(i int, reason string) error {
 	return &Malformed{&event.Error{Offset: e.at(i), Reason: reason}}
 }
 
-// nesting is where in an element its reader is.
+// nesting is the state of a reader within an element.
 type nesting struct {
 	depth           int
 	quoted, escaped bool
 }
 
-// scan goes over a part of an element, and tells whether the element ends behind the first n bytes of it.
+// scan reads over a part of an element, and tells whether the element ends after the first n bytes.
 func (s *nesting) scan(part []byte) (n int, ended bool) {
 	for i, c := range part {
 		switch {

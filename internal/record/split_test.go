@@ -53,7 +53,7 @@ func cutLines(t *testing.T, body []byte) iter.Seq2[int, []byte] {
 	}
 }
 
-func TestSplit(t *testing.T) {
+func TestElementsAreSplitAtTheirEnds(t *testing.T) {
 	for body, want := range map[string]string{
 		"a\r\n\n  \r\nb\nc ":          `1:a 4:b 5:c `,
 		"\xef\xbb\xbf\n\xef\xbb\xbfa": "2:\xef\xbb\xbfa",
@@ -100,8 +100,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// ReadElements finds in valid JSON what a general decoder finds, and in any body nothing that overlaps or is out of
-// order.
+// In valid JSON, ReadElements finds the elements that a general decoder finds. In any body, its elements do not overlap
+// and are in order.
 func FuzzElements(f *testing.F) {
 	for _, s := range []string{`[{"a":1},{}]`, `{"a":"]}"}`, ` [ 1 , "\"]" , [[]] , null ] `, `[]`, `[1,]`, `[,1]`,
 		`[1 2]`, `{}{}`, `[}]`, `[{]}]`, `["`, `[1`, `[{}{}]`} {
@@ -147,7 +147,7 @@ func FuzzElements(f *testing.F) {
 // mark is the byte-order mark of UTF-8.
 const mark = "\xef\xbb\xbf"
 
-// isForeign tells whether a body begins as JSON or white space in UTF-16 or UTF-32 does.
+// isForeign tells whether a body begins like JSON or white space in UTF-16 or UTF-32.
 func isForeign(body []byte) bool {
 	begins := []string{"\xff\xfe", "\xfe\xff", "\x00\x00\xfe\xff"}
 	for _, c := range " \t\r\n{[\"" {
@@ -156,8 +156,8 @@ func isForeign(body []byte) bool {
 	return slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(string(body), begin) })
 }
 
-// ReadLines cuts each line that is not blank, with its number. A byte-order mark is skipped, and other encodings are
-// refused by name.
+// ReadLines returns each line that is not blank, with its number. It skips a byte-order mark, and refuses other
+// encodings by name.
 func FuzzLines(f *testing.F) {
 	for _, s := range []string{"", "a", "a\n", "a\r\n\n \t\nb\nc\r", "\n\n", "\r\n{}", mark, mark + "a\n" + mark,
 		"\xff\xfe{\x00", "\x00{", "\n\x00", "\x00\x00\xfe\xff"} {

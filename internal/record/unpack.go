@@ -11,10 +11,9 @@ import (
 	"github.com/weirlog/weir/internal/gzipmember"
 )
 
-// Unpack returns a reader of what src packs with an encoding: "", "identity", "gzip", "x-gzip" or "zstd", in upper or
-// lower case. Its errors are those of ReadLines. No decoder is made before the beginning of the body has arrived, or
-// all of it, and the decoder's memory is reserved before. The caller calls Close. If the encoding is another, ok is
-// false.
+// Unpack returns a reader that decompresses src. encoding is "", "identity", "gzip", "x-gzip" or "zstd", in upper or
+// lower case; ok is false for any other. The errors are those of ReadLines. The decoder is made only after the first
+// bytes of the body have arrived, and its memory is reserved before. The caller calls Close.
 func (in *Intake) Unpack(encoding string, src io.Reader) (body io.ReadCloser, ok bool) {
 	switch strings.ToLower(encoding) { // RFC 9110, 8.4.1
 	case "", "identity":
@@ -27,10 +26,10 @@ func (in *Intake) Unpack(encoding string, src io.Reader) (body io.ReadCloser, ok
 	return nil, false
 }
 
-// peeked is how many bytes of a body arrive before its decoder is made, if it has so many.
+// peeked is how many bytes of a body must arrive, unless it is shorter, before its decoder is made.
 const peeked = 4 << 10
 
-// packed is a body that is unpacked while it is read.
+// packed is a body that is decompressed as it is read.
 type packed struct {
 	src     io.Reader
 	hold    *Reservation
@@ -70,7 +69,7 @@ func (p *packed) begin() error {
 	return err
 }
 
-// Close gives the decoder back. Its memory stays reserved until the intake is closed.
+// Close releases the decoder. Its memory stays reserved until the intake is closed.
 func (p *packed) Close() error {
 	if p.decoder == nil {
 		return nil
@@ -78,12 +77,12 @@ func (p *packed) Close() error {
 	return p.decoder.Close()
 }
 
-// gzipMemory is what a decoder of gzip holds, in bytes.
+// gzipMemory is the memory of a gzip decoder, in bytes.
 const gzipMemory = 64 << 10
 
 var gzips = sync.Pool{New: func() any { return new(gzipmember.Reader) }}
 
-// gzipBody is a body of one gzip member or more.
+// gzipBody is a body of one or more gzip members.
 type gzipBody struct{ *gzipmember.Reader }
 
 func openGzip(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error) {
@@ -98,7 +97,7 @@ func openGzip(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error) {
 	return z, nil
 }
 
-// Close gives the decoder back.
+// Close returns the decoder to its pool.
 func (z gzipBody) Close() error {
 	gzips.Put(z.Reader)
 	return nil

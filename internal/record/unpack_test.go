@@ -35,7 +35,7 @@ func zstandard(t testing.TB, text string, window int) string {
 	return b.String()
 }
 
-// noise returns lines that compress little, of n bytes together.
+// noise returns n bytes of lines that hardly compress.
 func noise(n int) string {
 	r := rand.NewChaCha8([32]byte{})
 	var b strings.Builder
@@ -47,7 +47,7 @@ func noise(n int) string {
 	return b.String()
 }
 
-func TestUnpack(t *testing.T) {
+func TestBodiesAreUnpackedByTheirEncoding(t *testing.T) {
 	const text = "one\ntwo\n"
 	large := noise(3 << 20)
 	small, wide := zstandard(t, text, 1<<10), zstandard(t, large, 2<<20)
@@ -116,7 +116,7 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// The memory of a decoder that is refused is told as what it is, not as a body that is wrong.
+// If the memory of a decoder is refused, the error says so, and does not blame the body.
 func TestDecoderBeyondTheBound(t *testing.T) {
 	body := zstandard(t, noise(2<<20), 8<<20)
 	for limit, want := range map[int64]error{64 << 20: nil, 8 << 20: new(TooLarge)} {
@@ -142,22 +142,22 @@ func TestDecoderBeyondTheBound(t *testing.T) {
 	}
 }
 
-// heap returns how many bytes are in use.
+// heap returns the number of bytes in use on the heap.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // Pools give back what they have at the second collection.
+	runtime.GC() // Pools release their content at the second collection.
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// A hundred bodies that stall hold no more than the bound, decoders and their windows included.
+// A hundred bodies that stall stay within the bound, decoders and their windows included.
 func TestHundredStalledBodiesStayWithinTheBound(t *testing.T) {
 	const bodies, bound = 100, 64 << 20
 	lines := noise(3 << 20)
 	wide, narrow := zstandard(t, lines, 8<<20), zstandard(t, lines, 1<<10)
 	readLines := (*Intake).ReadLines
-	unpack := func(_ *Intake, src io.Reader) error { // and hold nothing but the decoder
+	unpack := func(_ *Intake, src io.Reader) error { // holds only the decoder
 		_, err := io.Copy(io.Discard, src)
 		return err
 	}

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// ReadWhole reads a body that can only be understood as a whole. Its memory is reserved as it arrives, and stays so
-// until the intake is closed. The errors are those of ReadLines.
+// ReadWhole reads a body that can only be interpreted as a whole. Its memory is reserved as it arrives, until the
+// intake is closed. The errors are those of ReadLines.
 func (in *Intake) ReadWhole(src io.Reader) ([]byte, error) {
 	var body []byte
 	for {
@@ -35,17 +35,17 @@ func (in *Intake) ReadWhole(src io.Reader) ([]byte, error) {
 	}
 }
 
-// Reserve reserves n more bytes for what is made of the body, until the intake is closed. The errors are ErrOverloaded
-// and a *TooLarge.
+// Reserve reserves n more bytes for data that is made of the body, until the intake is closed. An error is
+// ErrOverloaded or a *TooLarge.
 func (in *Intake) Reserve(n int) error { return in.hold.Grow(int64(n)) }
 
-// EventBytes returns how large an event may be, in bytes.
+// EventBytes returns the maximum size of an event, in bytes.
 func (in *Intake) EventBytes() int { return in.eventBytes() }
 
 // Events returns how many events were taken or refused so far.
 func (in *Intake) Events() int { return in.events }
 
-// RefuseTooLong counts and refuses an event of n bytes, which is more than an event may have.
+// RefuseTooLong counts and refuses an event of n bytes, which exceeds the maximum size.
 func (in *Intake) RefuseTooLong(n int) error {
 	if err := in.count(); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// upper is a mapping of texts to events: what begins with "!" it cannot read, and what begins with "?" becomes no
-// event.
+// upper is a mapping of texts to events. It cannot read a text that begins with "!", and makes no event of one that
+// begins with "?".
 type upper struct{}
 
 func (upper) Map(raw []byte) ([]byte, error) {
@@ -26,8 +26,8 @@ func (upper) Keep(raw []byte, why string) []byte {
 	return []byte(`{"time":1786331570000,"raw_data":"` + string(raw) + `","metadata":{"uid":"` + string(raw) + `"}}`)
 }
 
-// What a mapping cannot read, or makes no event of, is kept and named; what is too large is refused; and nothing is
-// held for ever.
+// Data that the mapping cannot read, or makes no event of, is kept and reported. Data that is too large is refused. All
+// memory is released in the end.
 func TestWhatCannotBeMappedIsKept(t *testing.T) {
 	r, _ := start(t, Options{})
 	s := source("writer")
@@ -68,7 +68,7 @@ func TestObjectsMayFollowOneAnother(t *testing.T) {
 	}
 }
 
-// counting is a mapping that makes another event each time.
+// counting is a mapping that makes a different event each time.
 type counting struct{ n *int }
 
 func (c counting) Map([]byte) ([]byte, error) {
@@ -78,7 +78,7 @@ func (c counting) Map([]byte) ([]byte, error) {
 
 func (c counting) Keep(raw []byte, _ string) []byte { return raw }
 
-// A body that is read as a whole is reserved as it arrives, and bounded.
+// The memory of a body that is read as a whole is reserved as it arrives, and bounded.
 func TestWholeBodyIsReservedAsItArrives(t *testing.T) {
 	r, _ := start(t, Options{MemoryBytes: 1 << 20})
 	in := r.Intake(source("writer"), Limits{RequestBytes: 300_000})

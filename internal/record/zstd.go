@@ -9,9 +9,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Memory of a decoder of zstd, in bytes.
+// Memory of a zstd decoder, in bytes.
 const (
-	zstdMemory    = 512 << 10 // beside the window
+	zstdMemory    = 512 << 10 // without the window
 	zstdMaxWindow = 8 << 20
 )
 
@@ -28,14 +28,14 @@ func openZstd(hold *Reservation, src *bufio.Reader) (io.ReadCloser, error) {
 	return z.IOReadCloser(), nil
 }
 
-// frames is a body in zstd on its way to the decoder. A frame says at its beginning how large a window it needs (RFC
-// 8878, 3.1.1.1), and its memory is reserved before the decoder sees that.
+// frames passes a zstd body to the decoder. The header of a frame says how large a window the frame needs (RFC 8878,
+// 3.1.1.1). The memory of the window is reserved before the decoder sees the header.
 type frames struct {
 	src      *bufio.Reader
 	hold     *Reservation
-	pass     int64 // bytes that go on as they are
-	blocks   bool  // whether a block follows them, not a frame
-	sum      int64 // size of the checksum behind the last block
+	pass     int64 // number of bytes to pass on unchanged
+	blocks   bool  // a block follows these bytes, and not a frame
+	sum      int64 // size of the checksum after the last block
 	reserved int64
 }
 
@@ -54,10 +54,11 @@ func (f *frames) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// errCut is not io.ErrUnexpectedEOF itself, which the decoder takes for the end if it stands behind a frame.
+// errCut does not equal io.ErrUnexpectedEOF, because the decoder takes that for the end of the body if it follows a
+// frame.
 var errCut = fmt.Errorf("the zstd data is cut short: %w", io.ErrUnexpectedEOF)
 
-// frame looks at the header of a frame.
+// frame reads the header of a frame.
 func (f *frames) frame() error {
 	head, err := f.src.Peek(zstd.HeaderMaxSize)
 	if len(head) == 0 || err != nil && !errors.Is(err, io.EOF) {
@@ -89,7 +90,7 @@ func (f *frames) frame() error {
 	return f.reserve(int64(window))
 }
 
-// reserve reserves the memory of a window and of what is decoded behind it. The decoder keeps the largest.
+// reserve reserves the memory of a window and of the data decoded behind it. The decoder keeps the largest window.
 func (f *frames) reserve(window int64) error {
 	size := window + 1<<20
 	if window < 2<<20 {
@@ -105,7 +106,7 @@ func (f *frames) reserve(window int64) error {
 	return nil
 }
 
-// block looks at the header of a block (RFC 8878, 3.1.1.2).
+// block reads the header of a block (RFC 8878, 3.1.1.2).
 func (f *frames) block() error {
 	head, err := f.src.Peek(3)
 	if errors.Is(err, io.EOF) {
