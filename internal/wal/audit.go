@@ -11,16 +11,16 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Audited is what waits to be sequenced.
+// Audited describes the WAL objects that wait to be sequenced.
 type Audited struct {
 	Objects int
-	Events  int64          // retries among them
-	Waiting map[string]int // events by log
+	Events  int64          // retries included
+	Waiting map[string]int // number of events by log
 	Damaged map[string]error
 }
 
-// Audit reads everything that waits to be sequenced, and the plans. Nobody has signed it yet: an audit finds what is
-// damaged, not what somebody has made to look right. What is sequenced and deleted meanwhile is left out.
+// Audit reads all WAL objects that wait to be sequenced, and all plans. They are not signed, only sealed, so an audit
+// finds damage. Objects that are sequenced and deleted during the audit are left out.
 func Audit(ctx context.Context, b bucket.Bucket, key seal.Key) (*Audited, error) {
 	a := &Audited{Waiting: map[string]int{}, Damaged: map[string]error{}}
 	reader := NewReader(b, key, 1<<20)

@@ -7,8 +7,8 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// A transfer that is cut off, wherever and however often, is an error of the read. The object does not count as
-// damaged: it is read as soon as the connection holds.
+// A transfer that is cut off, at any place and any number of times, is an error of the read. The object does not count
+// as damaged: it is read as soon as the connection holds.
 func TestTransferThatIsCutOffIsNoDamage(t *testing.T) {
 	k := seal.NewKey(make([]byte, 32))
 	key, data := written(t, k)

@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// recheckForged is how long an object that does not verify is not read again. An operator may have put it back from a
-// copy.
+// recheckForged is how long an object that does not verify is not read again. Then an operator may have restored it
+// from a copy.
 const recheckForged = 10 * time.Minute
 
-// maxForged bounds how many objects are remembered not to verify. With more, some are read again each time.
+// maxForged bounds how many objects are remembered that do not verify. If there are more, some are read again each
+// time.
 const maxForged = 10_000
 
-// wholeObject stands for the offset of a section: nothing in the object can be used.
+// wholeObject is used as the offset of a section, and means that nothing in the object can be used.
 const wholeObject = -1
 
-// forgedObjects remembers which objects, and which sections of them, do not verify, so that each is read and reported
-// once.
+// forgedObjects remembers the objects, and the sections of objects, that do not verify, so that each is read and
+// reported once in recheckForged.
 type forgedObjects struct {
 	mu      sync.Mutex
 	objects map[string]*forgedObject
@@ -25,7 +26,7 @@ type forgedObjects struct {
 
 type forgedObject struct {
 	found    time.Time
-	err      error // if nothing in the object can be used
+	err      error // not nil if nothing in the object can be used
 	sections map[int64]bool
 }
 
@@ -33,8 +34,8 @@ func newForgedObjects() *forgedObjects {
 	return &forgedObjects{objects: map[string]*forgedObject{}, report: func(string, error) {}}
 }
 
-// OnForged has report called for each object, or section of one, that is found not to verify, every ten minutes while
-// it is there. It is called before the Reader is used.
+// OnForged sets the function that is called for each object, or section of an object, that does not verify. While the
+// object exists, this happens every ten minutes. Call OnForged before using the Reader.
 func (r *Reader) OnForged(report func(object string, err error)) { r.forged.report = report }
 
 // note remembers that a section, or the whole object, does not verify.
@@ -59,7 +60,7 @@ func (f *forgedObjects) note(object string, offset int64, err error) {
 	}
 }
 
-// get returns what is known of an object; nil if nothing is, or it is too old.
+// get returns what is remembered of an object. It returns nil if that is nothing, or older than recheckForged.
 func (f *forgedObjects) get(object string) *forgedObject {
 	o := f.objects[object]
 	if o != nil && time.Since(o.found) > recheckForged {

@@ -53,9 +53,8 @@ func readAll(t *testing.T, r *Reader, key string) map[string]string {
 	return lines
 }
 
-// TestForgedObjectsAreNeverUsed changes each byte of an object, cuts it, moves it, and signs it with another secret.
-// What is read is what was written, or nothing; each is reported, and the object counts as forged, so that nobody
-// deletes it.
+// This test changes each byte of an object, truncates it, moves it, and signs it with another secret. Only what was
+// written is read. Each change is reported, and the object counts as forged, so that nobody deletes it.
 func TestForgedObjectsAreNeverUsed(t *testing.T) {
 	k := seal.NewKey(make([]byte, 32))
 	key, data := written(t, k)
@@ -100,7 +99,7 @@ func TestForgedObjectsAreNeverUsed(t *testing.T) {
 	check("something behind it", key, append(bytes.Clone(data), 0))
 	check("something before it", key, append([]byte{0}, data...))
 	sibling := []byte(key)
-	last := len(key) - len("0.gz") // The digit changes whatever it is.
+	last := len(key) - len("0.gz") // the digit changes whatever it is
 	if sibling[last]++; key[last] == '9' || key[last] == 'f' {
 		sibling[last] = '0'
 	}
@@ -109,7 +108,7 @@ func TestForgedObjectsAreNeverUsed(t *testing.T) {
 	check("with another secret", otherKey, other)
 }
 
-// TestWriterNeedsTheSecret: a process without the secret must not acknowledge what nobody will believe.
+// A process without the secret must not acknowledge events, since no node would believe its objects.
 func TestWriterNeedsTheSecret(t *testing.T) {
 	b := bucketest.NewMemory()
 	w := NewWriter(b, NewReader(b, seal.Key{}, 1<<20), 0, func(int64) {})

@@ -10,8 +10,8 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// late is a bucket on which the first n PutNew get no reply and take effect when the test calls the functions that it
-// gathers, long after they were given up.
+// late returns a bucket on which the first n calls of PutNew fail without a reply. The calls take effect when the test
+// calls the returned functions, long after the writer has given up.
 func late(b bucket.Bucket, n int) (bucket.Bucket, *[]func() error) {
 	effects := new([]func() error)
 	return &holding{b, n, effects}, effects
@@ -31,9 +31,9 @@ func (h *holding) PutNew(ctx context.Context, key string, data []byte) error {
 	return errors.New("no reply")
 }
 
-// A WAL object that appears after its write was given up is one more object with events that are known, under a name
-// that nothing else has.
-func TestLateObject(t *testing.T) {
+// A WAL object that appears after its write was given up only repeats known events, under a name that no other object
+// has.
+func TestLateObjectRepeatsKnownEvents(t *testing.T) {
 	f, effects := late(bucketest.NewMemory(), 1)
 	r := NewReader(f, seal.NewKey(make([]byte, 32)), 1<<20)
 	w := NewWriter(f, r, 0, func(int64) {})
@@ -60,8 +60,8 @@ func TestLateObject(t *testing.T) {
 	}
 }
 
-// A plan that was given up either never takes its number, because a second try has it, or keeps the second try from it.
-func TestLatePlan(t *testing.T) {
+// A plan whose write was given up never takes its number, because a second try has it, or it prevents the second try.
+func TestLatePlanTakesNoNumberTwice(t *testing.T) {
 	ctx := t.Context()
 	for name, appearsFirst := range map[string]bool{"appears before the second try": true, "appears after it": false} {
 		t.Run(name, func(t *testing.T) {

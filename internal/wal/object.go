@@ -13,13 +13,13 @@ import (
 
 // The layout of a WAL object. zcat shows its lines.
 //
-//	sections   for each: a member with the lines, whose one piece a download copies; an aside "WE" with what is known
+//	sections   for each: a member with the lines, whose one piece a download copies; an aside "WE" with the fields
 //	           of each entry
-//	"WS" aside the sections: log, place, number of entries, span of times, digests
+//	"WS" aside the sections: log, place, number of entries, range of times, digests
 //	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian; the seal of that aside
 //
-// The seal covers the object's key and the index, and the index covers the sections by their digests. So a reader that
-// takes only some sections of an object believes nothing that no node has written.
+// The seal covers the key of the object and the index, and the index covers the sections by their digests. So a reader
+// of some sections of an object believes only what a node has written.
 var (
 	idEntries  = gzipmember.ID{'W', 'E'}
 	idSections = gzipmember.ID{'W', 'S'}
@@ -28,12 +28,12 @@ var (
 
 var trailerSize = gzipmember.AsideSize(8 + seal.Size)
 
-// Section is where a run of events for one log lies in a WAL object.
+// Section describes a run of events of one log in a WAL object.
 type Section struct {
 	Log              string
-	Offset           int64 // of the member with the lines
+	Offset           int64 // of the member that holds the lines
 	Length           int64 // of that member
-	EntriesLength    int64 // of the aside behind it
+	EntriesLength    int64 // of the aside that follows the member
 	RawLength        int64 // of the lines
 	Count            int   // of the lines
 	MinTime, MaxTime int64 // of the events, milliseconds since the epoch
@@ -42,16 +42,16 @@ type Section struct {
 	sums *sums // shared by all copies of a Section
 }
 
-// Place is where a section lies.
+// Place is the location of a section.
 type Place struct {
-	Object string // its key
+	Object string // key of the object
 	Section
 }
 
-// sums are the SHA-256 of a section's member and of its aside, as they lie.
+// sums are the SHA-256 of the stored bytes of a section's member and aside.
 type sums struct{ lines, entries [sha256.Size]byte }
 
-// encode makes a section of a batch; the section's Offset is relative to the bytes returned.
+// encode encodes a batch as a section. The section's Offset is relative to the returned bytes.
 func encode(b event.Batch) (Section, []byte) {
 	s := Section{Log: b.Log, RawLength: int64(len(b.Lines)), Count: len(b.Entries), MinTime: math.MaxInt64,
 		MaxTime: math.MinInt64}
@@ -68,10 +68,10 @@ func encode(b event.Batch) (Section, []byte) {
 	return s, data
 }
 
-// encodeEntries returns the data of an entries aside, and the names of all processors in it.
+// encodeEntries returns the data of an entries aside, and the names of all processors in it:
 //
 //	number of names, the names
-//	for each entry: time less the one before, key, number of processors, for each the number of its name
+//	for each entry: difference of its time from the previous one, key, number of processors, the number of each name
 func encodeEntries(entries []event.Entry) (data []byte, names []string) {
 	number := map[string]int{}
 	for _, e := range entries {
@@ -110,7 +110,7 @@ func decodeEntries(aside []byte, count int) ([]event.Entry, error) {
 	for i := range names {
 		names[i] = d.String()
 	}
-	// One-element slices of names serve all entries with one processor, which are nearly all.
+	// Slices of one name are shared by the entries with one processor, which are nearly all.
 	const minEntry = 1 + len(event.Key{}) + 1
 	if count > len(data)/minEntry {
 		return nil, fmt.Errorf("%d entries: %w", count, gzipmember.ErrCorrupt)
@@ -138,7 +138,7 @@ func decodeEntries(aside []byte, count int) ([]event.Entry, error) {
 	return entries, d.Err()
 }
 
-// encodeIndex returns the aside that says what the sections of an object are.
+// encodeIndex returns the aside that describes the sections of an object.
 func encodeIndex(sections []Section) []byte {
 	var data []byte
 	data = binary.AppendUvarint(data, uint64(len(sections)))
@@ -158,13 +158,13 @@ func encodeIndex(sections []Section) []byte {
 	return gzipmember.AppendAside(nil, idSections, data)
 }
 
-// encodeTrailer returns the end of the object at a key.
+// encodeTrailer returns the trailer of the object at a key.
 func encodeTrailer(key string, index []byte, k seal.Key) []byte {
 	data := binary.BigEndian.AppendUint64(nil, uint64(len(index)))
 	return gzipmember.AppendAside(nil, idTrailer, append(data, k.Sum(key, index)...))
 }
 
-// checkIndex returns seal.ErrForged unless a node wrote the index for the object at key. index is with the trailer.
+// checkIndex returns seal.ErrForged unless a node wrote the index for the object at key. index includes the trailer.
 func checkIndex(key string, index []byte, k seal.Key) error {
 	split := len(index) - trailerSize
 	trailer, err := gzipmember.Aside(index[split:], idTrailer)
@@ -174,7 +174,8 @@ func checkIndex(key string, index []byte, k seal.Key) error {
 	return k.Check(key, index[:split], trailer[8:])
 }
 
-// indexLength returns the number of bytes at the end of an object that its index takes, given the last bytes of it.
+// indexLength returns the length of the index, trailer included, at the end of an object. tail is the last bytes of the
+// object.
 func indexLength(tail []byte, size int64) (int64, error) {
 	if len(tail) < trailerSize {
 		return 0, fmt.Errorf("trailer: %w, the object has %d bytes", gzipmember.ErrCorrupt, size)
@@ -193,7 +194,7 @@ func indexLength(tail []byte, size int64) (int64, error) {
 	return n + int64(trailerSize), nil
 }
 
-// decodeIndex reads the sections of an object of size bytes from its index.
+// decodeIndex returns the sections that the index of an object of size bytes describes.
 func decodeIndex(index []byte, size int64) ([]Section, error) {
 	data, err := gzipmember.Aside(index[:len(index)-trailerSize], idSections)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Writers that share a pace of 10 a second put at most 10 objects in any second, however many requests there are, and
-// after a time without any the first does not wait.
-func TestPace(t *testing.T) {
+// Writers that share a limiter of 10 objects a second put at most 10 objects in any second, however many requests there
+// are. After a pause the first object does not wait.
+func TestWritersShareAPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var puts []time.Time
@@ -52,7 +52,7 @@ func TestPace(t *testing.T) {
 		}
 		wg.Wait()
 		for i := 10; i < len(puts); i++ {
-			if d := puts[i].Sub(puts[i-10]); d < time.Second-time.Millisecond { // the limiter reckons in floating point
+			if d := puts[i].Sub(puts[i-10]); d < time.Second-time.Millisecond { // the limiter computes in floating point
 				t.Errorf("11 puts in %v", d)
 			}
 		}

@@ -15,14 +15,15 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Plan says which WAL objects of a shard are sequenced together. The highest-numbered plan of a shard is the current
-// one; all others count for nothing, except that a manifest may name the last plan applied to its log.
+// Plan lists the WAL objects of a shard that are sequenced together. The plan with the highest number is the current
+// plan of the shard. Other plans have no effect, except that a manifest may name the last plan that was applied to its
+// log.
 type Plan struct {
 	Number  int64    `json:"number"` // from 1
-	Nonce   string   `json:"nonce"`  // tells it from another plan under the same number
+	Nonce   string   `json:"nonce"`  // distinguishes it from another plan with the same number
 	Objects []string `json:"objects"`
 
-	Sum string `json:"sum"` // digest of the rest, hexadecimal SHA-256
+	Sum string `json:"sum"` // hexadecimal SHA-256 of the other fields
 }
 
 func (p Plan) sum() string {
@@ -30,7 +31,7 @@ func (p Plan) sum() string {
 	return hex.EncodeToString(h[:])
 }
 
-// decodePlan reads the plan with a number.
+// decodePlan decodes the plan with a number.
 func decodePlan(data []byte, number int64) (Plan, error) {
 	var p Plan
 	if err := json.Unmarshal(data, &p); err != nil {
@@ -58,7 +59,7 @@ func NewPlan(number int64, objects []string) Plan {
 	return p
 }
 
-// HighestPlan returns the number of the current plan of a shard, 0 if there is none, and the keys of those below it.
+// HighestPlan returns the number of the current plan of a shard (0 if there is none), and the keys of the older plans.
 func (r *Reader) HighestPlan(ctx context.Context, shard int) (number int64, older []string, err error) {
 	for info, err := range r.bucket.List(ctx, planPrefix(shard), "") {
 		if err != nil {
@@ -66,7 +67,7 @@ func (r *Reader) HighestPlan(ctx context.Context, shard int) (number int64, olde
 		}
 		n, err := planNumber(shard, info.Key)
 		if err != nil {
-			continue // a stray object, which a check of the bucket names
+			continue // not a plan; a check of the bucket reports it
 		}
 		if number > 0 {
 			older = append(older, planKey(shard, number))
@@ -76,7 +77,7 @@ func (r *Reader) HighestPlan(ctx context.Context, shard int) (number int64, olde
 	return number, older, nil
 }
 
-// planNumber returns the number in the key of a plan.
+// planNumber returns the number of the plan with a key.
 func planNumber(shard int, key string) (int64, error) {
 	name := strings.TrimSuffix(strings.TrimPrefix(key, planPrefix(shard)), ".json")
 	n, err := strconv.ParseInt(name, 10, 64)
@@ -86,8 +87,8 @@ func planNumber(shard int, key string) (int64, error) {
 	return n, nil
 }
 
-// ReadPlan returns a plan. The error wraps bucket.ErrNotExist if the plan was cleaned away, and seal.ErrForged if the
-// object is damaged or no node with the nodes' secret made it.
+// ReadPlan returns a plan. The error wraps bucket.ErrNotExist if the plan was deleted, and seal.ErrForged if the object
+// is damaged or no node with the nodes' secret made it.
 func (r *Reader) ReadPlan(ctx context.Context, shard int, number int64) (Plan, error) {
 	key := planKey(shard, number)
 	data, err := bucket.Read(ctx, r.sealed, key, bucket.Range{})
@@ -101,8 +102,9 @@ func (r *Reader) ReadPlan(ctx context.Context, shard int, number int64) (Plan, e
 	return p, nil
 }
 
-// CreatePlan makes p the plan of its number, and fails with bucket.ErrExist if there is one. Whether p then is the
-// current plan, HighestPlan must tell: a sleeper may have created an old number again after it was cleaned away.
+// CreatePlan stores p under its number, and fails with bucket.ErrExist if there is a plan with that number. The caller
+// must ask HighestPlan whether p is the current plan: a process that slept may have created an old number again after
+// it was deleted.
 func (r *Reader) CreatePlan(ctx context.Context, shard int, p Plan) error {
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -112,7 +114,7 @@ func (r *Reader) CreatePlan(ctx context.Context, shard int, p Plan) error {
 	if err == nil || errors.Is(err, bucket.ErrExist) {
 		return err
 	}
-	// The outcome is unknown. The nonce makes the bytes ours alone.
+	// The outcome is unknown. Because of the nonce, equal bytes were written by this call.
 	if there, readErr := r.ReadPlan(ctx, shard, p.Number); readErr == nil && there.Nonce == p.Nonce {
 		return nil
 	}

@@ -16,12 +16,12 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Reader reads WAL objects. It keeps what it read of them: objects never change, so only their existence must be
-// asked for again, by List. Others may wait for what a caller reads, so a caller that goes away does not stop it.
+// Reader reads WAL objects, and caches their contents. Objects never change, so List only checks that they still exist.
+// Callers share reads; a caller whose context ends does not stop a read that others wait for.
 type Reader struct {
 	bucket   bucket.Bucket
 	key      seal.Key
-	sealed   bucket.Bucket // the same, for plans
+	sealed   bucket.Bucket // the same bucket, for plans
 	forged   *forgedObjects
 	sections *otter.Cache[string, []Section]
 	entries  *otter.Cache[entriesKey, []event.Entry]
@@ -32,8 +32,8 @@ type entriesKey struct {
 	offset int64
 }
 
-// NewReader returns a Reader that keeps at most about cacheBytes of indexes in memory. It reads only what key has
-// sealed. The zero Key reads without checking.
+// NewReader returns a Reader that caches about cacheBytes of indexes. It reads only objects that key has sealed. With
+// the zero Key it reads without verifying.
 func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	return &Reader{
 		bucket: b,
@@ -57,7 +57,7 @@ func NewReader(b bucket.Bucket, key seal.Key, cacheBytes uint64) *Reader {
 	}
 }
 
-// List returns the objects of a shard that exist now, oldest first, without those that were set aside.
+// List returns the objects of a shard that exist now, oldest first. It leaves out objects that were set aside.
 func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
 	var objects []bucket.Info
 	for info, err := range r.bucket.List(ctx, Prefix(shard), "") {
@@ -71,8 +71,8 @@ func (r *Reader) List(ctx context.Context, shard int) ([]bucket.Info, error) {
 	return objects, nil
 }
 
-// AnyGone tells whether one of these objects of a shard does not exist any more. An object that is listed exists, also
-// if it cannot be read.
+// AnyGone tells whether one of these objects of a shard no longer exists. An object that is listed exists, even if it
+// cannot be read.
 func (r *Reader) AnyGone(ctx context.Context, shard int, keys []string) (bool, error) {
 	if len(keys) == 0 {
 		return false, nil
@@ -88,8 +88,8 @@ func (r *Reader) AnyGone(ctx context.Context, shard int, keys []string) (bool, e
 	return slices.ContainsFunc(keys, func(key string) bool { return !there[key] }), nil
 }
 
-// ListAll returns the objects of each of so many shards that exist now, oldest first, by one listing, without those
-// that were set aside.
+// ListAll returns the objects that exist now for each shard below shards, oldest first, with one listing. It leaves out
+// objects that were set aside.
 func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, error) {
 	all := make([][]bucket.Info, shards)
 	for info, err := range r.bucket.List(ctx, root, "") {
@@ -103,11 +103,11 @@ func (r *Reader) ListAll(ctx context.Context, shards int) ([][]bucket.Info, erro
 	return all, nil
 }
 
-// likelyIndex is how many bytes are read at the end of an object in the hope that they hold its index.
+// likelyIndex is how many bytes at the end of an object are read first. They usually contain the index.
 const likelyIndex = 16 << 10
 
-// Sections returns what the object at key consists of. The error wraps bucket.ErrNotExist if the object is gone, and
-// seal.ErrForged if its index does not verify. Sections whose content was found not to verify are left out.
+// Sections returns the sections of the object at key. The error wraps bucket.ErrNotExist if the object no longer
+// exists, and seal.ErrForged if its index does not verify. Sections whose content was found not to verify are left out.
 func (r *Reader) Sections(ctx context.Context, key string) ([]Section, error) {
 	if err := r.forged.whole(key); err != nil {
 		return nil, err
@@ -127,10 +127,10 @@ func (r *Reader) Sections(ctx context.Context, key string) ([]Section, error) {
 }
 
 // Forged tells whether an object, or a part of it, was found not to verify. Such an object must not be deleted: it is
-// all that is left to find out what has happened to it.
+// needed to find out what happened to it.
 func (r *Reader) Forged(key string) bool { return r.forged.any(key) }
 
-// SetAside leaves out an object whose remaining sections are in their logs.
+// SetAside makes List and Sections leave out an object that does not verify and whose other sections are in their logs.
 func (r *Reader) SetAside(key string) {
 	r.forged.note(key, wholeObject, forgedError(key,
 		errors.New("the sections that verify are in their logs; the object is kept")))
@@ -139,7 +139,7 @@ func (r *Reader) SetAside(key string) {
 func (r *Reader) loadSections(ctx context.Context, key string) ([]Section, error) {
 	sections, err := r.readSections(ctx, key)
 	if errors.Is(err, seal.ErrForged) {
-		r.bucket.Forget(key) // It may have been damaged on the way.
+		r.bucket.Forget(key) // The object may have been damaged in transit.
 		sections, err = r.readSections(ctx, key)
 	}
 	return sections, err
@@ -182,11 +182,11 @@ func (r *Reader) readSections(ctx context.Context, key string) ([]Section, error
 	return sections, nil
 }
 
-// maxIndex is the length in bytes above which no index is read. An object has at most maxObject bytes before its last
-// request.
+// maxIndex is the maximum length of an index that is read, in bytes. A larger index cannot occur: an object has at most
+// maxObject bytes before its last request.
 const maxIndex = 64 << 20
 
-// forgedError says that an object does not verify, and why.
+// forgedError returns the error for an object that does not verify, with the reason.
 func forgedError(key string, why error) error {
 	if errors.Is(why, seal.ErrForged) {
 		return fmt.Errorf("read %s: %w", key, why)
@@ -194,9 +194,9 @@ func forgedError(key string, why error) error {
 	return fmt.Errorf("read %s: %w (%w)", key, seal.ErrForged, why)
 }
 
-// part reads a part of a section and compares it with its digest. It reads once more if they differ. If they still do,
-// the section is not shown any more, and the error wraps seal.ErrForged. A read that fails, or that is cut off in the
-// middle, says nothing of the object.
+// part reads a part of a section and verifies its digest. If the digest differs, part reads once more. If it differs
+// again, the section counts as forged, and the error wraps seal.ErrForged. A read that fails, or that is cut off, says
+// nothing about the object.
 func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Range,
 	sum [sha256.Size]byte) ([]byte, error) {
 	for range 2 {
@@ -207,14 +207,14 @@ func (r *Reader) part(ctx context.Context, key string, s Section, at bucket.Rang
 		if sha256.Sum256(data) == sum {
 			return data, nil
 		}
-		r.bucket.Forget(key) // The bytes may have been damaged on the way, or in a cache.
+		r.bucket.Forget(key) // The bytes may have been damaged in transit, or in a cache.
 	}
 	err := forgedError(key, fmt.Errorf("the section at %d is not what was written", s.Offset))
 	r.forged.note(key, s.Offset, err)
 	return nil, err
 }
 
-// Entries returns what is known of the entries of a section. Its error is that of Member.
+// Entries returns the entries of a section. Its errors are those of Member.
 func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]event.Entry, error) {
 	load := func(ctx context.Context, k entriesKey) ([]event.Entry, error) {
 		at := bucket.Range{Offset: s.Offset + s.Length, Length: s.EntriesLength}
@@ -232,7 +232,7 @@ func (r *Reader) Entries(ctx context.Context, key string, s Section) ([]event.En
 		otter.LoaderFunc[entriesKey, []event.Entry](load))
 }
 
-// Batch returns the lines of sections of one log with what is known of each, in one buffer.
+// Batch returns the lines and entries of sections of one log, in one buffer.
 func (r *Reader) Batch(ctx context.Context, log string, places ...Place) (event.Batch, error) {
 	var size int64
 	var count int
@@ -262,13 +262,13 @@ func (r *Reader) Batch(ctx context.Context, log string, places ...Place) (event.
 	return b, nil
 }
 
-// Member returns the gzip member with the lines of a section. The error wraps bucket.ErrNotExist if the object is gone,
-// and seal.ErrForged if the section is not what was written.
+// Member returns the gzip member that holds the lines of a section. The error wraps bucket.ErrNotExist if the object no
+// longer exists, and seal.ErrForged if the section does not verify.
 func (r *Reader) Member(ctx context.Context, key string, s Section) ([]byte, error) {
 	return r.part(ctx, key, s, bucket.Range{Offset: s.Offset, Length: s.Length}, s.sums.lines)
 }
 
-// Forget drops what is kept of an object that was deleted.
+// Forget drops the cached contents of an object that was deleted.
 func (r *Reader) Forget(key string) {
 	sections, _ := r.sections.Invalidate(key)
 	for _, s := range sections {
@@ -276,7 +276,7 @@ func (r *Reader) Forget(key string) {
 	}
 }
 
-// keep remembers an object that this process has just written.
+// keep caches the contents of an object that this process has written.
 func (r *Reader) keep(key string, sections []Section, entries [][]event.Entry) {
 	r.sections.Set(key, sections)
 	for i, s := range sections {

@@ -1,9 +1,9 @@
-// Package wal is the write-ahead log: events become durable here before they are acknowledged, and wait here until
-// they are sequenced into their logs.
+// Package wal is the write-ahead log. Events become durable here before they are acknowledged, and wait here until they
+// are sequenced into their logs.
 //
-// A WAL object is written once, under a name that is never used twice, and deleted after all its events are in their
-// logs. It holds sections, each a run of events for one log (see object.go). Its name begins with the time when it was
-// written, so that a listing is in the order of arrival. Each shard has a prefix of its own.
+// A WAL object is written once, under a name that is never used again, and deleted after all its events are in their
+// logs. It consists of sections, each a run of events of one log (see object.go). Its name begins with the time of its
+// writing, so a listing is in order of arrival. Each shard has its own prefix.
 package wal
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// ShardOf tells which of n shards a log belongs to. It never changes for a bucket.
+// ShardOf returns which of n shards a log belongs to. It never changes for a bucket.
 func ShardOf(log string, n int) int {
 	h := fnv.New64a()
 	h.Write([]byte(log))
@@ -25,19 +25,19 @@ func ShardOf(log string, n int) int {
 
 const root = "wal/"
 
-// Prefix of the keys of a shard's WAL objects.
+// Prefix returns the prefix of the keys of a shard's WAL objects.
 func Prefix(shard int) string { return fmt.Sprintf("%s%02d/", root, shard) }
 
-// shardOf returns the shard of a WAL object's key.
+// shardOf returns the shard of the WAL object with a key.
 func shardOf(key string) (shard int, ok bool) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(key, root), "/")
 	n, err := strconv.ParseUint(name, 10, 16)
 	return int(n), err == nil && strings.HasPrefix(key, Prefix(int(n)))
 }
 
-// namer makes the keys of one writer's objects: 12 hex digits of the time in milliseconds, 4 that tell those of one
-// millisecond apart, and 48 random bits. So a writer's objects are listed in the order in which it wrote them, even if
-// the clock is set back.
+// namer makes the keys of the objects of one writer: 12 hex digits of the time in milliseconds, 4 that order those of
+// one millisecond, and 48 random bits. So the objects of a writer are listed in the order of writing, even if the clock
+// is set back.
 type namer struct {
 	shard int
 	last  int64 // milliseconds
@@ -55,7 +55,7 @@ func (n *namer) key(now time.Time) string {
 	return fmt.Sprintf("%s%012x-%04x%s.gz", Prefix(n.shard), n.last, n.count, hex.EncodeToString(random[:]))
 }
 
-// Written returns the time in a WAL object's key.
+// Written returns the time in the key of a WAL object.
 func Written(key string) (time.Time, error) {
 	name := key[strings.LastIndexByte(key, '/')+1:]
 	stamp, _, ok := strings.Cut(name, "-")

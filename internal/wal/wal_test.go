@@ -35,7 +35,7 @@ func batch(log string, uids ...string) event.Batch {
 	return b
 }
 
-// What is appended is read back, section by section, by who wrote it and by who did not; and zcat shows the lines.
+// Appended sections are read back, by the process that wrote them and by another. zcat shows the lines.
 func TestAppendAndRead(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b := bucketest.NewMemory()
@@ -119,11 +119,11 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-// However a write fails, an acknowledged batch is there, and no name is used twice.
+// An acknowledged batch exists, however a write failed before, and no name is used twice.
 func TestUnknownOutcomes(t *testing.T) {
 	fault := errors.New("injected")
 	for name, tt := range map[string]struct {
-		before, after int // how many writes fail so
+		before, after int // number of writes that fail before and after they take effect
 		acknowledged  bool
 		objects       int
 	}{
@@ -167,7 +167,7 @@ func TestUnknownOutcomes(t *testing.T) {
 	}
 }
 
-func TestPlans(t *testing.T) {
+func TestPlanNumbersAreTakenOnce(t *testing.T) {
 	ctx, b := t.Context(), bucketest.NewMemory()
 	if batch, older, err := plansOf(b).HighestPlan(ctx, 0); batch != 0 || len(older) > 0 || err != nil {
 		t.Errorf("no plans: %d, %q, %v", batch, older, err)
@@ -195,7 +195,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// FuzzObject: no bytes make the reader panic, or give it more than they hold.
+// No bytes make the reader panic, or return more than they hold.
 func FuzzObject(f *testing.F) {
 	b := batch("log", "a", "b", "c")
 	section, data := encode(b)

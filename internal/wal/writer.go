@@ -18,8 +18,8 @@ import (
 // ErrClosed is returned by Append after Close.
 var ErrClosed = errors.New("the write-ahead log is closed")
 
-// Writer makes events durable by group commit: while one object is being written, the events that arrive are
-// collected for the next, so the batch grows with the load.
+// Writer makes events durable by group commit: events that arrive while an object is being written are collected for
+// the next one, so objects grow with the load.
 type Writer struct {
 	bucket   bucket.Bucket
 	reader   *Reader
@@ -35,27 +35,27 @@ type Writer struct {
 }
 
 type request struct {
-	sections []Section // offsets relative to the first one
+	sections []Section // offsets relative to the first section
 	entries  [][]event.Entry
-	data     [][]byte   // of each section; not joined here, since the object is a copy already
+	data     [][]byte   // of each section; not joined, since making the object copies them anyway
 	size     int64      // of data
-	result   chan error // takes one value without blocking
+	result   chan error // has room for one value, so sending does not block
 }
 
-// maxObject is the size in bytes past which a WAL object takes no further request.
+// maxObject is the size in bytes at which a WAL object takes no further request.
 const maxObject = 32 << 20
 
 // attempts is how many names are tried for one object before its events are refused.
 const attempts = 3
 
-// NewWriter starts a writer of a shard's WAL. After each object it calls written with the object's size. What it
-// writes, reader knows at once.
+// NewWriter starts a writer for a shard. It calls written with the size of each object in bytes. Written objects are in
+// the cache of reader at once.
 func NewWriter(b bucket.Bucket, reader *Reader, shard int, written func(bytes int64)) *Writer {
 	return NewPacedWriter(b, reader, shard, rate.NewLimiter(rate.Inf, 1), written)
 }
 
-// NewPacedWriter starts a writer that begins an object only when pace, which may be shared with others, lets it; what
-// arrives until then is in it.
+// NewPacedWriter is NewWriter with a limiter, which writers may share. The writer begins an object only when pace
+// allows it; requests that arrive until then are in that object.
 func NewPacedWriter(b bucket.Bucket, reader *Reader, shard int, pace *rate.Limiter, written func(bytes int64)) *Writer {
 	w := &Writer{bucket: b, reader: reader, names: namer{shard: shard}, maxBytes: maxObject,
 		written: written, pace: pace,
@@ -64,15 +64,15 @@ func NewPacedWriter(b bucket.Bucket, reader *Reader, shard int, pace *rate.Limit
 	return w
 }
 
-// Append makes the batches durable, all or none, and returns nil only then. After an error they may be durable or
-// become so: the caller may Append them again, since equal events are one event. Empty batches are left out.
+// Append makes the batches durable, all or none, and returns nil only then. After an error they may be durable, or may
+// become durable later. The caller may append them again, since equal events are one event. Empty batches are left out.
 func (w *Writer) Append(ctx context.Context, batches ...event.Batch) error {
 	r := &request{result: make(chan error, 1)}
 	for _, b := range batches {
 		if len(b.Entries) == 0 {
 			continue
 		}
-		s, data := encode(b) // here, so that many requests compress side by side
+		s, data := encode(b) // encode here, so that requests are compressed in parallel
 		s.Offset = r.size
 		r.sections = append(r.sections, s)
 		r.entries = append(r.entries, b.Entries)
@@ -82,7 +82,7 @@ func (w *Writer) Append(ctx context.Context, batches ...event.Batch) error {
 	if len(r.sections) == 0 {
 		return nil
 	}
-	if ctx.Err() != nil { // else one that has gone would be written for, or not, as it happens
+	if ctx.Err() != nil { // without this check, the select could pick either case
 		return fmt.Errorf("append to the write-ahead log: %w", context.Cause(ctx))
 	}
 	select {
@@ -100,7 +100,7 @@ func (w *Writer) Append(ctx context.Context, batches ...event.Batch) error {
 	}
 }
 
-// Close waits for what was taken and stops.
+// Close waits for the requests that were accepted, then stops the writer.
 func (w *Writer) Close() {
 	w.close.Do(func() { close(w.closing) })
 	w.done.Wait()
@@ -118,10 +118,10 @@ func (w *Writer) run() {
 	}
 }
 
-// wait waits for the turn to write an object.
+// wait waits until pace allows the next object.
 func (w *Writer) wait() { time.Sleep(w.pace.Reserve().Delay()) }
 
-// collect returns first and all requests that are waiting behind it, as far as one object takes them.
+// collect returns first and the requests that wait behind it, up to the size of one object.
 func (w *Writer) collect(first *request) []*request {
 	group := []*request{first}
 	size := first.size
@@ -170,10 +170,10 @@ func (w *Writer) commit(group []*request) {
 	}
 }
 
-// put seals an object, which ends with its index, and writes it under a new name. An unknown outcome is settled by
-// reading back. If the object is not there, it is written under another name, since the first may have been taken,
-// sequenced and deleted meanwhile, and an object under a name that was used before would look like a deleted part of a
-// newer plan. Not even a caller that has gone stops a write: it has the events of others.
+// put seals an object, which ends with its index, and writes it under a new name. If the outcome is unknown, put reads
+// the object back. If it is not there, put writes it under another name: the first may have been written, sequenced and
+// deleted meanwhile, and a second object under that name would look like a deleted part of a newer plan. A caller that
+// has gone does not stop the write, since the object has the events of others.
 func (w *Writer) put(unsealed, index []byte) (key string, err error) {
 	if err := w.reader.key.Err(); err != nil {
 		return "", fmt.Errorf("write to the write-ahead log: %w", err)
@@ -182,7 +182,7 @@ func (w *Writer) put(unsealed, index []byte) (key string, err error) {
 	for attempt := range attempts {
 		if attempt > 0 {
 			w.wait()
-			unsealed = slices.Clip(unsealed) // An earlier attempt may still be reading what is behind it.
+			unsealed = slices.Clip(unsealed) // An earlier attempt may still be reading the bytes behind it.
 		}
 		key = w.names.key(time.Now())
 		object := append(unsealed, encodeTrailer(key, index, w.reader.key)...)
