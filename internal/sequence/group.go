@@ -10,29 +10,30 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Leases says which shards are this process's to sequence. It only saves work.
+// Leases says which shards this process sequences. It only saves work; safety does not depend on it.
 type Leases interface {
-	// Rank is 0 if a shard is this process's, else how many others come before it; less than 0: it must never sequence.
+	// Rank returns 0 if a shard belongs to this process, otherwise the number of processes that take precedence. A
+	// negative rank means that this process never sequences the shard.
 	Rank(shard int) int
-	// Changed returns a channel that is closed when ranks change; nil: they don't.
+	// Changed returns a channel that is closed when ranks change, or nil if they never change.
 	Changed() <-chan struct{}
 }
 
-// alone is for a process that has the bucket for itself.
+// alone is Leases for the only process of a bucket.
 type alone struct{}
 
 func (alone) Rank(int) int             { return 0 }
 func (alone) Changed() <-chan struct{} { return nil }
 
-// Spectator is for a process that sequences nothing, and only wants to know what waits.
+// Spectator is Leases for a process that never sequences, and only observes what waits.
 type Spectator struct{}
 
 func (Spectator) Rank(int) int             { return -1 }
 func (Spectator) Changed() <-chan struct{} { return nil }
 
-// Group is the sequencers of all shards of one process. They share one listing of the write-ahead log, so that a
-// process that has nothing to do costs next to nothing: a shard's plans are looked at only if something waits there.
-// That is enough: a plan that is not finished still has its objects, or some that are to be deleted.
+// Group holds the sequencers of all shards in one process. They share one listing of the write-ahead log, so an idle
+// process costs almost nothing. The plans of a shard are read only if an object waits there. This suffices: a plan that
+// is not finished still has objects, at least some to be deleted.
 type Group struct {
 	wal     *wal.Reader
 	shards  []*Sequencer
@@ -40,7 +41,7 @@ type Group struct {
 	wake    chan struct{} // look again soon
 }
 
-// NewGroup returns the sequencers of so many shards.
+// NewGroup returns the sequencers of shards many shards.
 func NewGroup(b bucket.Bucket, w *wal.Reader, store *tlog.Logs, shards int, o Options) *Group {
 	g := &Group{wal: w, options: o.withDefaults(), wake: make(chan struct{}, 1)}
 	for shard := range shards {
@@ -63,7 +64,7 @@ func (g *Group) Waiting() int64 {
 	return bytes
 }
 
-// drain takes away a signal that comes together with another reason for the same thing.
+// drain removes a pending signal, whose reason another signal has already covered.
 func drain(c chan struct{}) {
 	select {
 	case <-c:
@@ -78,7 +79,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Run sequences whatever is due, until ctx ends.
+// Run sequences what is due, until ctx ends.
 func (g *Group) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -104,7 +105,7 @@ func (g *Group) Run(ctx context.Context) {
 			}
 		}
 		now := time.Now()
-		changed = g.options.Leases.Changed() // before ranks are looked at, so that no change is missed
+		changed = g.options.Leases.Changed() // before ranks are read, so that no change is missed
 		wait, err := g.look(ctx, now.Sub(last))
 		if ctx.Err() != nil {
 			return
@@ -118,11 +119,11 @@ func (g *Group) Run(ctx context.Context) {
 	}
 }
 
-// shortest is the shortest time between two listings.
+// shortest is the minimum time between two listings.
 func (g *Group) shortest() time.Duration { return min(time.Second, g.options.MaxDelay/4) }
 
-// look lists what waits, wakes the sequencers that have something to do, and returns when to look again: soon enough
-// that what another process writes in between is sequenced in time.
+// look lists the objects that wait, wakes the sequencers that have work, and returns when to look again. That is soon
+// enough to sequence in time what other processes write meanwhile.
 func (g *Group) look(ctx context.Context, elapsed time.Duration) (time.Duration, error) {
 	began := time.Now()
 	all, err := g.wal.ListAll(ctx, len(g.shards))
@@ -136,7 +137,7 @@ func (g *Group) look(ctx context.Context, elapsed time.Duration) (time.Duration,
 			continue
 		}
 		g.options.Active()
-		// When as much as is worth a plan has come, if it goes on as it came since the last look.
+		// The time until enough for a plan waits, at the rate since the last look.
 		worth := min(pace(elapsed, int64(g.options.MaxObjects), int64(objects)),
 			pace(elapsed, g.options.MaxBytes, bytes))
 		wait = min(wait, g.options.MaxDelay/4, worth, g.wakeIfDue(s, began))
@@ -144,7 +145,7 @@ func (g *Group) look(ctx context.Context, elapsed time.Duration) (time.Duration,
 	return max(wait, g.shortest()), nil
 }
 
-// pace returns in what time n come if some came in the time that elapsed.
+// pace returns how long it takes until n have come, at the rate of some in the time elapsed.
 func pace(elapsed time.Duration, n, some int64) time.Duration {
 	if some <= 0 {
 		return time.Hour
@@ -152,7 +153,7 @@ func pace(elapsed time.Duration, n, some int64) time.Duration {
 	return time.Duration(min(float64(elapsed)*float64(n)/float64(some), float64(time.Hour)))
 }
 
-// wakeIfDue wakes a sequencer if it should work on what waits there, and returns the time until it should.
+// wakeIfDue wakes a sequencer if its work is due, and otherwise returns the time until it is.
 func (g *Group) wakeIfDue(s *Sequencer, now time.Time) time.Duration {
 	rank := g.options.Leases.Rank(s.shard)
 	if rank < 0 {
@@ -174,8 +175,8 @@ func (g *Group) wakeIfDue(s *Sequencer, now time.Time) time.Duration {
 	return time.Hour
 }
 
-// run makes rounds when it is woken, until ctx ends. A round that fails is logged and tried again: the events stay in
-// the write-ahead log, where readers find them.
+// run makes rounds when it is woken, until ctx ends. It logs a round that fails, and tries again. Meanwhile the events
+// stay in the write-ahead log, where readers find them.
 func (s *Sequencer) run(ctx context.Context) {
 	retry, tidy := stopped(), stopped()
 	defer retry.Stop()
@@ -195,7 +196,7 @@ func (s *Sequencer) run(ctx context.Context) {
 				work = s.maintain // which is a part of a round
 			}
 		}
-		drain(s.wake) // what comes together is done together
+		drain(s.wake) // one round serves all signals
 		retry.Stop()
 		tidy.Stop()
 		err := work(ctx)
@@ -220,7 +221,7 @@ func stopped() *time.Timer {
 	return t
 }
 
-// rounds makes rounds as long as there is something to do, or until a shard that was this process's is another's.
+// rounds makes rounds while there is work, or until the process loses the lease of the shard.
 func (s *Sequencer) rounds(ctx context.Context) error {
 	own := s.options.Leases.Rank(s.shard) == 0
 	for more := true; more && (!own || s.options.Leases.Rank(s.shard) == 0); {

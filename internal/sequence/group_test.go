@@ -19,7 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// leases is a Leases that a test sets.
+// leases is a Leases whose ranks a test sets.
 type leases struct {
 	mu      sync.Mutex
 	rank    int // of all shards
@@ -50,7 +50,7 @@ func (l *leases) set(rank int) {
 
 const groupShards = 4
 
-// process is a group on a bucket, and what it asks of that.
+// process is a group on a bucket that counts its requests.
 type process struct {
 	*Group
 	t       *testing.T
@@ -88,7 +88,7 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 	return m
 }
 
-// took returns how many requests of a kind there were, and forgets all.
+// took returns the number of requests of each kind, and resets them.
 func (m *process) took() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,7 +99,7 @@ func (m *process) took() map[string]int {
 
 const groupLog = "aaaaaaaaaaaaaaaaaaaaaaaa"
 
-// record writes an event of about so many bytes, which do not compress.
+// record writes an event of about size bytes, which does not compress.
 func (m *process) record(serial, size int) {
 	m.t.Helper()
 	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":"u%d"},"x":"%s"}`, epoch+serial, serial, noise(serial, size))
@@ -109,7 +109,7 @@ func (m *process) record(serial, size int) {
 	}
 }
 
-// noise returns printable bytes that a compressor cannot make small.
+// noise returns printable bytes that do not compress.
 func noise(seed, size int) string {
 	state := uint64(seed)*2862933555777941757 + 3037000493
 	text := make([]byte, size)
@@ -123,7 +123,7 @@ func noise(seed, size int) string {
 	return string(text)
 }
 
-// sequenced returns how many events are in the log, not counting what waits.
+// sequenced returns the number of sequenced events in the log.
 func (m *process) sequenced() int64 {
 	m.t.Helper()
 	d, err := m.store.Download(m.t.Context(), groupLog, tlog.Query{End: 1 << 60})
@@ -144,8 +144,8 @@ func play(t *testing.T, test func(t *testing.T, start func(o Options) *process))
 	})
 }
 
-// A group that has nothing to do lists the write-ahead log twice a minute, and asks for nothing else.
-func TestIdleGroup(t *testing.T) {
+// An idle group lists the write-ahead log twice a minute, and sends no other request.
+func TestIdleGroupOnlyLists(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		m := start(Options{})
 		time.Sleep(time.Hour)
@@ -156,7 +156,8 @@ func TestIdleGroup(t *testing.T) {
 	})
 }
 
-// What one process writes another sequences within the delay, whenever it was written, and never much sooner.
+// An event that one process writes is sequenced by another within the delay, whenever it is written, and not much
+// sooner.
 func TestDelayAcrossProcesses(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		writer, holder := start(Options{Leases: newLeases(1)}), start(Options{})
@@ -179,8 +180,8 @@ func TestDelayAcrossProcesses(t *testing.T) {
 	})
 }
 
-// A holder that is given its lease while something waits sequences that in time.
-func TestLeaseArrives(t *testing.T) {
+// A process that gets a lease while an object waits sequences it in time.
+func TestNewHolderSequencesInTime(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		l := newLeases(3)
 		m := start(Options{Leases: l})
@@ -198,9 +199,9 @@ func TestLeaseArrives(t *testing.T) {
 	})
 }
 
-// If the holder hangs, the next in line sequences within twice the delay, the one behind it later, and a spectator
+// If the holder hangs, the next process sequences within twice the delay, the one behind it later, and a spectator
 // never.
-func TestHolderHangs(t *testing.T) {
+func TestOthersSequenceIfTheHolderHangs(t *testing.T) {
 	for rank, within := range map[int]time.Duration{1: 2 * time.Minute, 2: 150 * time.Second, -1: 0} {
 		play(t, func(t *testing.T, start func(Options) *process) {
 			m := start(Options{Leases: newLeases(rank)})
@@ -224,12 +225,12 @@ func TestHolderHangs(t *testing.T) {
 	}
 }
 
-// As long as the holder works, however late it is, others leave it alone.
-func TestHolderIsBehind(t *testing.T) {
+// While the holder works, however late it is, other processes do not sequence.
+func TestOthersLeaveALateHolderAlone(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		l := newLeases(0)
 		holder, other := start(Options{Leases: l}), start(Options{Leases: newLeases(1)})
-		for i := range 40 { // ten minutes in which something waits all the time
+		for i := range 40 { // ten minutes, in which an object waits all the time
 			holder.record(i, 10)
 			time.Sleep(15 * time.Second)
 		}
@@ -242,10 +243,10 @@ func TestHolderIsBehind(t *testing.T) {
 	})
 }
 
-// A process that sequences nothing sees soon that what it wrote does not wait any more, under a load of 4 MiB a second
-// that would make it refuse events within a minute (with -short of a quarter, which would do so later); and the holder,
-// which writes nothing, keeps up.
-func TestWaitingElsewhere(t *testing.T) {
+// A process that does not sequence learns soon that its objects no longer wait. The load is 4 MiB a second, at which it
+// would refuse events within a minute if it did not learn that (with -short a quarter, and later). The holder, which
+// writes nothing, keeps up.
+func TestWritersLearnWhatOthersHaveSequenced(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		holder, writer := start(Options{}), start(Options{Leases: Spectator{}})
 		time.Sleep(time.Hour)
@@ -278,9 +279,9 @@ func TestWaitingElsewhere(t *testing.T) {
 	})
 }
 
-// A clock that is an hour ahead where an event is written does not keep it an hour from its log. The clock of each play
-// begins at the same time.
-func TestClockAhead(t *testing.T) {
+// If the clock of the writer of an event is an hour ahead, the event does not wait for an hour. Each play begins at the
+// same time.
+func TestClockAheadDelaysNothing(t *testing.T) {
 	b := bucketest.NewMemory()
 	play(t, func(t *testing.T, start func(Options) *process) {
 		var work sync.WaitGroup
@@ -308,7 +309,7 @@ func TestClockAhead(t *testing.T) {
 	})
 }
 
-// What merging replaced goes when its grace period is over, though nothing is recorded any more.
+// Objects that a merge replaced are deleted after the grace period, even if nothing is recorded any more.
 func TestTidyWithoutRecording(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
 		m := start(Options{})

@@ -10,8 +10,9 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// A node that misreads an object of the write-ahead log, again and again, applies a plan without it. Another node that
-// applies the same plan, and can read the object, must not take the plan for done: the object is the only copy.
+// If a node misreads an object of the write-ahead log again and again, it applies a plan without the object. Another
+// node that applies the plan and can read the object must not take the plan for done, since the object is the only
+// copy.
 func TestPlanAppliedWithoutAnObjectDeletesNothing(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	b := bucketest.NewMemory()
@@ -31,13 +32,13 @@ func TestPlanAppliedWithoutAnObjectDeletesNothing(t *testing.T) {
 	defer misreads.writer.Close()
 	misreads.faulty.Content = func(key string, data []byte) []byte {
 		if key == keys[1] && len(data) > 0 {
-			data[0] ^= 1 // The first byte of the lines, or of what is known of them; the index ends differently.
+			data[0] ^= 1 // the first byte of the lines, or of the entries; the index ends differently
 		}
 		return data
 	}
 	misreads.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
 		if op == bucketest.Delete && strings.HasPrefix(key, "wal/") {
-			return errInjected // It dies before it deletes.
+			return errInjected // the node dies before it deletes
 		}
 		return nil
 	}

@@ -32,7 +32,7 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// node is one process on a bucket. Sizes are tiny, so that a short history meets every case.
+// node is one process on a bucket. Sizes are tiny, so that a short history reaches every case.
 type node struct {
 	faulty    *bucketest.Faulty
 	reader    *wal.Reader
@@ -66,7 +66,7 @@ var signingKey = sync.OnceValue(func() proof.Key {
 
 var errInjected = errors.New("injected")
 
-// model is the specification: for each log the events that were sent, and those that were acknowledged.
+// model is the specification: for each log, the events that were sent and those that were acknowledged.
 type model struct {
 	t      *rapid.T
 	bucket *bucketest.Memory
@@ -74,9 +74,9 @@ type model struct {
 	logs   []string
 	sent   map[string]map[string]sentEvent // by log and line
 	acked  map[string]map[string]bool
-	gone   map[string]bool     // lines whose only copy, perhaps, was lost: a node may still remember them as recorded
+	gone   map[string]bool     // lines whose only copy may be lost: a node may still remember them as recorded
 	bad    map[string]bool     // WAL objects that do not verify
-	before map[string][]string // the log's entries when last looked at
+	before map[string][]string // the entries of each log when it was last checked
 	serial int
 }
 
@@ -100,7 +100,7 @@ const epoch = 1_700_000_000_000
 func (m *model) node() *node { return m.nodes[rapid.IntRange(0, len(m.nodes)-1).Draw(m.t, "node")] }
 func (m *model) log() string { return rapid.SampledFrom(m.logs).Draw(m.t, "log") }
 
-// faults makes the node's next calls fail, some before and some after their effect.
+// faults makes the next calls of the node fail, some before and some after they take effect.
 func (m *model) faults(n *node) {
 	failing := rapid.SliceOfN(rapid.SampledFrom([]string{"", "", "", "", "before", "after"}), 0, 12).Draw(m.t, "faults")
 	next := func(when string) error {
@@ -134,7 +134,7 @@ func (m *model) recordOn(t *rapid.T, n *node) {
 		} else {
 			m.serial++
 		}
-		// Everything about an event follows from its number, so that a retry is the same event.
+		// The number of an event determines all of it, so a retry is the same event.
 		line, sent := makeEvent(serial, epoch+int64(serial*37%100), []string{"", "a", "b", "c"}[serial*7%4])
 		m.sent[log][line] = sent
 		lines = append(lines, line)
@@ -164,7 +164,7 @@ func (m *model) round(n *node) {
 	}
 }
 
-// sleep has a node fall asleep somewhere in a round, while others record, sequence and clean up, and wake again.
+// sleep suspends a node somewhere in a round, while others record, sequence and clean up, and then wakes it.
 func (m *model) sleep(t *rapid.T) {
 	n := m.node()
 	steps := rapid.IntRange(1, 40).Draw(t, "steps")
@@ -188,15 +188,14 @@ func (m *model) sleep(t *rapid.T) {
 	m.round(n)
 }
 
-// crash replaces a node by a new process that remembers nothing.
+// crash replaces a node by a new process with an empty memory.
 func (m *model) crash(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.nodes)-1).Draw(t, "node")
 	m.nodes[i].writer.Close()
 	m.nodes[i] = startNode(m.bucket)
 }
 
-// lose takes an object away that is not the only copy of any event, whatever it was good for. Nothing may be lost with
-// it.
+// lose deletes any object that is not the only copy of an event. No event may be lost by that.
 func (m *model) lose(t *rapid.T) {
 	var keys []string
 	for info := range m.bucket.List(context.Background(), "plans/", "") {
@@ -214,7 +213,8 @@ func (m *model) lose(t *rapid.T) {
 	m.take(t, keys)
 }
 
-// loseWAL takes a WAL object away. Its events may be lost, unless a log or another object has them; all others may not.
+// loseWAL deletes a WAL object. Its events may be lost unless a log or another object has them. No other event may be
+// lost.
 func (m *model) loseWAL(t *rapid.T) {
 	var keys []string
 	for info := range m.bucket.List(context.Background(), "wal/", "") {
@@ -228,8 +228,8 @@ func (m *model) loseWAL(t *rapid.T) {
 	}
 }
 
-// forge puts a WAL object or a plan into the bucket as somebody without the secret can. Nothing of it may be used: its
-// line is not among those that were sent.
+// forge stores a WAL object or a plan that a writer without the secret can make. No node may use it: its line is not
+// among those that were sent.
 func (m *model) forge(t *rapid.T) {
 	ctx := context.Background()
 	r := wal.NewReader(m.bucket, seal.NewKey(bytes.Repeat([]byte{1}, 32)), 1<<16)
@@ -262,7 +262,7 @@ func (m *model) forge(t *rapid.T) {
 	}
 }
 
-// take deletes one of the objects, or damages it, and returns its key.
+// take deletes or damages one of the objects, and returns its key.
 func (m *model) take(t *rapid.T, keys []string) string {
 	if len(keys) == 0 {
 		return ""
@@ -306,7 +306,7 @@ func (m *model) download(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("read: %v", err)
 	}
-	must := map[string]bool{} // what is acknowledged before the download starts
+	must := map[string]bool{} // the events that were acknowledged before the download starts
 	for line, certain := range m.acked[log] {
 		if !certain {
 			continue
@@ -316,7 +316,7 @@ func (m *model) download(t *rapid.T) {
 			must[line] = true
 		}
 	}
-	// Others go on between the view and the copying.
+	// Other nodes continue between the view and the copying.
 	for range rapid.IntRange(0, 3).Draw(t, "meanwhile") {
 		if rapid.Bool().Draw(t, "record") {
 			m.record(t)
@@ -327,7 +327,8 @@ func (m *model) download(t *rapid.T) {
 	var file bytes.Buffer
 	err = d.WriteTo(context.Background(), &file)
 	if errors.Is(err, seal.ErrForged) {
-		// It broke off at a part that was damaged after the node had read of it. The next one is without that part.
+		// The download broke off at a part that was damaged after the node had read it. The next download is without
+		// that part.
 		return
 	}
 	if err != nil {
@@ -350,7 +351,7 @@ func (m *model) download(t *rapid.T) {
 	m.checkRead(t, log, q, must, lines)
 }
 
-// readAll returns the lines of a Reader, those that wait to be sequenced last.
+// readAll returns the lines of a Reader, first the sequenced ones, then those that wait.
 func readAll(r *tlog.Reader) (lines []string, err error) {
 	for _, all := range []iter.Seq2[tlog.Indexed, error]{r.Entries(context.Background(), 0),
 		r.Waiting(context.Background())} {
@@ -364,7 +365,8 @@ func readAll(r *tlog.Reader) (lines []string, err error) {
 	return lines, nil
 }
 
-// checkRead checks that lines are those of a log that a query selects, each once, and that all that must be there are.
+// checkRead checks that lines are lines of a log that a query selects, without repetition, and include all lines of
+// must.
 func (m *model) checkRead(t *rapid.T, log string, q tlog.Query, must map[string]bool, lines []string) {
 	seen := map[string]bool{}
 	for _, line := range lines {
@@ -385,7 +387,7 @@ func (m *model) checkRead(t *rapid.T, log string, q tlog.Query, must map[string]
 	}
 }
 
-// fataler is a *testing.T, a *rapid.T, or the like.
+// fataler is the part of *testing.T and *rapid.T that is used here.
 type fataler interface{ Fatalf(string, ...any) }
 
 func gunzip(t fataler, file []byte) []string {
@@ -403,8 +405,8 @@ func gunzip(t fataler, file []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
-// check looks at each log as somebody without weir would, segment by segment: entries never change their places or
-// bytes (I3), and the segments alone are readable (I7).
+// check reads each log without weir's code, segment by segment. Entries never change their places or bytes (I3), and
+// the segments alone are readable (I7).
 func (m *model) check(t *rapid.T) {
 	for _, log := range m.logs {
 		entries := m.sequenced(t, log)
@@ -418,8 +420,8 @@ func (m *model) check(t *rapid.T) {
 	}
 }
 
-// sequenced returns the lines of a log's segments as the design's page tells anyone to: the highest manifest, the
-// segments that it names, and those that its history names, through gunzip.
+// sequenced returns the lines of a log's segments, read as docs/format.md describes: the highest manifest, the segments
+// that it names, and those that its history names, through gunzip.
 func (m *model) sequenced(t fataler, log string) []string {
 	var highest string
 	for info := range m.bucket.List(context.Background(), "logs/"+log+"/manifest/", "") {
@@ -444,8 +446,8 @@ func (m *model) sequenced(t fataler, log string) []string {
 	return lines
 }
 
-// checkTrees checks every checkpoint of a log that lies in the bucket, whoever signed it and whether or not it counts,
-// against the log's lines: so all are consistent with each other (I3).
+// checkTrees checks every checkpoint of a log in the bucket against the log's lines, whether or not its manifest
+// counts. If all match, they are consistent with each other (I3).
 func (m *model) checkTrees(t fataler, log string, lines []string) {
 	roots := map[int64]proof.Hash{}
 	var tree proof.Tree
@@ -478,14 +480,14 @@ func (m *model) object(t fataler, key string) []byte {
 }
 
 func (m *model) decode(t fataler, key string, v any) {
-	// a manifest's signature follows it
+	// The signature of a manifest follows its JSON.
 	if err := json.NewDecoder(bytes.NewReader(m.object(t, key))).Decode(v); err != nil {
 		t.Fatalf("%s: %v", key, err)
 	}
 }
 
-// TestModel: any interleaving of recording, retries, sequencing, merging, crashes, faults and downloads on several
-// nodes gives what a slice of events would give: I1 durable, I2 once, I3 immutable, I4 whole.
+// Any interleaving of recording, retries, sequencing, merging, crashes, faults and downloads on several nodes has the
+// same result as a slice of events: I1 durable, I2 once, I3 immutable, I4 whole.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{t: rt, bucket: bucketest.NewMemory(),

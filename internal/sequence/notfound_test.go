@@ -13,9 +13,9 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// A "not found" that is not true, as a proxy before the store may reply, loses nothing: what waits is not deleted for
+// A wrong "not found", as a proxy before the storage may reply, loses nothing: nothing that waits is deleted because of
 // it.
-func TestFalseNotFound(t *testing.T) {
+func TestWrongNotFoundLosesNothing(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	b := bucketest.NewMemory()
 	for serial := range 3 {
@@ -26,7 +26,7 @@ func TestFalseNotFound(t *testing.T) {
 		}
 		n.writer.Close()
 	}
-	n := startNode(b) // which has nothing in memory
+	n := startNode(b) // its memory is empty
 	defer n.writer.Close()
 	planned := false
 	n.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
@@ -54,7 +54,7 @@ func TestFalseNotFound(t *testing.T) {
 	}
 }
 
-// A plan that is lost takes no event with it: neither the newest one, whose number is then used again, nor all of them.
+// A lost plan loses no event, whether only the newest plan is lost, whose number is then used again, or all plans.
 func TestLostPlansLoseNoEvents(t *testing.T) {
 	for name, keep := range map[string]int{"the newest": 2, "all": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestLostPlansLoseNoEvents(t *testing.T) {
 	}
 }
 
-// An object of the write-ahead log whose plan is lost may still hold an event that was sequenced and then removed by
-// retention. A download that meets it, and loses it, says that.
+// If the plan of a WAL object is lost, the object may hold an event that was sequenced and then removed by retention. A
+// download that includes the object, and finds it gone, reports the removal.
 func TestRemovedEventInTheWriteAheadLog(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	b := bucketest.NewMemory()
@@ -118,7 +118,7 @@ func TestRemovedEventInTheWriteAheadLog(t *testing.T) {
 		}
 		return nil
 	}
-	_, _ = n.sequencer.Round(t.Context(), true) // which cannot delete what it has sequenced
+	_, _ = n.sequencer.Round(t.Context(), true) // the round cannot delete what it has sequenced
 	if _, err := n.store.Prune(t.Context(), log, epoch+1_000_000); err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,10 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// A download succeeds while another node finishes the last plan of its log, sequences other logs, and cleans that plan
-// away. The manifest of the log never moves. In each run the other node does all of that before another request of
-// the download. The reader has read the index of the WAL object before, so it does not notice that the object is gone.
+// A download succeeds while another node finishes the last plan of its log, sequences other logs, and deletes that
+// plan. The manifest of the log does not change. In each run, the other node does all of that before a different
+// request of the download. The reader has cached the index of the WAL object, so it does not notice that the object is
+// gone.
 func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 	const log, otherLog = "aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"
 	for request, more := 1, true; more; request++ {
@@ -40,7 +41,7 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 		}
 
 		line := record(log, 0)
-		if _, err := reader.store.Info(t.Context(), log, 0); err != nil { // which reads the WAL object
+		if _, err := reader.store.Info(t.Context(), log, 0); err != nil { // reads the WAL object
 			t.Fatal(err)
 		}
 		other.faulty.Before = func(_ context.Context, op bucketest.Op, _ string) error {
@@ -86,8 +87,8 @@ func TestDownloadWhileItsPlanIsCleanedAway(t *testing.T) {
 	}
 }
 
-// A download succeeds although the plan of its log was lost, and the WAL object that the plan names is deleted before
-// any of its requests. The log has the event, and its manifest does not move.
+// A download succeeds if the plan of its log was lost, and the WAL object that the plan names is deleted before any of
+// the download's requests. The log has the event, and its manifest does not change.
 func TestDownloadAfterItsPlanWasLost(t *testing.T) {
 	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	for request, more := 1, true; more; request++ {
@@ -116,11 +117,11 @@ func TestDownloadAfterItsPlanWasLost(t *testing.T) {
 	}
 }
 
-// A download fails if an object that waits is listed and cannot be found. It does not try for ever.
+// A download fails if a waiting object is listed and cannot be found. It does not retry for ever.
 func TestDownloadOfWhatIsListedAndCannotBeFound(t *testing.T) {
 	const log, otherLog = "aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb"
-	for _, known := range []bool{false, true} { // whether the reader knows already what the object consists of
-		for _, of := range []string{log, otherLog} { // one whose plan was lost, and one that has no manifest yet
+	for _, known := range []bool{false, true} { // whether the reader has cached the sections of the object
+		for _, of := range []string{log, otherLog} { // a log whose plan was lost, and a log that has no manifest yet
 			b := bucketest.NewMemory()
 			sequencedWithoutPlan(t, b, log)
 			writer, reader := startNode(b), startNode(b)
@@ -151,8 +152,8 @@ func TestDownloadOfWhatIsListedAndCannotBeFound(t *testing.T) {
 	}
 }
 
-// sequencedWithoutPlan sequences an event of a log, and returns it. Its plan is lost, and its WAL object is still
-// there.
+// sequencedWithoutPlan sequences an event of a log, and returns its line. The plan is then lost, and the WAL object
+// still exists.
 func sequencedWithoutPlan(t *testing.T, b *bucketest.Memory, log string) (line string) {
 	t.Helper()
 	n := startNode(b)

@@ -1,6 +1,6 @@
-// Package sequence moves events from the write-ahead log into their logs, once and in order, whoever dies, sleeps or
-// repeats when. Its safety rests on PutNew of plans and manifests alone: any number of sequencers may run on one shard,
-// in any number of processes; more than one only wastes work.
+// Package sequence moves events from the write-ahead log into their logs, each once and in order, even if processes
+// die, sleep or repeat their work at any time. Safety depends only on PutNew of plans and manifests. Any number of
+// sequencers may run on one shard, in any number of processes; more than one only wastes work.
 package sequence
 
 import (
@@ -20,19 +20,19 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Options of a Sequencer. The zero value of each field means its default.
+// Options of a Sequencer. A zero field means its default.
 type Options struct {
-	MaxDelay   time.Duration // an event waits no longer to be sequenced, 60 s
-	MaxObjects int           // nor when this many WAL objects wait, 256
-	MaxBytes   int64         // nor when they have this many bytes, 8 MiB
-	BatchBytes int64         // of lines that one plan takes, unless a single object has more, 64 MiB
-	Parallel   int           // how many logs are appended to at the same time, 4
-	KeepPlans  int           // below the current one, so that readers find those that manifests name, 2
-	Logger     *slog.Logger  // slog.Default()
+	MaxDelay   time.Duration // maximum time that an event waits to be sequenced (default 60 s)
+	MaxObjects int           // number of waiting WAL objects at which the delay is cut short (default 256)
+	MaxBytes   int64         // size of waiting WAL objects at which the delay is cut short, in bytes (default 8 MiB)
+	BatchBytes int64         // maximum size of the lines of one plan, unless a single object has more (default 64 MiB)
+	Parallel   int           // number of logs that are appended to at the same time (default 4)
+	KeepPlans  int           // number of plans kept below the current one, for readers of manifests that name them (default 2)
+	Logger     *slog.Logger  // default slog.Default()
 
-	Committed func(log string) // called, without waiting for it, after a plan was applied to a log; nil: not
-	Active    func()           // called whenever something waits to be sequenced, or is written; nil: not
-	Leases    Leases           // nil: every shard is this process's own
+	Committed func(log string) // if not nil, called in a goroutine after a plan was applied to a log
+	Active    func()           // if not nil, called when an object waits to be sequenced, or is written
+	Leases    Leases           // if nil, every shard belongs to this process
 }
 
 func (o Options) withDefaults() Options {
@@ -59,7 +59,7 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// Sequencer works on one shard.
+// Sequencer sequences one shard.
 type Sequencer struct {
 	bucket  bucket.Bucket
 	wal     *wal.Reader
@@ -67,10 +67,10 @@ type Sequencer struct {
 	shard   int
 	options Options
 
-	finished int64 // the plan that this process knows to be finished
+	finished int64 // number of the last plan that this process knows to be finished
 	upkeep   upkeep
-	wake     chan struct{} // make a round
-	look     chan struct{} // list again what waits; nil: nobody does
+	wake     chan struct{} // requests a round
+	look     chan struct{} // requests a new listing; nil if nobody lists
 	waiting  waiting
 }
 
@@ -80,8 +80,8 @@ func New(b bucket.Bucket, w *wal.Reader, store *tlog.Logs, shard int, o Options)
 		upkeep: upkeep{}, wake: make(chan struct{}, 1)}
 }
 
-// Round finishes the current plan, and makes and applies another one if that is due, or if all is set and anything
-// waits. It tells whether there may be more to do at once.
+// Round finishes the current plan. It then makes and applies another plan if that is due, or if all is set and an
+// object waits. more tells whether there may be more work at once.
 func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) {
 	number, older, err := s.wal.HighestPlan(ctx, s.shard)
 	if err != nil {
@@ -102,13 +102,13 @@ func (s *Sequencer) Round(ctx context.Context, all bool) (more bool, err error) 
 	return more, s.maintain(ctx)
 }
 
-// finish applies a plan that may have been left half-done. A plan that cannot be read counts as lost: the next plan
-// names its objects again, and what the logs have of them already is dropped there.
+// finish applies a plan that may be incomplete. A plan that cannot be read counts as lost: the next plan names its
+// objects again, and leaves out the events that the logs already have.
 func (s *Sequencer) finish(ctx context.Context, number int64) error {
 	p, err := s.wal.ReadPlan(ctx, s.shard, number)
 	switch {
 	case errors.Is(err, bucket.ErrNotExist):
-		return nil // cleaned away since: there is a higher one, which the next round finds
+		return nil // deleted since: there is a higher plan, which the next round finds
 	case errors.Is(err, seal.ErrForged):
 		s.options.Logger.Error("a plan that does not verify is not used", "err", err)
 		return nil
@@ -118,7 +118,7 @@ func (s *Sequencer) finish(ctx context.Context, number int64) error {
 	return s.apply(ctx, p)
 }
 
-// cleanPlans removes old plans. A manifest that names one that is gone needs none: its objects are gone too.
+// cleanPlans deletes old plans. A manifest that names a deleted plan does not need it: its objects are deleted too.
 func (s *Sequencer) cleanPlans(ctx context.Context, older []string) error {
 	if len(older) < 2*s.options.KeepPlans {
 		return nil
@@ -126,7 +126,7 @@ func (s *Sequencer) cleanPlans(ctx context.Context, older []string) error {
 	return s.bucket.Delete(ctx, older[:len(older)-s.options.KeepPlans]...)
 }
 
-// plan makes and applies the plan after the one with that number, if that is due.
+// plan makes and applies the plan after number, if that is due.
 func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool, err error) {
 	waiting, err := s.wal.List(ctx, s.shard)
 	if err != nil {
@@ -143,8 +143,8 @@ func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool
 	return true, s.create(ctx, number+1, objects)
 }
 
-// create makes a plan for objects under a number and applies it, unless another process plans, too: then that one, or
-// the next round, does.
+// create makes a plan of objects with a number and applies it. If another process has made a plan with this number,
+// create does nothing; that process, or the next round, applies that plan.
 func (s *Sequencer) create(ctx context.Context, number int64, objects []string) error {
 	p := wal.NewPlan(number, objects)
 	if err := s.wal.CreatePlan(ctx, s.shard, p); errors.Is(err, bucket.ErrExist) {
@@ -152,15 +152,15 @@ func (s *Sequencer) create(ctx context.Context, number int64, objects []string) 
 	} else if err != nil {
 		return err
 	}
-	// A plan that is not the highest counts for nothing: this process slept while others went on, and the number that
-	// it took had been cleaned away.
+	// A plan that is not the highest has no effect: this process slept while others continued, and the number that it
+	// took had been deleted.
 	if highest, _, err := s.wal.HighestPlan(ctx, s.shard); err != nil || highest != p.Number {
 		return err
 	}
 	return s.apply(ctx, p)
 }
 
-// take returns the oldest of the waiting objects, as many as one plan takes.
+// take returns the oldest waiting objects, as many as fit into one plan.
 func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, error) {
 	var objects []string
 	var raw int64
@@ -183,7 +183,7 @@ func (s *Sequencer) take(ctx context.Context, waiting []bucket.Info) ([]string, 
 	return objects, nil
 }
 
-// work is what a plan has to do: the sections of its objects by log, and the objects that are there.
+// work is the work of a plan: the sections of its objects by log, and the objects that exist.
 type work struct {
 	sections map[string][]wal.Place
 	objects  []string
@@ -205,11 +205,11 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 		case errors.Is(err, tlog.ErrOtherPlan):
 			return s.planAgain(ctx, p, w)
 		case errors.Is(err, seal.ErrForged):
-			// The reader leaves out from now on what does not verify. All the rest is to be applied.
+			// From now on the reader leaves out what does not verify. The rest is applied.
 		case !errors.Is(err, bucket.ErrNotExist) || attempt > len(p.Objects):
 			return err
 		}
-		// Else an object went away meanwhile: another process has finished the plan.
+		// An object has disappeared meanwhile: another process has finished the plan.
 	}
 }
 
@@ -233,7 +233,8 @@ func (s *Sequencer) applyTo(ctx context.Context, p wal.Plan, w work) error {
 	return nil
 }
 
-// retire deletes the objects of a plan that all logs have. An object of which a section does not verify stays.
+// retire deletes the objects of a plan that has been applied to all logs. It keeps an object if a section of it does
+// not verify.
 func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) error {
 	objects = slices.DeleteFunc(objects, func(key string) bool {
 		forged := s.wal.Forged(key)
@@ -252,23 +253,23 @@ func (s *Sequencer) retire(ctx context.Context, p wal.Plan, objects []string) er
 	return nil
 }
 
-// workOf returns what a plan has to do. What does not verify is left out. Objects that are gone are left out: usually
-// another process is deleting them, since all logs have the plan; if not, their events are lost, but not those of the
-// other objects.
+// workOf returns the work of a plan. It leaves out what does not verify, and objects that are gone. Usually another
+// process deletes these, because all logs have the plan. Otherwise their events are lost, but not those of the other
+// objects.
 func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 	w := work{sections: map[string][]wal.Place{}}
 	var gone []string
 	for _, key := range p.Objects {
 		in, err := s.wal.Sections(ctx, key)
 		if err == nil {
-			err = s.exists(ctx, key) // what is known of an object may outlive it
+			err = s.exists(ctx, key) // the cache may outlive the object
 		}
 		if errors.Is(err, bucket.ErrNotExist) {
 			gone = append(gone, key)
 			continue
 		}
 		if errors.Is(err, seal.ErrForged) {
-			continue // It stays where it is, and the reader has reported it.
+			continue // The object stays in place. The reader has reported it.
 		}
 		if err != nil {
 			return work{}, err
@@ -281,8 +282,8 @@ func (s *Sequencer) workOf(ctx context.Context, p wal.Plan) (work, error) {
 	return w, s.reallyGone(ctx, p, gone)
 }
 
-// reallyGone returns an error if an object that cannot be found is listed. A "not found" may come from elsewhere than
-// the store, a proxy for instance; a plan that was applied without the object could not be applied to the log again.
+// reallyGone returns an error if an object that cannot be found is listed. A "not found" may come from a proxy instead
+// of the storage. A plan that was applied without the object could not be applied to the log again.
 func (s *Sequencer) reallyGone(ctx context.Context, p wal.Plan, gone []string) error {
 	if len(gone) == 0 {
 		return nil
@@ -307,9 +308,9 @@ func (s *Sequencer) exists(ctx context.Context, key string) error {
 	return o.Close()
 }
 
-// planAgain is called if a log carries another plan under the number of p or a higher one. Usually this process slept,
-// and others have gone on. If p is the current plan all the same, then higher plans were lost from the bucket; the
-// objects get a new plan, whose number no log carries.
+// planAgain is called if a log carries another plan with the number of p or a higher number. Usually this process
+// slept, and others have continued. If p still is the current plan, higher plans were lost from the bucket. The objects
+// then get a new plan, whose number no log carries.
 func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 	highest, _, err := s.wal.HighestPlan(ctx, s.shard)
 	if err != nil || highest != p.Number {
@@ -317,7 +318,7 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 	}
 	current, err := s.wal.ReadPlan(ctx, s.shard, highest)
 	if errors.Is(err, bucket.ErrNotExist) || err == nil && current.Nonce != p.Nonce {
-		return nil // the next round sees what has happened
+		return nil // the next round sees the change
 	}
 	if err != nil {
 		return err
@@ -348,12 +349,12 @@ func (s *Sequencer) append(ctx context.Context, p wal.Plan, log string, places [
 	return nil
 }
 
-// upkeep says when each log should be looked after.
+// upkeep holds the time at which each log needs maintenance.
 type upkeep map[string]time.Time
 
 func (u upkeep) due(log string, at time.Time) { u[log] = at }
 
-// next returns when the first log should be looked after; false: none.
+// next returns the earliest of these times; ok is false if there is none.
 func (u upkeep) next() (first time.Time, ok bool) {
 	for _, at := range u {
 		if !ok || at.Before(first) {
@@ -363,8 +364,8 @@ func (u upkeep) next() (first time.Time, ok bool) {
 	return first, ok
 }
 
-// maintain merges segments of logs that have grown, and deletes what merges replaced once its time has come. What is
-// replaced and not deleted when the process ends goes when its log grows again.
+// maintain merges segments of logs that have grown. After the grace period it deletes the objects that merging
+// replaced. If the process ends before, they are deleted when the log grows again.
 func (s *Sequencer) maintain(ctx context.Context) error {
 	now := time.Now()
 	for _, log := range slices.Sorted(maps.Keys(s.upkeep)) {

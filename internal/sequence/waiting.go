@@ -8,15 +8,15 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// waiting is what a process knows of the WAL objects of a shard that wait: by the last listing, and what it has written
-// since.
+// waiting describes the WAL objects of a shard that wait, as far as this process knows: by the last listing, and by the
+// objects that it has written since.
 type waiting struct {
 	mu      sync.Mutex
 	objects int
 	bytes   int64
-	oldest  string    // key of the oldest; empty: none, or not listed yet
-	since   time.Time // when that was first listed as the oldest
-	written time.Time // by its key, or since, if that says later
+	oldest  string    // key of the oldest object; empty if there is none, or before the first listing
+	since   time.Time // when that object was first listed as the oldest
+	written time.Time // time in its key, but not later than since
 }
 
 // add counts an object that this process has written.
@@ -27,7 +27,7 @@ func (w *waiting) add(bytes int64) {
 	w.bytes += bytes
 }
 
-// listed takes in a listing. It returns how much it shows that was not known of.
+// listed updates w from a listing. It returns how many objects and bytes are new.
 func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int, moreBytes int64) {
 	var bytes int64
 	for _, o := range objects {
@@ -43,7 +43,7 @@ func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int,
 	}
 	if key := objects[0].Key; key != w.oldest {
 		w.oldest, w.since, w.written = key, now, now
-		// The clock of who wrote it may be ahead of ours: then it counts from when it was seen.
+		// If the clock of its writer is ahead, the object counts from when it was first listed.
 		if written, err := wal.Written(key); err == nil && written.Before(now) {
 			w.written = written
 		}
@@ -51,10 +51,10 @@ func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int,
 	return moreObjects, moreBytes
 }
 
-// many tells whether so much waits that it should not wait longer. It is called with the lock held.
+// many tells whether so much waits that it is sequenced at once. The caller holds the lock.
 func (w *waiting) many(o *Options) bool { return w.objects >= o.MaxObjects || w.bytes >= o.MaxBytes }
 
-// Notify tells that this process has written a WAL object of so many bytes.
+// Notify reports that this process has written a WAL object of a size in bytes.
 func (s *Sequencer) Notify(bytes int64) {
 	s.waiting.add(bytes)
 	s.options.Active()
@@ -62,7 +62,7 @@ func (s *Sequencer) Notify(bytes int64) {
 	case !s.crowded():
 	case s.options.Leases.Rank(s.shard) == 0:
 		signal(s.wake)
-	default: // another may have sequenced it already: recording must not be refused for what does not wait any more
+	default: // another process may have sequenced it already, and recording must not be refused for that
 		signal(s.look)
 	}
 }
@@ -74,14 +74,14 @@ func (s *Sequencer) Waiting() int64 {
 	return s.waiting.bytes
 }
 
-// crowded tells whether so much waits, by the last listing and what was written since, that it should not wait longer.
+// crowded tells whether so much waits that it is sequenced at once.
 func (s *Sequencer) crowded() bool {
 	s.waiting.mu.Lock()
 	defer s.waiting.mu.Unlock()
 	return s.waiting.many(&s.options)
 }
 
-// due returns when what waits, by the last listing, must be sequenced. Something must have been listed.
+// due returns when the waiting objects must be sequenced. At least one must have been listed.
 func (s *Sequencer) due() time.Time {
 	w := &s.waiting
 	w.mu.Lock()
@@ -89,12 +89,12 @@ func (s *Sequencer) due() time.Time {
 	if w.many(&s.options) {
 		return w.since
 	}
-	return w.written.Add(s.options.MaxDelay * 3 / 4) // the rest is for the pause between listings, and the work
+	return w.written.Add(s.options.MaxDelay * 3 / 4) // the rest is for the pause between listings, and for the work
 }
 
-// overdue returns when this process sequences what waits although others, so many, come first: they may be stopped, or
-// hang, and still look alive. Whoever works takes the oldest, so what counts is how long that has stayed the same; the
-// less, the more there is.
+// overdue returns when this process sequences the waiting objects although rank processes take precedence: they may be
+// stopped or hang, and still look alive. A working process takes the oldest object, so the measure is how long the
+// oldest object has stayed the same. The more bytes wait, the earlier this process acts.
 func (s *Sequencer) overdue(rank int) time.Time {
 	w := &s.waiting
 	w.mu.Lock()
