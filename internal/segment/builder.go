@@ -13,43 +13,43 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Builder makes a segment, from entries or from segments. Blocks are compressed side by side; its memory is bounded by
-// a block for each processor, and the segment. It must not be used concurrently.
+// Builder makes a segment from entries or from other segments. It compresses blocks in parallel. Its memory is bounded
+// by a block for each CPU, plus the segment. It must not be used concurrently.
 type Builder struct {
 	blockBytes int
-	kinds      []Kind // of the parts inside the segment, then of those beside it
-	inside     int    // number of the former
+	kinds      []Kind // of the parts inside the segment, then of the objects beside it
+	inside     int    // number of kinds of parts inside the segment
 	first      int64
 	next       int64 // index of the next entry
 	sources    []*Source
 	numbers    map[string]int // of processors
 	names      []string
 	blocks     []*block
-	current    *block // being filled, or full
-	ahead      *block // behind a full current one; becomes part of it unless it gets full itself
+	current    *block // the block that is being filled, or is full
+	ahead      *block // the block after a full current one; it is joined to that one unless it gets full too
 	slots      chan struct{}
 	done       sync.WaitGroup
 }
 
-// block is a block in the making.
+// block is a block that is being made.
 type block struct {
 	Block
-	lines  []byte // until it is compressed
+	lines  []byte // until the block is compressed
 	keys   []event.Key
 	data   []byte // compressed
 	notes  []any  // by kind
 	source *Source
-	number int // of the block in source
+	number int // number of the block in source
 	err    error
 }
 
-// New returns a Builder of a segment of entries that are appended to a tree. A block is full, and is never cut again,
-// once it holds blockBytes bytes of lines.
+// New returns a Builder of a segment of entries that are appended to a tree. A block is full once it holds blockBytes
+// bytes of lines. Full blocks are never cut again.
 func New(tree *proof.Tree, blockBytes int, beside ...Kind) *Builder {
 	return newBuilder(tree.Size, blockBytes, &groups{tree}, beside)
 }
 
-// NewMerge returns a Builder of a segment that is merged from others, the first of which begins with the entry first.
+// NewMerge returns a Builder of a segment that is merged from others. first is the index of its first entry.
 func NewMerge(first int64, blockBytes int, beside ...Kind) *Builder {
 	return newBuilder(first, blockBytes, &groups{}, beside)
 }
@@ -61,7 +61,7 @@ func newBuilder(first int64, blockBytes int, g *groups, beside []Kind) *Builder 
 		numbers: map[string]int{}, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// Add appends an entry, whose line has its end.
+// Add appends an entry. The line ends with '\n'.
 func (w *Builder) Add(line []byte, e event.Entry) {
 	at := &w.current
 	if w.full(w.current) {
@@ -86,9 +86,8 @@ func (w *Builder) Add(line []byte, e event.Entry) {
 
 func (w *Builder) full(b *block) bool { return b != nil && len(b.lines) >= w.blockBytes }
 
-// Merge appends the entries of a segment that the Builder has not taken over yet. Its full blocks are copied as they
-// lie, so that their bytes stay the same for ever; smaller ones are cut anew. read returns the bytes of one of its
-// blocks.
+// Merge appends the remaining entries of a segment. Full blocks are copied unchanged, so their bytes never change; the
+// entries of smaller blocks are collected into new blocks. read returns the stored bytes of a block of the segment.
 func (w *Builder) Merge(s *Source, read func(*Block) ([]byte, error)) error {
 	if s.First != w.next {
 		return fmt.Errorf("merge: entry %d follows entry %d: %w", s.First, w.next-1, ErrCorrupt)
@@ -115,8 +114,8 @@ func (w *Builder) Merge(s *Source, read func(*Block) ([]byte, error)) error {
 	return nil
 }
 
-// end ends the current block. What is too little for a block of its own goes with the one before, so that runs of
-// entries that make a block at all leave no small ones, which no merge could join across the full ones between them.
+// end ends the current block. Lines that are too few for a block are added to the block before. So long runs of entries
+// leave no small blocks, which no merge could join across the full blocks between them.
 func (w *Builder) end() {
 	b, a := w.current, w.ahead
 	w.current, w.ahead = nil, nil
@@ -137,7 +136,7 @@ func (w *Builder) end() {
 	w.cut(b)
 }
 
-// list lists the processors with the block.
+// list adds processors to the list of a block.
 func (w *Builder) list(b *Block, processors []string) {
 	for _, p := range processors {
 		if b.AnyProcessor {
@@ -160,7 +159,7 @@ func (w *Builder) list(b *Block, processors []string) {
 	}
 }
 
-// cut compresses a block.
+// cut ends a block, and compresses it.
 func (w *Builder) cut(b *block) {
 	w.blocks = append(w.blocks, b)
 	w.work(func() {
@@ -173,7 +172,7 @@ func (w *Builder) cut(b *block) {
 	})
 }
 
-// copy appends a block of another segment as it lies.
+// copy appends a block of another segment unchanged.
 func (w *Builder) copy(s *Source, number int, data []byte) {
 	w.end()
 	b := &block{Block: s.Index.Blocks[number], data: data, source: s, number: number, notes: make([]any, len(w.kinds))}
@@ -203,7 +202,7 @@ func (w *Builder) copy(s *Source, number int, data []byte) {
 	})
 }
 
-// work does something beside what else is to be done.
+// work runs do in parallel with other work.
 func (w *Builder) work(do func()) {
 	w.slots <- struct{}{}
 	w.done.Go(func() {
@@ -212,8 +211,8 @@ func (w *Builder) work(do func()) {
 	})
 }
 
-// Finish returns the segment, what a manifest says of it, and the objects that stand beside it. The Builder must not be
-// used any more. A Builder that is given up without Finish keeps nothing running but the blocks that it compresses.
+// Finish returns the segment, its description for a manifest, and the objects beside it. The Builder must not be used
+// afterwards. If a Builder is abandoned without Finish, only running compressions continue, and end soon.
 func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) {
 	w.end()
 	w.done.Wait()
@@ -264,7 +263,7 @@ func (w *Builder) Finish() (data []byte, info Info, beside []Object, err error) 
 	return data, info, beside, nil
 }
 
-// NewObject returns an object of a kind with its content.
+// NewObject returns an object of a kind with the given content.
 func NewObject(k Kind, content []byte) (o Object, err error) {
 	o = Object{ID: k.ID(), Data: content}
 	if headed, ok := k.(Headed); ok && content != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// MergeFrom is Merge of the entries of a segment from an index on. The block that holds this entry is opened, unless
-// it begins with it; those behind it are taken over as they lie. What stands beside the segment is made again.
+// MergeFrom is Merge of the entries of a segment from an index on. The block that holds this entry is decompressed,
+// unless it begins with it; later blocks are copied unchanged. The objects beside the segment are made again.
 func (w *Builder) MergeFrom(s *Source, first int64, read func(*Block) ([]byte, error)) error {
 	blocks := s.Index.Blocks
 	n := slices.IndexFunc(blocks, func(b Block) bool { return b.End() > first })
@@ -25,7 +25,7 @@ func (w *Builder) MergeFrom(s *Source, first int64, read func(*Block) ([]byte, e
 		return err
 	}
 	if b := &blocks[n]; b.First < first {
-		// The entries of this block are added. Of the source they need only the hashes of groups.
+		// The entries of this block are added. Only the hashes of groups are taken from the source.
 		if err := w.Merge(s.part(first, b.End(), nil, nil, groups), nil); err != nil {
 			return err
 		}
@@ -56,8 +56,8 @@ func (w *Builder) addFrom(b *Block, first int64, read func(*Block) ([]byte, erro
 	return nil
 }
 
-// part returns the source of the entries [first, end) of s, which stand in these blocks with these filters. groups are
-// the hashes of groups of s.
+// part returns a source of the entries [first, end) of s, with the given blocks and filters. groups are the hashes of
+// all groups of s.
 func (s *Source) part(first, end int64, blocks []Block, filters []Filter, groups []byte) *Source {
 	at := func(entry int64) int64 { return (entry/proof.Group - s.First/proof.Group) * int64(len(proof.Hash{})) }
 	return &Source{Info: Info{First: first, Count: end - first},

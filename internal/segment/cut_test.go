@@ -9,8 +9,8 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Wherever a segment is cut, every part says of what is left what it would say of a segment made of these entries, and
-// the full blocks behind the cut lie as they lay.
+// At any cut of a segment, every part equals the part of a segment made of the remaining entries, and the full blocks
+// after the cut are unchanged.
 func TestCuttingKeepsWhatPartsSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blockBytes := rapid.IntRange(200, 4000).Draw(t, "blockBytes")
@@ -52,7 +52,7 @@ func cutAt(t rapid.TB, m *made, at int64, blockBytes int) made {
 	return finish(t, w)
 }
 
-// An entry that the segment does not have is not cut at.
+// A cut at an entry that the segment does not have is an error.
 func TestCutRefusesEntriesOfOthers(t *testing.T) {
 	var tree proof.Tree
 	for range 5 {

@@ -8,8 +8,9 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Filter tells for a key either "not here" or "perhaps here", the latter wrongly for 1 key of 15,000 (a Bloom filter of
-// 24 bits a key and 7 probes). It goes by the ids of keys, which are hashes already, so that conflicts are found too.
+// Filter tells whether a key is absent or may be present. For 1 absent key in 15,000 it says "may be present" (a Bloom
+// filter with 24 bits a key and 7 probes). It looks only at the ids of keys, which are hashes, so it also finds
+// conflicts.
 type Filter []byte
 
 const (
@@ -32,7 +33,7 @@ func newFilter(keys []event.Key) Filter {
 	return f
 }
 
-// Has tells whether a key may be among those that the filter was made of.
+// Has tells whether the filter may have been made of a key with the same id.
 func (f Filter) Has(k event.Key) bool {
 	if len(f) == 0 {
 		return false
@@ -51,11 +52,11 @@ func (f Filter) Has(k event.Key) bool {
 func filterHash(k event.Key) (h, step uint64) {
 	id := k.ID()
 	h = binary.LittleEndian.Uint64(id[:])
-	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: it spreads all bits of h into the high ones
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: multiplying by it spreads the bits of h
 	return h, bits.ReverseBytes64(h*odd) | 1
 }
 
-// DecodeFilters returns the filter of each block, given the content of the part. They share its memory.
+// DecodeFilters returns the filter of each block from the content of the part. The filters alias data.
 func DecodeFilters(data []byte, blocks []Block) ([]Filter, error) {
 	filters := make([]Filter, len(blocks))
 	rest := data
@@ -72,7 +73,7 @@ func DecodeFilters(data []byte, blocks []Block) ([]Filter, error) {
 	return filters, nil
 }
 
-// filters is the kind of part with a filter of the keys of each block, in the order of the blocks.
+// filters is the kind of part that has a filter of the keys of each block, in the order of the blocks.
 type filters struct{}
 
 func (filters) ID() ID { return Filters }

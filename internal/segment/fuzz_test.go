@@ -16,7 +16,7 @@ func fuzzed(f *testing.F) made {
 	return finish(f, b)
 }
 
-// No end of a segment makes the reader panic or believe in lengths that the segment cannot have.
+// No trailer makes the reader panic, or accept lengths that the segment cannot have.
 func FuzzTrailer(f *testing.F) {
 	m := fuzzed(f)
 	f.Add(m.Trailer(), m.Size())
@@ -29,7 +29,7 @@ func FuzzTrailer(f *testing.F) {
 	})
 }
 
-// No bytes of an index make the reader panic, or give it blocks or parts outside the segment.
+// No index makes the reader panic, or return blocks or parts outside the segment.
 func FuzzIndex(f *testing.F) {
 	m := fuzzed(f)
 	payload, err := gzipmember.Aside(m.bytes(m.IndexSpan()), index.aside())
@@ -61,7 +61,7 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// No bytes of a part make the reader panic, or give it less than a filter for each block and a hash for each group.
+// No part makes the reader panic, or return fewer filters than blocks or fewer hashes than groups.
 func FuzzParts(f *testing.F) {
 	m := fuzzed(f)
 	x := m.index(f)
@@ -87,7 +87,7 @@ func FuzzParts(f *testing.F) {
 	})
 }
 
-// No bytes in the place of a block make the reader panic or return other lines than the index has the checksum of.
+// No block makes the reader panic, or return lines with another checksum than the index has.
 func FuzzBlock(f *testing.F) {
 	m := fuzzed(f)
 	b := m.index(f).Blocks[1]

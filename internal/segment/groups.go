@@ -7,8 +7,8 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// DecodeGroups returns the hashes of the groups of 256 entries that end in a segment, one behind the other, given the
-// content of the part.
+// DecodeGroups returns the concatenated hashes of the groups of 256 entries that end in a segment, from the content of
+// the part.
 func DecodeGroups(data []byte, s Info) ([]byte, error) {
 	want := (s.End()/proof.Group - s.First/proof.Group) * int64(len(proof.Hash{}))
 	if int64(len(data)) != want {
@@ -18,15 +18,15 @@ func DecodeGroups(data []byte, s Info) ([]byte, error) {
 	return data, nil
 }
 
-// groups is the kind of part with the hashes of groups. They depend on no block, so those of segments that are merged
-// are joined.
+// groups is the kind of part that has the hashes of groups. They do not depend on blocks, so a merge concatenates those
+// of its sources.
 type groups struct {
-	tree *proof.Tree // that the entries are appended to; nil if segments are merged
+	tree *proof.Tree // to which the entries are appended; nil if segments are merged
 }
 
 func (g *groups) ID() ID { return Groups }
 
-// Note returns the leaves of a block's lines.
+// Note returns the hashes of the leaves for a block's lines.
 func (g *groups) Note(c Content) any {
 	if g.tree == nil {
 		return nil

@@ -11,24 +11,24 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Index says what a segment consists of.
+// Index describes the content of a segment.
 type Index struct {
-	Processors []string // names of the stream processors that blocks list
+	Processors []string // names of the stream processors that the blocks list
 	Blocks     []Block
-	Parts      []Part // in the order in which they stand behind the index
+	Parts      []Part // in the order in which they follow the index
 }
 
-// Part is a part of a segment.
+// Part describes a part of a segment.
 type Part struct {
 	ID ID
 	Span
-	Sum proof.Hash // SHA-256 of its bytes as they lie
+	Sum proof.Hash // SHA-256 of its stored bytes
 }
 
-// Content returns the content of a part, given its bytes as they lie.
+// Content returns the content of a part. data is the stored part.
 func (p *Part) Content(data []byte) ([]byte, error) { return gzipmember.Aside(data, p.ID.aside()) }
 
-// Part returns the part of a kind.
+// Part returns the part of a kind, and false if there is none.
 func (x *Index) Part(id ID) (Part, bool) {
 	i := slices.IndexFunc(x.Parts, func(p Part) bool { return p.ID == id })
 	if i < 0 {
@@ -39,16 +39,16 @@ func (x *Index) Part(id ID) (Part, bool) {
 
 const (
 	maxBlockProcessors = 256 // a block with more lists none
-	maxProcessorName   = 256 // bytes; a block with a longer one lists none
+	maxProcessorName   = 256 // in bytes; a block with a longer name lists none
 )
 
-// MayConcern tells whether a block may hold events of a processor, given by its number (-1: the segment lists it
-// nowhere).
+// MayConcern tells whether a block may hold events of the processor with a number. A number of -1 means that no block
+// of the segment lists the processor.
 func (b *Block) MayConcern(number int) bool {
 	return b.AnyProcessor || slices.Contains(b.Processors, number)
 }
 
-// Tail returns what stands behind the last block: the end of the gzip member that holds the blocks.
+// Tail returns the bytes after the last block: the end of the gzip member that holds the blocks.
 func (x *Index) Tail() []byte {
 	var lines gzipmember.Sum
 	for i := range x.Blocks {
@@ -57,10 +57,10 @@ func (x *Index) Tail() []byte {
 	return gzipmember.AppendTail(nil, lines)
 }
 
-// Number returns the number of a processor's name, -1 if no block lists it.
+// Number returns the number of a processor's name, or -1 if no block lists it.
 func (x *Index) Number(processor string) int { return slices.Index(x.Processors, processor) }
 
-// encode returns the index as it lies.
+// encode returns the index in its stored form.
 func (x *Index) encode() []byte {
 	data := binary.AppendUvarint(nil, uint64(len(x.Processors)))
 	for _, name := range x.Processors {
@@ -82,7 +82,7 @@ func (x *Index) encode() []byte {
 	return gzipmember.AppendAside(nil, index.aside(), data)
 }
 
-// append appends a block as the index lists it. last is the minimum time of the block before.
+// append appends the entry of a block to the data of an index. last is the minimum time of the block before.
 func (b *Block) append(data []byte, last int64) []byte {
 	data = append(data, b.Sum[:]...)
 	data = binary.LittleEndian.AppendUint32(data, b.CRC)
@@ -101,14 +101,14 @@ func (b *Block) append(data []byte, last int64) []byte {
 	return data
 }
 
-// Least number of bytes that a block and a part take in an index.
+// Minimum number of bytes of a block and of a part in an index.
 const (
 	leastBlock = len(proof.Hash{}) + 4 + 6
 	leastPart  = len(proof.Hash{}) + 2
 )
 
-// DecodeIndex returns the index of a segment, given its bytes as they lie. Of s it uses the first entry and the
-// lengths, so what a trailer says suffices. Every block and part that it returns lies within the segment.
+// DecodeIndex decodes the index of a segment from its stored form. It uses only the first entry and the lengths of s,
+// which the trailer has. Every block and part that it returns lies within the segment.
 func DecodeIndex(s Info, data []byte) (*Index, error) {
 	x, err := decodeIndex(s, data)
 	if err != nil {
@@ -166,7 +166,8 @@ func decodeIndex(s Info, data []byte) (*Index, error) {
 	return x, nil
 }
 
-// decode reads a block as append wrote it, which has at most so many bytes, in a segment with so many processors.
+// decode decodes a block that append has encoded. most is its maximum length; processors is the number of processors of
+// the segment.
 func (b *Block) decode(d *gzipmember.Decoder, most, last int64, processors int) {
 	copy(b.Sum[:], d.Bytes(len(b.Sum)))
 	if crc := d.Bytes(4); crc != nil {
@@ -186,7 +187,8 @@ func (b *Block) decode(d *gzipmember.Decoder, most, last int64, processors int) 
 	}
 }
 
-// Describe returns what a manifest says of a segment whose trailer says s, given its index as it lies.
+// Describe returns the description of a segment for a manifest, and its index. s comes from the trailer; data is the
+// stored index.
 func Describe(s Info, data []byte) (Info, *Index, error) {
 	x, err := DecodeIndex(s, data)
 	if err != nil {
@@ -197,7 +199,7 @@ func Describe(s Info, data []byte) (Info, *Index, error) {
 	return s, x, nil
 }
 
-// sumUp sets what follows from the blocks.
+// sumUp sets the fields that follow from the blocks.
 func (s *Info) sumUp(blocks []Block) {
 	s.Count, s.Raw, s.MinTime, s.MaxTime = 0, 0, math.MaxInt64, math.MinInt64
 	for i := range blocks {

@@ -42,7 +42,7 @@ func testEntry(n int64) testLine {
 	return testLine{Entry: b.Entries[0], Line: line}
 }
 
-// lineCounts is a kind that stands beside segments: the number of lines of each block.
+// lineCounts is a kind of object beside segments: the number of lines of each block.
 type lineCounts struct{}
 
 func (lineCounts) ID() ID { return "lines" }
@@ -64,7 +64,7 @@ func (k lineCounts) Merge(_ []*Source, blocks []Made) ([]byte, error) {
 	return data, nil
 }
 
-// never is a kind of which no segment gets a part.
+// never is a kind of object that no segment gets.
 type never struct{ lineCounts }
 
 func (never) ID() ID { return "never" }
@@ -73,7 +73,7 @@ func (never) Build([]Made) ([]byte, error) { return nil, nil }
 
 func (never) Merge([]*Source, []Made) ([]byte, error) { return nil, nil }
 
-// made is a segment with what is known of it.
+// made is a finished segment with its description.
 type made struct {
 	Info
 	data   []byte
@@ -103,7 +103,7 @@ func (m *made) index(t rapid.TB) *Index {
 	return x
 }
 
-// source returns the segment as one to be merged, with what stands beside it or without.
+// source returns the segment as a source of a merge, with or without the objects beside it.
 func (m *made) source(t rapid.TB, beside bool) *Source {
 	t.Helper()
 	s := &Source{Info: m.Info, Index: m.index(t), Parts: map[ID][]byte{}}
@@ -126,7 +126,7 @@ func (m *made) source(t rapid.TB, beside bool) *Source {
 	return s
 }
 
-// check checks all that a segment of entries of the regular log says of itself.
+// check checks the description of a segment of the regular log against its entries.
 func (m *made) check(t rapid.TB) {
 	t.Helper()
 	x := m.index(t)
@@ -175,11 +175,11 @@ func (m *made) check(t rapid.TB) {
 	m.checkGroups(t, source.Parts[Groups])
 }
 
-// lines returns the lines as a strict reader of gzip sees them: the first member holds them all, in Info.Blocks bytes,
-// and those behind it nothing but an extra field of at most 16 KiB.
+// lines returns the lines as a strict reader of gzip sees them. The first member, of Info.Blocks bytes, holds all
+// lines. The others hold only an extra field of at most 16 KiB.
 func (m *made) lines(t rapid.TB) string {
 	t.Helper()
-	src := bytes.NewReader(m.data) // an io.ByteReader, of which no more than a member is read
+	src := bytes.NewReader(m.data) // an io.ByteReader, so no more than a member is read
 	var z gzip.Reader
 	var lines []byte
 	for src.Len() > 0 {
@@ -222,8 +222,8 @@ func (m *made) checkGroups(t rapid.TB, part []byte) {
 	}
 }
 
-// However entries are cut into segments and these are merged, every part says of the result what it would say if the
-// segment had been made of its entries.
+// However entries are divided into segments and these are merged, every part of the result equals the part of a segment
+// made of its entries.
 func TestMergingKeepsWhatPartsSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blockBytes := rapid.IntRange(200, 4000).Draw(t, "blockBytes")
@@ -259,7 +259,7 @@ func TestMergingKeepsWhatPartsSay(t *testing.T) {
 	})
 }
 
-// A segment whose index and parts are longer than an extra field may be suits strict readers of gzip too.
+// Strict readers of gzip accept a segment whose index and parts are longer than an extra field may be.
 func TestLargeSegmentSuitsStrictReaders(t *testing.T) {
 	var tree proof.Tree
 	b := New(&tree, 400)
@@ -273,7 +273,7 @@ func TestLargeSegmentSuitsStrictReaders(t *testing.T) {
 	m.check(t)
 }
 
-// A segment that does not follow the one before is not merged with it.
+// A segment is merged only with the segment that follows it.
 func TestMergeRefusesAGap(t *testing.T) {
 	var tree proof.Tree
 	var segments []made

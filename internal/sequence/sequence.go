@@ -27,7 +27,7 @@ type Options struct {
 	MaxBytes   int64         // size of waiting WAL objects at which the delay is cut short, in bytes (default 8 MiB)
 	BatchBytes int64         // maximum size of the lines of one plan, unless a single object has more (default 64 MiB)
 	Parallel   int           // number of logs that are appended to at the same time (default 4)
-	KeepPlans  int           // number of plans kept below the current one, for readers of manifests that name them (default 2)
+	KeepPlans  int           // number of older plans kept, for readers of manifests that name them (default 2)
 	Logger     *slog.Logger  // default slog.Default()
 
 	Committed func(log string) // if not nil, called in a goroutine after a plan was applied to a log
