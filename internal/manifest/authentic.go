@@ -1,5 +1,6 @@
-// Package manifest describes what a log consists of: the manifest, the objects that it names, and how each is checked
-// before it is believed. It knows neither how a log grows (package tlog) nor what is wrong with it (package audit).
+// Package manifest describes of which objects a log consists: the manifest, the objects that it names, and how each is
+// verified before it is used. It does not know how a log grows (package tlog), or how damage is diagnosed (package
+// audit).
 package manifest
 
 import (
@@ -15,12 +16,12 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Who can write the bucket must not be able to make a node serve, or sign, what was never recorded. So a manifest is
-// signed, has the digests of the objects that it names, and is believed only if a trusted key has signed it; and what
-// is read of these objects is checked against their digests. An object in the bucket that nothing signed names is
-// nothing.
+// Write access to the bucket must not be enough to make a node serve, or sign, an event that was never recorded. So a
+// manifest is signed, and is used only if a trusted key has signed it. It has the digests of the objects that it names,
+// and all that is read of these objects is verified against their digests. Objects that no signed manifest names have
+// no effect.
 
-// ErrNotAuthentic is returned (wrapped) for an object of a log that is not what its writer wrote.
+// ErrNotAuthentic is returned (wrapped) for an object of a log that its writer has not written in this form.
 var ErrNotAuthentic = errors.New("not authentic")
 
 // signatureOf is the second line of a manifest.
@@ -28,11 +29,11 @@ type signatureOf struct {
 	Signature []byte `json:"signature"` // Ed25519
 }
 
-// manifestContext keeps the signature of a manifest from being taken for one of anything else.
+// manifestContext prevents the signature of a manifest from being valid for anything else.
 const manifestContext = "weir manifest"
 
-// Encode returns the bytes of a manifest: its JSON on the first line, its signature on the second one. If keys is nil
-// it is not signed.
+// Encode returns the stored form of a manifest: its JSON on the first line, its signature on the second one. If keys is
+// nil, it is not signed.
 func (m *Manifest) Encode(keys *proof.Keys) ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -49,7 +50,7 @@ func (m *Manifest) Encode(keys *proof.Keys) ([]byte, error) {
 	return append(append(data, signature...), '\n'), nil
 }
 
-// Decode reads a version of a log's manifest. It does not look at the signature.
+// Decode decodes a version of a log's manifest. It does not verify the signature.
 func Decode(data []byte, log string, version int64) (*Manifest, error) {
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	m := new(Manifest)
@@ -65,10 +66,10 @@ func Decode(data []byte, log string, version int64) (*Manifest, error) {
 	return m, m.check()
 }
 
-// maxEntries is more entries than any log has. Sums of numbers up to it, one for each object, do not overflow.
+// maxEntries is more than any log has. Sums of such numbers, one for each object, do not overflow.
 const maxEntries = 1 << 40
 
-// follow returns the index behind count entries from first on, which must follow those up to next.
+// follow returns the index behind count entries from first on. It fails unless first equals next.
 func follow(next, first, count int64) (int64, error) {
 	if first != next || count <= 0 || count > maxEntries {
 		return 0, fmt.Errorf("%w: its segments have a gap at entry %d", ErrNotAuthentic, next)
@@ -76,7 +77,7 @@ func follow(next, first, count int64) (int64, error) {
 	return next + count, nil
 }
 
-// check returns what makes a manifest impossible, whoever signed it.
+// check returns an error for a manifest that no node can have written, whoever signed it.
 func (m *Manifest) check() error {
 	if p := m.Pruned; p.First < 0 || p.Entries < 0 || p.First > maxEntries || p.Entries > maxEntries {
 		return fmt.Errorf("%w: it says that entries %d to %d were removed", ErrNotAuthentic, p.First, p.End())
@@ -108,7 +109,7 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// Verify returns why a manifest is not to be believed; nil if it is.
+// Verify returns nil if a trusted key has signed a manifest, and otherwise an error that says why it is not believed.
 func (m *Manifest) Verify(data []byte, keys *proof.Keys, origin string) error {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
 	var by signatureOf
@@ -133,7 +134,7 @@ func (m *Manifest) VerifyCheckpoint(keys *proof.Keys, origin string) error {
 	return nil
 }
 
-// authenticated returns an error if bytes of an object do not have the digest.
+// authenticated returns an error unless data has the digest sum.
 func authenticated(data []byte, sum proof.Hash, what, key string) error {
 	if proof.Digest(data) != sum {
 		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic,
@@ -142,8 +143,8 @@ func authenticated(data []byte, sum proof.Hash, what, key string) error {
 	return nil
 }
 
-// forgetIfForged passes an error on. If it says that an object is not authentic, a cache before the bucket forgets the
-// object, so that the next reader sees what the bucket has.
+// forgetIfForged returns err. If err says that an object is not authentic, caches in the bucket drop the object, so
+// that the next reader gets it from the storage.
 func (s *Objects) forgetIfForged(key string, err error) error {
 	if errors.Is(err, ErrNotAuthentic) {
 		s.bucket.Forget(key)
@@ -151,7 +152,7 @@ func (s *Objects) forgetIfForged(key string, err error) error {
 	return err
 }
 
-// Block reads a block of a segment, as it lies.
+// Block returns a block of a segment in its stored form.
 func (s *Objects) Block(ctx context.Context, seg Segment, b segment.Block) ([]byte, error) {
 	data, err := s.ReadExactly(ctx, seg.Key, b.Offset, b.Length)
 	if err != nil {
@@ -166,15 +167,15 @@ func (s *Objects) CheckBlock(seg Segment, b *segment.Block, data []byte) error {
 	return s.forgetIfForged(seg.Key, authenticated(data, b.Sum, what, seg.Key))
 }
 
-// readWhole reads an object that has a digest.
+// readWhole reads an object and verifies its digest.
 func (s *Objects) readWhole(ctx context.Context, key string, sum proof.Hash) ([]byte, error) {
 	return s.readDigested(ctx, key, bucket.Range{}, sum)
 }
 
-// ReadSized reads an object of size bytes that has a digest. It holds no more than that, whatever the object has
-// become.
+// ReadSized reads an object of size bytes and verifies its digest. It reads at most one byte more, even if the object
+// is larger.
 func (s *Objects) ReadSized(ctx context.Context, key string, size int64, sum proof.Hash) ([]byte, error) {
-	return s.readDigested(ctx, key, bucket.Range{Length: max(0, size) + 1}, sum) // One byte more tells a longer object.
+	return s.readDigested(ctx, key, bucket.Range{Length: max(0, size) + 1}, sum) // one byte more, to detect a longer one
 }
 
 func (s *Objects) readDigested(ctx context.Context, key string, at bucket.Range, sum proof.Hash) ([]byte, error) {

@@ -10,14 +10,14 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Manifest says what a log consists of now. The highest version counts.
+// Manifest describes of which objects a log consists. The highest version is the current one.
 type Manifest struct {
 	Format   int       `json:"format"`
 	Log      string    `json:"log"`
 	Version  int64     `json:"version"`
-	ID       string    `json:"id"`       // random: tells this version from another writer's
-	Entries  int64     `json:"entries"`  // how many the log has
-	LastPlan int64     `json:"lastPlan"` // the last plan applied to the log
+	ID       string    `json:"id"`       // random; distinguishes this version from that of another writer
+	Entries  int64     `json:"entries"`  // number of entries of the log
+	LastPlan int64     `json:"lastPlan"` // number of the last plan applied to the log
 	Nonce    string    `json:"nonce"`    // of that plan
 	History  []History `json:"history"`  // older segments, oldest first
 	Segments []Segment `json:"segments"` // newer segments, oldest first
@@ -25,23 +25,23 @@ type Manifest struct {
 	Pruned   Pruned    `json:"pruned,omitzero"`
 	Digests  []Digests `json:"digests,omitempty"` // of the pruned entries
 
-	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil if there are none
-	Checkpoint string      `json:"checkpoint,omitempty"` // signed, of the tree
-	Keys       []SignedBy  `json:"keys,omitempty"`       // that have signed its checkpoints, oldest first
+	Tree       *proof.Tree `json:"tree,omitempty"`       // of all entries; nil if there is none
+	Checkpoint string      `json:"checkpoint,omitempty"` // of the tree, signed
+	Keys       []SignedBy  `json:"keys,omitempty"`       // the keys that have signed its checkpoints, oldest first
 }
 
-// Pruned is entries that retention has removed, or would remove. Entries keep their indexes.
+// Pruned describes entries that retention has removed, or would remove. Entries keep their indexes.
 type Pruned struct {
-	First   int64 `json:"first"`   // index of the first one
-	Entries int64 `json:"entries"` // how many
+	First   int64 `json:"first"`   // index of the first entry
+	Entries int64 `json:"entries"` // number of entries
 	MinTime int64 `json:"minTime"` // of their events, milliseconds since the epoch, both included
 	MaxTime int64 `json:"maxTime"`
 }
 
-// End is the index of the first entry behind p.
+// End is the index of the entry that follows p.
 func (p Pruned) End() int64 { return p.First + p.Entries }
 
-// Add adds entries that begin where p ends.
+// Add extends p by entries that begin at its end.
 func (p *Pruned) Add(q Pruned) {
 	switch {
 	case q.Entries == 0:
@@ -53,27 +53,27 @@ func (p *Pruned) Add(q Pruned) {
 	}
 }
 
-// Segment is an object of consecutive entries.
+// Segment describes the object of a segment.
 type Segment struct {
 	Key string `json:"key"`
 	segment.Info
 	Beside []Beside `json:"beside,omitempty"`
 }
 
-// Beside is an object that stands beside a segment and was made from it, such as an index. It has the segment's life:
-// it is stored before a manifest names it, merged when the segment is, and removed with it. Without it nothing is lost:
-// a merge makes it again.
+// Beside describes an object beside a segment, made from the segment, such as an index. It lives as long as the
+// segment: it is stored before a manifest names it, merged with the segment, and removed with it. If it is lost, no
+// entry is lost, and a merge makes it again.
 type Beside struct {
-	Part segment.ID `json:"part"` // its kind
+	Part segment.ID `json:"part"` // kind
 	Key  string     `json:"key"`
-	Size int64      `json:"size"` // bytes
+	Size int64      `json:"size"` // in bytes
 	Sum  proof.Hash `json:"sum"`  // SHA-256 of the object
 
-	Head    int64      `json:"head,omitempty"`   // bytes of its head, by which the rest can be checked; 0 if it has none
+	Head    int64      `json:"head,omitempty"`   // length in bytes of its head, by which the rest is verified; 0 if none
 	HeadSum proof.Hash `json:"headSum,omitzero"` // SHA-256 of the head
 }
 
-// NewBeside returns what a manifest says of an object beside a segment that is stored under a key.
+// NewBeside describes an object beside a segment that is stored under a key.
 func NewBeside(key string, o segment.Object) Beside {
 	b := Beside{Part: o.ID, Key: key, Size: int64(len(o.Data)), Sum: proof.Digest(o.Data), Head: o.Head}
 	if o.Head > 0 {
@@ -82,7 +82,7 @@ func NewBeside(key string, o segment.Object) Beside {
 	return b
 }
 
-// Keys yields the keys of a segment and of what stands beside it.
+// Keys yields the keys of a segment and of the objects beside it.
 func (s *Segment) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, b := range s.Beside {
@@ -94,33 +94,33 @@ func (s *Segment) Keys() iter.Seq[string] {
 	}
 }
 
-// Remove lists a segment, and what stands beside it, for removal.
+// Remove lists a segment and the objects beside it for removal.
 func (m *Manifest) Remove(seg Segment, now time.Time) {
 	for key := range seg.Keys() {
 		m.Removing = append(m.Removing, Removal{key, now})
 	}
 }
 
-// History is an immutable object that lists segments, so that the manifest of a long log stays small.
+// History describes an immutable object that lists segments, so that the manifest of a long log stays small.
 type History struct {
 	Key     string `json:"key"`
 	First   int64  `json:"first"`
-	Count   int64  `json:"count"` // of entries
+	Count   int64  `json:"count"` // number of entries
 	MinTime int64  `json:"minTime"`
 	MaxTime int64  `json:"maxTime"`
 
 	Sum proof.Hash `json:"sum"` // SHA-256 of the object
 }
 
-// Removal is an object to be deleted once nobody who saw an older manifest can still want it. Only objects that the
-// highest manifest lists here are ever deleted: whoever made one and has not committed it yet would have to commit
-// the version that lists it, and fails.
+// Removal is an object to be deleted once no reader of an older manifest can need it. Only objects that the highest
+// manifest lists here are ever deleted. A writer that has made such an object and not committed it yet cannot commit it
+// any more: it would have to commit the version that lists the object.
 type Removal struct {
 	Key   string    `json:"key"`
 	Since time.Time `json:"since"`
 }
 
-// Format is the version of the manifest's form that this version of weir writes and reads.
+// Format is the version of the manifest's format that this version of weir reads and writes.
 const Format = 2
 
 // Clone returns a copy of m that can be changed into the next version.
@@ -134,7 +134,7 @@ func (m *Manifest) Clone() *Manifest {
 	return &c
 }
 
-// Digests is an object with the entries of the tree (32 bytes each) for lines that retention has removed.
+// Digests describes an object with the entries of the tree (32 bytes each) for lines that retention has removed.
 type Digests struct {
 	Key   string     `json:"key"`
 	First int64      `json:"first"`
@@ -142,10 +142,10 @@ type Digests struct {
 	Sum   proof.Hash `json:"sum"` // SHA-256 of the object
 }
 
-// SignedBy is a key that has signed checkpoints of a log: those of sizes from From on, up to To, which another signed.
+// SignedBy is a key that has signed the checkpoints of sizes from From up to To, at which another key has taken over.
 type SignedBy struct {
 	From   int64  `json:"from"`
-	To     int64  `json:"to,omitempty"` // 0: it still signs
+	To     int64  `json:"to,omitempty"` // 0 if it still signs
 	Public []byte `json:"public"`       // Ed25519
 }
 
@@ -157,7 +157,7 @@ func (m *Manifest) CloneTree() proof.Tree {
 	return m.Tree.Clone()
 }
 
-// NoteSigners notes who signs the checkpoint of a size.
+// NoteSigners records which keys sign the checkpoint of a size.
 func (m *Manifest) NoteSigners(signers []proof.Key, size int64) {
 	for i := range m.Keys {
 		is := func(k proof.Key) bool { return bytes.Equal(k.Public(), m.Keys[i].Public) }

@@ -13,12 +13,13 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// The objects of a log. Random parts keep two writers of the same entries apart; names are never used twice.
+// Keys of the objects of a log. A random part distinguishes objects of two writers for the same entries. Names are
+// never used twice.
 
-// LogPrefix is what the keys of a log's objects begin with.
+// LogPrefix returns the prefix of the keys of a log's objects.
 func LogPrefix(log string) string { return "logs/" + log + "/" }
 
-// Prefix is what the keys of a log's manifests begin with.
+// Prefix returns the prefix of the keys of a log's manifests.
 func Prefix(log string) string { return LogPrefix(log) + "manifest/" }
 
 // Key returns the key of a version of a log's manifest.
@@ -26,7 +27,7 @@ func Key(log string, version int64) string {
 	return fmt.Sprintf("%s%012d.json", Prefix(log), version)
 }
 
-// Highest returns the highest version of a log's manifest above known, or known.
+// Highest returns the highest version of a log's manifest above known, or known if there is none.
 func Highest(ctx context.Context, b bucket.Bucket, log string, known int64) (int64, error) {
 	after := ""
 	if known > 0 {
@@ -43,7 +44,7 @@ func Highest(ctx context.Context, b bucket.Bucket, log string, known int64) (int
 	return known, nil
 }
 
-// VersionOf returns the version in a manifest's key.
+// VersionOf returns the version of the manifest with a key.
 func VersionOf(log, key string) (int64, error) {
 	name := strings.TrimSuffix(strings.TrimPrefix(key, Prefix(log)), ".json")
 	v, err := strconv.ParseInt(name, 10, 64)
@@ -53,55 +54,55 @@ func VersionOf(log, key string) (int64, error) {
 	return v, nil
 }
 
-// SegmentPrefix is what the keys of a log's segments begin with.
+// SegmentPrefix returns the prefix of the keys of a log's segments.
 func SegmentPrefix(log string) string { return LogPrefix(log) + "segments/" }
 
-// NewSegmentKey returns a new key for a segment that begins with an entry.
+// NewSegmentKey returns a new key for a segment whose first entry has the index first.
 func NewSegmentKey(log string, first int64) string {
 	return SegmentsFrom(log, first) + RandomID() + ".gz"
 }
 
 var segmentName = regexp.MustCompile(`^[0-9]{15,}-[0-9a-f]{16}\.gz$`)
 
-// IsSegmentKey tells whether a key is such as NewSegmentKey makes for a log.
+// IsSegmentKey tells whether a key has the form of those of NewSegmentKey for a log.
 func IsSegmentKey(log, key string) bool {
 	name, ok := strings.CutPrefix(key, SegmentPrefix(log))
 	return ok && segmentName.MatchString(name)
 }
 
-// SegmentsFrom is what the keys of segments that begin with an entry begin with.
+// SegmentsFrom returns the prefix of the keys of segments whose first entry has the index first.
 func SegmentsFrom(log string, first int64) string {
 	return fmt.Sprintf("%s%015d-", SegmentPrefix(log), first)
 }
 
-// BesidePrefix is what the keys of the objects beside a log's segments begin with.
+// BesidePrefix returns the prefix of the keys of the objects beside a log's segments.
 func BesidePrefix(log string) string { return LogPrefix(log) + "beside/" }
 
-// NewBesideKey returns a new key for an object beside a segment that begins with an entry.
+// NewBesideKey returns a new key for an object beside a segment whose first entry has the index first.
 func NewBesideKey(log string, part segment.ID, first int64) string {
 	return fmt.Sprintf("%s%s/%015d-%s", BesidePrefix(log), part, first, RandomID())
 }
 
-// HistoryPrefix is what the keys of a log's history objects begin with.
+// HistoryPrefix returns the prefix of the keys of a log's history objects.
 func HistoryPrefix(log string) string { return LogPrefix(log) + "history/" }
 
-// NewHistoryKey returns a new key for a history object whose segments begin with an entry.
+// NewHistoryKey returns a new key for a history object whose first entry has the index first.
 func NewHistoryKey(log string, first int64) string {
 	return fmt.Sprintf("%s%015d-%s.json", HistoryPrefix(log), first, RandomID())
 }
 
-// DigestsPrefix is what the keys of the digests of a log's removed entries begin with.
+// DigestsPrefix returns the prefix of the keys of the digests of a log's removed entries.
 func DigestsPrefix(log string) string { return LogPrefix(log) + "digests/" }
 
-// NewDigestsKey returns a new key for digests that begin with an entry's.
+// NewDigestsKey returns a new key for digests whose first entry has the index first.
 func NewDigestsKey(log string, first int64) string {
 	return fmt.Sprintf("%s%015d-%s", DigestsPrefix(log), first, RandomID())
 }
 
-// CosignaturePrefix is what the keys of the cosignatures of a log's checkpoints begin with.
+// CosignaturePrefix returns the prefix of the keys of the cosignatures of a log's checkpoints.
 func CosignaturePrefix(log string) string { return LogPrefix(log) + "cosignatures/" }
 
-// CosignaturesOf is what the keys of the cosignatures of a size begin with.
+// CosignaturesOf returns the prefix of the keys of the cosignatures of the checkpoint of a size.
 func CosignaturesOf(log string, size int64) string {
 	return fmt.Sprintf("%s%015d-", CosignaturePrefix(log), size)
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Objects reads the objects that manifests name, compares them with their digests, and keeps some of what it read in
-// memory. It may be used concurrently.
+// Objects reads the objects that manifests name, verifies their digests, and caches parts of them in memory. It may be
+// used concurrently.
 type Objects struct {
 	bucket bucket.Bucket
 
-	histories *otter.Cache[string, []Segment]        // by key, immutable as the rest
+	histories *otter.Cache[string, []Segment]        // by key; immutable, like the objects
 	indexes   *otter.Cache[string, *segment.Index]   // by key of the segment
 	filters   *otter.Cache[string, []segment.Filter] // of blocks, by key of the segment
 	keys      *otter.Cache[blockID, []event.Key]
-	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree
+	digested  *otter.Cache[blockID, []proof.Hash] // entries of the tree, by block
 	grouped   *otter.Cache[string, []byte]        // hashes of groups, by key of the segment
-	// which blocks were compared with their digests, by key of the segment
+	// the blocks that were verified, by key of the segment
 	verified *otter.Cache[string, *VerifiedBlocks]
 }
 
@@ -34,7 +34,7 @@ type blockID struct {
 	offset  int64
 }
 
-// NewObjects returns Objects that keep up to cacheBytes of what they read from b in memory.
+// NewObjects returns Objects that cache up to cacheBytes of what they read from b.
 func NewObjects(b bucket.Bucket, cacheBytes uint64) *Objects {
 	share := cacheBytes / 10
 	return &Objects{bucket: b,
@@ -54,7 +54,7 @@ func NewObjects(b bucket.Bucket, cacheBytes uint64) *Objects {
 	}
 }
 
-// NewCache returns a cache in memory. Its entries weigh up to a number of bytes together.
+// NewCache returns a cache in memory. weigh returns the size of an entry in bytes; together they have at most bytes.
 func NewCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Cache[K, V] {
 	return otter.Must(&otter.Options[K, V]{
 		MaximumWeight: bytes,
@@ -62,14 +62,14 @@ func NewCache[K comparable, V any](bytes uint64, weigh func(K, V) int) *otter.Ca
 	})
 }
 
-// cached returns what load makes of key, from the cache if it is there. Others may wait for the same load, so a caller
-// that goes away does not stop it.
+// cached returns the value of key from the cache, or loads it. Callers share a load; a caller whose context ends does
+// not stop it.
 func cached[K comparable, V any](ctx context.Context, c *otter.Cache[K, V], key K, load func(context.Context, K) (V,
 	error)) (V, error) {
 	return c.Get(context.WithoutCancel(ctx), key, otter.LoaderFunc[K, V](load))
 }
 
-// indexWeight returns how many bytes of memory an index takes, about.
+// indexWeight returns the approximate size of an index in memory, in bytes.
 func indexWeight(x *segment.Index) int {
 	n := 320 + 160*len(x.Blocks)
 	for _, b := range x.Blocks {
@@ -78,7 +78,7 @@ func indexWeight(x *segment.Index) int {
 	return n
 }
 
-// Segments yields the segments of m that hold entries from the index from on and events of [minTime, maxTime].
+// Segments yields the segments of m with entries from the index from on and with events in [minTime, maxTime].
 func (s *Objects) Segments(ctx context.Context, m *Manifest, from, minTime, maxTime int64) iter.Seq2[Segment, error] {
 	return func(yield func(Segment, error) bool) {
 		wanted := func(first, count, lo, hi int64) bool { return first+count > from && lo <= maxTime && hi >= minTime }
@@ -105,7 +105,7 @@ func (s *Objects) Segments(ctx context.Context, m *Manifest, from, minTime, maxT
 	}
 }
 
-// History returns the segments that a history object lists, which follow each other without a gap.
+// History returns the segments that a history object lists. Each begins where the one before ends.
 func (s *Objects) History(ctx context.Context, h History) ([]Segment, error) {
 	return cached(ctx, s.histories, h.Key, func(ctx context.Context, key string) ([]Segment, error) {
 		data, err := s.readWhole(ctx, key, h.Sum)

@@ -28,7 +28,7 @@ func (s *Objects) Index(ctx context.Context, seg Segment) (*segment.Index, error
 	})
 }
 
-// part returns the content of a part of a segment, which has the index x.
+// part returns the content of a part of a segment with the index x.
 func (s *Objects) part(ctx context.Context, seg Segment, x *segment.Index, id segment.ID) ([]byte, error) {
 	p, ok := x.Part(id)
 	if !ok {
@@ -45,8 +45,8 @@ func (s *Objects) part(ctx context.Context, seg Segment, x *segment.Index, id se
 	return content, nil
 }
 
-// Beside returns the content of the object of a kind that stands beside a segment. The error wraps bucket.ErrNotExist
-// if there is none, and ErrNotAuthentic if it is not what was written.
+// Beside returns the content of the object of a kind beside a segment. The error wraps bucket.ErrNotExist if there is
+// none, and ErrNotAuthentic if its digest differs.
 func (s *Objects) Beside(ctx context.Context, seg Segment, part segment.ID) ([]byte, error) {
 	for _, b := range seg.Beside {
 		if b.Part == part {
@@ -66,16 +66,16 @@ func (s *Objects) Head(ctx context.Context, b Beside) ([]byte, error) {
 	return head, s.forgetIfForged(b.Key, authenticated(head, b.HeadSum, "head", b.Key))
 }
 
-// headAhead is how many bytes of an object are read with its head. Of a small object they are what is asked for next: a
-// cache before a store has them then, and one request does for two.
+// headAhead is how many bytes of an object are read along with its head. For a small object, these include what is read
+// next, so a cache before a storage then has it, and one request replaces two.
 const headAhead = 128 << 10
 
-// Piece returns bytes of an object beside a segment, which the caller compares with what its head says.
+// Piece returns bytes of an object beside a segment. The caller verifies them by the object's head.
 func (s *Objects) Piece(ctx context.Context, b Beside, offset, length int64) ([]byte, error) {
 	return s.ReadExactly(ctx, b.Key, offset, length)
 }
 
-// readSpan reads bytes of a segment that have a digest.
+// readSpan reads bytes of a segment and verifies their digest.
 func (s *Objects) readSpan(ctx context.Context, key string, at segment.Span, sum proof.Hash,
 	what string) ([]byte, error) {
 	data, err := s.ReadExactly(ctx, key, at.Offset, at.Length)
@@ -85,7 +85,7 @@ func (s *Objects) readSpan(ctx context.Context, key string, at segment.Span, sum
 	return data, err
 }
 
-// Filters returns the filter of each block of a segment, which has the index x.
+// Filters returns the filter of each block of a segment with the index x.
 func (s *Objects) Filters(ctx context.Context, seg Segment, x *segment.Index) ([]segment.Filter, error) {
 	return cached(ctx, s.filters, seg.Key, func(ctx context.Context, key string) ([]segment.Filter, error) {
 		data, err := s.part(ctx, seg, x, segment.Filters)
@@ -100,8 +100,8 @@ func (s *Objects) Filters(ctx context.Context, seg Segment, x *segment.Index) ([
 	})
 }
 
-// ReadExactly reads length bytes of an object. It returns gzipmember.ErrCorrupt (wrapped) if the object ends before.
-// What it returns is not compared with a digest.
+// ReadExactly reads length bytes of an object, without verifying a digest. It returns gzipmember.ErrCorrupt (wrapped)
+// if the object ends before.
 func (s *Objects) ReadExactly(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	data, err := bucket.Read(ctx, s.bucket, key, bucket.Range{Offset: offset, Length: length})
 	if err == nil && int64(len(data)) != length {
@@ -110,8 +110,7 @@ func (s *Objects) ReadExactly(ctx context.Context, key string, offset, length in
 	return data, err
 }
 
-// Open returns a reader of the blocks of a segment from first to last, as they lie. They are not compared with their
-// digests.
+// Open returns a reader of the stored blocks of a segment from first to last. Their digests are not verified.
 func (s *Objects) Open(ctx context.Context, seg Segment, first, last segment.Block) (*bucket.Object, error) {
 	return s.bucket.Get(ctx, seg.Key, bucket.Range{Offset: first.Offset,
 		Length: last.Offset + last.Length - first.Offset})
@@ -143,8 +142,8 @@ func (s *Objects) Entries(ctx context.Context, seg Segment, b segment.Block) (ev
 	return entries, nil
 }
 
-// Source returns a segment as one to be merged: its index, and the content of its parts. A part of one of the kinds
-// that stand beside it is left out if it is lost or damaged: it is made again from the lines.
+// Source returns a segment as the source of a merge: its index, and the contents of its parts. It leaves out an object
+// beside the segment, of one of the kinds, that is lost or damaged; a merge makes it again from the lines.
 func (s *Objects) Source(ctx context.Context, seg Segment, kinds []segment.Kind) (*segment.Source, error) {
 	x, err := s.Index(ctx, seg)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// buffers hold the lines of opened blocks.
+// buffers holds buffers for the lines of blocks.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Groups returns the hashes of the groups that end in a segment, one behind the other.
+// Groups returns the concatenated hashes of the groups that end in a segment.
 func (s *Objects) Groups(ctx context.Context, seg Segment) ([]byte, error) {
 	return cached(ctx, s.grouped, seg.Key, func(ctx context.Context, key string) ([]byte, error) {
 		x, err := s.Index(ctx, seg)
@@ -47,8 +47,8 @@ func (s *Objects) BlockDigests(ctx context.Context, seg Segment, b segment.Block
 		})
 }
 
-// DigestsOf returns the entries of the tree for the lines of a block that was read. It gives the lines to see, which
-// must not keep them; nil: nobody sees them.
+// DigestsOf returns the entries of the tree for the lines of a stored block. If see is not nil, it is called with the
+// lines, and must not keep them.
 func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte, see func(lines []byte)) ([]proof.Hash, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -71,7 +71,7 @@ func (s *Objects) DigestsOf(seg Segment, b segment.Block, data []byte, see func(
 	return digests, nil
 }
 
-// SegmentDigests returns the entries of the tree for the lines of a segment below an index.
+// SegmentDigests returns the entries of the tree for the lines of a segment whose indexes are below an index.
 func (s *Objects) SegmentDigests(ctx context.Context, seg Segment, below int64) ([]proof.Hash, error) {
 	x, err := s.Index(ctx, seg)
 	if err != nil {

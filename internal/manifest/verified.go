@@ -2,8 +2,8 @@ package manifest
 
 import "sync"
 
-// VerifiedBlocks says which blocks of a version of a segment's object were compared with their digests. They need not
-// be compared again as long as the object has not changed.
+// VerifiedBlocks records which blocks of one version of a segment's object were verified by their digests. They need
+// not be verified again while the object has this version.
 type VerifiedBlocks struct {
 	version string // of the object
 
@@ -11,8 +11,8 @@ type VerifiedBlocks struct {
 	blocks []bool // by number
 }
 
-// Verified returns what is known of the blocks of an object in a version. If the bucket does not report
-// versions, this is always nothing.
+// Verified returns the verified blocks of an object in a version. If the bucket does not report versions, none are ever
+// recorded.
 func (s *Objects) Verified(key, version string) *VerifiedBlocks {
 	if c, ok := s.verified.GetIfPresent(key); ok && c.version == version {
 		return c
@@ -24,7 +24,7 @@ func (s *Objects) Verified(key, version string) *VerifiedBlocks {
 	return c
 }
 
-// Has tells whether n blocks from a number on were compared.
+// Has tells whether n blocks were verified, from a number on.
 func (c *VerifiedBlocks) Has(number, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *VerifiedBlocks) Has(number, n int) bool {
 	return true
 }
 
-// Add notes that the block of a number was compared.
+// Add records that a block was verified.
 func (c *VerifiedBlocks) Add(number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
