@@ -13,15 +13,14 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ErrOtherPlan is returned (wrapped) by Append if the log carries a plan with this number or a higher one that is not
-// the plan given, or that was applied without some of the entries. The caller must delete nothing: the log does not
-// account for the entries.
+// ErrOtherPlan is returned (wrapped) by Append if the log carries another plan with this number or a higher one, or if
+// the plan was applied without some of the entries. The caller must delete nothing, since the log may lack the entries.
 var ErrOtherPlan = errors.New("the log carries another plan")
 
-// Append applies a plan to the log of a batch: it appends those of the entries that the log does not have yet, in the
-// order of their times (entries of one time in the order given), and notes the plan's number and nonce. Any number of
-// callers may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has
-// carried the plan, and the log has, or had, each of the entries.
+// Append applies a plan to the log of a batch. It appends the entries that the log does not have, in the order of their
+// times (entries with the same time in the given order), and records the plan's number and nonce. Any number of callers
+// may apply a plan, any number of times; it takes effect once. If Append returns nil, the log's manifest has carried
+// the plan, and the log has, or had, each of the entries.
 func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Batch) error {
 	v, err := s.sequenced(ctx, b.Log)
 	if err != nil {
@@ -30,7 +29,7 @@ func (s *Logs) Append(ctx context.Context, plan int64, nonce string, b event.Bat
 	return v.use(ctx, func(v *view) error { return s.appendTo(ctx, v, plan, nonce, b) })
 }
 
-// appendTo is Append to a log as a view describes it. It returns errOvertaken if there is a newer one.
+// appendTo is Append to a log in a view. It returns errOvertaken if there is a newer manifest.
 func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, b event.Batch) error {
 	m := v.manifest
 	if m.LastPlan == plan && m.Nonce == nonce {
@@ -60,9 +59,9 @@ func (s *Logs) appendTo(ctx context.Context, v *view, plan int64, nonce string, 
 	return err
 }
 
-// accountsFor returns ErrOtherPlan (wrapped) if the log lacks an entry of a plan that it carries. The process that
-// applied the plan then could not read what this one can, and left it out. An entry as old as those that retention has
-// removed may be one of them.
+// accountsFor returns ErrOtherPlan (wrapped) if the log lacks an entry of a plan that it carries. Then the process that
+// applied the plan could not read the entry, and left it out. An entry that is as old as those that retention has
+// removed may be one of them, and does not count as lacking.
 func (v *view) accountsFor(ctx context.Context, b event.Batch) error {
 	known, err := v.known(ctx, b.Entries)
 	if err != nil {
@@ -76,7 +75,7 @@ func (v *view) accountsFor(ctx context.Context, b event.Batch) error {
 	return nil
 }
 
-// fresh returns the numbers of the entries that the log does not have, each event once, in the order of their times.
+// fresh returns the numbers of the entries that the log does not have, without duplicates, in the order of their times.
 func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) {
 	known, err := v.known(ctx, entries)
 	if err != nil {
@@ -93,8 +92,7 @@ func (v *view) fresh(ctx context.Context, entries []event.Entry) ([]int, error) 
 	return fresh, nil
 }
 
-// grow appends the entries of a batch that have these numbers to m, in a segment of their own, and signs what the log
-// has become.
+// grow appends the entries with these numbers to m, in a segment of their own, and signs the new tree.
 func (s *Logs) grow(ctx context.Context, m *manifest.Manifest, b event.Batch, numbers []int) error {
 	tree := m.CloneTree()
 	w := segment.New(&tree, s.options.BlockBytes, s.options.Beside...)
@@ -110,8 +108,8 @@ func (s *Logs) grow(ctx context.Context, m *manifest.Manifest, b event.Batch, nu
 	return s.options.sign(m, tree)
 }
 
-// Merge does one step of upkeep on a log, and tells whether there may be more to do: it merges a run of small segments
-// into a larger one, and removes objects that the log no longer needs.
+// Merge does one step of upkeep on a log: it merges a run of small segments into a larger one, and deletes objects that
+// the log no longer needs. more tells whether there may be more to do.
 func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 	m, err := s.manifest(ctx, log)
 	if err != nil {
@@ -146,7 +144,8 @@ func (s *Logs) Merge(ctx context.Context, log string) (more bool, err error) {
 
 func (o Options) graceOver(r manifest.Removal, now time.Time) bool { return now.Sub(r.Since) > o.Grace }
 
-// remove deletes what m lists as no longer needed for long enough. The next merge takes it off the list.
+// remove deletes the objects that m lists for removal and whose grace period is over. The next merge takes them off the
+// list.
 func (s *Logs) remove(ctx context.Context, m *manifest.Manifest) error {
 	now := time.Now()
 	var keys []string
@@ -158,8 +157,8 @@ func (s *Logs) remove(ctx context.Context, m *manifest.Manifest) error {
 	return s.bucket.Delete(ctx, keys...)
 }
 
-// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: left by a writer
-// that died, or that lost a race. If their writer still lives, it cannot commit them any more once m is committed (see
+// noteOrphans lists for removal the segments, and the objects beside segments, that m does not name: a writer that
+// died, or lost a race, has left them. If the writer still lives, it cannot commit them once m is committed (see
 // Removal).
 func (s *Logs) noteOrphans(ctx context.Context, m *manifest.Manifest, now time.Time) error {
 	named := map[string]bool{}
@@ -187,9 +186,9 @@ func (s *Logs) noteOrphans(ctx context.Context, m *manifest.Manifest, now time.T
 	return nil
 }
 
-// mergeable returns a run of segments worth merging: at least MergeWidth neighbours none of which is of a higher tier
-// than the run is looked for in, a tier being MergeWidth times the one before; fewer, if they fill a segment. So a log
-// has at most about MergeWidth segments of each tier, and an entry is moved at most once for each tier.
+// mergeable returns a run of segments worth merging: at least MergeWidth neighbours up to the size of a tier, or fewer
+// if they fill a segment. A tier is MergeWidth times as large as the one before. So a log has about MergeWidth segments
+// of each tier at most, and an entry is moved at most once for each tier.
 func (o Options) mergeable(segments []manifest.Segment) (from, to int) {
 	for limit := int64(16 << 10); limit <= o.SegmentBytes; limit *= int64(o.MergeWidth) {
 		from, size := len(segments), int64(0)
@@ -208,7 +207,7 @@ func (o Options) mergeable(segments []manifest.Segment) (from, to int) {
 	return 0, 0
 }
 
-// LastPlan returns the number of the last plan that was applied to a log. It is 0 if there was none.
+// LastPlan returns the number of the last plan that was applied to a log, or 0 if there is none.
 func (s *Logs) LastPlan(ctx context.Context, log string) (int64, error) {
 	m, err := s.manifest(ctx, log)
 	if err != nil {

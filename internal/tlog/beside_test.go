@@ -14,7 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-// checkBeside checks that each segment of a log has its object, which says what is so, and that no other one is named.
+// checkBeside checks that each segment of a log has its object with the right content, and that no other one is named.
 func checkBeside(t testing.TB, s *Logs) (segments int) {
 	t.Helper()
 	ctx := context.Background()
@@ -54,7 +54,7 @@ func besideKeys(t testing.TB, b bucket.Bucket) (keys []string) {
 	return keys
 }
 
-func TestObjectsBesideSegmentsHaveTheirLife(t *testing.T) {
+func TestObjectsBesideSegmentsLiveAsLongAsTheseDo(t *testing.T) {
 	b := bucketest.NewMemory()
 	o := small
 	o.Beside, o.Grace = []segment.Kind{tlogtest.LineCounts{}}, -1
@@ -66,7 +66,7 @@ func TestObjectsBesideSegmentsHaveTheirLife(t *testing.T) {
 	if _, err := s.PruneTo(t.Context(), testLog, maxInt64, maxInt64); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // A history object at a time.
+	for range 3 { // one history object at a time
 		if _, err := s.Prune(t.Context(), testLog, maxInt64); err != nil {
 			t.Fatal(err)
 		}
@@ -80,8 +80,8 @@ func TestObjectsBesideSegmentsHaveTheirLife(t *testing.T) {
 	}
 }
 
-// What stands beside a segment can be lost, damaged, or be of a kind that is newer than the segment: a merge makes it
-// from the lines, and takes over what is there.
+// An object beside a segment may be lost or damaged, or its kind may be newer than the segment. A merge makes such
+// objects from the lines, and uses those that exist.
 func TestMergeMakesWhatIsMissingBesideSegments(t *testing.T) {
 	for name, harm := range map[string]func(*bucketest.Memory, string){
 		"whole": func(*bucketest.Memory, string) {},

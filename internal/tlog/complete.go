@@ -9,10 +9,10 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Complete does one step of completing a log: it makes a segment anew beside which an object is missing that should be
-// there, because the segment is older than the kind of object, or the object was said to be damaged (see Damaged). It
-// tells whether there may be more to do now. The entries and the bytes of full blocks stay as they are. A log that
-// grows all the time may be left as it is until Complete is called again.
+// Complete does one step of completing a log: it makes a segment again that lacks an object beside it, because the
+// segment is older than the kind of object, or because the object was reported as damaged (see Damaged). more tells
+// whether there may be more to do now. The entries, and the bytes of full blocks, do not change. If the log grows
+// constantly, the step may be left undone until Complete is called again.
 func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) {
 	c := completion{s}
 	v, err := s.sequenced(ctx, log)
@@ -31,7 +31,7 @@ func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) 
 	if err != nil || old.Key == "" {
 		return false, err
 	}
-	// No manifest up to this one lists the new objects for removal, for they are not there yet.
+	// No manifest up to this one lists the new objects for removal, since they do not exist yet.
 	if v, err = s.sequenced(ctx, log); err != nil {
 		return false, err
 	}
@@ -40,17 +40,17 @@ func (s *Logs) Complete(ctx context.Context, log string) (more bool, err error) 
 		return false, err
 	}
 	if c.incomplete(made) {
-		s.hopeless.Set(made.Key, struct{}{}) // It cannot be made, whatever is wanted.
+		s.hopeless.Set(made.Key, struct{}{}) // the object cannot be made
 	}
 	return c.commit(ctx, v.manifest, old, made)
 }
 
-// completion finds what is missing beside the segments of logs, and puts it there.
+// completion finds missing objects beside the segments of logs, and adds them.
 type completion struct{ logs *Logs }
 
-// commit commits that a segment stands in the place of another, in the version that follows m, or in one of
-// those behind that as long as it has seen them all: one that it has not seen may have listed the new objects for
-// removal, and they may be gone (see manifest.Removal). It tells whether it has done so.
+// commit replaces a segment by another, in the version after m or in a later one. It must have seen all versions in
+// between: one that it has not seen may list the new objects for removal, and they may be deleted (see
+// manifest.Removal). commit tells whether it has committed.
 func (c completion) commit(ctx context.Context, m *manifest.Manifest, old, made manifest.Segment) (bool, error) {
 	for {
 		next := m.Clone()
@@ -70,7 +70,7 @@ func (c completion) commit(ctx context.Context, m *manifest.Manifest, old, made 
 	}
 }
 
-// find returns a segment beside which something is missing; one without a key if there is none.
+// find returns a segment that lacks an object beside it; its key is empty if there is none.
 func (c completion) find(ctx context.Context, m *manifest.Manifest) (manifest.Segment, error) {
 	if i := slices.IndexFunc(m.Segments, c.incomplete); i >= 0 {
 		return m.Segments[i], nil
@@ -91,8 +91,8 @@ func (c completion) find(ctx context.Context, m *manifest.Manifest) (manifest.Se
 	return manifest.Segment{}, nil
 }
 
-// exchange puts a segment in the place of another one in m, which it lists for removal. It tells whether the other one
-// was there, and the new one may be named.
+// exchange replaces the segment old in m by made, and lists old for removal. It returns false if m does not have old,
+// or lists made for removal.
 func (c completion) exchange(ctx context.Context, m *manifest.Manifest, old, made manifest.Segment) (bool, error) {
 	isMade := func(r manifest.Removal) bool { return r.Key == made.Key }
 	isOld := func(seg manifest.Segment) bool { return seg.Key == old.Key }
@@ -127,7 +127,7 @@ func (c completion) exchange(ctx context.Context, m *manifest.Manifest, old, mad
 	return false, nil
 }
 
-// incomplete tells whether something is missing beside a segment.
+// incomplete tells whether a segment lacks an object beside it that can be made.
 func (c completion) incomplete(seg manifest.Segment) bool {
 	if _, ok := c.logs.hopeless.GetIfPresent(seg.Key); ok {
 		return false
@@ -145,7 +145,7 @@ func (c completion) lacks(seg manifest.Segment, kind segment.Kind) bool {
 	})
 }
 
-// Damaged tells that an object beside a segment, given by its key, is lost or damaged, so that Complete makes it anew.
+// Damaged reports that the object beside a segment with a key is lost or damaged, so that Complete makes it again.
 func (s *Logs) Damaged(key string) {
 	s.damaged.Set(key, struct{}{})
 	s.complete.InvalidateAll()

@@ -29,8 +29,8 @@ func completeAll(t testing.TB, s *Logs) (steps int) {
 	return steps
 }
 
-// A log that is older than a kind of object gets it beside all segments, those of its history included, and its entries
-// and its tree stay what they are.
+// A log that is older than a kind of object gets such an object beside all segments, those of its history included. Its
+// entries and its tree do not change.
 func TestOldSegmentsGetWhatTheyLack(t *testing.T) {
 	b := bucketest.NewMemory()
 	o := Options{BlockBytes: 300, SegmentBytes: 2 << 10, MergeWidth: 2, HistorySegments: 2, Grace: -1}
@@ -65,7 +65,7 @@ func TestOldSegmentsGetWhatTheyLack(t *testing.T) {
 	}
 }
 
-// What was lost is made again once somebody says so, and a log that grows meanwhile does not keep it from being made.
+// A lost object is made again after it was reported, even if the log grows meanwhile.
 func TestDamagedObjectsAreMadeAnew(t *testing.T) {
 	memory := bucketest.NewMemory()
 	b := &bucketest.Faulty{Bucket: memory}

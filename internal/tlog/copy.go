@@ -10,7 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/gzipmember"
 )
 
-// lines returns what the tail of a gzip member says of the lines of a run.
+// lines returns the checksum and size of the lines of a run, as the tail of a gzip member has them.
 func (r *Run) lines() (s gzipmember.Sum) {
 	for i := range r.blocks {
 		s = s.Then(r.blocks[i].Lines())
@@ -18,8 +18,8 @@ func (r *Run) lines() (s gzipmember.Sum) {
 	return s
 }
 
-// copy copies the blocks of a run as they lie. Those of an object that was not compared with their digests yet, or that
-// has changed since, are compared now, before they are sent; others are the kernel's to copy.
+// copy copies the stored blocks of a run. Blocks that have not been verified in this version of the object are verified
+// before they are sent. If all are verified, the kernel may copy them.
 func (r *Run) copy(ctx context.Context, out *output) error {
 	first, last := r.blocks[0], r.blocks[len(r.blocks)-1]
 	o, err := r.objects.Open(ctx, r.segment, first, last)
@@ -51,7 +51,7 @@ func (r *Run) copy(ctx context.Context, out *output) error {
 	return nil
 }
 
-// writeSelected writes those entries of a run of one block that the query of out selects.
+// writeSelected writes the entries of a run of one block that the query of out selects.
 func (r *Run) writeSelected(ctx context.Context, out *output) error {
 	b := r.blocks[0]
 	data, err := r.objects.Block(ctx, r.segment, b)

@@ -10,10 +10,10 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// Cosignatures of a checkpoint (https://c2sp.org/tlog-cosignature) come after it was committed, from witnesses, so they
-// are objects beside the manifest, one each, named by the size of the tree. A reader believes those that verify.
+// Witnesses add cosignatures (https://c2sp.org/tlog-cosignature) after a checkpoint was committed. So each is an object
+// of its own, named by the size of the tree. A reader uses those that verify.
 
-// IsCosignature tells whether a line is a signature of a checkpoint by a verifier's key.
+// IsCosignature tells whether a line is a valid signature of a checkpoint by a verifier's key.
 func IsCosignature(checkpoint, line string, by note.Verifier) bool {
 	text, _, ok := strings.Cut(checkpoint, "\n\n")
 	if !ok || !strings.HasSuffix(line, "\n") || strings.Count(line, "\n") != 1 {
@@ -23,7 +23,7 @@ func IsCosignature(checkpoint, line string, by note.Verifier) bool {
 	return err == nil && len(n.Sigs) == 1
 }
 
-// Signed returns the checkpoint with its cosignatures, as it is published.
+// Signed returns the checkpoint with its cosignatures, in the published form.
 func (h Head) Signed() string { return h.Checkpoint + strings.Join(h.Cosignatures, "") }
 
 // CosignedBy tells whether one of the cosignatures is by a verifier's key.
@@ -36,10 +36,10 @@ func (h Head) CosignedBy(v note.Verifier) bool {
 	return false
 }
 
-// KeepCosignature keeps a cosignature of the checkpoint that a log had at a size, and deletes those of smaller sizes.
+// KeepCosignature stores a cosignature of the checkpoint of a size, and deletes those of smaller sizes.
 func (s *Logs) KeepCosignature(ctx context.Context, log string, size int64, line string) error {
 	if err := s.bucket.PutNew(ctx, manifest.NewCosignatureKey(log, size), []byte(line)); err != nil {
-		return err // the witness is asked again, and the name is another one
+		return err // the witness is asked again, and the next name differs
 	}
 	var old []string
 	for info, err := range s.bucket.List(ctx, manifest.CosignaturePrefix(log), "") {
@@ -54,7 +54,7 @@ func (s *Logs) KeepCosignature(ctx context.Context, log string, size int64, line
 	return s.bucket.Delete(ctx, old...)
 }
 
-// cosignatures returns the cosignatures of a checkpoint that are good by the configured witnesses' keys, one for each.
+// cosignatures returns the valid cosignatures of a checkpoint by the configured witnesses, at most one each.
 func (s *Logs) cosignatures(ctx context.Context, log string, h Head) ([]string, error) {
 	if len(s.options.Witnesses) == 0 || h.Checkpoint == "" {
 		return nil, nil

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-// Cosignatures are shown with the checkpoint that they are of, if they are good and from a configured witness; what is
-// damaged or of another size is not.
+// A checkpoint is shown with its cosignatures that are valid and by a configured witness. Damaged ones, and those of
+// another size, are left out.
 func TestCosignatures(t *testing.T) {
 	o, v := signing(t, small)
 	_, private, err := ed25519.GenerateKey(nil)
@@ -42,7 +42,7 @@ func TestCosignatures(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, line, _ := strings.Cut(string(signed), "\n\n")
-		for range 2 { // as two nodes might
+		for range 2 { // as two nodes may do
 			if err := s.KeepCosignature(t.Context(), testLog, h.Size, line); err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-// aged is a log whose events come in any order of time, and what it must hold: a list of its entries.
+// aged is a log whose events have times in any order, and the model that it is compared with: a list of its entries.
 type aged struct {
 	*rapid.T
 	b     *bucketest.Memory
@@ -29,9 +29,9 @@ type aged struct {
 	s     *Logs
 	batch int64
 	uid   int
-	times []int64 // of all entries that there ever were
+	times []int64 // of all entries, removed ones included
 	lines []string
-	gone  int // so many of the first ones are removed
+	gone  int // number of removed entries
 }
 
 func (a *aged) grow(t *rapid.T) {
@@ -67,7 +67,7 @@ func (a *aged) merge(t *rapid.T) {
 	}
 }
 
-// prune removes what is too old as a pass of retention does.
+// prune does what a pass of retention does.
 func (a *aged) prune(t *rapid.T) {
 	ctx := context.Background()
 	before := rapid.Int64Range(0, int64(len(a.times))*10+1).Draw(t, "before")
@@ -82,7 +82,7 @@ func (a *aged) prune(t *rapid.T) {
 		}
 		stays := a.stays(before)
 		grew := rapid.Bool().Draw(t, "grew")
-		if grew { // which may move segments to a history object, so that they are not removed in one step
+		if grew { // it may move segments to a history object, which are then not removed in one step
 			a.grow(t)
 			a.merge(t)
 		}
@@ -105,7 +105,7 @@ func (a *aged) prune(t *rapid.T) {
 	}
 }
 
-// stays returns the first entry that is not older than before.
+// stays returns the index of the first entry that is not older than before.
 func (a *aged) stays(before int64) int {
 	n := slices.IndexFunc(a.times[a.gone:], func(at int64) bool { return at >= before })
 	if n < 0 {
@@ -122,7 +122,7 @@ func (a *aged) sweep(t *rapid.T) {
 
 func (a *aged) restart(*rapid.T) { a.s = newStore(a.b, a.o) }
 
-// check: the log is the list of entries, and all that was ever signed of it is right.
+// check checks that the log equals the list of entries, and that everything signed of it is correct.
 func (a *aged) check(t *rapid.T) {
 	if got := read(t, a.s, Query{Start: minInt64, End: maxInt64}); !slices.Equal(got, a.lines[a.gone:]) {
 		t.Fatalf("it holds %d lines, want %d", len(got), len(a.lines)-a.gone)
@@ -137,7 +137,7 @@ func (a *aged) check(t *rapid.T) {
 	a.prove(t, rapid.IntRange(0, len(a.lines)-1).Draw(t, "proven"))
 }
 
-// prove checks the proof of an entry, which may be gone.
+// prove checks the proof of an entry, which may be removed.
 func (a *aged) prove(t *rapid.T, index int) {
 	p, h, digest, err := a.s.ProveEntry(context.Background(), testLog, int64(index))
 	if err != nil {
@@ -152,8 +152,8 @@ func (a *aged) prove(t *rapid.T, index int) {
 	}
 }
 
-// However events are ordered, merged and removed: of the entries that are too old no one is left that is due, unless a
-// younger one stands before it; no other is gone; the rest of the log is as it was, and so is what is proven of it.
+// For any order of events, merges and removals: every entry that is due is removed, unless a younger one precedes it.
+// No other entry is removed. The rest of the log, and the proofs of it, do not change.
 func TestOldEntriesGoAndNoOthers(t *testing.T) {
 	o, _ := signing(t, Options{BlockBytes: 2 << 10, MergeWidth: 3, SegmentBytes: 16 << 10, HistorySegments: 2,
 		Grace: time.Nanosecond})
@@ -167,7 +167,7 @@ func TestOldEntriesGoAndNoOthers(t *testing.T) {
 	})
 }
 
-// Several nodes that cut the same segment remove the same entries once, and what the losers made is swept.
+// If several nodes cut the same segment, the entries are removed once, and the objects of the losers are swept.
 func TestSeveralCutAtOnce(t *testing.T) {
 	const n, before = 1000, 333_500
 	b := bucketest.NewMemory()
@@ -186,7 +186,7 @@ func TestSeveralCutAtOnce(t *testing.T) {
 		t.Errorf("%d entries were removed: %+v, %v", sum, removed, err)
 	}
 	s := newStore(b, small)
-	if _, err := s.Prune(t.Context(), testLog, before+1000); err != nil { // lists what is left over
+	if _, err := s.Prune(t.Context(), testLog, before+1000); err != nil { // lists leftovers for removal
 		t.Fatal(err)
 	}
 	if err := s.Sweep(t.Context(), testLog); err != nil {
@@ -204,7 +204,7 @@ func TestSeveralCutAtOnce(t *testing.T) {
 	}
 }
 
-// A segment is not made anew for events that are too old and not due yet, nor a block opened for them.
+// No segment is made again, and no block opened, for entries that are too old but not due yet.
 func TestOnlyWhatIsDueIsCutFor(t *testing.T) {
 	const n, before = 1000, 500_500
 	s := newStore(bucketest.NewMemory(), small)
@@ -231,7 +231,7 @@ func TestOnlyWhatIsDueIsCutFor(t *testing.T) {
 	}
 }
 
-// An event that is too old and stands behind a younger one stays until that one goes. It makes nothing else due.
+// An entry that is too old but follows a younger one stays until that one is removed. It makes no other entry due.
 func TestOldEntryBehindAYoungerOneStays(t *testing.T) {
 	line := func(at int) string { return fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%d"}}`, at, at) }
 	for _, merged := range []bool{false, true} {

@@ -11,33 +11,33 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Download is the events of a log that a query selects, as they are at the moment when Logs.Download returned, each
-// exactly once, as a gzip file of one member. Its memory is bounded whatever the query selects.
+// Download is a gzip file of one member with the events of a log that a query selects, as they were when Logs.Download
+// returned, each once. Its memory is bounded for any query.
 type Download struct {
 	reader *Reader
 
-	// If the file's size can be known cheaply it is made of these, which never change any more: bytes held here, and
-	// runs of full blocks, which every merge copies as they lie.
+	// If the size of the file is cheap to know, the file consists of these parts, which never change: bytes in memory,
+	// and runs of full blocks, which every merge copies unchanged.
 	parts []part
 	size  int64
 
-	unmade *unmade // Parts that Prepare makes, if it is called.
+	unmade *unmade // parts that Prepare makes, if it is called
 }
 
-// unmade is the parts of a small download, some of which must be made by opening blocks.
+// unmade holds the parts of a small download before some of them are made by opening blocks.
 type unmade struct {
 	parts  []part
 	copied int64
 }
 
-// part is entries [first, last) that are copied as they lie, or, if data is not nil, pieces that were made of them.
+// part is either the entries [first, last), copied in their stored form, or, if data is not nil, pieces made of them.
 type part struct {
 	data        []byte
-	lines       gzipmember.Sum // in data
+	lines       gzipmember.Sum // of data
 	first, last int64
 }
 
-// Download takes a consistent view of a log and returns what the query selects of it.
+// Download takes a consistent view of a log, and returns the events of it that a query selects.
 func (s *Logs) Download(ctx context.Context, log string, q Query) (*Download, error) {
 	for {
 		r, err := s.Read(ctx, log, q)
@@ -49,19 +49,19 @@ func (s *Logs) Download(ctx context.Context, log string, q Query) (*Download, er
 			return d, nil
 		}
 		if !errors.Is(err, ErrPruned) && !errors.Is(err, seal.ErrForged) {
-			return nil, err // Of the others, a newer view has nothing.
+			return nil, err // a newer view does not help with other errors
 		}
 	}
 }
 
-// Size returns the number of bytes that WriteTo writes, -1 if only writing will tell.
+// Size returns the number of bytes that WriteTo writes, or -1 if it is not known before.
 func (d *Download) Size() int64 { return d.size }
 
-// Head returns the tree of the log as the download holds it; what the file holds beyond is not sequenced yet.
+// Head returns the tree of the log at the time of the download. Further events of the file are not sequenced yet.
 func (d *Download) Head() Head { return d.reader.Head() }
 
-// WriteTo writes the gzip file. After an error what was written is not a whole file: the caller must break the
-// connection rather than end it cleanly.
+// WriteTo writes the gzip file. After an error the written bytes are not a whole file. The caller must then break the
+// connection instead of ending it normally.
 func (d *Download) WriteTo(ctx context.Context, w io.Writer) error {
 	out := &output{w: w, query: d.reader.query}
 	write := d.writeAll
@@ -96,7 +96,7 @@ func (d *Download) writeParts(ctx context.Context, out *output) error {
 	return nil
 }
 
-// writeRuns writes the selected entries of [from, to).
+// writeRuns writes the selected entries with indexes in [from, to).
 func (d *Download) writeRuns(ctx context.Context, out *output, from, to int64) error {
 	return d.reader.each(ctx, (*view).runs, from, to, func(r *Run) error {
 		if r.cut {
@@ -117,7 +117,7 @@ func (d *Download) writeWaiting(ctx context.Context, out *output) error {
 	}, func(e Indexed) error { return out.line(e.Line) })
 }
 
-// write writes the selected events of a section, given the member that holds its lines.
+// write writes the selected events of a section. member is the gzip member with its lines.
 func (w *waitingSection) write(out *output, member []byte) error {
 	if !w.isCut(out.query) {
 		piece, lines, err := gzipmember.Piece(member, w.RawLength)
@@ -131,16 +131,16 @@ func (w *waitingSection) write(out *output, member []byte) error {
 	return out.cut(decode, func([]byte) bool { n++; return !w.skip[n] })
 }
 
-// Bounds on what measure may spend: a download whose size is cheap to know tells it, so that clients see progress and
+// Bounds on the work of measure. A download whose size is cheap to know reports it, so that clients show progress and
 // the kernel does the copying.
 const (
 	measureParts  = 64
 	measureCuts   = 4
 	measureMemory = 1 << 20 // bytes
-	measureWorth  = 1 << 20 // bytes; a smaller download with blocks to cut is sent at once instead
+	measureWorth  = 1 << 20 // in bytes; a smaller download with blocks to cut is sent at once instead
 )
 
-// measure tries to find the size of the file.
+// measure determines the size of the file, if that is cheap.
 func (d *Download) measure(ctx context.Context) error {
 	full := int64(d.reader.view.logs.options.BlockBytes)
 	var parts []part
@@ -191,8 +191,8 @@ func (d *Download) measure(ctx context.Context) error {
 	return d.hold(ctx, parts, copied)
 }
 
-// Prepare makes the file of a small download in memory, if it is not made yet, for who has something to wait for before
-// the first byte may be sent. Where that fails WriteTo will find out why.
+// Prepare makes the file of a small download in memory, unless it is made already. It is for a caller that must wait
+// for something else before it may send the first byte. If Prepare fails, WriteTo returns the error.
 func (d *Download) Prepare(ctx context.Context) {
 	if d.unmade == nil || d.size >= 0 {
 		return
@@ -202,7 +202,7 @@ func (d *Download) Prepare(ctx context.Context) {
 	}
 }
 
-// hold makes the parts that are held in memory.
+// hold makes the parts that are kept in memory.
 func (d *Download) hold(ctx context.Context, parts []part, copied int64) error {
 	size := int64(gzipmember.HeadSize) + copied + int64(gzipmember.TailSize)
 	for i := range parts {
@@ -225,7 +225,7 @@ func (d *Download) hold(ctx context.Context, parts []part, copied int64) error {
 	return nil
 }
 
-// make makes the pieces of a part.
+// make makes the data of a part.
 func (d *Download) make(p *part, write func(*output) error) error {
 	buf := bytes.NewBuffer([]byte{})
 	out := &output{w: buf, query: d.reader.query, begun: true}

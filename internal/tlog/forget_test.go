@@ -19,13 +19,12 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// closing is a bucket that needs no closing.
+// closing is a bucket whose Close does nothing.
 type closing struct{ bucket.Bucket }
 
 func (closing) Close() error { return nil }
 
-// A cache before the bucket keeps nothing that turned out to be damaged: once the object is as it was, it is served
-// again.
+// A cache before the bucket keeps no damaged data: once the object is restored, it is served again.
 func TestCacheForgetsDamage(t *testing.T) {
 	key, err := proof.GenerateKey()
 	if err != nil {
@@ -80,7 +79,7 @@ func TestCacheForgetsDamage(t *testing.T) {
 	}
 }
 
-// walEntries is what recording knows of the first n entries of a regular log.
+// walEntries returns the first n entries of the regular log.
 func walEntries(n int) []event.Entry {
 	entries := make([]event.Entry, n)
 	for i := range entries {

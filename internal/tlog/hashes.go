@@ -14,9 +14,10 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// The tree's hashes. Of the tree a manifest holds the right edge, and a segment holds the hash of each group of 256
-// entries that ends in it (0.125 bytes an entry): these are the hashes of tiles of level 1. Those below come from the
-// lines, those above from the groups. None stands in an object that a later manifest could contradict.
+// Hashes of a log's tree. A manifest has the right edge of the tree. A segment has the hash of each group of 256
+// entries that ends in it (0.125 bytes an entry), which are the hashes of the tiles of level 1. Lower hashes are
+// computed from the lines, higher ones from the groups. No hash is stored in an object that a later manifest could
+// contradict.
 
 type nodeID struct {
 	log   string
@@ -24,7 +25,7 @@ type nodeID struct {
 	n     int64
 }
 
-// ErrBeyond is returned (wrapped) for what lies beyond a log's tree.
+// ErrBeyond is returned (wrapped) for a part that lies outside a log's tree.
 var ErrBeyond = errors.New("beyond the log's tree")
 
 // Origin returns the name under which the checkpoints of a log are signed.
@@ -32,7 +33,7 @@ func (s *Logs) Origin(log string) string { return s.options.originOf(log) }
 
 func (o Options) originOf(log string) string { return o.Origin + "/" + log }
 
-// sign makes tree the manifest's, with a checkpoint. So that who commits the manifest commits both.
+// sign sets the tree of a manifest and the checkpoint of the tree. So a commit of the manifest commits both.
 func (o Options) sign(m *manifest.Manifest, tree proof.Tree) error {
 	m.Tree = &tree
 	if o.Keys == nil {
@@ -44,11 +45,12 @@ func (o Options) sign(m *manifest.Manifest, tree proof.Tree) error {
 	return err
 }
 
-// maxDigests is how many entries an object of digests holds at most, unless a single segment had more: 8 MiB.
+// maxDigests is the maximum number of entries in an object of digests (8 MiB), unless a single segment has more.
 const maxDigests = 1 << 18
 
-// keepDigests adds to m the entries of the tree for the lines of segments below an index, which are about to go. So
-// that a manifest stays small they join those of earlier ones, as long as that makes no large object.
+// keepDigests stores the entries of the tree for the lines of segments below an index, which are about to be removed,
+// and adds them to m. To keep the manifest small, it joins them with the last object of digests while that is not too
+// large.
 func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment,
 	below int64) error {
 	var made manifest.Digests
@@ -60,7 +62,7 @@ func (s *Logs) keepDigests(ctx context.Context, m *manifest.Manifest, segments [
 		}
 		made.Key, made.Sum = manifest.NewDigestsKey(m.Log, made.First), proof.Digest(data)
 		m.Digests = append(m.Digests, made)
-		return s.bucket.PutNew(ctx, made.Key, data) // after an error the next attempt takes another name
+		return s.bucket.PutNew(ctx, made.Key, data) // after an error the next attempt uses another key
 	}
 	if last := len(m.Digests) - 1; last >= 0 && m.Digests[last].Count+going(segments[0]) <= maxDigests {
 		d := m.Digests[last]
@@ -129,13 +131,13 @@ func (v *view) digests(ctx context.Context, from, to int64) ([]proof.Hash, error
 	return all, nil
 }
 
-// hashReader reads hashes of a log's tree, by the numbers of golang.org/x/mod/sumdb/tlog.
+// hashReader reads hashes of a log's tree, numbered as by golang.org/x/mod/sumdb/tlog.
 type hashReader struct {
 	ctx  context.Context
 	view *view
 
-	groupNumber int64          // of the group read last
-	groupLeaves []modtlog.Hash // of that group; nil before the first is read
+	groupNumber int64          // number of the group that was read last
+	groupLeaves []modtlog.Hash // leaves of that group; nil before the first is read
 }
 
 // ReadHashes implements tlog.HashReader.
@@ -176,7 +178,7 @@ func (r *hashReader) leaves(from, to int64) ([]modtlog.Hash, error) {
 	return digests, err
 }
 
-// node returns the hash of a complete subtree of 2^level entries, a group or more.
+// node returns the hash of a complete subtree of 2^level entries, at least a group.
 func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
 	id := nodeID{r.view.manifest.Log, level, n}
 	if hash, ok := r.view.logs.nodes.GetIfPresent(id); ok {
@@ -199,8 +201,7 @@ func (r *hashReader) node(level int, n int64) (modtlog.Hash, error) {
 	return hash, err
 }
 
-// group returns the hash of group n, from the segment that holds its last entry, or from the digests of what was
-// removed.
+// group returns the hash of group n, from the segment that has its last entry, or from the digests of removed entries.
 func (r *hashReader) group(n int64) (modtlog.Hash, error) {
 	last := (n+1)*proof.Group - 1
 	if last < r.view.manifest.Pruned.End() {

@@ -18,7 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-// checkTree checks all that a log says of its tree against the reference: root, checkpoint, tiles, bundles, proofs.
+// checkTree checks all statements of a log about its tree against the reference: root, checkpoint, tiles, bundles,
+// proofs.
 func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier) {
 	t.Helper()
 	h, err := s.Head(t.Context(), testLog)
@@ -84,8 +85,8 @@ func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier)
 	}
 }
 
-// However a log grows, is merged and pruned, its tree is that of its lines.
-func TestTree(t *testing.T) {
+// The tree of a log is that of its lines, however the log grows, is merged and pruned.
+func TestTreeIsThatOfTheLines(t *testing.T) {
 	const n = 5000
 	r := newReference(t, n+1000)
 	for _, batch := range []int{1, 7, 256, 300, 1700} {
@@ -143,8 +144,8 @@ func TestTallTree(t *testing.T) {
 	}
 }
 
-// A new key signs from a recorded point on; the old one stays announced.
-func TestRotation(t *testing.T) {
+// A new key signs from a recorded size on. The old key stays listed.
+func TestNewKeySignsFromARecordedSizeOn(t *testing.T) {
 	o, v := signing(t, small)
 	b := bucketest.NewMemory()
 	fill(t, newStore(b, o), 500, 100, 3)

@@ -21,18 +21,18 @@ import (
 
 var errFault = errors.New("injected")
 
-// lifetime is a log that several processes grow, merge and prune, under faults.
+// lifetime is a log that several processes grow, merge and prune, with faults.
 type lifetime struct {
 	*rapid.T
 	b        *bucketest.Memory
 	o        Options
 	stores   []*Logs
-	failing  atomic.Int64 // the call that fails, counted down; after its effect if it is odd
-	entries  int          // appended so far
+	failing  atomic.Int64 // number of calls until one fails, after its effect if it is odd
+	entries  int          // number of entries appended so far
 	batch    int64
-	roots    map[int64]proof.Hash // of the tree of the regular log, by size
+	roots    map[int64]proof.Hash // roots of the tree of the regular log, by size
 	tree     proof.Tree
-	captured map[string]string // checkpoints of all manifests that were ever made, by key
+	captured map[string]string // checkpoints of all manifests ever made, by key
 }
 
 func (l *lifetime) start() *Logs {
@@ -69,7 +69,7 @@ func (l *lifetime) store() *Logs {
 	return l.stores[rapid.IntRange(0, len(l.stores)-1).Draw(l.T, "process")]
 }
 
-// try does something under a fault, perhaps, and again until it is done.
+// try calls do, possibly with a fault, until it succeeds.
 func (l *lifetime) try(do func(s *Logs) error) {
 	l.failing.Store(int64(rapid.IntRange(0, 25).Draw(l.T, "fault")))
 	for {
@@ -119,7 +119,7 @@ func (l *lifetime) crash(t *rapid.T) {
 	l.stores[rapid.IntRange(0, len(l.stores)-1).Draw(t, "process")] = l.start()
 }
 
-// audit: all that is in the bucket is right.
+// audit checks that everything in the bucket is correct.
 func (l *lifetime) audit(t *rapid.T) {
 	a, err := (&audit.Auditor{Bucket: l.b, Keys: l.o.Keys}).Log(context.Background(), testLog)
 	if err != nil || len(a.Findings) > 0 || l.entries > 0 && (a.Size != int64(l.entries) || a.Root != l.tree.Root()) {
@@ -127,22 +127,21 @@ func (l *lifetime) audit(t *rapid.T) {
 	}
 }
 
-// check: every checkpoint that was ever signed is that of a prefix of the one log that there is.
+// check checks that every checkpoint ever signed is that of a prefix of the same log.
 func (l *lifetime) check(t *rapid.T) {
 	for key, signed := range l.captured {
 		if signed == "" {
 			continue
 		}
 		c, err := l.o.Keys.OpenCheckpoint("example.org/"+testLog, signed)
-		delete(l.captured, key) // one look suffices: what the log was does not change
+		delete(l.captured, key) // one check suffices, since the past of a log does not change
 		if root, ok := l.roots[c.N]; err != nil || !ok || root != c.Hash {
 			t.Fatalf("%s: %q, %v; the log's root is %v", key, signed, err, root)
 		}
 	}
 }
 
-// I3: whatever crashes, faults, merges and retention do, each checkpoint ever signed is consistent with each later
-// one.
+// I3: each checkpoint ever signed is consistent with each later one, for any crashes, faults, merges and retention.
 func TestCheckpointsStayConsistent(t *testing.T) {
 	o, _ := signing(t, small)
 	o.Beside = []segment.Kind{tlogtest.LineCounts{}}

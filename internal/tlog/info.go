@@ -7,19 +7,19 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// Info is what is known of a log without reading its events.
+// Info describes a log without reading its events.
 type Info struct {
-	Entries  int64 // that have content; those that wait to be sequenced count too, retries among them
-	Bytes    int64 // of its objects
-	MinTime  int64 // of its events, milliseconds since the epoch, both included; 0 if there are none
+	Entries  int64 // number of entries not removed, and of events that wait to be sequenced, retries included
+	Bytes    int64 // size of its objects
+	MinTime  int64 // of its events, milliseconds since the epoch, both included; 0 if there is none
 	MaxTime  int64
-	Older    int64           // at most so many of the entries are older than the time that was asked for
-	Pruned   manifest.Pruned // what retention has removed
-	Removing bool            // objects wait to be deleted
+	Older    int64           // upper bound of the number of entries that are older than the requested time
+	Pruned   manifest.Pruned // entries that retention has removed
+	Removing bool            // there are objects to be deleted
 }
 
-// Info returns what is known of a log. Of the events that are older than before (milliseconds since the epoch) it says
-// how many there are at most: it counts all entries of each segment with one.
+// Info returns the Info of a log. Info.Older counts all entries of each segment that has an event older than before
+// (milliseconds since the epoch).
 func (s *Logs) Info(ctx context.Context, log string, before int64) (i Info, err error) {
 	v, err := s.view(ctx, log)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Known returns what a log has of the entries, as far as they are sequenced.
+// Known returns the standing of each entry in the sequenced part of a log.
 func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (known []event.Standing, err error) {
-	m, ok := s.manifests.GetIfPresent(log) // a stale one misses duplicates, which sequencing finds
+	m, ok := s.manifests.GetIfPresent(log) // a stale manifest misses duplicates, which sequencing finds
 	if !ok {
 		if m, err = s.manifest(ctx, log); err != nil {
 			return nil, err
@@ -26,8 +26,8 @@ func (s *Logs) Known(ctx context.Context, log string, entries []event.Entry) (kn
 	return known, err
 }
 
-// known returns what the log, as the view describes it, has of the entries. The filters of the blocks whose span of
-// time holds the event answer nearly always; a block whose filter says "perhaps" is opened.
+// known returns the standing of each entry in the log of the view. The filters of the blocks whose range of time
+// includes the event nearly always decide. If a filter says "may be present", the block is opened.
 func (v *view) known(ctx context.Context, entries []event.Entry) ([]event.Standing, error) {
 	known := make([]event.Standing, len(entries))
 	if len(entries) == 0 || v.manifest.Entries == 0 {
@@ -56,7 +56,7 @@ func (v *view) knownIn(ctx context.Context, seg manifest.Segment, entries []even
 	if err != nil {
 		return err
 	}
-	var filters []segment.Filter // read once they are needed
+	var filters []segment.Filter // read when first needed
 	for i := range x.Blocks {
 		b := &x.Blocks[i]
 		lo := sort.Search(len(byTime), func(i int) bool { return entries[byTime[i]].Time >= b.MinTime })

@@ -19,8 +19,8 @@ type maker struct {
 	beside     []segment.Kind
 }
 
-// put stores what b built under new names: the objects beside the segment, then the segment. After an error some may
-// exist; then nothing names them, and a later Merge removes them.
+// put stores the result of b under new keys: first the objects beside the segment, then the segment. After an error
+// some may exist; no manifest names them, and a later Merge removes them.
 func (k *maker) put(ctx context.Context, log string, b *segment.Builder) (manifest.Segment, error) {
 	data, info, beside, err := b.Finish()
 	if err != nil {
@@ -37,7 +37,7 @@ func (k *maker) put(ctx context.Context, log string, b *segment.Builder) (manife
 	return seg, k.bucket.PutNew(ctx, seg.Key, data)
 }
 
-// mergeSegments makes one segment of several consecutive ones.
+// mergeSegments merges consecutive segments into one.
 func (k *maker) mergeSegments(ctx context.Context, log string, segments []manifest.Segment) (manifest.Segment, error) {
 	w := segment.NewMerge(segments[0].First, k.blockBytes, k.beside...)
 	for _, seg := range segments {
@@ -62,7 +62,7 @@ func (k *maker) cut(ctx context.Context, log string, seg manifest.Segment, first
 	return k.put(ctx, log, w)
 }
 
-// buildFrom builds a segment of the entries of another from an index on, with all that stands beside it.
+// buildFrom builds a segment of the entries of another from an index on, with the objects beside it.
 func (k *maker) buildFrom(ctx context.Context, seg manifest.Segment, first int64) (*segment.Builder, error) {
 	source, err := k.objects.Source(ctx, seg, nil)
 	if err != nil {
@@ -90,5 +90,5 @@ func (k *maker) putHistory(ctx context.Context, log string, segments []manifest.
 		return h, fmt.Errorf("encode history: %w", err)
 	}
 	h.Sum = proof.Digest(data)
-	return h, k.bucket.PutNew(ctx, h.Key, data) // after an error the next attempt takes another name
+	return h, k.bucket.PutNew(ctx, h.Key, data) // after an error the next attempt uses another key
 }

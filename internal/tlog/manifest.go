@@ -10,7 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// manifest returns the highest version of a log's manifest. A log that has none yet has an empty one of version 0.
+// manifest returns the highest version of a log's manifest. If a log has none yet, it is an empty one of version 0.
 func (s *Logs) manifest(ctx context.Context, log string) (*manifest.Manifest, error) {
 	cached, ok := s.manifests.GetIfPresent(log)
 	if !ok {
@@ -29,7 +29,7 @@ func (s *Logs) manifest(ctx context.Context, log string) (*manifest.Manifest, er
 		}
 		m, err := s.readManifest(ctx, log, version)
 		if errors.Is(err, bucket.ErrNotExist) {
-			continue // cleaned away since: there is a higher one
+			continue // deleted since: there is a higher one
 		}
 		if err != nil {
 			return nil, err
@@ -55,9 +55,9 @@ func (s *Logs) readManifest(ctx context.Context, log string, version int64) (*ma
 	return m, nil
 }
 
-// commit makes m the version after the one that it was derived from, and tells whether it is the highest now. If it
-// is not, the caller reads the manifest again and decides again: somebody else was faster, or m stands below versions
-// whose predecessors were cleaned away while this process slept, or somebody has already built upon it.
+// commit stores m as the version after the one that it was derived from, and tells whether that is now the highest. If
+// not, the caller reads the manifest again and decides again. There are three reasons: another writer was faster; m is
+// below versions whose predecessors were deleted while this process slept; or another writer has already built upon m.
 func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 	m.Version++
 	m.ID = manifest.RandomID()
@@ -70,7 +70,7 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 	if errors.Is(err, bucket.ErrExist) {
 		return false, nil
 	}
-	if err != nil { // unknown outcome; the ID makes the bytes ours alone
+	if err != nil { // The outcome is unknown. Because of the ID, equal bytes were written by this call.
 		if there, readErr := bucket.Read(ctx, s.bucket, key, bucket.Range{}); readErr != nil ||
 			!bytes.Equal(there, data) {
 			return false, err
@@ -80,7 +80,7 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if version != m.Version { // nobody reads m any more, and the log may have grown otherwise: two would be signed
+	if version != m.Version { // No reader uses m any more. With another continuation, two trees would be signed.
 		return false, s.bucket.Delete(ctx, key)
 	}
 	s.manifests.Set(m.Log, m)
@@ -90,7 +90,7 @@ func (s *Logs) commit(ctx context.Context, m *manifest.Manifest) (bool, error) {
 	return true, nil
 }
 
-// cleanManifests deletes the versions before m but for so many.
+// cleanManifests deletes the versions before m, except for the last ones.
 func cleanManifests(ctx context.Context, b bucket.Bucket, m *manifest.Manifest, keep int64) error {
 	var old []string
 	for info, err := range b.List(ctx, manifest.Prefix(m.Log), "") {
@@ -105,7 +105,7 @@ func cleanManifests(ctx context.Context, b bucket.Bucket, m *manifest.Manifest, 
 	return b.Delete(ctx, old...)
 }
 
-// archive moves the older segments of m into a history object once they are many.
+// archive moves the older segments of m into a history object if there are many.
 func (s *Logs) archive(ctx context.Context, m *manifest.Manifest) error {
 	if len(m.Segments) < 2*s.options.HistorySegments {
 		return nil
@@ -120,15 +120,15 @@ func (s *Logs) archive(ctx context.Context, m *manifest.Manifest) error {
 	return nil
 }
 
-// neverHadManifest returns an error for a log without a manifest that must have had one: only a log's first segment can
-// be there before its first manifest.
+// neverHadManifest returns an error if a log without a manifest must have had one: only the first segment of a log can
+// exist before its first manifest.
 func neverHadManifest(ctx context.Context, b bucket.Bucket, log string) error {
 	for info, err := range b.List(ctx, manifest.SegmentPrefix(log), manifest.SegmentsFrom(log, 1)) {
 		if err != nil {
 			return err
 		}
 		if version, err := manifest.Highest(ctx, b, log, 0); err != nil || version > 0 {
-			return err // it has got one since
+			return err // a manifest has been made since
 		}
 		return fmt.Errorf("log %s has no manifest, but %s is there: %w", log, info.Key, manifest.ErrNotAuthentic)
 	}

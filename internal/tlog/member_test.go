@@ -14,8 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Whatever a download is made of, it is one gzip member, of the announced size, with the events that a loop over all of
-// them selects.
+// A download is always one gzip member of the announced size, with the events that a loop over all of them selects.
 func TestDownloadIsOneMember(t *testing.T) {
 	var sized, unsized, prepared, waited, empty int
 	rapid.Check(t, func(t *rapid.T) {
@@ -131,7 +130,7 @@ func (s *Logs) waits(t *rapid.T) bool {
 	return len(r.tail) > 0
 }
 
-// A download that breaks off has no end: a reader of it sees that it is not whole.
+// A download that breaks off has no end, so a reader sees that it is incomplete.
 func TestBrokenDownloadIsNotWhole(t *testing.T) {
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 4 << 10, MergeWidth: 1000})
 	fill(t, s, 1000, 100, 3)

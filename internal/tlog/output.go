@@ -9,22 +9,23 @@ import (
 	"github.com/weirlog/weir/internal/gzipmember"
 )
 
-// output writes a gzip file of one member: pieces copied as they lie, and pieces made of the lines that a query selects
-// of others. Many readers of gzip stop after the first member without an error, so there must be no second.
+// output writes a gzip file of one member. It copies stored pieces, and makes pieces of the selected lines of others.
+// Many readers of gzip stop after the first member without an error, so there must be no second one.
 type output struct {
 	w      io.Writer
 	query  Query
 	parser event.Parser
-	begun  bool               // The member's head is written, or somebody else writes it.
-	made   *gzipmember.Writer // the piece being made
-	raw    int                // bytes of lines in it
-	lines  gzipmember.Sum     // of the lines in the pieces written
+	begun  bool               // the head of the member is written, or the caller writes it
+	made   *gzipmember.Writer // the piece that is being made
+	raw    int                // size in bytes of the lines in it
+	lines  gzipmember.Sum     // of the lines in the pieces that are written
 }
 
-// maxMade is how many bytes of lines a piece that is made here takes, so that its beginning reaches the client.
+// maxMade is the maximum size in bytes of the lines of a piece that is made here, so that its beginning reaches the
+// client early.
 const maxMade = 512 << 10
 
-// begin begins the member, once: not before there is something to write, so that an error can still be told.
+// begin begins the member, once, and not before there is something to write, so that an error can still be reported.
 func (o *output) begin() error {
 	if o.begun {
 		return nil
@@ -34,7 +35,7 @@ func (o *output) begin() error {
 	return err
 }
 
-// copy writes pieces that hold lines of the given sum.
+// copy writes pieces. lines is the checksum and size of their lines.
 func (o *output) copy(pieces io.Reader, lines gzipmember.Sum) error {
 	if err := o.flush(); err != nil {
 		return err
@@ -47,11 +48,11 @@ func (o *output) copy(pieces io.Reader, lines gzipmember.Sum) error {
 	return err
 }
 
-// buffers hold the lines of opened pieces.
+// buffers holds buffers for the lines of pieces.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// cut writes those of the lines that decode appends to a buffer which the query selects, and of which keep, if given,
-// approves. Keep is called for every line, in order.
+// cut writes the lines that decode appends to a buffer, if the query selects them and keep, if not nil, returns true.
+// keep is called for every line, in order.
 func (o *output) cut(decode func(dst []byte) ([]byte, error), keep func(line []byte) bool) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -117,7 +118,7 @@ func (o *output) line(line []byte) error {
 	return nil
 }
 
-// flush ends the piece being made.
+// flush ends the piece that is being made.
 func (o *output) flush() error {
 	if o.made == nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// withTree runs read on a log that has a tree.
+// withTree calls read for a log that has a tree.
 func (s *Logs) withTree(ctx context.Context, log string, read func(*view, *hashReader) error) error {
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Logs) withTree(ctx context.Context, log string, read func(*view, *hashR
 	})
 }
 
-// Head is a log's tree as its manifest has it.
+// Head describes a log's tree as its manifest has it.
 type Head struct {
 	Checkpoint string // signed; empty if there is no key
 	Size       int64
@@ -36,16 +36,17 @@ type Head struct {
 	Keys       []manifest.SignedBy
 	Pruned     manifest.Pruned
 
-	Cosignatures []string // of the checkpoint, by witnesses; lines
+	Cosignatures []string // lines with the witnesses' signatures of the checkpoint
 }
 
-// head returns the tree of a manifest. That of a log without entries is empty, and has no checkpoint.
+// head returns the tree of a manifest. The tree of a log without entries is empty and has no checkpoint.
 func head(m *manifest.Manifest) Head {
 	tree := m.CloneTree()
 	return Head{Checkpoint: m.Checkpoint, Size: tree.Size, Root: tree.Root(), Keys: m.Keys, Pruned: m.Pruned}
 }
 
-// Head returns the tree of a log, and its checkpoint, also if it has no entries. ErrBeyond if it has no tree yet.
+// Head returns the tree of a log, and its checkpoint, even if the log has no entries. It returns ErrBeyond if the log
+// has no tree yet.
 func (s *Logs) Head(ctx context.Context, log string) (Head, error) {
 	m, err := s.manifest(ctx, log)
 	if err != nil {
@@ -70,8 +71,8 @@ func (s *Logs) headOf(m *manifest.Manifest) (Head, error) {
 	return h, err
 }
 
-// Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles), of level -1 a bundle of entries. ErrBeyond if the
-// tree does not have all of it.
+// Tile returns a tile of a log's tree (https://c2sp.org/tlog-tiles). The tile of level -1 is a bundle of entries. It
+// returns ErrBeyond if the tree does not have all of the tile.
 func (s *Logs) Tile(ctx context.Context, log string, t modtlog.Tile) (data []byte, err error) {
 	return data, s.withTree(ctx, log, func(v *view, r *hashReader) error {
 		level := max(t.L, 0)
@@ -119,7 +120,7 @@ func (s *Logs) ProveEntry(ctx context.Context, log string, index int64) (p modtl
 	return p, h, digest, err
 }
 
-// ProveSince returns the proof that a log's tree of size to goes on from what it was at size from.
+// ProveSince returns the proof that a log's tree of size to extends its tree of size from.
 func (s *Logs) ProveSince(ctx context.Context, log string, from, to int64) (p modtlog.TreeProof, err error) {
 	return p, s.withTree(ctx, log, func(v *view, r *hashReader) error {
 		if from < 1 || from > to || to > v.manifest.Tree.Size {
@@ -131,10 +132,10 @@ func (s *Logs) ProveSince(ctx context.Context, log string, from, to int64) (p mo
 	})
 }
 
-// ProveFile writes the proof for a file with the entries below an index that a query selects (https://c2sp.org says
-// nothing of such; see proof.File), as a download gave them when the tree had that size. It covers the tree as it is
-// now. Its memory is bounded whatever the query selects. After an error what was written is not a whole proof.
-// ErrBeyond if the tree does not reach so far.
+// ProveFile writes the proof for a file with the entries below an index that a query selects, as a download returned
+// them when the tree had that size. The format is weir's own (see proof.File). The proof covers the present tree. Its
+// memory is bounded for any query. After an error the written bytes are not a whole proof. It returns ErrBeyond if the
+// tree is smaller than below.
 func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below int64, w io.Writer) error {
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
@@ -160,20 +161,20 @@ func (s *Logs) ProveFile(ctx context.Context, log, source string, q Query, below
 	return p.w.End(head.Signed())
 }
 
-// filePart is a file's proof in the making. What is written of it stays right whatever merges and retention do, since
-// neither changes an entry's index or digest.
+// filePart is the proof of a file, while it is written. Merges and retention do not invalidate what is written, since
+// they do not change an entry's index or digest.
 type filePart struct {
-	size  int64 // of the tree that is covered
+	size  int64 // of the tree that the proof covers
 	query Query
 	w     *proof.FileWriter
 
-	next  int64     // the first entry that nothing is known of yet
-	held  proof.Run // entries that the file holds, not written yet
-	lines int64     // of the file, those in held not included
+	next  int64     // the first entry that was not looked at yet
+	held  proof.Run // entries of the file that are not written yet
+	lines int64     // number of lines of the file before held
 	done  int64     // the first entry that is not written yet
 }
 
-// prove goes on with the proof, in a view of the log that may be newer than the one before.
+// prove continues the proof, in a view that may be newer than the previous one.
 func (p *filePart) prove(ctx context.Context, v *view, below int64) error {
 	hashes := &hashReader{ctx: ctx, view: v}
 	for r, err := range v.blocks(ctx, p.next, below, p.query) {
@@ -241,7 +242,7 @@ func (p *filePart) hold(from, to int64, hashes *hashReader) error {
 	return nil
 }
 
-// gap writes what is held, and the hashes of the entries up to another.
+// gap writes the held entries, and the hashes of the entries up to another one.
 func (p *filePart) gap(to int64, hashes *hashReader) error {
 	if p.held.Count > 0 {
 		if err := p.w.Part(proof.Part{Run: p.held, Held: true, Line: p.lines}); err != nil {

@@ -9,18 +9,18 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// removal is what one step of retention removes: the oldest entries of a log.
+// removal describes what one step of retention removes: the oldest entries of a log.
 type removal struct {
 	manifest.Pruned
-	listed  []manifest.Segment // the oldest segments, which are listed together
-	history bool               // The first history object lists them, not the manifest itself.
+	listed  []manifest.Segment // the oldest segments, which are listed in the same object
+	history bool               // the first history object lists them, instead of the manifest
 }
 
 // Prunable returns what one step of retention would remove now: the oldest entries of a log, up to the first whose
-// event is not older than before (milliseconds since the epoch), at most those that one history object lists. Entries
-// of a segment that holds others too are among them only if one of them is older than due, since a segment is made anew
-// to lose some of its entries; and entries of a block that holds others too only if one of the block's is. due must not
-// be above before.
+// event is not older than before (milliseconds since the epoch), and at most those that one history object lists. If a
+// segment also holds other entries, it must be made again to lose some. So its entries are included only if one of them
+// is older than due, and the entries of a block that also holds others only if one of the block's is. due must not
+// exceed before.
 func (s *Logs) Prunable(ctx context.Context, log string, before, due int64) (p manifest.Pruned, err error) {
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
@@ -35,14 +35,14 @@ func (s *Logs) Prunable(ctx context.Context, log string, before, due int64) (p m
 }
 
 // Prune does one step of retention: it removes the oldest entries of a log, up to the first whose event is not older
-// than before (milliseconds since the epoch), at most those that one history object lists. An older entry behind that
-// one stays. It returns what it removed; nothing if there is nothing more to do. The objects that held it are deleted
-// after the grace period, by Sweep or Merge.
+// than before (milliseconds since the epoch), and at most those that one history object lists. Older entries after that
+// one stay. Prune returns what it removed; if that is empty, nothing is left to do. Sweep or Merge delete the objects
+// after the grace period.
 func (s *Logs) Prune(ctx context.Context, log string, before int64) (manifest.Pruned, error) {
 	return s.PruneTo(ctx, log, before, maxInt64)
 }
 
-// PruneTo is Prune that leaves the entries from an index on.
+// PruneTo is Prune, but keeps the entries from index end on.
 func (s *Logs) PruneTo(ctx context.Context, log string, before, end int64) (p manifest.Pruned, err error) {
 	v, err := s.sequenced(ctx, log)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Logs) prune(ctx context.Context, v *view, before, end int64) (manifest.
 	return r.Pruned, nil
 }
 
-// takeOut takes what a removal removes out of m.
+// takeOut applies a removal to m.
 func (s *Logs) takeOut(ctx context.Context, m *manifest.Manifest, r *removal) error {
 	now := time.Now()
 	losing, left := r.split()
@@ -98,7 +98,7 @@ func (s *Logs) takeOut(ctx context.Context, m *manifest.Manifest, r *removal) er
 	} else if err := s.replaceHistory(ctx, m, left, now); err != nil {
 		return err
 	}
-	if cut || m.Pruned.End() == m.Entries { // Perhaps no merge comes any more that removes what a broken-off cut left.
+	if cut || m.Pruned.End() == m.Entries { // No later merge may come to remove what an interrupted cut left.
 		return s.noteOrphans(ctx, m, now)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (r *removal) split() (losing, left []manifest.Segment) {
 	return losing, left
 }
 
-// replaceHistory puts a list of segments in the place of the first history object of m.
+// replaceHistory replaces the first history object of m by one with these segments.
 func (s *Logs) replaceHistory(ctx context.Context, m *manifest.Manifest, segments []manifest.Segment,
 	now time.Time) error {
 	m.Removing = append(m.Removing, manifest.Removal{Key: m.History[0].Key, Since: now})
@@ -133,7 +133,7 @@ func (s *Logs) replaceHistory(ctx context.Context, m *manifest.Manifest, segment
 	return err
 }
 
-// oldest returns the oldest entries of the view, up to the first whose event is not older than before or that is entry
+// oldest returns the oldest entries of the view, up to the first whose event is not older than before or whose index is
 // end. See Prunable.
 func (v *view) oldest(ctx context.Context, before, due, end int64) (r removal, err error) {
 	r.listed = v.manifest.Segments
@@ -155,9 +155,9 @@ func (v *view) oldest(ctx context.Context, before, due, end int64) (r removal, e
 	return r, nil
 }
 
-// oldestOf returns the first entries of a segment, up to the first whose event is not older than before or that is
-// entry end; none if none of them is older than due. It opens at most one block, and none if they may end before it
-// without leaving one that is older than due.
+// oldestOf returns the first entries of a segment, up to the first whose event is not older than before or whose index
+// is end. It returns none if none of them is older than due. It opens at most one block, and none if the entries may
+// end before that block without leaving one that is older than due.
 func (v *view) oldestOf(ctx context.Context, seg manifest.Segment, before, due, end int64) (p manifest.Pruned,
 	err error) {
 	if seg.MinTime >= due || seg.First >= end {
@@ -187,7 +187,7 @@ func (v *view) oldestOf(ctx context.Context, seg manifest.Segment, before, due, 
 	return p, nil
 }
 
-// oldestIn returns the first entries of a block, up to the first whose event is not older than before or that is entry
+// oldestIn returns the first entries of a block, up to the first whose event is not older than before or whose index is
 // end.
 func (v *view) oldestIn(ctx context.Context, seg manifest.Segment, b segment.Block, before,
 	end int64) (p manifest.Pruned, err error) {
@@ -225,12 +225,12 @@ func (s *Logs) Sweep(ctx context.Context, log string) error {
 	next := m.Clone()
 	next.Removing = slices.DeleteFunc(next.Removing,
 		func(r manifest.Removal) bool { return s.options.graceOver(r, now) })
-	_, err = s.commit(ctx, next) // if somebody was faster it is for the next time
+	_, err = s.commit(ctx, next) // if another writer was faster, the next call does it
 	return err
 }
 
-// Drop deletes what is left of a log whose every entry was pruned and swept, and that nothing can be recorded in any
-// more.
+// Drop deletes the remaining objects of a log. All its entries must have been pruned and swept, and no event may be
+// recorded in it any more.
 func (s *Logs) Drop(ctx context.Context, log string) error {
 	var keys []string
 	for info, err := range s.bucket.List(ctx, manifest.LogPrefix(log), "") {

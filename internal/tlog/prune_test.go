@@ -19,9 +19,9 @@ import (
 var small = Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond,
 	HistorySegments: 3}
 
-// Whatever is pruned, in whatever state the log is: each event that is too old goes and no other does, what is left
-// keeps its order, and what is gone is gone from the bucket once swept.
-func TestPrune(t *testing.T) {
+// In any state of the log, each event that is too old is removed, and no other. The rest keeps its order, and removed
+// events are gone from the bucket after a sweep.
+func TestPruneRemovesOldEventsOnly(t *testing.T) {
 	const n = 4000
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -90,15 +90,15 @@ func TestPrune(t *testing.T) {
 		if stored != listed {
 			t.Errorf("seed %d: %d segments are stored, %d named", seed, stored, listed)
 		}
-		tlogtest.FillFrom(t, fresh, n, 100) // the log goes on
+		tlogtest.FillFrom(t, fresh, n, 100) // the log continues
 		if got := read(t, fresh, Query{End: maxInt64}); len(got) != len(want)+100 {
 			t.Errorf("seed %d: %d events, want %d", seed, len(got), len(want)+100)
 		}
 	}
 }
 
-// An error at any call, before its effect or after, changes nothing about the outcome once the step is repeated.
-func TestPruneFaults(t *testing.T) {
+// An error at any call, before or after its effect, does not change the outcome after the step is repeated.
+func TestPruneSurvivesFaults(t *testing.T) {
 	const n, before = 2000, 1_100_000
 	failure := errors.New("injected")
 	for _, after := range []bool{false, true} {
@@ -153,8 +153,9 @@ func TestPruneFaults(t *testing.T) {
 	}
 }
 
-// A download that is overtaken by retention does not end as if it were whole; one of younger events is not disturbed.
-func TestPrunedWhileRead(t *testing.T) {
+// If retention removes events of a download that is running, the download fails visibly. A download of younger events
+// is not disturbed.
+func TestDownloadOfPrunedEventsFails(t *testing.T) {
 	const n = 3000
 	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 32 << 10, Grace: time.Nanosecond})
@@ -182,7 +183,7 @@ func TestPrunedWhileRead(t *testing.T) {
 	}
 }
 
-func TestDrop(t *testing.T) {
+func TestDropLeavesNothing(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, small)
 	fill(t, s, 1000, 60, 3)

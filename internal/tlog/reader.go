@@ -10,22 +10,22 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// Indexed is an entry and its index in the log, which is Unsequenced for an event that waits in the write-ahead log.
+// Indexed is an entry with its index in the log. The index of an event in the write-ahead log is Unsequenced.
 type Indexed struct {
 	Index int64
-	Line  []byte // with its '\n'
+	Line  []byte // ended by '\n'
 	event.Entry
 }
 
-// Unsequenced stands for the index that sequencing will give to an event.
+// Unsequenced replaces the index of an event that is not sequenced yet.
 const Unsequenced = -1
 
-// Reader reads what a query selects of a log, as the log was at the moment when the Reader was made. Everything that
-// reads the content of a log uses one. When merging or sequencing moves what a Reader has not read yet, it takes a
-// newer view and goes on at the same entry. Its memory is bounded by a block, and by what is known of the events that
-// wait to be sequenced. A Reader is not for concurrent use.
+// Reader reads the events of a log that a query selects, as the log was when the Reader was made. All readers of the
+// contents of logs use one. If merging or sequencing moves entries that a Reader has not read yet, it takes a newer
+// view and continues at the same entry. Its memory is bounded by a block, and by the entries that wait to be sequenced.
+// A Reader may not be used concurrently.
 type Reader struct {
-	view  *view // the newest one taken
+	view  *view // the newest view
 	query Query
 	head  Head
 	next  int64
@@ -33,7 +33,7 @@ type Reader struct {
 	tail  []waitingSection
 }
 
-// Read returns a Reader of all events that a query selects, those included that wait to be sequenced.
+// Read returns a Reader of all events that a query selects, including those that wait to be sequenced.
 func (s *Logs) Read(ctx context.Context, log string, q Query) (*Reader, error) {
 	v, err := s.view(ctx, log)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Logs) Read(ctx context.Context, log string, q Query) (*Reader, error) {
 		if err != nil {
 			return err
 		}
-		v.tail = nil // The reader, which may live for hours, needs only its own.
+		v.tail = nil // The reader, which may live for hours, needs only its own sections.
 		r = newReader(v, q)
 		r.tail = tail
 		return nil
@@ -69,17 +69,17 @@ func newReader(v *view, q Query) *Reader {
 // Head returns the tree of the sequenced entries, without cosignatures.
 func (r *Reader) Head() Head { return r.head }
 
-// First returns the index of the oldest entry that retention had not removed when the Reader was made.
+// First returns the index of the oldest entry that was not removed by retention when the Reader was made.
 func (r *Reader) First() int64 { return r.first }
 
-// Next returns the index that the next sequenced entry has. The Reader reads those below it.
+// Next returns the index of the next entry to be sequenced. The Reader reads the entries below it.
 func (r *Reader) Next() int64 { return r.next }
 
-// errStop ends a loop whose caller has seen enough.
+// errStop ends a loop early without a failure.
 var errStop = errors.New("stop")
 
-// Entries yields the selected entries from an index on that are sequenced. It ends with ErrPruned (wrapped) if
-// retention has removed one that may be selected.
+// Entries yields the selected sequenced entries from an index on. It ends with ErrPruned (wrapped) if retention has
+// removed one that may be selected.
 func (r *Reader) Entries(ctx context.Context, from int64) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
 		err := pruned(r.view.manifest, from, r.query)
@@ -99,8 +99,8 @@ func (r *Reader) Entries(ctx context.Context, from int64) iter.Seq2[Indexed, err
 	}
 }
 
-// EachBlock calls do with the selected entries of each block from an index on, in order. Entries that retention had
-// removed when the Reader was made are left out.
+// EachBlock calls do with the selected entries of each block from an index on, in order. It leaves out entries that
+// retention had removed when the Reader was made.
 func (r *Reader) EachBlock(ctx context.Context, from int64, do func([]Indexed) error) error {
 	return r.each(ctx, (*view).blocks, from, r.next, func(block *Run) error {
 		entries, err := block.entries(ctx, r.query)
@@ -111,13 +111,13 @@ func (r *Reader) EachBlock(ctx context.Context, from int64, do func([]Indexed) e
 	})
 }
 
-// each calls do with what source finds of the runs that hold selected entries of [from, to), in order. If do returns an
-// error because the log has moved on, it is called again, with what follows the last run that it has done.
+// each calls do with the runs of source that hold selected entries of [from, to), in order. If do fails because the log
+// has changed, each continues in a newer view, after the last run for which do succeeded.
 func (r *Reader) each(ctx context.Context, source source, from, to int64, do func(*Run) error) error {
 	next := max(from, r.first)
 	return r.use(ctx, func(v *view) error {
 		if err := pruned(v.manifest, next, r.query); err != nil {
-			return err // going on would look like the whole
+			return err // continuing would look complete
 		}
 		next = max(next, v.manifest.Pruned.End())
 		for run, err := range source(v, ctx, next, to, r.query) {
@@ -136,7 +136,7 @@ func (r *Reader) each(ctx context.Context, source source, from, to int64, do fun
 	})
 }
 
-// use runs do on the newest view, and again on a newer one as long as it fails because the view is old.
+// use calls do with the newest view. While do fails because the view is old, use calls it again with a newer one.
 func (r *Reader) use(ctx context.Context, do func(*view) error) error {
 	return r.view.use(ctx, func(v *view) error {
 		r.view = v
@@ -144,10 +144,10 @@ func (r *Reader) use(ctx context.Context, do func(*view) error) error {
 	})
 }
 
-// ErrPruned is returned (wrapped) when retention has removed entries that were to be read.
+// ErrPruned is returned (wrapped) if retention has removed entries to be read.
 var ErrPruned = errors.New("removed by retention")
 
-// pruned returns ErrPruned if entries from an index on that a query may select have been removed.
+// pruned returns ErrPruned (wrapped) if entries from an index on that a query may select have been removed.
 func pruned(m *manifest.Manifest, from int64, q Query) error {
 	gone := m.Pruned
 	if from < gone.End() && gone.MaxTime >= q.Start && gone.MinTime < q.End {

@@ -12,8 +12,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// A Reader yields each selected entry from an index on once, in order, however often the objects move while it reads.
-func TestReaderGoesOnWhereItWas(t *testing.T) {
+// A Reader yields each selected entry from an index on once and in order, however often objects move while it reads.
+func TestReaderContinuesAtTheSameEntry(t *testing.T) {
 	const entries, later = 300, 400
 	for _, q := range []Query{All, {Start: 50_000, End: 200_000}, {Start: minInt64, End: maxInt64, Processor: "p1"}} {
 		for _, from := range []int64{0, 1, 149, entries - 1, entries, entries + 5} {
@@ -76,7 +76,7 @@ func mergeAll(t testing.TB, s *Logs) {
 	}
 }
 
-// Entries that retention has removed, and that could be selected, are named and not passed over.
+// Entries that retention has removed, and that may be selected, are reported and not skipped.
 func TestReaderNamesWhatRetentionRemoved(t *testing.T) {
 	b := bucketest.NewMemory()
 	o := Options{BlockBytes: 1 << 10, SegmentBytes: 1 << 10, Grace: time.Nanosecond}
@@ -119,7 +119,7 @@ func TestReaderNamesWhatRetentionRemoved(t *testing.T) {
 	}
 }
 
-// An object that is gone although the log has not moved on is lost: the Reader says so, and does not try for ever.
+// An object that is gone although the log has not changed is lost. The Reader reports it, and does not retry for ever.
 func TestReaderTellsALostObjectFromAnOldView(t *testing.T) {
 	b := bucketest.NewMemory()
 	fill(t, newStore(b, Options{}), 10, 10, 3)

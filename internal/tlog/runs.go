@@ -8,24 +8,24 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Run is consecutive blocks of a segment with entries that a query selects.
+// Run is a run of consecutive blocks of a segment with entries that a query selects.
 type Run struct {
 	objects *manifest.Objects
 	segment manifest.Segment
-	number  int // of the first block in the segment
+	number  int // number of the first block in the segment
 	blocks  []segment.Block
-	cut     bool  // It is one block, which also holds entries that are not selected.
-	from    int64 // Entries below from and those from to on are not wanted.
+	cut     bool  // it is one block, which also holds entries that are not selected
+	from    int64 // only entries in [from, to) are wanted
 	to      int64
 }
 
-// end is the index of the first entry behind the run.
+// end is the index of the entry that follows the run.
 func (r *Run) end() int64 { return r.blocks[len(r.blocks)-1].End() }
 
 // source is (*view).runs or (*view).blocks.
 type source func(v *view, ctx context.Context, from, to int64, q Query) iter.Seq2[Run, error]
 
-// blocks yields the runs as runs of one block.
+// blocks yields the runs, divided into runs of one block.
 func (v *view) blocks(ctx context.Context, from, to int64, q Query) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		for r, err := range v.runs(ctx, from, to, q) {
@@ -68,7 +68,7 @@ func (v *view) runs(ctx context.Context, from, to int64, q Query) iter.Seq2[Run,
 	}
 }
 
-// yieldFrom yields the runs of r's segment, which has the index x.
+// yieldFrom yields the runs of r's segment. x is the index of the segment.
 func (r *Run) yieldFrom(x *segment.Index, q Query, yield func(Run, error) bool) bool {
 	processor := x.Number(q.Processor)
 	copyFrom := -1 // first block of the run that is being collected
@@ -98,8 +98,8 @@ func (r *Run) yieldFrom(x *segment.Index, q Query, yield func(Run, error) bool) 
 	return flush(len(x.Blocks))
 }
 
-// chooses tells whether a block may hold wanted entries, and whether it holds no others. The query's processor has a
-// number in the segment's index.
+// chooses tells whether a block may hold wanted entries, and whether all its entries are wanted. processor is the
+// number of the query's processor in the segment's index.
 func (r *Run) chooses(b *segment.Block, q Query, processor int) (wanted, whole bool) {
 	wanted = b.End() > r.from && b.First < r.to && b.MaxTime >= q.Start && b.MinTime < q.End &&
 		(q.Processor == "" || b.MayConcern(processor))
@@ -107,7 +107,7 @@ func (r *Run) chooses(b *segment.Block, q Query, processor int) (wanted, whole b
 	return wanted, whole
 }
 
-// wants tells whether an entry of the run lies between its bounds.
+// wants tells whether the index of an entry lies within the bounds of the run.
 func (r *Run) wants(index int64) bool { return index >= r.from && index < r.to }
 
 // entries returns the entries of a run of one block that a query selects.

@@ -11,14 +11,13 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ErrMoved is returned (wrapped) by a Snapshot when merging, sequencing or retention has moved what it was to read.
-// Whoever gets it takes a newer Snapshot and begins again.
+// ErrMoved is returned (wrapped) by a Snapshot if merging, sequencing or retention has moved what it was to read. The
+// caller may take a newer Snapshot and begin again.
 var ErrMoved = errors.New("the log has moved on")
 
-// Snapshot is a log as it was at one moment, for who reads blocks of it in another order than that of the entries. It
-// holds what a download would hold that was taken at that moment: each event once, sequenced or not. A Snapshot is good
-// for as long as replaced objects stay (see Options.Grace); what needs longer uses a Reader. It may be used
-// concurrently.
+// Snapshot is a log as it was at one moment, for reading its blocks in any order. It has the events of a download taken
+// at that moment: each event once, sequenced or not. A Snapshot is usable as long as replaced objects stay (see
+// Options.Grace). To read longer, use a Reader. A Snapshot may be used concurrently.
 type Snapshot struct {
 	view  *view
 	query Query
@@ -34,7 +33,7 @@ func (s *Logs) Snapshot(ctx context.Context, log string, start, end int64) (*Sna
 	return &Snapshot{r.view, r.query, r.tail}, nil
 }
 
-// Entries returns how many entries are sequenced: their indexes are below.
+// Entries returns the number of entries that are sequenced. Their indexes are below it.
 func (s *Snapshot) Entries() int64 { return s.view.manifest.Entries }
 
 // Segments yields the segments that hold events of the range.
@@ -53,7 +52,7 @@ func (s *Snapshot) Segments(ctx context.Context) iter.Seq2[*Segment, error] {
 	}
 }
 
-// Waiting calls do with each event of the range that waits to be sequenced. The line, which has its '\n', is valid
+// Waiting calls do with each event of the range that waits to be sequenced. The line ends with '\n', and is valid
 // during the call.
 func (s *Snapshot) Waiting(ctx context.Context, do func(line []byte, e event.Entry) error) error {
 	for i := range s.tail {
@@ -78,7 +77,7 @@ func (s *Snapshot) Waiting(ctx context.Context, do func(line []byte, e event.Ent
 	return nil
 }
 
-// moved returns ErrMoved (wrapped) if err comes from the Snapshot being old, and else err.
+// moved returns ErrMoved (wrapped) if err is caused by the age of the Snapshot, and otherwise err.
 func (s *Snapshot) moved(ctx context.Context, err error) error {
 	if still := s.view.outdated(ctx, err); still != nil {
 		return still
@@ -92,7 +91,7 @@ type Segment struct {
 	of *Snapshot
 }
 
-// Blocks returns the blocks of the segment. They are shared, and must not be changed.
+// Blocks returns the blocks of the segment. The slice is shared, and must not be changed.
 func (s *Segment) Blocks(ctx context.Context) ([]segment.Block, error) {
 	x, err := s.of.view.Index(ctx, s.Segment)
 	if err != nil {
@@ -101,7 +100,7 @@ func (s *Segment) Blocks(ctx context.Context) ([]segment.Block, error) {
 	return x.Blocks, nil
 }
 
-// Beside returns the object of a kind that stands beside the segment and has a head; nil if there is none.
+// Beside returns the object of a kind beside the segment that has a head, or nil if there is none.
 func (s *Segment) Beside(part segment.ID) *Beside {
 	for _, b := range s.Segment.Beside {
 		if b.Part == part && b.Head > 0 {
@@ -117,7 +116,7 @@ type Beside struct {
 	of *Snapshot
 }
 
-// Head returns its head, which is what was written.
+// Head returns the verified head of the object.
 func (b *Beside) Head(ctx context.Context) ([]byte, error) {
 	data, err := b.of.view.Objects.Head(ctx, b.Beside)
 	if err != nil {
@@ -126,7 +125,7 @@ func (b *Beside) Head(ctx context.Context) ([]byte, error) {
 	return data, nil
 }
 
-// Piece returns bytes of it, which the caller compares with what the head says.
+// Piece returns bytes of the object. The caller verifies them by the head.
 func (b *Beside) Piece(ctx context.Context, offset, length int64) ([]byte, error) {
 	data, err := b.of.view.Piece(ctx, b.Beside, offset, length)
 	if err != nil {

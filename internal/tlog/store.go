@@ -1,8 +1,8 @@
-// Package tlog keeps the logs: append-only sequences of events, in segments of compressed blocks, each described by
-// its manifest; and reads them, together with the events that still wait in the write-ahead log.
+// Package tlog keeps the logs. A log is an append-only sequence of events, in segments of compressed blocks, and its
+// manifest names the segments. The package also reads logs, together with the events that wait in the write-ahead log.
 //
-// A log's entries are numbered from 0. An entry's index and bytes never change; merging segments moves entries into
-// other objects but changes neither.
+// Entries are numbered from 0. The index and the bytes of an entry never change: merging moves entries into other
+// objects, and changes neither.
 package tlog
 
 import (
@@ -18,23 +18,23 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Options of Logs. The zero value of each field means its default.
+// Options of Logs. A zero field means its default.
 type Options struct {
-	BlockBytes      int           // of lines in a block, 512 KiB
-	SegmentBytes    int64         // no merge makes a larger segment, 32 MiB compressed
-	MergeWidth      int           // how many segments of a size are merged into one, 8
-	HistorySegments int           // how many segments a history object lists, 256
-	KeepManifests   int64         // how many versions a cleaning leaves, and how many are made between two cleanings, 8
-	Grace           time.Duration // how long a replaced object stays, 10 minutes
-	CacheBytes      uint64        // of memory for indexes, filters, manifests and keys, 48 MiB
-	Shards          int           // of the bucket, 1
+	BlockBytes      int           // size of the lines of a full block, in bytes (default 512 KiB)
+	SegmentBytes    int64         // maximum compressed size of a segment that a merge makes, in bytes (default 32 MiB)
+	MergeWidth      int           // number of segments of a size that are merged into one (default 8)
+	HistorySegments int           // number of segments that a history object lists (default 256)
+	KeepManifests   int64 // number of versions that a cleaning keeps, and between two cleanings (default 8)
+	Grace           time.Duration // how long a replaced object is kept (default 10 minutes)
+	CacheBytes      uint64        // memory for caches of indexes, filters, manifests and keys (default 48 MiB)
+	Shards          int           // number of shards of the bucket (default 1)
 
-	Keys   *proof.Keys // sign manifests and checkpoints, and say what is believed; nil: nothing is signed or checked
-	Origin string      // of the bucket's logs; that of one log is <Origin>/<id of the log>
+	Keys   *proof.Keys // sign and verify manifests and checkpoints; if nil, nothing is signed or verified
+	Origin string      // of the bucket's logs; the origin of a log is <Origin>/<id of the log>
 
-	Beside []segment.Kind // What is made and kept beside each segment (default nothing).
+	Beside []segment.Kind // kinds of objects that are kept beside each segment (default none)
 
-	Witnesses []note.Verifier // whose cosignatures are shown with checkpoints
+	Witnesses []note.Verifier // witnesses whose cosignatures are shown with checkpoints
 }
 
 func (o Options) withDefaults() Options {
@@ -56,7 +56,7 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// Logs reads and appends to the logs in a bucket. It may be used concurrently, and by many processes.
+// Logs reads and appends to the logs in a bucket. It may be used concurrently, and many processes may share a bucket.
 type Logs struct {
 	objects *manifest.Objects
 	bucket  bucket.Bucket
@@ -64,16 +64,16 @@ type Logs struct {
 	options Options
 	make    maker
 
-	manifests *otter.Cache[string, *manifest.Manifest] // by log; only ever a hint, the version is always checked
+	manifests *otter.Cache[string, *manifest.Manifest] // by log; may be out of date, so the version is always checked
 	plans     *otter.Cache[string, []string]           // objects of plans, by nonce
-	nodes     *otter.Cache[nodeID, proof.Hash]         // of the tree, above groups
+	nodes     *otter.Cache[nodeID, proof.Hash]         // hashes of the tree above groups
 
 	complete *otter.Cache[string, struct{}] // keys of history objects whose segments lack nothing
-	hopeless *otter.Cache[string, struct{}] // keys of segments beside which something cannot be made
-	damaged  *otter.Cache[string, struct{}] // keys of objects beside segments
+	hopeless *otter.Cache[string, struct{}] // keys of segments beside which an object cannot be made
+	damaged  *otter.Cache[string, struct{}] // keys of damaged objects beside segments
 }
 
-// NewLogs returns Logs on b, which reads the write-ahead log through w.
+// NewLogs returns the Logs in b. It reads the write-ahead log through w.
 func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	o = o.withDefaults()
 	share := o.CacheBytes / 13
@@ -88,12 +88,12 @@ func NewLogs(b bucket.Bucket, w *wal.Reader, o Options) *Logs {
 	}
 }
 
-// newKeys returns a set of keys that forgets some of them if they are too many.
+// newKeys returns a set of keys that forgets some if there are too many.
 func newKeys() *otter.Cache[string, struct{}] {
 	return otter.Must(&otter.Options[string, struct{}]{MaximumSize: 10_000})
 }
 
-// Grace returns how long a replaced object stays.
+// Grace returns how long a replaced object is kept.
 func (s *Logs) Grace() time.Duration { return s.options.Grace }
 
 func (o Options) shard(log string) int { return wal.ShardOf(log, o.Shards) }

@@ -26,7 +26,7 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// The regular log, and what tests know of it.
+// The regular log, and helpers of tests for it.
 type (
 	Entry     = tlogtest.Entry
 	reference = tlogtest.Reference
@@ -76,7 +76,7 @@ func read(t rapid.TB, s *Logs, q Query) []string {
 	return lines
 }
 
-// Any range and filter gives what a loop over all events gives.
+// Any range and filter gives the result of a loop over all events.
 func TestDownload(t *testing.T) {
 	const n = 3000
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
@@ -97,8 +97,8 @@ func TestDownload(t *testing.T) {
 	}
 }
 
-// Segments stay few as a log grows, and a merge leaves full blocks as they are.
-func TestMerge(t *testing.T) {
+// A log keeps few segments as it grows, and a merge does not change full blocks.
+func TestMergingKeepsSegmentsFewAndBlocksFull(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 4, SegmentBytes: 1 << 20, Grace: time.Nanosecond,
 		HistorySegments: 4})
@@ -140,8 +140,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// An event that is in the log is not appended again, wherever it lies; one that only looks like it is.
-func TestAppendTwice(t *testing.T) {
+// An event that the log has is not appended again, wherever it is. An event that only resembles it is appended.
+func TestEventsAreAppendedOnce(t *testing.T) {
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 4 << 10})
 	fill(t, s, 2000, 100, 3)
 	other := entry(7, 3)
@@ -161,8 +161,8 @@ func TestAppendTwice(t *testing.T) {
 	}
 }
 
-// A damaged block is never served as good: the download ends with an error, or its gzip does.
-func TestDamage(t *testing.T) {
+// A damaged block is never served as valid: the download ends with an error, or the gzip file is broken.
+func TestDamageIsNeverServed(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 500, 3)
@@ -208,8 +208,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// What a manifest names and is not there is an error that says so, not a wait and not a shorter log.
-func TestLostSegment(t *testing.T) {
+// If an object that a manifest names is missing, the error says so. The download does not hang, and is not shortened.
+func TestLostSegmentIsAnError(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, Options{BlockBytes: 4 << 10})
 	fill(t, s, 500, 100, 3)
@@ -229,8 +229,8 @@ func TestLostSegment(t *testing.T) {
 	}
 }
 
-// A download goes on where it was when merges take its segments away.
-func TestMergedAway(t *testing.T) {
+// A download continues at the same entry if merges remove its segments.
+func TestDownloadSurvivesMerges(t *testing.T) {
 	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := newStore(b, Options{BlockBytes: 4 << 10, MergeWidth: 1000, Grace: time.Nanosecond})
 	fill(t, s, 1000, 13, 3)
@@ -260,7 +260,7 @@ func TestMergedAway(t *testing.T) {
 	}
 }
 
-// I6: what a download holds in memory does not grow with what it sends, however slowly the client takes it.
+// I6: the memory of a download does not grow with its size, however slowly the client reads.
 func TestDownloadMemoryIsBounded(t *testing.T) {
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
 	fill(t, s, 40_000, 1000, 3)
@@ -282,7 +282,7 @@ func TestDownloadMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// heapWatch measures the live heap as a download arrives.
+// heapWatch measures the live heap while a download arrives.
 type heapWatch struct {
 	writes     int
 	sent, most uint64
@@ -304,7 +304,7 @@ func (w *heapWatch) Write(p []byte) (int, error) {
 }
 
 // Blocks without the processor are not opened.
-func TestBlocksOpened(t *testing.T) {
+func TestOnlyBlocksOfTheProcessorAreOpened(t *testing.T) {
 	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	s := newStore(b, Options{BlockBytes: 1 << 10, MergeWidth: 1000})
 	for n := range 50 {
@@ -331,7 +331,7 @@ func TestBlocksOpened(t *testing.T) {
 	}
 }
 
-func TestManyProcessors(t *testing.T) {
+func TestBlocksWithTooManyProcessorsAreSearched(t *testing.T) {
 	s := newStore(bucketest.NewMemory(), Options{})
 	var entries []Entry
 	for n := range 400 {

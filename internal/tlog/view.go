@@ -21,8 +21,8 @@ const (
 
 // Query selects events of a log.
 type Query struct {
-	Start, End int64  // half-open range of event times, milliseconds since the epoch
-	Processor  string // If set, only events of this stream processor are selected.
+	Start, End int64  // range [Start, End) of event times, milliseconds since the epoch
+	Processor  string // if not empty, only events of this stream processor are selected
 }
 
 // All is the query that selects every event.
@@ -32,22 +32,22 @@ func (q Query) selects(e event.Entry) bool {
 	return e.Time >= q.Start && e.Time < q.End && (q.Processor == "" || slices.Contains(e.Processors, q.Processor))
 }
 
-// view is what a log consisted of at one moment: its manifest, and the sections of the write-ahead log with events that
-// may have been acknowledged and are not in the manifest.
+// view describes a log at one moment: its manifest, and the sections of the write-ahead log with events that may have
+// been acknowledged and are not in the manifest.
 type view struct {
 	*manifest.Objects
 	logs     *Logs
 	manifest *manifest.Manifest
 	tail     []wal.Place // oldest first
-	whole    bool        // The view has a tail. Without it only the sequenced entries are of interest.
-	planless bool        // The plan that the manifest names cannot be read. The tail may hold objects of it.
+	whole    bool        // the view has a tail; otherwise it is for sequenced entries only
+	planless bool        // the plan that the manifest names cannot be read; the tail may hold objects of it
 }
 
-// errOvertaken says that a view is old, although no object is missing: another writer has made a newer manifest.
+// errOvertaken says that a view is old although no object is missing: there is a newer manifest.
 var errOvertaken = errors.New("the log has a newer manifest")
 
-// use runs do on v. If do fails because v is old, use runs do again on a newer view, until it succeeds or fails for
-// another reason. This is the only place where an old view is told from a lost object.
+// use calls do with v. While do fails because its view is old, use calls it again with a newer one. This is the only
+// place that distinguishes an old view from a lost object.
 func (v *view) use(ctx context.Context, do func(*view) error) error {
 	for {
 		err := do(v)
@@ -63,15 +63,16 @@ func (v *view) use(ctx context.Context, do func(*view) error) error {
 	}
 }
 
-// outdated returns nil if err comes from v being old: from an object of v that is gone because there is a newer
-// manifest or because its plan, which v could not read, was finished; or from a part of the write-ahead log that does
-// not verify, which no newer view has. Otherwise it returns err, or the error that kept it from finding out.
+// outdated returns nil if err is caused by the age of v. There are three cases: an object is gone because there is a
+// newer manifest; an object is gone because its plan, which v could not read, was finished; or a part of the
+// write-ahead log does not verify, which a newer view leaves out. Otherwise outdated returns err, or the error that
+// prevented the check.
 func (v *view) outdated(ctx context.Context, err error) error {
 	if errors.Is(err, errOvertaken) {
 		return nil
 	}
 	if errors.Is(err, seal.ErrForged) {
-		return nil // The next view is without that part of the write-ahead log.
+		return nil // the next view leaves out that part of the write-ahead log
 	}
 	if !errors.Is(err, bucket.ErrNotExist) {
 		return err
@@ -125,7 +126,8 @@ func (s *Logs) viewOf(m *manifest.Manifest) *view {
 }
 
 // view takes a consistent view of a log, without locks. It reads the manifest, then the plan that the manifest names,
-// then lists the write-ahead log, and starts over if the manifest's version has moved. This order makes the view right:
+// then lists the write-ahead log. It starts over if the manifest's version has changed. This order makes the view
+// correct:
 //
 //   - The manifest does not hold the events of a WAL object that a later plan names.
 //   - The objects of an earlier plan were deleted before the manifest's plan was made. The listing does not show them.
@@ -136,8 +138,7 @@ func (s *Logs) viewOf(m *manifest.Manifest) *view {
 //   - If that plan was lost instead, the listing may show its objects. The filters of the log tell that it has their
 //     events. The objects may be deleted at any time, and the manifest does not move then. See outdated.
 //
-// A manifest that is in memory need not be looked for first: if it is still the highest in the end, it was so all the
-// time.
+// A cached manifest need not be looked up first: if it is the highest in the end, it was so all the time.
 func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	m, known := s.manifests.GetIfPresent(log)
 	for ctx.Err() == nil {
@@ -169,7 +170,7 @@ func (s *Logs) view(ctx context.Context, log string) (*view, error) {
 	return nil, fmt.Errorf("view of log %s: %w", log, context.Cause(ctx))
 }
 
-// overtaken returns nil if err says that an object cannot be found, and one of those listed was sequenced and deleted
+// overtaken returns nil if err says that an object cannot be found, and a listed object was sequenced and deleted
 // meanwhile. Otherwise it returns an error.
 func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, err error) error {
 	if !errors.Is(err, bucket.ErrNotExist) {
@@ -185,9 +186,8 @@ func (s *Logs) overtaken(ctx context.Context, log string, listed []bucket.Info, 
 	return fmt.Errorf("lost, although it is listed: %w", err)
 }
 
-// waiting returns the objects of the write-ahead log of the manifest's shard, and the names of those that the
-// manifest's plan names. The listing that counts comes after the plan was read. A log with nothing in the write-ahead
-// log needs no plan.
+// waiting returns the objects in the write-ahead log of the log's shard, and the keys that the manifest's plan names.
+// The listing that it returns was made after the plan was read. If the write-ahead log is empty, the plan is not read.
 func (s *Logs) waiting(ctx context.Context, m *manifest.Manifest) (objects []bucket.Info, planned []string, err error) {
 	planned, known := s.plans.GetIfPresent(m.Nonce)
 	for {
@@ -202,7 +202,7 @@ func (s *Logs) waiting(ctx context.Context, m *manifest.Manifest) (objects []buc
 	}
 }
 
-// tail returns the sections for a log in those objects that are not planned.
+// tail returns the sections for a log in the objects that are not planned.
 func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, planned []string) ([]wal.Place, error) {
 	if len(objects) == 0 {
 		return nil, nil
@@ -232,9 +232,9 @@ func (s *Logs) tail(ctx context.Context, log string, objects []bucket.Info, plan
 	return tail, nil
 }
 
-// readPlanned returns the objects of the plan that the manifest names, of which there is at least one. They are none if
-// the plan was cleaned away, lost or damaged: what the log has of the objects that are still there is then found by its
-// filters.
+// readPlanned returns the keys of the objects of the plan that the manifest names; a plan has at least one. It returns
+// none if the plan was deleted, lost or damaged. Then the filters tell which events of the remaining objects the log
+// has.
 func (s *Logs) readPlanned(ctx context.Context, m *manifest.Manifest) (objects []string, err error) {
 	p, err := s.wal.ReadPlan(ctx, s.options.shard(m.Log), m.LastPlan)
 	if err != nil && !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, seal.ErrForged) {

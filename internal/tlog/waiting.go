@@ -14,11 +14,11 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// waitingSection is events that wait to be sequenced.
+// waitingSection is a section of events that wait to be sequenced.
 type waitingSection struct {
 	wal.Place
-	entries []event.Entry // what is known of its lines
-	skip    map[int]bool  // Lines that the log or an earlier section has already.
+	entries []event.Entry // of its lines
+	skip    map[int]bool  // numbers of the lines that the log or an earlier section has
 }
 
 // selects tells whether a query selects line i, and it is not a duplicate.
@@ -31,8 +31,8 @@ func (w *waitingSection) isCut(q Query) bool {
 	return len(w.skip) > 0 || q.Processor != "" || w.MinTime < q.Start || w.MaxTime >= q.End
 }
 
-// waiting returns the sections of the view's tail with events that a query may select. It finds the lines that are in
-// the log or in an earlier section exactly as sequencing will. A duplicate has the same time, so other times don't
+// waiting returns the sections of the view's tail with events that a query may select. It finds the lines that the log
+// or an earlier section has, by the same rules as sequencing. Duplicates have the same time, so other times do not
 // matter.
 func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 	var once event.Once
@@ -63,8 +63,8 @@ func (v *view) waiting(ctx context.Context, q Query) ([]waitingSection, error) {
 	return sections, nil
 }
 
-// Waiting yields the selected events that waited to be sequenced when the Reader was made, each exactly once, wherever
-// they are now.
+// Waiting yields the selected events that waited to be sequenced when the Reader was made, each once, wherever they are
+// now.
 func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
 		send := func(e Indexed) error {
@@ -88,9 +88,9 @@ func (r *Reader) Waiting(ctx context.Context) iter.Seq2[Indexed, error] {
 	}
 }
 
-// eachWaiting calls section with each section that waits, and with the gzip member that holds its lines. If a section
-// is gone it has been sequenced: its events, and those of the sections behind it, are then found where they are now,
-// and moved is called with each that is selected.
+// eachWaiting calls section with each waiting section and the gzip member of its lines. If a section is gone, it has
+// been sequenced. Then the events of this section and of later ones are looked up in the log, and moved is called with
+// each selected one.
 func (r *Reader) eachWaiting(ctx context.Context, section func(*waitingSection, []byte) error,
 	moved func(Indexed) error) error {
 	for i := range r.tail {
@@ -143,10 +143,10 @@ func (r *Reader) follow(ctx context.Context, sections []waitingSection, do func(
 	return err
 }
 
-// gone says that events of sections are nowhere any more. The error wraps seal.ErrForged if that is because a section
-// was damaged after the Reader was made, and ErrPruned if retention may have removed them. It may also have done so
+// gone returns the error for events of sections that cannot be found any more. It wraps seal.ErrForged if a section was
+// damaged after the Reader was made, and ErrPruned if retention may have removed the events. That may have happened
 // before the Reader was made: if the plan of a section's object is lost, the object stays for a while, and the filters
-// of the log no longer tell that it had those events.
+// of the log no longer show that it had those events.
 func (r *Reader) gone(ctx context.Context, sections []waitingSection, count int) error {
 	err := fmt.Errorf("%d events of log %s that waited to be sequenced are gone", count, r.view.manifest.Log)
 	for _, w := range sections {
@@ -160,7 +160,7 @@ func (r *Reader) gone(ctx context.Context, sections []waitingSection, count int)
 	return err
 }
 
-// eachSince calls do with the entries from an index on that a query may select, those included that wait to be
+// eachSince calls do with the entries from an index on that a query may select, including those that wait to be
 // sequenced.
 func (v *view) eachSince(ctx context.Context, from int64, q Query, do func(Indexed) error) error {
 	for block, err := range v.blocks(ctx, from, v.manifest.Entries, q) {
@@ -187,7 +187,7 @@ func (v *view) eachSince(ctx context.Context, from int64, q Query, do func(Index
 	return nil
 }
 
-// decode returns the lines of the section, which are in data.
+// decode returns the lines of the section. data is the gzip member.
 func (w *waitingSection) decode(data []byte) (event.Batch, error) {
 	lines, err := gzipmember.Decode(nil, data, w.RawLength)
 	var b event.Batch
