@@ -1,17 +1,16 @@
-// Package bucket is the contract of the storage that weir keeps all its state in: immutable objects under
-// slash-separated keys. The packages below it keep the contract: folder and s3 store objects, cache stands before
-// another bucket, location opens a bucket by its name, and bucketest has a bucket in memory and a suite of tests that
-// every kind of bucket passes.
+// Package bucket defines the contract of the storage that holds all state of weir: immutable objects under
+// slash-separated keys. The packages below it implement it: folder and s3 store objects, cache is put before another
+// bucket, location opens a bucket by its location, and bucketest has a bucket in memory and a conformance suite for
+// every kind of bucket.
 //
-// Every other package relies on this:
+// Every other package relies on these properties:
 //
-//   - Reads are strongly consistent: what a write returned nil for, every later Get and List sees.
+//   - Reads are strongly consistent: after a write has returned nil, every Get and List sees it.
 //   - PutNew is the only primitive for agreement: of any number of PutNew of one key, at most one succeeds.
-//   - Durable: an object for which a write returned nil, or which a Get or a List showed, survives a crash.
-//   - Whole: a Get never returns a part of an object that a writer was still writing.
-//   - An error that is not ErrExist or ErrNotExist leaves the outcome of a write unknown: it may have taken
-//     effect, or may still do so. The caller settles it by reading back, never by repeating a PutNew of the
-//     same key.
+//   - Objects are durable: an object survives a crash if its write has returned nil, or a Get or a List has shown it.
+//   - Objects are whole: a Get never returns a part of an object that is still being written.
+//   - Any error of a write but ErrExist leaves its outcome unknown: it may have taken effect, or may still do so. The
+//     caller finds out by reading back, and never by repeating a PutNew of the same key.
 package bucket
 
 import (
@@ -30,12 +29,12 @@ var (
 	ErrExist = errors.New("object exists already")
 )
 
-// Bucket is the whole contract. All methods may be called concurrently; a cancelled context makes them return
-// early, a write then with an unknown outcome.
+// Bucket is the contract. All methods may be called concurrently. If the context is cancelled, they return early; a
+// write then has an unknown outcome.
 type Bucket interface {
-	// Get opens the object at key, or the part of it that r selects.
+	// Get opens the object at key, or the part of it that r selects. If there is none, it returns ErrNotExist.
 	Get(ctx context.Context, key string, r Range) (*Object, error)
-	// Put stores data at key and replaces what was there.
+	// Put stores data at key, and replaces an object that is there.
 	Put(ctx context.Context, key string, data []byte) error
 	// PutNew stores data at key, or fails with ErrExist if the key has an object, whatever its content.
 	PutNew(ctx context.Context, key string, data []byte) error
@@ -44,22 +43,21 @@ type Bucket interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
 	// Delete removes objects; a key without an object is not an error.
 	Delete(ctx context.Context, keys ...string) error
-	// Forget drops what caches on the way to the object at key keep of it, for an object that turned out to be
-	// damaged: the next Get asks the storage itself. A bucket without a cache does nothing. It is part of the contract
-	// because a wrapper that left it out would make damage stay for as long as the cache keeps it.
+	// Forget makes caches drop the object at key, because it turned out to be damaged, so that the next Get reads from
+	// the storage. A bucket without a cache does nothing. Forget is part of the contract because a wrapper without it
+	// would keep damaged data for as long as the cache does.
 	Forget(key string)
 }
 
-// Store is a bucket that is open until it is closed.
+// Store is an open bucket that must be closed.
 type Store interface {
 	Bucket
 	io.Closer
 }
 
-// Prober is a Store that can tell, by a trial, whether it takes objects at the moment.
+// Prober is a Store that can find out whether the storage takes objects now.
 type Prober interface {
-	// Writable returns why the storage takes no objects, and nil if it does. It may return what it found some seconds
-	// ago.
+	// Writable returns nil if the storage takes objects, and otherwise the reason. The result may be some seconds old.
 	Writable(ctx context.Context) error
 }
 
@@ -71,9 +69,9 @@ type Info struct {
 
 // Range selects a part of an object. The zero Range is all of it.
 type Range struct {
-	// Offset is the first byte. If it is negative, it counts from the end; it then never lies before the first byte.
+	// Offset is the first byte. If it is negative, it counts from the end, but not beyond the first byte.
 	Offset int64
-	// Length is the number of bytes. If it is 0, or reaches beyond the end, the range ends where the object does.
+	// Length is the number of bytes. If it is 0, or exceeds the rest, the range ends at the end of the object.
 	Length int64
 }
 
@@ -91,18 +89,18 @@ func (r Range) Resolve(size int64) (off, n int64) {
 	return off, n
 }
 
-// Object is an open object. The caller closes it. Its reader has a WriteTo that uses the kernel's copy
-// (sendfile) where the bucket and the writer can.
+// Object is an open object. The caller closes it. Its WriteTo uses the kernel's copy (sendfile) if the bucket and the
+// writer support it.
 type Object struct {
 	io.ReadCloser
 	Size    int64  // of the whole object, in bytes
-	Version string // another one if the object was replaced or changed; empty if the bucket cannot tell
+	Version string // differs after the object was replaced or changed; empty if the bucket does not report versions
 }
 
 // WriteTo implements io.WriterTo.
 func (o *Object) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, o.ReadCloser) }
 
-// Read returns the bytes of the object at key that r selects.
+// Read returns the bytes of the object at key that r selects. Its errors are those of Get.
 func Read(ctx context.Context, b Bucket, key string, r Range) ([]byte, error) {
 	o, err := b.Get(ctx, key, r)
 	if err != nil {
@@ -117,7 +115,8 @@ func Read(ctx context.Context, b Bucket, key string, r Range) ([]byte, error) {
 	return data, nil
 }
 
-// Begin is what every call to a bucket does first: it returns an error if the context is done or the key is not valid.
+// Begin is the first step of every call of a bucket. It returns an error if the context is done or the key is not
+// valid.
 func Begin(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -125,8 +124,8 @@ func Begin(ctx context.Context, key string) error {
 	return CheckKey(key)
 }
 
-// CheckKey returns an error unless key can be used in every kind of bucket: non-empty segments of ASCII
-// letters, digits, '.', '_' and '-' that do not begin with '.', joined by '/', at most 512 bytes in all.
+// CheckKey returns an error unless key is valid in every kind of bucket: non-empty segments of ASCII letters, digits,
+// '.', '_' and '-' that do not begin with '.', joined by '/', at most 512 bytes in total.
 func CheckKey(key string) error {
 	if len(key) > 512 {
 		return fmt.Errorf("key of %d bytes: at most 512 are allowed", len(key))

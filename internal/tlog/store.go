@@ -24,7 +24,7 @@ type Options struct {
 	SegmentBytes    int64         // maximum compressed size of a segment that a merge makes, in bytes (default 32 MiB)
 	MergeWidth      int           // number of segments of a size that are merged into one (default 8)
 	HistorySegments int           // number of segments that a history object lists (default 256)
-	KeepManifests   int64 // number of versions that a cleaning keeps, and between two cleanings (default 8)
+	KeepManifests   int64         // number of versions that a cleaning keeps, and between two cleanings (default 8)
 	Grace           time.Duration // how long a replaced object is kept (default 10 minutes)
 	CacheBytes      uint64        // memory for caches of indexes, filters, manifests and keys (default 48 MiB)
 	Shards          int           // number of shards of the bucket (default 1)

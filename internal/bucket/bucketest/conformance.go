@@ -1,4 +1,5 @@
-// Package bucketest is the conformance suite that every kind of bucket passes, and a bucket that fails on command.
+// Package bucketest has the conformance suite for every kind of bucket, a bucket in memory, and one that fails on
+// command.
 package bucketest
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Run checks the contract of package bucket on buckets that open makes, each empty.
+// Run checks the contract of package bucket. open returns an empty bucket.
 func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 	for name, test := range map[string]func(*testing.T, bucket.Bucket){
 		"read what was written":       readWritten,
@@ -115,7 +116,7 @@ func ranges(t *testing.T, b bucket.Bucket) {
 	}
 }
 
-// Contents of one key that differ have versions that differ, unless the bucket knows none.
+// Different contents of a key have different versions, unless the bucket does not report versions.
 func versions(t *testing.T, b bucket.Bucket) {
 	seen := map[string]string{}
 	for _, content := range []string{"one", "two", "one, longer"} {
@@ -202,7 +203,7 @@ func lists(t *testing.T, b bucket.Bucket) {
 	}
 }
 
-// What was there before a listing began and stays is in the listing, whatever else happens meanwhile.
+// A listing includes the objects that existed before it began and stay, whatever else changes meanwhile.
 func listWhileChanging(t *testing.T, b bucket.Bucket) {
 	var stay []string
 	for i := range 50 {
@@ -287,7 +288,7 @@ func cancelled(t *testing.T, b bucket.Bucket) {
 	wantErr(t, err, context.Canceled)
 }
 
-// A reader that has opened an object reads all of it or gets an error, also when the object goes meanwhile.
+// A reader of an open object gets all of it or an error, even if the object is deleted meanwhile.
 func openSurvivesDelete(t *testing.T, b bucket.Bucket) {
 	data := bytes.Repeat([]byte("x"), 1<<20)
 	must(t, b.PutNew(t.Context(), "k", data))

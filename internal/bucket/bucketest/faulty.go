@@ -26,14 +26,14 @@ const (
 // Faulty is a bucket that fails on command.
 type Faulty struct {
 	bucket.Bucket
-	// Before runs before each operation; an error makes it fail without effect. It may wait, which delays the
-	// operation. Nil: nothing happens.
+	// If not nil, Before is called before each operation. An error makes the operation fail without effect. Before may
+	// block, to delay the operation.
 	Before func(ctx context.Context, op Op, key string) error
-	// After runs after the effect of each operation that changes something; an error makes it look failed
-	// although it was not. Nil: nothing happens.
+	// If not nil, After is called after the effect of each operation that changes something. An error makes the
+	// operation look failed.
 	After func(ctx context.Context, op Op, key string) error
-	// Content replaces what a Get gives of an object. If it is shorter, the transfer is cut off (io.ErrUnexpectedEOF).
-	// If nil, it stays as it is.
+	// If not nil, Content replaces the content of an object in a Get. If it returns less, the transfer is cut off
+	// (io.ErrUnexpectedEOF).
 	Content func(key string, data []byte) []byte
 }
 

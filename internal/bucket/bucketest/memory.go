@@ -16,13 +16,13 @@ import (
 	"github.com/weirlog/weir/internal/bucket/layout"
 )
 
-// Memory is a bucket in memory, for tests and simulations. Its "crash" loses nothing: what survives a crash of the
-// process that uses it is the Memory itself.
+// Memory is a bucket in memory, for tests and simulations. If a simulated process crashes, its Memory survives
+// unchanged.
 type Memory struct {
 	mu      sync.RWMutex
 	objects map[string]memoryContent
-	writes  int  // so far
-	anyKeys bool // keys that package layout does not have may be written
+	writes  int  // number of writes so far
+	anyKeys bool // allows keys that package layout does not have
 }
 
 type memoryContent struct {
@@ -30,14 +30,14 @@ type memoryContent struct {
 	version int
 }
 
-// NewMemory returns an empty bucket. A write under a key that package layout does not have panics: checks, copies and
-// the documentation of the format would not know the object.
+// NewMemory returns an empty bucket. A write to a key that package layout does not have panics, since checks, copies
+// and the documentation of the format would miss the object.
 func NewMemory() *Memory { return &Memory{objects: make(map[string]memoryContent)} }
 
 // NewAnyKeys returns an empty bucket in which objects may have any keys.
 func NewAnyKeys() *Memory { return NewMemory().AllowAnyKeys() }
 
-// AllowAnyKeys lets objects have any keys from now on. It returns m.
+// AllowAnyKeys allows any keys from now on. It returns m.
 func (m *Memory) AllowAnyKeys() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -45,7 +45,7 @@ func (m *Memory) AllowAnyKeys() *Memory {
 	return m
 }
 
-// Clone returns a bucket that has the same objects now.
+// Clone returns a bucket with the same objects.
 func (m *Memory) Clone() *Memory {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

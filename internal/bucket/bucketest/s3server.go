@@ -18,12 +18,12 @@ import (
 	"time"
 )
 
-// S3Server is a store in memory that speaks as much of S3 as weir uses, strictly: with paths of the form /bucket/key,
-// for one bucket. It checks no signatures, but that there is one, and that a body is the one that was signed.
+// S3Server is a storage in memory that implements the part of S3 that weir uses, strictly: with paths of the form
+// /bucket/key, for one bucket. It requires a signature but does not verify it. It verifies the signed digest of bodies.
 type S3Server struct {
-	Name    string // of the bucket
-	Page    int    // keys in a page of a listing; 0: 1,000
-	Replace bool   // If-None-Match is ignored, as some stores do
+	Name    string // name of the bucket
+	Page    int    // maximum number of keys in a page of a listing (default 1,000)
+	Replace bool   // ignore If-None-Match, as some stores do
 
 	mu      sync.Mutex
 	objects map[string][]byte
@@ -62,7 +62,7 @@ func (s *S3Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.object(w, r, key, body)
 }
 
-// unchunk takes the bytes out of a body in chunks: "<hex size>;chunk-signature=…\r\n<bytes>\r\n".
+// unchunk returns the bytes of a body in chunks: "<hex size>;chunk-signature=…\r\n<bytes>\r\n".
 func unchunk(body []byte) []byte {
 	var all []byte
 	for {
@@ -126,7 +126,7 @@ func etag(data []byte) string { return fmt.Sprintf("%q", fmt.Sprintf("%x", md5.S
 func (s *S3Server) get(w http.ResponseWriter, r *http.Request, data []byte) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", etag(data))
-	if len(data) == 0 && r.Header.Get("Range") != "" { // net/http would send nothing, S3 refuses
+	if len(data) == 0 && r.Header.Get("Range") != "" { // net/http would send an empty reply, S3 refuses
 		refuse(w, http.StatusRequestedRangeNotSatisfiable, "InvalidRange")
 		return
 	}
@@ -165,7 +165,7 @@ func (s *S3Server) bucket(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
-// list replies with one page. The token for the next is the page's last key.
+// list replies with one page. Its continuation token is the last key of the page.
 func (s *S3Server) list(w http.ResponseWriter, prefix, after string) {
 	var result listed
 	for _, key := range slices.Sorted(maps.Keys(s.objects)) {

@@ -22,12 +22,12 @@ type Started struct {
 	process   *exec.Cmd
 }
 
-// StartS3 starts versitygw or minio, found by PATH, on a free loopback port, with a folder that has the S3 bucket weir,
-// and with the credentials of the environment. The server is killed when the test ends.
+// StartS3 starts versitygw or minio, found by PATH, on a free loopback port. The server has the bucket weir, in a
+// folder of the test, and the credentials of the environment. It is killed when the test ends.
 func StartS3(t *testing.T, program string) *Started {
 	t.Helper()
 	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, "weir"), 0o700); err != nil { // a bucket, for both of them
+	if err := os.Mkdir(filepath.Join(folder, "weir"), 0o700); err != nil { // both servers take a folder for a bucket
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +48,7 @@ func StartS3(t *testing.T, program string) *Started {
 	return s
 }
 
-// Start starts the server after it was killed, and returns once it answers.
+// Start starts the server, or restarts it after Kill, and returns once it answers.
 func (s *Started) Start(t *testing.T) {
 	t.Helper()
 	id, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
@@ -58,7 +58,7 @@ func (s *Started) Start(t *testing.T) {
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// another process: no event to wait for
+	// The server is another process, so there is no event to wait for.
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		r, err := http.Get(s.Endpoint)
 		if err == nil {
@@ -74,13 +74,13 @@ func (s *Started) Start(t *testing.T) {
 	}
 }
 
-// Kill ends the server without a word.
+// Kill kills the server.
 func (s *Started) Kill() {
 	s.process.Process.Kill()
 	s.process.Wait()
 }
 
-// PEM returns a certificate as it stands in a file.
+// PEM returns a certificate in PEM.
 func PEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }

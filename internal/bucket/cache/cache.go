@@ -13,46 +13,46 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Options say what a Cached keeps.
+// Options of a cache.
 type Options struct {
-	Immutable   func(key string) bool // tells which objects never change and are never made anew: only these are kept
-	Memory      int64                 // bytes
-	Folder      string                // on a local disk; empty: memory only
+	Immutable   func(key string) bool // selects the objects to cache: they never change, and a deletion is final
+	Memory      int64                 // maximum size of the parts in memory, in bytes
+	Folder      string                // on a local disk; if empty, parts are kept in memory only
 	FolderBytes int64
-	// what was fetched so long ago is forgotten: what others delete from the bucket is gone here by then
+	// parts older than this are dropped, so that objects deleted by other processes are dropped too
 	MaxAge time.Duration
 	Logger *slog.Logger
-	// called with each part that is wanted: memory, folder, store, or damaged; nil: nobody counts
+	// if not nil, called for each requested part with where it came from: memory, folder, store or damaged
 	Observe func(from string)
 }
 
-// Cached is a bucket with a cache before it, of parts of immutable objects, for buckets where each request costs time
-// and money. It keeps parts of a fixed size; parts that are missing one behind the other are fetched by one request,
-// which the reader takes them from as they come.
+// Bucket is a bucket with a cache before it, for storage where each request costs time and money. It caches parts of
+// immutable objects, all of the same size. Consecutive missing parts are fetched by one request, and the reader gets
+// them as they arrive.
 //
-// What comes from the cache is what came from the bucket: a part in the folder has a digest, and one that is damaged is
-// fetched again. Beyond that a cache is not trusted: objects have no Version here, so that who compares them with
-// digests of its own does so each time. A disk that fails costs speed only.
+// The cache returns only data of the bucket: a part in the folder has a digest, and a damaged part is fetched again.
+// Beyond that the cache is not trusted: its objects have no Version, so a caller that verifies digests does so each
+// time. A failing disk costs only speed.
 type Bucket struct {
 	bucket.Store
 	options Options
 	memory  *lru[part]
-	folder  *partFolder // nil: none
+	folder  *partFolder // nil if there is none
 	stop    chan struct{}
 	work    sync.WaitGroup
 }
 
-// partBytes is the length of parts in bytes. The last one of an object is shorter. A reader holds at most one.
+// partBytes is the size of a part in bytes; the last part of an object is shorter. A reader holds at most one part.
 const partBytes = 64 << 10
 
-// part is a part of an object as it was fetched.
+// part is a part of an object.
 type part struct {
 	data []byte
 	size int64 // of the whole object
 	at   time.Time
 }
 
-// New puts a cache before a bucket, which Close closes.
+// New puts a cache before a bucket. Close closes the bucket too.
 func New(b bucket.Store, o Options) (*Bucket, error) {
 	c := &Bucket{Store: b, options: o, memory: newLRU[part](o.Memory, nil), stop: make(chan struct{})}
 	if c.options.Observe == nil {
@@ -68,7 +68,7 @@ func New(b bucket.Store, o Options) (*Bucket, error) {
 	return c, nil
 }
 
-// Close closes the bucket, too. The folder keeps what is in it for the next start.
+// Close closes the bucket too. The folder keeps its content for the next start.
 func (c *Bucket) Close() error {
 	close(c.stop)
 	c.work.Wait()
@@ -79,7 +79,7 @@ func (c *Bucket) Close() error {
 	return err
 }
 
-// age forgets what is too old, also if nobody asks for it.
+// age drops old parts, even if nobody asks for them.
 func (c *Bucket) age() {
 	every := time.NewTicker(max(c.options.MaxAge/24, time.Second))
 	defer every.Stop()
@@ -98,7 +98,7 @@ func (c *Bucket) age() {
 
 func (c *Bucket) old(at time.Time) bool { return time.Since(at) > c.options.MaxAge }
 
-// Bytes returns how much is kept in memory and in the folder.
+// Bytes returns the size of the parts in memory and in the folder, in bytes.
 func (c *Bucket) Bytes() (memory, folder int64) {
 	if c.folder != nil {
 		folder = c.folder.bytes()
@@ -106,7 +106,7 @@ func (c *Bucket) Bytes() (memory, folder int64) {
 	return c.memory.bytes(), folder
 }
 
-// Forget drops what is kept of an object that turned out not to be what it should.
+// Forget drops the parts of an object that turned out to be damaged.
 func (c *Bucket) Forget(key string) {
 	c.Store.Forget(key)
 	id := objectID(key)
@@ -116,7 +116,7 @@ func (c *Bucket) Forget(key string) {
 	}
 }
 
-// Writable implements bucket.Prober for a bucket that can tell.
+// Writable implements bucket.Prober. It returns nil if the bucket is no Prober.
 func (c *Bucket) Writable(ctx context.Context) error {
 	if p, ok := c.Store.(bucket.Prober); ok {
 		return p.Writable(ctx)
@@ -124,7 +124,7 @@ func (c *Bucket) Writable(ctx context.Context) error {
 	return nil
 }
 
-// Delete forgets what it deletes.
+// Delete drops the parts of the deleted objects.
 func (c *Bucket) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
 		if c.options.Immutable(key) {
@@ -187,18 +187,18 @@ func (c *Bucket) keep(id, key string, number int64, p part) {
 	}
 }
 
-// cachedObject reads a range of an object from the cache, and from the bucket where the cache has nothing.
+// cachedObject reads a range of an object from the cache, and missing parts from the bucket.
 type cachedObject struct {
-	ctx       context.Context // of the Get, as for every object
+	ctx       context.Context // of the Get
 	cache     *Bucket
 	key, id   string
-	next, end int64  // range that is still to be read; end < 0: up to the object's end, which is not known yet
+	next, end int64  // the rest of the range; end < 0 means up to the object's end, which is not known yet
 	size      int64  // of the whole object
-	have      []byte // of the part that next lies in, what lies behind next
+	have      []byte // the bytes of the current part from next on
 
-	source    io.ReadCloser // a request under way; nil: none
-	sourceAt  int64         // number of the part that it goes on with
-	sourceEnd int64         // and of the part before which it ends
+	source    io.ReadCloser // the running request; nil if there is none
+	sourceAt  int64         // number of the part that it returns next
+	sourceEnd int64         // number of the part before which it ends
 }
 
 func (o *cachedObject) Read(p []byte) (int, error) {
@@ -228,7 +228,7 @@ func (o *cachedObject) Close() error {
 	return source.Close()
 }
 
-// fill gets the part that is to be read next.
+// fill gets the part that is read next.
 func (o *cachedObject) fill() error {
 	number := o.next / partBytes
 	p, ok := o.cache.kept(o.id, o.key, number)
@@ -244,7 +244,7 @@ func (o *cachedObject) fill() error {
 	return nil
 }
 
-// fetch reads a part from the bucket, by the request that is under way if that has come to it.
+// fetch reads a part from the bucket. It continues the running request if that is at this part.
 func (o *cachedObject) fetch(number int64) (part, error) {
 	if o.source == nil || o.sourceAt != number || number >= o.sourceEnd {
 		if err := o.request(number); err != nil {
@@ -262,7 +262,7 @@ func (o *cachedObject) fetch(number int64) (part, error) {
 	return p, nil
 }
 
-// request asks the bucket for the parts from a number on that the cache does not have, as far as they are wanted.
+// request requests the missing parts from a number on, as far as the reader wants them.
 func (o *cachedObject) request(number int64) error {
 	if o.source != nil {
 		o.source.Close()

@@ -24,7 +24,7 @@ import (
 	"github.com/weirlog/weir/internal/filelock"
 )
 
-// behind is a bucket behind a cache, which counts what is asked of it.
+// behind is a bucket behind a cache. It counts its requests.
 type behind struct {
 	*bucketest.Faulty
 	mu   sync.Mutex
@@ -96,8 +96,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Whatever is read of objects of whatever size, with whatever was read before, is what the bucket has; and no more is
-// kept than may be.
+// All reads of objects return what the bucket has, for any size and any earlier reads, and the cache stays within its
+// size.
 func TestReadsAreWhatTheBucketHas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b, folder := newBehind(), filepath.Join(os.TempDir(),
@@ -166,7 +166,7 @@ func folderSize(t interface{ Fatal(...any) }, folder string) (bytes int64) {
 	return bytes
 }
 
-// What lies together is fetched by one request, and once.
+// Parts that lie together are fetched by one request, and once.
 func TestPartsAreFetchedOnceAndTogether(t *testing.T) {
 	b, folder := newBehind(), t.TempDir()
 	c := openCached(t, b, func(o *cache.Options) { o.Folder, o.FolderBytes = folder, 8<<20 })
@@ -202,7 +202,7 @@ func TestPartsAreFetchedOnceAndTogether(t *testing.T) {
 	}
 }
 
-// A file that is damaged in the folder is fetched again; files of others stay.
+// A damaged file in the folder is fetched again. Files that are not the cache's stay.
 func TestDamagedFilesAreFetchedAgain(t *testing.T) {
 	b, folder := newBehind(), t.TempDir()
 	foreign := filepath.Join(folder, "somebody-else's")
@@ -247,7 +247,7 @@ func TestDamagedFilesAreFetchedAgain(t *testing.T) {
 	}
 }
 
-// A folder that does not work any more costs requests, nothing else. A second process does not get it.
+// A folder that stops working costs only requests. A second process does not get the folder.
 func TestBrokenFolderCostsRequestsOnly(t *testing.T) {
 	b, folder := newBehind(), filepath.Join(t.TempDir(), "cache")
 	c := openCached(t, b, func(o *cache.Options) { o.Memory, o.Folder, o.FolderBytes = 0, folder, 8<<20 })
@@ -267,7 +267,7 @@ func TestBrokenFolderCostsRequestsOnly(t *testing.T) {
 	}
 }
 
-// What was fetched long ago is forgotten, and errors are not kept.
+// Old parts are dropped, and errors are not cached.
 func TestOldPartsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBehind()

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// lru keeps values up to a number of bytes, those that were used last.
+// lru keeps the values that were used last, up to a total size in bytes.
 type lru[V any] struct {
 	limit   int64
-	dropped func(name string, v V) // called with the lock held when a value is dropped; nil: not
+	dropped func(name string, v V) // if not nil, called with the lock held when a value is dropped
 
 	mu      sync.Mutex
 	used    int64
@@ -47,8 +47,7 @@ func (l *lru[V]) has(name string) bool {
 	return ok
 }
 
-// put takes a value in, unless it is larger than all that may be kept, and drops what there is no room for any more. It
-// tells whether the value was taken.
+// put adds a value, and drops others to make room. It returns false, and adds nothing, if the value exceeds the limit.
 func (l *lru[V]) put(name string, v V, bytes int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +65,7 @@ func (l *lru[V]) put(name string, v V, bytes int64) bool {
 	return true
 }
 
-// remove drops what is chosen.
+// remove drops the values for which chosen returns true.
 func (l *lru[V]) remove(chosen func(name string, v V) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +84,7 @@ func (l *lru[V]) bytes() int64 {
 	return l.used
 }
 
-// drop is called with the lock held, as forget is.
+// drop removes a value and calls dropped. The caller of drop or forget holds the lock.
 func (l *lru[V]) drop(e *list.Element) {
 	l.forget(e)
 	entry := e.Value.(*lruEntry[V])

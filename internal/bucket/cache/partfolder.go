@@ -22,19 +22,19 @@ import (
 	"github.com/weirlog/weir/internal/filelock"
 )
 
-// partFolder keeps parts of objects in files of a folder. A file has the part's bytes, the size of the whole object (8
-// bytes, big-endian), and the SHA-256 of both and of the object's key.
+// partFolder keeps parts of objects in files of a folder. A file has the bytes of the part, the size of the whole
+// object (8 bytes, big-endian), and the SHA-256 of both and of the object's key.
 type partFolder struct {
 	path    string
 	lock    io.Closer
-	files   *lru[time.Time] // when they were fetched, by name
+	files   *lru[time.Time] // times of fetching, by name
 	logger  *slog.Logger
 	failing atomic.Bool
 
-	mu sync.Mutex // held while files and the folder are made to agree
+	mu sync.Mutex // held while files is made to agree with the folder
 }
 
-// Names of files that are the cache's own. It touches no others.
+// Names of the cache's own files. It touches no others.
 var (
 	partPattern      = regexp.MustCompile(`^[0-9a-f]{32}-[0-9]{6}$`)
 	temporaryPattern = regexp.MustCompile(`^\.part-[0-9]+$`)
@@ -42,7 +42,7 @@ var (
 
 const partTrailer = 8 + sha256.Size
 
-// errDamagedPart is returned (wrapped) for a file that is not what was written.
+// errDamagedPart is returned (wrapped) for a file whose digest differs.
 var errDamagedPart = errors.New("a part in the cache is damaged")
 
 func objectID(key string) string {
@@ -56,7 +56,7 @@ func isPartOf(name, id string) bool {
 	return strings.HasPrefix(name, id) && len(name) > len(id) && name[len(id)] == '-'
 }
 
-// openPartFolder opens a folder, which is made if it does not exist, and takes in what an earlier process left there.
+// openPartFolder opens a folder, which it makes if it does not exist, and loads the parts that an earlier process left.
 func openPartFolder(path string, limit int64, logger *slog.Logger) (*partFolder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func openPartFolder(path string, limit int64, logger *slog.Logger) (*partFolder,
 	return f, nil
 }
 
-// load takes in the files that are there, the latest last.
+// load loads the files in the folder, the latest last.
 func (f *partFolder) load() error {
 	entries, err := os.ReadDir(f.path)
 	if err != nil {
@@ -121,7 +121,7 @@ func (f *partFolder) delete(name string) {
 	}
 }
 
-// complain logs the first of several failures.
+// complain logs only the first of several failures.
 func (f *partFolder) complain(err error) {
 	if !f.failing.Swap(true) {
 		f.logger.Warn("the cache folder does not work; what it cannot keep is fetched from the bucket", "folder",
@@ -136,8 +136,8 @@ func (f *partFolder) sum(key string, data []byte) []byte {
 	return h.Sum(nil)
 }
 
-// read returns a part; fs.ErrNotExist if there is none, errDamagedPart (wrapped) if it is damaged, and then it is
-// dropped.
+// read returns a part. It returns fs.ErrNotExist if there is none, and errDamagedPart (wrapped) if it is damaged; it
+// then drops the part.
 func (f *partFolder) read(name, key string) (part, error) {
 	at, file, err := f.open(name)
 	if err != nil {
@@ -170,7 +170,7 @@ func (f *partFolder) open(name string) (at time.Time, file *os.File, err error) 
 	return at, file, err
 }
 
-// write keeps a part, if that is possible. What a crash leaves of a file that was being written is found damaged.
+// write keeps a part, if possible. If a crash interrupts it, the file is found to be damaged.
 func (f *partFolder) write(name, key string, p part) {
 	data := binary.BigEndian.AppendUint64(slices.Clone(p.data), uint64(p.size))
 	data = append(data, f.sum(key, data)...)
@@ -196,10 +196,10 @@ func (f *partFolder) writeFile(name string, data []byte, at time.Time) error {
 	return err
 }
 
-// errNoRoom is returned for a part that is larger than all that may be kept.
+// errNoRoom is returned for a part that is larger than the whole cache may be.
 var errNoRoom = errors.New("--cache-size is smaller than a part")
 
-// place makes room for a file and gives it its name.
+// place makes room for a file, and gives it its name.
 func (f *partFolder) place(temporary, name string, size int64, at time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -20,41 +20,40 @@ import (
 	"github.com/weirlog/weir/internal/filelock"
 )
 
-// Local is a bucket in a folder: the object at key "a/b" is the file a/b, readable by every other tool.
+// Bucket is a bucket in a folder: the object at key "a/b" is the file a/b, which any other program can read.
 //
 // # What a crash can leave
 //
-// A write goes to a file below .tmp, which is fsynced, then linked (PutNew) or renamed (Put) to its name; then the
-// folder is fsynced and the write returns. So a crash at any instant leaves an object whole or absent, and files
-// below .tmp, which the next Open removes. Folders that a write creates are fsynced in their parents first.
+// A write goes to a file below .tmp, which is fsynced, then linked (PutNew) or renamed (Put) to its name. Then the
+// folder is fsynced, and the write returns. So a crash at any moment leaves an object whole or absent, and perhaps
+// files below .tmp, which the next Open removes. Folders that a write creates are fsynced in their parents first.
 //
-// # What a read may trust
+// # What a read shows
 //
-// Between link and fsync of the folder an object could still vanish in a power failure. Until that fsync has
-// returned, Get and List of the same Local behave as if the object were not there, and a PutNew of the same key
-// waits. So what a read showed is durable, and no decision ever rests on an object that a crash can take back. This
-// bookkeeping is in memory, which is why a folder has one writing process at a time: Open holds a lock (flock)
-// on it, and a second one gets filelock.ErrLocked. Many nodes on one bucket need storage that is durable when it
-// answers, such as S3.
+// Between the link and the fsync of the folder, a power failure could still remove an object. Until that fsync has
+// returned, Get and List of the same Bucket behave as if the object did not exist, and a PutNew of the same key waits.
+// So what a read shows is durable, and no decision rests on an object that a crash can remove. This state is in memory,
+// so a folder can have only one writing process at a time: Open locks the folder (flock), and a second process gets
+// filelock.ErrLocked. Many nodes on one bucket need storage that is durable when it replies, such as S3.
 //
 // # A failed fsync
 //
-// After a failed fsync the kernel may report later ones as good although the data never reached the disk (Rebello et
-// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So a failed fsync is never repeated on the
-// same file: the write fails, its file is removed, and a new attempt writes a new file. Where the fsync of the
-// folder failed, the new name is removed again; if even that fails, the key is in doubt, and Get, List and PutNew
-// that meet it return an error until the folder is opened again.
+// After a failed fsync the kernel may report later ones as successful although the data never reached the disk (Rebello
+// et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So a failed fsync is never repeated on the
+// same file: the write fails, its file is removed, and a new attempt writes a new file. If the fsync of the folder
+// failed, the new name is removed again. If that fails too, the key is in doubt: Get, List and PutNew of this key
+// return an error until the folder is opened again.
 type Bucket struct {
 	root string
-	made []string // folders that Open made, from root upwards
+	made []string // folders that Open made, from the top down
 	disk disk
 	lock io.Closer
 
 	mu       sync.Mutex
-	settled  *sync.Cond          // signalled whenever a key leaves unsettled
-	pending  map[string]struct{} // keys being written: linked perhaps, durable not yet
-	doubtful map[string]error    // keys whose fsync failed and which could not be removed
-	folders  sync.Map            // folders known to be durable
+	settled  *sync.Cond          // signalled whenever a key leaves pending
+	pending  map[string]struct{} // keys that are being written; they may be linked, and are not durable yet
+	doubtful map[string]error    // keys whose fsync failed and that could not be removed
+	folders  sync.Map            // folders that are known to be durable
 	making   sync.Mutex          // held while a folder is made durable
 	trial    *trial.Trial
 }
@@ -64,8 +63,8 @@ const (
 	lockFile  = ".lock"
 )
 
-// Open opens the bucket in the folder root, which it makes if it does not exist, and locks it. A folder that Open made
-// and in which nothing was stored is gone again after Close.
+// Open opens the bucket in the folder root, which it makes if it does not exist, and locks it. Close removes the
+// folders that Open made if nothing was stored in them.
 func Open(root string) (*Bucket, error) { return open(root, osDisk{}) }
 
 func open(root string, d disk) (*Bucket, error) {
@@ -91,7 +90,7 @@ func open(root string, d disk) (*Bucket, error) {
 	return b, nil
 }
 
-// OpenToOthers tells whether others than the owner of the folder root may list, read or change what is in it.
+// OpenToOthers tells whether users other than the owner of the folder root may list, read or change its content.
 func OpenToOthers(root string) (mode fs.FileMode, open bool) {
 	st, err := os.Stat(root)
 	if err != nil {
@@ -100,7 +99,7 @@ func OpenToOthers(root string) (mode fs.FileMode, open bool) {
 	return st.Mode().Perm(), st.Mode().Perm()&0o077 != 0
 }
 
-// clean removes what earlier processes left half-written.
+// clean removes the unfinished files of earlier processes.
 func (b *Bucket) clean() error {
 	tmp := filepath.Join(b.root, tmpFolder)
 	if err := os.RemoveAll(tmp); err != nil {
@@ -112,7 +111,7 @@ func (b *Bucket) clean() error {
 	return b.disk.syncDir(filepath.Dir(b.root))
 }
 
-// missing returns the folders that have to be made before root exists, from root upwards.
+// missing returns the folders that must be made for root to exist, from the top down.
 func missing(root string) (all []string) {
 	for path := root; ; path = filepath.Dir(path) {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -122,7 +121,7 @@ func missing(root string) (all []string) {
 	}
 }
 
-// Close releases the folder. No other method may run or be called after it.
+// Close unlocks the folder. No other method may run during or after it.
 func (b *Bucket) Close() error {
 	b.trial.Wait()
 	if len(b.made) > 0 {
@@ -131,7 +130,7 @@ func (b *Bucket) Close() error {
 	return b.lock.Close()
 }
 
-// unmake removes the folders that Open made, if nothing was stored in them. A folder with anything in it stays.
+// unmake removes the folders that Open made, if nothing was stored in them. A folder with any content stays.
 func (b *Bucket) unmake() {
 	entries, err := os.ReadDir(b.root)
 	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
@@ -166,7 +165,7 @@ func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = bucket.ErrNotExist // a folder: the key is a prefix of others
+		err = bucket.ErrNotExist // a folder: the key is a prefix of other keys
 	}
 	var off, n int64
 	if err == nil {
@@ -182,7 +181,7 @@ func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 		Version: versionOf(st)}, nil
 }
 
-// readable reports ErrNotExist for an object that is not durable yet, and an error for one in doubt.
+// readable returns ErrNotExist for an object that is not durable yet, and an error for one in doubt.
 func (b *Bucket) readable(key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -195,7 +194,7 @@ func (b *Bucket) readable(key string) error {
 	return nil
 }
 
-// fileObject reads a part of a file. Files hold whole objects, so a file that ends early has been damaged.
+// fileObject reads a part of a file. Files hold whole objects, so a file that ends early is damaged.
 type fileObject struct {
 	file *os.File
 	part io.LimitedReader
@@ -209,7 +208,7 @@ func (o *fileObject) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo lets a network connection read from the file itself (sendfile).
+// WriteTo lets the kernel copy the file to a network connection (sendfile).
 func (o *fileObject) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.Copy(w, &o.part)
 	if err == nil && o.part.N > 0 {
@@ -234,7 +233,7 @@ func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 	return nil
 }
 
-// write makes a durable file of data and gives it its name by publish.
+// write makes a durable file of data. publish gives the file its name.
 func (b *Bucket) write(ctx context.Context, key string, data []byte, publish func(tmp, name string) error) error {
 	if err := bucket.Begin(ctx, key); err != nil {
 		return err
@@ -269,7 +268,7 @@ func (b *Bucket) write(ctx context.Context, key string, data []byte, publish fun
 	return nil
 }
 
-// claim waits until nobody else is writing key and marks it as being written.
+// claim waits until no other call is writing key, and marks it as being written.
 func (b *Bucket) claim(key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -298,7 +297,7 @@ func (b *Bucket) doubt(key string, err error) {
 	b.doubtful[key] = err
 }
 
-// makeFolder makes dir and its parents below the root exist durably.
+// makeFolder makes dir and its parents below the root durably.
 func (b *Bucket) makeFolder(dir string) error {
 	if _, ok := b.folders.Load(dir); ok {
 		return nil
@@ -317,7 +316,7 @@ func (b *Bucket) makeFolder(dir string) error {
 			return err
 		}
 		if err := b.disk.syncDir(filepath.Dir(d)); err != nil {
-			b.disk.remove(d) // so that a later attempt makes it anew; it fails if the folder is in use
+			b.disk.remove(d) // a later attempt makes it again; removing fails if the folder is in use
 			return err
 		}
 		b.folders.Store(d, nil)
@@ -361,7 +360,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucke
 
 var errStop = errors.New("the caller of List has seen enough")
 
-// list yields the objects below the folder dir (a key prefix that is empty or ends in '/').
+// list yields the objects below the folder dir, a key prefix that is empty or ends in '/'.
 func (b *Bucket) list(ctx context.Context, dir, prefix, after string, yield func(bucket.Info, error) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -380,7 +379,7 @@ func (b *Bucket) list(ctx context.Context, dir, prefix, after string, yield func
 		}
 		key := dir + e.Name()
 		if e.IsDir() {
-			key += "/" // so that folders sort as the keys below them do
+			key += "/" // so that folders sort like the keys below them
 		}
 		keys = append(keys, key)
 	}

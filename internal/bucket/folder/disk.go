@@ -8,7 +8,7 @@ import (
 	"github.com/weirlog/weir/internal/durable"
 )
 
-// disk is what Local asks of the file system to change it, so that tests can make each step fail.
+// disk is the part of the file system that a Bucket uses for changes, so that tests can make each step fail.
 type disk interface {
 	writeFile(name string, data []byte) error // makes a new file and fsyncs it
 	link(oldname, newname string) error
@@ -29,5 +29,5 @@ func (osDisk) mkdir(name string) error              { return os.Mkdir(name, 0o70
 
 func (osDisk) syncDir(name string) error { return durable.SyncFolder(name) }
 
-// isNotFolder tells whether a part of a path that should be a folder is a file.
+// isNotFolder tells whether an error means that a file is in the place of a folder.
 func isNotFolder(err error) bool { return errors.Is(err, syscall.ENOTDIR) }

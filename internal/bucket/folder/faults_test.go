@@ -14,7 +14,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// faultyDisk fails the steps that fail names, each with the error given.
+// faultyDisk fails the steps that fail names, with the given errors.
 type faultyDisk struct {
 	osDisk
 	fail  map[string]error
@@ -28,7 +28,7 @@ func (d *faultyDisk) step(name string) error {
 
 func (d *faultyDisk) writeFile(name string, data []byte) error {
 	if err := d.step("write"); err != nil {
-		// What a full disk leaves: a file that holds a part of the data.
+		// A full disk leaves a file that holds a part of the data.
 		return errors.Join(d.osDisk.writeFile(name, data[:len(data)/2]), err)
 	}
 	return d.osDisk.writeFile(name, data)
@@ -82,8 +82,8 @@ func openFaulty(t *testing.T, dir string) (*Bucket, *faultyDisk) {
 	return b, d
 }
 
-// Whatever step fails: the write says so, what was stored stays, no part of an object is ever seen, and once the
-// disk works again the write succeeds.
+// If any step fails, the write returns an error, stored objects stay, and no partial object is ever visible. Once the
+// disk works again, the write succeeds.
 func TestFailedStepsLeaveOldOrNewState(t *testing.T) {
 	for _, step := range []string{"write", "link", "rename", "mkdir", "sync"} {
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
@@ -139,7 +139,7 @@ func TestFailedSyncIsNotRepeated(t *testing.T) {
 	}
 }
 
-// An object whose durability is unknown is neither shown as there nor as missing.
+// An object whose durability is unknown is shown neither as existing nor as missing.
 func TestObjectInDoubtIsAnError(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	b, d := openFaulty(t, dir)
@@ -172,7 +172,7 @@ func TestObjectInDoubtIsAnError(t *testing.T) {
 	}
 }
 
-// Until an object is durable nobody sees it, and who creates the same key waits for the outcome.
+// An object is invisible until it is durable, and a PutNew of the same key waits for the outcome.
 func TestObjectsAreHiddenUntilDurable(t *testing.T) {
 	ctx := t.Context()
 	reached, release := make(chan struct{}), make(chan struct{})
@@ -210,7 +210,7 @@ type slowSync struct {
 }
 
 func (d *slowSync) syncDir(name string) error {
-	if !d.opened { // Open's own
+	if !d.opened { // the fsync of Open
 		d.opened = true
 		return d.osDisk.syncDir(name)
 	}

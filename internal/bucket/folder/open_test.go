@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestFolderOpenToOthersIsTold(t *testing.T) {
+func TestFolderOpenToOthersIsReported(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "bucket")
 	if _, open := OpenToOthers(root); open {
 		t.Error("a folder that does not exist is open to others")
@@ -29,7 +29,7 @@ func TestFolderOpenToOthersIsTold(t *testing.T) {
 	}
 }
 
-// A folder in which nothing was stored is removed again, with the parents that were made for it. Nothing else is.
+// A folder in which nothing was stored is removed, with the parents that were made for it. Nothing else is removed.
 func TestFolderWithoutObjectsIsRemovedAgain(t *testing.T) {
 	parent := t.TempDir()
 	root := filepath.Join(parent, "a", "b")
@@ -77,7 +77,7 @@ func TestFolderWithoutObjectsIsRemovedAgain(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "key")); err != nil {
 		t.Fatal(err)
 	}
-	openAndClose(func(*Bucket) {}) // of a folder that was there before
+	openAndClose(func(*Bucket) {}) // the folder existed before
 	if _, err := os.Stat(root); err != nil {
 		t.Error(err)
 	}

@@ -13,18 +13,18 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Folder reads the bucket in a folder while another process may be writing it. It takes no lock and changes nothing,
-// and so it shows too what is written but not yet durable.
+// Reader reads the bucket in a folder, while another process may be writing. It takes no lock and changes nothing. So
+// it also shows objects that are written but not durable yet.
 type Reader struct {
 	files  *Bucket
 	prefix string
 }
 
-// ErrReadOnly is returned (wrapped) by what would change a Folder.
+// ErrReadOnly is returned (wrapped) by methods that would change the bucket.
 var ErrReadOnly = errors.New("the bucket is open for reading only")
 
-// OpenReader opens the folder root, whose files are the objects with the keys prefix + their path. fs.ErrNotExist
-// (wrapped) if there is none.
+// OpenReader opens the folder root. The key of an object is prefix followed by the path of its file. It returns
+// fs.ErrNotExist (wrapped) if the folder does not exist.
 func OpenReader(root, prefix string) (*Reader, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -40,7 +40,7 @@ func OpenReader(root, prefix string) (*Reader, error) {
 	return &Reader{&Bucket{root: root, disk: osDisk{}}, prefix}, nil
 }
 
-// Get is as the contract says.
+// Get implements bucket.Bucket.
 func (f *Reader) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
 	name, ok := strings.CutPrefix(key, f.prefix)
 	if !ok {
@@ -49,7 +49,7 @@ func (f *Reader) Get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 	return f.files.Get(ctx, name, r)
 }
 
-// List is as the contract says.
+// List implements bucket.Bucket.
 func (f *Reader) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
 	return func(yield func(bucket.Info, error) bool) {
 		for info, err := range f.files.List(ctx, strings.TrimPrefix(prefix, f.prefix), "") {
@@ -64,17 +64,17 @@ func (f *Reader) List(ctx context.Context, prefix, after string) iter.Seq2[bucke
 	}
 }
 
-// Put fails.
+// Put returns ErrReadOnly.
 func (f *Reader) Put(context.Context, string, []byte) error { return ErrReadOnly }
 
-// PutNew fails.
+// PutNew returns ErrReadOnly.
 func (f *Reader) PutNew(context.Context, string, []byte) error { return ErrReadOnly }
 
-// Delete fails.
+// Delete returns ErrReadOnly.
 func (f *Reader) Delete(context.Context, ...string) error { return ErrReadOnly }
 
-// Forget does nothing: nothing is cached.
+// Forget does nothing, since nothing is cached.
 func (f *Reader) Forget(string) {}
 
-// Close does nothing: nothing is held.
+// Close does nothing, since nothing is held open.
 func (f *Reader) Close() error { return nil }

@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// A folder that another process has open can be read, under any prefix, and not changed.
+// A folder that another process has open can be read, under any prefix, and not be changed.
 func TestReaderReadsWhatAnotherProcessHasOpen(t *testing.T) {
 	root := t.TempDir()
 	l, err := Open(root)

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// versionOf tells contents of a file apart: by its inode, and by the time of its last change of any kind, which no
-// program can set.
+// versionOf distinguishes contents of a file by its inode and its time of last change (ctime), which no program can
+// set.
 func versionOf(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

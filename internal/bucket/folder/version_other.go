@@ -4,5 +4,5 @@ package folder
 
 import "io/fs"
 
-// versionOf cannot tell contents of a file apart here.
+// versionOf cannot distinguish contents of a file here.
 func versionOf(fs.FileInfo) string { return "" }

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	trialEvery = 3 * time.Second // how long the result of a trial is believed
-	trialLeast = 64 << 10        // size in bytes of the file that is tried
+	trialEvery = 3 * time.Second // how long the result of a trial is valid
+	trialLeast = 64 << 10        // minimum size of the file of a trial, in bytes
 	trialMost  = 16 << 20
 )
 
-// Writable implements bucket.Prober. It makes a file as large as the last one that the disk refused, within bounds, and
-// removes it.
+// Writable implements bucket.Prober. It makes and removes a file as large as the last one that the disk refused, within
+// bounds.
 func (b *Bucket) Writable(ctx context.Context) error {
 	if err := b.trial.Ask(ctx); err != nil {
 		return fmt.Errorf("the disk of the bucket: %w", err)

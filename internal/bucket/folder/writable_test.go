@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// smallDisk takes no file that is larger than its room.
+// smallDisk refuses files that are larger than its room.
 type smallDisk struct {
 	osDisk
 	room int
@@ -22,7 +22,7 @@ func (d *smallDisk) writeFile(name string, data []byte) error {
 	return d.osDisk.writeFile(name, data)
 }
 
-// A disk counts as writable again once it takes what it refused.
+// A disk counts as writable again once it takes a file as large as the one it refused.
 func TestWritableFollowsTheDisk(t *testing.T) {
 	for _, failure := range []error{syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT, syscall.EIO} {
 		d := &smallDisk{room: 1 << 30, err: failure}
@@ -47,7 +47,7 @@ func TestWritableFollowsTheDisk(t *testing.T) {
 		writable(nil)
 		d.room = 0
 		writable(failure)
-		d.room = 1 << 20 // enough for a file that is tried, and for small objects
+		d.room = 1 << 20 // enough for the file of a trial, and for small objects
 		put("large", 2<<20, failure)
 		writable(failure)
 		put("small", 1000, nil)
@@ -64,10 +64,10 @@ func TestWritableFollowsTheDisk(t *testing.T) {
 	}
 }
 
-// stuckDisk ends no write before it is released.
+// stuckDisk is a disk whose writes block until it is released.
 type stuckDisk struct {
 	osDisk
-	began   chan struct{} // receives as a write begins
+	began   chan struct{} // receives when a write begins
 	release chan struct{}
 }
 
@@ -77,7 +77,8 @@ func (d *stuckDisk) writeFile(name string, data []byte) error {
 	return d.osDisk.writeFile(name, data)
 }
 
-// While the disk hangs no caller waits longer than its context lasts, and all share one trial. Close waits for that.
+// While the disk hangs, a caller waits no longer than its context allows, and all callers share one trial. Close waits
+// for the trial.
 func TestWritableDoesNotHangWithTheDisk(t *testing.T) {
 	d := &stuckDisk{began: make(chan struct{}), release: make(chan struct{})}
 	b, err := open(filepath.Join(t.TempDir(), "bucket"), d)
@@ -89,7 +90,7 @@ func TestWritableDoesNotHangWithTheDisk(t *testing.T) {
 	<-d.began
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 3 { // A second trial would wait for somebody to receive from began.
+	for range 3 { // a second trial would block on began
 		if err := b.Writable(ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("while the disk hangs: %v", err)
 		}

@@ -1,5 +1,5 @@
-// Package layout is the table of every kind of object in a bucket. What writes, copies, checks, caches or documents
-// objects asks this table, so that a new kind is added here, in docs/format.md, and nowhere else.
+// Package layout is the table of all kinds of objects in a bucket. All code that writes, copies, checks, caches or
+// documents objects uses this table. So a new kind is added here and in docs/format.md, and nowhere else.
 package layout
 
 import (
@@ -11,7 +11,7 @@ import (
 // Name names a kind of object.
 type Name string
 
-// The kinds that code has to tell apart from the others.
+// Names of the kinds to which code refers.
 const (
 	Settings      Name = "settings"
 	Manifest      Name = "manifest"
@@ -43,12 +43,12 @@ const (
 	DeliveryState Name = "state of a delivery"
 )
 
-// Backup says when a backup takes the objects of a kind. The order is what makes a copy of a bucket in use consistent
-// (see package backup).
+// Backup says when a backup copies the objects of a kind. The order makes a copy of a bucket in use consistent (see
+// package backup).
 type Backup int
 
 const (
-	Never        Backup = iota // It is left behind: it means something for the nodes of one bucket only.
+	Never        Backup = iota // It is not copied: it is meaningful only for the nodes of one bucket.
 	WithWAL                    // It is copied first.
 	WithLog                    // It is copied with its log, after the write-ahead log.
 	WithDocument               // It is copied last.
@@ -58,29 +58,29 @@ const (
 type Check int
 
 const (
-	Counted    Check = iota // It is counted, and not read: no content of it is relied on.
-	AsDocument              // It is read as a version of a document, whose digest must fit.
-	AsSealed                // It is read whole, and must end with a seal.
+	Counted    Check = iota // It is counted and not read, since nothing relies on its content.
+	AsDocument              // It is read as a version of a document, whose digest must match.
+	AsSealed                // It is read whole, and must end with a valid seal.
 	AsLog                   // It is read as a part of its log, whose manifest is signed.
 	AsWAL                   // It is read as a part of the write-ahead log.
-	AsLeftover              // It is reported: nothing needs it.
+	AsLeftover              // It is reported, since nothing needs it.
 )
 
 // Kind is a kind of object.
 type Kind struct {
 	Name Name
-	// Pattern is the form of the keys. <name> stands for a part of a key without slashes; of digits if it is one of
-	// version, number, entry, seconds, shard and expiry; and <key> for the key of another object.
+	// Pattern is the form of the keys. <name> stands for a part of a key without slashes. The parts version, number,
+	// entry, seconds, shard and expiry consist of digits. <key> stands for the key of another object.
 	Pattern string
-	// Replaced tells that an object may be written again under the same key. Others are written once.
+	// Replaced means that an object may be written again under the same key. Others are written once.
 	Replaced bool
 	Backup   Backup
 	Check    Check
-	// Cached tells that a cache may keep parts of an object: it never changes and, once deleted, is never made again.
+	// Cached means that a cache may keep parts of an object: it never changes and, once deleted, is never made again.
 	Cached bool
-	// Cleaned tells that earlier versions of a document are deleted.
+	// Cleaned means that earlier versions of a document are deleted.
 	Cleaned bool
-	Text    string // what it is, in one line
+	Text    string // description, in one line
 }
 
 // Kinds is the table, in the order of docs/format.md.
@@ -143,13 +143,13 @@ var Kinds = []Kind{
 		"what weir bucket check --repair moved away"},
 }
 
-// forms are the forms of the parts of a pattern that are not just any name.
+// forms are the regular expressions of the parts of a pattern that have a special form.
 var forms = map[string]string{"version": `[0-9]+`, "number": `[0-9]+`, "entry": `[0-9]+`, "seconds": `[0-9]+`,
 	"shard": `[0-9]+`, "expiry": `[0-9]+`, "key": `.+`}
 
 var part = regexp.MustCompile(`<([a-z]+)>`)
 
-// compiled are the expressions that the keys of each kind match.
+// compiled are the regular expressions for the keys of each kind.
 var compiled = func() []*regexp.Regexp {
 	var all []*regexp.Regexp
 	for _, k := range Kinds {
@@ -164,7 +164,7 @@ var compiled = func() []*regexp.Regexp {
 	return all
 }()
 
-// Of returns the kind of the object at a key. If no kind has such keys, ok is false.
+// Of returns the kind of the object at a key. ok is false if no kind matches.
 func Of(key string) (k Kind, ok bool) {
 	top := Top(key)
 	for i, k := range Kinds {
@@ -193,10 +193,11 @@ func Top(key string) string {
 	return top
 }
 
-// Top returns what the keys of a kind have before their first slash.
+// Top returns the first part of the keys of a kind.
 func (k Kind) Top() string { return Top(k.Pattern) }
 
-// Tops returns the first parts of keys of all kinds that fit, each once, in the order of the table.
+// Tops returns the first parts of the keys of all kinds for which fit returns true, without repetition, in the order of
+// the table.
 func Tops(fit func(Kind) bool) []string {
 	var tops []string
 	for _, k := range Kinds {
@@ -207,5 +208,5 @@ func Tops(fit func(Kind) bool) []string {
 	return tops
 }
 
-// All fits every kind.
+// All accepts every kind.
 func All(Kind) bool { return true }

@@ -42,7 +42,7 @@ func TestUnknownKeysAreOfNoKind(t *testing.T) {
 	}
 }
 
-// Everything can be read with the help of docs/format.md alone, so that must have every kind.
+// docs/format.md must describe every kind, since it is promised to be enough for reading everything.
 func TestFormatIsDocumented(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "format.md"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/s3"
 )
 
-// Only what opens buckets by their location links the S3 library.
+// Only programs that open buckets by their location link the S3 library.
 func TestPackagesThatReadNeedNoS3Library(t *testing.T) {
 	for _, name := range []string{"bucket", "bucket/folder", "bucket/cache", "doc", "wal", "tlog", "verify", "watch"} {
 		out, err := exec.Command("go", "list", "-deps", "github.com/weirlog/weir/internal/"+name).Output()

@@ -20,31 +20,31 @@ import (
 	"github.com/weirlog/weir/internal/bucket/trial"
 )
 
-// S3 is a bucket in a store that speaks S3 and honours If-None-Match: * on PutObject.
+// Bucket is a bucket in a storage that implements S3 and honours If-None-Match: * on PutObject.
 //
-// The client library never repeats a request (MaxRetries is 1 for all of them); what may be repeated is repeated by
-// retry, which PutNew does not use.
+// The client library never repeats a request, since MaxRetries is 1. The function repeat repeats requests that may be
+// repeated. PutNew does not use it.
 type Bucket struct {
 	client    *minio.Core
 	transport *http.Transport
-	name      string // of the S3 bucket
-	prefix    string // before each key; empty or ending in '/'
+	name      string // name of the S3 bucket
+	prefix    string // prefix of all keys; empty or ending in '/'
 	trial     *trial.Trial
-	stop      context.CancelFunc // ends a trial
+	stop      context.CancelFunc // ends a running trial
 }
 
 const (
-	maxSinglePut = 5 << 30  // bytes, the limit of S3's PutObject
-	multipartAt  = 64 << 20 // bytes from which Put uploads in parts
+	maxSinglePut = 5 << 30  // in bytes; the limit of S3's PutObject
+	multipartAt  = 64 << 20 // size in bytes from which Put uploads in parts
 	partSize     = 16 << 20 // bytes
 )
 
-// ErrNoConditionalPut is returned (wrapped) by Open for a store on which PutNew would replace objects.
+// ErrNoConditionalPut is returned (wrapped) by Open for a storage on which PutNew would replace objects.
 var ErrNoConditionalPut = errors.New("the store does not honour If-None-Match: * on PutObject, without which " +
 	"events would be lost; " +
 	"upgrade it, or use another store (Amazon S3, MinIO and VersityGW do)")
 
-// Open opens the bucket at an URL s3://name/prefix, and checks that its store can be relied upon.
+// Open opens the bucket at a URL s3://name/prefix, and checks that its storage keeps the contract.
 func Open(ctx context.Context, location string, o Options) (*Bucket, error) {
 	b, err := newBucket(location, o)
 	if err != nil {
@@ -57,7 +57,7 @@ func Open(ctx context.Context, location string, o Options) (*Bucket, error) {
 	return b, nil
 }
 
-// OpenReadOnly opens the bucket at an URL s3://name/prefix for who only reads it, so changes nothing there.
+// OpenReadOnly opens the bucket at a URL s3://name/prefix for reading. It changes nothing there.
 func OpenReadOnly(location string, o Options) (*Bucket, error) {
 	b, err := newBucket(location, o)
 	if err != nil {
@@ -66,7 +66,7 @@ func OpenReadOnly(location string, o Options) (*Bucket, error) {
 	return b, nil
 }
 
-// probe makes sure that the store refuses to create an object that exists, on a key of its own.
+// probe checks, on a new key, that the storage refuses to create an object that exists.
 func (b *Bucket) probe(ctx context.Context) (err error) {
 	key := "probe/" + rand.Text()
 	defer func() {
@@ -97,7 +97,7 @@ func (b *Bucket) Close() error {
 	return nil
 }
 
-// Forget does nothing: nothing is cached.
+// Forget does nothing, since nothing is cached.
 func (b *Bucket) Forget(string) {}
 
 func (b *Bucket) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
@@ -136,7 +136,7 @@ func (b *Bucket) get(ctx context.Context, key string, r bucket.Range) (*bucket.O
 	}
 	wantOff, wantN := r.Resolve(size)
 	got := min(wantN, n-(wantOff-off))
-	if wantOff < off || got < wantN { // a store that ignores Range sends too much, which is cut below; never too little
+	if wantOff < off || got < wantN { // too much is cut below: the storage may ignore Range
 		body.Close()
 		return nil, fmt.Errorf("the store sent bytes %d to %d of %d for range %+v", off, off+n, size, r)
 	}
@@ -160,8 +160,8 @@ func (b *Bucket) getNothing(ctx context.Context, key string) (*bucket.Object, er
 	return &bucket.Object{ReadCloser: http.NoBody, Size: info.Size}, nil
 }
 
-// rangeHeader returns r as the value of a Range header (RFC 9110, section 14.2), empty for all of an object. Of the
-// last bytes of an object all are asked for, since no header can say less.
+// rangeHeader returns r as the value of a Range header (RFC 9110, section 14.2), or "" for the whole object. If r
+// counts from the end, the header requests all bytes to the end, since it cannot ask for fewer.
 func rangeHeader(r bucket.Range) string {
 	switch {
 	case r.Offset < 0:
@@ -187,7 +187,7 @@ func contentRange(text string) (off, n, size int64, err error) {
 	return off, end - off + 1, size, nil
 }
 
-// wholeReader makes a body that ends too early an error.
+// wholeReader makes a body that ends early an error.
 type wholeReader struct {
 	body io.ReadCloser
 	left int64
@@ -204,7 +204,7 @@ func (w *wholeReader) Read(p []byte) (int, error) {
 
 func (w *wholeReader) Close() error { return w.body.Close() }
 
-// cutReader is the first bytes of another reader.
+// cutReader returns the first bytes of another reader.
 type cutReader struct {
 	r    *wholeReader
 	left int64
@@ -239,11 +239,11 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	return nil
 }
 
-// PutNew is one request, which is sent once: if the reply to it is lost and it is sent again, the answer "it exists"
-// would be about the caller's own object, or, if that has been deleted meanwhile, the object would live a second time.
-// It is never an upload in parts, whose completion would be the conditional request: stores came to honour the
-// condition there later than on PutObject or not at all, and S3 may answer a completion 200 and then fail. PutObject
-// takes 5 GiB; the largest objects of weir, segments, are a hundredth of that.
+// PutNew sends one request, once. If it were repeated after a lost reply, "it exists" could refer to the caller's own
+// object; or, if that object has been deleted meanwhile, the object would exist a second time. PutNew never uploads in
+// parts: the conditional request would then be the completion, where stores have supported the condition later than on
+// PutObject or not at all, and S3 may reply 200 to a completion that then fails. PutObject takes 5 GiB; the largest
+// objects of weir, segments, are a hundredth of that.
 func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 	if err := bucket.Begin(ctx, key); err != nil {
 		return fmt.Errorf("put new: %w", err)
@@ -264,16 +264,16 @@ func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 	return fmt.Errorf("put new %s: %w", key, b.explainPut(err))
 }
 
-// putOnce sends data in one request, signed together with its SHA-256, so that the store takes all of it or nothing.
+// putOnce sends data in one request, signed with its SHA-256, so that the storage takes all of it or nothing.
 func (b *Bucket) putOnce(ctx context.Context, key string, data []byte, options minio.PutObjectOptions) error {
 	sum := sha256.Sum256(data)
-	options.DisableContentSha256 = true // of chunks, which the sum of the whole replaces
+	options.DisableContentSha256 = true // digests of chunks; the digest of the whole replaces them
 	_, err := b.client.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), "",
 		hex.EncodeToString(sum[:]), options)
 	return err
 }
 
-// List asks for a page at a time. After an error it goes on behind the last key that it has yielded.
+// List requests one page at a time. After an error it continues behind the last key that it has yielded.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
 	return func(yield func(bucket.Info, error) bool) {
 		stopped := false
@@ -315,19 +315,19 @@ func (b *Bucket) list(ctx context.Context, prefix, after string) iter.Seq2[bucke
 			}
 			key := strings.TrimPrefix(o.Key, b.prefix)
 			if bucket.CheckKey(key) != nil {
-				continue // not weir's: a folder's marker, for instance
+				continue // not an object of weir, such as the marker of a folder
 			}
 			if !yield(bucket.Info{Key: key, Size: o.Size}, nil) {
 				return
 			}
 		}
-		if err := ctx.Err(); err != nil { // the library just ends
+		if err := ctx.Err(); err != nil { // the library ends without an error
 			yield(bucket.Info{}, err)
 		}
 	}
 }
 
-// Delete sends a request for each 1,000 keys.
+// Delete sends one request for each 1,000 keys.
 func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 {
 		return nil

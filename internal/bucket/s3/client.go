@@ -19,20 +19,20 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Options say how a store is reached. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), else from the
-// shared file (~/.aws/credentials, AWS_PROFILE), else from the role of the container or machine.
+// Options say how to reach a storage. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), otherwise from the
+// shared file (~/.aws/credentials, AWS_PROFILE), otherwise from the role of the container or machine.
 type Options struct {
-	// URL; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon's. Without TLS only if it says http://
+	// URL (default AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's); TLS is used unless it begins with http://
 	Endpoint   string
-	Region     string // empty: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 or, at Amazon, the bucket's
-	Addressing string // "path", "host", or "auto" (or empty): host at Amazon, path elsewhere
-	CAFile     string // PEM file of authorities to trust beside the system's
-	Profile    string // of the shared file, from which then alone credentials are taken; empty: see above
+	Region     string // default AWS_REGION, AWS_DEFAULT_REGION, or us-east-1 (at Amazon: the bucket's)
+	Addressing string // "path", "host" or "auto" (default): host at Amazon, path elsewhere
+	CAFile     string // PEM file of authorities to trust in addition to the system's
+	Profile    string // profile of the shared file; if set, credentials are taken from it only
 
-	Observe func(Request) // called with each request that was sent; nil: nobody counts
+	Observe func(Request) // if not nil, called after each request that was sent
 }
 
-// A connection to the store on which nothing moves for so long is given up, also in the middle of a body.
+// stalled is how long a connection may be idle during a request, headers and body, before it is given up.
 const stalled = 30 * time.Second
 
 func newBucket(location string, o Options) (*Bucket, error) {
@@ -58,7 +58,7 @@ func newBucket(location string, o Options) (*Bucket, error) {
 		counted = &meter{transport, o.Observe}
 	}
 	client, err := minio.NewCore(host, &minio.Options{Creds: o.credentials(), Secure: secure, Transport: counted,
-		Region: o.region(host), BucketLookup: lookup, MaxRetries: 1}) // 1: the library never repeats a request
+		Region: o.region(host), BucketLookup: lookup, MaxRetries: 1}) // with 1, the library never repeats a request
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (o Options) credentials() *credentials.Credentials {
 	})
 }
 
-// transport returns an HTTP/1.1 transport that gives up what has stalled, and changes nothing in a body.
+// transport returns an HTTP/1.1 transport that gives up stalled connections, and does not change bodies.
 func (o Options) transport() (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
@@ -160,7 +160,7 @@ func (o Options) transport() (*http.Transport, error) {
 	}, nil
 }
 
-// movingConn fails what does not move for a while. A connection that sends may wait for the reply all the longer.
+// movingConn is a connection that fails when it stalls. Each write also extends the time to wait for the reply.
 type movingConn struct{ net.Conn }
 
 func (c movingConn) Read(p []byte) (int, error) {

@@ -13,10 +13,10 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// repeated is how requests that may be repeated are tried.
+// repeated is the policy for requests that may be repeated.
 var repeated = retry.Policy{First: 100 * time.Millisecond, Tries: 4, Passing: passing}
 
-// repeat calls f, again after errors that may pass by themselves. It is for what may be done twice.
+// repeat calls f, and again after errors that may pass. f must be safe to repeat.
 func repeat(ctx context.Context, f func() error) error {
 	err := repeated.Do(ctx, f)
 	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
@@ -25,7 +25,7 @@ func repeat(ctx context.Context, f func() error) error {
 	return err
 }
 
-// passing tells whether an error may pass by itself: there was no reply, or one that asks to come again.
+// passing tells whether an error may pass: there was no reply, or the reply asks to retry.
 func passing(err error) bool {
 	var r minio.ErrorResponse
 	if !errors.As(err, &r) {
@@ -35,7 +35,7 @@ func passing(err error) bool {
 		r.StatusCode == http.StatusTooManyRequests || r.Code == "RequestTimeout"
 }
 
-// explain gives an error of the library the meaning that the contract has for it, or says what to do about it.
+// explain translates an error of the library into one of the contract, or adds advice.
 func (b *Bucket) explain(err error) error {
 	if r := (minio.ErrorResponse{}); errors.As(err, &r) && r.Code == minio.NoSuchKey {
 		return bucket.ErrNotExist
@@ -43,7 +43,7 @@ func (b *Bucket) explain(err error) error {
 	return b.explainPut(err)
 }
 
-// explainPut is explain for PutNew, of which an unknown outcome must never look like a known one.
+// explainPut is explain for PutNew. An unknown outcome must never look like a known one.
 func (b *Bucket) explainPut(err error) error {
 	var r minio.ErrorResponse
 	if !errors.As(err, &r) {

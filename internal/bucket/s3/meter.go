@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Request is a request that was sent to a store: what its owner bills. A listing has one for each page, an upload in
-// parts one for each part and two more, and what is repeated counts again.
+// Request describes one request that was sent to a storage, as its provider bills it. A listing takes one for each
+// page. An upload in parts takes one for each part and two more. A repeated request counts again.
 type Request struct {
 	Operation      string        // get, put, list, delete, or other
-	Status         int           // of the reply; 0: there was none
-	Sent, Received int64         // bytes of the bodies
-	Duration       time.Duration // until the reply's header had come
+	Status         int           // of the reply; 0 if there was none
+	Sent, Received int64         // size of the bodies in bytes
+	Duration       time.Duration // until the header of the reply arrived
 }
 
-// meter tells of each request, once its reply has been read.
+// meter reports each request, after its reply was read.
 type meter struct {
 	next    http.RoundTripper
 	observe func(Request)
@@ -35,7 +35,7 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// operation names what a request asks for, as stores bill it.
+// operation returns the kind of a request, as providers bill it.
 func operation(r *http.Request) string {
 	query := r.URL.Query()
 	switch {
@@ -51,7 +51,7 @@ func operation(r *http.Request) string {
 	return "other"
 }
 
-// meteredBody counts what is read of a reply.
+// meteredBody counts the bytes of a reply that are read.
 type meteredBody struct {
 	io.ReadCloser
 	request Request

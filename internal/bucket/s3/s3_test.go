@@ -90,7 +90,7 @@ func TestS3Servers(t *testing.T) {
 	}
 }
 
-// A put in parts, and a deletion of more keys than one request takes.
+// Put uploads a large object in parts, and Delete splits more keys than one request takes.
 func TestLargeObjectsAndDeletions(t *testing.T) {
 	s3Environment(t)
 	b := openS3(t, "s3://weir", serveS3(t, &bucketest.S3Server{Name: "weir"}).URL)
@@ -116,7 +116,7 @@ func TestLargeObjectsAndDeletions(t *testing.T) {
 	}
 }
 
-// A PutNew is sent once, whatever becomes of it; everything else is sent again.
+// A PutNew is sent once, whatever its outcome. All other requests are repeated.
 func TestOnlyPutNewIsNeverRepeated(t *testing.T) {
 	s3Environment(t)
 	for name, lose := range map[string]func(w http.ResponseWriter){
@@ -174,7 +174,7 @@ func TestOnlyPutNewIsNeverRepeated(t *testing.T) {
 	}
 }
 
-// A body that ends too early is an error, however the connection ends.
+// A body that ends early is an error, however the connection ends.
 func TestCutBodyIsAnError(t *testing.T) {
 	s3Environment(t)
 	store := &bucketest.S3Server{Name: "weir"}
@@ -245,11 +245,11 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-// With the store's own authority in --s3-ca-file TLS works, without it it does not.
-func TestCAFile(t *testing.T) {
+// With the storage's own authority in --s3-ca-file TLS works, and without it does not.
+func TestStorageNeedsATrustedAuthority(t *testing.T) {
 	s3Environment(t)
 	s := httptest.NewUnstartedServer(&bucketest.S3Server{Name: "weir"})
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // for the handshakes that fail
 	s.StartTLS()
 	defer s.Close()
 	file := filepath.Join(t.TempDir(), "ca.pem")
@@ -266,7 +266,7 @@ func TestCAFile(t *testing.T) {
 	}
 }
 
-// Each request that the store gets is counted as what it is billed as.
+// Each request to the storage is counted as it is billed.
 func TestEachRequestIsCounted(t *testing.T) {
 	s3Environment(t)
 	var mu sync.Mutex
@@ -293,7 +293,7 @@ func TestEachRequestIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	clear(counts) // of the probe
+	clear(counts) // forgets the probe
 	received = 0
 	for _, key := range []string{"a", "b", "c"} {
 		if err := b.PutNew(t.Context(), key, []byte("content")); err != nil {
@@ -323,8 +323,8 @@ func TestEachRequestIsCounted(t *testing.T) {
 	}
 }
 
-// A store that refuses objects, because it is full or may only be read, is told by Writable, and that it is well again.
-// As long as objects are stored, no request is made to find that out.
+// Writable reports that a storage refuses objects, because it is full or read-only, and that it takes objects again.
+// While objects are stored, it sends no request.
 func TestWritableFollowsTheStore(t *testing.T) {
 	s3Environment(t)
 	for _, status := range []int{403, 507, 503, 400, 500} {
@@ -370,7 +370,7 @@ func TestWritableFollowsTheStore(t *testing.T) {
 	}
 }
 
-// A caller that gives up does not make the store look bad.
+// A call that the caller cancels does not count as a failure of the storage.
 func TestCancelledPutsDoNotCount(t *testing.T) {
 	s3Environment(t)
 	b := openS3(t, "s3://weir", serveS3(t, &bucketest.S3Server{Name: "weir"}).URL)

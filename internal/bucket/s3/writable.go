@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	trialEvery  = 3 * time.Second // how long the result of a trial is believed
-	trialQuiet  = time.Minute     // how long it is believed that the store takes objects, since it took the last one
+	trialEvery  = 3 * time.Second // how long the result of a trial is valid
+	trialQuiet  = time.Minute     // how long a stored object shows that the storage takes objects
 	trialWithin = 30 * time.Second
-	trialLeast  = 64 << 10 // size in bytes of the object that is tried
+	trialLeast  = 64 << 10 // minimum size of the object of a trial, in bytes
 	trialMost   = 1 << 20
 )
 
-// Writable implements bucket.Prober. A trial is made only if the store refused the last object, or none was stored for
-// a minute: each costs a request to pay for. It puts an object as large as the last one that was refused, within
-// bounds, and deletes it.
+// Writable implements bucket.Prober. It makes a trial only if the storage refused the last object, or if none was
+// stored for a minute, since each trial costs a request. The trial puts and deletes an object as large as the last one
+// that was refused, within bounds.
 func (b *Bucket) Writable(ctx context.Context) error {
 	if err := b.trial.Ask(ctx); err != nil {
 		return fmt.Errorf("the store of the bucket: %w", err)
@@ -29,8 +29,8 @@ func (b *Bucket) Writable(ctx context.Context) error {
 	return nil
 }
 
-// newTrial returns a trial that uses one key, so that a process leaves at most one object if it cannot delete it. Stop
-// ends a put that is under way.
+// newTrial returns a trial that uses a single key, so that a process leaves at most one object if it cannot delete it.
+// stop ends a running put.
 func (b *Bucket) newTrial() (_ *trial.Trial, stop context.CancelFunc) {
 	key := "probe/" + rand.Text()
 	open, stop := context.WithCancel(context.Background())
@@ -39,7 +39,7 @@ func (b *Bucket) newTrial() (_ *trial.Trial, stop context.CancelFunc) {
 			ctx, cancel := context.WithTimeout(open, trialWithin)
 			defer cancel()
 			err := b.putOnce(ctx, key, make([]byte, size), minio.PutObjectOptions{})
-			b.Delete(ctx, key) // A store that takes objects is good enough for this.
+			b.Delete(ctx, key) // A storage that takes objects but does not delete this one counts as writable.
 			if err != nil {
 				return b.explain(err)
 			}
@@ -47,7 +47,7 @@ func (b *Bucket) newTrial() (_ *trial.Trial, stop context.CancelFunc) {
 		}}), stop
 }
 
-// noted keeps the outcome of a put for Writable, and returns it. What the caller gave up tells nothing of the store.
+// noted records the outcome of a put for Writable, and returns err. A call that the caller cancelled does not count.
 func (b *Bucket) noted(ctx context.Context, size int, err error) error {
 	if err == nil || ctx.Err() == nil {
 		b.trial.Noted(size, err)

@@ -1,4 +1,4 @@
-// Package trial finds out whether a storage takes objects at the moment, by a write that many callers share.
+// Package trial finds out whether a storage takes objects now. Its callers share trial writes.
 package trial
 
 import (
@@ -11,35 +11,35 @@ import (
 
 // Options of a Trial.
 type Options struct {
-	// Write stores so many bytes, and removes them. Its error says why the storage did not take them. At most one call
+	// Write stores size bytes, and removes them. Its error says why the storage did not take them. At most one call
 	// runs at a time.
 	Write func(size int) error
 
-	Every time.Duration // how long the result of a write is believed
-	Quiet time.Duration // how long a write of others that succeeded is believed; 0 if it is not
-	Least int           // bytes that are tried
-	Most  int           // bytes that are tried, at most, after the storage refused so many
+	Every time.Duration // how long the result of a trial write is valid
+	Quiet time.Duration // how long a successful write of others shows that the storage takes objects; 0 if it does not
+	Least int           // minimum size of a trial write, in bytes
+	Most  int           // maximum size of a trial write, in bytes
 }
 
-// Trial is what is known of whether a storage takes objects. It may be used concurrently.
+// Trial records whether a storage takes objects. It may be used concurrently.
 type Trial struct {
 	Options
 
-	refused atomic.Int64 // bytes of the largest object refused since one as large was taken; 0 if there is none
+	refused atomic.Int64 // size of the largest object that was refused since one as large was taken; 0 if none
 	taken   atomic.Int64 // when an object was last taken, in nanoseconds since 1970
 
 	mu    sync.Mutex
-	ended chan struct{} // closed when the write that is under way ends; nil if none is
-	at    time.Time     // when the last one ended
-	err   error         // what became of it
+	ended chan struct{} // closed when the running write ends; nil if none runs
+	at    time.Time     // when the last write ended
+	err   error         // result of the last write
 }
 
-// New returns a Trial of a storage of which nothing is known.
+// New returns a Trial without any result.
 func New(o Options) *Trial { return &Trial{Options: o} }
 
-// Noted keeps the outcome of storing an object of a size in bytes.
+// Noted records the outcome of storing an object of a size in bytes.
 func (t *Trial) Noted(size int, err error) {
-	known, of := t.refused.Load(), max(1, int64(size)) // A refused object of no bytes is one, too.
+	known, of := t.refused.Load(), max(1, int64(size)) // a refused object of no bytes counts too
 	switch {
 	case err != nil && of > known:
 		t.refused.CompareAndSwap(known, of)
@@ -51,9 +51,9 @@ func (t *Trial) Noted(size int, err error) {
 	}
 }
 
-// Ask returns why the storage takes no objects, and nil if it does. It writes as many bytes as were last refused, within
-// bounds: a storage may be too full for a batch of events and have room for a few bytes. Callers share a write. One
-// whose context ends before the write does is told so: a storage that hangs takes no objects either.
+// Ask returns nil if the storage takes objects, and otherwise the reason. It writes as many bytes as were last refused,
+// within bounds, because a storage may have room for a few bytes but not for a batch of events. Callers share a write.
+// If the context ends before the write does, Ask returns an error, since a storage that hangs takes no objects.
 func (t *Trial) Ask(ctx context.Context) error {
 	if t.refused.Load() == 0 && time.Since(time.Unix(0, t.taken.Load())) < t.Quiet {
 		return nil
@@ -72,8 +72,8 @@ func (t *Trial) Ask(ctx context.Context) error {
 	return t.err
 }
 
-// start returns what the last write found, if that is fresh. If not, it returns what is closed when the write that is
-// under way ends. It starts one if there is none.
+// start returns the result of the last write if it is recent. Otherwise it returns a channel that is closed when the
+// running write ends. If none runs, it starts one.
 func (t *Trial) start() (ended <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,7 +111,7 @@ func (t *Trial) Forget() {
 	t.taken.Store(0)
 }
 
-// Wait waits until no write is under way.
+// Wait waits until no write is running.
 func (t *Trial) Wait() {
 	t.mu.Lock()
 	ended := t.ended

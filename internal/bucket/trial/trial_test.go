@@ -21,8 +21,8 @@ func (s *storage) write(size int) error {
 	return nil
 }
 
-// What was taken a moment ago shows that the storage takes objects, until it refuses one. Then a trial as large says
-// when it does so again.
+// A recently stored object shows that the storage takes objects, until it refuses one. Then a trial of that size shows
+// when it takes objects again.
 func TestTrialsAreMadeWhereNothingElseTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &storage{room: 1000}
@@ -43,10 +43,10 @@ func TestTrialsAreMadeWhereNothingElseTells(t *testing.T) {
 		ask(nil, 2)
 		s.room = 100
 		p.Noted(200, errFull)
-		ask(nil, 2) // the result of a moment ago
+		ask(nil, 2) // the recent result
 		time.Sleep(3 * time.Second)
 		ask(errFull, 3)
-		p.Noted(50, nil) // Smaller objects are taken still.
+		p.Noted(50, nil) // smaller objects are still taken
 		time.Sleep(3 * time.Second)
 		ask(errFull, 4)
 		p.Noted(2000, errFull) // of which at most 500 bytes are tried
@@ -70,7 +70,7 @@ func TestTrialsAreMadeWhereNothingElseTells(t *testing.T) {
 	})
 }
 
-// Callers share a write that hangs, and wait no longer than their contexts last.
+// Callers share a write that hangs, and wait no longer than their contexts allow.
 func TestCallersShareAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, release := 0, make(chan struct{})

@@ -1,5 +1,5 @@
-// Package seeds has the flags that say which histories simulations play. Only tests of packages that simulate know
-// them: "go test ./internal/node -run TestSimulation -sim.seeds=N".
+// Package seeds defines the flags that select the histories of simulations. Only tests of packages that simulate have
+// the flags: "go test ./internal/node -run TestSimulation -sim.seeds=N".
 package seeds
 
 import (
@@ -13,7 +13,7 @@ var (
 	only  = flag.Uint64("sim.seed", 0, "play the history of this seed only; with -v print its steps")
 )
 
-// First is the seed of the first history to be played.
+// First returns the seed of the first history to play.
 func First() uint64 {
 	if *only > 0 {
 		return *only
@@ -21,7 +21,7 @@ func First() uint64 {
 	return *from
 }
 
-// Last is the seed of the last history to be played, no less than First.
+// Last returns the seed of the last history to play. It is at least First.
 func Last() uint64 {
 	if *only > 0 {
 		return *only

@@ -1,4 +1,4 @@
-// Package tlogtest makes a regular log, for tests of what reads logs.
+// Package tlogtest makes a regular log, for tests of packages that read logs.
 package tlogtest
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Appender is *tlog.Logs.
+// Appender is the part of *tlog.Logs that is used here.
 type Appender interface {
 	Append(ctx context.Context, plan int64, nonce string, b event.Batch) error
 	Merge(ctx context.Context, log string) (more bool, err error)
@@ -32,13 +32,13 @@ type Appender interface {
 // Log is the id of the log.
 const Log = "6a793f48c0eb9e7a17712f00"
 
-// Entry is an entry with its line, which has no end here.
+// Entry is an entry with its line, without '\n'.
 type Entry struct {
 	event.Entry
 	Line []byte
 }
 
-// Split returns what a builder takes.
+// Split returns the arguments for a segment.Builder's Add.
 func (e Entry) Split() ([]byte, event.Entry) { return append(slices.Clip(e.Line), '\n'), e.Entry }
 
 // Batch returns a batch of entries.
@@ -50,7 +50,7 @@ func Batch(entries ...Entry) event.Batch {
 	return b
 }
 
-// Regular returns entry n of a regular log: an event every second, for one of the processors in turn.
+// Regular returns entry n of a regular log: one event each second, for the processors in turn.
 func Regular(n int, processors int) Entry {
 	line := fmt.Appendf(nil, `{"time":%d,"metadata":{"uid":"%d"},"entity":{"name":"p%d","type":"Stream Processor"},`+
 		`"filler":"%x"}`,
@@ -90,10 +90,10 @@ func FillFrom(t testing.TB, s Appender, n, count int) {
 	}
 }
 
-// Lines returns the lines of a download. One that is not a single gzip member, of which every reader sees all, is an
-// error.
+// Lines returns the lines of a download. It fails unless the file is a single gzip member, which every reader reads
+// whole.
 func Lines(file []byte) ([]string, error) {
-	src := bytes.NewReader(file) // an io.ByteReader, of which no more than a member is read
+	src := bytes.NewReader(file) // an io.ByteReader, so no more than a member is read
 	z, err := gzip.NewReader(src)
 	if err != nil {
 		return nil, fmt.Errorf("no gzip: %w", err)
@@ -109,7 +109,7 @@ func Lines(file []byte) ([]string, error) {
 	return slices.Collect(strings.Lines(string(data))), nil
 }
 
-// Reference is the tree of the regular log, by golang.org/x/mod/sumdb/tlog.
+// Reference is the tree of the regular log, as golang.org/x/mod/sumdb/tlog computes it.
 type Reference []modtlog.Hash
 
 // NewReference returns the tree of the first n entries.
@@ -144,10 +144,10 @@ func (r *Reference) Root(t testing.TB, n int64) modtlog.Hash {
 	return root
 }
 
-// Origin is that of the bucket.
+// Origin is the origin of the bucket.
 const Origin = "example.org"
 
-// NewKeys returns new keys that sign the log's checkpoints, and what verifies them.
+// NewKeys returns new keys that sign the log's checkpoints, and a verifier for them.
 func NewKeys(t testing.TB) (*proof.Keys, note.Verifier) {
 	t.Helper()
 	key, err := proof.GenerateKey()
@@ -165,8 +165,8 @@ func NewKeys(t testing.TB) (*proof.Keys, note.Verifier) {
 	return proof.NewKeys(key), v
 }
 
-// LineCounts is a kind of object beside segments: the number of lines of each block, and how many of them were counted
-// rather than taken over from a merged segment.
+// LineCounts is a kind of object beside segments: the number of lines of each block. Counted counts the blocks whose
+// lines were counted, as opposed to copied from a merged segment.
 type LineCounts struct{ Counted *int }
 
 func (LineCounts) ID() segment.ID { return "lines" }
