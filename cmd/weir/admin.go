@@ -20,7 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// adminCommand returns the commands that manage what weir keeps, through its API only.
+// adminCommand returns the commands that manage weir's resources. They use only its API.
 func adminCommand() *cobra.Command {
 	admin := &cobra.Command{
 		Use:   "admin",
@@ -44,16 +44,16 @@ MONGODB_ATLAS_ORG_ID names the organization.`,
 	return admin
 }
 
-// resource is a kind of thing with the verbs that it has.
+// resource is a kind of thing, with its verbs.
 type resource struct {
 	name    string
 	aliases []string
 	short   string
 	verbs   []verb
-	more    []func() *cobra.Command // that ask more than once
+	more    []func() *cobra.Command // commands that make several requests
 }
 
-// verb is one command.
+// verb is one command of a resource.
 type verb struct {
 	use, short string
 	args       cobra.PositionalArgs
@@ -62,18 +62,18 @@ type verb struct {
 	columns    []column
 }
 
-// request is what a command asks the API.
+// request is the request of a command.
 type request struct {
-	method string // empty: all pages of a list
+	method string // if empty, all pages of a list
 	path   string
 	query  url.Values
 	body   any
 }
 
-// adminFlags are the flags of all commands; each has those that it needs.
+// adminFlags has the flags of all commands. Each command registers those that it needs.
 type adminFlags struct {
 	changed func(name string) bool
-	target  profile.Target // says which organization and project are meant if no flag does
+	target  profile.Target // organization and project, if no flag names them
 
 	output, org, project                               string
 	name, description, provider, region, tier, maxTier string
@@ -119,7 +119,7 @@ func (v verb) command(of resource) *cobra.Command {
 // deletes tells whether the command deletes something.
 func (v verb) deletes() bool { return strings.HasPrefix(v.use, "delete") }
 
-// confirm asks on a terminal whether to delete. Where there is none it returns nil.
+// confirm asks on a terminal whether to delete. If there is no terminal, it returns nil.
 func confirm(cmd *cobra.Command, args []string) error {
 	in := cmd.InOrStdin()
 	if !isTerminal(in) {
@@ -137,7 +137,7 @@ func confirm(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// isTerminal tells whether somebody can answer a question. Tests have readers that say so of themselves.
+// isTerminal tells whether a user can answer questions. Readers in tests say so themselves.
 func isTerminal(in io.Reader) bool {
 	switch in := in.(type) {
 	case *os.File:
@@ -148,7 +148,7 @@ func isTerminal(in io.Reader) bool {
 	return false
 }
 
-// notEmpty refuses empty arguments, such as a variable that is not set gives: they must not mean what stands in the
+// notEmpty refuses empty arguments, for example from an unset variable, since they must not mean the value in the
 // environment.
 func notEmpty(_ *cobra.Command, args []string) error {
 	if slices.Contains(args, "") {
@@ -223,7 +223,8 @@ func scoped(base, id, missing string, rest []string) (string, error) {
 	return path, nil
 }
 
-// credentialPath returns a path of credentials: of the project if the command says so, else of the organization.
+// credentialPath returns a path of credentials, under the project if the command says so, and otherwise the
+// organization.
 func (f *adminFlags) credentialPath(rest ...string) (string, error) {
 	if f.project != "" {
 		return f.projectPath(rest...)
@@ -231,7 +232,7 @@ func (f *adminFlags) credentialPath(rest ...string) (string, error) {
 	return f.orgPath(rest...)
 }
 
-// own turns a path of Atlas's API into one of weir's own.
+// own changes a path of Atlas's API into one of weir's own API.
 func own(path string, err error) (string, error) {
 	return strings.Replace(path, "/api/atlas/v2/", "/api/weir/v1/", 1), err
 }

@@ -67,10 +67,10 @@ func alertNotifierVerbs() []verb {
 	}
 }
 
-// maxDocument bounds a file that is sent, in bytes.
+// maxDocument bounds an input file, in bytes.
 const maxDocument = 1 << 20
 
-// oneDocument returns the only document of the file that --file names.
+// oneDocument returns the only document in the file that --file names.
 func oneDocument(f *adminFlags, _ []string) (any, error) {
 	if f.file == "" {
 		return nil, errors.New("name a file with --file")
@@ -94,7 +94,7 @@ func oneDocument(f *adminFlags, _ []string) (any, error) {
 	return all[0], nil
 }
 
-// applyAlerts returns the command that brings the rules of a project to what files say.
+// applyAlerts returns the command that changes the rules of a project to those in files.
 func applyAlerts() *cobra.Command {
 	var files []string
 	var project string
@@ -127,7 +127,7 @@ file has one rule or several, with --- between them. Rules that no file names st
 	return cmd
 }
 
-// apply brings rules to what they should be.
+// apply makes the rules of the server equal to all.
 func apply(cmd *cobra.Command, c *client.Client, path string, all []rule.Definition, dry bool) error {
 	items, err := c.List(cmd.Context(), path, nil)
 	if err != nil {
@@ -234,7 +234,7 @@ func (f *alertTestFlags) run(cmd *cobra.Command, name string) error {
 	return nil
 }
 
-// rulesOf returns the rules of a file, or the server's rule of a name.
+// rulesOf returns the rules in a file, or the server's rule with this name.
 func (f *alertTestFlags) rulesOf(cmd *cobra.Command, c *client.Client, project, name string) ([]rule.Definition,
 	error) {
 	all, err := rulefile.ReadFile(name)
@@ -260,7 +260,7 @@ func (f *alertTestFlags) rulesOf(cmd *cobra.Command, c *client.Client, project, 
 	return []rule.Definition{d}, nil
 }
 
-// replay prints the alerts that a rule would have had.
+// replay prints the alerts that a rule would have raised.
 func (f *alertTestFlags) replay(cmd *cobra.Command, c *client.Client, project string, d *rule.Definition, since,
 	now time.Time) error {
 	p, err := rule.NewReplay(*d, since)
@@ -315,7 +315,7 @@ func (f *alertTestFlags) replay(cmd *cobra.Command, c *client.Client, project st
 	return nil
 }
 
-// logsFor returns the logs that a rule looks at.
+// logsFor returns the logs that a rule uses.
 func (f *alertTestFlags) logsFor(cmd *cobra.Command, c *client.Client, project string,
 	d *rule.Definition) (ids []string, err error) {
 	var items []json.RawMessage
@@ -363,7 +363,7 @@ func eventOf(e client.Found) (rule.Event, error) {
 	return x, nil
 }
 
-// printAlert prints an alert on a line.
+// printAlert prints an alert on one line.
 func printAlert(w io.Writer, d *rule.Definition, a *rule.Alert) {
 	at := time.UnixMilli(a.From).UTC().Format("2006-01-02T15:04:05.000Z")
 	entry := ""

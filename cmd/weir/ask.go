@@ -13,14 +13,15 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// asker asks somebody for a line at a time. It must be ended.
+// asker asks the user questions. The caller must call end.
 type asker interface {
 	ask(question string) (string, error)
-	secret(question string) (string, error) // does not show what is typed
+	secret(question string) (string, error) // does not show the typed text
 	end()
 }
 
-// newAsker returns an asker of the terminal that standard input is, else of the lines of standard input.
+// newAsker returns an asker that uses the terminal if standard input is one, and otherwise reads lines of standard
+// input.
 func newAsker(cmd *cobra.Command) (asker, error) {
 	in := interruptible(cmd.Context(), cmd.InOrStdin())
 	f, ok := cmd.InOrStdin().(*os.File)
@@ -40,7 +41,7 @@ func newAsker(cmd *cobra.Command) (asker, error) {
 
 const maxAnswers = 64 << 10 // bytes
 
-// lines takes the answers from lines, which nobody is asked for.
+// lines reads the answers from lines, and shows no questions.
 type lines struct{ in *bufio.Reader }
 
 func (l lines) ask(question string) (string, error) {
@@ -57,7 +58,7 @@ func (l lines) ask(question string) (string, error) {
 func (l lines) secret(question string) (string, error) { return l.ask(question) }
 func (l lines) end()                                   {}
 
-// dialog asks on a terminal, which is in raw mode until the end: an interrupt is a character then.
+// dialog asks on a terminal. The terminal is in raw mode until end, so an interrupt is read as a character.
 type dialog struct {
 	terminal *term.Terminal
 	fd       int

@@ -30,7 +30,7 @@ func bucketCommand() *cobra.Command {
 	return cmd
 }
 
-// openToRead opens a bucket that may be in use, without changing anything.
+// openToRead opens a bucket that may be in use. It changes nothing.
 func openToRead(where string, o s3.Options) (bucket.Bucket, func() error, error) {
 	if err := mustExist(where); err != nil {
 		return nil, nil, err
@@ -42,7 +42,7 @@ func openToRead(where string, o s3.Options) (bucket.Bucket, func() error, error)
 	return b, b.Close, nil
 }
 
-// mustExist refuses a folder that does not exist: the name may be mistyped.
+// mustExist refuses a folder that does not exist, since its name may be mistyped.
 func mustExist(where string) error {
 	if location.IsS3(where) {
 		return nil
@@ -57,7 +57,7 @@ func mustExist(where string) error {
 	return nil
 }
 
-// keysIfAny returns the keys of the flags, or of the environment; nil if there are none.
+// keysIfAny returns the keys in the flags or in the environment, or nil.
 func keysIfAny(keys []string) (*proof.Keys, error) {
 	if len(keys) == 0 && os.Getenv("WEIR_VERIFIER_KEY") == "" {
 		return nil, nil
@@ -110,7 +110,7 @@ not verify; 1 failed.`,
 	return cmd
 }
 
-// copied is what a copy prints as JSON.
+// copied is the JSON output of a copy.
 type copied struct {
 	backup.Summary
 	Verdict verify.Verdict   `json:"verdict"`
@@ -155,7 +155,7 @@ func (f *copyFlags) run(cmd *cobra.Command, src, dst string) error {
 	return nil
 }
 
-// verify verifies the logs that the copy brought forward.
+// verify verifies the logs that the copy has extended.
 func (r *copied) verify(ctx context.Context, to bucket.Bucket, keys *proof.Keys) error {
 	r.Verdict = verify.Verified
 	if len(r.Changed) == 0 {
@@ -239,7 +239,7 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 	return cmd
 }
 
-// open opens the bucket to read it, or, to repair it, to change it while nobody else does.
+// open opens the bucket for reading or, for a repair, for exclusive writing.
 func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, func() error, error) {
 	if !f.repair {
 		return openToRead(where, node.StoreOptions(f.config.S3))
@@ -249,7 +249,7 @@ func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, fun
 			"with --nodes-are-stopped")}
 	}
 	if err := mustExist(where); err != nil {
-		return nil, nil, err // Open would make it.
+		return nil, nil, err // Open would create it
 	}
 	b, err := location.Open(ctx, where, node.StoreOptions(f.config.S3))
 	if err != nil {

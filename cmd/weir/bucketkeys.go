@@ -99,11 +99,11 @@ func (f *keysFlags) run(cmd *cobra.Command, log, where string) error {
 	return nil
 }
 
-// listed is what is printed of a log as JSON.
+// listed is the JSON output for a log.
 type listed struct {
 	Log      string          `json:"log"`
-	First    int64           `json:"first"`   // index of the oldest entry that is there
-	Entries  int64           `json:"entries"` // that the log has had
+	First    int64           `json:"first"`   // index of the oldest entry that still exists
+	Entries  int64           `json:"entries"` // number of entries that the log has had
 	Segments []listedSegment `json:"segments"`
 }
 

@@ -21,35 +21,34 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// Completion asks the server for what a shell offers. Whatever fails, it offers nothing, or what it knows by itself,
-// and says nothing.
+// Completion asks the server for candidates. After any error it silently offers only what it knows without the server.
 const (
-	completionTime = 250 * time.Millisecond // for all that is asked, so that a shell waits 300 ms at most
+	completionTime = 250 * time.Millisecond // for all requests, so that a shell waits 300 ms at most
 	mostOffered    = 500
 	longestAbout   = 60 // characters
 )
 
-// candidate is a word that may stand where the cursor is, and what is said of it.
+// candidate is a possible word, with a description.
 type candidate struct{ word, about string }
 
-// asked is what completion asks, and about what.
+// asked is the context of a completion.
 type asked struct {
 	*client.Client
 	org, project         string // ids, or empty
-	orgNamed, inAProject bool   // A flag names it.
+	orgNamed, inAProject bool   // whether a flag names it
 }
 
 // lister finds candidates.
 type lister func(context.Context, asked) []candidate
 
-// offer returns what completes a word by some listers, which ask at the same time.
+// offer returns a completion by several listers, which run concurrently.
 func offer(listers ...lister) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return completions(typed, "", slices.Concat(askServer(cmd, listers...)...)), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-// first completes the first argument by listers, and behind it does what rest says.
+// first completes the first argument by listers, and later ones as rest says.
 func first(rest cobra.ShellCompDirective, listers ...lister) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -59,7 +58,7 @@ func first(rest cobra.ShellCompDirective, listers ...lister) cobra.CompletionFun
 	}
 }
 
-// askServer returns what each of the listers finds in time.
+// askServer returns what each lister finds in time.
 func askServer(cmd *cobra.Command, listers ...lister) [][]candidate {
 	found := make([][]candidate, len(listers))
 	c, t, err := dialTarget(cmd)
@@ -88,11 +87,11 @@ func flagValue(cmd *cobra.Command, name string) string {
 	return ""
 }
 
-// plain is what a shell can put into a line as it is, whoever says it.
+// plain matches words that are safe in a shell without quotes, whatever their source.
 var plain = regexp.MustCompile(`^[\pL\pN._:/@][\pL\pN._:/@-]*$`)
 
-// completions returns the candidates that begin with what is typed, each once, with something typed before them. What a
-// shell could take for more than a word is left out.
+// completions returns the candidates that begin with typed, without duplicates, each after before. It leaves out words
+// that are not safe in a shell.
 func completions(typed, before string, found []candidate) (all []cobra.Completion) {
 	there := map[string]bool{}
 	for _, c := range found {
@@ -109,8 +108,8 @@ func completions(typed, before string, found []candidate) (all []cobra.Completio
 	return all
 }
 
-// ofList returns a lister of a list: words and what is said of them come from columns. path returns an empty path if it
-// cannot be told what is meant.
+// ofList returns a lister of a list. The words and their descriptions come from columns. If path returns "", it is not
+// known which list is meant.
 func ofList(path func(asked) string, word column, about ...column) lister {
 	return func(ctx context.Context, a asked) []candidate {
 		p := path(a)
@@ -178,7 +177,7 @@ func serviceAccountsPath(a asked) string {
 	return inside(atlasAPI+"orgs/", a.org, "/serviceAccounts")
 }
 
-// listFields finds the fields of events that the server knows.
+// listFields lists the fields of events that the server knows.
 func listFields(ctx context.Context, a asked) (found []candidate) {
 	if a.project == "" {
 		return nil
@@ -201,14 +200,14 @@ func withAliases(fields []candidate) (all []candidate) {
 	return append(all, fields...)
 }
 
-// completeFields completes the last of some fields with commas between them.
+// completeFields completes the last field in a comma-separated list.
 func completeFields(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	at := strings.LastIndexByte(typed, ',') + 1
 	return completions(typed[at:], typed[:at], withAliases(askServer(cmd, listFields)[0])),
 		cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-// lastTerm finds the field of a query's last term that is being typed.
+// lastTerm matches the field of a query's last term while it is typed.
 var lastTerm = regexp.MustCompile(`(?s)^(|.*[\s(])(-?)([^\s:"()]*)$`)
 
 // completeQuery completes [WORKSPACE] QUERY: a workspace, or the field of the query's last term.
@@ -254,7 +253,7 @@ func completeProfile(_ *cobra.Command, _ []string, typed string) ([]cobra.Comple
 	return completions(typed, "", found), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeRole completes a role: on a project if the command is about one, else on the organization.
+// completeRole completes a role: on a project if the command is for a project, and otherwise on the organization.
 func completeRole(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	onProject := flagValue(cmd, "project") != "" || cmd.Flags().Lookup("org") == nil
 	var found []candidate
@@ -264,8 +263,7 @@ func completeRole(cmd *cobra.Command, _ []string, typed string) ([]cobra.Complet
 	return completions(typed, "", found), cobra.ShellCompDirectiveNoFileComp
 }
 
-// argumentCompletions are what completes arguments of commands, by the command's path. Those of "weir admin" complete
-// theirs by their lists.
+// argumentCompletions are the completions of arguments, by the path of the command. "weir admin" has its own.
 var argumentCompletions = map[string]cobra.CompletionFunc{
 	"weir download": first(cobra.ShellCompDirectiveNoFileComp, listWorkspaces),
 	"weir follow":   first(cobra.ShellCompDirectiveNoFileComp, listWorkspaces),
@@ -277,7 +275,7 @@ var argumentCompletions = map[string]cobra.CompletionFunc{
 	"weir watch":    offer(listLogs),
 }
 
-// flagCompletions are what completes the values of flags of commands that ask the API, by the flag's name.
+// flagCompletions are the completions of flags of commands that use the API, by the name of the flag.
 var flagCompletions = map[string]cobra.CompletionFunc{
 	"org":     offer(listOrganizations),
 	"project": offer(listProjects),
@@ -287,7 +285,7 @@ var flagCompletions = map[string]cobra.CompletionFunc{
 	"columns": completeFields,
 }
 
-// adminCompletions are those of the commands below "weir admin".
+// adminCompletions are the completions of flags of commands below "weir admin".
 var adminCompletions = map[string]cobra.CompletionFunc{
 	"org":             offer(listOrganizations),
 	"project":         offer(listProjects),
@@ -296,7 +294,7 @@ var adminCompletions = map[string]cobra.CompletionFunc{
 	"role":            completeRole,
 }
 
-// addCompletion gives a command, and all below it, what completes their arguments and flags.
+// addCompletion adds completions to a command, and to all below it.
 func addCompletion(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		addCompletion(sub)
@@ -308,9 +306,9 @@ func addCompletion(cmd *cobra.Command) {
 	switch {
 	case strings.HasPrefix(cmd.CommandPath(), "weir admin "):
 		byFlag = adminCompletions
-	case cmd.Name() == "verify": // whose --log is in a bucket
+	case cmd.Name() == "verify": // its --log is in a bucket
 		byFlag["org"], byFlag["project"] = offer(listOrganizations), offer(listProjects)
-	case cmd.Flag(profileFlag) != nil && cmd.Name() != "login": // which has no server yet
+	case cmd.Flag(profileFlag) != nil && cmd.Name() != "login": // it has no server yet
 		byFlag = flagCompletions
 	}
 	for name, complete := range byFlag {
@@ -323,8 +321,7 @@ func addCompletion(cmd *cobra.Command) {
 	}
 }
 
-// complete returns what completes the argument of a verb, if it names one of the things that the resource's own list
-// has.
+// complete returns the completion for the argument of a verb, if it names one of the things in the resource's own list.
 func (r resource) complete(v verb, f *adminFlags) cobra.CompletionFunc {
 	at := slices.IndexFunc(r.verbs, func(v verb) bool { return v.use == "list" })
 	name, argument, takes := strings.Cut(v.use, " ")
@@ -332,7 +329,7 @@ func (r resource) complete(v verb, f *adminFlags) cobra.CompletionFunc {
 		return cobra.NoFileCompletions
 	}
 	if r.name == "log" {
-		return first(cobra.ShellCompDirectiveNoFileComp, listLogs) // an organization's own too
+		return first(cobra.ShellCompDirectiveNoFileComp, listLogs) // including those of an organization
 	}
 	all := r.verbs[at]
 	words := max(0, slices.IndexFunc(all.columns, func(c column) bool { return c.heading == argument }))
@@ -343,7 +340,7 @@ func (r resource) complete(v verb, f *adminFlags) cobra.CompletionFunc {
 		}
 		scope := *f
 		if name == "assign" {
-			scope.project = "" // What is assigned is the organization's.
+			scope.project = "" // the assigned credentials are those of the organization
 		}
 		list, err := all.request(&scope, nil)
 		if err != nil {

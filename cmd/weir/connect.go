@@ -15,19 +15,19 @@ import (
 
 const caFlag, profileFlag = "ca-file", "profile"
 
-// addServerFlags adds the flags of a command that asks the API: whom, and which authorities to trust.
+// addServerFlags adds the flags for the server and the certificate authorities of a command that uses the API.
 func addServerFlags(flags *pflag.FlagSet) {
 	flags.String(profileFlag, "", "`name` of a profile that \"weir login\" made: which server to ask, and as whom "+
 		"(default WEIR_PROFILE)")
 	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust beside the system's (default WEIR_CA_FILE)")
 }
 
-// caFile returns the file of authorities to trust that the flag or the environment names. It is empty if there is none.
+// caFile returns the file of certificate authorities in the flag or in the environment, or "".
 func caFile(cmd *cobra.Command) string {
 	return cmp.Or(cmd.Flag(caFlag).Value.String(), os.Getenv("WEIR_CA_FILE"))
 }
 
-// targetOf returns whom a command asks, and about what, as the flags, the environment and the profiles say.
+// targetOf returns the server, organization and project of a command, from the flags, the environment and the profiles.
 func targetOf(cmd *cobra.Command) (profile.Target, error) {
 	named := cmd.Flag(profileFlag)
 	if named.Changed && named.Value.String() == "" {
@@ -41,7 +41,7 @@ func targetOf(cmd *cobra.Command) (profile.Target, error) {
 	return t, nil
 }
 
-// loadProfiles returns the user's profiles by name: none if the user has no folder for configuration.
+// loadProfiles returns the user's profiles by name. It returns none if the user has no folder for configuration.
 func loadProfiles() (map[string]profile.Profile, error) {
 	file, err := profile.Home()
 	if err != nil {
@@ -50,7 +50,7 @@ func loadProfiles() (map[string]profile.Profile, error) {
 	return file.Load()
 }
 
-// newClient returns a client as a configuration says.
+// newClient returns a client for a configuration.
 func newClient(config client.Config) (*client.Client, error) {
 	config.UserAgent = "weir/" + versionText()
 	c, err := client.New(config)
@@ -60,7 +60,7 @@ func newClient(config client.Config) (*client.Client, error) {
 	return c, nil
 }
 
-// dial returns a client of a command's target.
+// dial returns a client for a command's target.
 func dial(cmd *cobra.Command) (*client.Client, error) {
 	c, _, err := dialTarget(cmd)
 	return c, err
@@ -78,7 +78,7 @@ func dialTarget(cmd *cobra.Command) (*client.Client, profile.Target, error) {
 	return c, t, err
 }
 
-// dialToRecord is dialTarget for a command that records only: it takes an ingest token too.
+// dialToRecord is dialTarget for a command that only records. It also accepts an ingest token.
 func dialToRecord(cmd *cobra.Command) (*client.Client, profile.Target, error) {
 	token := os.Getenv("WEIR_INGEST_TOKEN")
 	t, err := targetOf(cmd)
@@ -97,7 +97,7 @@ func dialToRecord(cmd *cobra.Command) (*client.Client, profile.Target, error) {
 	return c, t, err
 }
 
-// connect returns a client and the project that a command asks about, which a flag may name.
+// connect returns a client and the project of a command. The project may come from a flag.
 func connect(cmd *cobra.Command, project string) (*client.Client, string, error) {
 	return connectBy(cmd, project, dialTarget)
 }
@@ -112,7 +112,7 @@ func connectBy(cmd *cobra.Command, project string, dial func(*cobra.Command) (*c
 	return c, project, err
 }
 
-// theWorkspace returns the workspace that an argument names; if there is none, and no log by its id, that of the
+// theWorkspace returns the workspace in an argument. Without one, and without a log id, it returns that of the
 // environment or the profile.
 func theWorkspace(cmd *cobra.Command, args []string, source client.Source) (string, error) {
 	wrong := &exit{2, errors.New("name a workspace, or a log by its id with --log")}

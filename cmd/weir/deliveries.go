@@ -10,16 +10,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// deliveryFlags are what the commands on deliveries take beside ids.
+// deliveryFlags are the flags of the commands for deliveries.
 type deliveryFlags struct {
-	file string // with the body of a creation or a change
-	from string // where to go on
+	file string // contains the body of a creation or a change
+	from string // where to continue
 }
 
 // maxDeliveryFile bounds a file that describes a delivery, in bytes.
 const maxDeliveryFile = 1 << 20
 
-// read returns the body that a file has, or standard input if the file is "-".
+// read reads the body in a file, or in standard input if the file is "-".
 func (o *deliveryFlags) read() (any, error) {
 	if o.file == "" {
 		return nil, errors.New("give --file with the JSON of the delivery; docs/send-out.md has examples")

@@ -30,7 +30,7 @@ Instead "weir login" can keep that as a profile, which --profile or WEIR_PROFILE
 server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE or
 --ca-file.`
 
-// exitCode returns the status for an error of the client.
+// exitCode returns the exit status for an error of the client.
 func exitCode(err error) int {
 	var e *client.Error
 	switch {
@@ -136,7 +136,7 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 	return nil
 }
 
-// query returns what the flags ask for.
+// query returns the query of the flags.
 func (f *downloadFlags) query(now time.Time) (client.Query, error) {
 	q := client.Query{Processor: f.processor}
 	if f.start != "" {
@@ -159,7 +159,8 @@ func (f *downloadFlags) query(now time.Time) (client.Query, error) {
 	return q, nil
 }
 
-// save writes the download, and returns the name of its file. A name that the user did not give replaces nothing.
+// save writes the download, and returns the name of the file. It replaces an existing file only if the user gave its
+// name.
 func (f *downloadFlags) save(cmd *cobra.Command, d *client.Download) (name string, err error) {
 	name = f.output
 	if name == "" {
@@ -185,7 +186,7 @@ func (f *downloadFlags) save(cmd *cobra.Command, d *client.Download) (name strin
 	return name, err
 }
 
-// raw returns the writer for bytes that are no text.
+// raw returns the writer for bytes that are not text.
 func raw(w io.Writer) io.Writer {
 	if v, ok := w.(*visible.Writer); ok {
 		return v.Raw()
@@ -193,7 +194,7 @@ func raw(w io.Writer) io.Writer {
 	return w
 }
 
-// fixRange says of a range that the server would complete by its own clock what it is, so that it can be asked for
+// fixRange fills in the range that the server would choose by its own clock, so that the same range can be requested
 // again.
 func fixRange(q *client.Query, now time.Time) {
 	const usual = 30 * 24 * 60 * 60 // seconds
@@ -207,8 +208,8 @@ func fixRange(q *client.Query, now time.Time) {
 	}
 }
 
-// prove writes the proof of a file that was downloaded: first as the server gave it, so that whatever is wrong with it
-// is found again by "weir verify", then completed.
+// prove writes the proof of a downloaded file: first as the server sent it, so that "weir verify" finds the same
+// faults, and then completed.
 func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Download, q client.Query,
 	name string) error {
 	if d.Log == "" {
@@ -239,7 +240,7 @@ func (f *downloadFlags) connect(cmd *cobra.Command) (c *client.Client, err error
 	return c, err
 }
 
-// progressBar returns what shows on a terminal how far a download has come, and what ends that.
+// progressBar returns a function that shows the progress of a download on a terminal, and one that ends that.
 func progressBar(size int64) (progress func(io.Writer) io.Writer, done func()) {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return func(w io.Writer) io.Writer { return w }, func() {}

@@ -2,7 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-// examples are what the help of a command shows, by the command's name.
+// examples are the examples in the help of commands, by the command's path.
 var examples = map[string]string{
 	"weir": `  weir serve --dev
   weir download prod -o prod.gz`,

@@ -52,7 +52,7 @@ of the query language, and event, the whole event. Lines of JSON have the whole 
 	return cmd
 }
 
-// formatOf returns the format that the ending of a file's name says, and whether it is to be compressed.
+// formatOf returns the format by the extension of a file, and whether the file is to be compressed.
 func formatOf(name string) (format string, compressed bool) {
 	name, compressed = strings.CutSuffix(name, ".gz")
 	for _, f := range export.Formats() {

@@ -58,11 +58,11 @@ behind it. An interrupt ends it.
 	return cmd
 }
 
-// followState is what the state file says.
+// followState is the content of the state file.
 type followState struct {
 	Version int    `json:"version"`
 	Log     string `json:"log"`  // path of the log at its server
-	Next    int64  `json:"next"` // index of the entry that comes next
+	Next    int64  `json:"next"` // index of the next entry
 	Read    string `json:"read"` // see client.Entries
 }
 
@@ -112,7 +112,7 @@ func (f *followFlags) try(cmd *cobra.Command, c *client.Client, do func() error)
 	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: failures(waiting(cmd, c))}, do)
 }
 
-// failures leaves out that there is no answer yet: one may take as long as no entry comes.
+// failures ignores the state without an answer, since an answer may take as long as no entry is recorded.
 func failures(tell func(time.Duration, error)) func(time.Duration, error) {
 	return func(elapsed time.Duration, last error) {
 		if last != nil {
@@ -121,7 +121,7 @@ func failures(tell func(time.Duration, error)) func(time.Duration, error) {
 	}
 }
 
-// load reads the state of a log, or begins one.
+// load reads the state of a log. If there is none, it creates it.
 func (f *followFlags) load(log string) (*followState, error) {
 	data, err := os.ReadFile(f.state)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,7 +146,7 @@ const (
 	followWait  = 30 * time.Second
 )
 
-// step prints the entries that come next and notes it. It tells whether there were any.
+// step prints the next entries and stores the state. more tells whether there were any.
 func (f *followFlags) step(cmd *cobra.Command, c *client.Client, s *followState) (more bool, err error) {
 	wait := followWait
 	if f.once {
@@ -158,7 +158,7 @@ func (f *followFlags) step(cmd *cobra.Command, c *client.Client, s *followState)
 		return err
 	})
 	if cmd.Context().Err() != nil {
-		return false, nil // It was interrupted. The state says where to go on.
+		return false, nil // interrupted; the state says where to continue
 	}
 	if gone, ok := errors.AsType[*client.RemovedError](err); ok {
 		visible.Printf(cmd.ErrOrStderr(), "retention has removed entries %d to %d before they were read\n", s.Next,

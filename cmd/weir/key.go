@@ -26,7 +26,7 @@ retire" and restart. On several nodes put the new public key into every node's f
 	return cmd
 }
 
-// keyFile returns where a command's keys are: its argument, or where "weir serve" would look.
+// keyFile returns the file of a command's keys: its argument, or the file that "weir serve" would use.
 func keyFile(cmd *cobra.Command, settings *config.Config, args []string) (string, error) {
 	if err := settings.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
 		return "", err
@@ -35,12 +35,12 @@ func keyFile(cmd *cobra.Command, settings *config.Config, args []string) (string
 		return args[0], nil
 	}
 	if settings.SigningKeys != "" {
-		return "", nil // loadKeys takes them from there
+		return "", nil // loadKeys uses the environment then
 	}
 	return settings.SigningKeyPath()
 }
 
-// onKeys returns a command on a file of keys.
+// onKeys returns a command for a file of keys.
 func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) *cobra.Command {
 	settings := config.Default()
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command,
@@ -50,7 +50,7 @@ func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) 
 			return err
 		}
 		if err = run(cmd, file); errors.Is(err, fs.ErrNotExist) {
-			return &exit{2, err} // The name may be mistyped.
+			return &exit{2, err} // the name may be mistyped
 		}
 		return err
 	}}
@@ -104,7 +104,7 @@ func keyShow() *cobra.Command {
 	return cmd
 }
 
-// loadKeys reads the keys from WEIR_SIGNING_KEY if it is set, as "weir serve" does, else from their file.
+// loadKeys reads the keys from WEIR_SIGNING_KEY if it is set, like "weir serve", and otherwise from a file.
 func loadKeys(file string) (*proof.Keys, error) {
 	if text := os.Getenv("WEIR_SIGNING_KEY"); text != "" {
 		return proof.ParseKeys(text)
@@ -137,7 +137,7 @@ func keyRetire() *cobra.Command {
 	})
 }
 
-// inFile refuses to change keys that are not in a file.
+// inFile returns an error if the keys are not in a file.
 func inFile() error {
 	if os.Getenv("WEIR_SIGNING_KEY") != "" {
 		return &exit{2, errors.New("the keys are in WEIR_SIGNING_KEY: change them there")}

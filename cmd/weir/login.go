@@ -67,7 +67,7 @@ func login(cmd *cobra.Command, p profile.Profile) error {
 	}
 	file, err := profile.Home()
 	if err == nil {
-		_, err = file.Load() // before anything is asked
+		_, err = file.Load() // before any question
 	}
 	if err == nil && p.CAFile != "" {
 		p.CAFile, err = filepath.Abs(p.CAFile)
@@ -93,7 +93,7 @@ func login(cmd *cobra.Command, p profile.Profile) error {
 	return nil
 }
 
-// askForCredential asks for the server, if no flag names it, and for what signs in there.
+// askForCredential asks for the server, if no flag names it, and for a credential.
 func askForCredential(cmd *cobra.Command, p *profile.Profile) error {
 	from, err := newAsker(cmd)
 	if err != nil {
@@ -125,7 +125,7 @@ func askForCredential(cmd *cobra.Command, p *profile.Profile) error {
 	return nil
 }
 
-// warnWithoutTLS warns if what is sent to a server of another machine can be read on the way.
+// warnWithoutTLS warns if the connection to a server on another machine is not encrypted.
 func warnWithoutTLS(cmd *cobra.Command, server string) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {

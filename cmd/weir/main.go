@@ -27,13 +27,13 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run runs a command. What it writes, whoever said it, cannot act on a terminal.
+// run runs a command. Control characters in its output cannot affect the terminal.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetOut(visible.NewWriter(stdout))
 	root.SetErr(visible.NewWriter(stderr))
 	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
-		root.SetErr(io.Discard) // A shell asks while somebody types.
+		root.SetErr(io.Discard) // a shell asks while the user types
 	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -76,7 +76,7 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 	return root
 }
 
-// exit is an error with the status that the process ends with.
+// exit is an error with an exit status.
 type exit struct {
 	code int
 	error
@@ -92,7 +92,7 @@ func versionCommand() *cobra.Command {
 	}}
 }
 
-// versionText returns the version and the commit that the binary was built from.
+// versionText returns the version and the commit of the program.
 func versionText() string {
 	v, from := version, cmp.Or(commit, "unknown commit")
 	info, ok := debug.ReadBuildInfo()

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// manCommand writes man pages. Only the program that internal/release has write them has it.
+// manCommand writes man pages. Only the program that internal/release builds for this purpose has it.
 func manCommand() *cobra.Command {
 	return &cobra.Command{Use: "man FOLDER", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -4,5 +4,5 @@ package main
 
 import "github.com/spf13/cobra"
 
-// manCommand returns nil: the program writes no man pages.
+// manCommand returns nil, since this program writes no man pages.
 func manCommand() *cobra.Command { return nil }

@@ -11,8 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// column of a table: its heading, and where in the JSON its value is, with dots between names. The first of several
-// that is there counts.
+// column is a column of a table: its heading, and the paths of its value in the JSON, with dots between names. The
+// first path that exists counts.
 type column struct {
 	heading string
 	from    []string
@@ -79,7 +79,7 @@ func (c column) value(v any) string {
 	return "-"
 }
 
-// lookup follows names into objects; where there is an array, into each of its elements.
+// lookup follows names into objects. In an array, it follows them into each element.
 func lookup(v any, names []string) any {
 	if len(names) == 0 {
 		return v
@@ -99,7 +99,7 @@ func lookup(v any, names []string) any {
 	return nil
 }
 
-// show writes a value in a cell: without what would break the table or the terminal.
+// show formats a value for a cell, without characters that would break the table or affect the terminal.
 func show(v any) string {
 	switch v := v.(type) {
 	case nil:

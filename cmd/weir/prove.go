@@ -39,9 +39,8 @@ itself stays as it is.
 	return cmd
 }
 
-// completeProof checks the proof beside a file against the file, completes it, and writes it anew. A proof that does
-// not verify stays as it is, so "weir verify" finds the same fault. Without a key to trust it takes those that the
-// server names.
+// completeProof checks the proof beside a file, completes it, and rewrites it. A proof that does not verify is not
+// changed, so that "weir verify" finds the same fault. Without a trusted key it uses those that the server names.
 func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []string) error {
 	p, err := readProof(name + ".proof")
 	if err != nil {
@@ -95,7 +94,7 @@ func readProof(name string) (*proof.File, error) {
 	return p, err
 }
 
-// announced returns the keys that a log's document names.
+// announced returns the keys in a log's document.
 func announced(ctx context.Context, c *client.Client, path string) (*proof.Keys, error) {
 	data, err := c.Fetch(ctx, path+"/document", nil)
 	if err != nil {

@@ -24,7 +24,7 @@ type recordFlags struct {
 	state           string
 }
 
-// endless is how long --follow tries again: a server that is away comes back.
+// endless is how long --follow retries, since the server may return after any time.
 const endless = 10 * 365 * 24 * time.Hour
 
 func recordCommand() *cobra.Command {
@@ -111,7 +111,7 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	return err
 }
 
-// left names the files that were not begun.
+// left names the files that were not started.
 func left(files []string) string {
 	if len(files) == 0 {
 		return ""
@@ -119,7 +119,7 @@ func left(files []string) string {
 	return ", nor of " + strings.Join(files, ", ")
 }
 
-// waiting returns what says that a request takes long.
+// waiting returns a function that reports that a request takes long.
 func waiting(cmd *cobra.Command, c *client.Client) func(time.Duration, error) {
 	return func(elapsed time.Duration, last error) {
 		if last == nil {
@@ -152,7 +152,7 @@ func sendFile(cmd *cobra.Command, s *client.Sender, name string) error {
 	return s.Send(cmd.Context(), display(name), in)
 }
 
-// unpacked reads r, which may be gzip.
+// unpacked returns a reader of r, which may be gzip.
 func unpacked(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)

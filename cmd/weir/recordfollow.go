@@ -17,7 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// followFiles sends the lines of files as they grow, until the command is interrupted.
+// followFiles sends the lines of growing files until the command is interrupted.
 func followFiles(cmd *cobra.Command, workspace string, files []string, f recordFlags) error {
 	if len(files) == 0 {
 		return &exit{2, errors.New("--follow needs the names of files")}
@@ -55,7 +55,7 @@ func followFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	return err
 }
 
-// following is what sends lines of files.
+// following sends lines of files.
 type following struct {
 	cmd                *cobra.Command
 	client             *client.Client
@@ -64,7 +64,7 @@ type following struct {
 	sent               client.Sent
 }
 
-// send sends a batch, also for a while after ctx has ended. Lines that are refused are named, and left behind.
+// send sends a batch. It continues for a while after ctx has ended. It reports refused lines and skips them.
 func (s *following) send(ctx context.Context, b logfile.Batch) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

@@ -24,7 +24,7 @@ func projectFlag(s *pflag.FlagSet, f *adminFlags) {
 	s.StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 }
 
-// scopeFlags say whose credentials are meant.
+// scopeFlags select the organization or the project of credentials.
 func scopeFlags(s *pflag.FlagSet, f *adminFlags) {
 	s.StringVar(&f.project, "project", "", "`id` of a project: its credentials, and their roles on it (default: those "+
 		"of the organization)")
@@ -61,7 +61,7 @@ func workspaceFlags(s *pflag.FlagSet, f *adminFlags) {
 		"refuse events that do not conform to their OCSF class (weir only)")
 }
 
-// given returns the attributes whose flags were given. The last element of each is the flag's name.
+// given returns the attributes whose flags were set. The last element of each attribute is the name of the flag.
 func (f *adminFlags) given(attributes ...any) map[string]any {
 	body := map[string]any{}
 	for i := 0; i < len(attributes); i += 3 {
@@ -72,7 +72,7 @@ func (f *adminFlags) given(attributes ...any) map[string]any {
 	return body
 }
 
-// changes returns the attributes whose flags were given, as given does; at least one must be.
+// changes is given, but returns an error if no flag was set.
 func (f *adminFlags) changes(attributes ...any) (any, error) {
 	body := f.given(attributes...)
 	if len(body) > 0 {
@@ -92,7 +92,7 @@ func list(path func(*adminFlags, []string) (string, error)) requestOf {
 	}
 }
 
-// ask returns a request by method and path, without a body.
+// ask returns a request without a body.
 func ask(method string, path func(*adminFlags, []string) (string, error)) requestOf {
 	return func(f *adminFlags, args []string) (request, error) {
 		p, err := path(f, args)
@@ -125,7 +125,7 @@ func inScope(rest ...string) func(*adminFlags, []string) (string, error) {
 	return func(f *adminFlags, args []string) (string, error) { return f.credentialPath(append(rest, args...)...) }
 }
 
-// theProject takes the project from the argument, if there is one.
+// theProject uses the argument as the project, if there is one.
 func theProject(f *adminFlags, args []string) (string, error) {
 	if len(args) > 0 {
 		f.project = args[0]
@@ -146,7 +146,7 @@ func fixed(path string) func(*adminFlags, []string) (string, error) {
 
 var one, upToOne = cobra.ExactArgs(1), cobra.MaximumNArgs(1)
 
-// resources is everything that "weir admin" manages.
+// resources returns everything that "weir admin" manages.
 func resources() []resource {
 	return []resource{
 		{"organization", []string{"org"}, "Organizations", orgVerbs(), nil},
@@ -239,7 +239,7 @@ func (f *adminFlags) tagList() ([]map[string]string, error) {
 }
 
 func retentionBody(f *adminFlags, _ []string) (any, error) {
-	var living any // If it stays nil, events are kept for ever.
+	var living any // if it stays nil, events are kept for ever
 	var err error
 	if f.retention != "forever" {
 		living, err = days("retention-days", f.retention, ", or forever")
@@ -253,7 +253,7 @@ func retentionBody(f *adminFlags, _ []string) (any, error) {
 		"legalHold", f.hold, "legal-hold")
 }
 
-// days reads a number of days, which may be left out. The server has the bounds.
+// days parses a number of days, which may be empty. The server checks the bounds.
 func days(flag, text, otherwise string) (any, error) {
 	n, err := strconv.Atoi(text)
 	if text != "" && (err != nil || n < 1) {

@@ -23,7 +23,7 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// questionFlags say which events are asked for.
+// questionFlags select events.
 type questionFlags struct {
 	project, start, end string
 	logs                []string
@@ -41,7 +41,7 @@ func (f *questionFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.retry, "max-retry-time", 2*time.Minute, "how long a failed request is tried again")
 }
 
-// connect returns a client, and the question that a workspace (or none), a query and the flags ask.
+// connect returns a client, and the question of a workspace (which may be empty), a query and the flags.
 func (f *questionFlags) connect(cmd *cobra.Command, workspace, text string) (*client.Client, client.Question, error) {
 	q := client.Question{Text: text, Logs: f.logs}
 	if _, err := query.Parse(text); err != nil {
@@ -74,7 +74,7 @@ func (f *questionFlags) connect(cmd *cobra.Command, workspace, text string) (*cl
 	return c, q, err
 }
 
-// workspaceName is what a workspace may be called, and a query of one word may look like.
+// workspaceName matches names of workspaces. A query of one word may match too.
 var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func (f *questionFlags) logsOf(cmd *cobra.Command, c *client.Client, project, workspace string) (logs []string,
@@ -90,7 +90,7 @@ func (f *questionFlags) try(cmd *cobra.Command, c *client.Client, do func() erro
 	return client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)}, do)
 }
 
-// workspaceAndQuery returns what the arguments [WORKSPACE] [QUERY] say. Without a query all events are asked for.
+// workspaceAndQuery splits the arguments [WORKSPACE] [QUERY]. Without a query, all events match.
 func workspaceAndQuery(args []string) (workspace, text string) {
 	switch len(args) {
 	case 1:
@@ -101,19 +101,19 @@ func workspaceAndQuery(args []string) (workspace, text string) {
 	return workspace, text
 }
 
-// outputFlags say how events are printed.
+// outputFlags select the output of events.
 type outputFlags struct {
 	fields []string
 	format string
 }
 
-// add adds the flags; formats names those that --output takes.
+// add adds the flags. formats lists the values of --output.
 func (f *outputFlags) add(cmd *cobra.Command, formats string) {
 	cmd.Flags().StringSliceVar(&f.fields, "fields", usualFields, "columns: `fields` of events and aliases")
 	cmd.Flags().StringVarP(&f.format, "output", "o", "table", formats)
 }
 
-// printer returns what prints events so.
+// printer returns a printer for the flags.
 func (f *outputFlags) printer(cmd *cobra.Command) (eventPrinter, error) {
 	names := strings.Join(f.fields, ",")
 	fields, err := query.ParseFields(names)
@@ -127,7 +127,7 @@ func (f *outputFlags) printer(cmd *cobra.Command) (eventPrinter, error) {
 	return out, nil
 }
 
-// usualFields are the columns of events if no others are asked for.
+// usualFields are the default columns of events.
 var usualFields = []string{"time", "who", "from", "what", "target", "outcome"}
 
 type searchFlags struct {
@@ -204,10 +204,10 @@ func (f *searchFlags) run(cmd *cobra.Command, workspace, text string) error {
 	return nil
 }
 
-// mostPerPage is how many events are asked for at a time.
+// mostPerPage is the number of events in a request.
 const mostPerPage = 1000
 
-// each prints the events of one page after the other.
+// each prints the events page by page.
 func (f *searchFlags) each(cmd *cobra.Command, c *client.Client, q client.Question, out eventPrinter) (int, error) {
 	found, cursor := 0, ""
 	for {
@@ -238,7 +238,7 @@ func (f *searchFlags) each(cmd *cobra.Command, c *client.Client, q client.Questi
 	}
 }
 
-// printHints says which fields of a query no event has.
+// printHints reports the fields of a query that no event has.
 func printHints(cmd *cobra.Command, hints []client.Hint) {
 	for _, h := range hints {
 		text := "no event has the field " + h.Field
@@ -255,7 +255,7 @@ type eventPrinter interface {
 	end() error
 }
 
-// newEventPrinter returns what prints events in a format. On a terminal nothing of them can act on it.
+// newEventPrinter returns a printer for a format. Characters in events cannot affect a terminal.
 func newEventPrinter(format string, w io.Writer, fields []query.Field) (eventPrinter, error) {
 	if !onTerminal() {
 		w = raw(w)
@@ -307,12 +307,12 @@ func (r *cellReader) read(event json.RawMessage) ([]string, error) {
 	return cells, nil
 }
 
-// tablePrinter prints a table, page by page. A column is as wide as its widest cell so far.
+// tablePrinter prints a table page by page. A column is as wide as its widest cell so far.
 type tablePrinter struct {
 	cells   cellReader
 	w       io.Writer
 	colours bool
-	widths  []int // of columns, in characters; nil if nothing is printed yet
+	widths  []int // of columns, in characters; nil before the first output
 }
 
 func (p *tablePrinter) page(events []client.Found) error {
@@ -341,14 +341,14 @@ func (p *tablePrinter) page(events []client.Found) error {
 	text := p.lines(rows)
 	w := p.w
 	if p.colours {
-		w = raw(w) // All that is not weir's own is visible already.
+		w = raw(w) // everything except weir's own text is visible already
 		text = coloured.Replace(text)
 	}
 	_, err := io.WriteString(w, text)
 	return err
 }
 
-// lines returns rows with two spaces behind each cell at least.
+// lines formats rows with at least two spaces after each cell.
 func (p *tablePrinter) lines(rows [][]string) string {
 	for _, row := range rows {
 		for i, cell := range row {
@@ -367,11 +367,11 @@ func (p *tablePrinter) lines(rows [][]string) string {
 
 func (p *tablePrinter) end() error { return nil }
 
-// coloured sets off outcomes. Cells have two spaces behind them at least.
+// coloured colours outcomes. Cells are followed by at least two spaces.
 var coloured = strings.NewReplacer("  failure  ", "  \x1b[31mfailure\x1b[0m  ", "  success  ",
 	"  \x1b[32msuccess\x1b[0m  ")
 
-// rowPrinter prints events as an export has them.
+// rowPrinter prints events in an export format.
 type rowPrinter struct {
 	buffer *bufio.Writer
 	rows   export.Writer
@@ -416,7 +416,7 @@ func (p *arrayPrinter) page(events []client.Found) error {
 			separator = "[\n"
 		}
 		p.count++
-		p.w.WriteString(separator) // An error stays for Flush.
+		p.w.WriteString(separator) // an error stays until Flush
 		p.w.Write(data)
 	}
 	return p.w.Flush()

@@ -18,10 +18,10 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// errNone tells that nothing was found.
+// errNone says that no event was found.
 var errNone = errors.New("no events")
 
-// checkProof finds what cannot be asked for with --proof.
+// checkProof returns an error for flags that --proof does not allow.
 func (f *searchFlags) checkProof(cmd *cobra.Command, workspace string) error {
 	for _, flag := range []string{"output", "fields"} {
 		if cmd.Flags().Changed(flag) {
@@ -37,7 +37,7 @@ func (f *searchFlags) checkProof(cmd *cobra.Command, workspace string) error {
 	return nil
 }
 
-// prove writes the events that are found to a file, a line each, and beside it the proof that they are entries of their
+// prove writes the found events to a file, one on each line, and beside it the proof that they are entries of their
 // log.
 func (f *searchFlags) prove(cmd *cobra.Command, workspace, text string) error {
 	if err := f.checkProof(cmd, workspace); err != nil {
@@ -96,7 +96,7 @@ func (f *searchFlags) auditLog(cmd *cobra.Command, c *client.Client, project, wo
 	return []string{log}, err
 }
 
-// saveFound writes the events that are found to the file, if there are any.
+// saveFound writes the found events to the file, if there are any.
 func (f *searchFlags) saveFound(cmd *cobra.Command, c *client.Client, q client.Question,
 	s *verify.Selection) (found int, err error) {
 	err = client.SaveFrom(f.proof, client.SaveOptions{}, func(w io.Writer) (err error) {
@@ -112,7 +112,7 @@ func (f *searchFlags) saveFound(cmd *cobra.Command, c *client.Client, q client.Q
 	return found, err
 }
 
-// selector writes events as lines of a file, and selects them.
+// selector writes events as lines of a file, and adds them to a selection.
 type selector struct {
 	w         io.Writer
 	selection *verify.Selection

@@ -10,7 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/node"
 )
 
-// devSequenceDelay is --sequence-delay where --dev is set and it is not.
+// devSequenceDelay is the default of --sequence-delay with --dev.
 const devSequenceDelay = 2 * time.Second
 
 func serveCommand() *cobra.Command {
@@ -29,7 +29,7 @@ the command line wins over the environment, the environment over the file.`,
 				return err
 			}
 			if settings.Dev && !cmd.Flags().Changed("sequence-delay") {
-				settings.SequenceDelay = devSequenceDelay // so that what was just recorded can be proven at once
+				settings.SequenceDelay = devSequenceDelay // so that recorded events can be proven at once
 			}
 			return node.Serve(cmd.Context(), settings, versionText(), cmd.OutOrStdout())
 		},
@@ -39,7 +39,7 @@ the command line wins over the environment, the environment over the file.`,
 	return cmd
 }
 
-// configFile returns the YAML file, which itself may be named in the environment.
+// configFile returns the name of the YAML file, which may be in the environment.
 func configFile(cmd *cobra.Command, file string) string {
 	if !cmd.Flags().Changed("config") {
 		return os.Getenv("WEIR_CONFIG")
@@ -47,7 +47,7 @@ func configFile(cmd *cobra.Command, file string) string {
 	return file
 }
 
-// onlyOrganization is --recover-owner without an id.
+// onlyOrganization is the value of --recover-owner without an id.
 const onlyOrganization = "the only one"
 
 func initCommand() *cobra.Command {

@@ -38,7 +38,7 @@ func addSourceFlags(s *pflag.FlagSet, f *adminFlags) {
 
 const maxSecretFile = 64 << 10 // bytes
 
-// readSmall returns the content of a file, or of standard input if it is "-", without the line end behind it.
+// readSmall reads a file, or standard input if the name is "-", without the line break at its end.
 func readSmall(name string) (string, error) {
 	in := io.Reader(os.Stdin)
 	if name != "-" {
@@ -56,7 +56,7 @@ func readSmall(name string) (string, error) {
 	return string(bytes.TrimRight(data, "\r\n")), err
 }
 
-// secret returns the secret that a file or the environment has; empty if neither does.
+// secret returns the secret in a file or in the environment, or "".
 func (o *sourceFlags) secret() (string, error) {
 	if o.secretFile == "" {
 		return os.Getenv("WEIR_SOURCE_SECRET"), nil
@@ -68,7 +68,7 @@ func (o *sourceFlags) secret() (string, error) {
 	return secret, err
 }
 
-// sourceBody returns the attributes of a source whose flags were given.
+// sourceBody returns the attributes of a source whose flags were set.
 func (f *adminFlags) sourceBody() (map[string]any, error) {
 	o := &f.source
 	for i, kind := range o.collect {

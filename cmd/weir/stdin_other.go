@@ -7,5 +7,5 @@ import (
 	"io"
 )
 
-// interruptible returns in: a Read that blocks cannot be ended here.
+// interruptible returns in, since a blocked Read cannot be ended here.
 func interruptible(_ context.Context, in io.Reader) io.Reader { return in }

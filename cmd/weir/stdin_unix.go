@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interruptible returns a reader of in that fails once ctx has ended. If in is an open file nothing is taken from it
-// then, so nothing is lost of what others have written to a pipe.
+// interruptible returns a reader of in that returns an error when ctx has ended. If in is an open file, it reads
+// nothing after that, so bytes that others have written to a pipe are not lost.
 func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	if f, ok := in.(*os.File); ok {
 		return &polled{ctx, f}

@@ -40,7 +40,7 @@ if the connection was cut and some may be missing; "weir follow" misses none.
 	f.questionFlags.add(cmd)
 	f.outputFlags.add(cmd, "table, csv or ndjson")
 	cmd.Flags().DurationVar(&f.last, "for", 0, "end after this `time`, such as 10m (default: never)")
-	for _, dates := range []string{"start", "end"} { // What comes is of now.
+	for _, dates := range []string{"start", "end"} { // a tail is about events from now on
 		_ = cmd.Flags().MarkHidden(dates)
 	}
 	return cmd
@@ -74,10 +74,10 @@ func (f *tailFlags) run(cmd *cobra.Command, workspace, text string) error {
 	return out.end()
 }
 
-// again is how long a tail waits before it is opened again.
+// again is the pause before a tail is opened again.
 const again = time.Second
 
-// tail prints what tails tell, one after the other, until ctx ends.
+// tail prints events of one tail after another until ctx ends.
 func (f *tailFlags) tail(ctx context.Context, cmd *cobra.Command, c *client.Client, q client.Question,
 	out eventPrinter) error {
 	read := ""
@@ -87,7 +87,7 @@ func (f *tailFlags) tail(ctx context.Context, cmd *cobra.Command, c *client.Clie
 		err := client.Retry(ctx, client.RetryOptions{Most: f.retry, Waiting: failures(waiting(cmd, c))}, func() error {
 			err := c.Tail(ctx, q, read, func(r string) { read, begun = r, true }, t.tell)
 			if begun && t.printing == nil {
-				return nil // It was there: a cut is no failure, and the next try has all of its time.
+				return nil // the tail was open: its end is not a failure, and the next try has the full time
 			}
 			return err
 		})
@@ -95,7 +95,7 @@ func (f *tailFlags) tail(ctx context.Context, cmd *cobra.Command, c *client.Clie
 			return err
 		}
 		if t.ended == "time" {
-			read = "" // It is another read.
+			read = "" // the next try is another read
 			continue
 		}
 		if ctx.Err() == nil {
@@ -109,13 +109,13 @@ func (f *tailFlags) tail(ctx context.Context, cmd *cobra.Command, c *client.Clie
 	return nil
 }
 
-// teller prints what a tail tells.
+// teller prints the messages of a tail.
 type teller struct {
 	out      eventPrinter
 	say      func(format string, args ...any)
-	ended    string // why the tail has ended; empty if it was cut
-	behind   bool   // The server cannot read the logs, which was said.
-	printing error  // why what was told could not be printed
+	ended    string // why the tail has ended; empty if it was interrupted
+	behind   bool   // whether it was reported that the server cannot read the logs
+	printing error  // error of printing
 }
 
 func (t *teller) reason() string {
@@ -125,7 +125,7 @@ func (t *teller) reason() string {
 	return t.ended
 }
 
-// behindBy is how long ago a server may have read the logs before that is said.
+// behindBy is the age of the server's last read of the logs from which it is reported.
 const behindBy = 30 * time.Second
 
 func (t *teller) tell(told client.Told) error {

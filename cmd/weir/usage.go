@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// checkUsage makes wrong arguments of a command, and of all below it, wrong usage. So is the name of a command that a
-// group does not have: cobra would show the group's help, as if nothing were wrong.
+// checkUsage makes wrong arguments of a command, and of all below it, usage errors. An unknown command of a group is a
+// usage error too: cobra would print the group's help and succeed.
 func checkUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		checkUsage(sub)
@@ -30,7 +30,7 @@ func checkUsage(cmd *cobra.Command) {
 	}
 }
 
-// unknownCommand refuses what a group of commands is given: it is the name of none of them.
+// unknownCommand refuses arguments of a group of commands, since no command has this name.
 func unknownCommand(cmd *cobra.Command, given []string) error {
 	if len(given) == 0 {
 		return nil

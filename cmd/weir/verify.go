@@ -28,7 +28,7 @@ func addKeyFlag(cmd *cobra.Command, keys *[]string) {
 		"WEIR_VERIFIER_KEY); \"weir key show\" prints it")
 }
 
-// trusted returns the keys of the flags, or of the environment.
+// trusted returns the keys in the flags, or in the environment.
 func trusted(keys []string) (*proof.Keys, error) {
 	if env := os.Getenv("WEIR_VERIFIER_KEY"); len(keys) == 0 && env != "" {
 		keys = []string{env}
@@ -45,7 +45,7 @@ type verifyFlags struct {
 	quorum                     int
 	proof, output              string
 	source                     client.Source
-	config                     config.Config // how to reach a bucket on S3
+	config                     config.Config // for access to a bucket on S3
 }
 
 func verifyCommand() *cobra.Command {

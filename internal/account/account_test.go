@@ -88,9 +88,8 @@ func TestStoreSeesChanges(t *testing.T) {
 	})
 }
 
-// A document whose newest version is deleted stays what it was for a node that has it in memory, however long, and that
-// node writes nothing on top of the older one. Without this, retention would go by an older limit. A node that starts
-// cannot tell.
+// If the newest version of a document is deleted, a node that has it in memory keeps using it, and does not write on
+// top of the older one. Otherwise, retention would use an older limit. A node that starts afterwards cannot know.
 func TestDocumentPutBackIsNotBelievedByANodeThatHasIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), bucketest.NewMemory()
@@ -116,7 +115,7 @@ func TestDocumentPutBackIsNotBelievedByANodeThatHasIt(t *testing.T) {
 		}
 		for range 3 {
 			time.Sleep(time.Hour)
-			for p, err := range s.AllProjects(ctx) { // as retention asks
+			for p, err := range s.AllProjects(ctx) { // as retention does
 				if err != nil || p.Retention.Days != 365 {
 					t.Errorf("%+v, %v", p, err)
 				}
@@ -128,7 +127,7 @@ func TestDocumentPutBackIsNotBelievedByANodeThatHasIt(t *testing.T) {
 	})
 }
 
-// A read that was on its way while this node wrote must not bring back what was there before.
+// A read that was in progress during a write of this node must not restore the older version.
 func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, b := t.Context(), &slowGet{Bucket: bucketest.NewMemory(), may: make(chan struct{})}
@@ -147,7 +146,7 @@ func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		synctest.Wait() // it holds version 1
+		synctest.Wait() // the read holds version 1
 		if _, err := s.UpdateProject(ctx, "p", func(p *Project) error { p.Name = "two"; return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +158,7 @@ func TestSlowReadDoesNotHideAWrite(t *testing.T) {
 	})
 }
 
-// slowGet hands over the next object only when it may.
+// slowGet returns an object only when it is allowed to.
 type slowGet struct {
 	bucket.Bucket
 	next atomic.Bool

@@ -2,7 +2,7 @@ package account
 
 import (
 	"cmp"
-	"crypto/md5" // HTTP Digest as Atlas speaks it
+	"crypto/md5" // HTTP Digest as Atlas uses it
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Realm is what Atlas's clients see in HTTP Digest.
+// Realm is the realm of HTTP Digest, the same as Atlas's.
 const Realm = "MMS Public API"
 
 // NewID returns an id of 24 hex digits: the time in seconds and 64 random bits.
@@ -34,8 +34,8 @@ var (
 // ValidID tells whether id has the form of an organization's or project's id.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
 
-// ValidCredentialID tells whether id has the form of the client id of a service account, of the public key of an API
-// key, or of the id of an ingest token.
+// ValidCredentialID tells whether id has the form of an id for a credential of this kind: the client id of a service
+// account, the public key of an API key, or the id of an ingest token.
 func ValidCredentialID(kind Kind, id string) bool {
 	if kind == APIKey {
 		return keyPattern.MatchString(id)
@@ -48,15 +48,16 @@ func ValidCredentialID(kind Kind, id string) bool {
 	return ok && ValidID(rest)
 }
 
-// NewPerson returns what stands for a person among credentials: person_ and 32 hex digits, the same each time for the
-// same subject of the same issuer. It belongs to no organization yet and has no roles.
+// NewPerson returns the credential of a person. Its id is person_ and 32 hex digits, which depend only on the issuer
+// and the subject. It belongs to no organization yet and has no roles.
 func NewPerson(i Identity) *Credential {
 	sum := sha256.Sum256([]byte(i.Issuer + "\x00" + i.Subject))
 	id := hex.EncodeToString(sum[:16])
 	return &Credential{ID: personPrefix + id, Kind: Person, UserID: id[:24], Name: cmp.Or(i.Email, i.Subject), Identity: i}
 }
 
-// NewWorkspace returns a workspace with new logs. Names have 1 to 64 letters, digits, '-' and '_'.
+// NewWorkspace returns a workspace with new logs. If the name does not have 1 to 64 letters, digits, '-' and '_', it
+// returns an error.
 func NewWorkspace(name string, now time.Time) (Workspace, error) {
 	if !namePattern.MatchString(name) {
 		return Workspace{}, fmt.Errorf("workspace name %q: want 1 to 64 letters, digits, '-' and '_'", name)
@@ -65,7 +66,7 @@ func NewWorkspace(name string, now time.Time) (Workspace, error) {
 		CloudProvider: "AWS", Region: "VIRGINIA_USA", Tier: "SP30", Created: now.UTC()}, nil
 }
 
-// NewServiceAccount returns a service account and its secret, which is stored nowhere.
+// NewServiceAccount returns a service account and its secret, which is not stored.
 func NewServiceAccount(org, name string, roles []Grant, now time.Time, life time.Duration) (Credential, string) {
 	id := NewID(now)
 	secret, text := NewSecret(now, life)
@@ -79,7 +80,7 @@ const (
 	personPrefix         = "person_"
 )
 
-// NewSecret returns a secret of a service account: what is stored of it, and itself.
+// NewSecret returns a secret of a service account: the part that is stored, and the secret itself.
 func NewSecret(now time.Time, life time.Duration) (Secret, string) {
 	text := "mdb_sa_sk_" + randomText(40)
 	sum := sha256.Sum256([]byte(text))
@@ -87,7 +88,7 @@ func NewSecret(now time.Time, life time.Duration) (Secret, string) {
 		Created: now.UTC(), Expires: now.Add(life).UTC()}, text
 }
 
-// NewAPIKey returns an API key and its private key, which is stored nowhere.
+// NewAPIKey returns an API key and its private key, which is not stored.
 func NewAPIKey(org, description string, roles []Grant, now time.Time) (Credential, string) {
 	public := make([]byte, 8)
 	rand.Read(public)
@@ -103,7 +104,7 @@ func NewAPIKey(org, description string, roles []Grant, now time.Time) (Credentia
 		HA1:   NewHA1(string(public), private), Created: now.UTC()}, private
 }
 
-// NewHA1 returns what is stored of an API key.
+// NewHA1 returns the stored part of an API key.
 func NewHA1(public, private string) HA1 {
 	text := []byte(public + ":" + Realm + ":" + private)
 	m, s := md5.Sum(text), sha256.Sum256(text)
@@ -121,7 +122,7 @@ func randomText(n int) string {
 	return string(text)
 }
 
-// ParseBlock returns the network of an address or a CIDR block. An IPv4 network written as one of IPv6 is the IPv4
+// ParseBlock returns the network of an address or a CIDR block. An IPv4 network in IPv6 notation becomes an IPv4
 // network.
 func ParseBlock(text string) (netip.Prefix, error) {
 	var p netip.Prefix

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// CreateCredential stores a new credential. It is listed before it can be used, so that none is usable and hidden.
+// CreateCredential stores a new credential. It is listed before it can be used, so that no usable credential is hidden.
 func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 	if err := s.enter(ctx, c.Org, userIDs, c.UserID, c.ID,
 		func(Entry) (bool, error) { return false, nil }); err != nil {
@@ -23,8 +23,9 @@ func (s *Directory) CreateCredential(ctx context.Context, c Credential) error {
 	return s.credentials.Create(ctx, c.ID, c)
 }
 
-// UpdateCredential has change change a credential; an error of change leaves it as it is. ErrLastOwner if it would
-// leave an organization without an owner that can sign in (see ChangedFrom).
+// UpdateCredential calls change with a credential and stores the result. If change returns an error, nothing changes.
+// If an organization would have no owner that can sign in (see ChangedFrom), UpdateCredential returns ErrLastOwner
+// (wrapped).
 func (s *Directory) UpdateCredential(ctx context.Context, id string,
 	change func(*Credential) error) (*Credential, error) {
 	var before Credential
@@ -34,7 +35,7 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 			return fmt.Errorf("credential %s: %w", id, ErrNotFound)
 		}
 		before = *c
-		before.Secrets, before.AccessList = slices.Clone(c.Secrets), slices.Clone(c.AccessList) // change may write over them
+		before.Secrets, before.AccessList = slices.Clone(c.Secrets), slices.Clone(c.AccessList) // change may edit these
 		if err := change(c); err != nil {
 			return err
 		}
@@ -43,8 +44,8 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 	if err != nil {
 		return nil, err
 	}
-	// Owners that step down at the same time each found the other. So each looks again, and takes it back if nobody is
-	// left.
+	// If two owners step down at the same time, each has still seen the other one. So each checks again after its
+	// change, and undoes it if no owner is left.
 	orgs := lost(&before, c, now)
 	if err := s.checkOwners(ctx, orgs, id, now); err != nil {
 		_, undone := s.credentials.Update(ctx, id, func(c *Credential) error {
@@ -70,39 +71,38 @@ func (s *Directory) UpdateCredential(ctx context.Context, id string,
 	return c, nil
 }
 
-// ErrLastOwner is returned (wrapped) when an organization would have no owner: nobody could ever do anything to it
-// again.
+// ErrLastOwner is returned (wrapped) if an organization would have no owner, so that nobody could manage it any more.
 var ErrLastOwner = errors.New("the last owner of the organization")
 
-// ChangedFrom returns the directory as it is changed from an address: owners count as able to sign in only if their
-// access lists admit that address. Without it they count if there is an address at all from which they can. So owners
-// that limit themselves, one after the other, to places where nobody is do not lose their organization.
+// ChangedFrom returns the directory for changes by a caller at an address. Owners then count as able to sign in only if
+// their access lists admit this address. Otherwise an owner counts if its access list admits any address. So owners
+// cannot lose their organization by limiting themselves, one after the other, to addresses that nobody has.
 func (s *Directory) ChangedFrom(addr netip.Addr) *Directory {
 	from := *s
 	from.from = addr
 	return &from
 }
 
-// signIn is how a credential might sign in.
+// signIn is the time and the address of a possible sign-in.
 type signIn struct {
 	at   time.Time
-	from netip.Addr // if it is the zero Addr, from some address of its access list
+	from netip.Addr // if zero, any address of the credential's access list
 }
 
-// lost returns the organizations that a credential could own and can own no longer.
+// lost returns the organizations that a credential could own before a change, and cannot own after it.
 func lost(before, after *Credential, now signIn) []string {
 	return slices.DeleteFunc(before.Organizations(), func(org string) bool {
 		return !before.owns(org, now) || after.owns(org, now)
 	})
 }
 
-// checkOwners returns ErrLastOwner if, of the credentials of one of the organizations, none besides one can sign in so
-// as an owner.
+// checkOwners returns ErrLastOwner (wrapped) if one of the organizations has no owner that can sign in in this way,
+// apart from the credential besides.
 func (s *Directory) checkOwners(ctx context.Context, orgs []string, besides string, how signIn) error {
 	if len(orgs) == 0 {
 		return nil
 	}
-	fresh := NewDirectory(s.bucket) // whatever the cache believes
+	fresh := NewDirectory(s.bucket) // does not use the cache
 	for _, org := range orgs {
 		_, err := fresh.Organization(ctx, org)
 		if errors.Is(err, ErrNotFound) {
@@ -138,7 +138,7 @@ func (s *Directory) checkOwner(ctx context.Context, org, besides string, how sig
 	return fmt.Errorf("organization %s: %w", org, ErrLastOwner)
 }
 
-// join lists a credential among those that may have roles on a project.
+// join adds a credential to the list of those that may have roles on a project.
 func (s *Directory) join(ctx context.Context, project, id string) error {
 	p, err := s.Project(ctx, project)
 	if err != nil || slices.Contains(p.Members, id) {
@@ -153,7 +153,8 @@ func (s *Directory) join(ctx context.Context, project, id string) error {
 	return err
 }
 
-// Assign replaces a credential's roles on a project. As for any change, change may change more and may refuse.
+// Assign replaces a credential's roles on a project. It also calls change, which may change more of the credential, or
+// refuse by an error.
 func (s *Directory) Assign(ctx context.Context, id, project string, roles []Role,
 	change func(*Credential) error) (*Credential, error) {
 	if len(roles) > 0 {
@@ -174,7 +175,7 @@ func (s *Directory) Assign(ctx context.Context, id, project string, roles []Role
 	return c, s.part(ctx, project, id)
 }
 
-// part takes a credential off a project's list, unless it was given a role there meanwhile.
+// part removes a credential from a project's list, unless it has got a role there meanwhile.
 func (s *Directory) part(ctx context.Context, project, id string) error {
 	_, err := s.UpdateProject(ctx, project, func(p *Project) error {
 		c, err := s.Credential(ctx, id)
@@ -188,12 +189,12 @@ func (s *Directory) part(ctx context.Context, project, id string) error {
 		return nil
 	})
 	if errors.Is(err, ErrNotFound) {
-		return nil // the project is gone, and its list with it
+		return nil // the project was deleted, and its list with it
 	}
 	return err
 }
 
-// DeleteCredential deletes a credential, at once on this node, within seconds on others.
+// DeleteCredential deletes a credential. On this node it has effect at once, on other nodes within doc.MaxAge.
 func (s *Directory) DeleteCredential(ctx context.Context, id string) error {
 	c, err := s.UpdateCredential(ctx, id, func(c *Credential) error { c.Deleted = true; return nil })
 	if err != nil {
@@ -207,7 +208,7 @@ func (s *Directory) DeleteCredential(ctx context.Context, id string) error {
 	return s.leave(ctx, c.Org, userIDs, c.UserID, id)
 }
 
-// CredentialOf returns the credential of an organization by its 24 hex digits.
+// CredentialOf returns the credential of an organization that has a user id of 24 hex digits.
 func (s *Directory) CredentialOf(ctx context.Context, org, userID string) (*Credential, error) {
 	id, ok, err := s.lookup(ctx, org, userIDs, userID)
 	if err != nil {
@@ -219,7 +220,7 @@ func (s *Directory) CredentialOf(ctx context.Context, org, userID string) (*Cred
 	return s.Credential(ctx, id)
 }
 
-// Credentials returns the credentials of an organization that are of a kind, in the order in which they were made.
+// Credentials returns the credentials of a kind of an organization, in the order of their creation.
 func (s *Directory) Credentials(ctx context.Context, org string, kind Kind) ([]*Credential, error) {
 	entries, err := s.list(ctx, org, userIDs)
 	if err != nil {
@@ -245,7 +246,7 @@ func (s *Directory) credentialsByID(ctx context.Context, ids []string,
 	return slices.DeleteFunc(all, func(c *Credential) bool { return !wanted(c) }), err
 }
 
-// Projects returns those of the projects that exist.
+// Projects returns the projects with these ids that exist.
 func (s *Directory) Projects(ctx context.Context, ids []string) ([]*Project, error) {
 	return fetch(ctx, ids, s.Project)
 }

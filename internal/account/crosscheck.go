@@ -10,20 +10,20 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Inconsistency is something that one document says and another should say too.
+// Inconsistency is a fact that one document states and another does not, although it should.
 type Inconsistency struct {
-	Object string // key of the document that lacks it, without the version
+	Object string // key of the document that does not state it, without the version
 	What   string
-	// Certain tells that no crash leaves documents so: a version was deleted, or put back to an earlier one. Otherwise
-	// a change may have been broken off.
+	// Certain tells that no crash can have this effect: a version was deleted, or put back to an earlier one. If it is
+	// false, an interrupted change may be the cause.
 	Certain bool
 }
 
-// looks is how often documents are read anew before they count as inconsistent: they may be changing.
+// looks is how often documents are read before they count as inconsistent, since they may be changing.
 const looks = 3
 
-// CrossCheck compares documents that refer to each other, and reports each inconsistency. Documents that are damaged or
-// forged are left out. An error means that the check could not be carried out.
+// CrossCheck compares documents that refer to each other, and calls report for each inconsistency. Damaged and forged
+// documents are skipped. An error means that the check could not be carried out.
 func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) error {
 	check := func(look func(crossCheck) ([]Inconsistency, error)) error { return s.lookAgain(report, look) }
 	for p, err := range s.AllProjects(ctx) {
@@ -53,7 +53,7 @@ func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) 
 	return nil
 }
 
-// failed returns nil for the error of a document that is not there, or is not what a node wrote.
+// failed returns nil if the error is that a document does not exist, or is not as a node wrote it.
 func failed(err error) error {
 	if errors.Is(err, ErrNotFound) || errors.Is(err, seal.ErrForged) || errors.Is(err, doc.ErrDamaged) {
 		return nil
@@ -61,10 +61,10 @@ func failed(err error) error {
 	return err
 }
 
-// crossCheck compares documents as they are now.
+// crossCheck compares documents in their current versions.
 type crossCheck struct{ *Directory }
 
-// lookAgain reports what is inconsistent at each of several looks.
+// lookAgain reports the inconsistencies that are found each time.
 func (s *Directory) lookAgain(report func(Inconsistency), look func(crossCheck) ([]Inconsistency, error)) error {
 	found, err := look(crossCheck{NewDirectory(s.bucket)})
 	for range looks - 1 {
@@ -140,7 +140,7 @@ func (s crossCheck) credential(ctx context.Context, id string) (found []Inconsis
 	return found, nil
 }
 
-// entries looks for what the directory of an organization lists and has no document.
+// entries finds entries in the directory of an organization that have no document.
 func (s crossCheck) entries(ctx context.Context, org string) (found []Inconsistency, err error) {
 	for kind, get := range map[string]func(id string) (object string, err error){
 		projectNames: func(id string) (string, error) {

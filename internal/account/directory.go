@@ -12,9 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The directory of an organization says which projects and credentials it has: documents of the form key → id, spread
-// over shards by the key, so that a change rewrites little and a listing reads few. What it says is checked against the
-// thing itself: a crash between two writes may leave an entry for something that is gone, never the other way round.
+// The directory of an organization lists its projects and credentials. It consists of documents that map keys to ids.
+// The keys are spread over shards by their hash, so that a change rewrites little and a listing reads few documents. An
+// entry is checked against the document that it names: a crash between two writes may leave an entry without a
+// document, but never a document without an entry.
 const directoryShards = 32
 
 // Kinds of entries.
@@ -27,7 +28,7 @@ type shard struct {
 	Entries map[string]Entry `json:"entries"`
 }
 
-// Entry says where something is found.
+// Entry says which document has a key.
 type Entry struct {
 	ID    string    `json:"id"`
 	Since time.Time `json:"since"`
@@ -41,7 +42,7 @@ func directoryID(org, kind, key string) string {
 
 func shardID(org, kind string, n int) string { return fmt.Sprintf("%s/%s/%02d", org, kind, n) }
 
-// enter puts an entry for id under key. allowed says whether it may take the place of another's.
+// enter adds an entry for id under key. allowed tells whether it may replace an existing entry of another id.
 func (s *Directory) enter(ctx context.Context, org, kind, key, id string, allowed func(Entry) (bool, error)) error {
 	return s.changeShard(ctx, directoryID(org, kind, key), func(d *shard) error {
 		have, ok := d.Entries[key]
@@ -80,7 +81,7 @@ func (s *Directory) changeShard(ctx context.Context, id string, change func(*sha
 	return err
 }
 
-// lookup returns the id that stands under key.
+// lookup returns the id of the entry under key.
 func (s *Directory) lookup(ctx context.Context, org, kind, key string) (string, bool, error) {
 	d, err := s.directory.GetOrEmpty(ctx, directoryID(org, kind, key))
 	if err != nil {
@@ -93,8 +94,8 @@ func (s *Directory) lookup(ctx context.Context, org, kind, key string) (string, 
 // named is an entry with its key.
 type named struct{ key, id string }
 
-// list returns the entries of a kind, sorted by id, so by when the thing was made. A project can stand there under a
-// name that it is about to bear, too.
+// list returns the entries of a kind, sorted by id, and so by time of creation. A project that is being renamed may
+// have two entries.
 func (s *Directory) list(ctx context.Context, org, kind string) ([]named, error) {
 	shards := make([]*shard, directoryShards)
 	g, ctx := errgroup.WithContext(ctx)
@@ -118,7 +119,7 @@ func (s *Directory) list(ctx context.Context, org, kind string) ([]named, error)
 	return entries, nil
 }
 
-// fetch gets documents by their ids, several at a time, and leaves out those that do not exist.
+// fetch reads documents by their ids, several at a time, and skips those that do not exist.
 func fetch[T any](ctx context.Context, ids []string, get func(context.Context, string) (*T, error)) ([]*T, error) {
 	found := make([]*T, len(ids))
 	g, ctx := errgroup.WithContext(ctx)

@@ -26,7 +26,7 @@ func withOrg(t *testing.T) (*bucketest.Faulty, *Directory) {
 
 func project(name string) Project { return Project{ID: NewID(time.Now()), Org: "o", Name: name} }
 
-// names returns the names of the organization's projects, as a node sees them that knows nothing yet.
+// names returns the names of the organization's projects, as a node without a cache sees them.
 func names(t *testing.T, f bucket.Bucket) (names []string) {
 	t.Helper()
 	s := NewDirectory(f)
@@ -45,7 +45,7 @@ func names(t *testing.T, f bucket.Bucket) (names []string) {
 	return names
 }
 
-// However many nodes make projects of one name, and rename others to it, one project bears it.
+// If several nodes create projects with one name, and rename others to it, one project gets it.
 func TestOneProjectBearsAName(t *testing.T) {
 	f, _ := withOrg(t)
 	var nodes []*Directory
@@ -87,8 +87,8 @@ func TestOneProjectBearsAName(t *testing.T) {
 	}
 }
 
-// A crash at any call of a creation, a renaming or a deletion leaves either what was or what was to be, and no name
-// that is taken for ever.
+// A crash at any call of a creation, a renaming or a deletion leaves the old state or the new one, and no name that
+// stays taken.
 func TestCrashesLeaveNoNameTaken(t *testing.T) {
 	died := errors.New("died")
 	for call, more := 0, true; more; call++ {
@@ -161,7 +161,7 @@ func TestDeleteOrganization(t *testing.T) {
 	if err := NewDirectory(f).DeleteOrganization(t.Context(), "o"); err != nil {
 		t.Fatal(err)
 	}
-	// s believes in the organization
+	// The cache of s still has the organization.
 	if err := s.CreateProject(t.Context(), project("late")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
@@ -224,7 +224,7 @@ func TestCredentialsAreListed(t *testing.T) {
 	}
 }
 
-// A project whose renaming was broken off is found by the name that it bears, in whatever case.
+// A project whose renaming was interrupted is found by the name that it has, in any case.
 func TestFindByName(t *testing.T) {
 	_, s := withOrg(t)
 	p := project("Bears")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The tables of docs/access.md say of each role what it may do.
+// The tables of docs/access.md list the allowed actions of each role.
 func TestDocsHaveTheRoles(t *testing.T) {
 	text, err := os.ReadFile("../../docs/access.md")
 	if err != nil {
@@ -17,7 +17,7 @@ func TestDocsHaveTheRoles(t *testing.T) {
 	name := regexp.MustCompile("`((?:ORG|GROUP)_[A-Z_]+)`")
 	for _, table := range []struct {
 		head    string
-		columns int // before those of the actions
+		columns int // before the columns of the actions
 		actions []Action
 		roles   []Role
 	}{

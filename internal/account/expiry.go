@@ -10,10 +10,10 @@ import (
 type Expiring struct {
 	Credential *Credential
 	Expires    time.Time
-	Owner      []string // ids of the organizations that nobody can sign in to as an owner from then on
+	Owner      []string // ids of the organizations that will have no owner that can sign in
 }
 
-// Expiring returns the service accounts that can sign in now and cannot any more at a later time.
+// Expiring returns the service accounts that can sign in now, and can not at a later time.
 func (s *Directory) Expiring(ctx context.Context, now, later time.Time) ([]Expiring, error) {
 	var found []Expiring
 	for c, err := range s.credentials.All(ctx) {
@@ -24,7 +24,7 @@ func (s *Directory) Expiring(ctx context.Context, now, later time.Time) ([]Expir
 			continue
 		}
 		if _, err := s.Organization(ctx, c.Org); errors.Is(err, ErrNotFound) {
-			continue // It went with its organization.
+			continue // deleted with its organization
 		} else if err != nil {
 			return nil, err
 		}

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// An ingest token is, as text, the id of its credential, a random part of 130 bits, and the CRC-32 of both:
+// The text of an ingest token is the id of its credential, a random part of 130 bits, and the CRC-32 of both:
 //
 //	weir_6a793f48c0eb9e7a17712f00 k7xq2mwp4zt5aohs3b6c7d2e4f 1f0c9a7e   (without the spaces)
 //
-// So what is not one is known without a look into the bucket, and programs that search texts for secrets find it.
+// So weir refuses most wrong texts without reading from the bucket, and secret scanners recognize tokens.
 const (
 	tokenPrefix = "weir_"
 	tokenID     = len(tokenPrefix) + 24
@@ -24,8 +24,8 @@ const (
 	tokenLength = tokenID + tokenRandom + tokenCheck
 )
 
-// NewIngestToken returns an ingest token of a project, and its text, which is stored nowhere. It may record in the
-// project's workspaces, or in one of them (nil: in all), and nothing else. If life is 0, it never expires.
+// NewIngestToken returns an ingest token of a project, and its text, which is not stored. It may only record events, in
+// all workspaces of the project, or only in w if w is not nil. If life is 0, it never expires.
 func NewIngestToken(p *Project, w *Workspace, name string, now time.Time, life time.Duration) (Credential, string) {
 	id := NewID(now)
 	text := tokenPrefix + id + strings.ToLower(rand.Text())
@@ -45,11 +45,11 @@ func NewIngestToken(p *Project, w *Workspace, name string, now time.Time, life t
 
 func checkOf(text string) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text))) }
 
-// IsIngestToken tells whether a text is meant as an ingest token, right or wrong.
+// IsIngestToken tells whether a text begins like an ingest token.
 func IsIngestToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
-// IngestTokenID returns the id of the credential that a text claims to be the token of; false if no token has that
-// form.
+// IngestTokenID returns the id of the credential in the text of a token. If the text does not have the form of a token,
+// ok is false.
 func IngestTokenID(text string) (id string, ok bool) {
 	if len(text) != tokenLength || checkOf(text[:tokenLength-tokenCheck]) != text[tokenLength-tokenCheck:] {
 		return "", false
@@ -58,12 +58,12 @@ func IngestTokenID(text string) (id string, ok bool) {
 	return id, ValidCredentialID(IngestToken, id)
 }
 
-// UseInterval is how exactly the last use of a credential is noted: one use in so much time.
+// UseInterval is the precision of a credential's last use: at most one use is recorded in this time.
 const UseInterval = time.Hour
 
 var errNoted = errors.New("the use is noted")
 
-// NoteUse notes that a credential was used, unless a use within UseInterval is noted.
+// NoteUse records that a credential was used, unless a use within UseInterval is recorded.
 func (s *Directory) NoteUse(ctx context.Context, c *Credential, now time.Time) error {
 	noted := func(c *Credential) bool { return now.Sub(c.Used) < UseInterval }
 	if noted(c) {

@@ -16,7 +16,7 @@ func TestIngestTokenIsRecognisedByItsForm(t *testing.T) {
 	if id, ok := IngestTokenID(text); !ok || id != c.ID || !IsIngestToken(text) {
 		t.Errorf("%s: %s %t, want %s", text, id, ok, c.ID)
 	}
-	for i := range text { // No single mistake makes another token of it.
+	for i := range text { // no single mistake makes another valid token
 		for _, b := range []byte("0z_") {
 			if wrong := text[:i] + string(b) + text[i+1:]; wrong != text {
 				if _, ok := IngestTokenID(wrong); ok {
@@ -56,7 +56,7 @@ func TestIngestTokenMayRecordAndNothingElse(t *testing.T) {
 	}
 }
 
-// A use is noted once an hour, however many there are.
+// A use is recorded at most once an hour.
 func TestUseIsNotedOnceAnHour(t *testing.T) {
 	ctx, now := t.Context(), time.Now()
 	f := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
@@ -78,7 +78,7 @@ func TestUseIsNotedOnceAnHour(t *testing.T) {
 	}
 	for minutes := range 150 {
 		at := now.Add(time.Duration(minutes) * time.Minute)
-		for _, seen := range []*Credential{&c, get(t, s, c.ID)} { // an old version, as of a cache, and the newest
+		for _, seen := range []*Credential{&c, get(t, s, c.ID)} { // an old version, as in a cache, and the newest
 			if err := s.NoteUse(ctx, seen, at); err != nil {
 				t.Fatal(err)
 			}

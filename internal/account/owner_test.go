@@ -53,15 +53,15 @@ func TestTheLastOwnerStays(t *testing.T) {
 	if err := s.DeleteOrganization(t.Context(), "o"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Credential(t.Context(), b.ID); !errors.Is(err, ErrNotFound) { // it went with its organization
+	if _, err := s.Credential(t.Context(), b.ID); !errors.Is(err, ErrNotFound) { // it was deleted with its organization
 		t.Errorf("got %v", err)
 	}
-	if err := s.DeleteCredential(t.Context(), b.ID); err != nil { // what is gone needs no owner
+	if err := s.DeleteCredential(t.Context(), b.ID); err != nil { // a deleted organization needs no owner
 		t.Error(err)
 	}
 }
 
-// An organization whose only owner is a credential of another is not left alone by the deletion of that other.
+// The deletion of an organization does not leave another one without an owner.
 func TestOwnersFromElsewhere(t *testing.T) {
 	_, s := withOrg(t)
 	if err := s.CreateOrganization(t.Context(), Organization{ID: "second"}); err != nil {
@@ -83,7 +83,7 @@ func TestOwnersFromElsewhere(t *testing.T) {
 	}
 }
 
-// Two owners that step down, or are deleted, at the same time on two nodes do not leave the organization without any.
+// If two owners step down, or are deleted, at the same time on two nodes, one of them stays.
 func TestOwnersThatStepDownTogether(t *testing.T) {
 	for name, leave := range map[string]func(context.Context, *Directory, string) error{
 		"step down": func(ctx context.Context, s *Directory, id string) error {
@@ -96,7 +96,7 @@ func TestOwnersThatStepDownTogether(t *testing.T) {
 		a, b := newOwner(t, s), newOwner(t, s)
 		var other error
 		f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
-			// the first has looked, and found the second
+			// The first has checked, and has seen the second.
 			if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) {
 				f.Before = nil
 				other = leave(ctx, NewDirectory(f), b.ID)
@@ -127,7 +127,7 @@ func dropSecrets(c *Credential) error {
 	return nil
 }
 
-// Ways in which an owner ceases to be one that can sign in.
+// waysToLeave are the ways in which an owner ceases to be one that can sign in.
 var waysToLeave = map[string]func(ctx context.Context, s *Directory, id string) error{
 	"steps down": func(ctx context.Context, s *Directory, id string) error {
 		_, err := s.UpdateCredential(ctx, id, stepDown)
@@ -154,10 +154,10 @@ var waysToLeave = map[string]func(ctx context.Context, s *Directory, id string) 
 	},
 }
 
-// here is where owners are changed from.
+// here is the address from which owners are changed.
 var here = netip.MustParseAddr("192.0.2.1")
 
-// An owner may leave, in whatever way, as long as another owner can sign in.
+// An owner may leave in any way as long as another owner can sign in.
 func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
 	others := map[string]struct {
 		make func(*testing.T, *Directory)
@@ -172,7 +172,7 @@ func TestAnOwnerThatCannotSignInDoesNotCount(t *testing.T) {
 		}, false},
 		"an expired account": {func(t *testing.T, s *Directory) { newAccount(t, s, -time.Hour) }, false},
 		"an account without secrets": {func(t *testing.T, s *Directory) {
-			newOwner(t, s) // so that the secret may go
+			newOwner(t, s) // so that the secret may be deleted
 			a := newAccount(t, s, time.Hour)
 			if _, err := s.UpdateCredential(t.Context(), a.ID, dropSecrets); err != nil {
 				t.Fatal(err)
@@ -215,8 +215,7 @@ func admitOnly(t *testing.T, s *Directory, c Credential, block string) {
 	}
 }
 
-// Two owners that leave at the same time on two nodes, each in some way, do not leave the organization without one that
-// can sign in.
+// If two owners leave at the same time on two nodes, in any ways, one that can sign in stays.
 func TestOwnersThatLeaveTogether(t *testing.T) {
 	for how, leave := range waysToLeave {
 		for otherwise, leaveToo := range waysToLeave {
@@ -225,7 +224,7 @@ func TestOwnersThatLeaveTogether(t *testing.T) {
 			a, b := newAccount(t, s, time.Hour), newAccount(t, s, time.Hour)
 			var other error
 			f.Before = func(ctx context.Context, op bucketest.Op, key string) error {
-				// the first has looked, and found the second
+				// The first has checked, and has seen the second.
 				if op == bucketest.PutNew && strings.HasPrefix(key, "credentials/"+a.ID) {
 					f.Before = nil
 					other = leaveToo(ctx, NewDirectory(f).ChangedFrom(here), b.ID)
@@ -248,7 +247,7 @@ func TestExpiringAccounts(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, tt := range map[string]struct {
 		lives  []time.Duration // of the secrets of service accounts that own the organization
-		key    bool            // that owns it too
+		key    bool            // whether an API key owns it too
 		soon   int
 		owners int
 	}{

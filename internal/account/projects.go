@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// CreateProject stores a new project; ErrExists if its organization has one of that name,
-// ErrNotFound if there is no such organization.
+// CreateProject stores a new project. If its organization has another project with this name, it returns ErrExists
+// (wrapped). If there is no such organization, it returns ErrNotFound (wrapped).
 func (s *Directory) CreateProject(ctx context.Context, p Project) error {
 	if err := s.projects.Create(ctx, p.ID, p); err != nil {
 		return err
 	}
 	err := s.claim(ctx, &p, p.Name)
-	if err == nil { // the organization may have been deleted since its owner was let in
+	if err == nil { // the organization may have been deleted since the caller was authorized
 		s.orgs.Invalidate(p.Org)
 		if _, err = s.Organization(ctx, p.Org); errors.Is(err, ErrNotFound) {
 			err = errors.Join(err, s.leave(ctx, p.Org, projectNames, p.Name, p.ID))
@@ -30,10 +30,10 @@ func (s *Directory) CreateProject(ctx context.Context, p Project) error {
 	return err
 }
 
-// claimed is how long the name of a project counts as taken by one that does not bear it: it may be about to.
+// claimed is how long an entry keeps a name for a project that does not have it yet.
 const claimed = time.Minute
 
-// claim enters the project under a name, unless another bears that name.
+// claim enters the project under a name, unless another project has that name.
 func (s *Directory) claim(ctx context.Context, p *Project, name string) error {
 	return s.enter(ctx, p.Org, projectNames, name, p.ID, func(have Entry) (bool, error) {
 		holder, err := s.projects.Get(ctx, have.ID)
@@ -47,10 +47,10 @@ func (s *Directory) claim(ctx context.Context, p *Project, name string) error {
 	})
 }
 
-// RenameProject changes a project's name; ErrExists if its organization has one of that name. As for any change,
-// change may change more and may refuse.
+// RenameProject changes a project's name. If its organization has another project with this name, it returns ErrExists
+// (wrapped). It also calls change, which may change more of the project, or refuse by an error.
 func (s *Directory) RenameProject(ctx context.Context, id, name string, change func(*Project) error) (*Project, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimed/2) // so that no claim takes effect after it has lapsed
+	ctx, cancel := context.WithTimeout(ctx, claimed/2) // so that no claim takes effect after it has expired
 	defer cancel()
 	p, err := s.Project(ctx, id)
 	if err != nil {
@@ -65,13 +65,13 @@ func (s *Directory) RenameProject(ctx context.Context, id, name string, change f
 		return change(p)
 	})
 	if err != nil || old == name {
-		return renamed, err // an unused claim lapses
+		return renamed, err // an unused claim expires
 	}
 	return renamed, s.leave(ctx, p.Org, projectNames, old, id)
 }
 
-// DeleteProject deletes a project unless check refuses, and the roles on it. Its document stays, and so do its logs for
-// their time.
+// DeleteProject deletes a project and the roles on it, unless check returns an error. Its document stays, and its logs
+// are kept as retention says.
 func (s *Directory) DeleteProject(ctx context.Context, id string, check func(*Project) error) (*Project, error) {
 	p, err := s.UpdateProject(ctx, id, func(p *Project) error {
 		p.Deleted = time.Now().UTC()
@@ -89,7 +89,7 @@ func (s *Directory) DeleteProject(ctx context.Context, id string, check func(*Pr
 	return p, errors.Join(errs...)
 }
 
-// dismiss takes from a credential its roles on a project that is deleted. An ingest token, which has no others, goes.
+// dismiss removes a credential's roles on a deleted project. It deletes an ingest token, which has no other roles.
 func (s *Directory) dismiss(ctx context.Context, id, project string) error {
 	c, err := s.Credential(ctx, id)
 	if err != nil {
@@ -102,13 +102,14 @@ func (s *Directory) dismiss(ctx context.Context, id, project string) error {
 	return err
 }
 
-// ErrNotEmpty is returned when what is to be deleted still holds something.
+// ErrNotEmpty is returned (wrapped) if an organization to delete still has projects.
 var ErrNotEmpty = errors.New("it still holds something")
 
-// DeleteOrganization deletes an organization that has no projects, and its credentials with it; ErrNotEmpty if it has
-// projects, ErrLastOwner if another organization would have no owner. Its document stays. A project
-// that is being made meanwhile either is found here, or finds its organization deleted: so it is looked for again after
-// the deletion. One that is not empty to begin with is never deleted, not even for a moment.
+// DeleteOrganization deletes an organization without projects, and its credentials. If it has projects, it returns
+// ErrNotEmpty (wrapped). If another organization would have no owner, it returns ErrLastOwner (wrapped). Its document
+// stays. If a project is created at the same time, either it is found here, or its creation fails since the
+// organization is deleted. So projects are looked for again after the deletion. An organization that has projects
+// before is never deleted, not even for a moment.
 func (s *Directory) DeleteOrganization(ctx context.Context, id string) error {
 	if err := s.checkEmpty(ctx, id); err != nil {
 		return err
@@ -129,7 +130,7 @@ func (s *Directory) DeleteOrganization(ctx context.Context, id string) error {
 	return nil
 }
 
-// checkOthers returns ErrLastOwner if a credential of an organization is the last owner of another.
+// checkOthers returns ErrLastOwner (wrapped) if a credential of an organization is the last owner of another one.
 func (s *Directory) checkOthers(ctx context.Context, org string) error {
 	entries, err := NewDirectory(s.bucket).list(ctx, org, userIDs)
 	if err != nil {
@@ -149,7 +150,7 @@ func (s *Directory) checkOthers(ctx context.Context, org string) error {
 	return nil
 }
 
-// checkEmpty returns ErrNotEmpty if an organization has a project, whatever the cache believes.
+// checkEmpty returns ErrNotEmpty (wrapped) if an organization has a project. It does not use the cache.
 func (s *Directory) checkEmpty(ctx context.Context, org string) error {
 	fresh := NewDirectory(s.bucket)
 	ids, err := fresh.ProjectIDs(ctx, org, "")
@@ -168,8 +169,8 @@ func (s *Directory) checkEmpty(ctx context.Context, org string) error {
 	return nil
 }
 
-// ProjectIDs returns the ids of an organization's projects in the order in which they were made. named keeps those
-// whose name begins so, in whatever case; empty keeps all.
+// ProjectIDs returns the ids of an organization's projects in the order of their creation. If named is not empty, it
+// returns only those whose names begin with it, ignoring case.
 func (s *Directory) ProjectIDs(ctx context.Context, org, named string) ([]string, error) {
 	entries, err := s.list(ctx, org, projectNames)
 	ids, prefix := make([]string, 0, len(entries)), strings.ToLower(named)
@@ -181,7 +182,7 @@ func (s *Directory) ProjectIDs(ctx context.Context, org, named string) ([]string
 	return slices.Compact(ids), err
 }
 
-// ProjectNamed returns the project of that name of an organization.
+// ProjectNamed returns the project of an organization that has a name.
 func (s *Directory) ProjectNamed(ctx context.Context, org, name string) (*Project, error) {
 	id, ok, err := s.lookup(ctx, org, projectNames, name)
 	if err != nil {
@@ -193,36 +194,36 @@ func (s *Directory) ProjectNamed(ctx context.Context, org, name string) (*Projec
 			return nil, err
 		}
 	}
-	if p == nil || p.Name != name { // The entry of a name that is about to be borne is no project's.
+	if p == nil || p.Name != name { // the project is being renamed, and does not have the name yet
 		return nil, fmt.Errorf("project %q of organization %s: %w", name, org, ErrNotFound)
 	}
 	return p, nil
 }
 
-// ProjectWithLogs returns a project by its id, even a deleted one: its logs are kept for their time.
+// ProjectWithLogs returns a project by its id, even if it is deleted, since its logs may still be kept.
 func (s *Directory) ProjectWithLogs(ctx context.Context, id string) (*Project, error) {
 	return s.projects.Get(ctx, id)
 }
 
-// LatestProject returns a project, even a deleted one, as it is stored, whatever the cache believes.
+// LatestProject returns the stored version of a project, even if it is deleted. It does not use the cache.
 func (s *Directory) LatestProject(ctx context.Context, id string) (*Project, error) {
 	s.projects.Invalidate(id)
 	return s.projects.Get(ctx, id)
 }
 
-// AllProjects yields all projects of all organizations, deleted ones too, in the order of their ids. An error is that
-// of one project, or that of the listing, which ends it.
+// AllProjects yields all projects of all organizations, including deleted ones, in the order of their ids. An error
+// concerns one project; an error of the listing ends the sequence.
 func (s *Directory) AllProjects(ctx context.Context) iter.Seq2[*Project, error] {
 	return s.projects.All(ctx)
 }
 
-// AllOrganizations yields all organizations, deleted ones too, in the order of their ids. Errors are as for
+// AllOrganizations yields all organizations, including deleted ones, in the order of their ids. Errors are as for
 // AllProjects.
 func (s *Directory) AllOrganizations(ctx context.Context) iter.Seq2[*Organization, error] {
 	return s.orgs.All(ctx)
 }
 
-// ForgetWorkspace takes a deleted workspace, whose logs are gone, off its project.
+// ForgetWorkspace removes a deleted workspace, whose logs are removed, from its project.
 func (s *Directory) ForgetWorkspace(ctx context.Context, project, workspace string) (*Project, error) {
 	return s.projects.Update(ctx, project, func(p *Project) error {
 		p.Gone = slices.DeleteFunc(p.Gone, func(w DeletedWorkspace) bool { return w.ID == workspace })
@@ -230,7 +231,7 @@ func (s *Directory) ForgetWorkspace(ctx context.Context, project, workspace stri
 	})
 }
 
-// Logs yields the ids of the logs that a project has: its own, those of its workspaces, and of those that were deleted.
+// Logs yields the ids of a project's logs: its own, those of its workspaces, and those of deleted workspaces.
 func (p *Project) Logs() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if !yield(p.ID) {

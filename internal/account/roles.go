@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Role is an identifier as Atlas's API names it.
+// Role is the name of a role in Atlas's API.
 type Role string
 
 const (
@@ -26,32 +26,32 @@ const (
 	GroupStreamProcessingOwner Role = "GROUP_STREAM_PROCESSING_OWNER"
 	GroupClusterManager        Role = "GROUP_CLUSTER_MANAGER"
 	GroupSearchIndexEditor     Role = "GROUP_SEARCH_INDEX_EDITOR"
-	GroupAuditLogWriter        Role = "GROUP_AUDIT_LOG_WRITER" // weir's own: may record, nothing else
+	GroupAuditLogWriter        Role = "GROUP_AUDIT_LOG_WRITER" // weir's own: may only record
 )
 
-// Action is something that a role may allow on an organization or a project.
+// Action is an action that a role may allow on an organization or a project.
 type Action int
 
 // Actions on a project.
 const (
 	See              Action = iota // know that the project exists
-	Read                           // its settings, workspaces, keys: what Atlas calls Project Read Only
-	Download                       // read a workspace, and its logs
+	Read                           // read its settings, workspaces and keys, like Atlas's Project Read Only
+	Download                       // read a workspace and its logs
 	Record                         // write to the logs
-	ManageWorkspaces               // create, change, delete
+	ManageWorkspaces               // create, change and delete workspaces
 	Own                            // everything else
 )
 
 // Actions on an organization.
 const (
-	SeeOrg         Action = iota + 100 // know that it exists: what Atlas calls Organization Member
-	ReadOrg                            // Organization Read Only
-	CreateProjects                     // in it
+	SeeOrg         Action = iota + 100 // know that the organization exists, like Atlas's Organization Member
+	ReadOrg                            // read it, like Organization Read Only
+	CreateProjects                     // create projects in it
 	OwnOrg                             // everything else
 )
 
-// allowed says what each role may do on the project or organization that it is granted for; roles of an organization
-// count on all its projects too. Every role that is granted for a project may see it.
+// allowed lists the actions of each role on the project or organization on which it is granted. Roles on an
+// organization also count on all its projects. Every role on a project allows See.
 var allowed = map[Role][]Action{
 	OrgOwner: {See, Read, Download, Record, ManageWorkspaces, Own, SeeOrg, ReadOrg,
 		CreateProjects, OwnOrg},
@@ -119,7 +119,7 @@ func (c *Credential) HasSecret(id string, now time.Time) bool {
 	return slices.ContainsFunc(c.Secrets, func(s Secret) bool { return s.ID == id && now.Before(s.Expires) })
 }
 
-// MaySignIn tells whether a credential can be used at a time: a service account needs a secret that has not expired.
+// MaySignIn tells whether a credential can be used at a time. A service account needs a secret that has not expired.
 func (c *Credential) MaySignIn(at time.Time) bool {
 	switch {
 	case c.Deleted:
@@ -132,7 +132,7 @@ func (c *Credential) MaySignIn(at time.Time) bool {
 	return at.Before(c.SecretsEnd())
 }
 
-// SecretsEnd returns when the last secret of a service account expires; the zero time if it has none.
+// SecretsEnd returns when the last secret of a service account expires. It is the zero time if there is no secret.
 func (c *Credential) SecretsEnd() time.Time {
 	var end time.Time
 	for _, s := range c.Secrets {
@@ -143,33 +143,33 @@ func (c *Credential) SecretsEnd() time.Time {
 	return end
 }
 
-// Admits tells whether an address is on the credential's access list. An empty one has them all, and none names a zone.
+// Admits tells whether a credential's access list admits an address. An empty list admits all. Zones are ignored.
 func (c *Credential) Admits(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	return len(c.AccessList) == 0 || slices.ContainsFunc(c.AccessList,
 		func(e AccessEntry) bool { return e.Block.Contains(addr) })
 }
 
-// owns tells whether a credential can sign in so as an owner of an organization.
+// owns tells whether a credential can sign in, in this way, as an owner of an organization.
 func (c *Credential) owns(org string, how signIn) bool {
 	return c.MayInOrg(OwnOrg, org) && c.MaySignIn(how.at) && (!how.from.IsValid() || c.Admits(how.from))
 }
 
-// MayActOn tells whether the credential's roles on a project count on one of its workspaces.
+// MayActOn tells whether the credential's roles on a project count on a workspace of it. w may be nil.
 func (c *Credential) MayActOn(w *Workspace) bool {
 	return c.Workspace == "" || w != nil && w.ID == c.Workspace
 }
 
-// MightSee tells whether one of the credential's roles would let it see a project, were that in its organization:
-// without having looked at the project.
+// MightSee tells whether one of the credential's roles allows See on a project, if the project belongs to that role's
+// organization. It does not read the project.
 func (c *Credential) MightSee(project string) bool {
 	return slices.ContainsFunc(c.Roles, func(g Grant) bool {
 		return g.Project == project || g.Project == "" && g.Role.isOrg() && slices.Contains(allowed[g.Role], See)
 	})
 }
 
-// covers tells whether a grant counts on a project. A role of an organization counts only where it is granted in one, a
-// role of a project only where it is granted in that: GROUP_OWNER in an organization owns nothing.
+// covers tells whether a grant counts on a project. A role for organizations counts only if it is granted on one, and a
+// role for projects only if it is granted on this project: GROUP_OWNER on an organization owns nothing.
 func (g Grant) covers(p *Project) bool {
 	if g.Role.isOrg() {
 		return g.Project == "" && g.Org == p.Org
@@ -177,7 +177,7 @@ func (g Grant) covers(p *Project) bool {
 	return g.Project == p.ID
 }
 
-// RolesOn returns the credential's roles of a project (org empty) or of an organization.
+// RolesOn returns the credential's roles on a project (if org is empty) or on an organization.
 func (c *Credential) RolesOn(org, project string) []Role {
 	roles := []Role{}
 	for _, g := range c.Roles {
@@ -188,10 +188,11 @@ func (c *Credential) RolesOn(org, project string) []Role {
 	return roles
 }
 
-// SetRolesOn replaces the credential's roles of a project (org empty) or of an organization. Each counts once.
+// SetRolesOn replaces the credential's roles on a project (if org is empty) or on an organization. Duplicates are
+// ignored.
 func (c *Credential) SetRolesOn(org, project string, roles []Role) {
 	var grants []Grant
-	for _, g := range c.Roles { // what a cache has handed out is never changed
+	for _, g := range c.Roles { // the slices that a cache has returned must not change
 		if g.Project != project || project == "" && g.Org != org {
 			grants = append(grants, g)
 		}
@@ -208,7 +209,8 @@ func (c *Credential) SetRolesOn(org, project string, roles []Role) {
 	c.Roles = grants
 }
 
-// Projects returns the ids of the projects that the credential has roles on by name, sorted.
+// Projects returns the ids of the projects on which the credential has roles, sorted. Roles on organizations do not
+// count.
 func (c *Credential) Projects() []string {
 	var ids []string
 	for _, g := range c.Roles {
@@ -220,7 +222,7 @@ func (c *Credential) Projects() []string {
 	return slices.Compact(ids)
 }
 
-// Organizations returns the ids of the organizations that the credential has roles in, sorted.
+// Organizations returns the ids of the organizations on which the credential has roles, sorted.
 func (c *Credential) Organizations() []string {
 	var ids []string
 	for _, g := range c.Roles {
@@ -232,7 +234,7 @@ func (c *Credential) Organizations() []string {
 	return slices.Compact(ids)
 }
 
-// Workspace returns the project's workspace of that name.
+// Workspace returns the project's workspace that has a name.
 func (p *Project) Workspace(name string) (*Workspace, bool) {
 	for i := range p.Workspaces {
 		if p.Workspaces[i].Name == name {

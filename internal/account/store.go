@@ -11,30 +11,30 @@ import (
 	"github.com/weirlog/weir/internal/doc"
 )
 
-// ErrNotFound is returned (wrapped) for something that does not exist, or does no longer.
+// ErrNotFound is returned (wrapped) for something that does not exist, or was deleted.
 var ErrNotFound = doc.ErrNotFound
 
-// ErrExists is returned (wrapped) when a name is taken.
+// ErrExists is returned (wrapped) if a name is taken.
 var ErrExists = errors.New("the name is taken")
 
-// Settings of a bucket, made once. Their presence is the sign that the bucket is initialised.
+// Settings are the settings of a bucket, which never change. A bucket that has them is initialised.
 type Settings struct {
 	Format  int       `json:"format"`
-	Shards  int       `json:"shards"` // over which logs are spread, fixed for ever
+	Shards  int       `json:"shards"` // number of shards over which logs are spread; never changes
 	Created time.Time `json:"created"`
-	Origin  string    `json:"origin"` // name of the bucket in the checkpoints of its logs, fixed for ever
-	Secret  string    `json:"secret"` // name of the nodes' secret, which seals what nodes write
+	Origin  string    `json:"origin"` // name of the bucket in the checkpoints of its logs; never changes
+	Secret  string    `json:"secret"` // name of the nodes' secret, with which nodes seal their objects
 }
 
 const settingsFormat = 1
 
-// How many documents of each kind are kept in memory; a directory has 32 for each organization and kind of entry.
+// Numbers of documents of each kind in memory. A directory has 32 documents for each organization and kind of entry.
 const (
 	maxCached      = 10_000
 	maxDirectories = 1024
 )
 
-// Directory keeps the documents. It may be used concurrently, and by many processes.
+// Directory reads and changes the documents. It may be used concurrently, and by many processes.
 type Directory struct {
 	bucket      bucket.Bucket
 	orgs        *doc.Cache[Organization]
@@ -58,7 +58,7 @@ func NewDirectory(b bucket.Bucket) *Directory {
 		publications: doc.NewCache[Publication](b, "publications/", maxCached)}
 }
 
-// Settings returns the bucket's settings; ErrNotFound if it is not initialised.
+// Settings returns the bucket's settings. If the bucket is not initialised, it returns ErrNotFound (wrapped).
 func (s *Directory) Settings(ctx context.Context) (Settings, error) {
 	var settings Settings
 	_, err := doc.Read(ctx, s.bucket, "weir", &settings)
@@ -72,9 +72,9 @@ func (s *Directory) Settings(ctx context.Context) (Settings, error) {
 	return settings, err
 }
 
-// Initialise makes the settings, as the last step of filling an empty bucket. It sets the format and the time of
-// creation, and, if the origin is empty, one that no other bucket has. If there are settings already, it returns
-// doc.ErrConflict.
+// Initialise stores the settings, as the last step of filling an empty bucket. It sets the format and the time of
+// creation, and, if the origin is empty, a new origin. If there are settings already, it returns doc.ErrConflict
+// (wrapped).
 func (s *Directory) Initialise(ctx context.Context, settings Settings) error {
 	if settings.Origin == "" {
 		settings.Origin = NewOrigin()
@@ -83,7 +83,7 @@ func (s *Directory) Initialise(ctx context.Context, settings Settings) error {
 	return doc.Write(ctx, s.bucket, "weir", 0, settings)
 }
 
-// NewOrigin returns an origin that no other bucket has.
+// NewOrigin returns a random origin.
 func NewOrigin() string { return "weir-" + NewID(time.Now()) }
 
 // Organization returns an organization by its id.
@@ -104,7 +104,8 @@ func (s *Directory) Project(ctx context.Context, id string) (*Project, error) {
 	return p, err
 }
 
-// Credential returns a credential by its client id or public key. Those of an organization go with it.
+// Credential returns a credential by its client id, public key or token id. A credential of a deleted organization does
+// not exist.
 func (s *Directory) Credential(ctx context.Context, id string) (*Credential, error) {
 	c, err := s.credentials.Get(ctx, id)
 	if err != nil {
@@ -120,7 +121,7 @@ func (s *Directory) Credential(ctx context.Context, id string) (*Credential, err
 	return c, nil
 }
 
-// Remembers tells whether a credential is in memory, so that finding it costs little.
+// Remembers tells whether a credential is in memory, so that Credential is cheap.
 func (s *Directory) Remembers(id string) bool {
 	return s.credentials.Remembers(id)
 }
@@ -130,7 +131,8 @@ func (s *Directory) CreateOrganization(ctx context.Context, o Organization) erro
 	return s.orgs.Create(ctx, o.ID, o)
 }
 
-// UpdateOrganization has change change an organization; an error of change leaves it as it is.
+// UpdateOrganization calls change with an organization and stores the result. If change returns an error, nothing
+// changes.
 func (s *Directory) UpdateOrganization(ctx context.Context, id string,
 	change func(*Organization) error) (*Organization, error) {
 	return s.orgs.Update(ctx, id, func(o *Organization) error {
@@ -141,7 +143,8 @@ func (s *Directory) UpdateOrganization(ctx context.Context, id string,
 	})
 }
 
-// UpdateProject has change change a project; an error of change leaves it as it is. It is not for its name.
+// UpdateProject calls change with a project and stores the result. If change returns an error, nothing changes. For the
+// name, use RenameProject.
 func (s *Directory) UpdateProject(ctx context.Context, id string, change func(*Project) error) (*Project, error) {
 	return s.projects.Update(ctx, id, func(p *Project) error {
 		if !p.Deleted.IsZero() {

@@ -5,8 +5,8 @@ import (
 	"regexp"
 )
 
-// absent are the operations on what weir has none of: users, teams, clusters and their limits. Atlas's tools read these
-// of each project and organization, and fail without a reply.
+// absent are the operations on users, teams, clusters and their limits, which weir does not have. Atlas's tools read
+// these for each project and organization, and fail without a reply.
 type absent struct{}
 
 func (absent) list(c *call) (any, error) {

@@ -14,10 +14,10 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// maxAccess is how many entries an access list has at most.
+// maxAccess is the maximum number of entries of an access list.
 const maxAccess = 200
 
-// newAccess is one entry of the body of an addition.
+// newAccess is one entry in the body of an addition.
 type newAccess struct {
 	Address       *string `json:"ipAddress"`
 	Block         *string `json:"cidrBlock"`
@@ -26,13 +26,13 @@ type newAccess struct {
 	SecurityGroup *string `json:"awsSecurityGroup"` // of a project's list
 }
 
-// network is what an entry names: the network, and how it is written.
+// network is the network of an entry, and how the caller wrote it.
 type network struct {
 	block   netip.Prefix
 	written account.Written
 }
 
-// network returns the network that an entry names.
+// network returns the network of an entry.
 func (in *newAccess) network(k *checks) network {
 	if in.Address == nil && in.Block == nil {
 		require[string](k, "ipAddress", nil)
@@ -45,7 +45,7 @@ func (in *newAccess) network(k *checks) network {
 		n.block, _ = account.ParseBlock(*in.Block)
 		n.written.Block = *in.Block
 	}
-	if in.Address != nil { // Atlas takes the address where both are given.
+	if in.Address != nil { // if both are given, Atlas takes the address
 		a, err := netip.ParseAddr(*in.Address)
 		k.check(err == nil && a.Zone() == "", "ipAddress", "%.50q is not an address", *in.Address)
 		p, _ := account.ParseBlock(*in.Address)
@@ -57,7 +57,7 @@ func (in *newAccess) network(k *checks) network {
 	return n
 }
 
-// addressOf writes an address as the OpenAPI document wants it: an IPv6 one in full.
+// addressOf formats an address as the OpenAPI document says: an IPv6 address is written in full.
 func addressOf(a netip.Addr) string {
 	if a.Is4() {
 		return a.String()
@@ -67,8 +67,8 @@ func addressOf(a netip.Addr) string {
 
 func blockOf(p netip.Prefix) string { return fmt.Sprintf("%s/%d", addressOf(p.Addr()), p.Bits()) }
 
-// shown returns the CIDR block of an entry, and its address if it is a single one: as the caller that made the entry
-// wrote them, so that tools that compare what they sent with what they get find it the same.
+// shown returns the CIDR block of an entry, and its address if it is a single one. They are written as the caller sent
+// them, so that tools that compare these with their configuration find no difference.
 func shown(p netip.Prefix, written account.Written) (block, address string) {
 	if p.IsSingleIP() {
 		address = cmp.Or(written.Address, addressOf(p.Addr()))
@@ -76,7 +76,7 @@ func shown(p netip.Prefix, written account.Written) (block, address string) {
 	return cmp.Or(written.Block, blockOf(p)), address
 }
 
-// blockInPath returns the network that a path names, however it is written. Some clients escape it twice.
+// blockInPath returns the network in a path, in any notation. Some clients escape it twice.
 func blockInPath(text string) (netip.Prefix, error) {
 	if once, err := url.PathUnescape(text); err == nil {
 		text = once
@@ -116,7 +116,7 @@ func showAccess(e account.AccessEntry) accessView {
 // accessLists are the operations on the access lists of credentials.
 type accessLists struct{ credentials }
 
-// ownKey returns the key that the path names, if the caller is it or owns its organization.
+// ownKey returns the key in the path, if the caller is this key or an owner of its organization.
 func (h accessLists) ownKey(c *call) (*account.Credential, error) {
 	key, err := h.find(c, account.APIKey)
 	if err == nil && key.ID != c.caller.ID && !c.caller.MayInOrg(account.OwnOrg, key.Org) {
@@ -191,15 +191,14 @@ func (h accessLists) removeFromAccount(c *call) (any, error) {
 	return nil, err
 }
 
-// add adds the entries of the body to a credential's access list. Of an entry that it has already, only how it is
-// written changes.
+// add adds the entries of the body to a credential's access list. If an entry exists, only its notation changes.
 func (h accessLists) add(c *call, which *account.Credential) (*account.Credential, error) {
 	added, err := decodeAccess(c)
 	if err != nil {
 		return nil, err
 	}
 	return h.modify(c, which, func(which *account.Credential) error {
-		list := slices.Clone(which.AccessList) // What a cache has handed out is never changed.
+		list := slices.Clone(which.AccessList) // a list that a cache has returned must not change
 		for _, n := range added {
 			i := slices.IndexFunc(list, func(e account.AccessEntry) bool { return e.Block == n.block })
 			if i < 0 {
@@ -234,7 +233,7 @@ func decodeAccess(c *call) ([]network, error) {
 	return all, k.err()
 }
 
-// findAccess returns the place of the entry that the path names.
+// findAccess returns the index of the entry in the path.
 func findAccess(c *call, which *account.Credential) (int, error) {
 	text := c.path("ipAddress")
 	block, err := blockInPath(text)
@@ -245,7 +244,7 @@ func findAccess(c *call, which *account.Credential) (int, error) {
 	return i, nil
 }
 
-// remove removes the entry that the path names. The one that lets the caller in stays.
+// remove removes the entry in the path, unless it is the one that admits the caller.
 func (h accessLists) remove(c *call, which *account.Credential) error {
 	if _, err := findAccess(c, which); err != nil {
 		return err
@@ -295,7 +294,7 @@ func showNetwork(c *call, e account.NetworkEntry) networkView {
 	return v
 }
 
-// networkOf returns the entries of the project's list that have not ended.
+// networkOf returns the entries of the project's list that have not expired.
 func networkOf(c *call) []account.NetworkEntry {
 	return living(c.scope.project.Network, c.now)
 }
@@ -311,7 +310,8 @@ func (h networks) list(c *call) (any, error) {
 
 var securityGroup = regexp.MustCompile(`^([0-9]*/)?sg-[0-9a-f]+$`)
 
-// dateAndTime is what RFC 3339 allows, with no more digits than weir keeps. Go takes a comma for the point, too.
+// dateAndTime is RFC 3339 with at most as many digits as weir keeps. time.Parse also accepts a comma instead of the
+// point.
 var dateAndTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
 
 func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
@@ -344,7 +344,7 @@ func decodeNetwork(c *call) ([]account.NetworkEntry, error) {
 	return entries, k.err()
 }
 
-// add adds entries to the project's list, in place of those for the same block.
+// add adds entries to the project's list. They replace entries for the same block.
 func (h networks) add(c *call) (any, error) {
 	entries, err := decodeNetwork(c)
 	if err != nil {
@@ -379,14 +379,14 @@ func (h networks) update(c *call, change func([]account.NetworkEntry) ([]account
 	})
 }
 
-// findNetwork returns the place in a list of the entry that the path names.
+// findNetwork returns the index in a list of the entry in the path.
 func findNetwork(c *call, list []account.NetworkEntry) (int, error) {
 	text := c.path("entryValue")
 	name := text
 	if block, err := blockInPath(text); err == nil {
 		name = block.String()
 	} else if once, err := url.PathUnescape(text); err == nil {
-		name = once // a security group of another account: its name has a slash
+		name = once // the name of a security group of another account contains a slash
 	}
 	i := slices.IndexFunc(list, func(e account.NetworkEntry) bool { return e.Block == name })
 	if i < 0 {
@@ -417,7 +417,7 @@ func (h networks) remove(c *call) (any, error) {
 	})
 }
 
-// status says that an entry is active: there is nothing that it would have to be applied to.
+// status says that an entry is active, since nothing has to apply it.
 func (h networks) status(c *call) (any, error) {
 	if _, err := findNetwork(c, networkOf(c)); err != nil {
 		return nil, err

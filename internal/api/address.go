@@ -23,8 +23,8 @@ func trustedPeer(r *http.Request, trusted []netip.Prefix) bool {
 	return isTrusted(peer(r).Addr(), trusted)
 }
 
-// callerAddress returns where a request comes from. X-Forwarded-For is believed only from trusted proxies, and only as
-// far as they wrote it: the right-most address that is not one of theirs.
+// callerAddress returns the address of the client. X-Forwarded-For counts only from trusted proxies, and only the part
+// that they wrote: the right-most address that is not a trusted proxy.
 func callerAddress(r *http.Request, trusted []netip.Prefix) netip.AddrPort {
 	caller := peer(r)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")

@@ -12,7 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/webhook"
 )
 
-// alertNotifiers are the operations on those that are told of a project's alerts.
+// alertNotifiers are the operations on the notifiers of a project's alerts.
 type alertNotifiers struct {
 	control
 	store *alert.Store
@@ -33,7 +33,7 @@ type givenNotifier struct {
 	Secret   *string          `json:"secret"`
 }
 
-// on changes the attributes of a notifier that were given. A type is for ever.
+// on applies the given attributes to a notifier. The type never changes.
 func (in *givenNotifier) on(n *notify.Notifier) {
 	set(&n.Name, in.Name)
 	set(&n.URL, in.URL)
@@ -53,7 +53,7 @@ type notifierView struct {
 	ID       string          `json:"id"`
 	Masked   string          `json:"maskedSecret,omitempty"`
 	Name     string          `json:"name"`
-	Secret   string          `json:"secret,omitempty"` // of a webhook, when it was made
+	Secret   string          `json:"secret,omitempty"` // of a webhook; shown only when it is created
 	Security notify.Security `json:"security,omitempty"`
 	To       []string        `json:"to,omitempty"`
 	Type     notify.Type     `json:"type"`
@@ -101,7 +101,7 @@ func (h alertNotifiers) get(c *call) (any, error) {
 	return showNotifier(c, *n), nil
 }
 
-// create makes a notifier. A webhook without a secret gets one, which is shown this once.
+// create creates a notifier. A webhook without a secret gets a random one, which is shown only in this reply.
 func (h alertNotifiers) create(c *call) (any, error) {
 	in, err := decode[givenNotifier](c)
 	if err != nil {
@@ -142,7 +142,7 @@ func (h alertNotifiers) create(c *call) (any, error) {
 	return v, nil
 }
 
-// hide hides the secret of a notifier, if it has one.
+// hide encrypts the secret of a notifier, if there is one.
 func (h alertNotifiers) hide(c *call, n *notify.Notifier, secret string) (err error) {
 	if n.Secret = ""; secret != "" {
 		n.Secret, err = h.box.Hide(notify.SecretPlace(c.scope.project.ID, n.ID), secret)
@@ -154,7 +154,8 @@ func (h alertNotifiers) changed(c *call, a event.Activity, n *notify.Notifier) c
 	return changed{activity: a, kind: "Alert Notifier", id: n.ID, name: n.Name, project: c.scope.project}
 }
 
-// update changes the attributes that the body has. A secret is not sent to another place than it was given for.
+// update changes the attributes in the body. A secret is never sent to another address than that for which it was
+// given.
 func (h alertNotifiers) update(c *call) (any, error) {
 	in, err := decode[givenNotifier](c)
 	if err != nil {
@@ -193,7 +194,7 @@ func (h alertNotifiers) update(c *call) (any, error) {
 	return showNotifier(c, now), nil
 }
 
-// renewSecret gives a changed notifier its secret, the old one or another, and checks it.
+// renewSecret sets the secret of a changed notifier, to the old one or a new one, and checks the notifier.
 func (h alertNotifiers) renewSecret(c *call, in *givenNotifier, was, now *notify.Notifier) error {
 	secret := ""
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// alerts are the operations on the rules of projects.
+// alerts are the operations on the alert rules of projects.
 type alerts struct {
 	control
 	store *alert.Store
@@ -31,7 +31,7 @@ func (h alerts) set(c *call) (*alert.Set, error) {
 	return h.store.GetOrEmpty(c.context(), c.scope.project.ID)
 }
 
-// find returns the rule that the path names.
+// find returns the rule in the path.
 func (h alerts) find(c *call) (*rule.Rule, error) {
 	set, err := h.set(c)
 	if err != nil {
@@ -59,8 +59,8 @@ func (h alerts) get(c *call) (any, error) {
 	return showRule(c, *r), nil
 }
 
-// definitionOf reads a definition strictly: an attribute that is not known is likely one misspelt, and a rule without
-// it would look for something else.
+// definitionOf parses a definition strictly. An unknown attribute is probably misspelt, and without it the rule would
+// match other events.
 func definitionOf(data []byte) (rule.Definition, error) {
 	d, err := rule.Decode(data)
 	if err != nil {
@@ -69,7 +69,7 @@ func definitionOf(data []byte) (rule.Definition, error) {
 	return d, problems(d.Check())
 }
 
-// problems returns what is wrong with attributes as an error; nil if nothing is.
+// problems returns an error with the problems, or nil if there are none.
 func problems(all []rule.Problem) error {
 	var k checks
 	for _, p := range all {
@@ -78,7 +78,7 @@ func problems(all []rule.Problem) error {
 	return k.err()
 }
 
-// fits checks what a rule's definition needs beside it: a name of its own, and the notifiers that it names.
+// fits checks a rule's definition against the set: its name must be unique, and the notifiers that it names must exist.
 func fits(set *alert.Set, id string, d *rule.Definition) error {
 	var k checks
 	if other := set.Rule(d.Name); other != nil && other.ID != id {
@@ -123,7 +123,7 @@ func (h alerts) changed(c *call, a event.Activity, r *rule.Rule) changed {
 	return changed{activity: a, kind: "Alert Rule", id: r.ID, name: r.Name, project: c.scope.project}
 }
 
-// update changes the attributes that the body has; null takes one away.
+// update changes the attributes in the body. null removes an attribute.
 func (h alerts) update(c *call) (any, error) {
 	given, err := decode[map[string]json.RawMessage](c)
 	if err != nil {
@@ -166,7 +166,7 @@ func (h alerts) update(c *call) (any, error) {
 	return showRule(c, now), nil
 }
 
-// changedDefinition returns a definition with some attributes changed.
+// changedDefinition returns a definition with the given attributes changed.
 func changedDefinition(d rule.Definition, given map[string]json.RawMessage) (rule.Definition, error) {
 	data, err := json.Marshal(d)
 	if err != nil {
@@ -184,7 +184,7 @@ func changedDefinition(d rule.Definition, given map[string]json.RawMessage) (rul
 	return definitionOf(data)
 }
 
-// delete marks a rule as deleted. The node that evaluates it ends its alerts, and removes it then.
+// delete marks a rule as deleted. The node that evaluates it then ends its alerts and removes it.
 func (h alerts) delete(c *call) (any, error) {
 	was, err := h.find(c)
 	if err != nil {
@@ -206,20 +206,20 @@ func (h alerts) delete(c *call) (any, error) {
 // States of a rule.
 const (
 	ruleDisabled = "DISABLED"
-	rulePending  = "PENDING" // No node has evaluated it yet.
-	ruleTrouble  = "TROUBLE" // It cannot be evaluated as it says.
+	rulePending  = "PENDING" // no node has evaluated it yet
+	ruleTrouble  = "TROUBLE" // it cannot be evaluated as defined
 	ruleFiring   = "FIRING"
 	ruleQuiet    = "QUIET"
 )
 
 type ruleStatus struct {
-	Alerts  []alertView `json:"alerts"` // that last, or that somebody has still to be told of
-	Groups  int         `json:"groups"` // that the rule remembers
+	Alerts  []alertView `json:"alerts"` // alerts that last, or about which a notifier has not been told
+	Groups  int         `json:"groups"` // number of groups that the rule remembers
 	ID      string      `json:"id"`
 	Name    string      `json:"name"`
 	Next    []nextEntry `json:"logs"`
 	Crowded bool        `json:"crowded"`
-	Read    *time.Time  `json:"evaluatedTo"` // All that was sequenced before then was counted; nil: not yet.
+	Read    *time.Time  `json:"evaluatedTo"` // everything sequenced before this time was counted; null if nothing was
 	State   string      `json:"state"`
 }
 
@@ -228,15 +228,16 @@ type nextEntry struct {
 	Next int64  `json:"nextEntry"`
 }
 
-// alertView shows no value of an event: those are in the alert's event, for those who may read the project's log.
+// alertView shows no value of an event. Those are in the event of the alert, for callers that may read the project's
+// log.
 type alertView struct {
 	Cause    rule.Cause   `json:"cause"`
 	Fired    *time.Time   `json:"firedAt"`
 	From     *time.Time   `json:"from"`
 	ID       string       `json:"id"`
-	Resolved *time.Time   `json:"resolvedAt"` // nil: it lasts
+	Resolved *time.Time   `json:"resolvedAt"` // null if it lasts
 	Sent     []noticeView `json:"notifications"`
-	Text     string       `json:"text,omitempty"` // what the trouble is
+	Text     string       `json:"text,omitempty"` // describes the trouble
 	To       *time.Time   `json:"to"`
 }
 
@@ -245,7 +246,7 @@ type noticeView struct {
 	Error    string     `json:"error,omitempty"`
 	GivenUp  bool       `json:"givenUp"`
 	Notifier string     `json:"notifier"`
-	State    string     `json:"state"` // WAITING, FIRED or RESOLVED: what the notifier has accepted
+	State    string     `json:"state"` // WAITING, FIRED or RESOLVED: the last state that the notifier has accepted
 }
 
 func msOrNil(ms int64) *time.Time {

@@ -1,8 +1,8 @@
-// Package api is the HTTP surface: Atlas's paths, versioned media types and error bodies, as atlas-sdk and curl expect
-// them, and weir's own siblings. It knows nothing of how logs are stored.
+// Package api implements the HTTP API: Atlas's paths, versioned media types and error bodies, as atlas-sdk and curl
+// expect them, and weir's own operations. It does not know how logs are stored.
 //
-// All that is served stands in one table (table.go). One place (serve.go) authenticates, negotiates, checks,
-// authorizes, limits and records attempts to read; the handlers, grouped by resource, return results or plain errors.
+// All operations are in one table (table.go). One function (serve.go) authenticates, negotiates, checks, authorizes,
+// limits and records attempts to read. The handlers, grouped by resource, return results or errors.
 package api
 
 import (
@@ -32,35 +32,35 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Options of a Server. The zero value of each limit means that there is none.
+// Options configures a Server. The zero value of each limit means that there is no limit.
 type Options struct {
-	MaxEventBytes    int   // of one event
-	MaxRequestBytes  int64 // of a request's events, after decompression
-	MaxRequestEvents int   // in one request
-	DownloadRate     int   // attempts to download a minute for each credential
-	// under which clients reach the API, for links. If empty, links are as the request came.
+	MaxEventBytes    int   // maximum size of one event
+	MaxRequestBytes  int64 // maximum size of a request's events, after decompression
+	MaxRequestEvents int   // maximum number of events in one request
+	DownloadRate     int   // downloads per minute for each credential
+	// base URL of the API for clients, used in links; if empty, links are made from the request
 	PublicURL      string
-	BodyTimeout    time.Duration  // within which a request's body must have arrived
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
-	Roles          config.Roles   // of the node. If zero, it has all.
-	Alerts         *alert.Store   // the rules of projects
-	Box            seal.Box       // hides what projects entrust to the nodes
+	BodyTimeout    time.Duration  // time within which the body of a request must arrive
+	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For and X-Request-Id are trusted
+	Roles          config.Roles   // roles of the node; if zero, it has all
+	Alerts         *alert.Store   // the alert rules of projects
+	Box            seal.Box       // encrypts the secrets that projects give to the nodes
 	Sources        *source.Directory
 
-	Logger       *slog.Logger          // If nil, the default logger.
-	Registry     prometheus.Registerer // If nil, metrics are kept nowhere.
+	Logger       *slog.Logger          // if nil, slog.Default()
+	Registry     prometheus.Registerer // if nil, there are no metrics
 	Deliveries   *setup.Deliveries
-	Now          func() time.Time // If nil, time.Now.
-	NewRequestID func() string    // If nil, random ids.
+	Now          func() time.Time // if nil, time.Now
+	NewRequestID func() string    // if nil, ids are random
 }
 
-// tag returns what only a node with the nodes' secret can make of a content.
+// tag returns a tag of a content, which can only be computed with the nodes' secret.
 func (s *Server) tag(purpose string, content []byte) []byte { return s.auth.Tag(purpose, content) }
 
-// maxFirst is how many events without a time of their own are remembered, for senders that try again: some 10 MB.
+// maxFirst is the number of remembered events without a time of their own, for senders that retry: about 10 MB.
 const maxFirst = 100_000
 
-// Server answers requests below /api.
+// Server answers requests under /api.
 type Server struct {
 	options  Options
 	accounts *account.Directory
@@ -72,21 +72,21 @@ type Server struct {
 	deliveries *setup.Deliveries
 
 	limits   *limit.Limiter[string] // of requests, by credential
-	searches *limit.Shares[string]  // of what is searched at a time, by credential
+	searches *limit.Shares[string]  // of concurrent searches, by credential
 	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
 	feed     *live.Feed
 	tails    *limit.Shares[string] // by credential
 	beat     time.Duration         // see tails
-	stopping context.Context       // ends when requests are not to wait for anything any more
+	stopping context.Context       // ends when requests must not wait any more
 	stop     context.CancelFunc
 	metrics  *metrics
 	repeats  repeats
-	first    *connect.First // when what has no time of its own was received
+	first    *connect.First // when events without a time of their own were first received
 	table    []operation
 	mux      *http.ServeMux
-	named    *http.ServeMux // of paths that name a project by its name
+	named    *http.ServeMux // of paths that contain the name of a project
 
-	background sync.WaitGroup // what goes on after a reply was sent
+	background sync.WaitGroup // work after a reply was sent
 	failing    chan struct{}  // has one element for each failed authentication that is being recorded
 	refusals   refusals
 }
@@ -123,7 +123,8 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	return s
 }
 
-// damagedIndex returns what logs, at most once a minute for each, that an index cannot be used, and has it made anew.
+// damagedIndex returns a function that logs that an index cannot be used, at most once a minute per index, and has
+// it rebuilt.
 func damagedIndex(l *slog.Logger, logs *tlog.Logs) func(string, error) {
 	told := limit.New[string](1)
 	return func(key string, err error) {
@@ -134,7 +135,7 @@ func damagedIndex(l *slog.Logger, logs *tlog.Logs) func(string, error) {
 	}
 }
 
-// failedLook returns what logs, at most once a minute for each, that a log cannot be looked at.
+// failedLook returns a function that logs that a log cannot be read, at most once a minute per log.
 func failedLook(l *slog.Logger) func(string, error) {
 	told := limit.New[string](1)
 	return func(log string, err error) {
@@ -150,19 +151,19 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Prefix is what the paths of all that is served begin with.
+// Prefix is the prefix of the paths of all operations.
 const Prefix = "/api/"
 
-// ServeHTTP answers a request for something below Prefix.
+// ServeHTTP answers a request for a path under Prefix.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.CleanPaths(s.muxOf(r.URL.Path)).ServeHTTP(w, r)
 }
 
-// NotFound returns a handler that answers that there is nothing, as the API says it.
+// NotFound returns a handler that answers 404 in the form of the API.
 func (s *Server) NotFound() http.Handler { return s.handle(notFound) }
 
-// CleanPaths returns a handler that passes requests on to next, unless their paths are not clean ("//", "/../"): those
-// name nothing. A mux would redirect them, in HTML.
+// CleanPaths returns a handler that calls next, except for paths that are not clean ("//", "/../"): these get a 404. A
+// mux would answer them with a redirect in HTML.
 func (s *Server) CleanPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isClean(r.URL.EscapedPath()) {
@@ -173,10 +174,10 @@ func (s *Server) CleanPaths(next http.Handler) http.Handler {
 	})
 }
 
-// Stop ends what requests wait for: they are answered at once.
+// Stop ends the waiting of all requests: they are answered at once.
 func (s *Server) Stop() { s.stop() }
 
-// Wait returns when what goes on after replies were sent has come to its end. No request may be on its way.
+// Wait returns when the work after replies has ended. No request may be in progress.
 func (s *Server) Wait() {
 	s.feed.Wait()
 	s.background.Wait()

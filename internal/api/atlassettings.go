@@ -13,18 +13,18 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// atlasSettings are the operations on Atlas's settings of organizations and projects. Most of them mean nothing to
-// weir: it keeps them and shows them.
+// atlasSettings are the operations on Atlas's settings of organizations and projects. weir stores and shows most of
+// them, and does not use them.
 type atlasSettings struct{ control }
 
 // atlasSetting is one of these settings.
 type atlasSetting struct {
 	name     string
-	standard any                          // It is shown if the setting was never set. If nil, nothing is shown.
-	want     func(json.RawMessage) string // what the value must be; empty if it is that
+	standard any                          // shown if the setting was never set; if nil, nothing is shown
+	want     func(json.RawMessage) string // returns what the value must be, or "" if it is valid
 }
 
-// A setting without a default in the document is shown as false: nothing of the kind is there.
+// A setting without a default in the document is shown as false, since weir has no such feature.
 var groupSettings = []atlasSetting{
 	{"isClusterAiAssistantEnabled", false, wantBoolean},
 	{"isCollectDatabaseSpecificsStatisticsEnabled", false, wantBoolean},
@@ -39,7 +39,7 @@ var groupSettings = []atlasSetting{
 	{"isSchemaAdvisorEnabled", false, wantBoolean},
 }
 
-// maxSecretLife is the setting that weir follows.
+// maxSecretLife is the setting that weir uses.
 const maxSecretLife = "maxServiceAccountSecretValidityInHours"
 
 var orgSettings = []atlasSetting{
@@ -61,7 +61,7 @@ func wantBoolean(raw json.RawMessage) string {
 	return "must be true or false"
 }
 
-// wantNoAccessList refuses to promise what weir does not do.
+// wantNoAccessList refuses true, since weir does not do this.
 func wantNoAccessList(raw json.RawMessage) string {
 	if string(raw) == "true" {
 		return "cannot be true: weir does not require that credentials have access lists"
@@ -79,7 +79,7 @@ func wantHours(least, most int) func(json.RawMessage) string {
 	}
 }
 
-// wantTimeouts wants what the document has of sessions on Atlas's pages.
+// wantTimeouts checks the timeouts of sessions on Atlas's pages, as the document defines them.
 func wantTimeouts(raw json.RawMessage) string {
 	in := json.NewDecoder(bytes.NewReader(raw))
 	in.DisallowUnknownFields()
@@ -94,7 +94,7 @@ func wantTimeouts(raw json.RawMessage) string {
 	return ""
 }
 
-const maxContact = 320 // characters, as many as an address of e-mail may have
+const maxContact = 320 // characters, the maximum of an e-mail address
 
 func wantContact(raw json.RawMessage) string {
 	var text *string
@@ -113,8 +113,8 @@ func orNull(want func(json.RawMessage) string) func(json.RawMessage) string {
 	}
 }
 
-// decodeSettings reads the settings that a body changes. Unlike other attributes, a setting that is not known is
-// refused: whoever sends it would believe that it holds.
+// decodeSettings decodes the settings in a body. Unlike other attributes, an unknown setting is refused, since the
+// caller would believe that it is in force.
 func decodeSettings(c *call, known []atlasSetting) (account.Kept, error) {
 	in, err := decode[map[string]json.RawMessage](c)
 	if err != nil {
@@ -135,7 +135,7 @@ func decodeSettings(c *call, known []atlasSetting) (account.Kept, error) {
 	return kept, k.err()
 }
 
-// showAtlasSettings returns all settings that have a value.
+// showAtlasSettings returns all settings that have a value or a default.
 func showAtlasSettings(known []atlasSetting, kept account.Kept) map[string]any {
 	v := map[string]any{}
 	for _, s := range known {
@@ -164,8 +164,8 @@ func (h atlasSettings) updateProject(c *call) (any, error) {
 	return h.changeProject(c, groupSettings, in)
 }
 
-// slowOperations is the setting whether Atlas manages the threshold of slow operations, which has operations of its
-// own. Terraform's provider turns it off whenever it changes a project.
+// slowOperations is the setting that tells whether Atlas manages the threshold of slow operations. It has operations of
+// its own. Terraform's provider turns it off whenever it changes a project.
 var slowOperations = []atlasSetting{{"managedSlowMs", false, wantBoolean}}
 
 func (h atlasSettings) managedSlowMs(c *call) (any, error) {
@@ -217,12 +217,12 @@ func (h atlasSettings) updateOrg(c *call) (any, error) {
 	return view, err
 }
 
-// checkLife refuses a secret that is to be valid for longer than the organization at hand allows.
+// checkLife refuses a secret with a lifetime longer than the organization allows.
 func (h credentials) checkLife(c *call, hours int) error {
 	id, _ := c.scope.within()
 	org, err := h.accounts.Organization(c.context(), id)
 	if err != nil {
-		return fmt.Errorf("the settings of the organization: %v", err) // It is not what the path names.
+		return fmt.Errorf("the settings of the organization: %v", err) // %v: the path does not name it
 	}
 	raw, ok := org.Kept[maxSecretLife]
 	if !ok {

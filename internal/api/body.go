@@ -13,10 +13,10 @@ import (
 	"github.com/weirlog/weir/internal/charset"
 )
 
-// maxBody bounds the body of a request that is not events, in bytes.
+// maxBody bounds the body of a request without events, in bytes.
 const maxBody = 1 << 20
 
-// decode reads a JSON body. Attributes that nobody asked for are ignored, as Atlas does.
+// decode decodes a JSON body. It ignores unknown attributes, as Atlas does.
 func decode[T any](c *call) (T, error) {
 	var v T
 	if !isJSON(c.r.Header.Get("Content-Type")) {
@@ -35,14 +35,14 @@ func decode[T any](c *call) (T, error) {
 	return unmarshal[T](data)
 }
 
-// unmarshal decodes JSON of a body.
+// unmarshal decodes JSON from a body.
 func unmarshal[T any](data []byte) (T, error) {
 	var v T
 	err := unmarshalTo(data, &v)
 	return v, err
 }
 
-// unmarshalTo decodes JSON of a body into what v points to.
+// unmarshalTo decodes JSON from a body into v.
 func unmarshalTo(data []byte, v any) error {
 	err := json.Unmarshal(data, v)
 	var wrong *json.UnmarshalTypeError
@@ -65,7 +65,7 @@ func notJSON(detail string) *problem {
 	return &problem{status: 400, code: "INVALID_JSON", parameters: []any{}, detail: detail}
 }
 
-// article names a JSON type for people.
+// article names a JSON type with its article, for messages.
 func article(e *json.UnmarshalTypeError) string {
 	switch kind := e.Type.Kind().String(); {
 	case kind == "slice":
@@ -87,13 +87,13 @@ func isJSON(contentType string) bool {
 		strings.HasSuffix(kind, "+json"))
 }
 
-// checks collects what is wrong with a body.
+// checks collects the errors in a body.
 type checks struct {
 	fields  []field
-	missing bool // that something is missing is all that is wrong
+	missing bool // whether all errors are missing attributes
 }
 
-// require notes a missing attribute, and returns it, or its zero value.
+// require adds an error if an attribute is missing. It returns the attribute, or its zero value.
 func require[T any](k *checks, name string, v *T) T {
 	if v == nil {
 		k.missing = k.missing || len(k.fields) == 0
@@ -103,7 +103,7 @@ func require[T any](k *checks, name string, v *T) T {
 	return *v
 }
 
-// check notes what is wrong unless ok.
+// check adds an error unless ok.
 func (k *checks) check(ok bool, name, format string, args ...any) {
 	if !ok {
 		k.missing = false

@@ -9,18 +9,18 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on what a reply or a line of the log repeats of what a client sent, in bytes before JSON escapes them. With
-// them the reply of an error is never longer than 64 KiB, whatever the request.
+// Bounds of the text that a reply or a log line repeats from a request, in bytes before JSON escaping. With them the
+// reply of an error is never longer than 64 KiB.
 const (
 	maxName        = 256  // of a name, or of another part of a request
-	maxDescription = 512  // of what is wrong with one thing
-	maxDetail      = 1024 // of the detail of an error
-	maxLogged      = 200  // of a path, a user agent, an id in the log
-	maxFields      = 100  // wrong things that a reply names
+	maxDescription = 512  // of a name, or of another part of a request
+	maxDetail      = 1024 // of the description of one error
+	maxLogged      = 200  // of a path, a user agent or an id in the log
+	maxFields      = 100  // errors that a reply lists
 	maxFieldsBytes = 32 << 10
 )
 
-// cut returns the beginning of a text that is longer than a number of bytes. What is not UTF-8 becomes U+FFFD.
+// cut returns a text, cut to a number of bytes. Invalid UTF-8 becomes U+FFFD.
 func cut(text string, longest int) string {
 	if len(text) <= longest {
 		return strings.ToValidUTF8(text, "\uFFFD")
@@ -32,11 +32,11 @@ func cut(text string, longest int) string {
 	return strings.ToValidUTF8(text[:end], "\uFFFD") + "…"
 }
 
-// quoted quotes the beginning of a value for people.
+// quoted returns the beginning of a value in quotes, for messages.
 func quoted(value string) string { return strconv.Quote(cut(value, 40)) }
 
-// visible returns the beginning of a text for the log, with what does not print (control characters, those that change
-// the direction of writing, what is not UTF-8) escaped as in Go.
+// visible returns the beginning of a text for the log. Characters that do not print (control characters, characters
+// that change the writing direction, invalid UTF-8) are escaped as in Go.
 func visible(text string, longest int) string {
 	text = cut(text, longest)
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
@@ -54,8 +54,8 @@ func visible(text string, longest int) string {
 	return b.String()
 }
 
-// bounded cuts a list of wrong things: each of them, their number and their size together. The last one says how many
-// are left out.
+// bounded cuts a list of errors: each of them, their number and their total size. The last one says how many are left
+// out.
 func bounded(fields []field) []field {
 	var kept []field
 	size := 0
@@ -70,7 +70,7 @@ func bounded(fields []field) []field {
 	return kept
 }
 
-// names lists the names of wrong things.
+// names lists the names of attributes with errors.
 func names(fields []field) string {
 	var b strings.Builder
 	for i, f := range fields {

@@ -15,25 +15,25 @@ import (
 	"github.com/weirlog/weir/internal/record"
 )
 
-// changed says what a request is about to change.
+// changed describes what a request is about to change.
 type changed struct {
 	activity  event.Activity
-	kind      string // of the thing: "Project", "API Key", …
+	kind      string // kind of thing: "Project", "API Key", …
 	id, name  string
-	org       string             // that it belongs to. If empty, the project's, the path's, or the caller's.
-	project   *account.Project   // that it concerns; nil if there is none
-	workspace *account.Workspace // that it concerns; nil if there is none
+	org       string             // its organization; if empty, the project's, the path's, or the caller's
+	project   *account.Project   // its project; nil if there is none
+	workspace *account.Workspace // its workspace; nil if there is none
 }
 
-// control is what handlers need that change what is set up.
+// control is the state of handlers that change the configuration.
 type control struct {
 	accounts *account.Directory
 	recorder *record.Recorder
 }
 
-// change does something that changes what is set up, and records it in the logs that it concerns. do
-// returns how the thing is shown before and after, without secrets. The change is announced before and reported after,
-// so that it is in the logs even if this process dies between.
+// change makes a change, and records it in the logs that it concerns. do makes the change, and returns how the thing is
+// shown before and after it, without secrets. The change is announced before it is made and reported afterwards, so
+// that the logs have it even if this process dies in between.
 func (h control) change(c *call, what changed, do func() (before, after any, err error)) error {
 	ctx := c.detached()
 	e := event.Change{Act: c.actor(c.caller), Operation: c.operation.id, Activity: what.activity,
@@ -54,7 +54,7 @@ func (h control) change(c *call, what changed, do func() (before, after any, err
 		if isRefusal(err) {
 			return errors.Join(err, intent.Withdraw(ctx))
 		}
-		return err // what became of it is not known, and the logs will say so
+		return err // the outcome is unknown, and the logs will say so
 	}
 	if e.Before, err = jsonOf(before); err == nil {
 		e.After, err = jsonOf(after)
@@ -65,8 +65,8 @@ func (h control) change(c *call, what changed, do func() (before, after any, err
 	return err
 }
 
-// logsOf returns the logs that a change belongs in: its organization's, its project's own, its workspace's audit log.
-// It completes the event with their names.
+// logsOf returns the logs for a change: its organization's, its project's own log, and its workspace's audit log. It
+// adds their names to the event.
 func (h control) logsOf(c *call, what changed, e *event.Change) ([]string, error) {
 	org, id := c.scope.org, what.org
 	switch {
@@ -79,7 +79,7 @@ func (h control) logsOf(c *call, what changed, e *event.Change) ([]string, error
 	if org == nil || id != "" && id != org.ID {
 		var err error
 		if org, err = h.accounts.Organization(c.context(), id); err != nil {
-			return nil, fmt.Errorf("the organization of the change: %v", err) // It is not what the path names.
+			return nil, fmt.Errorf("the organization of the change: %v", err) // %v: the path does not name it
 		}
 	}
 	logs := []string{org.Log}
@@ -94,7 +94,7 @@ func (h control) logsOf(c *call, what changed, e *event.Change) ([]string, error
 	return logs, nil
 }
 
-// isRefusal tells whether an error says that nothing was changed.
+// isRefusal tells whether an error means that nothing was changed.
 func isRefusal(err error) bool {
 	p := new(problem)
 	return errors.As(err, &p) && p.status < http.StatusInternalServerError ||
@@ -108,11 +108,11 @@ func jsonOf(v any) (json.RawMessage, error) {
 	return json.Marshal(v)
 }
 
-// maxFailing is how many failed authentications are being recorded at one time, before replies wait for it.
+// maxFailing is the number of failed authentications that are recorded concurrently before replies wait for it.
 const maxFailing = 64
 
-// signInFailed records that somebody failed to authenticate as a credential that exists, in its organization's log. It
-// does not wait for that: the time that the reply takes must not tell whether there is such a credential.
+// signInFailed records in the organization's log that authentication with an existing credential failed. It does not
+// wait for that, since the time of the reply must not reveal whether the credential exists.
 func (s *Server) signInFailed(c *call, err error) {
 	var wrong *auth.Unauthorized
 	var elsewhere *auth.NotOnAccessList
@@ -155,15 +155,15 @@ func (s *Server) signInFailed(c *call, err error) {
 	})
 }
 
-// grants returns roles of an organization, or of a project.
+// grants returns roles on an organization or on a project.
 func grants(org, project string, roles []account.Role) []account.Grant {
 	var c account.Credential
 	c.SetRolesOn(org, project, roles)
 	return c.Roles
 }
 
-// memberGrants returns roles on the project at hand, and membership of its organization: except for who may only
-// record, and so has nothing to look for there.
+// memberGrants returns roles on the project of the path, and membership of its organization. A credential that may only
+// record does not become a member, since it needs nothing there.
 func memberGrants(c *call, roles []account.Role) []account.Grant {
 	p := c.scope.project
 	all := grants("", p.ID, roles)
@@ -173,7 +173,7 @@ func memberGrants(c *call, roles []account.Role) []account.Grant {
 	return all
 }
 
-// roles checks that roles are assignable in an organization, or in a project.
+// roles checks that roles can be assigned on an organization, or on a project.
 func (k *checks) roles(name string, roles []account.Role, ofOrganization bool) {
 	for _, r := range roles {
 		k.check(slices.Contains(account.Roles(ofOrganization), r), name, "%q is none of %v", r,

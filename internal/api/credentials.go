@@ -11,16 +11,16 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Credentials are reached through their organization or through a project that they have roles on. Through a project
-// they are shown with their roles there, and its owner may change those.
+// Credentials are reached through their organization, or through a project on which they have roles. Through a project
+// they are shown with their roles on it, and the owner of the project may change these roles.
 
-// credentials is what handlers need that change credentials.
+// credentials is the state of handlers that change credentials.
 type credentials struct{ control }
 
 // keys are the operations on API keys.
 type keys struct{ credentials }
 
-// find returns the credential that the path names, if it can be reached through what the path names before it.
+// find returns the credential in the path, if it can be reached through the organization or project in the path.
 func (h credentials) find(c *call, kind account.Kind) (*account.Credential, error) {
 	found, err := h.findInOrg(c, kind)
 	if err != nil {
@@ -32,7 +32,7 @@ func (h credentials) find(c *call, kind account.Kind) (*account.Credential, erro
 	return found, nil
 }
 
-// findInOrg returns the credential that the path names, if it is of the organization at hand.
+// findInOrg returns the credential in the path, if it belongs to the organization.
 func (h credentials) findInOrg(c *call, kind account.Kind) (*account.Credential, error) {
 	org, _ := c.scope.within()
 	var found *account.Credential
@@ -64,9 +64,9 @@ func credentialNotFound(c *call, kind account.Kind) error {
 	return serviceAccountNotFound(c.path("clientId"))
 }
 
-// mayChange tells whether the caller may change a credential itself, not only its roles on one project: an owner of its
-// organization may, and an owner of the only project that it has anything to do with. Without this check, the owner of
-// a project could create a secret for an owner of the organization.
+// mayChange tells whether the caller may change a credential itself, not only its roles on one project. An owner of its
+// organization may, and so may an owner of the only project on which it has roles. Without this check, a project owner
+// could create a secret for an organization owner.
 func mayChange(c *call, which *account.Credential) bool {
 	_, p := c.scope.within()
 	return c.caller.MayInOrg(account.OwnOrg, which.Org) || p != nil &&
@@ -94,7 +94,7 @@ func (h credentials) store(c *call, which account.Credential) error {
 	})
 }
 
-// modify has change change a credential.
+// modify calls change with a credential, and stores and records the result.
 func (h credentials) modify(c *call, which *account.Credential,
 	change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
@@ -112,7 +112,8 @@ func (h credentials) modify(c *call, which *account.Credential,
 	return now, err
 }
 
-// assign replaces a credential's roles on the project at hand; no roles take it off the project.
+// assign replaces a credential's roles on the project of the path. Without roles, it removes the credential from the
+// project.
 func (h credentials) assign(c *call, which *account.Credential, roles []account.Role,
 	change func(*account.Credential) error) (*account.Credential, error) {
 	var now *account.Credential
@@ -137,7 +138,7 @@ func (h credentials) discard(c *call, which *account.Credential) error {
 	})
 }
 
-// keepOwner refuses to take the last owner from an organization.
+// keepOwner turns ErrLastOwner into a refusal.
 func keepOwner(err error) error {
 	if !errors.Is(err, account.ErrLastOwner) {
 		return err
@@ -146,7 +147,7 @@ func keepOwner(err error) error {
 		detail: "Cannot demote the last owner of the organization."}
 }
 
-// auditedCredential is how a credential is shown in the log: all that counts but its secrets.
+// auditedCredential is a credential as the log shows it: everything that matters except its secrets.
 type auditedCredential struct {
 	ID          string                `json:"id"`
 	Name        string                `json:"name,omitempty"`
@@ -167,8 +168,8 @@ func withoutSecrets(which *account.Credential) auditedCredential {
 	return v
 }
 
-// shownGrants returns the roles of a credential that the caller may know of: through a project, those there; through an
-// organization, those on the projects that the caller may see; and those in organizations that the caller may see.
+// shownGrants returns the roles of a credential that the caller may see. Through a project, these are the roles on it.
+// Through an organization, they are the roles on organizations and projects that the caller may see.
 func shownGrants(c *call, which *account.Credential) []account.Grant {
 	org, p := c.scope.within()
 	own := c.caller
@@ -219,7 +220,7 @@ func showKey(c *call, which *account.Credential) keyView {
 		Roles: shownGrants(c, which), Links: c.self(base+"/orgs/%s/apiKeys/%s", org, which.UserID)}
 }
 
-// make makes a key and shows it with its private key, this once.
+// make creates a key and returns it with its private key, which is never shown again.
 func (h keys) make(c *call, in newKey, roles []account.Grant) (*keyView, error) {
 	org, _ := c.scope.within()
 	key, private := account.NewAPIKey(org, *in.Desc, roles, c.now)
@@ -255,7 +256,7 @@ func (h keys) createInOrg(c *call) (any, error) {
 	return h.make(c, in, grants(c.scope.org.ID, "", in.Roles))
 }
 
-// createInProject makes a key that has roles on the project and is a member of its organization.
+// createInProject creates a key that has roles on the project and is a member of its organization.
 func (h keys) createInProject(c *call) (any, error) {
 	in, err := decodeKey(c, false)
 	if err != nil {
@@ -325,7 +326,7 @@ func (h keys) deleteFromOrg(c *call) (any, error) {
 	return nil, h.discard(c, key)
 }
 
-// addGroupKey gives a key of the organization roles on the project, in place of those that it has there.
+// addToProject gives a key of the organization roles on the project. They replace its roles there.
 func (h keys) addToProject(c *call) (any, error) {
 	key, err := h.findInOrg(c, account.APIKey)
 	if err != nil {
@@ -351,8 +352,8 @@ func (h keys) addToProject(c *call) (any, error) {
 	return nil, err
 }
 
-// updateInProject changes a key of the project, or gives any of the organization roles there: that is how Atlas's CLI
-// assigns one.
+// updateInProject changes a key of the project, or gives any key of the organization roles on the project. Atlas's CLI
+// assigns keys in this way.
 func (h keys) updateInProject(c *call) (any, error) {
 	key, in, err := h.decodeUpdate(c, false)
 	if err != nil {
@@ -388,7 +389,7 @@ func (h keys) removeFromProject(c *call) (any, error) {
 	return nil, err
 }
 
-// plainText is what service accounts may be called, by the OpenAPI document.
+// plainText is the form of the name of a service account, by the OpenAPI document.
 var plainText = regexp.MustCompile(`^[\p{L}\p{N}\-_.,' ]*$`)
 
 func (k *checks) plainText(name string, text *string, longest int) {

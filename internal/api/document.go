@@ -6,7 +6,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// logDocument says where what is proven of a log comes from.
+// logDocument describes a log and the keys of its proofs.
 type logDocument struct {
 	ID        string      `json:"logId"`
 	Kind      string      `json:"kind"`
@@ -14,14 +14,14 @@ type logDocument struct {
 	Origin    string      `json:"origin"`
 	Size      int64       `json:"size"`
 	Root      proof.Hash  `json:"root"`
-	Keys      []signedBy  `json:"keys"` // that signed its checkpoints, oldest first
+	Keys      []signedBy  `json:"keys"` // keys that have signed its checkpoints, oldest first
 	Public    bool        `json:"public"`
-	Removed   *removedRun `json:"removed,omitempty"` // by retention
+	Removed   *removedRun `json:"removed,omitempty"` // removed by retention
 }
 
-// signedBy is a key and the sizes of the tree that it signed: from on, up to to, which it did not sign any more.
+// signedBy is a key and the sizes of the trees that it has signed, a half-open range.
 type signedBy struct {
-	Key  string `json:"key"` // as golang.org/x/mod/sumdb/note has it
+	Key  string `json:"key"` // in the form of golang.org/x/mod/sumdb/note
 	From int64  `json:"from"`
 	To   *int64 `json:"to,omitempty"`
 }
@@ -64,7 +64,7 @@ func (h logs) document(c *call, l keptLog) (logDocument, error) {
 
 func (h logs) get(c *call) (any, error) { return h.document(c, c.scope.log) }
 
-// update makes a log public, or not. Only its owners may.
+// update makes a log public or private. Only its owners may do so.
 func (h logs) update(c *call) (any, error) {
 	l, owner := c.scope.log, c.path("orgId")
 	what := changed{activity: event.Update, kind: "Log", id: l.id, name: l.kind, workspace: l.workspace,

@@ -12,8 +12,8 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// describe says in headers which log a download is of, and up to where it was sequenced: what a proof of the file
-// starts from. It says too which entries that the download could have held retention has removed.
+// describe returns headers that say which log a download is of, up to where the log was sequenced (which the proof of
+// the file needs), and which entries of the range retention has removed.
 func describe(log string, q tlog.Query, head tlog.Head) map[string]string {
 	h := map[string]string{"Weir-Log": log, "Weir-Checkpoint-Size": strconv.FormatInt(head.Size, 10),
 		"Weir-Checkpoint-Root": head.Root.String()}
@@ -37,8 +37,8 @@ func fileName(tenant string, q tlog.Query, ending string) string {
 	return strings.Join(append(parts, ending), "_")
 }
 
-// maxNamePart is how many characters of a name that a client chose stand in a file's name: file systems take 255 bytes
-// of the whole.
+// maxNamePart is the maximum number of characters of a client-chosen name in a file name, since file systems allow 255
+// bytes in total.
 const maxNamePart = 32
 
 func shortened(name string) string {
@@ -48,7 +48,7 @@ func shortened(name string) string {
 	return name
 }
 
-// plain replaces what has no place in a file's name.
+// plain replaces a character that a file name must not contain.
 func plain(r rune) rune {
 	if !unicode.IsPrint(r) || strings.ContainsRune(`/\"`, r) {
 		return '-'
@@ -56,8 +56,8 @@ func plain(r rune) rune {
 	return r
 }
 
-// disposition returns a Content-Disposition with a file name in quotes, as Atlas sends it; one that is not ASCII comes
-// as RFC 8187 says.
+// disposition returns a Content-Disposition with a file name in quotes, as Atlas sends it. A name that is not ASCII is
+// encoded by RFC 8187.
 func disposition(name string) string {
 	for _, r := range name {
 		if r >= 0x80 {

@@ -8,11 +8,10 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// lookEvery is how often a node looks whether a log that requests wait for has new entries, however many they are.
+// lookEvery is how often a node checks a log for new entries, for any number of waiting requests.
 const lookEvery = time.Second
 
-// ends tells requests that wait for entries of logs where the logs end. It keeps what it knows of a log as long as a
-// request waits for it.
+// ends tells waiting requests where logs end. It remembers a log as long as a request waits for it.
 type ends struct {
 	look func(ctx context.Context, log string) (next int64, err error)
 
@@ -22,17 +21,17 @@ type ends struct {
 
 // end is where a log ends.
 type end struct {
-	turn    chan struct{} // has an element while somebody looks
+	turn    chan struct{} // has an element while a request checks the log
 	looked  time.Time
-	next    int64 // index that the next entry will have, when somebody looked last
-	waiting int   // requests
+	next    int64 // index of the next entry at the last check
+	waiting int   // number of waiting requests
 }
 
 func newEnds(look func(ctx context.Context, log string) (int64, error)) *ends {
 	return &ends{look: look, logs: map[string]*end{}}
 }
 
-// join begins to wait for entries of a log. Whoever does so calls leave, once.
+// join begins to wait for entries of a log. The caller must call leave once.
 func (e *ends) join(log string) (of *end, leave func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -51,7 +50,7 @@ func (e *ends) join(log string) (of *end, leave func()) {
 	}
 }
 
-// of returns the index that the next entry of a log will have. What it says is at most lookEvery old.
+// of returns the index that the next entry of a log will have. The answer is at most lookEvery old.
 func (e *ends) of(ctx context.Context, log string, of *end) (int64, error) {
 	select {
 	case of.turn <- struct{}{}:

@@ -12,23 +12,23 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// entries are the operations that read a log from an entry on, for who misses none and doubles none.
+// entries are the operations that read a log from an entry on, for clients that must get every entry exactly once.
 type entries struct {
 	references
 	logs     *tlog.Logs
 	waiters  *limit.Shares[string]
 	ends     *ends
-	stopping context.Context // ends when requests are not to wait any more
+	stopping context.Context // ends when requests must not wait any more
 }
 
 const (
-	maxWait         = 60   // seconds that a request waits for an entry
-	maxWaiters      = 1000 // requests that wait at a time
+	maxWait         = 60   // seconds for which a request may wait for an entry
+	maxWaiters      = 1000 // requests that may wait at a time
 	maxWaitersOfOne = 32   // of one credential
 	entriesBytes    = 4 << 20
 )
 
-// read answers with the sequenced entries from an index on, in order.
+// read returns the sequenced entries from an index on, in order.
 func (h entries) read(c *call) (result, error) {
 	log := c.scope.log.id
 	asked := digestOf([]string{"entries", log})
@@ -46,7 +46,7 @@ func (h entries) read(c *call) (result, error) {
 		return nil, invalidQuery(field{"from", fmt.Sprintf("is beyond the end of the log, whose next entry is %d", next)})
 	}
 	body, next, err := h.collect(c, reader, from, most)
-	if errors.Is(err, tlog.ErrPruned) { // since reader was made
+	if errors.Is(err, tlog.ErrPruned) { // removed since the reader was made
 		if reader, err = h.logs.ReadSequenced(c.context(), log, tlog.All); err == nil {
 			return nil, entriesRemoved(from, reader.First())
 		}
@@ -60,7 +60,8 @@ func (h entries) read(c *call) (result, error) {
 		http.Header{"Weir-Next": {strconv.FormatInt(next, 10)}, "Weir-Read": {read}, "Weir-Log": {log}}}, nil
 }
 
-// await returns a reader of a log. If there is no entry from an index on it waits for one as long as the request says.
+// await returns a reader of a log. If there is no entry from an index on, it waits for one, as long as the request
+// says.
 func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 	r, err := h.logs.ReadSequenced(c.context(), log, tlog.All)
 	wait := time.Duration(c.integer("wait", 0)) * time.Second
@@ -77,10 +78,10 @@ func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
-	return h.logs.ReadSequenced(c.context(), log, tlog.All) // which fails if the request's context ended
+	return h.logs.ReadSequenced(c.context(), log, tlog.All) // returns an error if the request's context has ended
 }
 
-// waitFor returns when a log has an entry of an index, or ctx ends, which is an error.
+// waitFor returns nil when a log has an entry at an index. If ctx ends first, it returns an error.
 func (h entries) waitFor(ctx context.Context, caller, log string, index int64) error {
 	release, err := h.waiters.Take(ctx, caller)
 	if err != nil {
@@ -103,11 +104,11 @@ func (h entries) waitFor(ctx context.Context, caller, log string, index int64) e
 	}
 }
 
-// errEnough ends a read that has what a reply may hold.
+// errEnough ends a read when the reply is full.
 var errEnough = errors.New("enough")
 
-// collect returns lines with the entries from an index on, and the index behind them: none, and an error, if retention
-// has removed the first of them.
+// collect returns lines with the entries from an index on, and the index after them. If retention has removed the first
+// of them, it returns an error.
 func (h entries) collect(c *call, r *tlog.Reader, from int64, most int) (body []byte, next int64, err error) {
 	next = from
 	err = r.EachBlock(c.context(), from, func(all []tlog.Indexed) error {

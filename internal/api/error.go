@@ -21,10 +21,10 @@ type problem struct {
 	status     int
 	code       string
 	detail     string
-	parameters []any // If nil, the body has none.
+	parameters []any // if nil, the body has none
 	fields     []field
 	retryAfter time.Duration
-	headers    http.Header // that the reply has besides
+	headers    http.Header // further headers of the reply
 	cause      error       // for the log only
 }
 
@@ -45,8 +45,8 @@ func notOnAccessList(address string) *problem {
 		detail: fmt.Sprintf("IP address %s is not allowed to access this resource.", address)}
 }
 
-// forbidden says which roles allow an action. That is the same for all projects and organizations, so it tells nothing
-// of any.
+// forbidden says which roles allow an action. This text is the same for all projects and organizations, so it reveals
+// nothing.
 func forbidden(needs account.Action) *problem {
 	return &problem{status: 403, code: "USER_UNAUTHORIZED", parameters: []any{},
 		detail: "Current user is not authorized to perform this action. It needs one of these roles: " +
@@ -69,7 +69,7 @@ func groupNotFound(id string) *problem {
 	return notFoundAs("GROUP_NOT_FOUND", "No group with ID %s exists.", id)
 }
 
-// groupNameNotFound has the code by which Atlas's Kubernetes operator knows that it has to make the project.
+// groupNameNotFound has the code by which Atlas's Kubernetes operator detects that it must create the project.
 func groupNameNotFound(name string) *problem {
 	return notFoundAs("NOT_IN_GROUP", "No group with name %s exists.", name)
 }
@@ -82,13 +82,13 @@ func orgNotFound(id string) *problem {
 	return notFoundAs("ORG_NOT_FOUND", "No organization with ID %s exists.", id)
 }
 
-// notFoundAs is a 404 with a code of its own. The arguments are the detail's, and the parameters.
+// notFoundAs is a 404 with its own code. args are the arguments of the detail, and the parameters.
 func notFoundAs(code, detail string, args ...any) *problem {
 	args = boundedParameters(args)
 	return &problem{status: 404, code: code, parameters: args, detail: fmt.Sprintf(detail, args...)}
 }
 
-// conflict is a 409. The arguments are the detail's, and the parameters.
+// conflict is a 409. args are the arguments of the detail, and the parameters.
 func conflict(code, detail string, args ...any) *problem {
 	if args == nil {
 		args = []any{}
@@ -198,7 +198,7 @@ func overloaded(cause error) *problem {
 	return p
 }
 
-// elsewhere is the reply to what only nodes with another role do.
+// elsewhere is the reply for an operation that only nodes with another role serve.
 func elsewhere(role string) *problem {
 	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{role}, retryAfter: time.Second,
 		detail: fmt.Sprintf("This node does not have the role %s. Please ask one that has.", role)}
@@ -208,10 +208,10 @@ func unexpected() *problem {
 	return &problem{status: 500, code: "UNEXPECTED_ERROR", parameters: []any{}, detail: "Unexpected error."}
 }
 
-// seconds rounds up, to at least 1.
+// seconds rounds up, to 1 at least.
 func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 
-// body is the wire form of a problem. weir adds requestId, which Atlas does not have.
+// body is the JSON form of a problem. weir adds requestId, which Atlas does not have.
 type body struct {
 	BadRequestDetail *badRequestDetail `json:"badRequestDetail,omitempty"`
 	Detail           string            `json:"detail"`
@@ -226,8 +226,8 @@ type badRequestDetail struct {
 	Fields []field `json:"fields"`
 }
 
-// problemOf is the one place that decides how an error is replied. An error of a kind that is not known means that weir
-// cannot do at the moment what was asked for, as when its bucket is away: 503.
+// problemOf converts any error into a reply. An error of an unknown kind means that weir cannot serve the request at
+// the moment, for example because its bucket is unavailable: 503.
 func (s *Server) problemOf(c *call, err error) *problem {
 	var p *problem
 	var wrong *auth.Unauthorized
@@ -263,18 +263,18 @@ func (s *Server) problemOf(c *call, err error) *problem {
 	return unavailable(err)
 }
 
-// wireForm is how errors of an operation are written.
+// wireForm is how the errors of an operation are encoded.
 type wireForm struct {
-	parameters []parameter // of the query, that all operations of this form know
+	parameters []parameter // parameters of the query that all operations of this form accept
 	flags      bool        // whether envelope and pretty change the reply
 	headers    http.Header // of each reply
 	body       func(c *call, p *problem) any
 
-	// bytes returns an error that is not JSON and its media type. If it is nil, or the type is empty, body counts.
+	// bytes returns an error that is not JSON and its media type. If bytes is nil, or the type is empty, body is used.
 	bytes func(c *call, p *problem) (mediaType string, data []byte)
 }
 
-// atlasForm is Atlas's.
+// atlasForm is the form of Atlas.
 var atlasForm = &wireForm{parameters: []parameter{envelopeFlag, prettyFlag}, flags: true,
 	body: func(c *call, p *problem) any {
 		b := body{Detail: cut(p.detail, maxDetail), Error: p.status, ErrorCode: p.code,
@@ -286,7 +286,7 @@ var atlasForm = &wireForm{parameters: []parameter{envelopeFlag, prettyFlag}, fla
 		return b
 	}}
 
-// boundedParameters cuts the texts among an error's parameters.
+// boundedParameters cuts the texts among the parameters of an error.
 func boundedParameters(all []any) []any {
 	if all == nil {
 		return nil
@@ -301,13 +301,13 @@ func boundedParameters(all []any) []any {
 	return kept
 }
 
-// fail replies with an error. Nothing may have been written.
+// fail replies with an error. Nothing may have been sent.
 func (x *exchange) fail(err error) {
 	p := x.server.problemOf(&x.call, err)
 	x.cause = p.cause
 	h := x.w.Header()
 	for _, name := range []string{"Content-Disposition", "Content-Length", "Cache-Control"} {
-		h.Del(name) // of a result that could not be sent
+		h.Del(name) // headers of a result that could not be sent
 	}
 	form := x.form()
 	for _, headers := range []http.Header{form.headers, p.headers} {
@@ -325,7 +325,7 @@ func (x *exchange) fail(err error) {
 		if media, data := form.bytes(&x.call, p); media != "" {
 			h.Set("Content-Type", media)
 			x.w.WriteHeader(p.status)
-			x.w.Write(data) // An error means that the client has gone.
+			x.w.Write(data) // an error means that the client has gone
 			return
 		}
 	}
@@ -333,7 +333,7 @@ func (x *exchange) fail(err error) {
 	x.writeJSON(p.status, form.body(&x.call, p))
 }
 
-// form returns how errors are written.
+// form returns how errors of the operation are encoded.
 func (x *exchange) form() *wireForm {
 	if x.call.operation == nil || x.call.operation.form == nil {
 		return atlasForm

@@ -22,33 +22,33 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// events are the operations that look for events in the logs of a project.
+// events are the operations that search for events in the logs of a project.
 type events struct {
 	references
 	search *search.Searcher
-	shares *limit.Shares[string] // of what is searched at a time, by credential
+	shares *limit.Shares[string] // of concurrent searches, by credential
 }
 
 func (s *Server) events() events { return events{references{s.auth}, s.search, s.searches} }
 
-// Bounds on questions.
+// Bounds of searches.
 const (
 	maxResults    = 10_000 // of a page
 	maxBars       = 1000
 	maxFacets     = 20
 	maxTop        = 1000
-	searchesWait  = 10 * time.Second // before they are given up
-	waitingShares = 16               // searches of a credential that wait at a time
+	searchesWait  = 10 * time.Second // after which they are given up
+	waitingShares = 16               // searches of a credential that may wait at a time
 )
 
-// newSearchShares bounds how much is searched at a time, so that other work goes on: as much as keeps the processors
-// busy while some of it waits for the storage, half of it for one credential.
+// newSearchShares bounds concurrent searches, so that other work continues. There are enough shares to keep the CPUs
+// busy while some searches wait for the storage. One credential may have half of them.
 func newSearchShares() *limit.Shares[string] {
 	n := runtime.GOMAXPROCS(0)
 	return limit.NewShares[string](2*n, n, waitingShares)
 }
 
-// searching takes the caller's share, and returns the answer that find finds within it while the attempt is recorded.
+// searching takes a share for the caller, and returns the answer of find, which runs while the attempt is recorded.
 func (h events) searching(c *call, q *question, find func(context.Context, search.Question) (result, error)) (result,
 	error) {
 	release, err := h.share(c)
@@ -56,7 +56,7 @@ func (h events) searching(c *call, q *question, find func(context.Context, searc
 		return nil, err
 	}
 	release = sync.OnceFunc(release)
-	c.atEnd(release) // if nobody wants to know the answer any more
+	c.atEnd(release) // in case nobody waits for the answer any more
 	return &answer{find: func(ctx context.Context, begun func()) (result, error) {
 		asked := q.Question
 		asked.Begun = begun
@@ -69,7 +69,7 @@ func (h events) searching(c *call, q *question, find func(context.Context, searc
 	}}, nil
 }
 
-// share takes the caller's share, so that the operation may search.
+// share takes a share for the caller, so that the operation may search.
 func (h events) share(c *call) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(c.context(), searchesWait)
 	defer cancel()
@@ -94,7 +94,7 @@ func tooSlow(err error) error {
 	return p
 }
 
-// find answers with a page of events.
+// find returns a page of events.
 func (h events) find(c *call) (result, error) {
 	q, err := h.ask(c)
 	if err != nil {
@@ -129,14 +129,14 @@ func (h events) find(c *call) (result, error) {
 
 const newest, oldest = "newest", "oldest"
 
-// appendPosition appends a position in pages of an order.
+// appendPosition encodes a position in pages of an order.
 func appendPosition(dst []byte, p search.Position, order string) []byte {
 	dst = append(dst, order[0])
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Time))
 	return append(append(dst, p.Key[:]...), p.Log...)
 }
 
-// positionOf reads what appendPosition has written for the order; nil if it is of another one.
+// positionOf decodes the result of appendPosition. If it is for another order, it returns nil.
 func positionOf(data []byte, order string) *search.Position {
 	const head = 1 + 8 + len(event.Key{})
 	if len(data) < head || data[0] != order[0] {
@@ -146,7 +146,7 @@ func positionOf(data []byte, order string) *search.Position {
 		Log: string(data[head:])}
 }
 
-// foundEvents is a page of events: one JSON object, or a line each if the client asks for that.
+// foundEvents is a page of events: one JSON object, or one line per event if the client asks for lines.
 type foundEvents struct {
 	hits         []search.Hit
 	start, end   int64
@@ -166,7 +166,7 @@ func (f *foundEvents) send(x *exchange) error {
 	lines := asLines(x.r)
 	if !lines && (x.flag("envelope") || x.flag("pretty")) {
 		var shown any
-		_ = json.Unmarshal(f.object(), &shown) // which is JSON
+		_ = json.Unmarshal(f.object(), &shown) // always JSON
 		return value{shown}.send(x)
 	}
 	data, mediaType := f.object(), "application/json"
@@ -177,12 +177,12 @@ func (f *foundEvents) send(x *exchange) error {
 	h.Set("Content-Length", strconv.Itoa(len(data)))
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		x.w.Write(data) // An error means that the client has gone.
+		x.w.Write(data) // an error means that the client has gone
 	}
 	return nil
 }
 
-// asLines tells whether a client asks for lines.
+// asLines tells whether a client asks for one line per event.
 func asLines(r *http.Request) bool {
 	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), ndjson)
 }
@@ -204,18 +204,18 @@ func (f *foundEvents) object() []byte {
 	}
 	b = append(b, `,"startDate":"`+moment(f.start)+`","endDate":"`+moment(f.end-1)+`"`...)
 	if len(f.hints) > 0 {
-		hints, _ := json.Marshal(f.hints) // which cannot fail
+		hints, _ := json.Marshal(f.hints) // cannot fail
 		b = append(append(b, `,"hints":`...), hints...)
 	}
 	return append(b, '}')
 }
 
-// moment returns a time in milliseconds since the epoch as replies have it.
+// moment formats a time in milliseconds since the epoch for replies.
 func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format(rfc3339Milli) }
 
 const rfc3339Milli = "2006-01-02T15:04:05.000Z07:00"
 
-// lines returns the events of the page, a line each.
+// lines returns the events of the page, one on each line.
 func (f *foundEvents) lines() []byte {
 	b := make([]byte, 0, f.size())
 	for _, hit := range f.hits {
@@ -232,7 +232,7 @@ func (f *foundEvents) size() int {
 	return n
 }
 
-// appendHit appends an event with where it is.
+// appendHit appends an event with its place.
 func appendHit(b []byte, h search.Hit) []byte {
 	b = append(append(append(b, `{"log":"`...), h.Log...), `","index":`...)
 	if h.Index == tlog.Unsequenced {
@@ -243,11 +243,11 @@ func appendHit(b []byte, h search.Hit) []byte {
 	return append(append(append(b, `,"event":`...), bytes.TrimSpace(h.Line)...), '}')
 }
 
-// summaryView is what there is of all events that match.
+// summaryView counts all matching events.
 type summaryView struct {
 	Total     int64       `json:"total"`
 	Start     string      `json:"startDate"`
-	End       string      `json:"endDate"` // the last moment
+	End       string      `json:"endDate"` // the last moment of the range
 	Histogram []barView   `json:"histogram,omitempty"`
 	Facets    []facetView `json:"facets,omitempty"`
 	Hints     []hint      `json:"hints,omitempty"`
@@ -256,12 +256,12 @@ type summaryView struct {
 type barView struct {
 	Start    string `json:"start"`
 	Count    int64  `json:"count"`
-	Failures *int64 `json:"failures,omitempty"` // of split=outcome
+	Failures *int64 `json:"failures,omitempty"` // with split=outcome
 }
 
 type facetView struct {
 	Field   query.Field `json:"field"`
-	Values  []countView `json:"values"` // null if there are too many different ones
+	Values  []countView `json:"values"` // null if there are too many values
 	Other   int64       `json:"other"`
 	Missing int64       `json:"missing"`
 	TooMany bool        `json:"tooManyValues,omitempty"`
@@ -272,13 +272,13 @@ type countView struct {
 	Count int64 `json:"count"`
 }
 
-// splitOutcome is the value of split that has failures counted by bar.
+// splitOutcome is the value of split with which failures are counted in each bar.
 const splitOutcome = "outcome"
 
-// failures matches the events that failed.
+// failures matches failed events.
 var failures = &query.Query{Root: query.Term{Field: "outcome", Match: query.Value{Text: "failure"}}}
 
-// summarize answers with counts of the events that match.
+// summarize returns counts of the matching events.
 func (h events) summarize(c *call) (result, error) {
 	q, err := h.ask(c)
 	if err != nil {
@@ -286,7 +286,7 @@ func (h events) summarize(c *call) (result, error) {
 	}
 	o := search.Outline{Bars: int(c.integer("buckets", 60)), Top: int(c.integer("top", 10))}
 	if o.Zone, err = time.LoadLocation(cmp.Or(c.query.Get("timeZone"), "UTC")); err != nil {
-		return nil, err // not reached: the zone was checked
+		return nil, err // not reached: the zone was checked before
 	}
 	if text := c.query.Get("facets"); text != "" {
 		o.Facets, err = query.ParseFields(text)
@@ -313,7 +313,7 @@ func (h events) summarize(c *call) (result, error) {
 	})
 }
 
-// toldOf returns a result in JSON that belongs to a question.
+// toldOf returns a JSON result with the headers of a question.
 func (h events) toldOf(c *call, q *question, view any) result {
 	return withHeaders{value{view}, http.Header{"Weir-Read": {h.refer(c, q, readReference, nil)},
 		"Cache-Control": {"no-store"}}}
@@ -352,7 +352,7 @@ func scalarView(v query.Scalar) any {
 	return v.Text
 }
 
-// withHeaders is a result with headers of its own.
+// withHeaders is a result with additional headers.
 type withHeaders struct {
 	result
 	headers http.Header

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// exchange is one request with its reply: what every request has, whatever it asks for.
+// exchange is one request and its reply, for any operation.
 type exchange struct {
 	server *Server
 	w      *response
 	r      *http.Request
 	call   call
-	cause  error // of a failure, for the log only; nil if there is none
+	cause  error // cause of a failure, for the log only; nil if there is none
 }
 
-// handle makes a handler of something that answers with a result: with an id, the caller's address, headers, errors,
-// metrics, a line in the log.
+// handle makes a handler of a function that returns a result. It adds an id, the caller's address, headers, errors,
+// metrics, and a line in the log.
 func (s *Server) handle(answer func(*exchange) (result, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{server: s, w: &response{ResponseWriter: w}, r: r}
@@ -36,15 +36,14 @@ func (s *Server) handle(answer func(*exchange) (result, error)) http.Handler {
 			s.metrics.observe(x, time.Since(started))
 			s.logRequest(x, time.Since(started), aborted)
 			if aborted {
-				panic(http.ErrAbortHandler) // The server closes the connection.
+				panic(http.ErrAbortHandler) // the server closes the connection
 			}
 		}()
 		x.answer(answer)
 	})
 }
 
-// answer sends a result, or the error that there is instead. A reply of which a part is sent cannot become an error any
-// more: the connection is broken.
+// answer sends a result, or the error instead. If a part of the reply was sent already, the connection is broken.
 func (x *exchange) answer(run func(*exchange) (result, error)) {
 	res, err := run(x)
 	if err == nil {
@@ -64,8 +63,8 @@ func (x *exchange) answer(run func(*exchange) (result, error)) {
 	panic(http.ErrAbortHandler)
 }
 
-// WithinBodyTime returns a handler of requests whose bodies must have arrived within the server's time for that. It holds
-// whether or not next reads the body: what it leaves, the HTTP server itself reads before it sends the reply.
+// WithinBodyTime returns a handler for requests whose bodies must arrive within the server's BodyTimeout. This also
+// holds if next does not read the body, since the HTTP server reads the rest before it sends the reply.
 func (s *Server) WithinBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.limitBody(w, r)
@@ -83,8 +82,8 @@ func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// aborted tells whether the connection must be broken, given what a handler panicked with. A bug becomes a 500 if
-// nothing is sent yet.
+// aborted tells whether the connection must be broken after a handler panicked. If nothing was sent, a bug becomes a
+// 500.
 func (x *exchange) aborted(panicked any) bool {
 	if panicked == nil || panicked == http.ErrAbortHandler {
 		return panicked != nil
@@ -111,7 +110,7 @@ func (s *Server) requestID(r *http.Request) string {
 	return id
 }
 
-// BaseURL returns how clients reach this server: as it is configured, else as the request came. It is http:// or
+// BaseURL returns the URL of this server for clients, as configured, or else as in the request. It is http:// or
 // https:// and a host, without a slash at the end.
 func (s *Server) BaseURL(r *http.Request) string {
 	if s.options.PublicURL != "" {

@@ -18,11 +18,11 @@ var exportTypes = map[export.Format]string{export.CSV: "text/csv; charset=utf-8;
 	export.Parquet: "application/vnd.apache.parquet"}
 
 const (
-	exportPage  = 5000        // events that are looked for at a time
-	countWithin = time.Second // for the number of events, which is not worth more
+	exportPage  = 5000        // events that are searched for at a time
+	countWithin = time.Second // time limit for counting the events
 )
 
-// export sends all events that match, the oldest first, as a table.
+// export sends all matching events, the oldest first, as a table.
 func (h events) export(c *call) (*file, error) {
 	q, err := h.ask(c)
 	if err != nil {
@@ -60,7 +60,7 @@ func exportOptions(c *call, format export.Format) (export.Options, error) {
 	return o, nil
 }
 
-// total counts the events, if that takes little time.
+// total counts the events, unless that takes too long.
 func (h events) total(c *call, q *question) (int64, bool) {
 	ctx, cancel := context.WithTimeout(c.context(), countWithin)
 	defer cancel()
@@ -76,7 +76,7 @@ func (h events) total(c *call, q *question) (int64, bool) {
 	return s.Total, true
 }
 
-// writeAll writes all events, page by page, and takes the caller's share for each, so that others go on.
+// writeAll writes all events page by page. It takes a share for each page, so that others can continue.
 func (h events) writeAll(ctx context.Context, c *call, q *question, format export.Format, o export.Options,
 	w io.Writer) error {
 	out, err := export.New(format, w, o)
@@ -98,7 +98,7 @@ func (h events) writeAll(ctx context.Context, c *call, q *question, format expor
 	return out.Close()
 }
 
-// page finds a page of events, within the caller's share.
+// page finds a page of events with a share of the caller.
 func (h events) page(ctx context.Context, c *call, q *question, o search.Order, after *search.Position,
 	limit int) (*search.Page, error) {
 	release, err := h.share(c)

@@ -8,27 +8,27 @@ import (
 	"github.com/weirlog/weir/internal/search"
 )
 
-// fieldsView is which fields the events have that match.
+// fieldsView lists the fields of the matching events.
 type fieldsView struct {
 	Total  int64       `json:"total"`
 	Start  string      `json:"startDate"`
-	End    string      `json:"endDate"` // the last moment
+	End    string      `json:"endDate"` // the last moment of the range
 	Fields []fieldView `json:"fields"`
 	More   bool        `json:"moreFields,omitempty"`
 }
 
-// fieldView is what is known of a field.
+// fieldView describes a field.
 type fieldView struct {
 	Field    query.Field `json:"field"`
 	Alias    bool        `json:"alias,omitempty"`
 	Types    []string    `json:"types"`
-	Events   int64       `json:"events"` // if More, at most so many
-	Values   int         `json:"values"` // different ones; if More, at least so many
+	Events   int64       `json:"events"` // if more is set, an upper bound
+	Values   int         `json:"values"` // number of different values; if more is set, a lower bound
 	More     bool        `json:"moreValues,omitempty"`
 	Examples []any       `json:"examples"` // strings, numbers and booleans
 }
 
-// fields answers with the fields that the events have that match.
+// fields returns the fields of the matching events.
 func (h events) fields(c *call) (result, error) {
 	q, err := h.ask(c)
 	if err != nil {
@@ -70,16 +70,15 @@ func typesOf(f search.Field) []string {
 	return types
 }
 
-// hint says of a field in a query that no event has it, and which may be meant.
+// hint names a field of a query that no event has, and fields that may be meant.
 type hint struct {
 	Field query.Field `json:"field"`
-	Near  []string    `json:"near"` // the likeliest first
+	Near  []string    `json:"near"` // the most likely first
 }
 
-// hints returns the fields of a question that found nothing which no event of its range has. It is help, not an answer:
-// what cannot be found out in time is left out.
+// hints returns hints for a question that found nothing. They are optional: what takes too long is left out.
 //
-// It is within the share of the search that found nothing.
+// The share of the search must still be taken.
 func (h events) hints(ctx context.Context, c *call, q *question) []hint {
 	var asked []query.Field
 	for term := range q.Query.Terms() {
@@ -91,8 +90,8 @@ func (h events) hints(ctx context.Context, c *call, q *question) []hint {
 		return nil
 	}
 	everything := q.Question
-	everything.Query, _ = query.Parse("")                   // which cannot fail
-	everything.End = min(everything.End, c.now.UnixMilli()) // without the question's own event
+	everything.Query, _ = query.Parse("")                   // cannot fail
+	everything.End = min(everything.End, c.now.UnixMilli()) // without the event of the question itself
 	names, err := h.search.Names(ctx, everything)
 	if err != nil {
 		return nil
@@ -110,10 +109,10 @@ func (h events) hints(ctx context.Context, c *call, q *question) []hint {
 	return all
 }
 
-// maxHints bounds the hints of a reply.
+// maxHints bounds the hints in a reply.
 const maxHints = 10
 
-// isKnown tells whether a field, or one in it, is among some.
+// isKnown tells whether a field, or one below it, is in a list.
 func isKnown(field string, some []string) bool {
 	for _, name := range some {
 		if name == field || strings.HasPrefix(name, field+".") {

@@ -18,18 +18,18 @@ import (
 // hec are the operations of Splunk's HTTP Event Collector.
 type hec struct {
 	recordings
-	tag func(purpose string, content []byte) []byte // what only a node can make
+	tag func(purpose string, content []byte) []byte // a tag that only a node can compute
 }
 
-// hecReply is what Splunk answers.
+// hecReply is a reply of Splunk's API.
 type hecReply struct {
 	Text    string `json:"text"`
 	Code    int    `json:"code"`
-	Invalid *int   `json:"invalid-event-number,omitempty"` // counted from 0
+	Invalid *int   `json:"invalid-event-number,omitempty"` // from 0
 	AckID   *int64 `json:"ackId,omitempty"`                // if the request names a channel
 }
 
-// Codes of problems of these operations; hecCodes has what Splunk says.
+// Codes of problems of these operations. hecCodes maps them to Splunk's codes.
 const (
 	hecNoData    = "NO_DATA"
 	hecFormat    = "INVALID_DATA_FORMAT"
@@ -41,13 +41,13 @@ func hecProblem(code, detail string, invalid ...any) *problem {
 	return &problem{status: 400, code: code, detail: detail, parameters: invalid}
 }
 
-// events takes JSON objects that follow one another.
+// events records JSON objects that follow one another.
 func (h hec) events(c *call) (any, error) {
 	in := h.intakeOf(c, auditLog, true, &splunk.Mapping{Delivery: h.delivery(c, auditLog)})
 	return h.take(c, in, (*record.Intake).ReadObjects)
 }
 
-// raw takes lines of text.
+// raw records lines of text.
 func (h hec) raw(c *call) (any, error) {
 	lines := &splunk.Lines{Mapping: splunk.Mapping{Delivery: h.delivery(c, auditLog)}, Host: c.query.Get(hecHost.name),
 		Source: c.query.Get(hecSource.name), SourceType: c.query.Get(hecSourceType.name),
@@ -55,8 +55,8 @@ func (h hec) raw(c *call) (any, error) {
 	return h.take(c, h.intakeOf(c, auditLog, true, lines), (*record.Intake).ReadLines)
 }
 
-// take records what is read, also if what follows cannot be read or is refused: so does Splunk, and the reply says
-// which event is the first that was not taken. The intake is closed.
+// take records the events that read reads, even if later ones cannot be read or are refused. Splunk does the same; the
+// reply says which event is the first that was not recorded. take closes the intake.
 func (h hec) take(c *call, in *record.Intake, read func(*record.Intake, io.Reader) error) (any, error) {
 	defer in.Close()
 	channel, err := channelOf(c)
@@ -99,7 +99,7 @@ func (h hec) take(c *call, in *record.Intake, read func(*record.Intake, io.Reade
 // channelPattern is the form of a channel: a GUID.
 var channelPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
-// channelOf returns the channel that a request names; empty if it names none.
+// channelOf returns the channel that a request names, or "".
 func channelOf(c *call) (string, error) {
 	channel := c.r.Header.Get("X-Splunk-Request-Channel")
 	if channel == "" {
@@ -111,9 +111,9 @@ func channelOf(c *call) (string, error) {
 	return strings.ToLower(channel), nil
 }
 
-// An acknowledgement is a number of 53 bits, as many as senders in any language keep: some random bits, and a tag by
-// which any node knows that a node gave it out for this channel of this workspace. Events are durable before it is
-// given out, so it is true at once, and no node has to remember it.
+// An acknowledgement is a number of 53 bits, which senders in any language can store: some random bits, and a tag by
+// which any node verifies that a node issued it for this channel of this workspace. It is issued when the events are
+// durable, so it is true at once, and no node has to remember it.
 const (
 	ackBits    = 53
 	ackTagBits = 24
@@ -132,10 +132,10 @@ func (h hec) ackTag(c *call, channel string, id int64) int64 {
 	return int64(binary.BigEndian.Uint32(h.tag("acknowledgement", content)) >> (32 - ackTagBits))
 }
 
-// maxAcks is how many acknowledgements a request asks for at most.
+// maxAcks is the maximum number of acknowledgements in a request.
 const maxAcks = 10_000
 
-// acks tells which acknowledgements of a channel are given out.
+// acks tells which acknowledgements of a channel were issued.
 func (h hec) acks(c *call) (any, error) {
 	channel, err := channelOf(c)
 	if err != nil {
@@ -167,7 +167,7 @@ func (h hec) acks(c *call) (any, error) {
 	return map[string]any{"acks": acks}, nil
 }
 
-// health tells whether this node takes events.
+// health tells whether this node records events.
 func (h hec) health(c *call) (any, error) {
 	if err := h.recorder.Ready(); err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func (h hec) health(c *call) (any, error) {
 	return hecReply{Text: "HEC is healthy", Code: 17}, nil
 }
 
-// hecForm is Splunk's.
+// hecForm is the form of Splunk.
 var hecForm = &wireForm{body: func(c *call, p *problem) any {
 	reply := hecReply{Text: cut(p.detail, maxDetail), Code: hecCode(c, p)}
 	if p.code == hecFormat && len(p.parameters) > 0 {
@@ -185,7 +185,7 @@ var hecForm = &wireForm{body: func(c *call, p *problem) any {
 	return reply
 }}
 
-// hecCode returns Splunk's code of a problem.
+// hecCode returns Splunk's code for a problem.
 func hecCode(c *call, p *problem) int {
 	switch p.code {
 	case hecNoData:

@@ -11,8 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/alert/rule"
 )
 
-// identifier is a variable of a path: the form that its values have, and the error that names one of another form,
-// which is the one that names a thing that does not exist.
+// identifier is a variable of paths, with the form of its values. A value of another form gets the same error as a
+// thing that does not exist.
 type identifier struct {
 	name  string
 	valid func(string) bool
@@ -21,8 +21,8 @@ type identifier struct {
 
 var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// identifiers lists all variables of paths, in the order in which they are checked. What has another form is refused
-// before anything is looked up, kept or logged under it.
+// identifiers lists all variables of paths, in the order in which they are checked. A value of another form is refused
+// before anything is looked up, stored or logged under it.
 var identifiers = []identifier{
 	{"orgId", account.ValidID, func(_ *call, v string) *problem { return invalidOrgID(v) }},
 	{"groupId", account.ValidID, func(_ *call, v string) *problem { return invalidGroupID(v) }},
@@ -61,10 +61,10 @@ func isSecurityGroup(text string) bool {
 	return err == nil && len(once) <= maxGroupName && securityGroup.MatchString(once)
 }
 
-// clientID is the form of a service account's id by the OpenAPI document. weir writes it in lower case.
+// clientID is the form of a service account's id in the OpenAPI document. weir stores it in lower case.
 var clientID = regexp.MustCompile(`^mdb_sa_id_[0-9a-fA-F]{24}$`)
 
-// clientIDOf returns the id of the service account that a text means, which is the text if it has not the form of one.
+// clientIDOf returns the id of a service account in lower case. A text of another form is returned unchanged.
 func clientIDOf(text string) string {
 	if clientID.MatchString(text) {
 		return strings.ToLower(text)
@@ -77,7 +77,7 @@ func isTile(path string) bool {
 	return err == nil
 }
 
-// checkPath refuses a path whose identifiers do not have their form.
+// checkPath returns an error if an identifier in the path does not have its form.
 func (c *call) checkPath() error {
 	for _, id := range identifiers {
 		if v := c.path(id.name); (v != "" || c.names(id.name)) && !id.valid(v) {

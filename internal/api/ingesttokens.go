@@ -20,7 +20,7 @@ type newIngestToken struct {
 	Hours  *int    `json:"expiresAfterHours"`
 }
 
-// maxTokenHours is how long a token can be valid that is to expire: ten years.
+// maxTokenHours is the longest lifetime of a token that expires: ten years.
 const maxTokenHours = 10 * 365 * 24
 
 func (in *newIngestToken) check(k *checks) {
@@ -32,13 +32,13 @@ func (in *newIngestToken) check(k *checks) {
 
 type ingestTokenView struct {
 	Created time.Time  `json:"createdAt"`
-	Expires *time.Time `json:"expiresAt"` // nil: never
+	Expires *time.Time `json:"expiresAt"` // null if it never expires
 	ID      string     `json:"id"`
 	Masked  string     `json:"maskedToken,omitempty"`
 	Name    string     `json:"name"`
-	Tenant  *string    `json:"tenantName"` // nil: all workspaces of the project
+	Tenant  *string    `json:"tenantName"` // null for all workspaces of the project
 	Token   string     `json:"token,omitempty"`
-	Used    *time.Time `json:"lastUsedAt"` // nil: not yet
+	Used    *time.Time `json:"lastUsedAt"` // null if it was never used
 }
 
 func momentOrNil(at time.Time) *time.Time {
@@ -49,7 +49,7 @@ func momentOrNil(at time.Time) *time.Time {
 	return &at
 }
 
-// deletedTenant is shown as the workspace of a token whose workspace is deleted: it records nowhere any more.
+// deletedTenant is shown as the workspace of a token whose workspace was deleted. Such a token cannot record any more.
 const deletedTenant = "(deleted)"
 
 func showIngestToken(c *call, which *account.Credential) ingestTokenView {
@@ -75,10 +75,10 @@ func (h ingestTokens) list(c *call) (any, error) {
 	return paginate(c, all, mapEach(c, showIngestToken))
 }
 
-// maxIngestTokens is how many ingest tokens a project has at most.
+// maxIngestTokens is the maximum number of ingest tokens of a project.
 const maxIngestTokens = 1000
 
-// create makes a token and shows it, this once.
+// create creates a token. Its text is shown only in this reply.
 func (h ingestTokens) create(c *call) (any, error) {
 	in, err := decode[newIngestToken](c)
 	if err != nil {

@@ -18,28 +18,28 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// integrations are the operations on what Atlas calls log integrations: deliveries of a project's events.
+// integrations are the operations on deliveries of a project's events, which Atlas calls log integrations.
 type integrations struct {
 	control
 	deliveries *setup.Deliveries
 }
 
-// newIntegration is what a body has besides the settings of the place.
+// newIntegration is the part of a body besides the settings of the destination.
 type newIntegration struct {
 	Type     *string          `json:"type"`
 	LogTypes *[]string        `json:"logTypes"`
 	Weir     *integrationWeir `json:"weir"`
 }
 
-// integrationWeir is what Atlas does not have.
+// integrationWeir is the part of a body that Atlas does not have.
 type integrationWeir struct {
-	Workspaces []string          `json:"workspaces,omitempty"` // names; without them, all
+	Workspaces []string          `json:"workspaces,omitempty"` // names; if empty, all
 	Filter     string            `json:"filter,omitempty"`
 	From       string            `json:"from,omitempty"`
 	Batch      *integrationBatch `json:"batch,omitempty"`
 }
 
-// integrationBatch bounds what is sent at once. What is 0 is weir's default.
+// integrationBatch bounds a batch. 0 means weir's default.
 type integrationBatch struct {
 	Events  int `json:"events,omitempty"`
 	Bytes   int `json:"bytes,omitempty"`
@@ -52,17 +52,17 @@ const (
 	integrationIs = "Log Integration"
 )
 
-// atlasLogTypes are those of clusters, which weir has none of.
+// atlasLogTypes are the log types of clusters, which weir does not have.
 var atlasLogTypes = []string{"MONGOD", "MONGOS", "MONGOD_AUDIT", "MONGOS_AUDIT"}
 
-// wanted is an integration as a body has it, checked.
+// wanted is a checked integration from a body.
 type wanted struct {
-	delivery deliver.Delivery // without its settings
+	delivery deliver.Delivery // without the settings
 	settings deliver.Settings
 	start    setup.Start
 }
 
-// read reads and checks the body of a creation, or, if there is one that it replaces, of an update.
+// read parses and checks the body of a creation, or of an update of have if that is not nil.
 func (h integrations) read(c *call, have *deliver.Delivery) (*wanted, error) {
 	data, err := decode[json.RawMessage](c)
 	if err != nil {
@@ -120,7 +120,7 @@ func checkLogTypes(k *checks, logTypes []string) {
 	}
 }
 
-// readWeir reads and checks what Atlas does not have. If in is nil, it is as without any of it.
+// readWeir checks the part of the body that Atlas does not have. in may be nil.
 func (w *wanted) readWeir(c *call, k *checks, in *integrationWeir) {
 	if in == nil {
 		in = &integrationWeir{}
@@ -153,8 +153,7 @@ func within(k *checks, name string, value, most int) {
 	k.check(value >= 0 && value <= most, name, "must be from 0, which is weir's default, to %d", most)
 }
 
-// checkSettings checks the settings of the place, in which the secrets of those that they replace take the place of
-// their masks.
+// checkSettings checks the settings of the destination. Masked secrets are replaced by the secrets of have.
 func (h integrations) checkSettings(k *checks, w *wanted, have *deliver.Delivery) error {
 	var old deliver.Settings
 	if have != nil && have.Type == w.delivery.Type {
@@ -174,7 +173,8 @@ func (h integrations) checkSettings(k *checks, w *wanted, have *deliver.Delivery
 	return nil
 }
 
-// tryIfAsked sends a test to the place if the caller asks for it. What the place says is the reply if it refuses.
+// tryIfAsked sends a test to the destination if the caller asks for it. If the destination refuses it, the error
+// contains its reply.
 func (h integrations) tryIfAsked(c *call, w *wanted) error {
 	if !c.flag("validate") {
 		return nil
@@ -206,7 +206,7 @@ func (h integrations) list(c *call) (any, error) {
 	})
 }
 
-// find returns the delivery that the path names.
+// find returns the delivery in the path.
 func (h integrations) find(c *call) (*deliver.Delivery, error) {
 	d, err := h.deliveries.Get(c.context(), c.scope.project.ID, c.path("integrationId"))
 	if errors.Is(err, doc.ErrNotFound) {
@@ -263,8 +263,8 @@ func (h integrations) update(c *call) (any, error) {
 	})
 }
 
-// prepare completes a delivery that was checked: with its settings as they are stored, if the place passes the test that
-// the caller asks for.
+// prepare completes a checked delivery with its settings as they are stored. If the caller asks for a test that fails,
+// it returns an error.
 func (h integrations) prepare(c *call, w *wanted) (err error) {
 	if err := h.checkStart(c, w); err != nil {
 		return err
@@ -275,7 +275,7 @@ func (h integrations) prepare(c *call, w *wanted) (err error) {
 	return h.tryIfAsked(c, w)
 }
 
-// checkStart refuses a start in a log that the delivery does not have.
+// checkStart refuses a start position in a log that the delivery does not have.
 func (h integrations) checkStart(c *call, w *wanted) error {
 	log := w.start.OneLog()
 	if log == "" {
@@ -291,12 +291,12 @@ func (h integrations) checkStart(c *call, w *wanted) error {
 	return nil
 }
 
-// changed says what a request is about to change.
+// changed describes what a request is about to change.
 func (h integrations) changed(a event.Activity, d *deliver.Delivery, c *call) changed {
 	return changed{activity: a, kind: integrationIs, id: d.ID, name: d.Type, project: c.scope.project}
 }
 
-// changeTo changes a delivery and shows it as it is then.
+// changeTo changes a delivery and returns its new view.
 func (h integrations) changeTo(c *call, have *deliver.Delivery, do func() (*deliver.Delivery, error)) (any, error) {
 	var after integrationView
 	return &after, h.change(c, h.changed(event.Update, have, c), func() (any, any, error) {
@@ -333,8 +333,8 @@ func (h integrations) delete(c *call) (any, error) {
 	})
 }
 
-// integrationView is an integration as it is shown: the settings of its place, with its secrets masked, and what all
-// integrations have.
+// integrationView is an integration in a reply: the settings of its destination, with masked secrets, and the
+// attributes of all integrations.
 type integrationView map[string]any
 
 func showIntegration(d *deliver.Delivery) (integrationView, error) {
@@ -363,7 +363,7 @@ func showIntegration(d *deliver.Delivery) (integrationView, error) {
 	return v, nil
 }
 
-// setPaused pauses a delivery, or has it go on.
+// setPaused returns the handler that pauses or resumes a delivery.
 func (h integrations) setPaused(paused bool) func(*call) (any, error) {
 	return func(c *call) (any, error) {
 		d, err := h.find(c)
@@ -379,7 +379,7 @@ func (h integrations) setPaused(paused bool) func(*call) (any, error) {
 	}
 }
 
-// replay has a delivery go on elsewhere.
+// replay makes a delivery continue from another position.
 func (h integrations) replay(c *call) (any, error) {
 	d, err := h.find(c)
 	if err != nil {
@@ -409,12 +409,12 @@ func (h integrations) replay(c *call) (any, error) {
 	})
 }
 
-// sendParked has the parked events of a delivery sent once more.
+// sendParked sends the parked events of a delivery again.
 func (h integrations) sendParked(c *call) (any, error) {
 	return h.withParked(c, h.deliveries.SendParked)
 }
 
-// discardParked forgets the parked events of a delivery.
+// discardParked drops the parked events of a delivery.
 func (h integrations) discardParked(c *call) (any, error) {
 	return h.withParked(c, h.deliveries.DiscardParked)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/weirlog/weir/internal/deliver/setup"
 )
 
-// integrationStatus is how far a delivery has come.
+// integrationStatus is the progress of a delivery.
 type integrationStatus struct {
 	ID      string              `json:"id"`
 	Type    string              `json:"type"`
@@ -21,18 +21,18 @@ type integrationStatus struct {
 	Parked  []integrationParked `json:"parked"`
 }
 
-// integrationFailure is why a delivery does not come forward.
+// integrationFailure is the reason why a delivery makes no progress.
 type integrationFailure struct {
 	Since time.Time `json:"since"`
 	Last  time.Time `json:"lastTriedAt"`
 	Error string    `json:"error"`
 }
 
-// integrationLog is how far a delivery has come in a log.
+// integrationLog is the progress of a delivery in a log.
 type integrationLog struct {
 	ID        string              `json:"logId"`
 	Name      string              `json:"logName"`
-	Next      int64               `json:"nextEntry"` // All before it were delivered, or are parked or missed.
+	Next      int64               `json:"nextEntry"` // all earlier entries were delivered, or are parked or missed
 	Entries   int64               `json:"entries"`
 	Lag       int64               `json:"lagEvents"`
 	Oldest    *time.Time          `json:"oldestWaitingAt,omitempty"`
@@ -42,12 +42,12 @@ type integrationLog struct {
 	Failure   *integrationFailure `json:"failure,omitempty"`
 }
 
-// integrationParked is an event that the place refuses.
+// integrationParked is an event that the destination refuses.
 type integrationParked struct {
 	ID     string    `json:"id"` // <log>/<entry>
 	Reason string    `json:"reason"`
 	At     time.Time `json:"parkedAt"`
-	Again  bool      `json:"again"` // It is about to be sent once more.
+	Again  bool      `json:"again"` // whether it will be sent again
 }
 
 func (h integrations) status(c *call) (any, error) {
@@ -62,7 +62,7 @@ func (h integrations) status(c *call) (any, error) {
 	return showStatus(d, all, c.now), nil
 }
 
-// current is for how long a pace says how fast events are delivered.
+// current is how long a measured pace is valid.
 const current = time.Minute
 
 func showStatus(d *deliver.Delivery, all []setup.Progress, now time.Time) integrationStatus {
@@ -102,7 +102,7 @@ func showStatus(d *deliver.Delivery, all []setup.Progress, now time.Time) integr
 	return v
 }
 
-// state says in one word how a delivery is.
+// state returns the state of a delivery in one word.
 func (v *integrationStatus) state(d *deliver.Delivery) string {
 	switch {
 	case d.Paused:

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// takeToken takes one of the caller's tokens for a request for an operation that has a limit, and tells the client how
-// many are left. Each credential has a token bucket, as Atlas documents it.
+// takeToken takes a token of the caller for a request for an operation with a limit, and tells the client how many are
+// left. Each credential has a token bucket, as in Atlas's documentation.
 func (s *Server) takeToken(h http.Header, c *call) error {
 	most, endpoint := s.limits.PerMinute(), c.operation.limit
 	if most == 0 || endpoint == "" {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// link is where else something is found.
+// link is the URL of a related resource.
 type link struct {
 	Href string `json:"href"`
 	Rel  string `json:"rel"`
@@ -25,12 +25,12 @@ const (
 	maxItems     = 500
 )
 
-// page returns which items of a list the query asks for.
+// page returns the page number and the page size that the query asks for.
 func (c *call) page() (number, items int) {
 	return int(c.integer("pageNum", 1)), int(c.integer("itemsPerPage", defaultItems))
 }
 
-// paginate returns the page of all that the query asks for, each shown by show.
+// paginate returns the page of all that the query asks for. show makes the view of the items of the page.
 func paginate[T, V any](c *call, all []T, show func([]T) ([]V, error)) (any, error) {
 	number, items := c.page()
 	start := min(int64(number-1)*int64(items), int64(len(all)))
@@ -56,7 +56,7 @@ func paginate[T, V any](c *call, all []T, show func([]T) ([]V, error)) (any, err
 	return l, nil
 }
 
-// mapEach shows items one by one.
+// mapEach makes a show function for paginate from one for a single item.
 func mapEach[T, V any](c *call, show func(*call, T) V) func([]T) ([]V, error) {
 	return func(items []T) ([]V, error) {
 		views := make([]V, len(items))
@@ -74,7 +74,7 @@ func (c *call) pageLink(number, items int, rel string) link {
 	return link{c.baseURL + c.r.URL.EscapedPath() + "?" + query.Encode(), rel}
 }
 
-// self returns the link to something by its path.
+// self returns the link to a resource by its path.
 func (c *call) self(format string, names ...any) []link {
 	for i, n := range names {
 		names[i] = url.PathEscape(fmt.Sprint(n))

@@ -12,14 +12,14 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// logKind is a kind of log, and how it is served.
+// logKind is a kind of log, with its properties in the API.
 type logKind struct {
 	name        string
 	file        versioned // media type of its download
 	ending      string    // of the file's name
-	operation   string    // of a download, in the event of the attempt
-	endpoint    string    // of the rate limit
-	operational bool      // its lines are free, not OCSF
+	operation   string    // operation in the event of a download
+	endpoint    string    // name of the endpoint for the rate limit
+	operational bool      // whether its lines need not be OCSF
 }
 
 var (
@@ -61,20 +61,20 @@ type logView struct {
 	Bytes       int64      `json:"sizeBytes"`
 	First       *time.Time `json:"firstEvent,omitempty"`
 	Last        *time.Time `json:"lastEvent,omitempty"`
-	Removed     int64      `json:"removedEvents,omitempty"` // by retention
+	Removed     int64      `json:"removedEvents,omitempty"` // removed by retention
 	Links       []link     `json:"links"`
 
 	Retention retentionView `json:"retention"`
 }
 
-// keptLog is a log that a project or an organization has.
+// keptLog is a log of a project or an organization.
 type keptLog struct {
 	id, kind  string
-	workspace *account.Workspace // nil if it is not a workspace's
-	deleted   time.Time          // of the workspace, or what else the log belongs to; zero if it lives
+	workspace *account.Workspace // nil if the log is not of a workspace
+	deleted   time.Time          // when the workspace, project or organization was deleted; zero if it was not
 }
 
-// projectLogs returns the logs of a project: its own, those of its workspaces, and of those that were deleted.
+// projectLogs returns the logs of a project: its own, those of its workspaces, and those of deleted workspaces.
 func projectLogs(p *account.Project) []keptLog {
 	logs := []keptLog{{id: p.ID, kind: "project", deleted: p.Deleted}}
 	add := func(w *account.Workspace, deleted time.Time) {
@@ -147,14 +147,14 @@ func (h logs) show(c *call, logs []keptLog, path, owner string, r account.Retent
 	return views, nil
 }
 
-// downloadOf returns the handler of a download of a workspace's log of a kind.
+// downloadOf returns the handler of a download of a workspace's log of this kind.
 func (h logs) downloadOf(kind logKind) func(*call) (*file, error) {
 	return func(c *call) (*file, error) {
 		return h.download(c, kind, kind.of(c.scope.workspace), c.scope.tenant)
 	}
 }
 
-// downloadByID downloads the log that the path names.
+// downloadByID downloads the log in the path.
 func (h logs) downloadByID(c *call) (*file, error) {
 	l := c.scope.log
 	name := l.id
@@ -164,8 +164,8 @@ func (h logs) downloadByID(c *call) (*file, error) {
 	return h.download(c, anyLog, l.id, name)
 }
 
-// download returns a log's file. Its view of the log is taken here, before the attempt is recorded, so that a download
-// never contains its own event.
+// download returns the file of a log. It takes its view of the log here, before the attempt is recorded, so that a
+// download never contains its own event.
 func (h logs) download(c *call, kind logKind, log, name string) (*file, error) {
 	q, err := rangeOf(c.query, c.now)
 	if err != nil {

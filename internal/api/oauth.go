@@ -9,16 +9,16 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 )
 
-// tokens are the operations on tokens of service accounts (RFC 6749, RFC 7009). Their clients authenticate by a secret.
+// tokens are the operations on tokens of service accounts (RFC 6749, RFC 7009). Clients authenticate with their secret.
 type tokens struct {
 	auth   *auth.Authenticator
-	failed func(*call, error) // is told of each failed authentication
+	failed func(*call, error) // called for each failed authentication
 }
 
 // maxForm bounds the body of a request for a token, in bytes.
 const maxForm = 64 << 10
 
-// oauthForm is the form of errors of RFC 6749, 5.2.
+// oauthForm is the form of errors in RFC 6749, 5.2.
 var oauthForm = &wireForm{
 	headers: http.Header{"Cache-Control": {"no-store"}, "Pragma": {"no-cache"}}, // RFC 6749, 5.1
 	body: func(_ *call, p *problem) any {
@@ -61,7 +61,7 @@ type tokenView struct {
 	TokenType   string `json:"token_type"`
 }
 
-// issue answers the client credentials grant (RFC 6749, 4.4).
+// issue implements the client credentials grant (RFC 6749, 4.4).
 func (h tokens) issue(c *call) (any, error) {
 	form, id, secret, err := readForm(c)
 	if err != nil {
@@ -96,7 +96,7 @@ func (h tokens) revoke(c *call) error {
 	return nil
 }
 
-// refused says why a client was not authenticated, as RFC 6749 has it.
+// refused returns the error of RFC 6749 for a failed authentication.
 func (h tokens) refused(c *call, err error) error {
 	h.failed(c, err)
 	var wrong *auth.Unauthorized
@@ -110,7 +110,7 @@ func (h tokens) refused(c *call, err error) error {
 	return err
 }
 
-// readForm reads the parameters of the body, and the client's id and secret from the Authorization header or from them.
+// readForm reads the parameters of the body. The client's id and secret are in the Authorization header or in the body.
 func readForm(c *call) (form url.Values, id, secret string, err error) {
 	c.r.Body = http.MaxBytesReader(nil, c.r.Body, maxForm)
 	if err := c.r.ParseForm(); err != nil {
@@ -133,7 +133,7 @@ func readForm(c *call) (form url.Values, id, secret string, err error) {
 	id, idErr := url.QueryUnescape(user) // RFC 6749, 2.3.1
 	secret, secretErr := url.QueryUnescape(password)
 	if idErr != nil || secretErr != nil {
-		return form, "", "", nil // nobody's: answered, and counted, as wrong ones
+		return form, "", "", nil // no client has this id: answered, and counted, like a wrong secret
 	}
 	return form, clientIDOf(id), secret, nil
 }

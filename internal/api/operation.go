@@ -4,36 +4,36 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// operation is one row of the table of all that the API serves.
+// operation is one row of the table of all operations.
 type operation struct {
-	id     string // as the OpenAPI document has it
+	id     string // as in the OpenAPI document
 	method string
-	path   string         // A ':' in its last part begins a verb.
+	path   string         // a ':' in its last part begins a verb
 	media  versioned      // of the reply
-	needs  account.Action // on the organization or the project that the path names
-	status int            // of the reply, if it succeeds
-	query  []parameter    // that it knows beside envelope and pretty
+	needs  account.Action // on the organization or the project in the path
+	status int            // of a successful reply
+	query  []parameter    // parameters besides envelope and pretty
 	run    handler
 	traits
 }
 
-// anyRole is the action of operations that need no role: their reply depends on what the caller may see.
+// anyRole is the action of operations that need no role. Their reply depends on what the caller may see.
 const anyRole account.Action = -1
 
-// traits are what most operations have in common.
+// traits are the properties that many operations share.
 type traits struct {
 	audit   audit     // whether the operation is an audited read, and why
-	node    nodeRole  // of the nodes that serve it
-	body    bodyKind  // of the request
-	caller  callerBy  // how the caller is known
-	form    *wireForm // of errors
-	limit   string    // name of the endpoint that the rate limit counts; empty if there is no limit
-	with    string    // name of the query parameter that selects this row among those with its method and path
-	session bool      // It is done in a session of any age, although it is no GET.
-	kept    bool      // The path may name a deleted project: its logs are kept for a while.
+	node    nodeRole  // role of the nodes that serve it
+	body    bodyKind  // body of the request
+	caller  callerBy  // how the caller authenticates
+	form    *wireForm // form of errors
+	limit   string    // name of the endpoint for the rate limit; empty if there is no limit
+	with    string    // query parameter that selects this row among those with the same method and path
+	session bool      // it is allowed in a session of any age, although it is not a GET
+	kept    bool      // the path may name a deleted project, since its logs are kept for a while
 }
 
-// audit says whether an operation reads a log's content, so that each attempt is an event, and why.
+// audit says whether an operation reads a log's content, so that each attempt is recorded, and why.
 type audit struct {
 	event string // operation in the event; empty if the operation is not audited
 	why   string
@@ -53,7 +53,7 @@ const (
 	readNode
 )
 
-// bodyKind is what an operation reads of the request's body.
+// bodyKind is the kind of body of a request.
 type bodyKind int
 
 const (
@@ -63,28 +63,28 @@ const (
 	formBody
 )
 
-// callerBy is how the caller of an operation is known.
+// callerBy is how the caller of an operation authenticates.
 type callerBy int
 
 const (
 	byCredential   callerBy = iota // a token or a digest
-	orPublic                       // a token or a digest; of a public log, nobody
+	orPublic                       // a token or a digest; for a public log, nothing
 	orIngestToken                  // a token, a digest or an ingest token
-	byClientSecret                 // in the body, or by HTTP Basic (RFC 6749, 2.3.1)
+	byClientSecret                 // a client secret, in the body or by HTTP Basic (RFC 6749, 2.3.1)
 )
 
-// resultKind is what an operation answers with.
+// resultKind is the kind of an operation's result.
 type resultKind int
 
 const (
 	noResult resultKind = iota
 	jsonResult
 	fileResult   // a download with a name
-	streamResult // text whose size is not known when it begins
+	streamResult // text whose size is unknown when it begins
 	textResult   // text or bytes that are small
 )
 
-// handler runs an operation. It sends nothing: it returns what is to be sent.
+// handler runs an operation. It sends nothing, and returns the result to send.
 type handler struct {
 	kind resultKind
 	run  func(*call) (result, error)

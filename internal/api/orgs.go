@@ -10,7 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// entityName is what organizations and projects may be called, by the OpenAPI document.
+// entityName is the form of names of organizations and projects in the OpenAPI document.
 var entityName = regexp.MustCompile(`^[\p{L}\p{N}\-_.(),:&@+']{1,64}$`)
 
 func (k *checks) name(name *string) {
@@ -37,7 +37,7 @@ type orgs struct {
 	serviceAccounts serviceAccounts
 }
 
-// list lists the organizations that the caller has a role in.
+// list returns the organizations in which the caller has a role.
 func (h orgs) list(c *call) (any, error) {
 	prefix := c.query.Get("name")
 	var orgs []*account.Organization
@@ -75,15 +75,15 @@ type newOrgView struct {
 	SkipAlerts     bool                `json:"skipDefaultAlertsSettings"`
 }
 
-// makesOwner tells whether the organization will have an owner: one of the credentials that are asked for, or, if none
-// is, the caller.
+// makesOwner tells whether the organization will have an owner: one of the credentials to create, or if there are none,
+// the caller.
 func (in *newOrg) makesOwner() bool {
 	owns := func(roles []account.Role) bool { return slices.Contains(roles, account.OrgOwner) }
 	return in.APIKey == nil && in.ServiceAccount == nil || in.APIKey != nil && owns(in.APIKey.Roles) ||
 		in.ServiceAccount != nil && owns(in.ServiceAccount.Roles)
 }
 
-// create makes an organization, with a credential that owns it. If none is asked for, the caller owns it.
+// create creates an organization with a credential that owns it. If none is asked for, the caller owns it.
 func (h orgs) create(c *call) (any, error) {
 	if !slices.ContainsFunc(c.caller.Organizations(),
 		func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) }) {
@@ -177,7 +177,7 @@ func (h orgs) update(c *call) (any, error) {
 	return view, err
 }
 
-// delete deletes an organization that has no projects. Its log stays for its time.
+// delete deletes an organization without projects. Its log is kept for its time.
 func (h orgs) delete(c *call) (any, error) {
 	return nil, h.change(c, changed{activity: event.Delete, kind: "Organization", id: c.scope.org.ID,
 		name: c.scope.org.Name}, func() (before, after any, err error) {

@@ -27,8 +27,8 @@ func sentAs(r *http.Request) string {
 	return media
 }
 
-// otlpLogs takes an export request of OTLP/HTTP. Good records are recorded although others are refused, which the reply
-// names: that is a partial success, and the sender must not send it again.
+// otlpLogs records an export request of OTLP/HTTP. Good records are recorded although others are refused. The reply
+// names the refused ones: this is a partial success, which the sender must not repeat.
 func (h recordings) otlpLogs(c *call) (result, error) {
 	read := otlp.Protobuf
 	switch sentAs(c.r) {
@@ -75,11 +75,11 @@ func (h recordings) otlpLogs(c *call) (result, error) {
 	return otlpReply(c, reply), nil
 }
 
-// otlpFactor is how much larger than a request may be its records are together, each with its resource and scope, which
-// the request has once.
+// otlpFactor bounds the total size of a request's records, as a multiple of the size of the request. Each record
+// repeats its resource and scope, which the request contains once.
 const otlpFactor = 4
 
-// spend counts a record of a request, and ends what is too much work: a body of a few kilobytes can say much.
+// spend counts the size of a record, and returns an error if the total is too large.
 func (h recordings) spend(c *call, spent *int64, size int) error {
 	if err := c.context().Err(); err != nil {
 		return context.Cause(c.context())
@@ -91,7 +91,7 @@ func (h recordings) spend(c *call, spent *int64, size int) error {
 	return nil
 }
 
-// otlpReply returns an ExportLogsServiceResponse, in the form of the request.
+// otlpReply returns an ExportLogsServiceResponse, in the encoding of the request.
 func otlpReply(c *call, r recorded) result {
 	why := ""
 	if *r.Rejected > 0 {
@@ -119,7 +119,7 @@ func otlpReply(c *call, r recorded) result {
 	return &text{protobufType, "no-store", reply}
 }
 
-// otlpForm is that of OTLP/HTTP: a google.rpc.Status, in the form of the request.
+// otlpForm is the form of OTLP/HTTP: a google.rpc.Status, in the encoding of the request.
 var otlpForm = &wireForm{
 	body: func(c *call, p *problem) any {
 		return struct {
@@ -138,7 +138,7 @@ var otlpForm = &wireForm{
 
 func otlpMessage(p *problem) string { return cut(p.code+": "+p.detail, maxDetail) }
 
-// rpcCode returns the code of google.rpc.Code that goes with a status of HTTP.
+// rpcCode returns the google.rpc.Code for an HTTP status.
 func rpcCode(status int) int {
 	switch status {
 	case http.StatusUnauthorized:

@@ -8,26 +8,26 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// retentionView is what of a log is past its time, and why it is still there.
+// retentionView shows how much of a log is past its time, and why it still exists.
 type retentionView struct {
 	Why     whyKept    `json:"why"`
-	Overdue int64      `json:"overdueEvents"`          // at most so many: all of each segment with one
-	Since   *time.Time `json:"overdueSince,omitempty"` // when the first of them was past its time
+	Overdue int64      `json:"overdueEvents"`          // upper bound: all events of each segment that has one
+	Since   *time.Time `json:"overdueSince,omitempty"` // when the first of them became overdue
 }
 
-// whyKept is why a log still has its oldest event.
+// whyKept is the reason why a log still has its oldest event.
 type whyKept string
 
 const (
-	noLimit     whyKept = "noLimit"     // No setting says that it is to be removed.
-	legalHold   whyKept = "legalHold"   // The project is under legal hold.
-	withinLimit whyKept = "withinLimit" // Nothing is past its time.
-	notDueYet   whyKept = "notDueYet"   // What is past its time is so for too short to make a segment again for it.
-	nextPass    whyKept = "nextPass"    // The next pass removes it, unless a younger event stands before it.
+	noLimit     whyKept = "noLimit"     // no setting says that it must be removed
+	legalHold   whyKept = "legalHold"   // the project is under legal hold
+	withinLimit whyKept = "withinLimit" // no event is past its time
+	notDueYet   whyKept = "notDueYet"   // events are past their time, but not for long enough to rewrite a segment
+	nextPass    whyKept = "nextPass"    // the next pass removes it, unless a younger event is before it
 )
 
-// limit returns the times (milliseconds since the epoch) before which events of a log are past their time, and are due
-// to go, under a project's settings.
+// limit returns the times (milliseconds since the epoch) before which events of a log are past their time, and before
+// which they are due for removal, under a project's settings.
 func (l keptLog) limit(r account.Retention, now time.Time) (before, due int64) {
 	switch {
 	case !l.deleted.IsZero() && now.After(l.end(r)):
@@ -39,15 +39,15 @@ func (l keptLog) limit(r account.Retention, now time.Time) (before, due int64) {
 	return tooOld.UnixMilli(), mustGo.UnixMilli()
 }
 
-// limited tells whether a setting says that events of the log are to be removed.
+// limited tells whether a setting says that events of the log must be removed.
 func (l keptLog) limited(r account.Retention) bool {
 	return !l.deleted.IsZero() || l.workspace != nil && r.Days > 0
 }
 
-// end returns when a log is to be removed that was deleted.
+// end returns when a deleted log must be removed.
 func (l keptLog) end(r account.Retention) time.Time { return l.deleted.AddDate(0, 0, r.Kept()) }
 
-// retention returns what of a log is past its time. info is of the log and its limit.
+// retention returns how much of a log is past its time. info must be of the log and its limit.
 func (l keptLog) retention(r account.Retention, info tlog.Info, now time.Time) retentionView {
 	v := retentionView{Overdue: info.Older}
 	if v.Overdue > 0 {

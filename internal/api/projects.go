@@ -33,7 +33,7 @@ func showProject(c *call, p *account.Project) projectView {
 	return v
 }
 
-// show shows the projects of those ids that still exist.
+// show returns the views of the existing projects with these ids.
 func (h projects) show(c *call, ids []string) ([]projectView, error) {
 	projects, err := h.accounts.Projects(c.context(), ids)
 	if err != nil {
@@ -45,8 +45,8 @@ func (h projects) show(c *call, ids []string) ([]projectView, error) {
 // projects are the operations on projects.
 type projects struct{ credentials }
 
-// list lists the projects that the caller may see: those of organizations that it may read, and those that it has
-// a role on.
+// list returns the projects that the caller may see: those of organizations that it may read, and those on which it has
+// a role.
 func (h projects) list(c *call) (any, error) {
 	var ids []string
 	for _, org := range c.caller.Organizations() {
@@ -69,7 +69,7 @@ func (h projects) list(c *call) (any, error) {
 	return paginate(c, slices.Compact(ids), func(page []string) ([]projectView, error) { return h.show(c, page) })
 }
 
-// listOfOrg lists the projects of an organization that the caller may see.
+// listOfOrg returns the projects of an organization that the caller may see.
 func (h projects) listOfOrg(c *call) (any, error) {
 	ids, err := h.visible(c, c.scope.org.ID, c.query.Get("name"))
 	if err != nil {
@@ -78,7 +78,7 @@ func (h projects) listOfOrg(c *call) (any, error) {
 	return paginate(c, ids, func(page []string) ([]projectView, error) { return h.show(c, page) })
 }
 
-// visible returns the ids of the projects of an organization that the caller may read and whose name begins so.
+// visible returns the ids of the projects of an organization that the caller may read and whose name begins with named.
 func (h projects) visible(c *call, org, named string) ([]string, error) {
 	own := c.caller
 	ids, err := h.accounts.ProjectIDs(c.context(), org, named)
@@ -96,8 +96,8 @@ func (h projects) visible(c *call, org, named string) ([]string, error) {
 
 func (h projects) get(c *call) (any, error) { return showProject(c, c.scope.project), nil }
 
-// getByName returns the project of a name: of those that the caller may see, that of its own organization. If only
-// other organizations have one, it must be one alone.
+// getByName returns a project by its name, among those that the caller may see. A project of the caller's organization
+// comes first. Otherwise the name must be unique.
 func (h projects) getByName(c *call) (any, error) {
 	name := c.path("groupName")
 	found, err := h.accounts.Projects(c.context(), c.caller.Projects())
@@ -106,7 +106,7 @@ func (h projects) getByName(c *call) (any, error) {
 	}
 	for _, org := range c.caller.Organizations() {
 		if !c.caller.May(account.See, &account.Project{Org: org}) {
-			continue // Nothing may be looked up there, not even to find that there is nothing.
+			continue // no look-up is allowed there, not even one that finds nothing
 		}
 		p, err := h.accounts.ProjectNamed(c.context(), org, name)
 		if err == nil {
@@ -145,7 +145,7 @@ type newProject struct {
 	Org    *string       `json:"orgId"`
 	Tags   []account.Tag `json:"tags"`
 	Alerts *bool         `json:"withDefaultAlertsSettings"`
-	Region *string       `json:"regionUsageRestrictions"` // of a creation
+	Region *string       `json:"regionUsageRestrictions"` // only in a creation
 }
 
 const maxTags = 50
@@ -161,7 +161,7 @@ func (k *checks) tags(tags []account.Tag) {
 
 func isTag(text string) bool { return text != "" && utf8.RuneCountInString(text) <= 255 }
 
-// create makes a project. Who may only create projects owns those that it made.
+// create creates a project. A caller that may only create projects becomes its owner.
 func (h projects) create(c *call) (any, error) {
 	in, err := decode[newProject](c)
 	if err != nil {
@@ -185,7 +185,7 @@ func (h projects) create(c *call) (any, error) {
 		return nil, err
 	}
 	if c.caller.Kind == account.Person && !c.caller.May(account.Own, &account.Project{Org: org}) {
-		return nil, forbidden(account.OwnOrg) // A person's roles are set by rules: it cannot be given one on the project.
+		return nil, forbidden(account.OwnOrg) // a person's roles are set by rules, so it cannot get one on the project
 	}
 	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC(),
 		NoAlerts: in.Alerts != nil && !*in.Alerts, Regions: regions}
@@ -204,7 +204,7 @@ func (h projects) create(c *call) (any, error) {
 		})
 }
 
-// noChange leaves a credential as it is.
+// noChange does not change a credential.
 func noChange(*account.Credential) error { return nil }
 
 func groupExists(name string) error {
@@ -227,7 +227,7 @@ func (h projects) update(c *call) (any, error) {
 	err = h.change(c, changed{activity: event.Update, kind: "Project", id: p.ID, name: p.Name, project: p},
 		func() (before, after any, err error) {
 			change := func(p *account.Project) error {
-				if before == nil { // a renamed one comes with its new name
+				if before == nil { // a renamed project comes with its new name
 					before = showProject(c, c.scope.project)
 				}
 				if in.Tags != nil {
@@ -254,7 +254,7 @@ func (h projects) update(c *call) (any, error) {
 	return view, err
 }
 
-// delete deletes a project that has no workspaces. Its logs are kept for their time.
+// delete deletes a project without workspaces. Its logs are kept for their time.
 func (h projects) delete(c *call) (any, error) {
 	p := c.scope.project
 	return nil, h.change(c, changed{activity: event.Delete, kind: "Project", id: p.ID, name: p.Name, project: p},
@@ -281,7 +281,7 @@ type settings struct{ control }
 // settingsView is weir's own settings of a project.
 type settingsView struct {
 	DeletedDays int  `json:"deletedLogRetentionDays"`
-	Days        *int `json:"retentionDays"` // null: for ever
+	Days        *int `json:"retentionDays"` // null if events are kept for ever
 	Hold        bool `json:"legalHold"`
 }
 
@@ -298,7 +298,7 @@ func (h settings) get(c *call) (any, error) { return showSettings(c.scope.projec
 // maxRetentionDays is a hundred years.
 const maxRetentionDays = 36500
 
-// update changes those settings that the body has. If retentionDays is null, events are kept for ever.
+// update changes the settings in the body. If retentionDays is null, events are kept for ever.
 func (h settings) update(c *call) (any, error) {
 	in, err := decode[map[string]*any](c)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// proofs are the operations on what is proven of a log: checkpoint, tiles (https://c2sp.org/tlog-tiles), proofs.
+// proofs are the operations that return proofs of a log: its checkpoint, tiles (https://c2sp.org/tlog-tiles) and
+// proofs.
 type proofs struct{ logs *tlog.Logs }
 
 func (h proofs) checkpoint(c *call) (*text, error) {
@@ -24,7 +25,7 @@ func (h proofs) checkpoint(c *call) (*text, error) {
 	return &text{textPlain, "no-cache", []byte(head.Signed())}, nil
 }
 
-// tile answers with a tile, full or partial. What it holds never changes.
+// tile returns a full or partial tile. Its content never changes.
 func (h proofs) tile(c *call) (*text, error) {
 	t, err := torchwood.ParseTilePath("tile/" + c.path("tile"))
 	if err != nil {
@@ -45,7 +46,7 @@ type entryProof struct {
 	Checkpoint string       `json:"checkpoint"`
 }
 
-// entry proves that an entry is in the log: as C2SP tlog-proof says if text is asked for, else in JSON.
+// entry proves that an entry is in the log. It returns C2SP tlog-proof if the client asks for text, and JSON otherwise.
 func (h proofs) entry(c *call) (result, error) {
 	if err := c.need(entryIndex); err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func (h proofs) entry(c *call) (result, error) {
 	return &text{textPlain, "no-cache", torchwood.FormatProof(index, p, []byte(head.Signed()))}, nil
 }
 
-// need refuses a query that lacks a parameter.
+// need returns an error if the query lacks a parameter.
 func (c *call) need(p parameter) error {
 	if c.query.Has(p.name) {
 		return nil
@@ -69,14 +70,14 @@ func (c *call) need(p parameter) error {
 	return invalidQuery(field{p.name, "is missing"})
 }
 
-// treeProof is the proof that a tree goes on from an older one.
+// treeProof is the proof that a tree extends an older one.
 type treeProof struct {
 	From   int64        `json:"from"`
 	To     int64        `json:"to"`
 	Hashes []proof.Hash `json:"hashes"`
 }
 
-// growth proves that a tree goes on from an older one.
+// growth proves that a tree extends an older one.
 func (h proofs) growth(c *call) (any, error) {
 	if err := c.need(toSize); err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (h proofs) growth(c *call) (any, error) {
 		return nil, invalidQuery(field{"to", "must be an integer, at least " + strconv.FormatInt(from, 10)})
 	}
 	var p modtlog.TreeProof
-	if from > 0 { // Every tree goes on from the empty one.
+	if from > 0 { // every tree extends the empty one
 		var err error
 		if p, err = h.logs.ProveSince(c.context(), c.scope.log.id, from, to); err != nil {
 			return nil, err
@@ -102,7 +103,7 @@ func nonNil(hashes []proof.Hash) []proof.Hash {
 	return hashes
 }
 
-// download proves which entries a download holds, by its parameters and the size of the tree that came with it.
+// download proves which entries a download has, given its parameters and the size of the tree that its headers say.
 func (h proofs) download(c *call) (*stream, error) {
 	if !c.query.Has(treeSize.name) {
 		return nil, invalidQuery(field{"index",

@@ -18,11 +18,11 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// parameter is one that an operation's query may have.
+// parameter is a parameter that the query of an operation may have.
 type parameter struct {
 	name string
-	want func(value string) string // what the value must be; empty if it is that
-	many bool                      // It may be given more than once.
+	want func(value string) string // returns what the value must be, or "" if it is valid
+	many bool                      // whether it may be given more than once
 }
 
 // Parameters by name.
@@ -135,7 +135,7 @@ func wantOneOf(values ...string) func(string) string {
 	}
 }
 
-// wantZone wants the name of a time zone, such as Europe/Berlin.
+// wantZone checks the name of a time zone, such as Europe/Berlin.
 func wantZone(value string) string {
 	if _, err := time.LoadLocation(value); err == nil && value != "Local" {
 		return ""
@@ -143,13 +143,13 @@ func wantZone(value string) string {
 	return fmt.Sprintf("must be the name of a time zone, such as UTC or Europe/Berlin, not %s", quoted(value))
 }
 
-// Bounds on dates: from when Atlas's API accepts them, and to where a date still has milliseconds and four digits.
+// Bounds of dates: the earliest is that of Atlas's API; the latest is the last with a year of four digits.
 const (
 	minDate = event.Earliest / 1000 // 2008-01-01T00:00:00Z
 	maxDate = 253402300799          // 9999-12-31T23:59:59Z
 )
 
-// wantDate says what is expected to somebody who writes a date in another way.
+// wantDate says what is expected if a date has another form.
 func wantDate(value string) string {
 	n, err := strconv.ParseInt(value, 10, 64)
 	switch {
@@ -167,8 +167,7 @@ func wantDate(value string) string {
 		"2026-01-01T00:00:00Z, not %s", quoted(value))
 }
 
-// checkQuery reads the query. It refuses parameters that the operation does not know, those given twice, and bad
-// values.
+// checkQuery parses the query. It refuses unknown parameters, duplicates and bad values.
 func (c *call) checkQuery() error {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
@@ -207,7 +206,7 @@ func (c *call) checkQuery() error {
 
 func isDate(p parameter) bool { return p.name == startDate.name || p.name == endDate.name }
 
-// meant guesses which parameter was meant: one that differs in upper and lower case, or in '_' and '-', only.
+// meant guesses which parameter was meant: one that differs only in case, or in '_' and '-'.
 func meant(name string, known []parameter) string {
 	plain := func(s string) string { return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)) }
 	for _, p := range known {
@@ -230,7 +229,7 @@ func invalidQuery(fields ...field) *problem {
 
 const defaultRange = 30 * 24 * 60 * 60 // seconds
 
-// rangeOf returns the range that a checked query asks for. An event within the second endDate is in it.
+// rangeOf returns the time range of a checked query. An event within the second endDate is in it.
 func rangeOf(values url.Values, now time.Time) (tlog.Query, error) {
 	date := func(name string, otherwise int64) int64 {
 		if n, err := strconv.ParseInt(values.Get(name), 10, 64); err == nil {
@@ -247,7 +246,7 @@ func rangeOf(values url.Values, now time.Time) (tlog.Query, error) {
 	return tlog.Query{Start: start * 1000, End: (end + 1) * 1000, Processor: values.Get("spName")}, nil
 }
 
-// integer returns the value of a parameter that was checked to be one.
+// integer returns the value of a parameter that was checked to be an integer.
 func (c *call) integer(name string, otherwise int64) int64 {
 	n, err := strconv.ParseInt(c.query.Get(name), 10, 64)
 	if err != nil {

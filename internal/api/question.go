@@ -14,26 +14,26 @@ import (
 	"github.com/weirlog/weir/internal/search"
 )
 
-// question is what a request asks of a project's events.
+// question is a search of a project's events.
 type question struct {
 	search.Question
-	text string    // the query as it was sent
-	now  time.Time // what "now" is in it
-	logs []keptLog // in which it looks
+	text string    // the query as the client sent it
+	now  time.Time // meaning of "now" in the query
+	logs []keptLog // logs to search
 
-	after []byte // where the page begins, as a cursor says it; nil: at the beginning
+	after []byte // where the page begins, from a cursor; nil at the beginning
 
-	asked []byte // digest of what was sent, as far as it says which events are meant
+	asked []byte // digest of the request's text that says which events are meant
 }
 
-// continuation is what a client sends back of a question that was answered before, so that the answer goes on, and the
-// question is not another event.
+// continuation is what a client sends back from an earlier reply to the same question, so that the reply continues
+// there, and the question is not recorded again.
 type continuation struct {
 	Caller   string `json:"c"`           // id of the credential
 	Asked    []byte `json:"q"`           // see question
-	Logs     []byte `json:"l"`           // digest of the logs in which it looked
-	Now      int64  `json:"n"`           // what "now" is, milliseconds since the epoch
-	Recorded int64  `json:"r"`           // when an event was made of the question, seconds since the epoch
+	Logs     []byte `json:"l"`           // digest of the logs that were searched
+	Now      int64  `json:"n"`           // meaning of "now", milliseconds since the epoch
+	Recorded int64  `json:"r"`           // when the question was recorded, seconds since the epoch
 	Position []byte `json:"p,omitempty"` // of a cursor: where the next page begins
 }
 
@@ -43,10 +43,10 @@ const (
 	cursorReference = "cursor"
 )
 
-// remembered is how long after a question was made an event its continuations are none.
+// remembered is the time after which a question is recorded again, since its continuations are no longer valid.
 const remembered = time.Hour
 
-// ask reads the question of a request. A continuation that is of another credential or question counts as none.
+// ask parses the question of a request. A continuation of another credential or question is ignored.
 func (h events) ask(c *call) (*question, error) {
 	q := &question{text: c.query.Get("q"), now: c.now, asked: askedFor(c)}
 	last, purpose := h.given(c, q.asked)
@@ -79,10 +79,10 @@ func (h events) ask(c *call) (*question, error) {
 	return q, nil
 }
 
-// askedFor returns a digest of what a request says of the events that it means.
+// askedFor returns a digest of the part of a request that says which events it means.
 func askedFor(c *call) []byte {
 	logs := slices.Sorted(slices.Values(c.query["log"]))
-	kind := "" // A tail is of what comes, other questions are of what was: neither is the other's continuation.
+	kind := "" // a tail is about future events, other questions about past ones, so they do not share continuations
 	if c.operation.audit.event == tailOperation {
 		kind = tailOperation
 	}
@@ -97,8 +97,8 @@ func digestOf(texts []string) []byte {
 	return sum[:16]
 }
 
-// momentsOf returns the range of times that a request asks for, in milliseconds since the epoch: like that of a
-// download, of 30 days if it does not say.
+// momentsOf returns the time range of a request, in milliseconds since the epoch. As for a download, the default is 30
+// days.
 func momentsOf(c *call, now time.Time) (start, end int64, err error) {
 	until := now.Add(time.Millisecond)
 	if text := c.query.Get("endDate"); text != "" {
@@ -115,8 +115,8 @@ func momentsOf(c *call, now time.Time) (start, end int64, err error) {
 	return max(since.UnixMilli(), minDate*1000), min(until.UnixMilli(), (maxDate+1)*1000), nil
 }
 
-// parseMoment reads a time in seconds since the epoch, or as the query language has it, and returns its first moment
-// and the first behind it.
+// parseMoment parses a time in seconds since the epoch, or in the syntax of the query language. It returns an interval
+// [from, to).
 func parseMoment(text string, now time.Time) (from, to time.Time, ok bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		from = time.Unix(n, 0)
@@ -125,7 +125,7 @@ func parseMoment(text string, now time.Time) (from, to time.Time, ok bool) {
 	return query.ParseTime(text, now)
 }
 
-// wantMoment says what is expected of a time.
+// wantMoment says what is expected if a time is invalid.
 func wantMoment(value string) string {
 	if _, err := strconv.ParseInt(value, 10, 64); err == nil {
 		return wantDate(value)
@@ -137,7 +137,7 @@ func wantMoment(value string) string {
 		"not %s", quoted(value))
 }
 
-// logsAskedFor returns the logs that a request names, or else all that the caller may read.
+// logsAskedFor returns the logs that a request names, or all logs that the caller may read.
 func logsAskedFor(c *call) ([]keptLog, error) {
 	all := slices.DeleteFunc(projectLogs(c.scope.project), func(l keptLog) bool { return !c.mayRead(l) })
 	named := c.query["log"]
@@ -157,10 +157,10 @@ func logsAskedFor(c *call) ([]keptLog, error) {
 	return some, nil
 }
 
-// references gives clients what they send back of a question.
+// references makes the texts that clients send back.
 type references struct{ auth *auth.Authenticator }
 
-// resume notes whether a question that is asked of logs was made an event before, as a continuation says (nil: not).
+// resume notes in the call whether the question was recorded before, as a continuation says, which may be nil.
 func (h references) resume(c *call, last *continuation, logs []string) {
 	c.recorded = c.now
 	if last == nil || !slices.Equal(last.Logs, digestOf(logs)) {
@@ -172,8 +172,8 @@ func (h references) resume(c *call, last *continuation, logs []string) {
 	}
 }
 
-// given returns what a request sends back of a question, and for which purpose that was made; nil if it sends nothing
-// that the caller got for this question.
+// given returns the continuation in a request, and its purpose. If the request has none that the caller got for this
+// question, it returns nil.
 func (h references) given(c *call, asked []byte) (*continuation, string) {
 	for _, purpose := range []string{cursorReference, readReference} {
 		data, ok := h.auth.Referred(purpose, c.query.Get(purpose))
@@ -196,7 +196,7 @@ func (h references) give(purpose string, what continuation) string {
 	return h.auth.Refer(purpose, data)
 }
 
-// witnesses returns the logs that have a record of the question, each once: of a workspace's logs its audit log, and
+// witnesses returns the logs that record the question, without duplicates: for a log of a workspace its audit log, and
 // otherwise the log itself.
 func (q *question) witnesses() []string {
 	var logs []string

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// rateLimits are the operations on limits of how often something may be asked for.
+// rateLimits are the operations that show rate limits.
 type rateLimits struct {
-	perMinute int                // of each credential; 0: there is no limit
-	table     func() []operation // all that is served
+	perMinute int                // for each credential; 0 if there is no limit
+	table     func() []operation // all operations
 }
 
 type endpointSetView struct {
@@ -31,7 +31,7 @@ type limitValue struct {
 	Value   int `json:"value"`
 }
 
-// Parameters of the list of limits. Those that name somebody change nothing: all have the same limits.
+// Parameters of the list of limits. Those that name somebody are ignored, since all have the same limits.
 var (
 	limitsOfGroup   = parameter{name: "groupId", want: wantID}
 	limitsOfOrg     = parameter{name: "orgId", want: wantID}
@@ -40,7 +40,7 @@ var (
 	endpointPath    = parameter{name: "endpointPath", want: wantText(maxName)}
 )
 
-// list lists the sets of operations that have a limit: one, since all reads of logs count together.
+// list returns the sets of operations with a limit. There is one set, since all reads of logs are counted together.
 func (h rateLimits) list(c *call) (any, error) {
 	var sets []endpointSetView
 	if set := h.reads(); h.perMinute > 0 && set.matches(c.query.Get("name"), c.query.Get("endpointPath")) {
@@ -62,7 +62,7 @@ func (h rateLimits) reads() endpointSetView {
 	return set
 }
 
-// matches tells whether a set has a part of a name, and a part of a path.
+// matches tells whether a set contains a part of a name, and a part of a path.
 func (v endpointSetView) matches(name, path string) bool {
 	return strings.Contains(strings.ToLower(v.Name), strings.ToLower(name)) &&
 		slices.ContainsFunc(v.Endpoints, func(e endpointsView) bool { return strings.Contains(e.Path, path) })

@@ -14,18 +14,18 @@ import (
 	"github.com/weirlog/weir/internal/record"
 )
 
-// recorded is the reply to a recording. The last three stand there only where the query asks for them.
+// recorded is the reply to a recording. The last three attributes are only set if the query asks for them.
 type recorded struct {
 	Recorded         int               `json:"recorded"`
 	Duplicates       int               `json:"duplicates"`
 	Conflicts        int               `json:"conflicts,omitempty"` // of those recorded
 	Rejected         *int              `json:"rejected,omitempty"`
-	Unread           int               `json:"unread,omitempty"` // kept as they are, since they could not be read
+	Unread           int               `json:"unread,omitempty"` // recorded unchanged, since they could not be parsed
 	BadRequestDetail *badRequestDetail `json:"badRequestDetail,omitempty"`
 	Warnings         []field           `json:"warnings,omitempty"`
 }
 
-// recordings are the operations that take events.
+// recordings are the operations that record events.
 type recordings struct {
 	recorder *record.Recorder
 	metrics  *metrics
@@ -33,7 +33,7 @@ type recordings struct {
 	first    *connect.First
 }
 
-// record returns the handler of a recording in a workspace's log of a kind.
+// record returns the handler that records events in a workspace's log of a kind.
 func (h recordings) record(kind logKind) func(*call) (any, error) {
 	return func(c *call) (any, error) {
 		read, mapping, err := h.recordable(c, kind)
@@ -61,7 +61,8 @@ func (h recordings) record(kind logKind) func(*call) (any, error) {
 	}
 }
 
-// recordable returns how to read the body and what to make of it, or why it is not worth reading.
+// recordable returns how to read the body and how to map its events. If the request cannot be recorded, it returns an
+// error.
 func (h recordings) recordable(c *call, kind logKind) (func(*record.Intake, io.Reader) error, record.Mapping, error) {
 	media, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	switch {
@@ -76,7 +77,7 @@ func (h recordings) recordable(c *call, kind logKind) (func(*record.Intake, io.R
 		"or as application/cloudevents+json or application/cloudevents-batch+json.")
 }
 
-// delivery returns what mappings know of a request.
+// delivery returns the properties of a request that mappings use.
 func (h recordings) delivery(c *call, kind logKind) connect.Delivery {
 	return connect.Delivery{Log: kind.of(c.scope.workspace), Received: c.now, First: h.first}
 }
@@ -101,7 +102,7 @@ func (h recordings) intakeOf(c *call, kind logKind, partial bool, mapping record
 		record.Limits{EventBytes: o.MaxEventBytes, RequestBytes: o.MaxRequestBytes, Events: o.MaxRequestEvents})
 }
 
-// recordingProblem returns how an error of an intake is replied.
+// recordingProblem returns the reply for an error of an intake.
 func recordingProblem(err error) error {
 	var large *record.TooLarge
 	var broken *record.Unreadable
@@ -149,7 +150,7 @@ func remarks(all []record.Remark) []field {
 	return fields
 }
 
-// unreadable tells the client why its body could not be read, without telling it of the connection.
+// unreadable tells the client why its body could not be read, without details of the connection.
 func unreadable(err error) *problem {
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// logRequest writes a line about a request. What a client chose is cut and made visible; repeated failures are sampled.
+// logRequest logs a request. Texts from the client are cut and made visible. Repeated failures are sampled.
 func (s *Server) logRequest(x *exchange, took time.Duration, aborted bool) {
 	write, omitted := s.repeats.sample(x)
 	if !write {
@@ -34,28 +34,28 @@ func (s *Server) logRequest(x *exchange, took time.Duration, aborted bool) {
 	s.options.Logger.Log(x.call.context(), level, "request", attributes...)
 }
 
-// Bounds on lines about requests that fail, by caller and status.
+// Bounds of log lines about failed requests, by caller and status.
 const (
-	maxAlike  = 20     // lines in a row within a period; from then on the 32nd, the 64th and so on
-	maxKinds  = 10_000 // of failures that are told apart
+	maxAlike  = 20     // lines in a row within a period; after these, the 32nd, the 64th and so on
+	maxKinds  = 10_000 // of failures that are counted separately
 	logPeriod = time.Minute
 )
 
-// repeats counts requests that fail alike within a period, so that they fill no log.
+// repeats counts similar failed requests within a period, so that they do not fill the log.
 type repeats struct {
 	mu    sync.Mutex
 	began time.Time
 	seen  map[failure]int
 }
 
-// failure is a kind of requests that fail alike.
+// failure is a class of similar failed requests.
 type failure struct {
 	status  int
-	caller  string       // If nobody authenticated, the address tells callers apart.
-	address netip.Prefix // in IPv6 a network of 64 bits
+	caller  string       // if nobody authenticated, callers are distinguished by address
+	address netip.Prefix // for IPv6, a network of 64 bits
 }
 
-// sample tells whether a line about a request is written, and how many about requests like it were omitted before it.
+// sample tells whether a request is logged, and how many similar requests were omitted before it.
 func (l *repeats) sample(x *exchange) (write bool, omitted int) {
 	if x.w.status < 400 && x.w.status != 0 {
 		return true, 0
@@ -90,6 +90,6 @@ func sourceNetwork(a netip.Addr) netip.Prefix {
 	if a.Is6() {
 		length = 64
 	}
-	p, _ := a.Prefix(length) // The zero value if there is no address.
+	p, _ := a.Prefix(length) // the zero value if there is no address
 	return p
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// response counts what is written. It lets the kernel copy where the server's own writer can.
+// response counts the bytes that are written. It lets the kernel copy if the server's writer can.
 type response struct {
 	http.ResponseWriter
 	status int
@@ -37,5 +37,5 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach the server's own writer.
+// Unwrap gives http.ResponseController access to the server's writer.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

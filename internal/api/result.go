@@ -10,14 +10,14 @@ import (
 	"strconv"
 )
 
-// result is what an operation answers with.
+// result is the result of an operation.
 type result interface {
-	// send writes the reply. If it returns an error and nothing is written yet, the error becomes the reply; if a part
-	// is written, the connection is broken, so that nobody takes a part for all.
+	// send writes the reply. If it returns an error and nothing was written, the error becomes the reply. If a part was
+	// written, the connection is broken, so that the client does not take the part for the whole.
 	send(x *exchange) error
 }
 
-// value is a result in JSON.
+// value is a JSON result.
 type value struct{ content any }
 
 func (v value) send(x *exchange) error {
@@ -50,12 +50,12 @@ func (t *text) send(x *exchange) error {
 	h.Set("Content-Length", strconv.Itoa(len(t.data)))
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		x.w.Write(t.data) // An error means that the client has gone.
+		x.w.Write(t.data) // an error means that the client has gone
 	}
 	return nil
 }
 
-// stream is a result that is made while it is sent.
+// stream is a result that is generated while it is sent.
 type stream struct {
 	mediaType string
 	write     func(context.Context, io.Writer) error
@@ -71,7 +71,7 @@ func (s *stream) send(x *exchange) error {
 	return s.write(x.call.context(), x.w)
 }
 
-// answer is a result that is found out while the attempt is recorded.
+// answer is a result that is computed while the attempt is recorded.
 type answer struct {
 	find func(ctx context.Context, begun func()) (result, error)
 
@@ -98,14 +98,14 @@ func (a *answer) send(x *exchange) error {
 // file is a download.
 type file struct {
 	name    string
-	size    int64  // -1 if it is not known
-	media   string // its type; empty: that of the operation
+	size    int64  // -1 if it is unknown
+	media   string // its media type; if empty, that of the operation
 	headers map[string]string
-	ahead   func(context.Context) // makes a small file ahead; may be nil
+	ahead   func(context.Context) // makes a small file in advance; may be nil
 	write   func(context.Context, io.Writer) error
 }
 
-// prepare makes a small file ahead. What it is of was settled before.
+// prepare makes a small file in advance. Its content was determined before.
 func (f *file) prepare(ctx context.Context, begun func()) {
 	begun()
 	if f.ahead != nil {
@@ -130,8 +130,8 @@ func (f *file) send(x *exchange) error {
 	return f.write(x.call.context(), x.w)
 }
 
-// writeJSON replies with JSON, in an envelope and indented if the query asks for it. A challenge to authenticate stays
-// a 401: in an envelope no client would answer it.
+// writeJSON replies with JSON, in an envelope and indented if the query asks for it. A 401 is never in an envelope,
+// since clients would not respond to its challenge.
 func (x *exchange) writeJSON(status int, content any) {
 	if x.flag("envelope") && status != http.StatusUnauthorized {
 		content = envelope(status, content)
@@ -149,22 +149,22 @@ func (x *exchange) writeJSON(status int, content any) {
 		encoder.SetIndent("", "  ")
 	}
 	if err := encoder.Encode(content); err != nil {
-		panic(err) // The types of replies hold nothing that JSON cannot.
+		panic(err) // replies only have types that JSON can encode
 	}
 	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
-		x.w.Write(data) // An error means that the client has gone.
+		x.w.Write(data) // an error means that the client has gone
 	}
 }
 
-// flag tells whether the query sets a boolean parameter that every operation with Atlas's replies has.
+// flag tells whether the query sets a boolean parameter that all operations in Atlas's form have.
 func (x *exchange) flag(name string) bool {
 	return x.form().flags && x.r.URL.Query().Get(name) == "true"
 }
 
-// envelope wraps a reply with its status, for clients that see nothing else of it.
+// envelope wraps a reply with its status, for clients that cannot read the status of HTTP.
 func envelope(status int, content any) any {
 	if l, ok := content.(list); ok {
 		return struct {

@@ -31,7 +31,7 @@ func (s *Server) route() {
 		mux := s.muxOf(path)
 		mux.Handle(path, s.handle(r.dispatch))
 		for verb := range r {
-			if verb != "" && !strings.HasSuffix(path, "}") { // Otherwise the variable takes the verb too.
+			if verb != "" && !strings.HasSuffix(path, "}") { // otherwise the variable includes the verb
 				mux.Handle(path+":"+verb, s.handle(r.dispatch))
 			}
 		}
@@ -41,8 +41,8 @@ func (s *Server) route() {
 	s.named.Handle("/", s.NotFound())
 }
 
-// muxOf returns the mux that a path belongs to. Paths that name a project by its name have one of their own: a mux
-// refuses groups/byName/{groupName} beside groups/{groupId}/streams, since both have groups/byName/streams.
+// muxOf returns the mux for a path. Paths with the name of a project have their own mux, since a mux refuses
+// groups/byName/{groupName} beside groups/{groupId}/streams: both match groups/byName/streams.
 func (s *Server) muxOf(path string) *http.ServeMux {
 	if strings.HasPrefix(path, byName) {
 		return s.named
@@ -50,14 +50,13 @@ func (s *Server) muxOf(path string) *http.ServeMux {
 	return s.mux
 }
 
-// isClean tells whether a path is as a mux wants it: others ("//", "/../") name nothing, and the mux would redirect, in
-// HTML.
+// isClean tells whether a path is clean. A mux would redirect other paths ("//", "/../") in HTML.
 func isClean(p string) bool {
 	return p == "/" || strings.HasPrefix(p, "/") && !strings.Contains(p, "//") &&
 		path.Clean(p) == strings.TrimSuffix(p, "/")
 }
 
-// cutVerb cuts a verb off the end of a path: patterns of a mux cannot have it.
+// cutVerb splits off the verb at the end of a path, since patterns of a mux cannot have one.
 func cutVerb(path string) (rest, verb string) {
 	i := strings.LastIndexByte(path, ':')
 	if i <= strings.LastIndexByte(path, '/') {
@@ -66,7 +65,7 @@ func cutVerb(path string) (rest, verb string) {
 	return path[:i], path[i+1:]
 }
 
-// dispatch answers a request by the operation that it asks for. GET means HEAD too.
+// dispatch runs the operation of a request. GET includes HEAD.
 func (r routes) dispatch(x *exchange) (result, error) {
 	_, verb := cutVerb(x.r.URL.Path)
 	methods, ok := r[verb]
@@ -86,7 +85,7 @@ func (r routes) dispatch(x *exchange) (result, error) {
 	x.r.Pattern = method + " " + x.r.Pattern // for metrics
 	i := slices.IndexFunc(rows, func(op *operation) bool { return op.with == "" || x.call.query.Has(op.with) })
 	if i < 0 {
-		i = len(rows) - 1 // whose query lacks what it needs
+		i = len(rows) - 1 // the query lacks a required parameter
 	}
 	x.call.operation = rows[i]
 	return x.server.serve(&x.call, x.w.Header())
@@ -105,7 +104,7 @@ func allowOnly(methods map[string][]*operation, method string) error {
 	return p
 }
 
-// cutVerbs takes the verb off the last variable of the path.
+// cutVerbs removes the verb from the last variable of the path.
 func cutVerbs(r *http.Request) {
 	for _, name := range []string{"tenantName", "clientId", "integrationId"} {
 		if value := r.PathValue(name); value != "" {
@@ -117,7 +116,7 @@ func cutVerbs(r *http.Request) {
 
 func notFound(x *exchange) (result, error) { return nil, resourceNotFound(x.r.URL.Path) }
 
-// noEngine answers for what belongs to a stream engine, which weir is not.
+// noEngine answers requests for operations of a stream engine, which weir does not have.
 func noEngine(x *exchange) (result, error) {
 	p := resourceNotFound(x.r.URL.Path)
 	switch kind, _, _ := strings.Cut(x.r.PathValue("rest"), "/"); kind {

@@ -7,18 +7,18 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// scope is what a path names, as far as it exists. Whether the caller may know of it is another matter.
+// scope is the things that a path names, as far as they exist. It does not say whether the caller may know of them.
 type scope struct {
 	groupID   string
 	tenant    string
 	org       *account.Organization // nil if the path names none
-	project   *account.Project      // nil if the path names none, or there is none
-	workspace *account.Workspace    // nil if the path names none, or there is none
-	log       keptLog               // The zero value if the path names none, or there is none.
+	project   *account.Project      // nil if the path names none, or it does not exist
+	workspace *account.Workspace    // nil if the path names none, or it does not exist
+	log       keptLog               // zero if the path names none, or it does not exist
 }
 
-// within returns the organization that is named, or the one that the named project belongs to, and the project (nil if
-// none is named).
+// within returns the organization in the path, or that of the project in the path, and the project (nil if the path
+// names none).
 func (s *scope) within() (org string, p *account.Project) {
 	if s.project != nil {
 		return s.project.Org, s.project
@@ -31,9 +31,9 @@ func (c *call) visible() bool {
 	return c.scope.project != nil && c.caller.May(account.See, c.scope.project)
 }
 
-// loadScope finds what the path names, and returns why the caller may not do there what the operation does. A caller
-// without a role learns nothing of what is there, not even from the time that a look takes: unless the attempt must be
-// recorded in the log that it is an attempt at, nothing is looked up.
+// loadScope finds the things that the path names. If the caller may not do there what the operation does, it returns an
+// error. A caller without a role learns nothing, not even from the time of the reply: nothing is looked up, unless the
+// attempt must be recorded in the log that the path names.
 //
 // BUG(weir): a project that this node has in memory is found sooner than that there is none. A caller that has a role
 // of an organization that counts on its projects, and knows the id of another's, can tell from the time whether it is
@@ -74,7 +74,7 @@ func (s *Server) loadOrg(c *call, id string, needs account.Action) error {
 	return err
 }
 
-// enterOrg returns an organization in which the caller may do what it needs to.
+// enterOrg returns an organization if the caller may do what needs says in it.
 func enterOrg(c *call, accounts *account.Directory, id string, needs account.Action) (*account.Organization, error) {
 	if !c.caller.MayInOrg(account.SeeOrg, id) {
 		return nil, orgNotFound(id)
@@ -89,7 +89,7 @@ func enterOrg(c *call, accounts *account.Directory, id string, needs account.Act
 	return org, err
 }
 
-// loadProject looks for the project and the workspace that the path names.
+// loadProject finds the project and the workspace in the path.
 func (s *Server) loadProject(c *call) error {
 	find := s.accounts.Project
 	if c.operation.kept {
@@ -102,14 +102,14 @@ func (s *Server) loadProject(c *call) error {
 	case err != nil:
 		return err
 	case !p.Deleted.IsZero() && !c.caller.MayInOrg(account.OwnOrg, p.Org):
-		return nil // Only the owners of its organization may know of a deleted project.
+		return nil // only the owners of its organization may know of a deleted project
 	}
 	c.scope.project = p
 	c.scope.workspace, _ = p.Workspace(c.scope.tenant)
 	return nil
 }
 
-// requireRole returns why the caller may not do something to what the path names; nil if it may.
+// requireRole returns an error if the caller may not do something to the things in the path.
 func (c *call) requireRole(needs account.Action) error {
 	switch {
 	case !c.visible():
@@ -122,7 +122,7 @@ func (c *call) requireRole(needs account.Action) error {
 	return nil
 }
 
-// findLog finds the log that the path names, if it names one, among those that the caller may read.
+// findLog finds the log in the path, if there is one, among those that the caller may read.
 func (c *call) findLog(logs []keptLog) error {
 	id := c.path("logId")
 	if id == "" {
@@ -136,8 +136,8 @@ func (c *call) findLog(logs []keptLog) error {
 	return nil
 }
 
-// mayRead tells whether the caller, which may download logs here, may read this one: a project's own log, and those of
-// what was deleted, are for its owners.
+// mayRead tells whether the caller, which may download logs of the project, may read this one. A project's own log, and
+// logs of deleted workspaces, are for owners.
 func (c *call) mayRead(l keptLog) bool {
 	return l.kind != "project" && l.deleted.IsZero() || c.scope.project == nil ||
 		c.caller.May(account.Own, c.scope.project)

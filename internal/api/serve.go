@@ -12,12 +12,12 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// serve answers a request for an operation. The steps and their order are the same for all:
+// serve answers a request for an operation. All operations have the same steps:
 //
-//  1. whether this node does such things,
-//  2. the form of the identifiers in the path, before anything is looked up by them,
-//  3. who asks, and whether that is too often,
-//  4. the version, the query, what the path names and the caller's role on it,
+//  1. whether this node serves the operation,
+//  2. the form of the identifiers in the path, before any look-up by them,
+//  3. authentication, and the rate limit,
+//  4. the version, the query, the things in the path and the caller's role on them,
 //  5. the operation itself,
 //  6. if it reads a log's content, a record of the attempt, refused or not, before anything is sent.
 func (s *Server) serve(c *call, h http.Header) (result, error) {
@@ -55,7 +55,7 @@ func (s *Server) serve(c *call, h http.Header) (result, error) {
 	return refused.then(op, c)
 }
 
-// refusal is the first reason not to do what a request asks for.
+// refusal is the first reason to refuse a request.
 type refusal struct{ err error }
 
 func firstOf(reasons ...error) refusal {
@@ -85,13 +85,13 @@ func (s *Server) checkNode(op *operation) error {
 	return nil
 }
 
-// isPublished tells whether everybody may see what is proven of the log that the path names.
+// isPublished tells whether the proofs of the log in the path are public.
 func (s *Server) isPublished(c *call) (bool, error) {
 	p, err := s.accounts.Publication(c.context(), c.path("logId"))
 	return err == nil && p.Public && (p.Owner == c.path("groupId") || p.Owner == c.path("orgId")), err
 }
 
-// authenticate finds out who calls.
+// authenticate finds the caller.
 func (s *Server) authenticate(c *call) error {
 	authenticate := s.auth.Authenticate
 	if c.operation != nil && c.operation.caller == orIngestToken {
@@ -106,8 +106,8 @@ func (s *Server) authenticate(c *call) error {
 	return nil
 }
 
-// checkSession refuses what is not done in a session: to record events, and to change what is set up if the session
-// began too long ago.
+// checkSession refuses operations that are not allowed in a session: recording events, and changes if the session began
+// too long ago.
 func (c *call) checkSession() error {
 	switch op := c.operation; {
 	case c.session == nil, op.method == get, op.session:
@@ -120,8 +120,8 @@ func (c *call) checkSession() error {
 	return nil
 }
 
-// still returns why the caller of a request that goes on may not go on with it; nil if it may. Its credential, what the
-// path names and its role there are looked up again.
+// still returns an error if the caller may not continue a long request. It looks up the credential, the things in the
+// path and the role again.
 func (s *Server) still(c *call) error {
 	p, err := s.auth.Still(c.r, &auth.Principal{Credential: c.caller, Address: c.address.Addr()})
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *Server) serveAudited(c *call, refused refusal, malformed bool) (result,
 	}
 	res, err := refused.then(c.operation, c)
 	if err == nil && c.continues {
-		return res, nil // The question is an event already.
+		return res, nil // the question was recorded before
 	}
 	if failed := s.auditWhilePreparing(c, res, err); failed != nil {
 		return nil, failed
@@ -160,14 +160,14 @@ func (s *Server) serveAudited(c *call, refused refusal, malformed bool) (result,
 	return res, err
 }
 
-// preparer is a result that takes time to find out.
+// preparer is a result that takes time to compute.
 type preparer interface {
-	// prepare finds it out. It calls begun, if not before it returns, when what is recorded from then on is no part of the
-	// result.
+	// prepare computes the result. It calls begun at the moment after which newly recorded events are not in the
+	// result, or returns without calling it.
 	prepare(ctx context.Context, begun func())
 }
 
-// auditWhilePreparing has a result found out while the attempt is being recorded, which is no part of it.
+// auditWhilePreparing computes a result while the attempt is being recorded. The result does not contain the attempt.
 func (s *Server) auditWhilePreparing(c *call, res result, refused error) error {
 	p, ok := res.(preparer)
 	if !ok || refused != nil {
@@ -186,14 +186,14 @@ func (s *Server) auditWhilePreparing(c *call, res result, refused error) error {
 	err := s.auditRead(c, refused)
 	prepared.Wait()
 	if panicked != nil {
-		panic(panicked) // where requests' panics are caught
+		panic(panicked) // the panics of requests are handled there
 	}
 	return err
 }
 
-// auditRead makes the attempt to read a log an event in the log that is for that, durably. An attempt at something that
-// does not exist, or that the caller may not know of, is an event in the log of the caller's own organization, whether
-// or not there is a log too: so it takes the same time.
+// auditRead records an attempt to read a log, durably, in the log for such attempts. If the log does not exist, or the
+// caller may not know of it, the attempt is recorded in the log of the caller's own organization. That is the same in
+// both cases, so it takes the same time.
 func (s *Server) auditRead(c *call, refused error) error {
 	a := event.Access{Act: c.actor(c.caller), Operation: c.operation.audit.event, Log: cut(c.path("logId"), maxName),
 		Processor: cut(c.query.Get("spName"), maxName)}
@@ -215,7 +215,7 @@ func (s *Server) auditRead(c *call, refused error) error {
 	if err != nil {
 		return err
 	}
-	ctx := context.WithoutCancel(c.context()) // An attempt counts even if its client does not wait for the answer.
+	ctx := context.WithoutCancel(c.context()) // an attempt counts even if the client does not wait for the answer
 	if a.Status == 0 || a.Status >= http.StatusInternalServerError {
 		return s.recorder.RecordOwn(ctx, logs, event.Accessed(a))
 	}
@@ -227,7 +227,7 @@ func (s *Server) auditRead(c *call, refused error) error {
 	})
 }
 
-// logsOfAttempt returns the logs that have a record of an attempt.
+// logsOfAttempt returns the logs that record an attempt.
 func (s *Server) logsOfAttempt(c *call) ([]string, error) {
 	var logs []string
 	switch {

@@ -18,7 +18,7 @@ type newServiceAccount struct {
 	Hours       *int           `json:"secretExpiresAfterHours"`
 }
 
-// maxSecretHours is how long a secret can be valid.
+// maxSecretHours is the longest lifetime of a secret.
 const maxSecretHours = 365 * 24
 
 func (in *newServiceAccount) check(k *checks, prefix string, ofOrganization bool) {
@@ -67,7 +67,7 @@ func showSecret(s account.Secret) secretView {
 		ID: s.ID, Masked: s.Masked}
 }
 
-// idAsAsked returns the id of a service account as the path writes it, if the path means that one.
+// idAsAsked returns the id of a service account as it is written in the path, if the path names it.
 func idAsAsked(c *call, id string) string {
 	if asked := c.path("clientId"); clientIDOf(asked) == id {
 		return asked
@@ -75,7 +75,8 @@ func idAsAsked(c *call, id string) string {
 	return id
 }
 
-// showServiceAccount shows a service account with its roles in the organization or on the project at hand.
+// showServiceAccount returns the view of a service account with its roles on the organization or the project of the
+// path.
 func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 	org, p := c.scope.within()
 	v := serviceAccountView{ClientID: idAsAsked(c, which.ID), Created: which.Created.UTC().Truncate(time.Second),
@@ -92,7 +93,7 @@ func showServiceAccount(c *call, which *account.Credential) serviceAccountView {
 	return v
 }
 
-// make makes a service account and shows it with its secret, this once.
+// make creates a service account and returns it with its secret, which is never shown again.
 func (h serviceAccounts) make(c *call, in newServiceAccount, roles []account.Grant) (*serviceAccountView, error) {
 	org, _ := c.scope.within()
 	if err := h.checkLife(c, *in.Hours); err != nil {
@@ -132,7 +133,7 @@ func (h serviceAccounts) createInOrg(c *call) (any, error) {
 	return h.make(c, in, grants(c.scope.org.ID, "", in.Roles))
 }
 
-// createInProject makes a service account that has roles on the project and is a member of its organization.
+// createInProject creates a service account that has roles on the project and is a member of its organization.
 func (h serviceAccounts) createInProject(c *call) (any, error) {
 	in, err := decodeServiceAccount(c, false)
 	if err != nil {
@@ -159,7 +160,7 @@ func (h serviceAccounts) get(c *call) (any, error) {
 	return showServiceAccount(c, sa), nil
 }
 
-// update changes a service account, and its roles in the organization or on the project at hand.
+// update changes a service account, and its roles on the organization or the project of the path.
 func (h serviceAccounts) update(c *call) (any, error) {
 	org, p := c.scope.within()
 	sa, err := h.find(c, account.ServiceAccount)
@@ -210,7 +211,7 @@ func (h serviceAccounts) deleteFromOrg(c *call) (any, error) {
 	return nil, h.discard(c, sa)
 }
 
-// removeFromProject takes a service account off the project; it stays in its organization.
+// removeFromProject removes a service account from the project. It stays in its organization.
 func (h serviceAccounts) removeFromProject(c *call) (any, error) {
 	sa, err := h.find(c, account.ServiceAccount)
 	if err == nil {
@@ -260,10 +261,10 @@ func (h serviceAccounts) listProjects(c *call) (any, error) {
 	}))
 }
 
-// maxSecrets is how many secrets that have not expired a service account has at most.
+// maxSecrets is the maximum number of secrets of a service account that have not expired.
 const maxSecrets = 2
 
-// createSecret makes another secret and shows it, this once. Those that have expired go.
+// createSecret creates another secret and shows it only in this reply. It removes expired secrets.
 func (h serviceAccounts) createSecret(c *call) (any, error) {
 	sa, err := h.changeable(c)
 	if err != nil {
@@ -312,7 +313,7 @@ func (h serviceAccounts) deleteSecret(c *call) (any, error) {
 	return nil, err
 }
 
-// changeable returns the service account that the path names, if the caller may change it itself.
+// changeable returns the service account in the path, if the caller may change the account itself.
 func (h credentials) changeable(c *call) (*account.Credential, error) {
 	sa, err := h.find(c, account.ServiceAccount)
 	if err == nil && !mayChange(c, sa) {

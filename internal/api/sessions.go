@@ -13,36 +13,36 @@ import (
 	"github.com/weirlog/weir/internal/oidc"
 )
 
-// What is shown for a session, as events say it.
+// Credentials of sign-ins and sessions in events.
 const bySecret, byCode, byProvider, bySession = "Secret", "One-time code", "OpenID Connect", "Session"
 
-// maxRedirect bounds where a provider is to send a browser, in bytes.
+// maxRedirect bounds the URL to which a provider sends a browser, in bytes.
 const maxRedirect = 1 << 10
 
-// SessionHeader is the header of a reply with the text that a client is to keep of its session from now on.
+// SessionHeader is the header of a reply with the new text of a session, which the client must use from then on.
 const SessionHeader = "Weir-Session"
 
-// sessions are the operations by which somebody signs in, and out. In a session a caller reads; for a short while after
-// the sign-in it also changes what its roles let it.
+// sessions are the operations for signing in and out. A session allows reading. For a short time after the sign-in it
+// also allows changes, by the roles of the caller.
 type sessions struct {
 	control
 	auth   *auth.Authenticator
-	failed func(*call, error) // is told of each failed authentication
+	failed func(*call, error) // called for each failed authentication
 }
 
-// sessionView is who a caller is. What concerns a session is left out if the caller has none.
+// sessionView describes the caller. Attributes of the session are missing if there is none.
 type sessionView struct {
 	CredentialID string          `json:"credentialId"`
 	Kind         string          `json:"kind"` // Service Account, API Key, User
 	Name         string          `json:"name"`
-	Issuer       string          `json:"issuer,omitempty"`  // of a person: who vouches for it
-	Subject      string          `json:"subject,omitempty"` // of a person: who it is there
+	Issuer       string          `json:"issuer,omitempty"`  // of a person: the provider
+	Subject      string          `json:"subject,omitempty"` // of a person: the id at the provider
 	OrgID        string          `json:"orgId"`
 	Roles        []account.Grant `json:"roles"`
 	Began        *time.Time      `json:"signedInAt,omitempty"`
 	Expires      *time.Time      `json:"expiresAt,omitempty"`
-	IdleSeconds  int             `json:"idleSeconds,omitempty"`  // after which it ends if it is not used
-	Changes      *time.Time      `json:"changesUntil,omitempty"` // Later it only reads.
+	IdleSeconds  int             `json:"idleSeconds,omitempty"`  // time after which an unused session ends
+	Changes      *time.Time      `json:"changesUntil,omitempty"` // after this it allows only reading
 	Session      string          `json:"session,omitempty"`      // its text, in the reply that begins it
 }
 
@@ -57,13 +57,13 @@ func (c *call) viewOfSession() sessionView {
 	return v
 }
 
-// authorization is where a person signs in, and what the client is to send with the answer that comes of it.
+// authorization is the URL where a person signs in, and the text to send with the result.
 type authorization struct {
 	URL  string `json:"authorizationUrl"`
 	Flow string `json:"flow"`
 }
 
-// authorize begins the sign-in of a person at the OpenID provider. It is no sign-in yet, and no event.
+// authorize begins the sign-in of a person at the OpenID provider. This is not a sign-in yet, and is not recorded.
 func (h sessions) authorize(c *call) (any, error) {
 	form, _, _, err := readForm(c)
 	if err != nil {
@@ -81,7 +81,7 @@ func (h sessions) authorize(c *call) (any, error) {
 	return v, nil
 }
 
-// providerProblem says that nobody can sign in at the provider, now or at all.
+// providerProblem says that signing in at the provider is not possible, now or at all.
 func providerProblem(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrNoProvider):
@@ -94,12 +94,11 @@ func providerProblem(err error) error {
 	return err
 }
 
-// providerRetry is when a client may try again what the provider did not answer.
+// providerRetry is the time after which a client may retry when the provider did not answer.
 const providerRetry = 5 * time.Second
 
-// begin signs in: with a client id or public key and its secret, in the form in which a token is asked for, with a
-// code that works once, or with the answer of the OpenID provider to what authorize began. The sign-in is an event
-// before there is a session.
+// begin signs in: with a client id or public key and its secret, in the form of a token request; with a one-time code;
+// or with the answer of the OpenID provider after authorize. The sign-in is recorded before the session exists.
 func (h sessions) begin(c *call) (any, error) {
 	form, id, secret, err := readForm(c)
 	if err != nil {
@@ -109,7 +108,7 @@ func (h sessions) begin(c *call) (any, error) {
 	switch flow, code := form.Get("flow"), form.Get("code"); {
 	case flow != "":
 		how = byProvider
-		answer, _ := url.ParseQuery(form.Get("answer")) // One that cannot be read lacks what it needs.
+		answer, _ := url.ParseQuery(form.Get("answer")) // an unreadable answer lacks required parameters
 		p, text, err = h.auth.SignInPerson(c.context(), flow, answer, c.address.Addr())
 		err = providerProblem(err)
 	case code != "":
@@ -130,11 +129,11 @@ func (h sessions) begin(c *call) (any, error) {
 	return v, nil
 }
 
-// get shows who the caller is.
+// get returns a description of the caller.
 func (h sessions) get(c *call) (any, error) { return c.viewOfSession(), nil }
 
-// end signs out: of the session in which it is called; or of all sessions of the caller's credential, if it is asked
-// to or called in no session.
+// end signs out of the session of the request. If the request asks for it, or has no session, end signs out of all
+// sessions of the caller's credential.
 func (h sessions) end(c *call) error {
 	ctx := c.detached()
 	if c.session == nil || c.flag(everywhere.name) {
@@ -149,11 +148,11 @@ func (h sessions) end(c *call) error {
 	return h.auth.SignOut(ctx, c.caller.ID, c.session)
 }
 
-// record makes a sign-in or a sign-out an event in the log of the caller's organization.
+// record records a sign-in or a sign-out in the log of the caller's organization.
 func (h sessions) record(c *call, activity event.SessionActivity, session, how string) error {
 	org, err := h.accounts.Organization(c.context(), c.caller.Org)
 	if err != nil {
-		return fmt.Errorf("the organization of the session: %v", err) // It is not what the path names.
+		return fmt.Errorf("the organization of the session: %v", err) // %v: the path does not name it
 	}
 	return h.recorder.RecordOwn(c.detached(), []string{org.Log},
 		event.SessionChanged(c.actor(c.caller), activity, c.operation.id, session, how))

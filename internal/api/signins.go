@@ -7,7 +7,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// signIns are the operations on what nodes remember of attempts to sign in.
+// signIns are the operations on the failed sign-ins that nodes remember.
 type signIns struct {
 	control
 	auth *auth.Authenticator
@@ -18,9 +18,9 @@ type forgottenView struct {
 	Note    string `json:"note"`
 }
 
-// forget has this node forget how often an address has sent wrong credentials, whoever's, so that it is not limited any
-// more. An owner of any organization may: the limit bounds what wrong credentials cost, and no secret needs it
-// (auth.Authenticator).
+// forget makes this node forget how often an address has sent wrong credentials of any caller, so that it is no longer
+// limited. An owner of any organization may do so, since the limit only bounds the cost of wrong credentials; no secret
+// depends on it (see auth.Authenticator).
 func (h signIns) forget(c *call) (any, error) {
 	in, err := decode[struct {
 		Address *string `json:"ipAddress"`

@@ -16,7 +16,7 @@ import (
 	"github.com/weirlog/weir/internal/source"
 )
 
-// sources are the operations on what a project has collected from elsewhere.
+// sources are the operations on the sources from which a project's events are collected.
 type sources struct {
 	control
 	sources *source.Directory
@@ -39,10 +39,10 @@ type atlasView struct {
 	ClientID   string       `json:"clientId,omitempty"`
 	Collect    []atlas.Kind `json:"collect"`
 	Naming     string       `json:"workspaceNaming"`
-	Projects   []string     `json:"projectIds"` // empty: all
+	Projects   []string     `json:"projectIds"` // if empty, all
 	PublicKey  string       `json:"publicKey,omitempty"`
 	URL        string       `json:"baseUrl"`
-	Workspaces []string     `json:"workspaceNames"` // empty: all
+	Workspaces []string     `json:"workspaceNames"` // if empty, all
 }
 
 func showSource(_ *call, s source.Source) sourceView {
@@ -59,7 +59,7 @@ func showSource(_ *call, s source.Source) sourceView {
 // newSource is the body of a creation and of an update.
 type newSource struct {
 	Name     *string   `json:"name"`
-	Type     *string   `json:"type"` // of a creation
+	Type     *string   `json:"type"` // only in a creation
 	Paused   *bool     `json:"paused"`
 	Interval *int      `json:"intervalSeconds"`
 	Atlas    *newAtlas `json:"atlas"`
@@ -132,7 +132,7 @@ func isPrintable(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xFFFD })
 }
 
-// isServer tells whether a text is the URL of a server. Without TLS it is one on the machine itself.
+// isServer tells whether a text is the URL of a server. http is only allowed for the machine itself.
 func isServer(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || len(text) > maxText || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
@@ -143,7 +143,7 @@ func isServer(text string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// areCertificates tells whether a text is certificates in PEM and nothing else.
+// areCertificates tells whether a text has certificates in PEM and nothing else.
 func areCertificates(text string) bool {
 	rest, found := []byte(text), false
 	for len(strings.TrimSpace(string(rest))) > 0 {
@@ -197,16 +197,16 @@ func (in *newAtlas) apply(a *source.AtlasSettings) {
 	}
 }
 
-// set sets an attribute that a body has.
+// set sets an attribute if the body has it.
 func set[T any](to *T, v *T) {
 	if v != nil {
 		*to = *v
 	}
 }
 
-// secret returns the secret that a body has for the credential of a source; empty if it has none. A secret is for the
-// server, the authorities and the credential that it was given with: nobody who may change a source gets it sent
-// elsewhere.
+// secret returns the secret in a body for the credential of a source, or "". A stored secret is only for the server,
+// the authorities and the credential with which it was given, so that a caller that may change a source cannot have it
+// sent elsewhere.
 func (in *newAtlas) secret(was, is *source.AtlasSettings) (string, error) {
 	if in == nil {
 		return "", nil
@@ -270,7 +270,7 @@ func (h sources) create(c *call) (any, error) {
 		})
 }
 
-// hide puts the secret that a body has into a source.
+// hide encrypts the secret of a body into a source.
 func (h sources) hide(s *source.Source, in *newAtlas, was *source.AtlasSettings) error {
 	secret, err := in.secret(was, s.Atlas)
 	if err != nil || secret == "" {
@@ -280,7 +280,7 @@ func (h sources) hide(s *source.Source, in *newAtlas, was *source.AtlasSettings)
 	return err
 }
 
-// find returns the source that the path names.
+// find returns the source in the path.
 func (h sources) find(c *call) (*source.Source, error) {
 	id := c.path("sourceId")
 	s, err := h.sources.Get(c.context(), c.scope.project.ID, id)
@@ -330,7 +330,7 @@ func (h sources) update(c *call) (any, error) {
 	return view, err
 }
 
-// delete ends a source. What was collected stays.
+// delete deletes a source. Collected events stay.
 func (h sources) delete(c *call) (any, error) {
 	s, err := h.find(c)
 	if err != nil {

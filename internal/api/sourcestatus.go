@@ -9,34 +9,34 @@ import (
 	"github.com/weirlog/weir/internal/collect"
 )
 
-// sourceStatus is how far a source has come, as it was saved last: after each round that brought something, and every
-// 15 minutes.
+// sourceStatus is the progress of a source as it was saved last: after each round with new events, and every 15
+// minutes.
 type sourceStatus struct {
-	Behind   int64      `json:"behindSeconds"` // how far the slowest log is behind
+	Behind   int64      `json:"behindSeconds"` // seconds that the slowest log is behind
 	Error    string     `json:"lastError,omitempty"`
-	Failure  *time.Time `json:"lastFailureAt"` // nil: never
+	Failure  *time.Time `json:"lastFailureAt"` // null if there was none
 	Logs     []unitView `json:"logs"`
 	More     bool       `json:"moreLogs,omitempty"`
 	Recorded int64      `json:"recorded"`
 	Refused  int64      `json:"refused"`
-	Success  *time.Time `json:"lastSuccessAt"` // nil: never
+	Success  *time.Time `json:"lastSuccessAt"` // null if there was none
 	Unread   int64      `json:"unread"`
 }
 
-// unitView is how far a source has come in one of its logs.
+// unitView is the progress of a source in one of its logs.
 type unitView struct {
 	Cursor    time.Time  `json:"cursor"`
 	Error     string     `json:"error,omitempty"`
 	Gone      *time.Time `json:"goneSince,omitempty"`
 	Name      string     `json:"name"`
-	Reason    string     `json:"lastReason,omitempty"` // why an event was not read, or refused
+	Reason    string     `json:"lastReason,omitempty"` // why an event was not read, or was refused
 	Recorded  int64      `json:"recorded"`
 	Refused   int64      `json:"refused"`
 	Unread    int64      `json:"unread"`
 	Workspace string     `json:"workspaceId,omitempty"`
 }
 
-// maxUnits is how many logs a status shows: those with an error first, then those that are furthest behind.
+// maxUnits is the number of logs in a status: those with an error first, then those that are furthest behind.
 const maxUnits = 200
 
 func (h sources) status(c *call) (any, error) {

@@ -24,8 +24,8 @@ type statusAccess struct {
 	Address string `json:"ipAddress"`
 }
 
-// getSystemStatus tells the caller who it is. A service account has no public key: the last eight digits of its client
-// id stand in its place.
+// getSystemStatus describes the caller. Since a service account has no public key, the last eight digits of its client
+// id are shown instead.
 func getSystemStatus(c *call) (any, error) {
 	own := c.caller
 	key := statusKey{AccessList: []statusAccess{}, ID: own.UserID, PublicKey: own.ID, Roles: own.Roles}
@@ -35,6 +35,6 @@ func getSystemStatus(c *call) (any, error) {
 	for _, e := range own.AccessList {
 		key.AccessList = append(key.AccessList, statusAccess{blockOf(e.Block), addressOf(e.Block.Addr())})
 	}
-	// The name is the one that the OpenAPI document allows.
+	// The OpenAPI document allows this name.
 	return statusView{APIKey: key, AppName: "MongoDB Atlas", Build: "weir", Links: c.self(base)}, nil
 }

@@ -24,11 +24,11 @@ var (
 	clusters  = versioned{releases: []string{"2023-01-01", "2023-02-01", "2024-08-05"}, format: "json"}
 	streams   = versioned{releases: []string{"2023-02-01"}, format: "json"}
 	accounts  = versioned{releases: []string{"2024-08-05"}, format: "json"}
-	own       = versioned{format: "json"} // weir's own resources have no versions.
+	own       = versioned{format: "json"} // weir's own resources, without versions
 	recording = versioned{releases: []string{"2023-02-01"}, format: "json", optional: true}
 )
 
-// Traits of operations that have nothing to do with a log's content.
+// Traits of operations that do not read a log's content.
 var (
 	looks   = traits{audit: unaudited("it shows what is set up, and no log"), form: atlasForm}
 	changes = traits{audit: unaudited("it changes what is set up, which is an event of its own"), body: jsonBody,
@@ -38,7 +38,7 @@ var (
 		caller: byClientSecret, form: oauthForm}
 )
 
-// operations returns the table of all that is served.
+// operations returns the table of all operations.
 func (s *Server) operations() []operation {
 	common := control{s.accounts, s.recorder}
 	credentials := credentials{common}
@@ -379,7 +379,7 @@ func (h recordings) operations() []operation {
 	}
 }
 
-// operations returns each of Splunk's paths with the names that senders have for it.
+// operations returns the operations on each of Splunk's paths, including the alternative names that senders use.
 func (h hec) operations() []operation {
 	takes := traits{audit: unaudited("it writes to a log and reads none of it"), node: ingestNode, body: eventsBody,
 		caller: orIngestToken, form: hecForm}

@@ -20,12 +20,12 @@ import (
 type tails struct {
 	events
 	feed     *live.Feed
-	going    *limit.Shares[string]       // tails, by credential
-	still    func(*call) error           // why the caller may not go on with what it was allowed to begin
-	problem  func(*call, error) *problem // as which an error is replied
-	record   func(*call, error) error    // makes an attempt to read logs an event
-	beat     time.Duration               // between two looks whether a tail may go on, and two signs of life
-	stopping context.Context             // ends when requests are not to wait any more
+	going    *limit.Shares[string]       // current tails, by credential
+	still    func(*call) error           // returns an error if the caller may not continue
+	problem  func(*call, error) *problem // converts an error into a reply
+	record   func(*call, error) error    // records an attempt to read logs
+	beat     time.Duration               // interval of the checks whether a tail may continue, and of heartbeats
+	stopping context.Context             // ends when requests must not wait any more
 }
 
 const tailOperation = "tailEvents" // in events
@@ -37,7 +37,8 @@ const (
 	readWithin    = time.Minute // what a client is sent
 )
 
-// tail sends the events that match, as they are recorded, for an hour at most: then it would be another read.
+// tail sends matching events as they are recorded, for an hour at most. After that, a new request is needed, which is
+// recorded as another read.
 func (h tails) tail(c *call) (result, error) {
 	q, err := h.ask(c)
 	if err != nil {
@@ -53,7 +54,7 @@ func (h tails) tail(c *call) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := h.going.TryTake(c.caller.ID) // A place is taken for long: nobody waits for one.
+	release, err := h.going.TryTake(c.caller.ID) // a tail takes its place for long, so that waiting for one is useless
 	if err != nil {
 		return nil, tooManyTails()
 	}
@@ -70,16 +71,16 @@ func tooManyTails() *problem {
 		detail: "Too many tails are open, of this credential or in all. Please end one, or retry when some have ended."}
 }
 
-// tail is a reply that goes on while events come.
+// tail is a reply that continues while events are recorded.
 type tail struct {
 	h       tails
 	call    *call
 	q       *question
 	matcher *query.Matcher
-	last    time.Duration // how long it goes on
+	last    time.Duration // maximum duration
 }
 
-// selects tells whether an event is one of those asked for.
+// selects tells whether an event matches.
 func (t *tail) selects(line []byte, e event.Entry) bool {
 	return e.Time >= t.q.Start && (t.q.End == 0 || e.Time < t.q.End) && t.matcher.Match(line)
 }
@@ -89,7 +90,7 @@ func (t *tail) send(x *exchange) error {
 	out := &tailWriter{w: bufio.NewWriterSize(x.w, 32<<10), control: http.NewResponseController(x.w), lines: asLines(x.r)}
 	h.Set("Content-Type", out.mediaType())
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // A proxy passes on what there is.
+	h.Set("X-Accel-Buffering", "no") // a proxy must not buffer
 	h.Set("Weir-Read", t.h.refer(c, t.q, readReference, nil))
 	if x.r.Method == http.MethodHead {
 		x.w.WriteHeader(http.StatusOK)
@@ -105,7 +106,7 @@ func (t *tail) send(x *exchange) error {
 	defer l.Close()
 	defer time.AfterFunc(t.last, func() { cancel(errTailTime) }).Stop()
 	out.end(t.why(t.tell(ctx, l, out)))
-	return nil // If the client has gone, it needs no end.
+	return nil // if the client has gone, it needs no end
 }
 
 // Reasons why a tail ends.
@@ -127,7 +128,7 @@ func (t *tail) why(err error) string {
 	return "unavailable"
 }
 
-// tell writes what the listener is told, and signs of life, until there is a reason to end.
+// tell writes the events of the listener, and heartbeats, until there is a reason to end.
 func (t *tail) tell(ctx context.Context, l *live.Listener, out *tailWriter) error {
 	began, next := time.Now(), time.Time{}
 	for first := true; first || ctx.Err() == nil; first = false {
@@ -159,7 +160,8 @@ func (t *tail) tell(ctx context.Context, l *live.Listener, out *tailWriter) erro
 	return context.Cause(ctx)
 }
 
-// goOn returns why the caller may not go on. It has the listener follow the logs that the caller may read now.
+// goOn returns an error if the caller may not continue. It makes the listener follow the logs that the caller may read
+// now.
 func (t *tail) goOn(ctx context.Context, l *live.Listener, began time.Time) error {
 	if err := t.h.still(t.call); err != nil {
 		return err
@@ -180,7 +182,7 @@ func (t *tail) goOn(ctx context.Context, l *live.Listener, began time.Time) erro
 	return l.Follow(ctx, ids, func(log string) bool { return isNew[log] })
 }
 
-// recordMore makes the tail an event in the logs that it has come to since it began, too.
+// recordMore records the tail also in the logs that were added since it began.
 func (t *tail) recordMore(logs []keptLog) error {
 	var more []keptLog
 	for _, k := range logs {
@@ -214,7 +216,7 @@ func (w *tailWriter) mediaType() string {
 	return "text/event-stream"
 }
 
-// event writes an event, and before it how many were missed.
+// event writes an event, and before it the number of missed events.
 func (w *tailWriter) event(e live.Event) error {
 	if e.Missed > 0 {
 		if err := w.write("missed", fmt.Appendf(nil, `{"missed":%d}`, e.Missed)); err != nil || e.Log == "" {
@@ -225,23 +227,23 @@ func (w *tailWriter) event(e live.Event) error {
 	return w.write("", w.buf)
 }
 
-// heartbeat says that the tail goes on, and up to when all that was recorded is told.
+// heartbeat says that the tail continues, and up to what time everything recorded has been sent.
 func (w *tailWriter) heartbeat(now, upTo time.Time) error {
-	if upTo.IsZero() { // There is no log.
+	if upTo.IsZero() { // there is no log
 		upTo = now
 	}
 	return w.write("heartbeat", fmt.Appendf(nil, `{"heartbeat":"%s","upTo":"%s"}`, moment(now.UnixMilli()),
 		moment(upTo.UnixMilli())))
 }
 
-// end says why the tail ends.
+// end writes why the tail ends.
 func (w *tailWriter) end(why string) {
 	if w.write("end", fmt.Appendf(nil, `{"end":"%s"}`, why)) == nil {
-		_ = w.flush() // An error means that the client has gone.
+		_ = w.flush() // an error means that the client has gone
 	}
 }
 
-// write writes a JSON object, which has no line break, as one of a kind; empty: an event.
+// write writes a JSON object without line breaks as a message of a kind, or as an event if kind is empty.
 func (w *tailWriter) write(kind string, object []byte) error {
 	before, after := "", "\n"
 	if !w.lines {
@@ -250,14 +252,14 @@ func (w *tailWriter) write(kind string, object []byte) error {
 			before = "event: " + kind + "\ndata: "
 		}
 	}
-	w.w.WriteString(before) // An error stays for the last.
+	w.w.WriteString(before) // an error stays until the last write
 	w.w.Write(object)
 	_, err := w.w.WriteString(after)
 	return err
 }
 
-// flush sends what was written. A client that does not read it is cut off, over HTTP/2 too, where no connection is
-// looked at for that.
+// flush sends the written bytes. A client that does not read them is disconnected, also over HTTP/2, where the deadline
+// of the connection does not apply.
 func (w *tailWriter) flush() error {
 	err := w.control.SetWriteDeadline(time.Now().Add(readWithin))
 	if errors.Is(err, http.ErrNotSupported) {

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// versioned is a media type with versions. What is weir's own has none: it comes whatever is asked for.
+// versioned is a media type with versions. weir's own types have none, and are sent whatever the client accepts.
 type versioned struct {
 	releases []string // dates, oldest first
 	format   string
-	optional bool // A request that names no version gets the newest.
+	optional bool // whether a request without a version gets the newest
 }
 
 const mediaPrefix = "application/vnd.atlas."
 
-// mediaType returns the type that a reply names: the release, not the date that was asked for.
+// mediaType returns the type in a reply. It has the date of the release, not the date that the client sent.
 func (v versioned) mediaType(release string) string {
 	if len(v.releases) == 0 {
 		return "application/" + v.format
@@ -29,8 +29,8 @@ func (v versioned) mediaType(release string) string {
 	return t
 }
 
-// release returns the newest release that is not later than the date in an Accept header, by the header's preferences;
-// false if nothing there is acceptable. "*/*" names no version and so is not.
+// release returns the newest release that is not later than the date in an Accept header, by the header's preferences.
+// If nothing there is acceptable, it returns false. "*/*" has no version and so is not acceptable.
 func (v versioned) release(accept []string) (string, bool) {
 	if len(v.releases) == 0 {
 		return "", true

@@ -36,9 +36,10 @@ type workspaceView struct {
 	StreamConfig *streamConfig `json:"streamConfig,omitempty"`
 }
 
-// showWorkspace shows a workspace of the project at hand. It has no hostnames: there is nothing to connect to.
+// showWorkspace returns the view of a workspace of the project in the path. It has no hostnames, since there is nothing
+// to connect to.
 func showWorkspace(c *call, w *account.Workspace) workspaceView {
-	project, tier, maxTier := c.scope.project.ID, w.Tier, w.MaxTier // of now, whatever becomes of the workspace
+	project, tier, maxTier := c.scope.project.ID, w.Tier, w.MaxTier // copies, since the workspace may change
 	v := workspaceView{ID: w.ID, Region: regionView{w.CloudProvider, w.Region}, Project: project, Name: w.Name,
 		Failover: []regionView{}, Hostnames: []string{}, RequireOCSF: w.RequireOCSF,
 		StreamConfig: &streamConfig{Tier: &tier},
@@ -68,14 +69,14 @@ func (h workspaces) get(c *call) (any, error) {
 	return v, nil
 }
 
-// newWorkspace is the body of a creation and, with the first two apart, of an update.
+// newWorkspace is the body of a creation and, without the first two attributes, of an update.
 type newWorkspace struct {
 	Name          *string       `json:"name"`
 	DataRegion    *newRegion    `json:"dataProcessRegion"`
 	Config        *streamConfig `json:"streamConfig"`
 	Failover      *[]newRegion  `json:"failoverRegions"`
-	CloudProvider *string       `json:"cloudProvider"` // of an update
-	Region        *string       `json:"region"`        // of an update
+	CloudProvider *string       `json:"cloudProvider"` // only in an update
+	Region        *string       `json:"region"`        // only in an update
 	Processors    *struct{}     `json:"processorStatus"`
 	RequireOCSF   *bool         `json:"requireOCSF"` // weir's own
 }
@@ -85,7 +86,7 @@ type newRegion struct {
 	Region        *string `json:"region"`
 }
 
-// regions are those that Atlas runs stream workspaces in, by the OpenAPI document.
+// regions are the regions of stream workspaces in the OpenAPI document.
 var regions = map[string][]string{
 	"AWS": {"SYDNEY_AUS", "MUMBAI_IND", "FRANKFURT_DEU", "DUBLIN_IRL", "LONDON_GBR", "VIRGINIA_USA", "OHIO_USA",
 		"OREGON_USA",
@@ -189,7 +190,7 @@ func (h workspaces) update(c *call) (any, error) {
 		return nil, err
 	}
 	p, w := c.scope.project, c.scope.workspace
-	in.DataRegion = nil // an update names its region otherwise, and may name one half of it
+	in.DataRegion = nil // an update has other attributes for the region, and may have only one of the two
 	if in.CloudProvider != nil || in.Region != nil {
 		in.CloudProvider, in.Region = cmp.Or(in.CloudProvider, &w.CloudProvider), cmp.Or(in.Region, &w.Region)
 	}
@@ -216,7 +217,7 @@ func (h workspaces) update(c *call) (any, error) {
 	return view, err
 }
 
-// delete frees the workspace's name. Its logs are kept for their time.
+// delete deletes a workspace, and frees its name. Its logs are kept for their time.
 func (h workspaces) delete(c *call) (any, error) {
 	p, w := c.scope.project, c.scope.workspace
 	return struct{}{}, h.change(c, changed{activity: event.Delete, kind: "Stream Workspace", id: w.ID, name: w.Name,

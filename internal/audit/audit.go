@@ -1,5 +1,5 @@
-// Package audit reads everything that a bucket has of logs and says what is not as it must be. It trusts nothing but
-// the keys that it is given. Package verify reports what it finds.
+// Package audit reads everything in a bucket that belongs to logs, and reports each fault. It trusts only the keys that
+// it is given. Package verify makes reports of its findings.
 package audit
 
 import (
@@ -21,44 +21,44 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Auditor checks everything that a bucket has of logs. It reads only, believes nothing but its keys, and computes what
-// can be computed: each digest from its bytes, the tree from the lines, the root from the tree, what stands beside a
-// segment from its lines.
+// Auditor checks the logs of a bucket. It only reads. It trusts only its keys, and computes everything else: each
+// digest from its bytes, the tree from the lines, the root from the tree, and the objects beside a segment from its
+// lines.
 type Auditor struct {
 	Bucket   bucket.Bucket
-	Keys     *proof.Keys       // nil: signatures are not checked, and the audit can tell less
-	Beside   []segment.Kind    // of objects beside segments that are made again and compared; of others digests are
-	Progress func(bytes int64) // called as segments are read; nil: not
+	Keys     *proof.Keys       // if nil, signatures are not checked, and the audit finds less
+	Beside   []segment.Kind    // objects beside segments to make again and compare; of others, only digests are
+	Progress func(bytes int64) // if not nil, it is called with the number of bytes that were read of segments
 }
 
-// Audit is what was found of one log.
+// Audit is the result for one log.
 type Audit struct {
 	Log        string
-	Origin     string // of its checkpoint; empty: it has none
-	Size       int64  // of the tree that was computed
+	Origin     string // of its checkpoint; empty if there is none
+	Size       int64  // of the computed tree
 	Root       proof.Hash
-	Checkpoint string   // signed, of the highest manifest; empty: there is none
-	Content    int64    // entries whose lines are there
-	Removed    int64    // entries of which retention left the digests
-	Rebuilt    bool     // there is no manifest to go by
-	Unnamed    []string // keys of objects that no manifest names: left by merges and by writers that died
+	Checkpoint string   // signed, of the highest manifest; empty if there is none
+	Content    int64    // number of entries whose lines exist
+	Removed    int64    // number of entries of which retention kept only the digests
+	Rebuilt    bool     // whether the manifest is missing, and was computed from segments
+	Unnamed    []string // keys of objects that no manifest names: left by merges and by dead writers
 	Findings   []Finding
 
 	tree    proof.Tree
-	broken  bool                 // some leaf is not known, so neither is any root behind it
-	roots   map[int64]proof.Hash // of the sizes in wanted, as far as the tree grew
+	broken  bool                 // some leaf is unknown, and so are all roots after it
+	roots   map[int64]proof.Hash // at the sizes in wanted, as far as the tree goes
 	wanted  map[int64]bool
 	signed  []signedHead // of all manifests
-	entries int64        // that the manifest says there are
-	listed  int64        // the highest version in the listing of manifests, readable or not
+	entries int64        // number of entries by the manifest
+	listed  int64        // highest version in the listing of manifests, readable or not
 }
 
-// Finding is something that is not as it must be.
+// Finding is one fault.
 type Finding struct {
 	Object  string // key
-	Entry   int64  // the first index concerned; -1: none in particular
+	Entry   int64  // index of the first entry concerned; -1 if it concerns no particular one
 	What    string
-	Missing bool // it is not there, rather than another
+	Missing bool // whether the object is missing, rather than different
 }
 
 type signedHead struct {
@@ -73,7 +73,7 @@ func (a *Audit) find(object string, entry int64, err error) {
 		Missing: errors.Is(err, bucket.ErrNotExist)})
 }
 
-// RootAt returns the root that the tree had at a size that the audit was asked for.
+// RootAt returns the root of the tree at a size that was given to Log. ok is false if the tree did not reach this size.
 func (a *Audit) RootAt(size int64) (proof.Hash, bool) {
 	root, ok := a.roots[size]
 	return root, ok
@@ -96,13 +96,13 @@ func (d *Auditor) Logs(ctx context.Context) iter.Seq2[string, error] {
 			if next == "" || !yield(next, nil) {
 				return
 			}
-			after = "logs/" + next + "0" // behind everything that begins with "logs/<next>/"
+			after = "logs/" + next + "0" // after all keys that begin with "logs/<next>/"
 		}
 	}
 }
 
-// Log audits one log, and notes the roots that it had at some sizes. An error means that the audit could not be carried
-// out; what is wrong with the log are findings.
+// Log audits one log, and records the roots that it had at these sizes. An error means that the audit could not be
+// carried out; faults of the log are findings.
 func (d *Auditor) Log(ctx context.Context, log string, sizes ...int64) (*Audit, error) {
 	for {
 		a, err := d.once(ctx, log, sizes)
@@ -116,8 +116,8 @@ func (d *Auditor) Log(ctx context.Context, log string, sizes ...int64) (*Audit, 
 	}
 }
 
-// moved tells whether what is missing may be so because the log has got a new manifest since its manifests were listed.
-// A manifest that was listed and is damaged is not a new one.
+// moved tells whether objects may be missing because the log has got a new manifest since its manifests were listed. A
+// listed manifest that is damaged does not count as new.
 func (d *Auditor) moved(ctx context.Context, log string, a *Audit) (bool, error) {
 	if !a.Rebuilt && !slices.ContainsFunc(a.Findings, func(f Finding) bool { return f.Missing }) {
 		return false, nil
@@ -133,7 +133,7 @@ func (d *Auditor) moved(ctx context.Context, log string, a *Audit) (bool, error)
 	return false, nil
 }
 
-// cacheBytes bounds what an audit keeps in memory of the objects that it has read.
+// cacheBytes bounds the objects that an audit keeps in memory.
 const cacheBytes = 8 << 20
 
 func (d *Auditor) objects() *manifest.Objects { return manifest.NewObjects(d.Bucket, cacheBytes) }
@@ -165,7 +165,7 @@ func (d *Auditor) once(ctx context.Context, log string, sizes []int64) (*Audit, 
 	return a, d.unnamed(ctx, m, a, named)
 }
 
-// manifests reads all manifests of a log and returns the highest that is one; nil if there is none.
+// manifests reads all manifests of a log and returns the highest valid one, or nil.
 func (d *Auditor) manifests(ctx context.Context, a *Audit) (*manifest.Manifest, error) {
 	var highest *manifest.Manifest
 	for info, err := range d.Bucket.List(ctx, manifest.Prefix(a.Log), "") {
@@ -180,7 +180,7 @@ func (d *Auditor) manifests(ctx context.Context, a *Audit) (*manifest.Manifest, 
 		a.listed = version
 		data, err := bucket.Read(ctx, d.Bucket, info.Key, bucket.Range{})
 		if errors.Is(err, bucket.ErrNotExist) {
-			continue // cleaned away since it was listed
+			continue // deleted by a merge since the listing
 		}
 		if err != nil {
 			return nil, err
@@ -217,7 +217,7 @@ func (d *Auditor) authentic(m *manifest.Manifest, data []byte) error {
 	return m.Verify(data, d.Keys, origin)
 }
 
-// note notes the root of the tree as it is now, if it is wanted.
+// note records the root of the tree at this size, if it is wanted.
 func (a *Audit) note() {
 	if a.wanted[a.tree.Size] && !a.broken {
 		a.roots[a.tree.Size] = a.tree.Root()
@@ -234,17 +234,17 @@ func (a *Audit) append(leaves []proof.Hash, groups *[]byte) {
 	}
 }
 
-// skip stands for leaves that cannot be known. It holds nothing for each: the count may be that of a forged manifest.
+// skip stands for unknown leaves. It allocates nothing for them, since a forged manifest may claim any count.
 func (a *Audit) skip(count int64) {
 	a.broken = true
 	size := a.tree.Size + count
 	a.tree = proof.Tree{Size: size, Edge: make([]proof.Hash, bits.OnesCount64(uint64(size)))}
 }
 
-// compare compares all that was signed with the tree that was computed.
+// compare compares all signed roots with the computed tree.
 func (a *Audit) compare() {
 	if a.broken {
-		return // a finding says why
+		return // a finding explains why
 	}
 	for _, h := range a.signed {
 		if root, ok := a.roots[h.size]; !ok {
@@ -260,7 +260,7 @@ func (a *Audit) compare() {
 	}
 }
 
-// content reads all that a manifest names, and appends it to the tree. It returns the keys.
+// content reads all objects that a manifest names, appends them to the tree, and returns their keys.
 func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.Manifest,
 	a *Audit) (map[string]bool, error) {
 	named := map[string]bool{}
@@ -271,7 +271,7 @@ func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.
 		return nil, err
 	}
 	work := newInOrder(ctx, runtime.GOMAXPROCS(0))
-	defer work.wait() // for who gives up early
+	defer work.wait() // for an early return
 	add := func(seg manifest.Segment) {
 		for key := range seg.Keys() {
 			named[key] = true
@@ -310,12 +310,12 @@ func (d *Auditor) content(ctx context.Context, s *manifest.Objects, m *manifest.
 	return named, ctx.Err()
 }
 
-// isFatal tells whether an error keeps the audit from going on, rather than being something to find.
+// isFatal tells whether an error ends the audit, rather than being a finding.
 func isFatal(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// removed appends the digests of what retention has removed.
+// removed appends the digests of entries that retention has removed.
 func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.Manifest, a *Audit,
 	named map[string]bool) error {
 	for _, r := range m.Digests {
@@ -350,8 +350,8 @@ func (d *Auditor) removed(ctx context.Context, s *manifest.Objects, m *manifest.
 	return nil
 }
 
-// segment checks a segment, its blocks side by side, appends its lines to the tree, and compares them with what stands
-// beside it.
+// segment checks a segment, several of its blocks at a time, appends its lines to the tree, and compares the lines with
+// the objects beside the segment.
 func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, seg manifest.Segment, work *inOrder) {
 	x, err := s.Index(ctx, seg)
 	var groups []byte
@@ -410,10 +410,10 @@ func (d *Auditor) segment(ctx context.Context, s *manifest.Objects, a *Audit, se
 	})
 }
 
-// narrow says of an object in which group of 256 entries its lines are not those that its hashes stand for.
+// narrow reports the group of 256 entries in which the lines of an object do not give the hashes of the segment.
 func (a *Audit) narrow(key string, entry int64) {
 	for i, f := range a.Findings {
-		if f.Object == key { // found by another digest already
+		if f.Object == key { // another digest has shown it
 			a.Findings[i].Entry = max(f.Entry, entry)
 			return
 		}
@@ -421,8 +421,8 @@ func (a *Audit) narrow(key string, entry int64) {
 	a.find(key, entry, errors.New("the hashes of its groups of 256 entries are not those of its lines"))
 }
 
-// blockLeaves returns the leaves of a block's lines, which it gives see, if that is not nil. With an error there may be
-// leaves of what is there instead.
+// blockLeaves returns the leaves of a block's lines. If see is not nil, it is called with the lines. With an error, the
+// leaves may be those of damaged lines.
 func blockLeaves(ctx context.Context, s *manifest.Objects, seg manifest.Segment, b segment.Block,
 	see func(lines []byte)) ([]proof.Hash, error) {
 	data, err := s.ReadExactly(ctx, seg.Key, b.Offset, b.Length)
@@ -446,7 +446,7 @@ func firstDifference(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// unnamed counts the objects of the log that nothing names.
+// unnamed lists the objects of the log that no manifest names.
 func (d *Auditor) unnamed(ctx context.Context, m *manifest.Manifest, a *Audit, named map[string]bool) error {
 	for _, prefix := range []string{manifest.SegmentPrefix(a.Log), manifest.BesidePrefix(a.Log),
 		manifest.HistoryPrefix(a.Log), manifest.DigestsPrefix(a.Log)} {

@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-// An audit ends, and reports both faults, if the highest manifest is damaged and the one below it names an object that
-// is gone. A log is like that if a merge made the highest manifest, and the grace period of what it merged is over.
+// An audit ends, and reports both faults, if the highest manifest is damaged and the one below it names a missing
+// object. This happens if a merge made the highest manifest, and the grace period of the merged objects is over.
 func TestAuditEndsIfHighestManifestIsDamaged(t *testing.T) {
 	a := newAudited(t)
 	named := a.named()
@@ -35,8 +35,8 @@ func TestAuditEndsIfHighestManifestIsDamaged(t *testing.T) {
 	}
 }
 
-// An audit does not take a log for one without manifests if all those that it has listed are cleaned away before it
-// reads them.
+// An audit does not report a log without manifests if all manifests that it has listed are deleted before it reads
+// them.
 func TestAuditWhileManifestsAreCleanedAway(t *testing.T) {
 	b := bucketest.NewMemory()
 	s := newStore(b, tlog.Options{KeepManifests: 2})

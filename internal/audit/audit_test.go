@@ -21,7 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// audited is a log with everything that one can have: history, many segments, removed entries.
+// audited is a log with everything that a log can have: history, many segments, removed entries.
 type audited struct {
 	t    *testing.T
 	b    *bucketest.Memory
@@ -95,7 +95,7 @@ func (a *audited) put(key string, data []byte) {
 	}
 }
 
-// keysOf returns the keys of the log's objects that begin so.
+// keysOf returns the keys of the log's objects that begin with kind.
 func (a *audited) keysOf(kind string) (keys []string) {
 	for info, err := range a.b.List(a.t.Context(), manifest.LogPrefix(tlogtest.Log)+kind, "") {
 		if err != nil {
@@ -120,7 +120,7 @@ func (a *audited) highest() *manifest.Manifest {
 	return m
 }
 
-// named returns the kinds of objects that the highest manifest names, with one key of each.
+// named returns one key for each kind of object that the highest manifest names.
 func (a *audited) named() map[string]string {
 	m := a.highest()
 	if len(m.Digests) == 0 || len(m.History) == 0 || len(m.Segments) == 0 {
@@ -136,7 +136,7 @@ func (a *audited) named() map[string]string {
 		"object beside a segment": m.Segments[len(m.Segments)-1].Beside[0].Key}
 }
 
-func TestAudit(t *testing.T) {
+func TestAuditOfAWholeLog(t *testing.T) {
 	a := newAudited(t)
 	r := tlogtest.NewReference(t, auditedEntries)
 	result := a.audit(1000, 130)
@@ -164,8 +164,7 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// Any flipped bit, any removed object and any exchange is found, in the object that it is in, and is never served as
-// good.
+// Any flipped bit, removed object or exchange is found, in the object that has it, and is never served as good.
 func TestAuditFindsDamage(t *testing.T) {
 	a := newAudited(t)
 	want := read(t, newStore(a.b, a.o), tlog.All)
@@ -197,7 +196,7 @@ func TestAuditFindsDamage(t *testing.T) {
 			damage()
 			result := a.audit()
 			found := slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Object == key })
-			// which takes a checkpoint kept elsewhere
+			// That takes a checkpoint kept elsewhere.
 			if rollback := name == "removed" && kind == "manifest"; !rollback {
 				if !found {
 					t.Errorf("%s %s, %s: found only %+v", kind, key, name, result.Findings)
@@ -209,7 +208,7 @@ func TestAuditFindsDamage(t *testing.T) {
 	}
 }
 
-// neverServed checks that a download now gives all that was there, or fails.
+// neverServed checks that a download returns everything that was there, or fails.
 func (a *audited) neverServed(what string, want []string) {
 	a.t.Helper()
 	d, err := newStore(a.b, a.o).Download(context.Background(), tlogtest.Log, tlog.All)
@@ -225,7 +224,7 @@ func (a *audited) neverServed(what string, want []string) {
 	}
 }
 
-// forge makes a segment like the one at key, with lines changed, so that all in it fits together.
+// forge makes a segment like the one at key, with changed lines and matching digests.
 func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 	s := manifest.NewObjects(a.b, 1<<20)
 	seg, err := readTrailer(a.t.Context(), a.b, bucket.Info{Key: key, Size: int64(len(a.object(key)))})
@@ -237,7 +236,7 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 		a.t.Fatal(err)
 	}
 	tree := proof.Tree{}
-	for range seg.First { // a tree of the right size, whatever its hashes
+	for range seg.First { // a tree of the right size, with any hashes
 		tree.Append(proof.Hash{})
 	}
 	w := segment.New(&tree, small.BlockBytes)
@@ -267,7 +266,7 @@ func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 	return data
 }
 
-// Who can write the bucket, and knows its format, but has no key, changes nothing unseen.
+// An attacker that can write the bucket and knows its format, but has no key, cannot change anything unnoticed.
 func TestAuditFindsForgery(t *testing.T) {
 	a := newAudited(t)
 	want := read(t, newStore(a.b, a.o), tlog.All)
@@ -315,7 +314,7 @@ func TestAuditFindsForgery(t *testing.T) {
 	}
 }
 
-// With every manifest gone the log is put together from segments and digests.
+// If all manifests are missing, the log is rebuilt from segments and digests.
 func TestAuditRebuilds(t *testing.T) {
 	a := newAudited(t)
 	r := tlogtest.NewReference(t, auditedEntries)
@@ -352,7 +351,7 @@ func TestAuditRebuilds(t *testing.T) {
 	}
 }
 
-// TestForgedCountsCostNoMemory has manifests that nobody signed name more entries than could be held.
+// TestForgedCountsCostNoMemory forges manifests that name more entries than fit in memory.
 func TestForgedCountsCostNoMemory(t *testing.T) {
 	const many = 1 << 39
 	for what, forge := range map[string]func(m *manifest.Manifest){

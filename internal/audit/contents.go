@@ -11,16 +11,16 @@ import (
 	"github.com/weirlog/weir/internal/manifest"
 )
 
-// Contents is what a log consists of, for who copies it: the objects first, then the manifest that names them.
+// Contents lists the objects of a log for a copy: first the objects, then the manifest that names them.
 type Contents struct {
-	Manifest string // key of the highest manifest; empty: the log has none
+	Manifest string // key of the highest manifest; empty if the log has none
 	Version  int64
 	Data     []byte // of the manifest
 	LastPlan int64  // the last plan applied to the log
 	Objects  []string
 }
 
-// Contents returns what a log consists of now. Nothing is believed but that the manifest is one.
+// Contents returns the objects of a log now. It checks the form of the manifest, but no signature.
 func (d *Auditor) Contents(ctx context.Context, log string) (*Contents, error) {
 	found := &Contents{}
 	err := d.newest(ctx, log, func(m *manifest.Manifest, data []byte) (err error) {
@@ -30,8 +30,8 @@ func (d *Auditor) Contents(ctx context.Context, log string) (*Contents, error) {
 	return found, err
 }
 
-// newest calls do with the highest manifest of a log, and again with a higher one if something that the manifest names
-// has been removed since. It does not call it if the log has no manifest.
+// newest calls do with the highest manifest of a log. If an object that the manifest names has been removed since, it
+// calls do again with a higher one. If the log has no manifest, it does not call do.
 func (d *Auditor) newest(ctx context.Context, log string, do func(m *manifest.Manifest, data []byte) error) error {
 	for {
 		version, err := manifest.Highest(ctx, d.Bucket, log, 0)
@@ -81,17 +81,17 @@ func (d *Auditor) contents(ctx context.Context, m *manifest.Manifest, data []byt
 	return c, nil
 }
 
-// Listed is the segments that a log consists of.
+// Listed is the list of a log's segments.
 type Listed struct {
-	Version  int64              // of the manifest; 0: the log has none, and so no segments
+	Version  int64              // of the manifest; 0 if the log has none
 	First    int64              // index of the oldest entry that retention has not removed
-	Entries  int64              // index that the next entry will have
-	Segments []manifest.Segment // oldest first, without a gap
+	Entries  int64              // number of entries, so the index of the next one
+	Segments []manifest.Segment // oldest first, without gaps
 }
 
-// Segments returns the segments that a log consists of now. It compares the lists with their digests and, if the
-// auditor has keys, the manifest with its signature; the segments themselves it does not read. Whatever the manifest
-// says, the keys are such as segments of the log have, so they can be given to other programs.
+// Segments returns the segments of a log now. It compares the lists with their digests and, if the auditor has keys,
+// checks the signature of the manifest. It does not read the segments. The keys always have the form of keys of the
+// log's segments, so it is safe to give them to other programs.
 func (d *Auditor) Segments(ctx context.Context, log string) (*Listed, error) {
 	found := &Listed{}
 	err := d.newest(ctx, log, func(m *manifest.Manifest, data []byte) error {

@@ -17,7 +17,7 @@ func (a *audited) segments() (*Listed, error) {
 	return (&Auditor{Bucket: a.b, Keys: a.keys}).Segments(a.t.Context(), tlogtest.Log)
 }
 
-// The segments hold each entry that is there once, and nothing that was merged into others is among them.
+// The segments hold each existing entry once, and no segment that was merged into another is listed.
 func TestSegmentsHoldEachEntryOnce(t *testing.T) {
 	a := newAudited(t)
 	found, err := a.segments()
@@ -54,8 +54,8 @@ func TestLogWithoutManifestHasNoSegments(t *testing.T) {
 	}
 }
 
-// What is not what was signed is not listed. Without keys, keys that no segment has are still refused: they may be
-// meant for the program that gets them.
+// Lists that are not those that were signed are refused. Without keys, keys of another form are still refused, since
+// they may be meant to attack the program that gets them.
 func TestSegmentsOfForgedListsAreRefused(t *testing.T) {
 	for name, forge := range map[string]func(*audited){
 		"a history object": func(a *audited) { a.put(a.named()["history"], []byte("[]")) },
@@ -99,7 +99,7 @@ func TestSegmentsOfForgedListsAreRefused(t *testing.T) {
 	}
 }
 
-// A history object that was replaced since the manifest was read makes the list begin again.
+// If a history object was replaced since the manifest was read, the list is made again.
 func TestSegmentsOfTheNewestManifest(t *testing.T) {
 	a := newAudited(t)
 	old, overtaken := a.highest(), false

@@ -9,14 +9,14 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// derived compares what stands beside a segment with what its lines give. It holds what the kinds note of each block,
-// which is about as much as the objects themselves.
+// derived compares the objects beside a segment with the lines of the segment. It keeps the notes that the kinds make
+// of each block, which are about as large as the objects.
 type derived struct {
-	kinds []segment.Kind // of those that are known, the ones that stand beside the segment
+	kinds []segment.Kind // the known kinds that are beside the segment
 	made  [][]segment.Made
 }
 
-// newDerived returns what compares the objects beside a segment that has the index x.
+// newDerived returns a derived for a segment that has the index x.
 func newDerived(known []segment.Kind, seg manifest.Segment, x *segment.Index) *derived {
 	d := &derived{}
 	for _, k := range known {
@@ -32,8 +32,8 @@ func newDerived(known []segment.Kind, seg manifest.Segment, x *segment.Index) *d
 	return d
 }
 
-// note returns what takes the lines of a block of that number; nil if nobody wants them. Several blocks may be noted at
-// the same time.
+// note returns a function for the lines of a block with this number, or nil if no kind needs them. Several blocks may
+// be noted concurrently.
 func (d *derived) note(number int) func(lines []byte) {
 	if len(d.kinds) == 0 {
 		return nil
@@ -46,8 +46,8 @@ func (d *derived) note(number int) func(lines []byte) {
 	}
 }
 
-// compare makes each object again from what was noted of all blocks, and finds those that a manifest says to be other
-// ones. That an object is what the manifest says is for others to look at.
+// compare makes each object again from the notes of all blocks, and reports those that have another digest in the
+// manifest. It does not check that the objects have this digest.
 func (d *derived) compare(a *Audit, seg manifest.Segment) {
 	for i, k := range d.kinds {
 		content, err := k.Build(d.made[i])
@@ -72,7 +72,7 @@ func (d *derived) compare(a *Audit, seg manifest.Segment) {
 	}
 }
 
-// findBeside finds something wrong with an object beside a segment.
+// findBeside reports a fault of an object beside a segment.
 func (a *Audit) findBeside(key string, err error) {
 	a.find(key, -1, fmt.Errorf("%w; a node makes it again from the lines if it is deleted", err))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/tlog/tlogtest"
 )
 
-// fillBeside makes a log that was merged and cut, with objects of a kind beside its segments.
+// fillBeside makes a log that was merged and pruned, with objects of a kind beside its segments.
 func fillBeside(t *testing.T, kind segment.Kind) *audited {
 	o := small
 	o.Keys, _ = tlogtest.NewKeys(t)
@@ -25,7 +25,7 @@ func fillBeside(t *testing.T, kind segment.Kind) *audited {
 	return a
 }
 
-// findings audits the log, and makes what stands beside segments again.
+// findings audits the log, and makes the objects beside segments again.
 func (a *audited) findings(kind segment.Kind) (*Audit, []Finding) {
 	a.t.Helper()
 	d := &Auditor{Bucket: a.b, Keys: a.keys, Beside: []segment.Kind{kind}}
@@ -36,7 +36,7 @@ func (a *audited) findings(kind segment.Kind) (*Audit, []Finding) {
 	return result, result.Findings
 }
 
-func TestWhatIsMadeAgainIsTheSame(t *testing.T) {
+func TestObjectsBesideSegmentsAreReproducible(t *testing.T) {
 	for _, kind := range []segment.Kind{tlogtest.LineCounts{}, index.Kind{Least: 1}} {
 		a := fillBeside(t, kind)
 		if keys := a.keysOf("beside/"); len(keys) < 3 {
@@ -48,8 +48,8 @@ func TestWhatIsMadeAgainIsTheSame(t *testing.T) {
 	}
 }
 
-// An object beside a segment that says something else than the lines is found, although whoever made it has signed the
-// manifest that names it. The lines are as good as before.
+// An object beside a segment that does not agree with the lines is found, even if the manifest that names it is signed
+// by a trusted key. The lines still verify.
 func TestSignedLiesBesideSegmentsAreFound(t *testing.T) {
 	for _, test := range []struct {
 		lie   segment.Kind
@@ -79,7 +79,7 @@ func TestSignedLiesBesideSegmentsAreFound(t *testing.T) {
 	}
 }
 
-// miscounting counts a line less than a block has.
+// miscounting counts one line less than a block has.
 type miscounting struct{ tlogtest.LineCounts }
 
 func (k miscounting) Note(c segment.Content) any { return k.LineCounts.Note(c).(uint64) - 1 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// inOrder does work side by side, and what follows from it in the order in which it was given.
+// inOrder runs work concurrently, and the steps after it in the order in which they were given.
 type inOrder struct {
 	ctx     context.Context
 	pending chan step
@@ -31,7 +31,7 @@ func newInOrder(ctx context.Context, workers int) *inOrder {
 	return o
 }
 
-// do has work done, if there is any, and then what follows, after everything that was given before.
+// do runs work, if it is not nil, and then the step after it, when all earlier steps are done.
 func (o *inOrder) do(work, then func()) {
 	s := step{make(chan struct{}), then}
 	if work == nil {
@@ -46,7 +46,7 @@ func (o *inOrder) do(work, then func()) {
 	o.pending <- s
 }
 
-// wait returns when everything is done. It may be called again.
+// wait returns when all work and steps are done. It may be called again.
 func (o *inOrder) wait() {
 	if o.pending != nil {
 		close(o.pending)

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// rebuild makes what a lost manifest must have said, as far as segments and digests tell: those that follow each other
-// from entry 0 on; of several that begin at one entry the longest, since a merge leaves what it merged for a while.
+// rebuild computes what a lost manifest must have said, from the segments and digests that follow each other from entry
+// 0 on. If several begin at one entry, it takes the longest, since merged objects stay for a while.
 func (d *Auditor) rebuild(ctx context.Context, s *manifest.Objects, a *Audit) (*manifest.Manifest, error) {
 	a.Rebuilt = true
 	m := &manifest.Manifest{Format: manifest.Format, Log: a.Log}
@@ -57,7 +57,7 @@ func (d *Auditor) rebuild(ctx context.Context, s *manifest.Objects, a *Audit) (*
 			if err != nil {
 				return nil, err
 			}
-			r.Sum = proof.Digest(data) // nothing is there to compare it with
+			r.Sum = proof.Digest(data) // there is no manifest to compare it with
 			m.Digests = append(m.Digests, r)
 			m.Entries += r.Count
 			m.Pruned.Entries = m.Entries
@@ -87,8 +87,8 @@ func firstOf(key string) (int64, error) {
 	return first, nil
 }
 
-// checkFrame checks what stands in a segment, which has the index x, around its blocks, and that it ends as its
-// manifest says. Readers of weir need none of it, but zcat does.
+// checkFrame checks the bytes of a segment around its blocks, given its index x, and that it ends as its manifest says.
+// weir does not read them, but zcat does.
 func checkFrame(ctx context.Context, b bucket.Bucket, seg manifest.Segment, x *segment.Index) error {
 	head, tail := seg.HeadSpan(), seg.TailSpan()
 	for _, part := range []struct {
@@ -111,7 +111,7 @@ func checkFrame(ctx context.Context, b bucket.Bucket, seg manifest.Segment, x *s
 	return nil
 }
 
-// readTrailer returns what a segment says of itself.
+// readTrailer reads a segment's own description.
 func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (manifest.Segment, error) {
 	seg := manifest.Segment{Key: info.Key}
 	tail, err := bucket.Read(ctx, b, info.Key, bucket.Range{Offset: -segment.TrailerSize})

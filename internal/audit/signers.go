@@ -9,19 +9,19 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Signers tells who signed the logs of a bucket, as far as some of them show.
+// Signers tells which keys signed the logs of a bucket, as far as the sampled logs show.
 type Signers struct {
-	Logs   int      // number of logs that were looked at
-	Known  bool     // One of the keys that were given signed one of them.
-	Wanted []string // keys that a log's signatures name, if no key is known
-	Given  []string // the given keys as that log's signatures would name them
+	Logs   int      // number of logs that were read
+	Known  bool     // one of the given keys signed one of them
+	Wanted []string // key names in a log's signatures, if no key is known
+	Given  []string // names of the given keys as that log's signatures would have them
 }
 
-// maxSigners is the number of logs that FindSigners looks at: one damaged manifest must not hide what the others show.
+// maxSigners is the number of logs that FindSigners reads, so that one damaged manifest does not hide the others.
 const maxSigners = 8
 
-// FindSigners looks at the highest manifests of some logs of a bucket, up to one that a trusted key signed. The names
-// of the keys that it returns are claims of whoever can write the bucket.
+// FindSigners reads the highest manifests of some logs of a bucket, up to the first that a trusted key signed. The
+// names of keys that it returns are not trusted: anybody who can write the bucket can choose them.
 func FindSigners(ctx context.Context, b bucket.Bucket, keys *proof.Keys, origin string) (Signers, error) {
 	var found Signers
 	for log, err := range (&Auditor{Bucket: b}).Logs(ctx) {
@@ -38,7 +38,7 @@ func FindSigners(ctx context.Context, b bucket.Bucket, keys *proof.Keys, origin 
 	return found, nil
 }
 
-// look adds what one log shows.
+// look adds the signatures of one log.
 func (f *Signers) look(ctx context.Context, b bucket.Bucket, log string, keys *proof.Keys, origin string) error {
 	version, err := manifest.Highest(ctx, b, log, 0)
 	if err != nil || version == 0 {
@@ -53,7 +53,7 @@ func (f *Signers) look(ctx context.Context, b bucket.Bucket, log string, keys *p
 	}
 	m, err := manifest.Decode(data, log, version)
 	if err != nil {
-		return nil // It is damaged, and shows nothing.
+		return nil // damaged, and shows nothing
 	}
 	f.Logs++
 	if m.Verify(data, keys, origin) == nil {

@@ -1,19 +1,18 @@
 // Package backup copies a bucket, which may be in use, into another one.
 //
-// Why the copy is one from which a node can go on, though the source never stands still:
+// A node can continue from the copy, although the source never stands still, for these reasons:
 //
-//   - The write-ahead log is copied first, then each log. An event that was acknowledged before the copy began is in a
-//     WAL object then, or in its log. An object that vanishes before it is copied was sequenced, into a manifest that
-//     is copied later. An event that is in both comes once: sequencing and every download leave out of the write-ahead
-//     log what the log has, by its key.
-//   - Of a log the objects that its highest manifest names are copied, then that manifest: one that the source had. If a
-//     merge takes an object away meanwhile, the log is taken again as it is then. So all its checkpoints are the
-//     source's.
-//   - Plans are not copied: one may name objects that the copy does not have. Without plans, the first node on the copy
-//     plans what waits, under a number that no manifest carries yet.
-//   - Documents are copied last, so that none is older than the logs, again and again until nothing new is found.
+//   - The write-ahead log is copied first, then each log. An event that was acknowledged before the copy began is then
+//     in a WAL object, or in its log. If an object is deleted before it is copied, its events were sequenced, into a
+//     manifest that is copied later. If an event is in both, it counts once: sequencing and every download ignore
+//     events in the write-ahead log that the log has, by their keys.
+//   - Of a log, the objects that its highest manifest names are copied, and then this manifest. If a merge deletes an
+//     object meanwhile, the log is copied again as it is then. So all checkpoints of the copy are the source's.
+//   - Plans are not copied, since one may name objects that the copy does not have. Without plans, the first node on
+//     the copy plans the waiting events, under a number that no manifest has yet.
+//   - Documents are copied last, so that none is older than the logs, and again until no new ones are found.
 //
-// While it is under way, the copy says so in a document, and no node starts on it.
+// While a copy is being made, a document in it says so, and no node starts on it.
 package backup
 
 import (
@@ -37,25 +36,25 @@ import (
 )
 
 var (
-	// ErrIncomplete is returned (wrapped) for a bucket that a copy is being made in, or was broken off.
+	// ErrIncomplete is returned (wrapped) for a bucket into which a copy is being made, or was interrupted.
 	ErrIncomplete = errors.New("the bucket is an unfinished copy: run the same \"weir bucket copy\" again until it " +
 		"says that it is complete")
-	// ErrOther is returned (wrapped) for a destination that holds something else than an older copy of the source.
+	// ErrOther is returned (wrapped) for a destination that is not an older copy of the source.
 	ErrOther = errors.New("the destination is not an older copy of the source")
 )
 
-// stateKey is the object in which a copy says how far it is.
+// stateKey is the key of the object that records the progress of a copy.
 const stateKey = "copy/state.json"
 
-// state is what a copy knows of itself.
+// state is the recorded progress of a copy.
 type state struct {
 	Origin   string    `json:"origin"` // of the source
 	Complete bool      `json:"complete"`
 	Finished time.Time `json:"finished,omitzero"`
-	WAL      []string  `json:"wal"` // objects of the write-ahead log that it may have copied
+	WAL      []string  `json:"wal"` // objects of the write-ahead log that may have been copied
 }
 
-// Check returns ErrIncomplete if a bucket is an unfinished copy.
+// Check returns ErrIncomplete (wrapped) if a bucket is an unfinished copy.
 func Check(ctx context.Context, b bucket.Bucket) error {
 	var s state
 	switch known, err := readState(ctx, b, &s); {
@@ -92,29 +91,29 @@ func writeState(ctx context.Context, b bucket.Bucket, s state) error {
 // Summary says what a copy did.
 type Summary struct {
 	Logs    int   `json:"logs"`
-	Copied  int64 `json:"copied"` // objects,
+	Copied  int64 `json:"copied"` // number of objects that were copied,
 	Bytes   int64 `json:"bytes"`  // and their bytes
-	There   int64 `json:"there"`  // objects that an earlier copy had brought
+	There   int64 `json:"there"`  // number of objects that an earlier copy has copied
 	Removed int64 `json:"removed"`
-	// Changed are the logs that this copy brought forward: their content is to be verified.
+	// Changed lists the logs that this copy has extended. Their content should be verified.
 	Changed []string `json:"changed"`
 }
 
 // Copier copies a bucket.
 type Copier struct {
 	From, To bucket.Bucket
-	Progress func(bytes int64) // called as bytes are copied; nil: not
-	Retry    time.Duration     // before what failed is tried again, then twice as long; attempts are few
+	Progress func(bytes int64) // if not nil, it is called with the number of bytes copied
+	Retry    time.Duration     // pause before a failed call is repeated, doubled each time; there are few tries
 
 	state                        state
 	shards                       int
-	there                        map[string]int64 // sizes of the destination's objects, when the copy began
+	there                        map[string]int64 // sizes of the destination's objects when the copy began
 	keep                         map[string]bool  // keys that belong to the copy
 	copied, bytes, already, gone atomic.Int64
 	summary                      Summary
 }
 
-// Run copies what the destination lacks. It may be broken off at any time and run again.
+// Run copies all objects that the destination lacks. It may be interrupted at any time and called again.
 func (c *Copier) Run(ctx context.Context) (Summary, error) {
 	c.keep = map[string]bool{stateKey: true}
 	err := c.begin(ctx)
@@ -128,7 +127,7 @@ func (c *Copier) Run(ctx context.Context) (Summary, error) {
 	return c.summary, err
 }
 
-// begin makes sure that the destination is an older copy of the source, or empty, and marks it.
+// begin checks that the destination is empty or an older copy of the source, and marks it as unfinished.
 func (c *Copier) begin(ctx context.Context) error {
 	settings, err := account.NewDirectory(seal.NewBucket(c.From, seal.Key{})).Settings(ctx)
 	if err != nil {
@@ -161,7 +160,7 @@ func (c *Copier) begin(ctx context.Context) error {
 	return writeState(ctx, c.To, c.state)
 }
 
-// unmoved returns ErrOther if a node has worked on the destination: what it did there would be lost.
+// unmoved returns ErrOther (wrapped) if a node has worked on the destination, since the copy would overwrite that work.
 func (c *Copier) unmoved(ctx context.Context) error {
 	for key := range c.there {
 		switch kind, _ := layout.Of(key); {
@@ -180,7 +179,7 @@ func (c *Copier) unmoved(ctx context.Context) error {
 	return nil
 }
 
-// sourceHas returns ErrOther if the source lacks a version of a document, none of which is ever deleted there.
+// sourceHas returns ErrOther (wrapped) if the source lacks a version of a document. The source never deletes versions.
 func (c *Copier) sourceHas(ctx context.Context, key string) error {
 	o, err := c.From.Get(ctx, key, bucket.Range{Length: 1})
 	if errors.Is(err, bucket.ErrNotExist) {
@@ -192,13 +191,13 @@ func (c *Copier) sourceHas(ctx context.Context, key string) error {
 	return o.Close()
 }
 
-// parallel is how many objects are copied at the same time; each is held in memory.
+// parallel is the number of objects that are copied at the same time. Each of them is in memory.
 const parallel = 4
 
-// attempts is how often a call is tried.
+// attempts is the maximum number of tries of a call.
 const attempts = 4
 
-// try does something that may be repeated, again after errors that are not about the object itself.
+// try calls do, and repeats it after errors that may pass.
 func (c *Copier) try(ctx context.Context, do func() error) error {
 	p := retry.Policy{First: c.Retry, Tries: attempts, Passing: func(err error) bool {
 		return !errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, ErrOther)
@@ -206,7 +205,8 @@ func (c *Copier) try(ctx context.Context, do func() error) error {
 	return p.Do(ctx, do)
 }
 
-// object copies an object, unless the destination has it. bucket.ErrNotExist (wrapped) if the source has it no more.
+// object copies an object, unless the destination has it. If the source no longer has it, it returns bucket.ErrNotExist
+// (wrapped).
 func (c *Copier) object(ctx context.Context, key string) error {
 	return c.try(ctx, func() error {
 		data, err := bucket.Read(ctx, c.From, key, bucket.Range{})
@@ -217,7 +217,7 @@ func (c *Copier) object(ctx context.Context, key string) error {
 	})
 }
 
-// put makes an object at the destination. That an object is there already is well if it is the same.
+// put creates an object at the destination. If the same object exists already, it succeeds.
 func (c *Copier) put(ctx context.Context, key string, data []byte) error {
 	err := c.To.PutNew(ctx, key, data)
 	if err != nil {
@@ -237,7 +237,7 @@ func (c *Copier) put(ctx context.Context, key string, data []byte) error {
 	return nil
 }
 
-// copyAll copies those of some objects that the destination does not have in the same size.
+// copyAll copies the objects that the destination does not have in the same size.
 func (c *Copier) copyAll(ctx context.Context, infos []bucket.Info) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -252,7 +252,7 @@ func (c *Copier) copyAll(ctx context.Context, infos []bucket.Info) error {
 	return group.Wait()
 }
 
-// copyWAL copies what waits to be sequenced. Where it will be is said first, so that nobody takes it for a node's.
+// copyWAL copies the waiting events. It first records their keys, so that they do not seem to come from a node.
 func (c *Copier) copyWAL(ctx context.Context) error {
 	infos, err := c.list(ctx, "wal/")
 	if err != nil {
@@ -320,7 +320,7 @@ func (c *Copier) copyLog(ctx context.Context, auditor *audit.Auditor, log string
 		}
 		var infos []bucket.Info
 		for _, key := range contents.Objects {
-			infos = append(infos, bucket.Info{Key: key, Size: -1}) // never made twice, so it is enough that it is there
+			infos = append(infos, bucket.Info{Key: key, Size: -1}) // keys are never reused, so existence is enough
 		}
 		err = c.copyAll(ctx, infos)
 		if errors.Is(err, bucket.ErrNotExist) { // merged or removed meanwhile
@@ -369,10 +369,10 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *audit.C
 	return nil
 }
 
-// documentPasses bounds how often documents are looked for that came meanwhile.
+// documentPasses bounds how often the copy looks for new documents.
 const documentPasses = 20
 
-// copyDocuments copies documents, and notes of nodes.
+// copyDocuments copies documents, and the objects that nodes record for themselves.
 func (c *Copier) copyDocuments(ctx context.Context) error {
 	for range documentPasses {
 		before := c.copied.Load()
@@ -388,7 +388,7 @@ func (c *Copier) copyDocuments(ctx context.Context) error {
 				err := c.copyAll(ctx, []bucket.Info{info})
 				if err == nil {
 					c.there[info.Key] = info.Size
-				} else if !errors.Is(err, bucket.ErrNotExist) { // a note that is not needed any more
+				} else if !errors.Is(err, bucket.ErrNotExist) { // an object that is no longer needed
 					return err
 				}
 			}
@@ -400,7 +400,7 @@ func (c *Copier) copyDocuments(ctx context.Context) error {
 	return nil
 }
 
-// tidy removes from the destination what an earlier copy brought and the source has no more.
+// tidy deletes objects from the destination that an earlier copy has copied and that the source no longer has.
 func (c *Copier) tidy(ctx context.Context) error {
 	var old []string
 	for key := range c.there {

@@ -35,7 +35,7 @@ const shards = 2
 
 var logs = []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccccccc"}
 
-// weir is a process that works on a bucket. Sizes are tiny, so that a short history meets every case.
+// weir is a process that works on a bucket. Sizes are tiny, so that a short history reaches all cases.
 type weir struct {
 	*nodetest.Node
 	t        *testing.T
@@ -51,13 +51,13 @@ func startWeir(t *testing.T, b bucket.Bucket, keys *proof.Keys) *weir {
 			Recording:  record.Options{Remembered: 8}, WALCache: 1 << 16})}
 }
 
-// line is event number n.
+// line returns event n.
 func line(n int) string {
 	uid, ms := fmt.Sprintf("uid-%d", n), int64(1_700_000_000_000+n*37%100)
 	return fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, ms, uid)
 }
 
-// record records events, those with numbers that were used before among them.
+// record records events. Numbers that were used before give duplicates.
 func (w *weir) record(log string, numbers ...int) {
 	w.t.Helper()
 	var lines []string
@@ -98,7 +98,7 @@ func (w *weir) download(log string) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
-// source is a bucket that is in use: between any two calls of whoever copies it, it goes on.
+// source is a bucket in use: something may happen between any two calls of the copier.
 type source struct {
 	*weir
 	rnd    *rand.Rand
@@ -110,7 +110,7 @@ type source struct {
 
 var errInjected = errors.New("injected")
 
-// live does something, or not.
+// live does something at random, or nothing.
 func (s *source) live() {
 	switch log := logs[s.rnd.IntN(len(logs))]; s.rnd.IntN(12) {
 	case 0, 1:
@@ -158,8 +158,8 @@ func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
 	return s
 }
 
-// copyTo copies, while the source goes on, with failures and breaks, until it is complete. It returns what was
-// acknowledged before the last try began.
+// copyTo copies until the copy is complete, while the source is in use, with failures and interruptions. It returns the
+// events that were acknowledged before the last try began.
 func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 	s.t.Helper()
 	for try := 0; ; try++ {
@@ -196,8 +196,8 @@ func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 	}
 }
 
-// checkCopy checks a copy by a node that starts on it: each event once, as proven, and more can be recorded. It works
-// on a copy of the copy, so that this stays one.
+// checkCopy checks a copy with a node that starts on it: each event is there once and proven, and more can be recorded.
+// The node works on a copy of the copy, so that the copy does not change.
 func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]bool, keys *proof.Keys) {
 	s.t.Helper()
 	there := bucketest.NewMemory()
@@ -253,8 +253,8 @@ func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]boo
 	}
 }
 
-// A copy of a bucket in use, broken off and begun again, brought forward later: everything that was acknowledged before
-// it began is there once, its checkpoints are the source's, and a node goes on with it.
+// A bucket in use is copied with interruptions, and the copy is extended later. Every event that was acknowledged
+// before the copy began is there once, the checkpoints are the source's, and a node can continue with the copy.
 func TestCopyOfALiveBucket(t *testing.T) {
 	key, err := proof.GenerateKey()
 	if err != nil {
@@ -277,8 +277,8 @@ func TestCopyOfALiveBucket(t *testing.T) {
 	}
 }
 
-// Nothing is copied over something else.
-func TestCopyRefuses(t *testing.T) {
+// A copy never overwrites something else.
+func TestCopyRefusesOtherDestinations(t *testing.T) {
 	key, err := proof.GenerateKey()
 	if err != nil {
 		t.Fatal(err)

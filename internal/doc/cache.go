@@ -15,12 +15,12 @@ import (
 // ErrNotFound is returned (wrapped) by a Cache for a document that does not exist.
 var ErrNotFound = errors.New("not found")
 
-// MaxAge is how long a Cache believes a document without asking for a newer version, so how long a change on another
-// node may go unseen. Changes on this node are seen at once, and so is what was missing.
+// MaxAge is how long a Cache uses a document without asking for a newer version. So a change on another node may be
+// missed for this long. Changes on this node, and documents that another node creates, are seen at once.
 const MaxAge = 2 * time.Second
 
-// Cache is the documents of one kind, as they are stored and as they are remembered. It may be used concurrently. What
-// it returns is shared: nobody may change it.
+// Cache reads and changes the documents of one kind, and remembers some of them. It may be used concurrently. The
+// documents that it returns are shared and must not be changed.
 type Cache[T any] struct {
 	bucket bucket.Bucket
 	prefix string
@@ -35,22 +35,22 @@ type cached[T any] struct {
 	checked time.Time
 }
 
-// NewCache returns the documents below a prefix of b, which ends with a slash. It remembers so many of them.
+// NewCache returns the documents below a prefix of b, which ends with a slash. It remembers at most size documents.
 func NewCache[T any](b bucket.Bucket, prefix string, size int) *Cache[T] {
 	return &Cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size}), make(chan struct{}, 1)}
 }
 
-// Prefix returns where the document with an id lies: what the keys of its versions begin with.
+// Prefix returns the prefix of a document, with which the keys of its versions begin.
 func (c *Cache[T]) Prefix(id string) string { return c.prefix + id }
 
-// maxID bounds an identifier, in bytes. What is longer names nothing, and is neither looked up nor kept.
+// maxID bounds an identifier, in bytes. A longer one names no document, and is neither looked up nor remembered.
 const maxID = 64
 
 func (c *Cache[T]) valid(id string) bool {
 	return len(id) <= maxID && bucket.CheckKey(c.prefix+id) == nil
 }
 
-// Get returns a document by its id; ErrNotFound if there is none.
+// Get returns a document by its id. If there is none, it returns ErrNotFound (wrapped).
 func (c *Cache[T]) Get(ctx context.Context, id string) (*T, error) {
 	if !c.valid(id) {
 		return nil, fmt.Errorf("%s%.*q: %w", c.prefix, maxID, id, ErrNotFound)
@@ -73,7 +73,7 @@ func (c *Cache[T]) Get(ctx context.Context, id string) (*T, error) {
 	return c.read(ctx, id)
 }
 
-// read returns a document as it is stored.
+// read returns a document as it is stored, and remembers it.
 func (c *Cache[T]) read(ctx context.Context, id string) (*T, error) {
 	now := time.Now()
 	v := new(T)
@@ -87,7 +87,7 @@ func (c *Cache[T]) read(ctx context.Context, id string) (*T, error) {
 	return c.keep(id, cached[T]{v, version, now}), nil
 }
 
-// GetOrEmpty returns an empty document for one that does not exist, and believes that for MaxAge too.
+// GetOrEmpty is Get, but returns an empty document for one that does not exist. It also uses that answer for MaxAge.
 func (c *Cache[T]) GetOrEmpty(ctx context.Context, id string) (*T, error) {
 	if !c.valid(id) {
 		return new(T), nil
@@ -103,8 +103,8 @@ func (c *Cache[T]) GetOrEmpty(ctx context.Context, id string) (*T, error) {
 	return v, err
 }
 
-// keep puts a version into the cache, and returns the newest: who was slow to read must not hide what was written
-// since.
+// keep puts a version into the cache, and returns the newest that the cache has: a slow reader must not hide a version
+// that was written since.
 func (c *Cache[T]) keep(id string, new cached[T]) *T {
 	newest, ok := c.docs.Compute(id, func(have cached[T], ok bool) (cached[T], otter.ComputeOp) {
 		if ok && (have.version > new.version || have.version == new.version && have.checked.After(new.checked)) {
@@ -118,14 +118,14 @@ func (c *Cache[T]) keep(id string, new cached[T]) *T {
 	return newest.doc
 }
 
-// Create stores a new document; ErrConflict if there is one with this id.
+// Create stores a new document. If there is one with this id, it returns ErrConflict (wrapped).
 func (c *Cache[T]) Create(ctx context.Context, id string, v T) error {
 	defer c.tell()
 	return Write(ctx, c.bucket, c.prefix+id, 0, v)
 }
 
-// Changed returns a channel that has an element if documents may have been changed through this cache since one was
-// taken from it. It is for one reader, who need not look often then: only for what other nodes changed.
+// Changed returns a channel that has an element if documents may have been changed through this cache since the last
+// element was taken. It is for one reader, which then needs to look for changes of other nodes only.
 func (c *Cache[T]) Changed() <-chan struct{} { return c.changed }
 
 func (c *Cache[T]) tell() {
@@ -135,8 +135,8 @@ func (c *Cache[T]) tell() {
 	}
 }
 
-// Update has change change a document, and returns it as it is now; an error of change leaves it as it is. ErrNotFound
-// if there is none.
+// Update calls change with a document, stores the result, and returns it. If change returns an error, the document
+// stays as it is. If there is none, Update returns ErrNotFound (wrapped). change may be called more than once.
 func (c *Cache[T]) Update(ctx context.Context, id string, change func(*T) error) (*T, error) {
 	defer c.tell()
 	now := time.Now()
@@ -146,16 +146,16 @@ func (c *Cache[T]) Update(ctx context.Context, id string, change func(*T) error)
 		return nil, fmt.Errorf("%s%s: %w", c.prefix, id, ErrNotFound)
 	}
 	if errors.Is(err, ErrPutBack) {
-		return nil, err // What is in memory is newer, and stays.
+		return nil, err // the version in memory is newer, and stays
 	}
 	if err != nil {
-		c.docs.Invalidate(id) // it may have taken effect
+		c.docs.Invalidate(id) // the change may have taken effect
 		return nil, err
 	}
 	return c.keep(id, cached[T]{&v, version, now}), nil
 }
 
-// UpdateOrCreate is Update for a document that need not exist: change is then given an empty one.
+// UpdateOrCreate is Update for a document that need not exist. In that case, change is given an empty one.
 func (c *Cache[T]) UpdateOrCreate(ctx context.Context, id string, change func(*T) error) (*T, error) {
 	for {
 		v, err := c.Update(ctx, id, change)
@@ -168,17 +168,17 @@ func (c *Cache[T]) UpdateOrCreate(ctx context.Context, id string, change func(*T
 	}
 }
 
-// Remembers tells whether a document is in memory, so that finding it costs little.
+// Remembers tells whether a document is in memory, so that Get is cheap.
 func (c *Cache[T]) Remembers(id string) bool {
 	_, ok := c.docs.GetIfPresent(id)
 	return ok
 }
 
-// Invalidate forgets a document, so that it is read as it is stored.
+// Invalidate forgets a document, so that the next Get reads it from the bucket.
 func (c *Cache[T]) Invalidate(id string) { c.docs.Invalidate(id) }
 
-// All yields all documents in the order of their ids. An error is that of one document, behind which it goes on with
-// the next, or that of the listing, which ends it. What is remembered in its newest version is not read again.
+// All yields all documents in the order of their ids. An error concerns one document, and All continues with the next;
+// an error of the listing ends it. A document that is remembered in its newest version is not read again.
 func (c *Cache[T]) All(ctx context.Context) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		began := time.Now()
@@ -190,7 +190,7 @@ func (c *Cache[T]) All(ctx context.Context) iter.Seq2[*T, error] {
 			}
 			of, version, ok := parse(info.Key)
 			if !ok {
-				continue // Checks of the bucket name it.
+				continue // checks of the bucket report it
 			}
 			if of = of[len(c.prefix):]; of != id && highest > 0 && !yield(c.at(ctx, id, highest, began)) {
 				return
@@ -203,7 +203,8 @@ func (c *Cache[T]) All(ctx context.Context) iter.Seq2[*T, error] {
 	}
 }
 
-// at returns a document whose highest version was so at a time, or a newer one.
+// at returns a document, given the highest version that a listing showed and when the listing began. The document may
+// be newer.
 func (c *Cache[T]) at(ctx context.Context, id string, version int64, at time.Time) (*T, error) {
 	if have, ok := c.docs.GetIfPresent(id); ok && have.version >= version {
 		return c.keep(id, cached[T]{have.doc, have.version, at}), nil

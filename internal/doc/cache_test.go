@@ -12,7 +12,7 @@ import (
 
 type named struct{ Name string }
 
-// listed returns the names of all documents, and how many errors came between them.
+// listed returns the names of all documents, and the number of errors.
 func listed(t *testing.T, c *Cache[named]) (names []string, failed int) {
 	for d, err := range c.All(t.Context()) {
 		if err != nil {
@@ -31,7 +31,7 @@ func rename(t *testing.T, c *Cache[named], id, name string) {
 	}
 }
 
-// Documents that are remembered cost the listing only, and what another node changed is seen at once.
+// Documents that are remembered cost only the listing, and a change by another node is seen at once.
 func TestAllReadsOnlyWhatChanged(t *testing.T) {
 	reads, lists := 0, 0
 	b := &bucketest.Faulty{Bucket: bucketest.NewAnyKeys()}
@@ -69,7 +69,7 @@ func TestAllReadsOnlyWhatChanged(t *testing.T) {
 	expect(0)
 }
 
-func TestAllGoesOnBehindWhatIsDamaged(t *testing.T) {
+func TestAllContinuesAfterADamagedDocument(t *testing.T) {
 	b := bucketest.NewAnyKeys()
 	c := NewCache[named](b, "things/", 100)
 	for _, id := range []string{"a", "b", "c"} {

@@ -1,8 +1,8 @@
-// Package doc keeps small versioned documents in a bucket. A document at a prefix is the objects
-// <prefix>/<version>.json, of which the highest counts; a change creates the next version with PutNew, so of several
-// concurrent changes one wins and the others see that they did not.
+// Package doc stores small versioned documents in a bucket. The versions of a document are the objects
+// <prefix>/<version>.json; the highest counts. A change creates the next version with PutNew, so one of several
+// concurrent changes succeeds, and the others get ErrConflict.
 //
-// The bucket is one that seals its objects (package seal), so that only what nodes wrote counts.
+// The bucket must be one that seals its objects (package seal), so that only versions that nodes wrote count.
 //
 // Versions are never deleted, except by Clean. If one were, a process that slept since reading the version below could
 // create it again and believe that its change took effect.
@@ -23,18 +23,18 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// ErrConflict is returned (wrapped) by Write when somebody else has made the version.
+// ErrConflict is returned (wrapped) by Write if another writer has created the version.
 var ErrConflict = errors.New("the document was changed by somebody else")
 
-// stored is a version as it lies in the bucket.
+// stored is the content of a version's object.
 type stored struct {
 	Nonce   string          `json:"nonce"` // tells equal changes by different writers apart
 	Content json.RawMessage `json:"content"`
 	Sum     string          `json:"sum"` // see sum
 }
 
-// sum returns SHA-256 of the key, a line feed, and the content as it lies, in hexadecimal. With it somebody without the
-// nodes' secret finds damage, and a version that lies where another should.
+// sum returns SHA-256 of the key, a line feed, and the content as it is stored, in hexadecimal. With it, a reader
+// without the nodes' secret finds damage, and a version that is stored under another key.
 func sum(key string, content []byte) string {
 	h := sha256.New()
 	io.WriteString(h, key+"\n")
@@ -42,7 +42,7 @@ func sum(key string, content []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// ErrDamaged is returned (wrapped) for an object that is not the version of a document that was written.
+// ErrDamaged is returned (wrapped) for an object that is not a version of a document as it was written.
 var ErrDamaged = errors.New("it is damaged")
 
 // decode reads the version at a key.
@@ -57,7 +57,7 @@ func decode(key string, data []byte) (stored, error) {
 	return s, nil
 }
 
-// Check returns ErrDamaged (wrapped) unless data is the version of a document that was written at a key.
+// Check returns ErrDamaged (wrapped) unless data is a version of a document that was written at this key.
 func Check(key string, data []byte) error {
 	_, err := decode(key, data)
 	return err
@@ -65,8 +65,9 @@ func Check(key string, data []byte) error {
 
 func key(prefix string, version int64) string { return fmt.Sprintf("%s/%010d.json", prefix, version) }
 
-// Missing returns the key of the first version that is missing between two keys that follow each other in a listing of
-// a document, of which the first may be empty; empty: none is missing, or at is not the key of a version.
+// Missing finds gaps in a listing. Given two consecutive keys of a document (before is empty for the first), it returns
+// the key of the first missing version between them. It returns "" if none is missing, or if at is not the key of a
+// version.
 func Missing(before, at string) string {
 	prefix, version, ok := parse(at)
 	if !ok {
@@ -82,7 +83,7 @@ func Missing(before, at string) string {
 	return key(prefix, expected)
 }
 
-// parse returns of which document, and which version, a key is.
+// parse splits the key of a version into the prefix of its document and its number.
 func parse(k string) (prefix string, version int64, ok bool) {
 	i := strings.LastIndexByte(k, '/')
 	if i < 0 {
@@ -92,7 +93,8 @@ func parse(k string) (prefix string, version int64, ok bool) {
 	return k[:i], version, err == nil && key(k[:i], version) == k
 }
 
-// Highest returns the highest version of the document at prefix above known, or known.
+// Highest returns the highest version of the document at prefix, or known if there is no higher one. It returns 0 if
+// known is 0 and there is no document.
 func Highest(ctx context.Context, b bucket.Bucket, prefix string, known int64) (int64, error) {
 	after := ""
 	if known > 0 {
@@ -111,7 +113,8 @@ func Highest(ctx context.Context, b bucket.Bucket, prefix string, known int64) (
 	return known, nil
 }
 
-// Read decodes the document at prefix into v and returns its version; bucket.ErrNotExist (wrapped) if there is none.
+// Read decodes the newest version of the document at prefix into v, and returns its number. If there is no document, it
+// returns bucket.ErrNotExist (wrapped).
 func Read(ctx context.Context, b bucket.Bucket, prefix string, v any) (version int64, err error) {
 	version, err = Highest(ctx, b, prefix, 0)
 	if err != nil {
@@ -142,7 +145,8 @@ func read(ctx context.Context, b bucket.Bucket, prefix string, version int64) (s
 	return s, nil
 }
 
-// Write makes v the version after the given one (0: the first). ErrConflict if there is such a version already.
+// Write stores v as the version after the given one, which is 0 for a new document. If there is such a version already,
+// it returns ErrConflict (wrapped).
 func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v any) error {
 	content, err := json.Marshal(v)
 	if err != nil {
@@ -163,14 +167,14 @@ func Write(ctx context.Context, b bucket.Bucket, prefix string, version int64, v
 	switch there, readErr := read(ctx, b, prefix, version+1); {
 	case readErr == nil && there.Nonce == s.Nonce:
 		return nil
-	case readErr == nil: // somebody else's, so ours never can be
+	case readErr == nil: // another writer's, so this write can never take effect
 		return fmt.Errorf("document %s, version %d: %w", prefix, version+1, ErrConflict)
 	}
 	return fmt.Errorf("document %s: %w", prefix, err)
 }
 
-// Clean deletes the versions up to one. It is only for a document whose changes may be lost: a writer that slept may
-// create a deleted version again, which then stands below the highest and does not count.
+// Clean deletes the versions up to upTo. It is only for a document whose changes may be lost: a writer that slept may
+// create a deleted version again, which is below the highest then and does not count.
 func Clean(ctx context.Context, b bucket.Bucket, prefix string, upTo int64) error {
 	var old []string
 	for info, err := range b.List(ctx, prefix+"/", "") {
@@ -185,12 +189,14 @@ func Clean(ctx context.Context, b bucket.Bucket, prefix string, upTo int64) erro
 	return b.Delete(ctx, old...)
 }
 
-// ErrPutBack is returned (wrapped) by Update if the document has an older version than it had.
+// ErrPutBack is returned (wrapped) by Update if the newest version of the document is older than one that it had
+// before.
 var ErrPutBack = errors.New("the document was put back to an older version; put the newer ones back from a copy")
 
-// Update reads the document at prefix into v, has change change it, and writes it, again if somebody else was faster.
-// It returns what is stored now and its version. An error of change ends it. If known is a version that the document is
-// known to have had, one that is older is not changed: what it says is not so any more.
+// Update reads the document at prefix into v, calls change with it, and writes it. If another writer was faster, it
+// starts again, so change may be called several times. It returns the new document and its version. An error of change
+// ends it. known is a version that the document has had, or 0. If the newest one is older, Update returns ErrPutBack
+// (wrapped), since the document is not current.
 func Update[T any](ctx context.Context, b bucket.Bucket, prefix string, known int64, change func(*T) error) (T, int64,
 	error) {
 	for {

@@ -76,8 +76,8 @@ func TestUpdateLosesNothing(t *testing.T) {
 	}
 }
 
-// A write whose outcome is unknown has lost if somebody else's change is there.
-func TestUnknownOutcomeThatLost(t *testing.T) {
+// A write whose outcome is unknown has failed if another writer's change is stored.
+func TestUnknownOutcomeIsConflictIfAnotherChangeIsStored(t *testing.T) {
 	memory, faults := bucketest.NewAnyKeys(), 1
 	if err := doc.Write(t.Context(), memory, "c/x", 0, counter{}); err != nil {
 		t.Fatal(err)

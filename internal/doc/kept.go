@@ -9,8 +9,8 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Kept is a document that says how far somebody has come. It changes often, and one writer at a time changes it. Only
-// its last versions stay, so a change may be lost if its writer slept. It is for one goroutine.
+// Kept is a document that records progress. It changes often, and one writer at a time changes it. Only its last
+// versions are kept, so a change may be lost if its writer slept. A Kept must be used by one goroutine at a time.
 type Kept[T any] struct {
 	Value T
 
@@ -19,7 +19,7 @@ type Kept[T any] struct {
 	version int64
 }
 
-// keptVersions is how many versions of such a document stay, so that a reader which has listed the highest finds it.
+// keptVersions is the number of versions that are kept, so that a reader which has listed the highest still finds it.
 const keptVersions = 4
 
 // NewKept returns the document at prefix. It must be loaded first.
@@ -48,7 +48,7 @@ func (k *Kept[T]) Load(ctx context.Context) error {
 // ErrDoesNotCount is returned (wrapped) if the newest version of a document was damaged, or written by somebody else.
 var ErrDoesNotCount = errors.New("the document does not count")
 
-// Keep writes the value. With ErrConflict (wrapped) somebody else has written since it was loaded.
+// Keep writes the value. It returns ErrConflict (wrapped) if another writer has written since Load.
 func (k *Kept[T]) Keep(ctx context.Context) error {
 	if err := Write(ctx, k.bucket, k.prefix, k.version, k.Value); err != nil {
 		return err
@@ -60,8 +60,8 @@ func (k *Kept[T]) Keep(ctx context.Context) error {
 	return Clean(ctx, k.bucket, k.prefix, k.version-keptVersions)
 }
 
-// Change has change change the value, and writes it, again if somebody else was faster. An error of change ends it.
-// After it, the value is what counts.
+// Change loads the document, calls change with the value, and writes it. If another writer was faster, it starts again,
+// so change may be called several times. An error of change ends it. After success, the value is the one stored.
 func (k *Kept[T]) Change(ctx context.Context, change func(*T) error) error {
 	for {
 		if err := k.Load(ctx); err != nil && !errors.Is(err, ErrDoesNotCount) {
@@ -77,7 +77,8 @@ func (k *Kept[T]) Change(ctx context.Context, change func(*T) error) error {
 		if err != nil {
 			return err
 		}
-		// The version may have been made, and deleted, while this process slept. Then it stands below the highest.
+		// This process may have slept while others created the version and deleted it again. Then the version written
+		// here is below the highest.
 		highest, err := Highest(ctx, k.bucket, k.prefix, k.version)
 		if err != nil || highest == k.version {
 			return err

@@ -12,7 +12,7 @@ import (
 
 type count struct{ N int }
 
-func TestKeptDocumentGoesOnWhereItWas(t *testing.T) {
+func TestKeptDocumentContinuesWhereItWas(t *testing.T) {
 	b := bucketest.NewMemory()
 	for n := range 20 {
 		k := NewKept[count](b, "cursors/test/x")
@@ -76,9 +76,9 @@ func TestKeptDocumentThatIsDamagedBeginsAgain(t *testing.T) {
 	}
 }
 
-// A change is made although the document moves on meanwhile, and although the version that it makes was made and
+// A change takes effect although others change the document at the same time, and although its version was created and
 // deleted before.
-func TestChangeOfAKeptDocumentCounts(t *testing.T) {
+func TestChangeOfAKeptDocumentTakesEffect(t *testing.T) {
 	memory := bucketest.NewMemory()
 	writer := NewKept[count](memory, "cursors/test/x")
 	moved := 0

@@ -1,6 +1,6 @@
-// Package durable writes files that survive a power cut. A file is written under another name and fsynced, gets its
-// name, and then its folder is fsynced. So after a crash at any instant there is the old file or the whole new one, and
-// perhaps a temporary file beside it; and a file for which a call returned nil stays.
+// Package durable writes files that survive a power cut. A file is written under a temporary name and synced, is
+// renamed, and then its folder is synced. So after a crash at any instant there is the old file or the whole new one,
+// and perhaps a temporary file beside it. A file for which a call returned nil stays.
 package durable
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Replace writes a file that only its owner may read. It replaces what has the name.
+// Replace writes a file that only its owner may read. It replaces an existing file.
 func Replace(name string, data []byte) error {
 	return put(system{}, name, 0o600, writer(data), system{}.rename)
 }
@@ -46,13 +46,13 @@ func linkOrRename(from, to string) error {
 	return system{}.rename(from, to)
 }
 
-// WriteNew makes a file that only its owner may read, and fsyncs it, but not its folder: its name is not durable yet. A
-// failed call may leave a part of the file. If the name exists, it returns fs.ErrExist (wrapped).
+// WriteNew creates a file that only its owner may read, and syncs it, but not its folder, so its name is not durable
+// yet. A failed call may leave a part of the file. If the name exists, WriteNew returns fs.ErrExist (wrapped).
 func WriteNew(name string, data []byte) error {
 	return writeNew(system{}, name, 0o600, writer(data))
 }
 
-// SyncFolder makes durable what names the entries of a folder have.
+// SyncFolder makes the names in a folder durable.
 func SyncFolder(name string) error { return system{}.syncFolder(name) }
 
 func writer(data []byte) func(io.Writer) error {
@@ -73,7 +73,7 @@ type file interface {
 	Sync() error
 }
 
-// put writes a file beside its place, and gives it its name by place.
+// put writes a file under a temporary name in the same folder, and gives it its name with place.
 func put(s calls, name string, mode fs.FileMode, write func(io.Writer) error, place func(from, to string) error) error {
 	folder, base := filepath.Split(name)
 	temporary := filepath.Join(folder, "."+strings.TrimPrefix(base, ".")+"."+rand.Text()+".tmp")

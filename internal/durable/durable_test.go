@@ -79,8 +79,8 @@ func (f *openFile) Write(p []byte) (int, error) {
 func (f *openFile) Sync() error  { f.disk.add(call{op: "sync", file: f.file}); return nil }
 func (f *openFile) Close() error { return nil }
 
-// afterCut returns what the file name may hold if the power fails after some calls: for every combination of effects
-// that were not synced and are lost. A lost write leaves nothing, or half of it.
+// afterCut returns what the file name may contain if the power fails after these calls, for every combination of
+// unsynced effects that are lost. A lost write leaves nothing, or half of its bytes.
 func afterCut(calls []call, name string, old []byte) [][]byte {
 	folderSynced := 0
 	fileSynced := map[int]int{}
@@ -181,7 +181,7 @@ func TestPowerCutLeavesOldOrNewFile(t *testing.T) {
 	}
 }
 
-// The test above is worth something only if it finds what is wrong.
+// The test above proves something only if it fails when a sync is missing.
 func TestPowerCutTestFindsMissingSyncs(t *testing.T) {
 	const name = "file"
 	for _, without := range []string{"sync", "sync folder"} {

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// syncFolder makes durable what names the entries of a folder have.
+// syncFolder makes the names in a folder durable.
 func syncFolder(name string) error {
 	d, err := os.Open(name)
 	if err != nil {

@@ -1,4 +1,4 @@
 package durable
 
-// syncFolder does nothing: Windows syncs no folders, and its file system keeps a journal of names.
+// syncFolder does nothing: Windows cannot sync folders, and NTFS keeps a journal of names.
 func syncFolder(string) error { return nil }

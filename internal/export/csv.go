@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// csvWriter writes CSV (RFC 4180) with a heading.
+// csvWriter writes CSV (RFC 4180) with a header.
 type csvWriter struct {
 	out   io.Writer
 	w     *csv.Writer // to out
@@ -43,7 +43,7 @@ func (c *csvWriter) Write(r Row) error {
 	return c.w.Write(cells)
 }
 
-// writeEmpty writes a row of one cell that is empty, in quotes: readers pass over lines that are empty.
+// writeEmpty writes a row with one empty cell, in quotes, since readers skip empty lines.
 func (c *csvWriter) writeEmpty() error {
 	c.w.Flush()
 	if err := c.w.Error(); err != nil {
@@ -58,7 +58,7 @@ func (c *csvWriter) Close() error {
 	return c.w.Error()
 }
 
-// harmless puts an apostrophe before a cell that a spreadsheet would take for a formula
+// harmless adds an apostrophe before a cell that a spreadsheet would treat as a formula
 // (https://owasp.org/www-community/attacks/CSV_Injection).
 func harmless(cell string) string {
 	if cell != "" && strings.IndexByte("=+-@\t\r\n", cell[0]) >= 0 {
@@ -67,7 +67,7 @@ func harmless(cell string) string {
 	return cell
 }
 
-// texts returns the cells of a row as text, and which of them there are. They are valid until the next call.
+// texts returns the cells of a row as text, and which of them exist. They are valid until the next call.
 func (t *table) texts(r Row) (cells []string, has []bool, err error) {
 	if err := t.extract.Read(r.Line); err != nil {
 		return nil, nil, err
@@ -95,7 +95,7 @@ func (t *table) texts(r Row) (cells []string, has []bool, err error) {
 	return t.cells, has, nil
 }
 
-// ndjsonWriter writes a JSON object a line: the row, or if there is a table its columns, as far as the event has them.
+// ndjsonWriter writes one JSON object on each line: the event, or if there is a table, the columns that the event has.
 type ndjsonWriter struct {
 	w     io.Writer
 	table *table

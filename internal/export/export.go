@@ -1,5 +1,5 @@
 // Package export writes events as tables: CSV for spreadsheets, Parquet for databases, lines of JSON for programs. Its
-// memory is bounded, whatever the number of events.
+// memory is bounded for any number of events.
 package export
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// Row is an event that is written.
+// Row is an event to write.
 type Row struct {
 	Log   string // id
-	Entry int64  // its index in the log; negative if it waits to be sequenced
+	Entry int64  // index in the log; negative if it waits to be sequenced
 	Line  []byte // the event as it was recorded
 }
 
@@ -23,8 +23,8 @@ type Row struct {
 type Writer interface {
 	Write(Row) error
 
-	// Close writes what is left. A Parquet file that was not closed has no footer, so no reader takes it for whole; in
-	// the other formats whoever sends the bytes must show that some are missing.
+	// Close writes the rest. A Parquet file that was not closed has no footer, so no reader accepts it. In the other
+	// formats, the sender must indicate that bytes are missing.
 	Close() error
 }
 
@@ -41,14 +41,14 @@ const (
 // Formats returns the formats.
 func Formats() []string { return []string{string(CSV), string(NDJSON), string(Parquet)} }
 
-// Options say how events are written. Those that mean nothing to a format do not count.
+// Options configures a Writer. Options of other formats are ignored.
 type Options struct {
-	Columns []string // names of columns, see Columns; none: all usual ones
-	Raw     bool     // CSV: cells that a spreadsheet would take for formulas stay as they are
-	BOM     bool     // CSV: begins with a byte-order mark, by which Excel knows UTF-8
+	Columns []string // names of columns, see Columns; if empty, the usual ones
+	Raw     bool     // CSV: do not change cells that a spreadsheet would treat as formulas
+	BOM     bool     // CSV: begin with a byte-order mark, by which Excel detects UTF-8
 }
 
-// New returns a Writer to w. An error says which column is none.
+// New returns a Writer to w. If the format or a column does not exist, it returns an error that names it.
 func New(f Format, w io.Writer, o Options) (Writer, error) {
 	names := o.Columns
 	if len(names) == 0 {
@@ -72,17 +72,17 @@ func New(f Format, w io.Writer, o Options) (Writer, error) {
 	return nil, fmt.Errorf("%q is no format: want %s", f, strings.Join(Formats(), ", "))
 }
 
-// usual are the columns that are written if no others are named.
+// usual lists the columns that are written if none are named.
 var usual = []string{"time", "who", "who_uid", "from_ip", "operation", "class", "target_type", "target_name",
 	"target_uid", "outcome", "outcome_detail", "session", "event_uid", "log", "entry"}
 
-// Columns returns the names of the usual columns. Others are event, which is the whole event as it was recorded, and
-// every field and alias of the query language.
+// Columns returns the names of the usual columns. There are also event, which is the whole event as it was recorded,
+// and every field and alias of the query language.
 func Columns() []string { return slices.Clone(usual) }
 
-// sources are the fields that a column has its values from: the first one that is not empty counts. One after '+'
-// counts only if the event has an actor, one after '-' only if it has none: a user beside an actor is what was acted
-// on, and otherwise it is who acted.
+// sources lists the fields from which a column takes its values; the first one that is not empty counts. A field after
+// '+' counts only if the event has an actor, and one after '-' only if it has none: a user beside an actor is the
+// target, and otherwise the user is the actor.
 var sources = map[string][]string{
 	"who":            {"who"},
 	"who_uid":        {"actor.user.uid", "actor.app_uid", "-user.uid"},
@@ -98,7 +98,7 @@ var sources = map[string][]string{
 	"event_uid":      {"metadata.uid"},
 }
 
-// actor are the fields by which an event has an actor.
+// actor lists the fields that an event with an actor has.
 var actor = []string{"actor.user.name", "actor.user.uid", "actor.user.email_addr", "actor.app_name", "actor.app_uid",
 	"actor.invoked_by", "actor.process.name"}
 
@@ -107,13 +107,13 @@ type table struct {
 	names   []string
 	columns []column
 	extract *query.Extract
-	numbers map[query.Field]int // of fields in extract
+	numbers map[query.Field]int // indexes of fields in extract
 	fields  []query.Field
-	actor   []int // numbers of its fields
+	actor   []int // indexes of the fields of actor
 	cells   []string
 }
 
-// column is where the values of a column come from.
+// column describes where the values of a column come from.
 type column struct {
 	kind    columnKind
 	sources []source
@@ -130,7 +130,7 @@ const (
 )
 
 type source struct {
-	field int  // number in the table's extract
+	field int  // index in the table's extract
 	when  byte // '+', '-' or 0
 }
 
@@ -187,7 +187,7 @@ func (t *table) column(name string) (column, error) {
 	return column{sources: []source{{field: t.number(fields[0])}}}, nil
 }
 
-// number returns the number of a field among those that are read of each event.
+// number returns the index of a field in fields. It adds a missing one.
 func (t *table) number(f query.Field) int {
 	n, ok := t.numbers[f]
 	if !ok {
@@ -201,8 +201,8 @@ func (t *table) hasActor() bool {
 	return slices.ContainsFunc(t.actor, func(n int) bool { return joined(t.extract.Values(n)) != "" })
 }
 
-// values returns the values of a column in the event that was read; several have commas between them. There is none if
-// ok is false. Of several fields, one with an empty value counts only if no other has one.
+// values returns the values of a column in the current event, separated by commas. If there are none, ok is false. If
+// there are several fields, one with an empty value counts only if no other field has a value.
 func (t *table) values(c *column) (text string, ok bool) {
 	for _, s := range c.sources {
 		if s.when != 0 && t.hasActor() != (s.when == '+') {

@@ -23,7 +23,7 @@ import (
 
 const log = "6a793f48c0eb9e7a17712f00"
 
-// written returns the bytes of a file with rows.
+// written returns the bytes of a file with these rows.
 func written(t rapid.TB, f Format, o Options, rows ...Row) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -42,7 +42,7 @@ func written(t rapid.TB, f Format, o Options, rows ...Row) []byte {
 	return b.Bytes()
 }
 
-// cellsOf reads a file back: its columns, and each row as text; "" is what is not there.
+// cellsOf parses a file. It returns the columns, and each row as text; missing cells are "".
 func cellsOf(t rapid.TB, f Format, data []byte) (names []string, rows [][]string) {
 	t.Helper()
 	switch f {
@@ -65,7 +65,7 @@ func cellsOf(t rapid.TB, f Format, data []byte) (names []string, rows [][]string
 				}
 				row = append(row, fmt.Sprint(token))
 			}
-			rows = append(rows, row[1:len(row)-1]) // names and values in turn
+			rows = append(rows, row[1:len(row)-1]) // names and values alternate
 		}
 		return nil, rows
 	}
@@ -105,7 +105,7 @@ func cellsOf(t rapid.TB, f Format, data []byte) (names []string, rows [][]string
 func TestUsualColumns(t *testing.T) {
 	for _, test := range []struct {
 		event string
-		want  string // the columns that are there, by name
+		want  string // the existing columns, by name
 	}{
 		{`{"time":1763978401002,"class_uid":3004,"metadata":{"uid":"e1","correlation_uid":"c1"},"actor":{"user":{` +
 			`"name":"anna","uid":"u1"},"session":{"uid":"s1"}},"src_endpoint":{"ip":"192.0.2.7"},"api":{"operation":"drop"},` +
@@ -144,13 +144,13 @@ func TestUsualColumns(t *testing.T) {
 	}
 }
 
-// drawText draws texts that formats have trouble with.
+// drawText draws texts that are difficult for formats.
 func drawText(t *rapid.T) string {
 	return rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"=1+1", "+x", "-x", "@x", "\tx", "\rx", "\nx", `a"b`,
 		"a,b", "a\r\nb", "", " ", "\u0000", "\u2028", "<b>&", "'", "é€😀", "null"})).Draw(t, "text")
 }
 
-// What is read back is what was written, whatever the texts are.
+// Files are read back as they were written, with any texts.
 func TestFilesReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		columns := []string{"time", "a.b", `"odd, \"name\""`, "n", "on", "log", "entry", "event"}
@@ -176,7 +176,7 @@ func TestFilesReadBack(t *testing.T) {
 		for _, f := range []Format{CSV, Parquet} {
 			names, got := cellsOf(t, f, written(t, f, Options{Columns: columns, Raw: true}, rows...))
 			same := func(a, b string) bool {
-				if f == CSV { // whose readers make \n of \r\n
+				if f == CSV { // CSV readers replace \r\n by \n
 					b = strings.ReplaceAll(b, "\r\n", "\n")
 				}
 				return a == b
@@ -204,7 +204,7 @@ func TestFilesReadBack(t *testing.T) {
 	})
 }
 
-// sourcesOf are the fields of which the usual columns are made, beside time.
+// sourcesOf returns the fields from which the usual columns come, without time.
 func sourcesOf() (all []string) {
 	for _, fields := range sources {
 		if slices.Contains(query.Aliases(), fields[0]) {
@@ -234,8 +234,8 @@ func valueAt(event map[string]any, field string) string {
 	return fmt.Sprint(v)
 }
 
-// A column that the query language has an alias for is what the alias is. Another is the first of its fields that is
-// not empty.
+// A column for which the query language has an alias agrees with the alias. Another column has the first of its fields
+// that is not empty.
 func TestUsualColumnsAgreeWithTheQueryLanguage(t *testing.T) {
 	people := []string{"actor.user.name", "actor.app_name", "user.name", "user.uid", "user.type"}
 	fields := rapid.OneOf(rapid.SampledFrom(sourcesOf()), rapid.SampledFrom(people))
@@ -298,7 +298,7 @@ func TestLinesOfColumns(t *testing.T) {
 	}
 }
 
-// A spreadsheet does not take a cell for a formula, unless somebody asks for the cells as they are.
+// A spreadsheet does not treat a cell as a formula, unless Raw is set.
 func TestCellsAreNoFormulas(t *testing.T) {
 	for _, text := range []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\tx", "\rx", "\nx"} {
 		line, err := json.Marshal(map[string]string{"x": text})
@@ -317,7 +317,7 @@ func TestCellsAreNoFormulas(t *testing.T) {
 	}
 }
 
-// A row is a row, also if nothing is in it.
+// A row is written even if all of its cells are empty.
 func TestEmptyRowsAreRows(t *testing.T) {
 	rows := []Row{{log, 0, []byte(`{"y":1}`)}, {log, 1, []byte(`{"x":"a"}`)}, {log, 2, []byte(`{"x":""}`)}}
 	for _, f := range []Format{CSV, Parquet} {
@@ -345,8 +345,8 @@ func TestBadColumnsAreRefused(t *testing.T) {
 	}
 }
 
-// A Parquet file that was not closed is no Parquet file, however much of it is there.
-func TestParquetThatWasBrokenOffIsNone(t *testing.T) {
+// A Parquet file that was not closed is not valid, whatever part of it was written.
+func TestParquetThatWasNotClosedIsInvalid(t *testing.T) {
 	var b bytes.Buffer
 	w, err := New(Parquet, &b, Options{})
 	if err != nil {

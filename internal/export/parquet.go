@@ -15,7 +15,8 @@ const (
 	groupBytes = 16 << 20
 )
 
-// parquetWriter writes a Parquet file: text columns, time as a timestamp of milliseconds in UTC, entry as an integer.
+// parquetWriter writes a Parquet file. Columns are text, except time, a timestamp in milliseconds (UTC), and entry, an
+// integer.
 type parquetWriter struct {
 	w     *parquet.GenericWriter[any]
 	table *table
@@ -29,14 +30,14 @@ func newParquet(w io.Writer, t *table) Writer {
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault})}
 	for i, name := range t.names {
 		if kind := t.columns[i].kind; kind != timeColumn && kind != entryColumn {
-			// The least and the greatest text of each page, however long, would be kept until the end.
+			// The writer would keep the least and the greatest text of each page until the end, and texts may be long.
 			options = append(options, parquet.SkipPageBounds(name))
 		}
 	}
 	return &parquetWriter{w: parquet.NewGenericWriter[any](w, options...), table: t}
 }
 
-// orderedGroup is a group whose columns have the order of the table, not that of their names.
+// orderedGroup is a group whose columns are in the order of the table, not sorted by name.
 type orderedGroup struct {
 	parquet.Group
 	columns []parquet.Field
@@ -52,7 +53,7 @@ type namedNode struct {
 
 func (n namedNode) Name() string { return n.name }
 
-// Value is for rows that are structs. These are none.
+// Value is only used for rows that are structs.
 func (n namedNode) Value(reflect.Value) reflect.Value { return reflect.Value{} }
 
 func ordered(t *table) parquet.Node {

@@ -1,9 +1,9 @@
-// Package follow gives each entry of the logs, in order and at least once, to something that reacts to entries.
+// Package follow gives each entry of the logs, in order and at least once, to a handler.
 //
-// A follower has a name. How far it has come in a log is its cursor, a document at cursors/<name>/<log>. A cursor moves
-// only after the handler has accepted the entries before it, so a crash repeats entries and skips none. Several nodes
-// may run the same follower: leases say which node follows which log, and if two believe that they do, both repeat the
-// same entries in the same order.
+// A follower has a name. Its position in a log is its cursor, a document at cursors/<name>/<log>. A cursor moves only
+// after the handler has accepted the entries before it, so a crash repeats entries and skips none. Several nodes may
+// run the same follower: leases say which node follows which log. If two nodes believe that they follow it, both repeat
+// the same entries in the same order.
 package follow
 
 import (
@@ -18,20 +18,21 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Handler reacts to the entries of logs. If it returns an error it is called again with the same entries, later.
+// Handler reacts to the entries of logs. If a method returns an error, it is called again later with the same entries.
 type Handler interface {
 	// Entries is called with consecutive entries of a log. They follow those of the last call, or repeat earlier ones.
 	// The handler must not keep the lines.
 	Entries(ctx context.Context, log string, entries []tlog.Indexed) error
 
-	// Gap is called in the place of entries [first, end), which retention has removed before the follower read them.
+	// Gap is called instead of Entries for the entries [first, end), which retention removed before the follower read
+	// them.
 	Gap(ctx context.Context, log string, first, end int64) error
 }
 
 // Follower gives the entries of logs to a handler.
 type Follower struct {
-	Name    string        // of the follower, a part of a key in the bucket
-	Bucket  bucket.Bucket // of the cursors; one that seals them (package seal), so that nobody can make it skip entries
+	Name    string        // name of the follower, a part of a key in the bucket
+	Bucket  bucket.Bucket // of the cursors; must be sealed (package seal), so that nobody can make it skip entries
 	Logs    *tlog.Logs
 	Handler Handler
 
@@ -41,17 +42,17 @@ type Follower struct {
 	// Mine tells whether this node follows a log. If nil, it follows each.
 	Mine func(log string) bool
 
-	Every  time.Duration // Time between two passes over the logs (default 2 seconds).
-	Logger *slog.Logger  // If nil, nothing is logged.
+	Every  time.Duration // time between two passes over the logs (default 2 seconds)
+	Logger *slog.Logger  // if nil, nothing is logged
 }
 
-// ErrAhead is returned (wrapped) if a cursor is beyond the end of its log, of which some must have been lost.
+// ErrAhead is returned (wrapped) if a cursor is beyond the end of its log. Then the log must have lost entries.
 var ErrAhead = errors.New("the cursor is beyond the end of the log")
 
-// cursorEvery is the number of entries after which a cursor is kept within a pass.
+// cursorEvery is the number of entries after which a cursor is written within a pass.
 const cursorEvery = 10_000
 
-// Run follows the logs until ctx ends. What fails is logged and tried again in the next pass.
+// Run follows the logs until ctx ends. An error is logged, and the next pass tries again.
 func (f *Follower) Run(ctx context.Context) {
 	every := f.Every
 	if every <= 0 {
@@ -97,8 +98,8 @@ func (f *Follower) failed(ctx context.Context, log string, err error) {
 
 func (f *Follower) mine(log string) bool { return f.Mine == nil || f.Mine(log) }
 
-// Follow gives the entries of a log from the cursor on to the handler, as far as they are sequenced now. It ends early,
-// without an error, if the log is no longer this node's, or if another node has moved the cursor.
+// Follow gives the entries of a log, from the cursor to the last sequenced one, to the handler. It ends early, without
+// an error, if this node no longer follows the log, or if another node has moved the cursor.
 func (f *Follower) Follow(ctx context.Context, log string) error {
 	c := &cursor{Kept: doc.NewKept[position](f.Bucket, "cursors/"+f.Name+"/"+log)}
 	if err := c.load(ctx); errors.Is(err, doc.ErrDoesNotCount) {
@@ -125,7 +126,7 @@ func (f *Follower) Follow(ctx context.Context, log string) error {
 
 var errNotMine = errors.New("another node follows the log")
 
-// goOn moves the cursor past what the handler accepts.
+// goOn gives entries to the handler, and moves the cursor past those that it accepts.
 func (f *Follower) goOn(ctx context.Context, log string, c *cursor) error {
 	r, err := f.Logs.ReadSequenced(ctx, log, tlog.All)
 	if err != nil {
@@ -160,11 +161,11 @@ type refusal struct{ err error }
 
 func (r *refusal) Error() string { return "handler: " + r.err.Error() }
 
-// cursor is how far a follower has come in a log. A follower without one begins at the first entry. If versions of the
-// document were lost, an older one counts, and entries are repeated. So are they if the version does not verify.
+// cursor is the position of a follower in a log. A follower without one begins at the first entry. If versions of the
+// document were lost, or the newest does not verify, entries are repeated.
 type cursor struct {
 	*doc.Kept[position]
-	kept int64 // Next as the document has it
+	kept int64 // Next as it is stored
 }
 
 // position is the content of a cursor.
@@ -178,7 +179,7 @@ func (c *cursor) load(ctx context.Context) error {
 	return err
 }
 
-// keep writes the cursor if it has moved. With doc.ErrConflict another node has.
+// keep writes the cursor if it has moved. It returns doc.ErrConflict (wrapped) if another node has written it.
 func (c *cursor) keep(ctx context.Context) error {
 	if c.Value.Next == c.kept {
 		return nil

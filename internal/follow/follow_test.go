@@ -17,11 +17,11 @@ import (
 
 const testLog = "6a793f48c0eb9e7a17712f00"
 
-// heard is a handler that notes what it is called with.
+// heard is a handler that records its calls.
 type heard struct {
 	indexes []int64
 	gaps    [][2]int64
-	before  func(first int64) error // If set, it is called before entries are accepted.
+	before  func(first int64) error // if set, it is called before entries are accepted
 }
 
 func (h *heard) Entries(_ context.Context, _ string, entries []tlog.Indexed) error {
@@ -90,7 +90,7 @@ func (w *world) expect(got []int64, from, to int64) {
 	}
 }
 
-func TestFollowerGoesOnAtItsCursor(t *testing.T) {
+func TestFollowerContinuesAtItsCursor(t *testing.T) {
 	w := newWorld(t)
 	first, second := &heard{}, &heard{}
 	for range 20 {
@@ -112,7 +112,7 @@ func TestFollowerGoesOnAtItsCursor(t *testing.T) {
 	}
 }
 
-func TestFollowerRepeatsWhatWasNotAccepted(t *testing.T) {
+func TestFollowerRepeatsEntriesThatWereNotAccepted(t *testing.T) {
 	w := newWorld(t)
 	w.grow(50)
 	refused := errors.New("refused")
@@ -166,7 +166,7 @@ func TestLostCursorRepeatsEntries(t *testing.T) {
 	}
 }
 
-func TestFollowerIsToldWhatRetentionRemoved(t *testing.T) {
+func TestHandlerIsToldWhichEntriesRetentionRemoved(t *testing.T) {
 	w := newWorld(t)
 	h := &heard{}
 	w.grow(10)

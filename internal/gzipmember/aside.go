@@ -7,22 +7,22 @@ import (
 	"hash/crc32"
 )
 
-// ID names the subfield of an aside's extra field (SI1, SI2 of RFC 1952).
+// ID is the subfield ID of an aside's extra field (SI1, SI2 of RFC 1952).
 type ID [2]byte
 
-// maxExtra is the size of the longest extra field that is made, in bytes. RFC 1952 allows 65,535, but some readers
-// refuse more than 32,768 (that of DuckDB does).
+// maxExtra is the size of the longest extra field that is written, in bytes. RFC 1952 allows 65,535, but some readers,
+// such as DuckDB's, refuse more than 32,768.
 const maxExtra = 16 << 10
 
 const (
 	asideHead  = 10 + 2 + 4            // header, XLEN, subfield header
 	asideTail  = 2 + 8                 // an empty deflate stream, CRC32 and ISIZE of no bytes
-	asideMax   = maxExtra - 4          // payload of one member
-	asideFrame = asideHead + asideTail // bytes that a member adds to its payload
+	asideMax   = maxExtra - 4          // data bytes of one member
+	asideFrame = asideHead + asideTail // bytes that a member adds to its data
 	sumSize    = 4                     // CRC-32C of the data, before it
 )
 
-// What an aside's members begin and end with: a header with FEXTRA, an empty deflate stream with its checksum and
+// The start and the end of an aside's members: a header with FEXTRA, and an empty deflate stream with its checksum and
 // length.
 var (
 	asideStart = []byte{0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff}
@@ -31,13 +31,13 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AsideSize is the number of bytes that AppendAside appends for n bytes of data.
+// AsideSize returns the number of bytes that AppendAside appends for n bytes of data.
 func AsideSize(n int) int {
 	n += sumSize
 	return n + (n+asideMax-1)/asideMax*asideFrame
 }
 
-// AppendAside appends data as an aside to dst: a checksum and the data, in as many empty members as they need.
+// AppendAside appends data as an aside: a checksum and the data, in as many empty members as they need.
 func AppendAside(dst []byte, id ID, data []byte) []byte {
 	payload := binary.LittleEndian.AppendUint32(make([]byte, 0, sumSize+len(data)), crc32.Checksum(data, castagnoli))
 	payload = append(payload, data...)
@@ -54,7 +54,7 @@ func AppendAside(dst []byte, id ID, data []byte) []byte {
 	return dst
 }
 
-// Aside returns the data of the aside that fills all of src.
+// Aside returns the data of an aside. src must be the whole aside, and nothing else.
 func Aside(src []byte, id ID) ([]byte, error) {
 	var payload []byte
 	for len(src) > 0 {
@@ -82,20 +82,20 @@ func Aside(src []byte, id ID) ([]byte, error) {
 
 func (id ID) String() string { return string(id[:]) }
 
-// Decoder reads numbers and strings from an aside. After the first error it returns zero values; Err tells.
+// Decoder decodes numbers and strings from an aside. After the first error it returns zero values; see Err.
 type Decoder struct {
 	data []byte
 	err  error
 }
 
-// NewDecoder reads data.
+// NewDecoder returns a Decoder of data.
 func NewDecoder(data []byte) *Decoder { return &Decoder{data: data} }
 
 func (d *Decoder) fail() {
 	d.data, d.err = nil, fmt.Errorf("index: %w", ErrCorrupt)
 }
 
-// Uint reads an unsigned varint that is at most limit.
+// Uint decodes an unsigned varint. More than limit is an error.
 func (d *Decoder) Uint(limit uint64) uint64 {
 	v, n := binary.Uvarint(d.data)
 	if n <= 0 || v > limit {
@@ -106,7 +106,7 @@ func (d *Decoder) Uint(limit uint64) uint64 {
 	return v
 }
 
-// Int reads a signed varint.
+// Int decodes a signed varint.
 func (d *Decoder) Int() int64 {
 	v, n := binary.Varint(d.data)
 	if n <= 0 {
@@ -117,11 +117,11 @@ func (d *Decoder) Int() int64 {
 	return v
 }
 
-// Count reads the number of things that follow, each of which takes at least size bytes. So a corrupt count never
-// makes the caller allocate much more than the aside itself.
+// Count decodes the number of items that follow, given the least size of an item in bytes. So a corrupt count never
+// makes the caller allocate much more memory than the aside has.
 func (d *Decoder) Count(size int) int { return int(d.Uint(uint64(len(d.data) / size))) }
 
-// Bytes reads n bytes, which alias the aside.
+// Bytes returns the next n bytes. They share memory with the aside.
 func (d *Decoder) Bytes(n int) []byte {
 	if n < 0 || n > len(d.data) {
 		d.fail()
@@ -132,10 +132,10 @@ func (d *Decoder) Bytes(n int) []byte {
 	return b
 }
 
-// String reads a length and that many bytes.
+// String decodes a length and a string of that length.
 func (d *Decoder) String() string { return string(d.Bytes(d.Count(1))) }
 
-// Err returns the first error; also an error if anything is left.
+// Err returns the first error. Unread bytes are an error too.
 func (d *Decoder) Err() error {
 	if d.err == nil && len(d.data) > 0 {
 		d.fail()
@@ -143,12 +143,12 @@ func (d *Decoder) Err() error {
 	return d.err
 }
 
-// AppendString appends s as Decoder.String reads it.
+// AppendString appends s in the form of Decoder.String.
 func AppendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// Rest returns what was not read yet, which the caller reads; nil after an error.
+// Rest returns the unread bytes and counts them as read. After an error it returns nil.
 func (d *Decoder) Rest() []byte {
 	if d.err != nil {
 		return nil

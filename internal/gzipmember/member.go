@@ -1,12 +1,13 @@
-// Package gzipmember makes and reads gzip members (RFC 1952), of which WAL objects, segments and downloads consist.
+// Package gzipmember writes and reads gzip members (RFC 1952), of which WAL objects, segments and downloads consist.
 //
-// What a member holds stands in pieces. A piece is deflate data (RFC 1951) that refers to nothing before it, ends at a
-// byte boundary, and has no block that is marked as the last. So pieces of any members, copied as they lie, make a new
-// member: Head, the pieces one behind the other, and a tail (AppendTail) with the Sum of what they hold, which follows
-// from the Sum of each. A piece holds whole lines, so any run of pieces makes a gzip file of one member.
+// The content of a member is divided into pieces. A piece is deflate data (RFC 1951) that refers to nothing before it,
+// ends at a byte boundary, and has no block that is marked as the last. So pieces of any members can be copied
+// unchanged into a new member: Head, the pieces one after another, and a tail (AppendTail) with the Sum of their
+// content, which is computed from the Sum of each. A piece holds whole lines, so any sequence of pieces makes a gzip
+// file of one member.
 //
-// What weir must know beside the lines (indexes, filters) stands in "asides": empty members whose extra field (RFC
-// 1952, 2.3.1.1) carries the data. zcat and every other reader of gzip skip them, so an object reads as just its lines.
+// Other data of weir (indexes, filters) is in "asides": empty members with the data in their extra field (RFC 1952,
+// 2.3.1.1). zcat and all other gzip readers skip them, so they read an object as its lines only.
 package gzipmember
 
 import (
@@ -21,41 +22,41 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Head begins a member: no name, no time, an unknown system.
+// Head is the header of a member, without a name and a time, and with an unknown system.
 const Head = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
-// lastBlock is an empty block of deflate data that is marked as the last.
+// lastBlock is an empty deflate block that is marked as the last.
 const lastBlock = "\x03\x00"
 
-// Sizes in bytes of what stands around the pieces of a member.
+// Sizes of the parts around the pieces of a member, in bytes.
 const (
 	HeadSize = len(Head)
 	TailSize = len(lastBlock) + 4 + 4 // CRC32 and ISIZE
 )
 
-// ErrCorrupt is returned (wrapped) for bytes that no writer of this package can have written.
+// ErrCorrupt is returned (wrapped) for bytes that this package cannot have written.
 var ErrCorrupt = errors.New("corrupt")
 
-// AppendTail appends what ends a member whose pieces have the given Sum.
+// AppendTail appends the end of a member whose content has the given Sum.
 func AppendTail(dst []byte, s Sum) []byte {
 	dst = append(dst, lastBlock...)
 	dst = binary.LittleEndian.AppendUint32(dst, s.CRC)
 	return binary.LittleEndian.AppendUint32(dst, uint32(s.Size))
 }
 
-// Level trades time for size.
+// Level is a compression level.
 type Level int
 
 const (
-	Fast  Level = iota // for bytes that are read once or soon written again
+	Fast  Level = iota // for bytes that are read once or rewritten soon
 	Small              // for bytes that are kept
 )
 
-// storedBelow is the size in bytes under which Fast does not compress: the compressor's start costs more than the
-// few bytes are worth.
+// storedBelow is the size in bytes below which Fast does not compress, since starting the compressor costs more than it
+// saves.
 const storedBelow = 2048
 
-// smallLevel is where, on OCSF events, a higher level costs more time than it saves bytes.
+// smallLevel is the level above which, for OCSF events, more time saves few bytes.
 const smallLevel = 5
 
 // Writer compresses into a piece. It is not safe for concurrent use.
@@ -78,7 +79,7 @@ func newWriter(l Level, level int) *Writer {
 	return &Writer{level: l, z: z}
 }
 
-// NewWriter begins a piece on w. The caller calls Close, which ends the piece and gives the Writer up.
+// NewWriter begins a piece on w. The caller must call Close, which ends the piece and releases the Writer.
 func NewWriter(w io.Writer, l Level) *Writer {
 	m := writers[l].Get().(*Writer)
 	m.z.Reset(w)
@@ -93,7 +94,7 @@ func (m *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the piece, and returns the Sum of what it holds. The Writer must not be used any more.
+// Close ends the piece, and returns the Sum of its content. The Writer must not be used afterwards.
 func (m *Writer) Close() (Sum, error) {
 	sum, err := m.sum, m.z.Flush()
 	m.z.Reset(io.Discard)
@@ -101,14 +102,14 @@ func (m *Writer) Close() (Sum, error) {
 	return sum, err
 }
 
-// Compress appends a piece that holds data to dst.
+// Compress appends a piece with this content to dst.
 func Compress(dst, data []byte, l Level) ([]byte, Sum) {
 	if l == Fast && len(data) < storedBelow {
 		return appendStored(dst, data), SumOf(data)
 	}
 	buf := bytes.NewBuffer(dst)
 	w := NewWriter(buf, l)
-	w.Write(data) // a bytes.Buffer takes everything
+	w.Write(data) // a bytes.Buffer returns no errors
 	sum, _ := w.Close()
 	return buf.Bytes(), sum
 }
@@ -121,14 +122,13 @@ func appendStored(dst, data []byte) []byte {
 	return append(dst, data...)
 }
 
-// Append appends a member of one piece, which holds data, to dst.
+// Append appends a member of one piece with this content to dst.
 func Append(dst, data []byte, l Level) []byte {
 	dst, sum := Compress(append(dst, Head...), data, l)
 	return AppendTail(dst, sum)
 }
 
-// Piece returns what stands between the head and the tail of a member that Append made of size bytes, and the Sum of
-// what it holds as the tail has it.
+// Piece returns the piece of a member that Append made of size bytes, and the Sum of its content from the tail.
 func Piece(member []byte, size int64) (piece []byte, s Sum, err error) {
 	end := len(member) - TailSize
 	if end < HeadSize || string(member[:HeadSize]) != Head || string(member[end:end+len(lastBlock)]) != lastBlock {
@@ -142,7 +142,7 @@ func Piece(member []byte, size int64) (piece []byte, s Sum, err error) {
 	return member[HeadSize:end], s, nil
 }
 
-// Decode appends what a member that Append made of size bytes holds to dst.
+// Decode appends the content of a member that Append made of size bytes to dst.
 func Decode(dst, member []byte, size int64) ([]byte, error) {
 	piece, want, err := Piece(member, size)
 	if err != nil {
@@ -156,16 +156,16 @@ func Decode(dst, member []byte, size int64) ([]byte, error) {
 }
 
 type reader struct {
-	data []byte // the piece, and a last block behind it
+	data []byte // the piece, and lastBlock after it
 	src  bytes.Reader
 	z    io.ReadCloser // implements flate.Resetter
 }
 
 var readers = sync.Pool{New: func() any { return &reader{z: flate.NewReader(bytes.NewReader(nil))} }}
 
-// Decompress appends what a piece holds to dst, which is size bytes if the caller's index is right: a piece that holds
-// more or less is corrupt, and no more than size+1 bytes are ever produced. Bytes behind which no other piece could
-// stand are no piece.
+// Decompress appends the content of a piece to dst. size is its length by the caller's index; if the content is longer
+// or shorter, the piece is corrupt, and never more than size+1 bytes are unpacked. Deflate data that another piece
+// could not follow is corrupt too.
 func Decompress(dst, piece []byte, size int64) ([]byte, error) {
 	r := readers.Get().(*reader)
 	defer readers.Put(r)

@@ -24,8 +24,8 @@ func gunzip(t testing.TB, data []byte) []byte {
 	return got
 }
 
-// Members and asides in any order are one gzip file that holds just the members' bytes, for any reader.
-func TestConcatenation(t *testing.T) {
+// Members and asides in any order are one gzip file with the members' bytes, for any reader.
+func TestMembersAndAsidesAreOneFile(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		object, want := Append(nil, nil, Fast), []byte(nil)
 		for range rapid.IntRange(1, 6).Draw(rt, "parts") {
@@ -62,7 +62,7 @@ func TestConcatenation(t *testing.T) {
 	})
 }
 
-// Pieces of any members make one member, which readers take that stop after the first.
+// Pieces of any members make one member, which readers accept that stop after the first member.
 func TestPiecesMakeOneMember(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		file, want, sum := []byte(Head), []byte(nil), Sum{}
@@ -90,8 +90,8 @@ func TestPiecesMakeOneMember(t *testing.T) {
 	})
 }
 
-// Deflate data behind which no other can stand is no piece.
-func TestWhatIsNoPiece(t *testing.T) {
+// Deflate data that another piece could not follow is not a piece.
+func TestDataThatNoPieceCanFollowIsRefused(t *testing.T) {
 	data := bytes.Repeat([]byte("some lines\n"), 500)
 	piece, _ := Compress(nil, data, Small)
 	var ended bytes.Buffer
@@ -117,8 +117,8 @@ func TestWhatIsNoPiece(t *testing.T) {
 	}
 }
 
-// A damaged member is found, wherever the damage is.
-func TestDamagedMember(t *testing.T) {
+// Any damage to a member is found.
+func TestDamageToAMemberIsFound(t *testing.T) {
 	data := bytes.Repeat([]byte("some lines\n"), 300)
 	member := Append(nil, data, Fast)
 	for i := range member {
@@ -136,8 +136,8 @@ func TestDamagedMember(t *testing.T) {
 	}
 }
 
-// Every single damaged byte of an aside that matters to weir is found.
-func TestDamagedAside(t *testing.T) {
+// Any damaged byte of an aside that weir reads is found.
+func TestDamageToAnAsideIsFound(t *testing.T) {
 	aside := AppendAside(nil, ID{'W', 'X'}, []byte("some index"))
 	for i := range aside {
 		damaged := bytes.Clone(aside)
@@ -164,7 +164,7 @@ func FuzzAside(f *testing.F) {
 	})
 }
 
-// However long an aside is, each of its members is within the limits of strict readers: no extra field over 16 KiB.
+// The members of an aside of any length are within the limits of strict readers: no extra field is over 16 KiB.
 func TestAsideSuitsStrictReaders(t *testing.T) {
 	const limit = 16 << 10
 	for _, n := range []int{0, 1, limit - 8, limit - 4, limit, limit + 1, 40_000, 65_531, 300_000} {
@@ -172,7 +172,7 @@ func TestAsideSuitsStrictReaders(t *testing.T) {
 		if len(aside) != AsideSize(n) {
 			t.Errorf("%d bytes: the aside has %d bytes, AsideSize says %d", n, len(aside), AsideSize(n))
 		}
-		src := bytes.NewReader(aside) // an io.ByteReader, of which no more than a member is read
+		src := bytes.NewReader(aside) // an io.ByteReader, so that no more than a member is read
 		var z gzip.Reader
 		for src.Len() > 0 {
 			if err := z.Reset(src); err != nil {

@@ -9,20 +9,20 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// ErrBehind is returned (wrapped) for a gzip file behind whose end something stands that is not gzip.
+// ErrBehind is returned (wrapped) for a gzip file that has other data after its end.
 var ErrBehind = errors.New("there is something behind the end of the gzip data that is not gzip")
 
 // ErrCut is returned (wrapped) for a gzip file that ends too early.
 var ErrCut = fmt.Errorf("the gzip data is cut short: %w", io.ErrUnexpectedEOF)
 
-// Reader unpacks one gzip member or more, whoever made them. Beyond what gzip.Reader does, its errors say what is wrong
-// with the end of a file. The zero value is ready for Reset. It holds some 50 KiB, which Reset uses again.
+// Reader unpacks one or more gzip members from any writer. Unlike those of gzip.Reader, its errors say what is wrong
+// with the end of a file. The zero value is ready for Reset. It has buffers of about 50 KiB, which Reset reuses.
 type Reader struct {
 	member gzip.Reader
 	src    *bufio.Reader
 }
 
-// Reset begins to unpack src. Its error says why src does not begin as gzip does.
+// Reset begins to unpack src. If src does not begin like gzip data, it returns an error that says why.
 func (r *Reader) Reset(src *bufio.Reader) error {
 	r.src = src
 	return r.begin()
@@ -44,7 +44,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 	}
 }
 
-// next begins the next member. It returns io.EOF behind the last.
+// next begins the next member. After the last one, it returns io.EOF.
 func (r *Reader) next() error {
 	head, err := r.src.Peek(2)
 	switch {
@@ -65,7 +65,7 @@ func (r *Reader) begin() error {
 	return nil
 }
 
-// explained says of what ends too early that it is gzip data.
+// explained replaces an error about an early end by ErrCut.
 func explained(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrCut

@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// packed is a gzip member as others make it.
+// packed is a gzip member from another writer.
 func packed(t *testing.T, text string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -25,10 +25,10 @@ func packed(t *testing.T, text string) string {
 	return b.String()
 }
 
-// All members are read, and of what is not whole members the error says what is wrong with the end.
+// All members are read. If the last one is not whole, the error says what is wrong with the end.
 func TestReaderSaysHowAFileEnds(t *testing.T) {
 	a, b := packed(t, "one\n"), packed(t, strings.Repeat("two\n", 100_000))
-	var r Reader // used again for each file
+	var r Reader // reused for each file
 	check := func(file, text string, want error) {
 		t.Helper()
 		err := r.Reset(bufio.NewReader(strings.NewReader(file)))

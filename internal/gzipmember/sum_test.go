@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The sum of bytes one behind the other is that of all of them.
+// The combined sum of two byte strings is the sum of their concatenation.
 func TestSumsAreCombined(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var all []byte
@@ -20,7 +20,7 @@ func TestSumsAreCombined(t *testing.T) {
 	})
 }
 
-// It does not matter in which order sums are combined, also for more bytes than a test can hold.
+// Sums can be combined in any grouping, even for more bytes than fit in a test.
 func TestSumsOfLongContent(t *testing.T) {
 	if got := multiply(squares[31], squares[31]); got != x {
 		t.Errorf("x to the power of 2³² is %08x", got)

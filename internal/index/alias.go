@@ -6,23 +6,23 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// The fields of which the sources need more than that the first one with a value counts.
+// The aliases for which more counts than the first source that has a value.
 const (
-	class   query.Field = "class"   // It has the values of all its sources.
-	outcome query.Field = "outcome" // Its values do not stand in the event.
-	who     query.Field = "who"     // Some of its sources say that there is an actor.
+	class   query.Field = "class"   // it has the values of all its sources
+	outcome query.Field = "outcome" // its values are not in the event
+	who     query.Field = "who"     // some of its sources say that there is an actor
 )
 
 // aliasSource is a source of an alias.
 type aliasSource struct {
 	column     int         // -1 if there is none
-	has        *columnTest // of a value that is not an empty string
-	match      *columnTest // of what the alias is then, if no source before has a value
-	raw        *columnTest // of its own values; nil unless it is the second of class
+	has        *columnTest // whether a source has a value that is not an empty string
+	match      *columnTest // whether the alias passes with the values of the source, if no source before has a value
+	raw        *columnTest // whether the source's own values pass; nil unless it is the second source of class
 	afterActor bool
 }
 
-// filled returns the values that count for an alias. It overwrites them.
+// filled returns the values that count for an alias. It overwrites values.
 func filled(values []query.Scalar) []query.Scalar {
 	some := values[:0]
 	for _, v := range values {
@@ -50,7 +50,7 @@ func hasHidden(s *summary) (verdict, error) {
 	return verdictOf(s.traits != 0), nil
 }
 
-// ofSource runs the test of a column of a source. If the block does not name it, unnamed is the answer.
+// ofSource runs the test of the column of a source. If the block does not name the column, it tests the unnamed values.
 func (e *evaluator) ofSource(t *columnTest, hidden func(*summary) (verdict, error)) (m Matches, err error) {
 	named := false
 	if t != nil {
@@ -66,7 +66,7 @@ func (e *evaluator) ofSource(t *columnTest, hidden func(*summary) (verdict, erro
 	return m, err
 }
 
-// actor tells which entries have an actor.
+// actor finds the entries that have an actor.
 type actor struct {
 	tests []*columnTest
 	ready bool
@@ -99,7 +99,7 @@ func (a *actor) run(e *evaluator) (m Matches, err error) {
 	return m, nil
 }
 
-// ofAlias is a term of an alias.
+// ofAlias is a term with an alias.
 type ofAlias struct {
 	term    query.Term
 	ready   bool
@@ -108,7 +108,7 @@ type ofAlias struct {
 	numbers numberTest
 	passes  *query.Test
 	sources []aliasSource
-	without bool // It passes if no source has a value.
+	without bool // whether an event passes if no source has a value
 	actor   actor
 }
 
@@ -123,7 +123,7 @@ func (o *ofAlias) prepare(e *evaluator) {
 	}
 }
 
-// source returns a source, whose tests are made when they are needed first.
+// source returns a source, and makes its tests when it is first needed.
 func (o *ofAlias) source(e *evaluator, n int) (s *aliasSource, err error) {
 	if s = &o.sources[n]; s.column < 0 || s.has != nil {
 		return s, nil
@@ -148,12 +148,13 @@ func (o *ofAlias) source(e *evaluator, n int) (s *aliasSource, err error) {
 	return s, err
 }
 
-// derived tells whether the alias's values are made of a source's, so that these do not tell whether it passes.
+// derived tells whether the values of the alias are computed from those of a source, so that the source's values do not
+// decide.
 func (o *ofAlias) derived(source int) bool {
 	return o.term.Field == outcome || o.term.Field == class && source == 1
 }
 
-// hidden tells of hidden values of a source whether the alias passes if they are its values.
+// hidden returns a function that tells whether the alias passes if its values are hidden values of a source.
 func (o *ofAlias) hidden(e *evaluator, derived bool) func(*summary) (verdict, error) {
 	return func(s *summary) (verdict, error) {
 		if derived {
@@ -168,7 +169,7 @@ func (o *ofAlias) run(e *evaluator) (m Matches, err error) {
 		o.prepare(e)
 	}
 	entries := e.count()
-	rest := Matches{Every: true} // entries of which no source has had a value
+	rest := Matches{Every: true} // entries of which no source so far has a value
 	for n := range o.sources {
 		if rest.None() {
 			return m, nil

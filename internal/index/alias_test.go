@@ -42,7 +42,7 @@ func drawAliasEvent(t *rapid.T, alias query.Field) []byte {
 	return line
 }
 
-// An alias has the values of the first source that has any, also where some sources are hidden.
+// An alias has the values of the first source that has any, even if some sources are hidden.
 func TestAliasesAgreeWithOracle(t *testing.T) {
 	text := rapid.SampledFrom([]string{"a", "b", "", "success", "failure", "unknown", "1", "2", "200", "true", "3002",
 		"authentication", "10.0.0.1", "x"})
@@ -85,8 +85,8 @@ func TestAliasesAgreeWithOracle(t *testing.T) {
 	})
 }
 
-// checkFacet compares a facet with the values of the lines, and returns how many entries count in it and how many are
-// hidden.
+// checkFacet compares a facet with the values of the lines. It returns how many entries are counted in it, and how many
+// are hidden.
 func checkFacet(t fatal, field query.Field, blocks [][][]byte, of []Matches, f *Facet) (shown, hidden int) {
 	t.Helper()
 	var lines [][]byte

@@ -1,17 +1,17 @@
 package index
 
-// Matches says which entries of a block a query matches, as far as the index tells.
+// Matches says which entries of a block match a query, as far as the index knows.
 type Matches struct {
-	Every bool // All entries match; the sets are nil.
+	Every bool // all entries match; then the sets are nil
 
 	Yes     Bits // entries that match
-	Perhaps Bits // entries, none of them in Yes, of which only their lines tell
+	Perhaps Bits // entries, not in Yes, that only their lines can decide
 }
 
 // None tells whether no entry matches.
 func (m *Matches) None() bool { return !m.Every && m.Yes == nil && m.Perhaps == nil }
 
-// matchesOf returns the matches that sets of a block with so many entries are. The sets are its own from then on.
+// matchesOf returns the matches of a block with this number of entries. It takes over the sets.
 func matchesOf(yes, perhaps Bits, entries int) Matches {
 	if yes.empty() {
 		yes = nil
@@ -25,10 +25,10 @@ func matchesOf(yes, perhaps Bits, entries int) Matches {
 	return Matches{Yes: yes, Perhaps: perhaps}
 }
 
-// everyPerhaps is what is known of a block of which nothing is known.
+// everyPerhaps returns the matches of a block of which nothing is known.
 func everyPerhaps(entries int) Matches { return Matches{Perhaps: every(entries)} }
 
-// sets returns the sets, also for all entries. They must not be changed.
+// sets returns the sets, even if Every is set. They must not be changed.
 func (m *Matches) sets(entries int) (yes, perhaps Bits) {
 	if m.Every {
 		return every(entries), nil
@@ -43,7 +43,7 @@ func at(b Bits, i int) uint64 {
 	return b[i]
 }
 
-// and returns what matches both.
+// and returns the entries that match both.
 func (m Matches) and(other Matches, entries int) Matches {
 	switch {
 	case m.Every || other.None():
@@ -60,7 +60,7 @@ func (m Matches) and(other Matches, entries int) Matches {
 	return matchesOf(yes, perhaps, entries)
 }
 
-// or returns what matches one of both.
+// or returns the entries that match one of both.
 func (m Matches) or(other Matches, entries int) Matches {
 	switch {
 	case m.Every || other.None():
@@ -76,7 +76,7 @@ func (m Matches) or(other Matches, entries int) Matches {
 	return matchesOf(yes, perhaps, entries)
 }
 
-// not returns what does not match.
+// not returns the entries that do not match.
 func (m Matches) not(entries int) Matches {
 	switch {
 	case m.Every:

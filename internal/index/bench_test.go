@@ -16,7 +16,7 @@ import (
 
 var until = time.UnixMilli(1_795_000_000_000)
 
-// corpusBlocks are the lines of blocks of 512 KiB.
+// corpusBlocks returns the lines of blocks of 512 KiB.
 func corpusBlocks(events int, varied bool) (blocks [][]byte, counts []int) {
 	c := &corpus.Corpus{Events: events, Days: 30, Until: until, Seed: 1, Varied: varied}
 	var lines []byte
@@ -37,7 +37,7 @@ func noteBlock(lines []byte, count int) *note {
 	return noteOf(segment.Content{Block: &segment.Block{Count: count}, Lines: lines})
 }
 
-// The index of 500,000 events, as large a segment as there is.
+// largeIndex is the index of 500,000 events, which is as large as segments get.
 var largeIndex = sync.OnceValue(func() []byte {
 	blocks, counts := corpusBlocks(500_000, false)
 	var notes []*note
@@ -47,8 +47,7 @@ var largeIndex = sync.OnceValue(func() []byte {
 	return encode(notes)
 })
 
-// processorTime returns the time that the process has computed. It differs less than the time on the clock where others
-// use the machine too.
+// processorTime returns the CPU time of the process. It varies less than wall time if the machine is busy.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -57,7 +56,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// measure runs do again and again, and reports the processor's time for each of n things that it does.
+// measure runs do repeatedly, and reports the CPU time for each of the n items that it processes.
 func measure(b *testing.B, n int, unit string, do func() error) {
 	b.ReportAllocs()
 	start := processorTime()
@@ -123,7 +122,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	b.Run("id", func(b *testing.B) { x.benchmark(b, id) })
 }
 
-// someUID returns the uid of one of the events.
+// someUID returns the uid of one event.
 func someUID(b *testing.B) string {
 	blocks, _ := corpusBlocks(500_000, false)
 	_, after, _ := bytes.Cut(blocks[100], []byte(`"uid":"`))
@@ -178,7 +177,7 @@ func BenchmarkFacets(b *testing.B) {
 	}
 }
 
-// An index has at most so many bytes an event, of which the log tells what takes how much.
+// TestSize bounds the size of an index per event. Its log shows the size of each part.
 func TestSize(t *testing.T) {
 	for _, test := range []struct {
 		varied bool

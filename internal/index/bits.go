@@ -6,12 +6,12 @@ import (
 	"math/bits"
 )
 
-// Bits is a set of entries of a block, by their numbers in it. Those beyond its end are not in it.
+// Bits is a set of entries of a block, by their numbers. Numbers beyond its end are not in it.
 type Bits []uint64
 
 func newBits(entries int) Bits { return make(Bits, (entries+63)/64) }
 
-// every returns the set of all entries of a block with so many.
+// every returns the set of all entries of a block that has this number of entries.
 func every(entries int) Bits {
 	b := newBits(entries)
 	for i := range b {
@@ -21,7 +21,7 @@ func every(entries int) Bits {
 	return b
 }
 
-// trim takes out what is no entry of a block with so many.
+// trim removes numbers that are not entries of a block with this number of entries.
 func (b Bits) trim(entries int) {
 	if rest := entries % 64; rest > 0 {
 		b[len(b)-1] &= 1<<rest - 1
@@ -63,14 +63,14 @@ func (b Bits) empty() bool {
 	return true
 }
 
-// bitWriter appends bits, the lowest of a byte first. The zero value is ready.
+// bitWriter appends bits, from the lowest of each byte. The zero value is an empty writer.
 type bitWriter struct {
 	data []byte
 	word uint64
-	used uint // bits of word; below 8 between two calls
+	used uint // number of bits in word, below 8 between calls
 }
 
-// write appends the lowest bits of a value, at most 56 of them.
+// write appends the lowest bits of a value, 56 at most.
 func (w *bitWriter) write(value uint64, width uint) {
 	w.word |= value << w.used
 	for w.used += width; w.used >= 8; w.used -= 8 {
@@ -79,7 +79,7 @@ func (w *bitWriter) write(value uint64, width uint) {
 	}
 }
 
-// writeLong appends the lowest bits of a value, at most 64 of them.
+// writeLong appends the lowest bits of a value, 64 at most.
 func (w *bitWriter) writeLong(value uint64, width uint) {
 	if width > 32 {
 		w.write(value&(1<<32-1), 32)
@@ -88,8 +88,8 @@ func (w *bitWriter) writeLong(value uint64, width uint) {
 	w.write(value, width)
 }
 
-// rice appends a value as Rice coding with a parameter has it: what is above the lowest bits in ones and a zero, then
-// these bits.
+// rice appends a value in Rice coding: the value without its lowest bits in unary, then the lowest bits. parameter is
+// the number of lowest bits.
 func (w *bitWriter) rice(value uint64, parameter uint) {
 	high := value >> parameter
 	for ; high >= 32; high -= 32 {
@@ -99,7 +99,7 @@ func (w *bitWriter) rice(value uint64, parameter uint) {
 	w.writeLong(value&(1<<parameter-1), parameter)
 }
 
-// bytes returns what was written; the last byte is filled up with zeros.
+// bytes returns the written bytes. The last one is filled with zeros.
 func (w *bitWriter) bytes() []byte {
 	if w.used > 0 {
 		w.data = append(w.data, byte(w.word))
@@ -108,7 +108,7 @@ func (w *bitWriter) bytes() []byte {
 	return w.data
 }
 
-// bitReader reads bits. Behind the end it reads zeros, and is bad.
+// bitReader reads bits. After the end it reads zeros, and sets bad.
 type bitReader struct {
 	data []byte
 	at   int // in bits
@@ -117,7 +117,7 @@ type bitReader struct {
 
 func (r *bitReader) left() int { return len(r.data)*8 - r.at }
 
-// peek returns the next bits, at least 57 of them unless fewer are left.
+// peek returns the next bits: at least 57, unless fewer are left.
 func (r *bitReader) peek() uint64 {
 	i := r.at >> 3
 	if len(r.data)-i >= 8 {
@@ -136,7 +136,7 @@ func (r *bitReader) peekLast(i int) (word uint64) {
 	return word >> (r.at & 7)
 }
 
-// read reads a value of at most 56 bits.
+// read reads a value of 56 bits at most.
 func (r *bitReader) read(width uint) uint64 {
 	value := r.peek() & (1<<width - 1)
 	if r.at += int(width); r.at > len(r.data)*8 {
@@ -177,16 +177,16 @@ func (r *bitReader) rice(parameter uint) uint64 {
 
 func (r *bitReader) fail() { r.bad, r.at = true, len(r.data)*8 }
 
-// skip returns the bytes behind those that were read from.
+// rest returns the bytes after those of which bits were read.
 func (r *bitReader) rest() []byte { return r.data[(r.at+7)/8:] }
 
-// packedSize is how many bytes so many values of a width take.
+// packedSize returns the number of bytes of count values of a width.
 func packedSize(count int, width uint) int { return (count*int(width) + 7) / 8 }
 
-// width is how many bits the values below n take.
+// width returns the number of bits that values below n need.
 func width(n int) uint { return uint(bits.Len(uint(max(0, n-1)))) }
 
-// appendIncreasing appends numbers below most, each larger than the one before.
+// appendIncreasing appends increasing numbers below most.
 func appendIncreasing(dst []byte, numbers []uint32, most int) []byte {
 	if len(numbers) == most {
 		return dst
@@ -204,8 +204,8 @@ func increasingParameter(count, most int) uint {
 	return uint(max(1, bits.Len(uint(most/max(1, count))))) - 1
 }
 
-// increasing reads what appendIncreasing wrote; rest is what stands behind it. It is not ok if the numbers are not
-// below most.
+// increasing reads the result of appendIncreasing. rest is the data after it. If the numbers are not below most, ok is
+// false.
 func increasing(dst []uint32, data []byte, count, most int) (numbers []uint32, rest []byte, ok bool) {
 	if count > most {
 		return dst, nil, false

@@ -24,7 +24,7 @@ func TestBitsAreReadAsWritten(t *testing.T) {
 			v := value{rapid.Uint64().Draw(t, "value"), rapid.UintRange(0, 64).Draw(t, "width"), rapid.Bool().Draw(t, "rice")}
 			if v.rice {
 				v.n >>= 1
-				v.width = max(v.width, 57) // so that little is above it
+				v.width = max(v.width, 57) // so that few values are larger
 				w.rice(v.n, v.width)
 			} else {
 				v.n &= 1<<v.width - 1
@@ -95,7 +95,7 @@ func TestIncreasingNumbersAreReadAsWritten(t *testing.T) {
 	})
 }
 
-// drawScalar draws a value, often one that a dictionary writes in a special way.
+// drawScalar draws a value, often one that has a special form in a dictionary.
 func drawScalar(t *rapid.T) query.Scalar {
 	switch rapid.IntRange(0, 6).Draw(t, "kind") {
 	case 0:
@@ -114,7 +114,7 @@ func drawScalar(t *rapid.T) query.Scalar {
 	return query.Scalar{Kind: query.String, Text: rapid.SampledFrom(words).Draw(t, "text")}
 }
 
-// A list is decoded to the values that it was made of, so different values are different bytes.
+// A decoded list has the values that were encoded, so different values have different bytes.
 func TestListsHoldTheirValues(t *testing.T) {
 	var d decoder
 	rapid.Check(t, func(t *rapid.T) {
@@ -175,7 +175,7 @@ func TestRegularTimesTakeLittle(t *testing.T) {
 	}
 }
 
-// A filter has each of its tokens, and of 4,096 others about one.
+// A filter has each of its tokens, and about one of 4,096 others.
 func TestFilterHasItsTokensAndFewOthers(t *testing.T) {
 	var first, second []token
 	for i := range 3000 {
@@ -218,7 +218,7 @@ func TestFilterHasItsTokensAndFewOthers(t *testing.T) {
 	}
 }
 
-// naiveMatches is a verdict for each entry.
+// naiveMatches has a verdict for each entry.
 type naiveMatches []verdict
 
 func (n naiveMatches) matches() Matches {
@@ -270,7 +270,7 @@ func TestAndOrNotGoEntryByEntry(t *testing.T) {
 	})
 }
 
-// What a test of times says of a time is what the term says of it as a number.
+// A test of times gives the same result as the term gives for the time as a number.
 func TestTimesPassAsNumbers(t *testing.T) {
 	moments := rapid.OneOf(rapid.Int64Range(firstTime-3, firstTime+3), rapid.Int64Range(-3, 3), rapid.Int64(),
 		rapid.SampledFrom([]int64{math.MinInt64, math.MinInt64 + 1, math.MaxInt64 - 1, math.MaxInt64, 100, 200, 3002}))

@@ -17,8 +17,8 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// someBlocks are blocks in which there is something of everything: lists, hidden values, functions of other columns,
-// paths that are not named, and a line that is no event.
+// someBlocks returns blocks with all features: lists, hidden values, functions of other columns, unnamed paths, and a
+// line that is not an event.
 func someBlocks() (blocks [][][]byte) {
 	for b := range 3 {
 		var lines [][]byte
@@ -50,7 +50,7 @@ func someQueries(t fatal) (all []*query.Query) {
 	return all
 }
 
-// answers asks an index everything.
+// answers asks an index all questions.
 func answers(x *opened, queries []*query.Query) (all []any, err error) {
 	ctx := context.Background()
 	for _, q := range queries {
@@ -76,8 +76,8 @@ func answers(x *opened, queries []*query.Query) (all []any, err error) {
 	return append(all, x.Fields()), nil
 }
 
-// A damaged byte behind the head is noticed, or not looked at.
-func TestDamageIsNoticed(t *testing.T) {
+// Any damaged byte after the head is either found or not read.
+func TestDamageIsFound(t *testing.T) {
 	content, queries := build(someBlocks()), someQueries(t)
 	want, err := answers(open(t, content), queries)
 	if err != nil {
@@ -106,7 +106,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	}
 }
 
-func TestShortRangesAreNoticed(t *testing.T) {
+func TestShortRangesAreFound(t *testing.T) {
 	x := open(t, build(someBlocks()))
 	short := func(ctx context.Context, offset, length int64) ([]byte, error) {
 		data, err := x.fetch(ctx, offset, length)
@@ -122,7 +122,7 @@ func TestShortRangesAreNoticed(t *testing.T) {
 	}
 }
 
-// replaced is an index, one section of which is other bytes; their digests match.
+// replaced is an index of which one section has other bytes, with matching digests.
 func replaced(content []byte, number, section int, data []byte) []byte {
 	length, err := HeadLength(content)
 	if err != nil {
@@ -146,7 +146,7 @@ func replaced(content []byte, number, section int, data []byte) []byte {
 			writers[n].end()
 		}
 	}
-	// What the head says before the regions stays as it is.
+	// The part of the head before the regions stays as it is.
 	rest := 0
 	for _, r := range regions {
 		for i := range r.ends {
@@ -165,7 +165,7 @@ func replaced(content []byte, number, section int, data []byte) []byte {
 	return head
 }
 
-// A section that lacks its end is refused, also if its digest fits.
+// A section without its end is refused, even if its digest matches.
 func TestShortSectionsAreRefused(t *testing.T) {
 	content, queries := build(someBlocks()), someQueries(t)
 	x := open(t, content)
@@ -246,7 +246,7 @@ func TestColumnsOutOfOrderAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever stands in a section, it is refused or answers are given, in bounded memory.
+// For any bytes of a section, the index returns errors or answers, in bounded memory.
 func FuzzSections(f *testing.F) {
 	content, queries := build(someBlocks()), someQueries(f)
 	x := open(f, content)
@@ -258,7 +258,7 @@ func FuzzSections(f *testing.F) {
 	f.Fuzz(func(t *testing.T, number uint8, section uint16, data []byte) {
 		changed := replaced(content, int(number), int(section), data)
 		length, _ := HeadLength(changed)
-		x, err := Open(changed[:length]) // which compares the lengths of sections with what is to be in them
+		x, err := Open(changed[:length]) // which compares the lengths of sections with their contents
 		if err == nil {
 			_, err = answers(&opened{Index: x, content: changed}, queries)
 		}
@@ -290,12 +290,12 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		if _, err := answers(&opened{Index: x, content: content}, queries); err == nil {
-			return // Nothing was fetched, or what was is as before.
+			return // nothing was fetched, or only unchanged bytes
 		}
 	})
 }
 
-// FuzzNote shows that all lines are noted, also those that are no events, and that the index is as one merged from it.
+// FuzzNote checks that all lines are noted, even those that are not events, and that merging gives the same index.
 func FuzzNote(f *testing.F) {
 	for _, lines := range someBlocks() {
 		for _, line := range lines[:2] {
@@ -322,7 +322,7 @@ func FuzzNote(f *testing.F) {
 	})
 }
 
-// FuzzAnswers compares the index with the oracle on what weir may have recorded.
+// FuzzAnswers compares the index with the oracle on lines that weir may have recorded.
 func FuzzAnswers(f *testing.F) {
 	for _, lines := range someBlocks()[:3] {
 		for _, line := range lines[:5] {

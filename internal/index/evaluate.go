@@ -11,18 +11,18 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// Scope is what of a segment is looked at.
+// Scope is a part of a segment.
 type Scope struct {
 	From, To   int   // blocks [From, To)
 	Start, End int64 // times [Start, End), in milliseconds since the epoch
 }
 
-// All is the scope of all entries.
+// All returns the scope of all entries.
 func (x *Index) All() Scope { return Scope{0, len(x.blocks), -1 << 63, 1<<63 - 1} }
 
-// Evaluate returns for each block of the scope which entries within its times match the query, which was resolved. The
-// result is exact, except that lines have to tell of the entries that perhaps match: whether they match the query, and
-// whether they are within the times.
+// Evaluate returns, for each block of the scope, which entries within its times match the query, which must be
+// resolved. The result is exact, except for the entries in Perhaps: only their lines can tell whether they match the
+// query, and whether they are within the times.
 func (x *Index) Evaluate(ctx context.Context, q *query.Query, s Scope, fetch Fetch) ([]Matches, error) {
 	if !q.Resolved() {
 		return nil, errors.New("evaluate a query on an index: it has times relative to now")
@@ -51,14 +51,14 @@ func (x *Index) Evaluate(ctx context.Context, q *query.Query, s Scope, fetch Fet
 type evaluator struct {
 	*view
 	known lookUps
-	times []int64 // of the block, if they were needed
+	times []int64 // of the block, once they are needed
 }
 
 // condition is a node of a query's tree.
 type condition interface {
-	// cost is how much it takes to evaluate it, compared with others.
+	// cost returns how expensive the evaluation is, relative to others.
 	cost() int
-	// run returns which entries of the open block match. Each entry of the block was read.
+	// run returns which entries of the open block match. All entries of the block must have been read as events.
 	run(e *evaluator) (Matches, error)
 }
 
@@ -181,10 +181,10 @@ func (n noneOf) run(e *evaluator) (Matches, error) {
 	return m.not(e.count()), err
 }
 
-// The field of an event's time, which is no column where each entry of a block has it as weir records it.
+// timeField is the field of an event's time. It is not a column if each entry of a block has it as weir records it.
 const timeField query.Field = "time"
 
-// ofField is a term of a path.
+// ofField is a term with a path.
 type ofField struct {
 	term  query.Term
 	ready bool
@@ -252,15 +252,15 @@ func (e *evaluator) unnamed(hidden func(*summary) (verdict, error)) (Matches, er
 	return everyPerhaps(b.count), nil
 }
 
-// presence is a term that asks for a path being there.
+// presence is a term that asks whether a path exists.
 type presence struct {
 	field query.Field
-	of    []int // the columns of the path and of what is below it
+	of    []int // the columns of the path and of paths below it
 }
 
 func (p *presence) cost() int { return 1 + len(p.of) }
 
-// columnsAt returns the columns of a path and of what is below it.
+// columnsAt returns the columns of a path and of paths below it.
 func (x *Index) columnsAt(path query.Field) (all []int) {
 	if n := x.column(path); n >= 0 {
 		all = append(all, n)
@@ -322,7 +322,7 @@ type anywhere struct {
 	term  query.Term
 	ready bool
 	needs needs
-	tests []columnTest // those of which something may pass
+	tests []columnTest // tests of columns that have something that may pass
 
 	numbers numberTest
 }

@@ -14,7 +14,7 @@ func Example() {
 {"time":1795154400001,"status_id":1,"actor":{"user":{"name":"bob"}}}
 {"time":1795154400002,"status_id":1,"actor":{"user":{"name":"anna"}}}
 `
-	// A segment.Builder does this for each block of a segment.
+	// A segment.Builder calls these for each block of a segment.
 	kind := index.Kind{Least: 1}
 	block := segment.Made{Block: &segment.Block{Count: 3, Raw: int64(len(lines))}}
 	block.Note = kind.Note(segment.Content{Block: block.Block, Lines: []byte(lines)})
@@ -24,7 +24,7 @@ func Example() {
 		return
 	}
 
-	// Of the object, a reader needs the head, and then what it asks for.
+	// A reader needs the head of the object, and then the ranges that Evaluate fetches.
 	length, err := index.HeadLength(object)
 	if err != nil {
 		fmt.Println(err)

@@ -12,21 +12,21 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// Facet is how often the values of a field occur. An entry with several values counts for each of them.
+// Facet counts the values of a field. An entry with several values counts for each of them.
 type Facet struct {
 	Values  []Count // in the order of their texts
-	Missing int     // entries without a value
-	Hidden  []Bits  // by block of the scope: entries whose values only their lines tell; they count nowhere else
+	Missing int     // number of entries without a value
+	Hidden  []Bits  // by block of the scope: entries whose values only their lines can tell; not counted elsewhere
 }
 
-// Count is how many entries have a value.
+// Count is the number of entries that have a value.
 type Count struct {
 	Value   query.Scalar
 	Entries int
 }
 
-// Facets returns the facets of the entries that match: those that Evaluate has told of the blocks from a block on,
-// without those that perhaps match. Of an alias the values are those that query.Extract returns.
+// Facets returns the facets of the entries that surely match. of are matches that Evaluate has returned, of consecutive
+// blocks from block from on. The values of an alias are those that query.Extract returns.
 func (x *Index) Facets(ctx context.Context, fields []query.Field, from int, of []Matches, fetch Fetch) ([]Facet,
 	error) {
 	if from < 0 || from+len(of) > len(x.blocks) {
@@ -34,7 +34,7 @@ func (x *Index) Facets(ctx context.Context, fields []query.Field, from int, of [
 	}
 	f := facets{evaluator: evaluator{view: x.reader(ctx, fetch).view(), known: lookUps{}}, from: from, of: of}
 	tallies := make([]*tally, len(fields))
-	var open []*tally // those of which the heads of the dictionaries don't suffice
+	var open []*tally // those for which the heads of the dictionaries are not enough
 	for i, field := range fields {
 		t := newTally(x, field)
 		if tallies[i] = t; f.everything() && t.whole(x) {
@@ -95,18 +95,18 @@ type tally struct {
 	field   query.Field
 	sources []tallySource
 	actor   actor
-	missing int // entries of which no source has a value
+	missing int // number of entries of which no source has a value
 	hidden  []Bits
 }
 
-// tallySource is a field that the values may come from.
+// tallySource is a field from which values may come.
 type tallySource struct {
-	number     int // among the alias's sources; of a path 0
+	number     int // its index among the sources of an alias; 0 for a path
 	column     int // -1 if there is none
 	afterActor bool
-	counts     []int // of entries, by list of the dictionary; nil if there are none yet
+	counts     []int // numbers of entries by list of the dictionary; nil if there are none yet
 	filled     []bool
-	dictionary bool // The dictionary's own counts are the counts.
+	dictionary bool // whether the counts of the dictionary are the result
 }
 
 func newTally(x *Index, field query.Field) *tally {
@@ -121,7 +121,7 @@ func newTally(x *Index, field query.Field) *tally {
 	return t
 }
 
-// whole tells whether the dictionaries suffice to count all entries of the segment.
+// whole tells whether the dictionaries are enough to count all entries of the segment.
 func (t *tally) whole(x *Index) bool {
 	if t.field == timeField {
 		return false
@@ -148,14 +148,14 @@ func (t *tally) whole(x *Index) bool {
 		if c.present < x.entries || c.shown.traits&blanks != 0 {
 			return false
 		}
-		s.dictionary = true // All entries have a value here.
+		s.dictionary = true // all entries have a value here
 		return true
 	}
 	t.missing = x.entries
 	return true
 }
 
-// add counts entries of the open block. It returns those whose values only their lines tell.
+// add counts entries of the open block. It returns those whose values only their lines can tell.
 func (t *tally) add(e *evaluator, yes Bits) (hidden Bits, err error) {
 	if yes.empty() {
 		return nil, nil
@@ -181,7 +181,7 @@ func (t *tally) add(e *evaluator, yes Bits) (hidden Bits, err error) {
 	return hidden, nil
 }
 
-// addSource counts those of rest that have a value in a source, and takes them out of it.
+// addSource counts the entries of rest that have a value in a source, and removes them from rest.
 func (t *tally) addSource(e *evaluator, s *tallySource, rest, hidden Bits) error {
 	b := &e.blocks[e.view.block]
 	var c *viewed
@@ -214,13 +214,13 @@ func (t *tally) addSource(e *evaluator, s *tallySource, rest, hidden Bits) error
 	return nil
 }
 
-// addCodes counts the entries of rest by their codes. Those that are not surely among some are not surely counted.
+// addCodes counts the entries of rest by their codes. Entries that are only perhaps in among are hidden.
 func (s *tallySource) addCodes(c *viewed, codes []uint16, among *Matches, rest, hidden Bits) {
-	var table [codesOfBase]verdict // what has a value: surely, or perhaps
+	var table [codesOfBase]verdict // whether a code has a value: surely, or perhaps
 	for i, number := range c.numbers {
 		table[i+1] = verdictOf(s.filled[number])
 	}
-	if c.hidden.traits != 0 { // The list for hidden values is the first of a dictionary.
+	if c.hidden.traits != 0 { // the list for hidden values is the first of a dictionary
 		table[1] = perhaps
 	}
 	var counts [codesOfBase]int
@@ -255,7 +255,7 @@ func (s *tallySource) addCodes(c *viewed, codes []uint16, among *Matches, rest, 
 	}
 }
 
-// move moves what is in a set out of another one.
+// move moves the entries of set from one set to another.
 func move(to, from, set Bits) {
 	for i, w := range set {
 		to[i] |= w
@@ -263,7 +263,8 @@ func move(to, from, set Bits) {
 	}
 }
 
-// fill reads which lists of the dictionary have a value that counts. Of an alias that is none that is empty.
+// fill reads the dictionary, and finds the lists that have a value that counts. For an alias, empty values do not
+// count.
 func (s *tallySource) fill(r *reader, alias bool) error {
 	if s.counts != nil {
 		return nil
@@ -285,7 +286,7 @@ func (s *tallySource) fill(r *reader, alias bool) error {
 	return nil
 }
 
-// result sets the facet.
+// result fills in the facet.
 func (t *tally) result(r *reader, f *Facet) error {
 	f.Missing, f.Hidden = t.missing, t.hidden
 	c := counter{places: map[query.Scalar]int{}}
@@ -308,10 +309,10 @@ func (t *tally) result(r *reader, f *Facet) error {
 // counter counts values.
 type counter struct {
 	values []Count
-	places map[query.Scalar]int // in values
+	places map[query.Scalar]int // indexes in values
 }
 
-// add counts a value, whose text may change afterwards.
+// add counts a value. The text of the value may change afterwards.
 func (c *counter) add(v query.Scalar, entries int) {
 	place, ok := c.places[v]
 	if !ok {
@@ -321,7 +322,7 @@ func (c *counter) add(v query.Scalar, entries int) {
 	c.values[place].Entries += entries
 }
 
-// values adds what was counted of a source.
+// values adds the counts of a source.
 func (t *tally) values(r *reader, s *tallySource, c *counter, missing *int) error {
 	if s.counts == nil && !s.dictionary {
 		return nil
@@ -364,7 +365,7 @@ func withoutObjects(values []query.Scalar) []query.Scalar {
 	return slices.DeleteFunc(values, func(v query.Scalar) bool { return v.Kind == present })
 }
 
-// listCounts returns how many entries have each list of a dictionary.
+// listCounts returns the number of entries for each list of a dictionary.
 func (x *Index) listCounts(column int, data []byte) ([]int, error) {
 	if x.columns[column].lists > len(data)/2 {
 		return nil, errDictionary

@@ -10,18 +10,18 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// A filter tells of a token that it is not among those of a block, or that perhaps it is, the latter wrongly for one of
-// 4,096. It is a Golomb-coded set, cut by the tokens' hashes into stripes, so that one token needs one stripe of each
-// block: stripe by stripe they lie one behind the other.
+// A filter tells of a token that the block does not have it, or that it perhaps has it; the latter is wrong for one of
+// 4,096 tokens. It is a Golomb-coded set, divided into stripes by the tokens' hashes. Stripe 0 of all blocks comes
+// first, then stripe 1, and so on, so that a question about one token reads one stripe of each block.
 
 const (
 	stripes     = 64
-	filterWidth = 12 // A token is missed for another of 2^filterWidth.
+	filterWidth = 12 // one of 2^filterWidth tokens is wrongly found
 )
 
-// What the bytes that are hashed for a token begin with, if it is no word. A word has none of these.
+// Prefixes of the hashed bytes of tokens that are not words. A word contains none of these bytes.
 const (
-	wholeToken  = "\x00" // a folded text that has no words
+	wholeToken  = "\x00" // a folded text without words
 	addrToken   = "\x01" // an address
 	numberToken = "\x02" // a number
 )
@@ -33,15 +33,14 @@ func tokenOf(text []byte) token { return token(xxhash.Sum64(text)) }
 
 func (t token) stripe() int { return int(t >> 58) }
 
-// place is where a token stands among count of a stripe of a block.
+// place returns the position of a token in a stripe with count tokens.
 func (t token) place(count int) uint64 {
 	high, _ := bits.Mul64(uint64(t)<<6, uint64(count)<<filterWidth)
 	return high
 }
 
-// appendTokens appends the tokens of a value, such that a Value that matches it has each of its words among them, or
-// its address, or its number, unless it is a time. folded is the value's text, folded; isAddr tells whether it is an
-// address.
+// appendTokens appends the tokens of a value. If a query.Value that is not a time matches v, its words, its address or
+// its number are among these tokens. folded is the folded text of the value, and isAddr tells whether it is an address.
 func appendTokens(dst []token, v query.Scalar, folded []byte, isAddr bool) []token {
 	var buffer [128]byte
 	switch v.Kind {
@@ -65,7 +64,7 @@ func appendTokens(dst []token, v query.Scalar, folded []byte, isAddr bool) []tok
 	return dst
 }
 
-// filterOf returns the stripes of a block's filter, one behind the other, and where each ends. It sorts the tokens.
+// filterOf returns the stripes of a block's filter, one after the other, and the end of each. It sorts tokens.
 func filterOf(tokens []token) (data []byte, ends [stripes]uint32) {
 	slices.Sort(tokens)
 	tokens = slices.Compact(tokens)
@@ -87,7 +86,7 @@ func appendStripe(dst []byte, tokens []token) []byte {
 	return w.bytes()
 }
 
-// cutStripe returns a stripe of a block, and what stands behind it. It is not ok if there is none.
+// cutStripe returns a stripe of a block, and the data after it. If there is no whole stripe, ok is false.
 func cutStripe(data []byte) (stripe, rest []byte, ok bool) {
 	r, count, ok := readStripe(data)
 	for range count {
@@ -108,8 +107,8 @@ func readStripe(data []byte) (r bitReader, count int, ok bool) {
 	return bitReader{data: data[size:]}, int(n), true
 }
 
-// lookUp tells whether a stripe of a block may have a token, and returns what stands behind the stripe. It is not ok if
-// there is none.
+// lookUp tells whether a stripe of a block may have a token, and returns the data after the stripe. If there is no
+// whole stripe, ok is false.
 func lookUp(data []byte, t token) (found bool, rest []byte, ok bool) {
 	r, count, ok := readStripe(data)
 	place, at := t.place(count), uint64(0)

@@ -1,34 +1,33 @@
-// Package index knows the index of a segment: an object beside it that says, without a look at the lines, which entries
-// a query matches, when they were and how often their values occur. It is bytes only: it knows no bucket and does no
-// I/O, and an Index asks its user for the ranges of the object that it needs.
+// Package index implements the index of a segment: an object beside it that tells, without reading the lines, which
+// entries match a query, when they were, and how often their values occur. The package does no I/O: an Index asks its
+// caller for the ranges of the object that it needs.
 //
-// What an index says follows from the lines of each block alone, so that merging indexes gives what building the index
-// of the merged segment gives, byte for byte, and reads no lines.
+// The content of an index depends only on the lines of each block. So merging indexes reads no lines, and gives the
+// same bytes as building the index of the merged segment.
 //
-// # What it says
+// # Content
 //
-// Each path of a block's events (arrays being transparent, as for a query) is a column: for each entry, the list of the
-// values that it has there. The lists that occur stand in one dictionary a column for all of the segment, with the
-// number of entries that have them; a block has the places of its lists in the dictionary, and a code for each entry.
-// Most columns of a block are functions of one of a few others (who works from where, on what), and stand as that.
+// Each path of a block's events (arrays are transparent, as in a query) is a column. A column has, for each entry, the
+// list of the values at this path. All lists of a column are in one dictionary for the whole segment, with the number
+// of entries that have them. A block has the places of its lists in the dictionary, and a code for each entry. Most
+// columns of a block are functions of one of a few others (such as the address and the operation of the user), and are
+// stored as functions.
 //
-// The values of a column are hidden in a block if there are too many of them. A hidden value is in the block's filter
-// only, word by word, and its column says of what kind it is. So "no" is exact, and otherwise the lines tell: the
-// answer for such entries is "perhaps". The same holds for what lies deeper or is more than a block names. Whole
-// numbers, such as durations, are packed instead, so that they can be compared; only how often each occurs is not
-// known.
+// If a column has too many values in a block, they are hidden: they are only in the block's filter, word by word, and
+// the column has a summary of them. So "no" is exact, and otherwise the answer for such entries is "perhaps", and the
+// lines decide. The same holds for values at paths that are too deep, or too many for a block to name. Whole numbers,
+// such as durations, are packed instead, so that they can be compared; only their frequencies are unknown.
 //
-// The time of each entry is exact. The aliases are worked out from their sources and take no space.
+// The time of each entry is exact. Aliases are computed from their sources and take no space.
 //
-// A segment with less than 256 KiB of lines has no index, and neither has one with more than 65,536 paths: Build and
-// Merge return nil.
+// A segment with less than 256 KiB of lines, or with more than 65,536 paths, has no index: Build and Merge return nil.
 //
 // # The object
 //
-// It begins with the head (see HeadLength), which says where all else stands, in pages with a SHA-256 each: the
-// filters, stripe by stripe; the times, block by block; the dictionaries, column by column; and the blocks' records,
-// column by column. So a question about one field reads the head, one dictionary, and the records of one column and of
-// those that it is a function of. docs/format.md has the details.
+// It begins with the head (see HeadLength), which has the places of all other parts. These are in pages, each with a
+// SHA-256: the filters, stripe by stripe; the times, block by block; the dictionaries, column by column; and the
+// blocks' records, column by column. So a question about one field reads the head, one dictionary, and the records of
+// one column and of its bases. docs/format.md has the details.
 package index
 
 import (
@@ -43,40 +42,39 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// ID is the kind of the object. A change of the format needs another ID, and so does a change of what package query
-// says of the words of a text, of case, and of which numbers and addresses are equal: then segments get the new index
-// as they get a first one.
+// ID is the id of this kind of object. It must change with the format, and with the results of package query for the
+// words of a text, for case, and for the equality of numbers and addresses. Then all segments get new indexes.
 const ID segment.ID = "index"
 
-// ErrCorrupt is returned (wrapped) for bytes that are not those of an index.
+// ErrCorrupt is returned (wrapped) for bytes that are not an index.
 var ErrCorrupt = segment.ErrCorrupt
 
 const (
-	leastRaw    = 256 << 10 // bytes of lines of a segment that has an index
+	leastRaw    = 256 << 10 // bytes of lines of the smallest segment that has an index
 	mostColumns = 1 << 16
 )
 
-// Kind makes the index of a segment. Of a segment that gets none it returns no content.
+// Kind makes the index of a segment. If a segment has none, the content is nil.
 type Kind struct {
-	Least int64 // bytes of lines of a segment that gets an index, 256 KiB; less is for tests
+	Least int64 // bytes of lines of the smallest segment that has an index (default 256 KiB); less is for tests
 }
 
-// HeadLength is the function of that name: see segment.Headed.
+// HeadLength calls the function HeadLength: see segment.Headed.
 func (Kind) HeadLength(content []byte) (int64, error) { return HeadLength(content) }
 
-// Wants tells whether a segment gets an index, unless it has too many paths.
+// Wants tells whether a segment gets an index, if it does not have too many paths.
 func (k Kind) Wants(s segment.Info) bool { return s.Raw >= cmp.Or(k.Least, leastRaw) }
 
 // ID returns ID.
 func (Kind) ID() segment.ID { return ID }
 
-// Note notes a block.
+// Note makes the notes of a block.
 func (Kind) Note(c segment.Content) any { return noteOf(c) }
 
-// Build returns the index of a segment, nil if it gets none.
+// Build returns the index of a segment, or nil if the segment gets none.
 func (k Kind) Build(blocks []segment.Made) ([]byte, error) { return k.Merge(nil, blocks) }
 
-// Merge returns the index of a segment that is made of others, nil if it gets none.
+// Merge returns the index of a segment that is made of others, or nil if the segment gets none.
 func (k Kind) Merge(sources []*segment.Source, blocks []segment.Made) ([]byte, error) {
 	raw := int64(0)
 	for _, b := range blocks {
@@ -109,9 +107,9 @@ func (k Kind) Merge(sources []*segment.Source, blocks []segment.Made) ([]byte, e
 }
 
 const (
-	magic      = "weirindx" // what an index begins with
+	magic      = "weirindx" // the first bytes of an index
 	headStart  = len(magic) + 4
-	pageBytes  = 16 << 10 // a page ends with the section that makes it so large
+	pageBytes  = 16 << 10 // a page ends with the section that makes it this large
 	flagUnread = 1
 	flagPlain  = 2
 	flagLost   = 4 // there are unnamed values
@@ -125,7 +123,7 @@ func HeadLength(content []byte) (int64, error) {
 	return int64(binary.LittleEndian.Uint32(content[len(magic):])), nil
 }
 
-// encode returns the index of blocks, nil if they have too many paths.
+// encode returns the index of blocks, or nil if they have too many paths.
 func encode(notes []*note) []byte {
 	columns := unite(notes)
 	tooLarge := func(n *note) bool { return n.count > mostEntries }
@@ -208,12 +206,12 @@ type united struct {
 	counts  map[string]uint64 // of the lists
 	places  map[string]uint32
 	present uint64
-	hidden  uint64 // entries whose values are hidden
-	packed  uint64 // those whose values are packed numbers
+	hidden  uint64 // number of entries whose values are hidden
+	packed  uint64 // number of these whose values are packed numbers
 	shown   summary
 	lost    summary // of hidden values
 	numbers []uint32
-	ids     [][]uint32 // by block: of its columns, which they are here
+	ids     [][]uint32 // by block: the segment's columns for the columns of the block
 }
 
 // partOf is the column of a block.
@@ -282,7 +280,7 @@ func (u *united) sumUp(notes []*note) {
 	}
 }
 
-// append appends what the head says of the column. last is the path of the column before.
+// append appends the column's part of the head. last is the path of the previous column.
 func (u *united) append(head []byte, last string) []byte {
 	shared := sharedPrefix(last, string(u.path))
 	head = gzipmember.AppendString(binary.AppendUvarint(head, uint64(shared)), string(u.path[shared:]))
@@ -317,7 +315,7 @@ func (u *united) appendLists(dst []byte) []byte {
 	return dst
 }
 
-// appendRecords appends what the column is in each block that has it.
+// appendRecords appends the column's records, one for each block that has it.
 func (u *united) appendRecords(dst []byte, notes []*note) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(u.parts)))
 	var records []byte
@@ -356,13 +354,13 @@ func (u *united) appendRecord(dst []byte, c *noteColumn, ids []uint32) []byte {
 	return append(appendIncreasing(dst, u.numbers, len(u.lists)), c.data...)
 }
 
-// Flags of a record, behind two bits each for how it is known which entries have a value, and which.
+// Flags of a record. Below them are two bits each for the sources of presence and of values.
 const (
-	recordHides = 1 << 4 // There is a summary of hidden values.
-	recordPacks = 1 << 5 // These are packed numbers.
+	recordHides = 1 << 4 // there is a summary of hidden values
+	recordPacks = 1 << 5 // these are packed numbers
 )
 
-// regionWriter appends sections, of which the head has the lengths, and the digest of each page.
+// regionWriter appends sections. Their lengths, and the digest of each page, go into the head.
 type regionWriter struct {
 	data  []byte
 	ends  []int

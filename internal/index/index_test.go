@@ -21,7 +21,7 @@ type fatal interface {
 	Fatalf(string, ...any)
 }
 
-// noteLines notes a block with lines.
+// noteLines makes the notes of a block with these lines.
 func noteLines(lines [][]byte) *note {
 	return noteOf(segment.Content{Block: &segment.Block{Count: len(lines)},
 		Lines: append(bytes.Join(lines, []byte("\n")), '\n')})
@@ -74,7 +74,7 @@ func build(blocks [][][]byte) []byte {
 	return encode(notes)
 }
 
-// The vocabulary of random events and queries, so that they often meet.
+// The vocabulary of random events and queries, which is small so that they often match.
 var (
 	words = []string{"a", "b", "a b", "b a b", "A", "é É", "k", "\u212a", "ſ", "s", "1", "2.0", "1.0", "true", "FALSE",
 		"", "*", "now", "10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8:0::1", "fe80::1%eth0",
@@ -173,7 +173,7 @@ func drawEvent(t *rapid.T) []byte {
 	if rapid.IntRange(0, 4).Draw(t, "time last") == 0 {
 		return []byte(space + "{" + rest[:len(rest)-1] + "," + time + "}" + space)
 	}
-	// What stands behind may have another time, so the first is put there too: the last one counts.
+	// The rest may have another time, so the time is put first too: the last one counts.
 	return []byte(space + "{" + time + "," + rest[:len(rest)-1] + lastTime(rest, time) + "}" + space)
 }
 
@@ -223,12 +223,12 @@ func drawValue(t *rapid.T, depth int, space string) string {
 	return drawObject(t, depth, space)
 }
 
-// drawQuoted quotes a text, sometimes with escapes that it doesn't need.
+// drawQuoted quotes a text, sometimes with unnecessary escapes.
 func drawQuoted(t *rapid.T, text string) string {
 	if rapid.IntRange(0, 9).Draw(t, "escaped") == 0 {
 		var b strings.Builder
 		for _, r := range text {
-			fmt.Fprintf(&b, `\u%04X`, r) // none is beyond the basic plane
+			fmt.Fprintf(&b, `\u%04X`, r) // all are in the basic plane
 		}
 		return `"` + b.String() + `"`
 	}
@@ -239,10 +239,10 @@ func drawQuoted(t *rapid.T, text string) string {
 	return string(quoted)
 }
 
-// maxDrawn is how many events of a block are drawn at most.
+// maxDrawn is the maximum number of drawn events in a block.
 const maxDrawn = 12
 
-// drawBlocks draws blocks of a segment. In some of them many values are hidden, or paths not named.
+// drawBlocks draws blocks of a segment. Some have many hidden values, or unnamed paths.
 func drawBlocks(t *rapid.T) (blocks [][][]byte) {
 	for range rapid.IntRange(1, 4).Draw(t, "blocks") {
 		var lines [][]byte
@@ -253,14 +253,14 @@ func drawBlocks(t *rapid.T) (blocks [][][]byte) {
 		case 0, 1, 2:
 			lines = crowded(lines)
 		case 3:
-			lines = append([][]byte{wide("a", maxChildren)}, lines...) // a.b is not named
+			lines = append([][]byte{wide("a", maxChildren)}, lines...) // so that a.b is not named
 		case 4:
 			var all []string
 			for i := range maxPaths/maxChildren + 1 {
 				all = append(all, string(wide(fmt.Sprintf("w%d", i), maxChildren)))
 			}
 			for _, line := range all {
-				lines = append([][]byte{[]byte(line)}, lines...) // nothing else is named
+				lines = append([][]byte{[]byte(line)}, lines...) // so that nothing else is named
 			}
 		}
 		blocks = append(blocks, lines)
@@ -268,7 +268,7 @@ func drawBlocks(t *rapid.T) (blocks [][][]byte) {
 	return blocks
 }
 
-// crowded appends so many different values at the paths a, user.name and api.response.code that they are hidden.
+// crowded appends lines with so many values at the paths a, user.name and api.response.code that they are hidden.
 func crowded(lines [][]byte) [][]byte {
 	for i := range maxLists + 1 {
 		lines = append(lines, fmt.Appendf(nil, `{"time":%d,"a":"value-%d","user":{"name":"user-%d"},`+
@@ -277,7 +277,7 @@ func crowded(lines [][]byte) [][]byte {
 	return lines
 }
 
-// wide is an event with so many members below a path.
+// wide returns an event with this number of members below a path.
 func wide(path string, members int) []byte {
 	line := fmt.Appendf(nil, `{"time":%d,%q:{`, firstTime, path)
 	for i := range members {
@@ -286,7 +286,7 @@ func wide(path string, members int) []byte {
 	return append(line[:len(line)-1], "}}"...)
 }
 
-// check compares matches with what the oracle says. It returns how many entries were decided and how many not.
+// check compares matches with the oracle. It returns how many entries were decided, and how many were not.
 func check(t fatal, q *query.Query, blocks [][][]byte, times [][]int64, s Scope, result []Matches) (decided,
 	undecided int) {
 	t.Helper()

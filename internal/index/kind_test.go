@@ -15,7 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// madeSegment is a segment with what is beside it.
+// madeSegment is a segment with its index.
 type madeSegment struct {
 	segment.Info
 	data   []byte
@@ -50,8 +50,8 @@ func (w *madeSegment) source(t *testing.T) *segment.Source {
 	return s
 }
 
-// A log of segments that are merged again and again has an index beside each that is large enough: the one that is
-// built of the lines of its blocks.
+// In a log whose segments are merged again and again, each segment that is large enough has an index, the same as one
+// built from the lines of its blocks.
 func TestSegmentsHaveTheIndexOfTheirLines(t *testing.T) {
 	const blockBytes = 100 << 10
 	var tree proof.Tree
@@ -103,7 +103,7 @@ func TestSegmentsHaveTheIndexOfTheirLines(t *testing.T) {
 	}
 }
 
-// check checks the segment's index, and tells whether it has one.
+// check checks the segment's index, and tells whether there is one.
 func (w *madeSegment) check(t *testing.T) bool {
 	t.Helper()
 	s := w.source(t)
@@ -144,7 +144,7 @@ func TestNoIndexOfTooManyPaths(t *testing.T) {
 	}
 }
 
-func TestMergeRefusesWhatIsNotTheSources(t *testing.T) {
+func TestMergeRefusesIndexesOfOtherBlocks(t *testing.T) {
 	blocks := someBlocks()
 	content := build(blocks)
 	for name, parts := range map[string][]byte{"nothing": nil, "half": content[:len(content)/2],
@@ -158,8 +158,8 @@ func TestMergeRefusesWhatIsNotTheSources(t *testing.T) {
 	}
 }
 
-// Of a block with a line that is no event nothing is claimed.
-func TestNothingIsClaimedOfWhatIsNoEvent(t *testing.T) {
+// Nothing is claimed about a block with a line that is not an event.
+func TestNothingIsClaimedOfBlocksWithOtherLines(t *testing.T) {
 	blocks := someBlocks()
 	last := len(blocks) - 1
 	x := open(t, build(blocks))
@@ -189,8 +189,8 @@ func TestNothingIsClaimedOfWhatIsNoEvent(t *testing.T) {
 	}
 }
 
-// What is asked of usual events is decided by the index.
-func TestUsualEventsAreDecided(t *testing.T) {
+// The index decides usual questions about usual events.
+func TestIndexDecidesUsualQuestions(t *testing.T) {
 	blocks, counts := corpusBlocks(20_000, true)
 	var notes []*note
 	for i := range blocks {
@@ -287,7 +287,7 @@ func TestIndexIsConcurrent(t *testing.T) {
 	workers.Wait()
 }
 
-// A question about one field reads the head, its dictionary, and what it is a function of.
+// A question about one field reads only the head, its dictionary, and its records and those of its bases.
 func TestOneFieldIsReadAlone(t *testing.T) {
 	blocks, counts := corpusBlocks(50_000, true)
 	var notes []*note

@@ -11,7 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// made returns blocks as a segment.Builder hands them to a Kind.
+// made returns blocks as a segment.Builder passes them to a Kind.
 func made(blocks [][][]byte) (all []segment.Made) {
 	for _, lines := range blocks {
 		all = append(all, segment.Made{Block: &segment.Block{Count: len(lines), Raw: leastRaw}, Note: noteLines(lines)})
@@ -19,7 +19,8 @@ func made(blocks [][][]byte) (all []segment.Made) {
 	return all
 }
 
-// Merging indexes gives what building gives, however the blocks were spread over segments, also if one was noted again.
+// Merging indexes gives the same bytes as building, for any distribution of the blocks over segments, and also if a
+// block was noted again.
 func TestMergeIsBuild(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blocks := drawBlocks(t)

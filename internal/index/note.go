@@ -11,25 +11,25 @@ import (
 	"github.com/weirlog/weir/internal/segment"
 )
 
-// Bounds of what a block lists of a column. What is beyond is hidden: its values only go into the filter.
+// Bounds of the listed values of a column in a block. Beyond these its values are hidden: they are only in the filter.
 const (
 	maxLists  = 256  // different lists of values
 	maxListed = 256  // bytes of a list
-	freeBytes = 1024 // of the texts of all lists, and
-	eachBytes = 2    // for each entry that has a value
-	fewLists  = 16   // More lists than this are had by two entries each on average.
+	freeBytes = 1024 // of the texts of all lists,
+	eachBytes = 2    // plus these for each entry that has a value
+	fewLists  = 16   // if there are more lists than this, each must have two entries on average
 )
 
-// maxBases is how many columns of a block others may be functions of.
+// maxBases bounds the columns of a block that others may be functions of.
 const maxBases = 16
 
-// note is what the index says of a block: a function of the block's lines.
+// note is a block's part of an index. It depends only on the block's lines.
 type note struct {
-	count   int   // of entries
+	count   int   // number of entries
 	least   int64 // of the times
 	largest int64
-	unread  bool // A line was no event: nothing is known.
-	plain   bool // The path time is the entry's time, and no column.
+	unread  bool // whether a line is not an event; then nothing else is known
+	plain   bool // whether the path time is always the entry's time, and not a column
 	unnamed summary
 	times   []byte
 	filter  []byte
@@ -37,44 +37,44 @@ type note struct {
 	columns []noteColumn // in the order of their paths
 }
 
-// noteColumn is what the index says of a path in a block.
+// noteColumn is a path in a block.
 type noteColumn struct {
 	path   query.Field
 	lists  []listed // in order; nil if they are hidden
-	counts []uint32 // entries that have each list
+	counts []uint32 // numbers of entries that have each list
 	layout
-	data []byte // as layout says
+	data []byte // encoded as layout says
 }
 
-// layout says how it is known which entries of a block have a value at a path, and which. Codes are 0 for an entry that
-// has none, and otherwise the place of its list, plus 1.
+// layout says where it is stored which entries of a block have a value at a path, and which one. The code of an entry
+// is 0 if it has no value, and otherwise the index of its list, plus 1.
 type layout struct {
-	present  int     // entries that have a value
-	lists    int     // different lists of values; 0 if they are hidden
-	hidden   summary // of values that are not listed, some or all
-	presence source  // which entries have a value
-	values   source  // the lists of these
-	packs    bool    // The hidden values are numbers, which stand behind.
+	present  int     // number of entries that have a value
+	lists    int     // number of different lists of values; 0 if they are hidden
+	hidden   summary // of the values that are not listed
+	presence source  // of which entries have a value
+	values   source  // of the lists of these entries
+	packs    bool    // whether the hidden values are numbers that are stored after the values
 }
 
-// source is where something is known from.
+// source says where something is stored.
 type source struct {
 	kind sourceKind
-	base int // the column, of the block or the index
+	base int // column of the block or of the index
 }
 
 type sourceKind uint8
 
 const (
-	constant sourceKind = iota // all entries have a value; there is one list, or they are hidden
-	own                        // a bit for each entry; the place of each present entry's list
-	function                   // for each code of a base a bit; the place of a list
-	same                       // those that the base has
+	constant sourceKind = iota // nowhere: all entries have a value; there is one list, or the values are hidden
+	own                        // here: a bit for each entry; the index of the list of each entry that has one
+	function                   // as a function of a base's codes: a bit for each code; the index of a list
+	same                       // in the base, which has the same
 )
 
 var gathers = sync.Pool{New: func() any { return new(gather) }}
 
-// noteOf returns what the index says of a block.
+// noteOf makes the notes of a block.
 func noteOf(c segment.Content) *note {
 	g := gathers.Get().(*gather)
 	defer func() {
@@ -99,7 +99,8 @@ func noteOf(c segment.Content) *note {
 	return n
 }
 
-// finish makes the lists of a column's values, unless they are hidden, and sets its codes to their places.
+// finish makes the lists of a column's values, unless they are hidden, and replaces the codes by the indexes of the
+// lists.
 func (c *column) finish(g *gather) noteColumn {
 	n := noteColumn{path: c.path}
 	g.counts = append(g.counts[:0], make([]uint32, len(c.raws)+1)...)
@@ -124,7 +125,7 @@ func (c *column) finish(g *gather) noteColumn {
 	return n
 }
 
-// list lists the column's values, unless they are too many. counts has for each raw the entries that have it.
+// list lists the column's values, unless there are too many. counts has the number of entries for each raw.
 func (c *column) list(g *gather, counts []uint32, n *noteColumn) {
 	l := &g.lister
 	l.start(len(c.raws))
@@ -169,12 +170,12 @@ func (c *column) list(g *gather, counts []uint32, n *noteColumn) {
 	}
 }
 
-// lister is what list works with, which is used again.
+// lister is the reusable state of list.
 type lister struct {
 	blob    []byte
 	encoded []listed // the last value of each raw
 	places  []listPlace
-	codes   []uint16 // of raws, from 1 on
+	codes   []uint16 // by raw, from 1 on
 }
 
 // listPlace is a list of values, and a raw that has it.
@@ -195,8 +196,8 @@ func (l *lister) start(raws int) {
 	l.encoded, l.codes = l.encoded[:raws], l.codes[:raws+1]
 }
 
-// listOf returns the list of the values of a raw, an empty one if it is too long. encoded has the last value of each
-// raw.
+// listOf returns the list of the values of a raw. If it is too long, the list is empty. encoded has the last value of
+// each raw.
 func (c *column) listOf(raw int, encoded []listed) listed {
 	if c.raws[raw].before == 0 {
 		if len(encoded[raw]) > maxListed {
@@ -219,8 +220,8 @@ func (c *column) listOf(raw int, encoded []listed) listed {
 	return nil
 }
 
-// arrange decides how the codes of each column are written, and writes them. A column that is a function of another,
-// which has more lists, is written as that: many columns of events are.
+// arrange decides how the codes of each column are stored, and encodes them. A column that is a function of another one
+// with more lists is stored as that function. Many columns of events are.
 func arrange(columns []noteColumn, gathered []*column) {
 	order := make([]int, len(columns))
 	for i := range order {
@@ -250,7 +251,7 @@ type arranger struct {
 	mapping   []uint16
 }
 
-// presence writes which entries have a value.
+// presence encodes which entries have a value.
 func (a *arranger) presence(n *noteColumn, at int) []byte {
 	count := len(a.codes[at])
 	if n.present == count {
@@ -276,7 +277,7 @@ func (a *arranger) presence(n *noteColumn, at int) []byte {
 	return data
 }
 
-// values writes which lists the entries have that have any.
+// values encodes the lists of the entries that have a value.
 func (a *arranger) values(n *noteColumn, at int) []byte {
 	bits := width(len(n.lists))
 	for _, base := range slices.Backward(a.bases) {
@@ -301,9 +302,9 @@ func (a *arranger) values(n *noteColumn, at int) []byte {
 	return w.bytes()
 }
 
-// maps tells whether the codes of a column, where they are more than most counting as that, are a function of those of
-// a base, and notes the function. For most = 1 it is about which entries have a value, otherwise about the values of
-// those that have one.
+// maps tells whether the codes of a column, limited to most, are a function of the codes of a base, and stores the
+// function in mapping. With most = 1 the codes say which entries have a value. Otherwise only entries that have a value
+// count.
 func (a *arranger) maps(base, at int, most uint16) bool {
 	const unset = math.MaxUint16
 	a.mapping = a.mapping[:0]
@@ -330,7 +331,7 @@ func (a *arranger) maps(base, at int, most uint16) bool {
 	return true
 }
 
-// mapped appends the function that was noted.
+// mapped appends the function in mapping.
 func (a *arranger) mapped(dst []byte, bits uint) []byte {
 	w := bitWriter{data: dst}
 	for _, to := range a.mapping {

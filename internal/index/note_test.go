@@ -8,7 +8,7 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// What follows from another column is not written again.
+// A column that follows from another one is stored as a function.
 func TestColumnsAreFunctionsOfOthers(t *testing.T) {
 	var lines [][]byte
 	for i := range 400 {
@@ -46,8 +46,8 @@ func TestColumnsAreFunctionsOfOthers(t *testing.T) {
 	}
 }
 
-// A hidden value may be an empty string, which is no value of an alias.
-func TestHiddenEmptyStringsAreNoValuesOfAliases(t *testing.T) {
+// A hidden value may be an empty string, which does not count for an alias.
+func TestHiddenEmptyStringsDoNotCountForAliases(t *testing.T) {
 	lines := crowded([][]byte{
 		[]byte(`{"time":1793529000000,"user":{"name":"","uid":"u"}}`),
 		[]byte(`{"time":1793529000000,"user":{"name":["",{}],"uid":"u"}}`),
@@ -72,7 +72,7 @@ func TestHiddenEmptyStringsAreNoValuesOfAliases(t *testing.T) {
 	}
 }
 
-// Of a block at most so many paths are named, and those that are are named in each of its events.
+// The number of named paths of a block is bounded. A named path is named for all of its events.
 func TestPathsOfABlockAreBounded(t *testing.T) {
 	var lines [][]byte
 	for i := range 2 * maxPaths / maxChildren {
@@ -102,7 +102,7 @@ func TestPathsOfABlockAreBounded(t *testing.T) {
 	}
 }
 
-// The time of an event is found behind as many names as there are.
+// The time of an event is found after any number of names.
 func TestTimeStandsBehindManyNames(t *testing.T) {
 	manyNames, manyPaths := []byte("{"), []byte("{")
 	for i := range maxChildren + 1 {
@@ -120,7 +120,7 @@ func TestTimeStandsBehindManyNames(t *testing.T) {
 	}
 }
 
-// A user is a target if there is an actor; if it is not known whether there is, it is not known either.
+// A user is a target only if there is an actor. If the actor is hidden, the target is unknown.
 func TestTargetOfAHiddenActorIsNotClaimed(t *testing.T) {
 	lines := [][]byte{
 		[]byte(`{"time":1793529000000,"actor":{"user":{"name":""}},"user":{"name":"x"}}`),

@@ -12,15 +12,15 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// span is a range of numbers, both ends included. It is empty if its end is before its start.
+// span is a range of numbers, both ends included. It is empty if its end is less than its start.
 type span struct{ from, to int64 }
 
 func (s span) has(n int64) bool { return s.from <= n && n <= s.to }
 
-// numberTest says which whole numbers pass a term. A time of an event is such a number, of milliseconds.
+// numberTest says which whole numbers pass a term. The time of an event is such a number, in milliseconds.
 type numberTest struct {
 	span
-	each *query.Test // If it is not nil, each number in the span has to be looked at.
+	each *query.Test // if not nil, each number in the span must be tested with it
 }
 
 func newNumberTest(t query.Term) numberTest {
@@ -39,7 +39,7 @@ func newNumberTest(t query.Term) numberTest {
 		return numberTest{span{math.MinInt64, math.MaxInt64}, query.NewTest(t)}
 	case query.Comparison:
 		first, none := firstNumber(query.Term{Field: t.Field, Match: m}, m.Op == query.Less || m.Op == query.LessOrEqual)
-		if m.Op == query.Less || m.Op == query.LessOrEqual { // all up to first
+		if m.Op == query.Less || m.Op == query.LessOrEqual { // all numbers up to first
 			if none {
 				return numberTest{span: span{math.MinInt64, math.MaxInt64}}
 			}
@@ -58,7 +58,7 @@ func newNumberTest(t query.Term) numberTest {
 	return nothing
 }
 
-// numbersOf returns the numbers that a value matches: those of its interval, or the one that is the same.
+// numbersOf returns the numbers that a value matches: those in its interval, or the one that is equal.
 func numbersOf(t query.Term, v query.Value) numberTest {
 	from, to := query.Comparison{Op: query.GreaterOrEqual}, query.Comparison{Op: query.Greater}
 	if _, _, isTime := v.Time(); isTime && t.Field != "" {
@@ -79,8 +79,8 @@ func numbersOf(t query.Term, v query.Value) numberTest {
 	return numberTest{span: span{first, behind - 1}}
 }
 
-// firstNumber returns the first number that passes a comparison or, if fails, that does not; none if no number does.
-// Behind one that does, all do.
+// firstNumber returns the first number that passes a comparison or, if fails is set, that does not pass. All larger
+// numbers must give the same result. If there is no such number, none is true.
 func firstNumber(t query.Term, fails bool) (first int64, none bool) {
 	test := query.NewTest(t)
 	does := func(n int64) bool {
@@ -99,7 +99,7 @@ func firstNumber(t query.Term, fails bool) (first int64, none bool) {
 	return int64(sort.Search(math.MaxInt64, func(i int) bool { return does(int64(i)) })), false
 }
 
-// passes tells whether a number passes. text is reused.
+// passes tells whether a number passes. text is a buffer.
 func (t *numberTest) passes(n int64, text *[]byte) bool {
 	if !t.has(n) || t.each == nil {
 		return t.has(n)
@@ -108,7 +108,7 @@ func (t *numberTest) passes(n int64, text *[]byte) bool {
 	return t.each.Passes(query.Scalar{Kind: query.Number, Text: textOf(*text)})
 }
 
-// test returns which of the numbers of a block's entries pass.
+// test returns which entries have a number that passes.
 func (t *numberTest) test(numbers []int64) Bits {
 	passed := newBits(len(numbers))
 	var text []byte
@@ -120,11 +120,11 @@ func (t *numberTest) test(numbers []int64) Bits {
 	return passed
 }
 
-// Numbers of a column that has too many different values are packed, if each entry with a value has a single one, and
-// they lie in a range that takes few bits. They stand as the least one (uvarint), a byte with the width of the others
-// less the least, and these, for each entry with a value. They are not in the filter.
+// The numbers of a column with too many different values are packed, if each entry with a value has one number, and
+// these are in a range of few bits. They are stored as the least number (uvarint), a byte with the width, and for each
+// entry with a value the difference to the least number. They are not in the filter.
 
-// maxPacked is the most bits that a number may take.
+// maxPacked is the largest width, in bits.
 const maxPacked = 24
 
 // appendPacked appends the numbers of a column.
@@ -139,7 +139,7 @@ func (c *column) appendPacked(dst []byte) []byte {
 	return w.bytes()
 }
 
-// numberRange returns the least number of a column, and how many bits the others take less the least.
+// numberRange returns the least number of a column, and the width of the differences to it.
 func (c *column) numberRange() (least uint64, width uint) {
 	least, largest := uint64(math.MaxUint64), uint64(0)
 	for i, code := range c.codes {
@@ -150,14 +150,14 @@ func (c *column) numberRange() (least uint64, width uint) {
 	return least, uint(bits.Len64(largest - least))
 }
 
-// packed is the numbers of a column in a block.
+// packed has the numbers of a column in a block.
 type packed struct {
 	least uint64
 	bits  uint
 	data  []byte
 }
 
-// readPacked reads the numbers of so many entries, and returns what stands behind.
+// readPacked reads the numbers of count entries, and returns the data after them.
 func readPacked(data []byte, count int) (p packed, rest []byte, ok bool) {
 	least, n := binary.Uvarint(data)
 	if n <= 0 || n == len(data) || data[n] > maxPacked || least > math.MaxInt64>>1 {
@@ -173,7 +173,7 @@ func readPacked(data []byte, count int) (p packed, rest []byte, ok bool) {
 	return p, data[size:], true
 }
 
-// numberMatches returns which entries of the block pass in a column whose numbers are packed.
+// numberMatches returns which entries of the block pass, for a column whose numbers are packed.
 func (v *view) numberMatches(c *viewed, t *numberTest) (Matches, error) {
 	codes, err := v.codesOf(c)
 	if err != nil {
@@ -194,8 +194,8 @@ func (v *view) numberMatches(c *viewed, t *numberTest) (Matches, error) {
 	return matchesOf(passed, nil, len(codes)), nil
 }
 
-// Times calls do with the times of the entries of each of the blocks, in milliseconds since the epoch. The blocks are
-// in order. Of a block of which nothing is known it calls do with nil.
+// Times calls do with the times of the entries of each of the blocks, in milliseconds since the epoch. The blocks must
+// be in order. If nothing is known of a block, times is nil.
 func (x *Index) Times(ctx context.Context, blocks []int, fetch Fetch, do func(block int, times []int64) error) error {
 	r := x.reader(ctx, fetch)
 	for _, block := range blocks {

@@ -11,12 +11,12 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// Index is the head of an index. It does not change, and may be used concurrently.
+// Index is the head of an index. It never changes, and may be used concurrently.
 type Index struct {
 	blocks  []blockInfo
 	entries int
 	columns []columnInfo // in the order of their paths
-	hides   bool         // something is hidden or unnamed
+	hides   bool         // whether something is hidden or unnamed
 
 	filter, times, lists, records region
 }
@@ -30,15 +30,15 @@ type blockInfo struct {
 
 type columnInfo struct {
 	path    query.Field
-	lists   int // in the dictionary
-	present int // entries that have a value
-	hidden  int // those whose values are hidden
-	packed  int // those whose values are packed numbers
+	lists   int // number of lists in the dictionary
+	present int // number of entries that have a value
+	hidden  int // number of entries whose values are hidden
+	packed  int // number of entries whose values are packed numbers
 	shown   summary
 	lost    summary // of the hidden values
 }
 
-// Open returns the index that begins with a head.
+// Open reads the head of an index. If head is not one, it returns ErrCorrupt (wrapped).
 func Open(head []byte) (*Index, error) {
 	length, err := HeadLength(head)
 	if err != nil {
@@ -126,7 +126,7 @@ func (x *Index) decodeColumns(d *gzipmember.Decoder) bool {
 	return true
 }
 
-// column returns the number of the column of a path, -1 if there is none.
+// column returns the number of the column of a path, or -1 if there is none.
 func (x *Index) column(path query.Field) int {
 	i := sort.Search(len(x.columns), func(i int) bool { return x.columns[i].path >= path })
 	if i < len(x.columns) && x.columns[i].path == path {
@@ -141,9 +141,9 @@ func (x *Index) Blocks() int { return len(x.blocks) }
 // Entries returns the number of entries of a block.
 func (x *Index) Entries(block int) int { return x.blocks[block].count }
 
-// Size returns about how many bytes of memory the index takes.
+// Size returns approximately how many bytes of memory the index takes.
 func (x *Index) Size() int {
-	n := 512 + 96*len(x.blocks) + 24*len(x.blocks) // and their times
+	n := 512 + 96*len(x.blocks) + 24*len(x.blocks) // with their times
 	for _, c := range x.columns {
 		n += 160 + len(c.path)
 	}
@@ -153,25 +153,25 @@ func (x *Index) Size() int {
 	return n
 }
 
-// Bounds returns the least and the largest time of a block's entries, in milliseconds since the epoch.
+// Bounds returns the least and the greatest time of a block's entries, in milliseconds since the epoch.
 func (x *Index) Bounds(block int) (least, largest int64) {
 	return x.blocks[block].least, x.blocks[block].largest
 }
 
-// FieldInfo is what an index knows of a path. A path that blocks do not name is not known.
+// FieldInfo describes a path. Paths that blocks do not name are missing.
 type FieldInfo struct {
 	Field   query.Field
-	Entries int // that have a value; an object in which nothing is counts
+	Entries int // number of entries that have a value, which may be an empty object
 
-	// Of the values that are listed:
+	// About the listed values:
 	Strings, Numbers, Bools bool
-	Lists                   int // How many different ones: values, or lists of several.
+	Lists                   int // number of different lists; a list has one or more values
 
-	Hidden int // entries whose values are not listed
+	Hidden int // number of entries whose values are not listed
 }
 
-// Fields returns the paths that the segment's events have, in order. The path time is not among them where each event
-// has it as weir records it.
+// Fields returns the paths of the segment's events, in order. The path time is missing if each event has it as weir
+// records it.
 func (x *Index) Fields() []FieldInfo {
 	all := make([]FieldInfo, len(x.columns))
 	for i, c := range x.columns {
@@ -182,16 +182,16 @@ func (x *Index) Fields() []FieldInfo {
 	return all
 }
 
-// Unnamed tells whether there are blocks with paths that they do not name: those may be missing from Fields.
+// Unnamed tells whether there are blocks with unnamed paths. These may be missing from Fields.
 func (x *Index) Unnamed() bool {
 	return slices.ContainsFunc(x.blocks, func(b blockInfo) bool { return b.unread || b.unnamed != (summary{}) })
 }
 
-// dictionary is the lists of a column.
+// dictionary has the lists of a column.
 type dictionary struct {
 	blob   []byte
 	ends   []uint32
-	counts []uint32 // entries that have each
+	counts []uint32 // numbers of entries that have each list
 }
 
 func (d *dictionary) list(i int) listed {
@@ -202,11 +202,10 @@ func (d *dictionary) list(i int) listed {
 	return listed(d.blob[start:d.ends[i]:d.ends[i]])
 }
 
-// mostListed returns how many bytes the lists of a column may have, which bounds what damaged bytes can make of
-// themselves.
+// mostListed returns the maximum size in bytes of the lists of a column. It bounds the memory for damaged dictionaries.
 func (x *Index) mostListed() int { return len(x.blocks)*freeBytes + x.entries*eachBytes }
 
-// eachList calls do with each list of a dictionary, and returns what stands behind them. The list is valid until do
+// eachList calls do with each list of a dictionary, and returns the data after them. The list is valid until do
 // returns.
 func eachList(data []byte, count int, do func(i int, l listed) error) (rest []byte, err error) {
 	var list [maxListed]byte
@@ -232,7 +231,7 @@ func eachList(data []byte, count int, do func(i int, l listed) error) (rest []by
 
 var errDictionary = fmt.Errorf("a dictionary: %w", ErrCorrupt)
 
-// decodeLists returns the dictionary of a column.
+// decodeLists decodes the dictionary of a column.
 func (x *Index) decodeLists(column int, data []byte) (*dictionary, error) {
 	count, most := x.columns[column].lists, x.mostListed()
 	if count > len(data)/2 {
@@ -263,13 +262,13 @@ func (x *Index) decodeLists(column int, data []byte) (*dictionary, error) {
 	return d, nil
 }
 
-// records are what a column is in the blocks that have it.
+// records has the records of a column, one for each block that has it.
 type records struct {
 	blocks []uint32
 	data   [][]byte
 }
 
-// of returns the record of a block, nil if it has none.
+// of returns the record of a block, or nil if there is none.
 func (r *records) of(block int) []byte {
 	if i, ok := slices.BinarySearch(r.blocks, uint32(block)); ok {
 		return r.data[i]
@@ -277,7 +276,7 @@ func (r *records) of(block int) []byte {
 	return nil
 }
 
-// recordsOf cuts the records of a column.
+// recordsOf splits the records of a column.
 func (x *Index) recordsOf(data []byte) (*records, error) {
 	d := gzipmember.NewDecoder(data)
 	r := &records{blocks: make([]uint32, d.Count(2))}
@@ -303,14 +302,14 @@ func (x *Index) recordsOf(data []byte) (*records, error) {
 
 var errRecords = fmt.Errorf("records of a column: %w", ErrCorrupt)
 
-// record is a column of a block.
+// record describes a column of a block.
 type record struct {
 	layout
-	numbers []uint32 // of its lists, in the dictionary
+	numbers []uint32 // places of its lists in the dictionary
 	data    []byte
 }
 
-// decodeRecord reads a record. numbers is reused.
+// decodeRecord decodes a record. numbers is a buffer.
 func (x *Index) decodeRecord(column, block int, data []byte, numbers []uint32) (r record, err error) {
 	d := gzipmember.NewDecoder(data)
 	flags := d.Bytes(1)

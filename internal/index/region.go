@@ -23,7 +23,7 @@ func (w *regionWriter) endPage() {
 	w.sums, w.start = append(w.sums, sum[:]...), len(w.data)
 }
 
-// append appends what the head says of the region, which is complete.
+// append appends the region's part of the head. The region must be complete.
 func (w *regionWriter) append(head []byte) []byte {
 	last := 0
 	for _, end := range w.ends {
@@ -36,18 +36,18 @@ func (w *regionWriter) append(head []byte) []byte {
 	return append(head, w.sums...)
 }
 
-// region is sections that stand one behind the other, in pages.
+// region is a sequence of sections, in pages.
 type region struct {
 	offset int64   // in the object
 	ends   []int64 // of the sections, from offset on
-	pages  []int64 // their ends
+	pages  []int64 // ends of the pages
 	sums   []byte  // of the pages
 }
 
 // mostObject bounds the length of an index, so that no sum of lengths overflows.
 const mostObject = 1 << 40
 
-// decodeRegion reads what the head says of a region with so many sections.
+// decodeRegion decodes the part of the head for a region with this number of sections.
 func decodeRegion(d *gzipmember.Decoder, offset int64, sections int) region {
 	r := region{offset: offset, ends: make([]int64, sections)}
 	end, page := int64(0), int64(0)
@@ -72,7 +72,7 @@ func (r *region) end() int64 {
 	return r.offset + r.ends[len(r.ends)-1]
 }
 
-// start returns where a section begins.
+// start returns the offset of a section.
 func (r *region) start(section int) int64 {
 	if section == 0 {
 		return 0
@@ -80,12 +80,12 @@ func (r *region) start(section int) int64 {
 	return r.ends[section-1]
 }
 
-// pageOf returns which sections stand in the page of one.
+// pageOf returns the sections [first, end) of the page that contains a section.
 func (r *region) pageOf(section int) (first, end int) {
 	first, end = section, section+1
 	at := sort.Search(len(r.pages), func(i int) bool { return r.pages[i] > r.start(section) })
 	if at == len(r.pages) {
-		return first, end // it is empty
+		return first, end // the section is empty
 	}
 	for end < len(r.ends) && r.ends[end] <= r.pages[at] {
 		end++
@@ -96,20 +96,20 @@ func (r *region) pageOf(section int) (first, end int) {
 	return first, end
 }
 
-// Fetch returns a range of the index as it lies. It is called for ranges that lie within it.
+// Fetch returns a range of the index object. It is only called for ranges within the object.
 type Fetch func(ctx context.Context, offset, length int64) ([]byte, error)
 
-// mostFetch is how many bytes are fetched at once, unless a single page has more.
+// mostFetch is the maximum number of bytes in one fetch, unless a single page is larger.
 const mostFetch = 4 << 20
 
-// read returns the sections [from, to), whose pages have the digests that the head has.
+// read returns the sections [from, to), after checking their pages with the digests in the head.
 func (r *region) read(ctx context.Context, fetch Fetch, from, to int) ([][]byte, error) {
 	sections := make([][]byte, to-from)
 	for i := range sections {
 		sections[i] = []byte{}
 	}
 	for from < to && r.start(from) == r.ends[from] {
-		from++ // empty ones may be behind the last page
+		from++ // empty sections may be after the last page
 	}
 	if from >= to || r.start(from) == r.ends[to-1] {
 		return sections, nil

@@ -9,84 +9,84 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// This file reads the lines of a block once, and notes which values each entry has at each path. It is written by hand
-// since it is the hot path of building. It takes for granted that a line is JSON, which recording has checked; of what
-// is not JSON it only promises to end. Functions that read something take the place where it begins and return the
-// place behind it, or -1 if the line is no JSON.
+// This file parses the lines of a block in one pass, and records the values of each entry at each path. It is written
+// by hand since it is the hot path of building. It assumes that a line is JSON, which recording has checked. On other
+// lines it only guarantees to return. A function that parses something takes the offset where it begins and returns the
+// offset after it, or -1 if the line is not JSON.
 
-// Bounds of what is named in a block. What is beyond is not named: its values only go into the filter.
+// Bounds of the named paths of a block. Beyond these paths are unnamed: their values are only in the filter.
 const (
 	maxPaths    = 512  // columns
-	maxChildren = 128  // names of members of objects at one path
-	maxPath     = 512  // bytes of the path's normal form
-	maxNodes    = 4096 // paths, also of those at which there is only an object or an array
-	maxRaw      = 768  // lists of values of a column, before it is known which are equal
+	maxChildren = 128  // names of members of the objects at one path
+	maxPath     = 512  // bytes of a path in normal form
+	maxNodes    = 4096 // paths, including those that have only objects or arrays
+	maxRaw      = 768  // lists of values of a column, before equal ones are found
 	maxDepth    = 10_000
 )
 
-// gather is the values of a block, as they are read. It is used again for other blocks.
+// gather collects the values of a block. It is reused for other blocks.
 type gather struct {
 	seed  maphash.Seed
 	lines []byte
 	depth int
-	entry int // number of the one that is read
-	count int // of the entries of the block
+	entry int // number of the current entry
+	count int // number of the block's entries
 
 	root    node
-	beyond  node // all paths that are not named
+	beyond  node // all unnamed paths
 	nodes   int
 	columns []*column
-	spare   []*column // of blocks before
-	unnamed summary   // of the values that are not named
+	spare   []*column // columns of earlier blocks, for reuse
+	unnamed summary   // of the unnamed values
 	tokens  []token
 	times   []int64
-	stamp   stamp // where the time of the entry stands that is read
-	plain   bool  // time is a single number, written as usual, in each entry, and is no column
+	stamp   stamp // of the current entry's time
+	plain   bool  // whether time is always a single number in the usual form, and not a column
 
 	fold, text []byte // buffers
 	counts     []uint32
 	lister     lister
 }
 
-// stamp is where the last member "time" of an event stands, and how many of this name there are.
+// stamp is the place of the last member "time" of an event, and the number of members with this name.
 type stamp struct{ start, end, count int }
 
-// node is a path of names.
+// node is a path.
 type node struct {
 	name     string
-	quoted   string // name, as it stood in the first line that has it
+	quoted   string // name as it was written in the first line that has it
 	path     query.Field
-	isTime   bool // It is the event's time.
+	isTime   bool // whether it is the event's time
 	children []*node
-	next     int     // number of the child that is looked for first
+	next     int     // index of the child that is tried first
 	column   *column // nil until there is a value
-	full     bool    // it gets no column, since there are as many as there may be
-	unnamed  bool    // neither it nor what is below is named
+	full     bool    // whether it gets no column, since there are too many
+	unnamed  bool    // whether it and the paths below it are unnamed
 }
 
-// column is the values at a path.
+// column has the values at a path.
 type column struct {
 	path   query.Field
-	codes  []uint16 // of each entry: 0 if it has none, else 1 and more: a place in raws, plus 1
+	codes  []uint16 // of each entry: 0 if it has no value, and otherwise an index in raws, plus 1
 	raws   []raw
-	table  []uint16 // hash table of raws: places plus 1
-	latest uint16   // code that was given last; 0 if there is none
-	hidden bool     // it has too many: codes are 0 or 1, and the values are not listed
+	table  []uint16 // hash table of raws, as indexes plus 1
+	latest uint16   // the last code that was assigned; 0 if there is none
+	hidden bool     // whether there are too many values: codes are 0 or 1, and the values are not listed
 
-	numeric bool     // It is hidden, and each entry with a value has one whole number.
+	numeric bool     // whether it is hidden and each entry with a value has one whole number
 	numbers []uint64 // by entry, if it is numeric
 
-	summary summary // of values that are not listed
+	summary summary // of the values that are not listed
 }
 
-// raw is a list of values as it stands in lines: of one value, or of those of another list and one more.
+// raw is a list of values as they are written in lines: one value, or another list and one more value.
 type raw struct {
-	before     uint16 // a place in raws, plus 1; 0 if there is none
+	before     uint16 // index in raws, plus 1; 0 if there is none
 	start, end uint32
 	hash       uint32
 }
 
-// gatherLines reads the lines of a block. It is false if one of them is no event.
+// gatherLines parses the lines of a block. It returns false if one of them is not an event.
 func (g *gather) gatherLines(lines []byte, count int) bool {
 	g.start(lines, count, true)
 	ok := g.read()
@@ -106,7 +106,7 @@ func (g *gather) start(lines []byte, count int, plain bool) {
 	}
 }
 
-// release lets go of the lines, and of what an unusual block has made large.
+// release drops the lines, and memory that an unusually large block has used.
 func (g *gather) release() {
 	const mostSpare, mostKept = 64, 1 << 16
 	g.lines, g.root = nil, node{}
@@ -149,7 +149,7 @@ func (g *gather) read() bool {
 	return g.entry == g.count
 }
 
-// time notes the time of the entry that was read.
+// time records the time of the current entry.
 func (g *gather) time() bool {
 	text := g.lines[g.stamp.start:g.stamp.end]
 	ms, err := strconv.ParseInt(textOf(text), 10, 64)
@@ -161,7 +161,7 @@ func (g *gather) time() bool {
 	return err == nil
 }
 
-// space reads white space. A line has no line break.
+// space skips white space. A line has no line break.
 func (g *gather) space(i int) int {
 	for i < len(g.lines) && (g.lines[i] == ' ' || g.lines[i] == '\t' || g.lines[i] == '\r') {
 		i++
@@ -169,7 +169,7 @@ func (g *gather) space(i int) int {
 	return i
 }
 
-// value reads a value of a path. It is noted if something of it is, so that the path is known to be there.
+// value parses a value at a path. noted tells whether some value was recorded, which shows that the path exists.
 func (g *gather) value(i int, n *node) (next int, noted bool) {
 	if i >= len(g.lines) {
 		return -1, false
@@ -242,8 +242,7 @@ func (g *gather) array(i int, n *node) (next int, noted bool) {
 	}
 }
 
-// comma reads what stands behind a member or an element. It is closed if no other follows, also because what stands
-// there is no JSON.
+// comma parses the text after a member or an element. closed is true if no other follows, or if the line is not JSON.
 func (g *gather) comma(i int, closing byte) (next int, closed bool) {
 	i = g.space(i)
 	switch {
@@ -285,21 +284,21 @@ func (g *gather) object(i int, n *node) (next int, noted bool) {
 	return -1, noted
 }
 
-// stampAt reads the value of the event's member time.
+// stampAt parses the value of the event's member time.
 func (g *gather) stampAt(i int, n *node) (next int) {
 	for next = i; g.plain && next < len(g.lines) && isNumeric(g.lines[next]); next++ {
 	}
-	if next == i { // it is a column, or something that will be found not to be plain
+	if next == i { // a column, or something that turns out not to be plain
 		next, _ = g.value(i, n)
 	}
 	g.stamp = stamp{i, next, g.stamp.count + 1}
 	return next
 }
 
-// name reads the name of a member of an object at a path, and returns the member's path.
+// name parses the name of a member of an object at a path, and returns the path of the member.
 func (g *gather) name(i int, n *node) (end int, member *node) {
 	if n.next < len(n.children) {
-		// Mostly it is the one that followed last time.
+		// Usually it is the one that followed last time.
 		child := n.children[n.next]
 		if end := i + len(child.quoted); end <= len(g.lines) && textOf(g.lines[i:end]) == child.quoted {
 			n.next++
@@ -317,7 +316,7 @@ func (g *gather) name(i int, n *node) (end int, member *node) {
 	return end, g.member(n, g.text, g.lines[i:end])
 }
 
-// member returns the path of a member, below the path of the object. Its name is quoted so in the line.
+// member returns the path of a member of the object at n. quoted is the name as it is written in the line.
 func (g *gather) member(n *node, name, quoted []byte) *node {
 	if n.unnamed {
 		return n
@@ -345,7 +344,7 @@ func (g *gather) member(n *node, name, quoted []byte) *node {
 	return child
 }
 
-// note notes a value of the entry that is read.
+// note records a value of the current entry.
 func (g *gather) note(start, end int, n *node) {
 	if n.column == nil && !n.unnamed && !n.full {
 		if n.full = len(g.columns) == maxPaths; !n.full {
@@ -359,19 +358,19 @@ func (g *gather) note(start, end int, n *node) {
 	n.column.note(g, uint32(start), uint32(end))
 }
 
-// hide notes a value that is not listed.
+// hide records a value that is not listed.
 func (g *gather) hide(v query.Scalar, s *summary) {
 	g.fold = query.AppendFold(g.fold[:0], v.Text)
 	var of summary
 	of.addValue(v, g.fold)
 	if len(v.Text) == 0 {
-		of.traits |= blanks // or some of those that it is listed with are, which is not looked at
+		of.traits |= blanks // other values in the same list may not be blank, but they are not checked
 	}
 	s.include(of)
 	g.tokens = appendTokens(g.tokens, v, g.fold, of.traits&addresses != 0)
 }
 
-// scalar returns a value as it stands in a line. It is valid until the next call.
+// scalar returns a value as it is written in a line. It is valid until the next call.
 func (g *gather) scalar(text []byte) query.Scalar {
 	switch text[0] {
 	case '"':
@@ -405,7 +404,7 @@ func (g *gather) addColumn(path query.Field) *column {
 	return c
 }
 
-// note notes a value of the entry that is read.
+// note records a value of the current entry.
 func (c *column) note(g *gather, start, end uint32) {
 	before := c.codes[g.entry]
 	if c.numeric {
@@ -445,7 +444,7 @@ func (c *column) note(g *gather, start, end uint32) {
 	}
 }
 
-// again notes the string at a place of the lines if it is the one that was noted last. If it is not, ok is false.
+// again records the string at an offset if it is the same as the last one. Otherwise ok is false.
 func (c *column) again(g *gather, start int) (end int, ok bool) {
 	if c == nil || c.latest == 0 || c.hidden {
 		return start, false
@@ -460,7 +459,7 @@ func (c *column) again(g *gather, start int) (end int, ok bool) {
 	return end, true
 }
 
-// grow makes the hash table so large, a power of two.
+// grow sets the size of the hash table, a power of two.
 func (c *column) grow(size int) {
 	if cap(c.table) < size {
 		c.table = make([]uint16, size)
@@ -475,7 +474,7 @@ func (c *column) grow(size int) {
 	}
 }
 
-// hideAll makes the column one whose values are not listed.
+// hideAll makes the values of the column hidden.
 func (c *column) hideAll(g *gather) {
 	c.hidden, c.numeric = true, true
 	for _, r := range c.raws {
@@ -498,7 +497,7 @@ func (c *column) hideAll(g *gather) {
 	}
 }
 
-// hideNumbers makes the numbers of the column hidden values as others are.
+// hideNumbers makes packed numbers normal hidden values.
 func (c *column) hideNumbers(g *gather) {
 	c.numeric = false
 	for i, code := range c.codes {
@@ -508,7 +507,7 @@ func (c *column) hideNumbers(g *gather) {
 	}
 }
 
-// wholeIn returns the number that a value is as it stands in a line, if it can be packed.
+// wholeIn returns the number at a place in a line, if it can be packed.
 func wholeIn(text []byte) (n uint64, ok bool) {
 	n, ok = whole(textOf(text))
 	return n, ok && n <= math.MaxInt64>>1

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// decodeNotes returns what an index says of each block. It shares the index's memory.
+// decodeNotes decodes the notes of each block from an index. They share memory with content.
 func decodeNotes(content []byte) ([]*note, error) {
 	length, err := HeadLength(content)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *reader) noteColumns(notes []*note) error {
 			return err
 		}
 	}
-	ofBlocks := make([][]int, len(notes)) // which columns each has
+	ofBlocks := make([][]int, len(notes)) // the columns of each block
 	if sections, err = r.Index.records.read(r.ctx, r.fetch, 0, len(r.columns)); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (r *reader) noteColumns(notes []*note) error {
 	return nil
 }
 
-// note returns a column of the block. places are those of its columns among the block's.
+// note returns the notes of a column of the block. places maps columns of the segment to those of the block.
 func (v *view) note(column int, d *dictionary, places map[int]int) (n noteColumn, err error) {
 	c, err := v.column(column)
 	if err != nil {

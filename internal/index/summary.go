@@ -7,24 +7,24 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// traits say of what kind some values are, in bits.
+// traits are the kinds of some values, as bits.
 type traits uint8
 
 const (
 	texts     traits = 1 << iota // strings
 	numbers                      // numbers
 	bools                        // booleans
-	objects                      // objects in which nothing is
+	objects                      // empty objects
 	addresses                    // strings that are addresses
-	moments                      // strings that are times as RFC 3339 says
-	blanks                       // lists of values of which none is anything but an empty string or an object
+	moments                      // strings that are RFC 3339 times
+	blanks                       // lists that have only empty strings and objects
 	allTraits = 1<<iota - 1
 )
 
-// summary says of some values what rules out that a condition holds for one of them.
+// summary describes some values, so that conditions that none of them meets can be ruled out.
 type summary struct {
 	traits
-	bytes [2]uint64 // which occur in their folded texts; the last bit stands for all that are not ASCII
+	bytes [2]uint64 // the bytes in their folded texts; the last bit stands for all that are not ASCII
 }
 
 // anything is a summary that rules nothing out.
@@ -36,7 +36,7 @@ func (s *summary) include(other summary) {
 	s.bytes[1] |= other.bytes[1]
 }
 
-// add includes the values of a list. fold is reused.
+// add includes the values of a list. fold is a buffer.
 func (s *summary) add(values []query.Scalar, fold *[]byte) {
 	blank := true
 	for _, v := range values {
@@ -49,7 +49,7 @@ func (s *summary) add(values []query.Scalar, fold *[]byte) {
 	}
 }
 
-// addValue includes a value, but for what the list of it is.
+// addValue includes a value, without the traits of its list.
 func (s *summary) addValue(v query.Scalar, folded []byte) {
 	switch v.Kind {
 	case present:

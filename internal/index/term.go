@@ -11,12 +11,12 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// needs says which values may pass a term, and which tokens a hidden one has then.
+// needs says which values may pass a term, and which tokens the filter has for them.
 type needs struct {
 	exists  bool
-	other   bool     // Only a number, an address or a time can pass, not a text.
-	parts   [][]byte // Folded texts, of which a value that passes as a text has all.
-	words   []token  // The tokens of which it has all; nil if it is not known.
+	other   bool     // only a number, an address or a time can pass, not a text
+	parts   [][]byte // a value that passes as a text has all of these folded texts
+	words   []token  // a value that passes as a text has all of these tokens; nil if they are unknown
 	number  *token   // of a number that passes
 	numbers bool     // any number may pass
 	addr    *token   // of an address that passes
@@ -62,7 +62,7 @@ func (n *needs) value(v query.Value, hasField bool) {
 	n.time = hasField && isTime
 }
 
-// rulesOut tells whether none of the values that a summary is of can pass.
+// rulesOut tells whether no value with this summary can pass.
 func (n *needs) rulesOut(s *summary) bool {
 	switch {
 	case s.traits == 0:
@@ -78,7 +78,7 @@ func (n *needs) rulesOut(s *summary) bool {
 	return slices.ContainsFunc(n.parts, func(part []byte) bool { return !s.has(part) })
 }
 
-// lookUps are the answers of the blocks' filters on tokens.
+// lookUps are results of the blocks' filters, by token.
 type lookUps map[token]Bits
 
 // lookUp tells whether a block may have a token.
@@ -104,7 +104,7 @@ func (r *reader) lookUp(known lookUps, t token, block int) (bool, error) {
 	return found.Has(block), nil
 }
 
-// hidden returns what is known of hidden values of a block, of which there is a summary.
+// hidden returns the verdict on hidden values of a block with a summary.
 func (n *needs) hidden(v *view, s *summary, known lookUps) (verdict, error) {
 	if n.rulesOut(s) {
 		return no, nil
@@ -128,12 +128,12 @@ func (n *needs) hidden(v *view, s *summary, known lookUps) (verdict, error) {
 	return perhaps, nil
 }
 
-// verdict is what is known of a list of values.
+// verdict tells whether a list of values passes.
 type verdict uint8
 
 const (
 	no      verdict = 0
-	perhaps verdict = 1 // a bit each, for pick
+	perhaps verdict = 1 // one bit each, for pick
 	yes     verdict = 2
 )
 
@@ -147,14 +147,14 @@ func verdictOf(passes bool) verdict {
 // columnTest is a test of the values of a column.
 type columnTest struct {
 	column int
-	passed []bool // which lists of the dictionary pass; nil if none does
-	hides  bool   // A hidden value may pass, as far as the head tells.
+	passed []bool // lists of the dictionary that pass; nil if none does
+	hides  bool   // whether a hidden value may pass, as far as the head tells
 
-	numbers *numberTest // of packed numbers; nil if they are as other hidden values
+	numbers *numberTest // for packed numbers; nil if they are tested like other hidden values
 }
 
-// newColumnTest tests the dictionary of a column, unless shows says that nothing in it passes. If hides is not set, no
-// hidden value passes.
+// newColumnTest tests the lists in the dictionary of a column. If shows is false, none of them passes; if hides is
+// false, no hidden value passes.
 func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Scalar) bool) (t columnTest, err error) {
 	c := &r.columns[column]
 	t = columnTest{column: column, hides: hides && c.hidden > 0}
@@ -188,14 +188,14 @@ func (r *reader) newColumnTest(column int, shows, hides bool, do func([]query.Sc
 // nothing tells whether no entry of any block passes.
 func (t *columnTest) nothing() bool { return t.passed == nil && !t.hides }
 
-// run returns which entries of the block pass, and whether the block is known to have the column. hidden tells of the
-// block's hidden values, given a summary of them.
+// run returns which entries of the block pass, and whether the block surely has the column. hidden is called with a
+// summary of the block's hidden values.
 func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Matches, named bool, err error) {
 	if t.nothing() && v.blocks[v.block].unnamed.traits == 0 {
 		return Matches{}, false, nil
 	}
 	if t.passed == nil && t.hides && !t.mayPack(v.Index) {
-		// Only a hidden value can pass. If the block's filter says that none does, its record need not be read.
+		// Only a hidden value can pass. If the filter of the block rules that out, its record need not be read.
 		if to, err := hidden(&anything); to == no || err != nil {
 			return Matches{}, false, err
 		}
@@ -212,7 +212,7 @@ func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Mat
 	for i, number := range c.numbers {
 		table[i+1] = verdictOf(t.passed != nil && t.passed[number])
 	}
-	if t.hides && c.hidden.traits != 0 { // The list for hidden values is the first of a dictionary.
+	if t.hides && c.hidden.traits != 0 { // the list for hidden values is the first of a dictionary
 		if table[1], err = hidden(&c.hidden); err != nil {
 			return Matches{}, false, err
 		}
@@ -229,15 +229,15 @@ func (t *columnTest) run(v *view, hidden func(*summary) (verdict, error)) (m Mat
 	return m, true, err
 }
 
-// mayPack tells whether a packed number may pass. These are not in the filter.
+// mayPack tells whether a packed number may pass. Packed numbers are not in the filter.
 func (t *columnTest) mayPack(x *Index) bool {
 	return x.columns[t.column].packed > 0 && (t.numbers == nil || t.numbers.from <= t.numbers.to)
 }
 
-// pick returns which entries have a code of which the table says that it passes.
+// pick returns the entries whose code passes by the table.
 func (v *view) pick(c *viewed, table *[codesOfBase]verdict) (Matches, error) {
 	if len(c.codes) == 0 && c.presence.kind == constant && c.values.kind == function {
-		// What passes is a function of the base's codes too, so that those of the column are not needed.
+		// The result is a function of the base's codes too, so the column's own codes are not needed.
 		base, mapping, rest, err := v.mapping(c.values.base, c.data, width(c.layout.lists))
 		if err != nil {
 			return Matches{}, err
@@ -282,7 +282,7 @@ func pick(codes []uint16, table *[codesOfBase]verdict) Matches {
 	return m
 }
 
-// below is what the paths below a path begin with.
+// below returns the common prefix of the paths below a path.
 func below(path query.Field) string {
 	return strings.TrimSuffix(string(query.Path(append(path.Names(), "x")...)), "x")
 }

@@ -6,16 +6,17 @@ import (
 	"math/bits"
 )
 
-// The times of a block's entries stand as the first one less the block's least (uvarint), the least difference from one
-// to the next (uvarint), and then what the differences are more than that, in Rice coding, the parameter of which is
-// the first byte. If its high bit is set, some differences are negative, and all are written zig-zag.
+// The times of a block's entries are encoded as follows: the Rice parameter (a byte); the first time minus the block's
+// least time (uvarint); the least difference between successive times (uvarint); and then the differences minus the
+// least one, in Rice coding. If the high bit of the first byte is set, some differences are negative, and all are
+// zig-zag encoded.
 
 const signedTimes = 0x80
 
-// timeEscape is what is above the parameter of a difference that is so large that it stands behind, in 64 bits.
+// timeEscape is the unary part that marks a large difference, which follows in 64 bits.
 const timeEscape = 32
 
-// appendTimes appends the times of a block, the least of which is given.
+// appendTimes appends the times of a block. least is the least of them.
 func appendTimes(dst []byte, times []int64, least int64) []byte {
 	signed := false
 	for i := 1; i < len(times); i++ {
@@ -58,7 +59,7 @@ func difference(from, to int64, signed bool) uint64 {
 	return uint64(d)
 }
 
-// decodeTimes returns the times of a block with so many entries.
+// decodeTimes decodes the times of a block with count entries.
 func decodeTimes(data []byte, count int, least int64) (times []int64, ok bool) {
 	if len(data) == 0 || count > len(data)*8 {
 		return nil, false

@@ -11,28 +11,27 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// present is the kind of a value that says only that there is an object, in which nothing is: no string, number or
-// boolean. It follows the kinds of package query.
+// present is the kind of a value that stands for an empty object. It follows the kinds of package query.
 const present = query.Bool + 1
 
-// How a value stands in a dictionary: a byte that says how, and then its text as it is, or shorter.
+// Encodings of a value in a dictionary. The first byte is one of these, and the text follows, as it is or shorter.
 const (
-	several   byte = iota // values: the length of each (uvarint), and the value
+	several   byte = iota // several values: the length of each (uvarint), and the value
 	plainText             // a string
-	uuid                  // a string of 36 bytes, in lower case, as 16 bytes
-	hexText               // a string of hexadecimal digits in lower case, two in a byte
+	uuid                  // a string of 36 bytes in lower case, as 16 bytes
+	hexText               // a string of lower-case hexadecimal digits, two in a byte
 	ipv4                  // a string as 4 bytes
 	plainNumber
-	wholeNumber // without sign, in as few bytes as it takes, the highest first
+	wholeNumber // without sign, in as few bytes as possible, the highest first
 	isTrue
 	isFalse
 	isObject
 )
 
-// leastHex is the fewest digits that are written two in a byte.
+// leastHex is the least number of digits for hexText.
 const leastHex = 16
 
-// appendValue appends a value as it stands in a dictionary. Equal values are equal bytes.
+// appendValue appends the encoding of a value. Equal values have equal encodings.
 func appendValue(dst []byte, v query.Scalar) []byte {
 	switch v.Kind {
 	case query.String:
@@ -55,7 +54,7 @@ func appendValue(dst []byte, v query.Scalar) []byte {
 	return append(dst, isObject)
 }
 
-// whole returns the number that a text is, if it is one of 64 bits without sign, and is written as usual.
+// whole returns the number in a text, if it is an unsigned 64-bit number in the usual form.
 func whole(text string) (n uint64, ok bool) {
 	if text == "" || len(text) > 19 || text[0] == '0' && len(text) > 1 {
 		return 0, false
@@ -113,7 +112,7 @@ func allHex(text string) bool {
 	return true
 }
 
-// hexDigits has for each digit in lower case its value plus 1, and 0 for other bytes.
+// hexDigits has the value plus 1 of each lower-case digit, and 0 for other bytes.
 var hexDigits = func() (digits [256]byte) {
 	for i, c := range []byte("0123456789abcdef") {
 		digits[c] = byte(i + 1)
@@ -135,10 +134,10 @@ func mayBeIPv4(text string) bool {
 	return dots == 3
 }
 
-// listed is a list of values, as an entry of a dictionary has it. A list of none stands for values that are not listed.
+// listed is an encoded list of values in a dictionary. An empty one stands for values that are not listed.
 type listed []byte
 
-// appendListed appends a list of values, given each as appendValue wrote it.
+// appendListed appends a list of values that appendValue has encoded.
 func appendListed(dst []byte, values [][]byte) []byte {
 	if len(values) == 1 {
 		return append(dst, values[0]...)
@@ -150,7 +149,7 @@ func appendListed(dst []byte, values [][]byte) []byte {
 	return dst
 }
 
-// textBytes returns about how many bytes the texts of the values have, and at least how many the list has.
+// textBytes returns approximately the length of the texts of the values, which is at least the length of the list.
 func (l listed) textBytes() int {
 	if len(l) > 0 && (l[0] == uuid || l[0] == hexText) {
 		return 2 * len(l)
@@ -158,13 +157,13 @@ func (l listed) textBytes() int {
 	return len(l)
 }
 
-// decoder makes values of lists. Their texts are valid until the next call.
+// decoder decodes lists. The texts of the values are valid until the next call.
 type decoder struct {
 	text   []byte
 	values []query.Scalar
 }
 
-// decode returns the values of a list. It is not ok if the list is none that appendListed makes.
+// decode returns the values of a list. If l is not a result of appendListed, ok is false.
 func (d *decoder) decode(l listed) (values []query.Scalar, ok bool) {
 	d.text, d.values = d.text[:0], d.values[:0]
 	if len(l) == 0 || l[0] != several {
@@ -233,5 +232,5 @@ func (d *decoder) add(value listed) bool {
 	return true
 }
 
-// textOf returns bytes as a string without copying them. They must not change while it is used.
+// textOf returns bytes as a string without copying them. The bytes must not change while the string is used.
 func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

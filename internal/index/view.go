@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// reader reads what a question needs of an index, each thing once.
+// reader reads the parts of an index that a question needs, each once.
 type reader struct {
 	*Index
 	ctx     context.Context
 	fetch   Fetch
 	records map[int]*records // of columns
-	pages   map[*region]page // read last
+	pages   map[*region]page // the last page of each region that was read
 }
 
 // page is sections that were read together.
@@ -26,7 +26,7 @@ func (x *Index) reader(ctx context.Context, fetch Fetch) *reader {
 		pages: map[*region]page{}}
 }
 
-// section returns a section of a region. Those that share its page are kept until another page is read.
+// section returns a section of a region. The sections of its page are kept until another page is read.
 func (r *reader) section(from *region, number int) ([]byte, error) {
 	last, ok := r.pages[from]
 	if !ok || number < last.first || number >= last.first+len(last.sections) {
@@ -41,7 +41,7 @@ func (r *reader) section(from *region, number int) ([]byte, error) {
 	return last.sections[number-last.first], nil
 }
 
-// readDictionaries reads those of some columns at once, if that is little.
+// readDictionaries reads the dictionaries of some columns together, if they are small.
 func (r *reader) readDictionaries(of func(*columnInfo) bool) error {
 	const most = 1 << 20
 	first, end := -1, 0
@@ -63,7 +63,7 @@ func (r *reader) readDictionaries(of func(*columnInfo) bool) error {
 	return nil
 }
 
-// record returns what a column is in a block, nil if the block does not have it.
+// record returns the record of a column in a block, or nil if there is none.
 func (r *reader) record(column, block int) ([]byte, error) {
 	records, ok := r.records[column]
 	if !ok {
@@ -79,13 +79,13 @@ func (r *reader) record(column, block int) ([]byte, error) {
 	return records.of(block), nil
 }
 
-// view is a block of which columns are read, each once.
+// view is a block with the columns that were read of it, each once.
 type view struct {
 	*reader
 	block   int
 	columns map[int]*viewed
 	spare   []*viewed
-	depth   int // of functions of functions
+	depth   int // of nested functions
 	table   [codesOfBase]uint16
 	packed  []uint16
 }
@@ -94,12 +94,12 @@ type view struct {
 type viewed struct {
 	record
 	codes  []uint16 // of each entry, once they are needed
-	packed packed   // the numbers of those that have a value, if they are packed
+	packed packed   // the numbers of the entries that have a value, if they are packed
 }
 
 func (r *reader) view() *view { return &view{reader: r, block: -1, columns: map[int]*viewed{}} }
 
-// open turns to another block.
+// open goes to another block.
 func (v *view) open(block int) {
 	v.block = block
 	for _, c := range v.columns {
@@ -112,7 +112,7 @@ func (v *view) open(block int) {
 
 func (v *view) count() int { return v.blocks[v.block].count }
 
-// column returns a column of the block, nil if the block does not have it.
+// column returns a column of the block, or nil if the block does not have it.
 func (v *view) column(number int) (*viewed, error) {
 	if c, ok := v.columns[number]; ok {
 		return c, nil
@@ -137,10 +137,10 @@ func (v *view) column(number int) (*viewed, error) {
 	return c, nil
 }
 
-// maxFunctions is how deep columns are functions of functions at most: no base is one of itself.
+// maxFunctions bounds the nesting of functions, so that a column cannot be a function of itself.
 const maxFunctions = maxBases + 2
 
-// codesOf returns the codes of the entries: 0 for one that has no value, otherwise the place of its list in the
+// codesOf returns the codes of the entries: 0 for an entry without a value, and otherwise the index of its list in the
 // record's numbers, plus 1. If the values are hidden, the code is 1.
 func (v *view) codesOf(c *viewed) ([]uint16, error) {
 	if len(c.codes) > 0 || v.count() == 0 {
@@ -169,7 +169,7 @@ func (v *view) codesOf(c *viewed) ([]uint16, error) {
 	return codes, nil
 }
 
-// presence sets the codes of entries that have a value to 1, and the others to 0. It returns what stands behind.
+// presence sets the codes of entries with a value to 1, and the others to 0. It returns the data after the presence.
 func (v *view) presence(c *viewed, codes []uint16) (rest []byte, err error) {
 	switch c.presence.kind {
 	case constant:
@@ -204,7 +204,7 @@ func (v *view) presence(c *viewed, codes []uint16) (rest []byte, err error) {
 	return rest, nil
 }
 
-// base returns a column that has codes.
+// base returns a column, with its codes.
 func (v *view) base(number int) (*viewed, error) {
 	base, err := v.column(number)
 	if err != nil {
@@ -217,10 +217,10 @@ func (v *view) base(number int) (*viewed, error) {
 	return base, err
 }
 
-// codesOfBase is more than the codes that a column can have: a power of two, so that a table needs no check.
+// codesOfBase is more than the number of codes of a column: a power of two, so that a table needs no bounds check.
 const codesOfBase = 512
 
-// mapping returns a base, a function of its codes, and what stands behind the function.
+// mapping returns a base, a function of its codes, and the data after the function.
 func (v *view) mapping(number int, data []byte, bits uint) (base *viewed, m *[codesOfBase]uint16, rest []byte,
 	err error) {
 	if base, err = v.base(number); err != nil {
@@ -234,7 +234,7 @@ func (v *view) mapping(number int, data []byte, bits uint) (base *viewed, m *[co
 	return base, &v.table, data[size:], nil
 }
 
-// values sets the codes of entries that have a value, which are 1, and returns what stands behind.
+// values sets the codes of entries with a value, which are 1 before, and returns the data after the values.
 func (v *view) values(c *viewed, codes []uint16, data []byte) (rest []byte, err error) {
 	bits := width(c.layout.lists)
 	switch c.values.kind {
@@ -294,7 +294,7 @@ func (v *view) values(c *viewed, codes []uint16, data []byte) (rest []byte, err 
 	return data[size:], nil
 }
 
-// readPacked notes the packed numbers of entries that have a value, whose codes are 1, and returns what stands behind.
+// readPacked reads the packed numbers of the entries with code 1, and returns the data after them.
 func (c *viewed) readPacked(codes []uint16, data []byte) (rest []byte, err error) {
 	count := 0
 	for _, code := range codes {
@@ -315,7 +315,7 @@ func allBelow(codes []uint16, most int) bool {
 	return int(largest) < most
 }
 
-// unpack reads numbers of a width, at most 9 bits. The data has enough for them.
+// unpack reads numbers of a width of at most 9 bits. data must be long enough.
 func unpack(dst []uint16, data []byte, bits uint) {
 	if bits == 0 {
 		clear(dst)

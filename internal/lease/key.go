@@ -9,12 +9,13 @@ import (
 
 func prefix(role string) string { return "leases/" + role + "/" }
 
-// beatKey names a beat: the member, the beat's number, and within how many seconds the next one comes.
+// beatKey returns the key of a beat. It contains the member's id, the beat's number, and the seconds until the next
+// beat.
 func beatKey(role, id string, number int64, promised time.Duration) string {
 	return fmt.Sprintf("%s%s/%012d-%d", prefix(role), id, number, (promised+time.Second-1)/time.Second)
 }
 
-// parseBeat reads the name of a beat of a role.
+// parseBeat parses the key of a beat of a role.
 func parseBeat(role, key string) (id string, number int64, promised time.Duration, ok bool) {
 	rest, ok := strings.CutPrefix(key, prefix(role))
 	if !ok {

@@ -1,14 +1,14 @@
-// Package lease spreads work over the processes that share a bucket. Each is a member, and shows that it lives by
-// beats: objects whose names say everything, so that one listing shows all members. From that each member works out for
-// itself who does what, by rendezvous hashing, so that nobody hands out anything.
+// Package lease divides work among the processes that share a bucket. Each process is a member, and shows that it is
+// alive by beats: objects whose keys contain all that others need, so that one listing shows all members. From the
+// listing each member computes which work is its own, by rendezvous hashing. Nothing is assigned centrally.
 //
-// Leases save work and promise nothing: members may see each other late, and two may believe for a while that they hold
-// the same thing. What is done under a lease must be safe whoever does it.
+// Leases save work and guarantee nothing. Members may notice each other late, and two may believe for a while that they
+// hold the same work. So work under a lease must be safe if several members do it.
 //
-// Time is each member's own, and only how much of it passes counts: clocks are never compared. A beat's name says
-// within how many seconds the next one comes. A member that others saw last that long ago, and two fast beats more,
-// counts as dead; it gives up what it holds one fast beat before that. Names are never used twice: a member's id is
-// random.
+// Members never compare clocks: each measures only how much of its own time passes. The key of a beat says within how
+// many seconds the next one comes. A member counts as dead when that time and two fast intervals more have passed since
+// others first saw its last beat. It gives up its work one fast interval earlier. Keys are never used twice, since a
+// member's id is random.
 package lease
 
 import (
@@ -27,15 +27,15 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Options of a Member. The zero value of each field means its default.
+// Options configures a Member. The zero value of each field means its default.
 type Options struct {
-	Works       int           // pieces of work that there are, numbered from 0; 1
-	Fast        time.Duration // between beats, whole seconds; all members must have the same; 3 s
-	Slow        time.Duration // between beats while there is nothing to do, whole seconds; 60 s
-	SlowAfter   time.Duration // without anything to do beats become slow; 5 min
-	DeleteAfter time.Duration // what a dead member left is deleted by others; 10 min
-	Version     string        // of the program, for people
-	Logger      *slog.Logger  // slog.Default()
+	Works       int           // number of pieces of work, which are numbered from 0 (default 1)
+	Fast        time.Duration // interval between beats, whole seconds, the same for all members (default 3 s)
+	Slow        time.Duration // interval between beats while there is nothing to do, whole seconds (default 60 s)
+	SlowAfter   time.Duration // time without anything to do after which beats become slow (default 5 min)
+	DeleteAfter time.Duration // time after which others delete the beats of a dead member (default 10 min)
+	Version     string        // version of the program, for people
+	Logger      *slog.Logger  // default slog.Default()
 	Now         func() time.Time
 }
 
@@ -59,7 +59,7 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// Member is this process among those that share a role. It may be used concurrently.
+// Member is this process among those of a role. It may be used concurrently.
 type Member struct {
 	bucket  bucket.Bucket
 	role    string
@@ -69,20 +69,20 @@ type Member struct {
 	wake    chan struct{} // beat now
 
 	beating sync.Mutex // held during a beat
-	number  int64      // of the last beat, good or not
+	number  int64      // of the last beat, whether it succeeded or not
 	past    []string   // beats to be deleted after the next
 
 	mu       sync.Mutex
-	good     time.Time            // when the last good beat began; zero: there was none, or the member has left
-	promised time.Duration        // by that
-	active   time.Time            // when there was something to do
+	good     time.Time            // when the last successful beat began; zero if there was none, or the member has left
+	promised time.Duration        // time until the next beat, as the last successful one says
+	active   time.Time            // when there was something to do last
 	seen     map[string]*sighting // the others, by id
-	live     []string             // ids, sorted, this one's too
+	live     []string             // ids of the living members, sorted, including this one's
 	epoch    int64
 	changed  chan struct{} // closed at the next epoch
 }
 
-// about is what a beat holds, for people.
+// about is the content of a beat, for people.
 type about struct {
 	Host    string    `json:"host"`
 	PID     int       `json:"pid"`
@@ -90,7 +90,7 @@ type about struct {
 	Started time.Time `json:"started"`
 }
 
-// Join makes this process a member of those with a role. It begins with the first Beat.
+// Join makes this process a member of those with a role. Others see it after the first Beat.
 func Join(b bucket.Bucket, role string, o Options) *Member {
 	o = o.withDefaults()
 	var random [8]byte
@@ -105,7 +105,7 @@ func Join(b bucket.Bucket, role string, o Options) *Member {
 		active: o.Now(), seen: map[string]*sighting{}, changed: make(chan struct{})}
 }
 
-// Run beats until ctx ends. A beat that fails is logged, and soon tried again.
+// Run beats until ctx ends. A beat that fails is logged, and repeated soon.
 func (m *Member) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -118,7 +118,7 @@ func (m *Member) Run(ctx context.Context) {
 		case <-m.wake:
 		}
 		select {
-		case <-m.wake: // both at once are one
+		case <-m.wake: // several wake-ups cause one beat
 		default:
 		}
 		began := time.Now()
@@ -149,13 +149,14 @@ func (m *Member) logFailure(err error, failing bool) {
 	}
 }
 
-// Beat shows that this member lives, and looks at the others. After an error it may be tried again at any time.
+// Beat shows that this member is alive, and reads the beats of the others. After an error it may be called again at any
+// time.
 func (m *Member) Beat(ctx context.Context) error {
 	m.beating.Lock()
 	defer m.beating.Unlock()
 	began := m.options.Now()
 	promised := m.interval()
-	m.number++ // whatever becomes of it, this name is used up
+	m.number++ // the key is used up, even if this beat fails
 	key := beatKey(m.role, m.id, m.number, promised)
 	putErr := m.bucket.PutNew(ctx, key, m.about)
 	if past := m.past; putErr == nil {
@@ -171,7 +172,7 @@ func (m *Member) Beat(ctx context.Context) error {
 	if putErr != nil && !slices.Contains(all[m.id].keys, key) {
 		return putErr
 	}
-	// came late, or could not be deleted
+	// These took effect late, or could not be deleted.
 	left := slices.DeleteFunc(all[m.id].keys, func(k string) bool { return k == key })
 	m.remove(ctx, append(left, m.look(all, began, promised)...))
 	return nil
@@ -197,7 +198,7 @@ func (m *Member) interval() time.Duration {
 	return m.options.Fast
 }
 
-// Active tells that there is something to do, so that beats are fast.
+// Active reports that there is something to do, so that beats are fast.
 func (m *Member) Active() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -211,8 +212,8 @@ func (m *Member) Active() {
 	}
 }
 
-// Leave gives up everything and takes the beats away, so that others take over with their next beat. The member must
-// not beat any more.
+// Leave gives up all work and deletes this member's beats, so that others take over with their next beat. Beat must not
+// be called afterwards.
 func (m *Member) Leave(ctx context.Context) error {
 	m.beating.Lock()
 	defer m.beating.Unlock()

@@ -19,20 +19,20 @@ import (
 
 const shards = 16
 
-// cluster is members on one bucket in memory.
+// cluster is a number of members on one bucket in memory.
 type cluster struct {
 	t      *testing.T
 	bucket *bucketest.Memory
 	work   sync.WaitGroup
 }
 
-// process is a member that runs.
+// process is a running member.
 type process struct {
 	*Member
 	faulty *bucketest.Faulty
 
 	requests atomic.Int64
-	kill     context.CancelFunc // without a farewell
+	kill     context.CancelFunc // ends it without Leave
 }
 
 func newCluster(t *testing.T) *cluster { return &cluster{t: t, bucket: bucketest.NewMemory()} }
@@ -50,7 +50,7 @@ func (c *cluster) start() *process {
 	return p
 }
 
-// settle lets fast beats of everybody pass.
+// settle waits for several fast beats of all members.
 func (c *cluster) settle(all ...*process) {
 	for range 3 {
 		for _, p := range all {
@@ -96,8 +96,8 @@ func run(t *testing.T, test func(c *cluster)) {
 	})
 }
 
-// Each shard has one holder; a member that comes or goes moves only what it takes or leaves.
-func TestSpread(t *testing.T) {
+// Each shard has one holder. If a member comes or goes, only the shards that it takes or leaves move.
+func TestEachShardHasOneHolder(t *testing.T) {
 	run(t, func(c *cluster) {
 		a := c.start()
 		synctest.Wait()
@@ -125,9 +125,8 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// A member that dies without a word is replaced within 15 seconds, not before its time, and its beats are deleted
-// later.
-func TestDeath(t *testing.T) {
+// A member that dies without Leave is replaced within 15 seconds, but not too early. Its beats are deleted later.
+func TestDeadMemberIsReplaced(t *testing.T) {
 	run(t, func(c *cluster) {
 		a, b := c.start(), c.start()
 		c.settle(a, b)
@@ -153,7 +152,7 @@ func TestDeath(t *testing.T) {
 }
 
 // A member that leaves is replaced with the next beat of the others.
-func TestLeave(t *testing.T) {
+func TestMemberThatLeavesIsReplacedAtOnce(t *testing.T) {
 	run(t, func(c *cluster) {
 		a, b := c.start(), c.start()
 		c.settle(a, b)
@@ -178,8 +177,8 @@ func TestLeave(t *testing.T) {
 	})
 }
 
-// A member that cannot reach the bucket gives up what it holds before others take it, and gets it back afterwards.
-func TestOutOfTouch(t *testing.T) {
+// A member that cannot reach the bucket gives up its shards before others take them, and gets them back afterwards.
+func TestMemberWithoutBucketGivesUpItsShards(t *testing.T) {
 	run(t, func(c *cluster) {
 		a, b := c.start(), c.start()
 		c.settle(a, b)
@@ -225,8 +224,8 @@ func TestOutOfTouch(t *testing.T) {
 	})
 }
 
-// A beat whose reply was lost is a beat; names are not used again; of one's own beats only the last stays.
-func TestLostReplies(t *testing.T) {
+// A beat whose reply was lost counts. Keys are not used again, and only the last of a member's own beats stays.
+func TestBeatWithLostReplyCounts(t *testing.T) {
 	ctx := t.Context()
 	c := newCluster(t)
 	names := map[string]int{}
@@ -270,8 +269,9 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
-// Members of an idle cluster beat once a minute, all know that, and one that gets something to do beats fast at once.
-func TestIdle(t *testing.T) {
+// Members of an idle cluster beat once a minute and still see each other as alive. A member that gets work beats fast
+// at once.
+func TestIdleMembersBeatSlowly(t *testing.T) {
 	run(t, func(c *cluster) {
 		a, b := c.start(), c.start()
 		c.settle(a, b)
@@ -299,8 +299,8 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// A member that slept, with the whole machine's clock going on, wakes holding nothing; one more beat and it is back.
-func TestSleeper(t *testing.T) {
+// A member that slept while the clock of the machine went on wakes without any shard. After one more beat it is back.
+func TestMemberThatSleptHoldsNothing(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	m := Join(bucketest.NewMemory(), "background", Options{Works: shards, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return now }})

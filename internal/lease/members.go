@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// sighting is what a member knows of another.
+// sighting is what a member remembers of another one.
 type sighting struct {
 	number   int64 // of its last beat
 	promised time.Duration
 	moved    time.Time // when that beat was first seen
 }
 
-// found is what a listing shows of a member.
+// found is what a listing shows of one member.
 type found struct {
 	number   int64
 	promised time.Duration
 	keys     []string
 }
 
-// list returns the members that have beats in the bucket, by id. What is none of their names is left alone.
+// list returns the members that have beats in the bucket, by id. It ignores other objects.
 func (m *Member) list(ctx context.Context) (map[string]found, error) {
 	all := map[string]found{}
 	for info, err := range m.bucket.List(ctx, prefix(m.role), "") {
@@ -44,8 +44,8 @@ func (m *Member) list(ctx context.Context) (map[string]found, error) {
 	return all, nil
 }
 
-// look takes in what a listing showed after a good beat. It returns what others left that have long been dead: the
-// first of the members deletes it.
+// look applies a listing that followed a successful beat. It returns the beats of long dead members, which the first of
+// the living members deletes.
 func (m *Member) look(all map[string]found, began time.Time, promised time.Duration) (stale []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *Member) look(all map[string]found, began time.Time, promised time.Durat
 	return stale
 }
 
-// begin begins an epoch. It is called with the lock held.
+// begin starts a new epoch. It is called with the lock held.
 func (m *Member) begin(now time.Time) {
 	m.epoch++
 	close(m.changed)
@@ -91,24 +91,24 @@ func (m *Member) begin(now time.Time) {
 		"shards", m.held(now))
 }
 
-// Changed returns a channel that is closed when the members change, or this one is in touch with the bucket again.
+// Changed returns a channel that is closed when the members change, or when this one reaches the bucket again.
 func (m *Member) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed
 }
 
-// inTouch tells whether the last good beat is recent enough for others to count on this member. It is called with the
-// lock held.
+// inTouch tells whether the last successful beat is recent enough for others to rely on this member. It is called with
+// the lock held.
 func (m *Member) inTouch(now time.Time) bool {
 	return !m.good.IsZero() && now.Sub(m.good) <= m.promised+m.options.Fast
 }
 
-// Holds tells whether a piece of work is this member's now.
+// Holds tells whether a piece of work is this member's at this time.
 func (m *Member) Holds(work int) bool { return m.Rank(work) == 0 }
 
-// Rank returns how many members come before this one for a piece of work: 0 if it is its own. A member that is not in
-// touch with the bucket comes behind all others.
+// Rank returns the number of members that come before this one for a piece of work. It is 0 if the work is its own. A
+// member that cannot reach the bucket comes after all others.
 func (m *Member) Rank(work int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,7 +129,7 @@ func (m *Member) rank(work int, now time.Time) int {
 	return rank
 }
 
-// held returns the work that is this member's. It is called with the lock held.
+// held returns the work that this member holds. It is called with the lock held.
 func (m *Member) held(now time.Time) []int {
 	works := []int{}
 	for work := range m.options.Works {
@@ -140,8 +140,8 @@ func (m *Member) held(now time.Time) []int {
 	return works
 }
 
-// weight says how much a piece of work belongs to a member: it goes to the member with the highest. If a member comes
-// or goes, no work moves but to or from it.
+// weight returns how strongly a piece of work is tied to a member: the member with the highest weight holds it. If a
+// member comes or goes, only work that it takes or leaves moves.
 func weight(id string, work int) uint64 {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", id, work))
 	return binary.BigEndian.Uint64(sum[:])
@@ -150,14 +150,14 @@ func weight(id string, work int) uint64 {
 // Status is how a member sees itself and the others.
 type Status struct {
 	ID      string
-	Epoch   int64         // counts from 1 since the process began
-	Members int           // that live, this one among them
-	Held    []int         // work that is this member's
-	InTouch bool          // with the bucket
-	Beaten  time.Duration // since the last good beat began; less than 0 if there was none
+	Epoch   int64         // starts at 1 with the process
+	Members int           // number of living members, including this one
+	Held    []int         // work that this member holds
+	InTouch bool          // whether it reaches the bucket
+	Beaten  time.Duration // time since the last successful beat began; negative if there was none
 }
 
-// Status returns how things are now.
+// Status returns the current state.
 func (m *Member) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()

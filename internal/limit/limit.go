@@ -20,8 +20,8 @@ type Limiter[K comparable] struct {
 	byKey map[K]*rate.Limiter
 }
 
-// New returns a Limiter that allows perMinute at once under each key, and as many each minute. If perMinute is 0, there
-// is no limit.
+// New returns a Limiter that allows perMinute events under each key per minute, and as many at once. If perMinute is 0,
+// there is no limit.
 func New[K comparable](perMinute int) *Limiter[K] {
 	return &Limiter[K]{perMinute: perMinute, byKey: map[K]*rate.Limiter{}}
 }
@@ -29,7 +29,7 @@ func New[K comparable](perMinute int) *Limiter[K] {
 // PerMinute returns the limit. It is 0 if there is none.
 func (l *Limiter[K]) PerMinute() int { return l.perMinute }
 
-// Wait returns how long it is until Take may succeed under a key.
+// Wait returns the time after which Take may succeed under a key.
 func (l *Limiter[K]) Wait(key K, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,8 +39,8 @@ func (l *Limiter[K]) Wait(key K, now time.Time) time.Duration {
 	return 0
 }
 
-// Take counts one under a key, unless that is too many. Left is how many more may follow at once. If ok is false, wait
-// is the time after which one is allowed again.
+// Take counts one event under a key, unless that is too many. left is the number of events that may follow at once. If
+// ok is false, wait is the time after which the next one is allowed.
 func (l *Limiter[K]) Take(key K, now time.Time) (ok bool, left int, wait time.Duration) {
 	if l.perMinute == 0 {
 		return true, 0, 0
@@ -59,14 +59,14 @@ func (l *Limiter[K]) Take(key K, now time.Time) (ok bool, left int, wait time.Du
 	return ok, max(0, int(b.TokensAt(now))), until(b, now)
 }
 
-// Forget forgets what was counted under the keys that match. It looks at all of them.
+// Forget resets the counts of the keys that match. It calls match for all keys.
 func (l *Limiter[K]) Forget(match func(K) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.byKey, func(key K, _ *rate.Limiter) bool { return match(key) })
 }
 
-// until returns how long it is until a bucket has a token.
+// until returns the time until a bucket has a token.
 func until(b *rate.Limiter, now time.Time) time.Duration {
 	tokens := b.TokensAt(now)
 	if tokens >= 1 {
@@ -75,9 +75,9 @@ func until(b *rate.Limiter, now time.Time) time.Duration {
 	return time.Duration((1 - tokens) / float64(b.Limit()) * float64(time.Second))
 }
 
-// forget makes room for more keys: it forgets those that have nothing to remember, and then others until a quarter of
-// the room is free, so that a flood of keys does not make each call look at all of them. Which others is left to
-// chance, so that nobody can have one key forgotten without most of the rest.
+// forget makes room for more keys. It removes keys with full buckets, and then others, until a quarter of the room is
+// free, so that a flood of keys does not make each call look at all keys. The others are chosen at random, so that an
+// attacker cannot remove one key without most of the rest.
 func (l *Limiter[K]) forget(now time.Time) {
 	for key, b := range l.byKey {
 		if b.TokensAt(now) >= float64(l.perMinute) {

@@ -48,7 +48,7 @@ func TestNumberOfKeysIsBounded(t *testing.T) {
 			t.Fatalf("%d keys", len(l.byKey))
 		}
 	}
-	// Keys that have nothing to remember are forgotten before others.
+	// Keys with full buckets are removed before others.
 	l = New[int](1)
 	for i := range maxKeys {
 		l.Take(i, now)
@@ -64,7 +64,7 @@ func TestNumberOfKeysIsBounded(t *testing.T) {
 	}
 }
 
-func TestForgottenKeysBeginAnew(t *testing.T) {
+func TestForgottenKeysAreReset(t *testing.T) {
 	l, now := New[int](1), time.Now()
 	for i := range 10 {
 		l.Take(i, now)

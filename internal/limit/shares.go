@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// ErrBusy is returned by Shares.Take if too many wait already under the key. Trying again later may help.
+// ErrBusy is returned by Shares.Take if too many callers are waiting under the key. A later call may succeed.
 var ErrBusy = errors.New("too much is waiting already")
 
-// Shares bounds how much happens at a time: in all, and under each of any number of keys, so that who asks for much
-// waits for itself and not others for it. It may be used concurrently.
+// Shares bounds how much happens at a time: in total, and under each of any number of keys. So a key that asks for much
+// delays itself and not others. It may be used concurrently.
 type Shares[K comparable] struct {
-	all     chan struct{} // has an element for each that happens
+	all     chan struct{} // has an element for each share that is taken
 	perKey  int
 	waiting int
 
@@ -20,20 +20,20 @@ type Shares[K comparable] struct {
 	byKey map[K]*share
 }
 
-// share is what happens and what waits under a key.
+// share counts the users of a key.
 type share struct {
 	slots chan struct{}
-	users int // that have a slot or wait for one
+	users int // number that have a slot or wait for one
 }
 
-// NewShares returns Shares of which all may happen at a time, perKey of them under one key, while waiting others wait
-// under the key.
+// NewShares returns Shares that allow all at a time in total, and perKey under one key. Under each key, waiting more
+// callers may wait.
 func NewShares[K comparable](all, perKey, waiting int) *Shares[K] {
 	return &Shares[K]{all: make(chan struct{}, all), perKey: perKey, waiting: waiting, byKey: map[K]*share{}}
 }
 
-// Take waits until one more may happen under a key. Whoever has taken a share calls release, once, when it has
-// happened. An error is ErrBusy, or the context's.
+// Take waits for a share under a key. The caller must call release once when it is done. The error is ErrBusy, or that
+// of the context.
 func (s *Shares[K]) Take(ctx context.Context, key K) (release func(), err error) {
 	own, err := s.join(key)
 	if err != nil {
@@ -54,7 +54,8 @@ func (s *Shares[K]) Take(ctx context.Context, key K) (release func(), err error)
 	return func() { s.release(key, own) }, nil
 }
 
-// TryTake is Take for who does not wait: of what happens for long. An error is ErrBusy.
+// TryTake is Take for callers that do not wait, since shares may be taken for long. If none is free, it returns
+// ErrBusy.
 func (s *Shares[K]) TryTake(key K) (release func(), err error) {
 	own, err := s.join(key)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestSharesOfOneKeyLeaveRoomForOthers(t *testing.T) {
 			greedy = append(greedy, release)
 		}
 		var wg sync.WaitGroup
-		for range 2 { // wait for the two, not for a third slot
+		for range 2 { // wait for these two, not for a third slot
 			wg.Go(func() {
 				release, err := s.Take(t.Context(), "greedy")
 				if err != nil {
@@ -55,7 +55,7 @@ func TestSharesOfOneKeyLeaveRoomForOthers(t *testing.T) {
 	})
 }
 
-// Who does not wait is refused at once, whoever has what there is.
+// A caller that does not wait is refused at once, whether the key or others have taken the shares.
 func TestTryTakeRefusesAtOnce(t *testing.T) {
 	s := NewShares[string](2, 1, 5)
 	first, err := s.TryTake("a")

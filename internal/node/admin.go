@@ -13,8 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// adminServer answers those that run the node: /healthz while the process works, /readyz while its bucket can be read
-// and written and it takes requests, /metrics, and profiles if they are wanted.
+// adminServer serves the operators of the node: /healthz succeeds while the process works; /readyz succeeds while the
+// node takes requests and can read and write its bucket; /metrics; and profiles if they are enabled.
 func (n *node) adminServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
@@ -36,8 +36,8 @@ func (n *node) adminServer() *http.Server {
 	return n.server(mux)
 }
 
-// ready returns why the node does not do its part at the moment: its bucket cannot be read or cannot be written, it
-// takes no events, whoever sends them, or, without an API, it takes no part in the background work.
+// ready returns an error if the node cannot do its work: it cannot read or write its bucket, it takes no events from
+// anybody, or, without an API, it takes no part in the background work.
 func (n *node) ready(ctx context.Context) error {
 	if _, err := n.accounts.Settings(ctx); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// newAlerts makes what evaluates the rules of alerts. A project's rules are evaluated by the node that does the
-// background work of the project's own log.
+// newAlerts creates the evaluator of alert rules. A project's rules are evaluated by the node that does the background
+// work of the project's own log.
 func (n *node) newAlerts() (err error) {
 	o := n.tuning.alerts
 	o.Bucket, o.Sets, o.Accounts, o.Logs, o.Recorder = n.sealed, n.rules.Sets, n.accounts, n.logs, n.recorder

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// join makes the node one of those that share the background work, if it has that role and a bucket that others may use
-// too. It returns how to sequence.
+// join makes the node a member of those that share the background work, if it has that role and others may use its
+// bucket too. It returns the options for sequencing.
 func (n *node) join(shards int) sequence.Options {
 	o := n.tuning.sequencing
 	o.MaxDelay, o.Logger, o.Committed = n.config.SequenceDelay, n.log, n.committed
@@ -34,7 +34,7 @@ func (n *node) join(shards int) sequence.Options {
 	return o
 }
 
-// holds tells whether the background work of a shard is this node's.
+// holds tells whether this node does the background work of a shard.
 func (n *node) holds(shard int) bool {
 	return n.config.Roles.Background && (n.member == nil || n.member.Holds(shard))
 }
@@ -68,22 +68,22 @@ func (n *node) measureLeases(shards int) {
 		})
 }
 
-// leaveWithin bounds how long a node that stops tries to say so.
+// leaveWithin bounds how long a stopping node tries to leave.
 const leaveWithin = 5 * time.Second
 
-// inBackground tells whether nodes of these roles do the background work.
+// inBackground tells whether nodes with these roles do background work.
 func inBackground(r config.Roles) bool { return r.Background }
 
 const (
-	unreported      = 2 * time.Minute // age of an announced change that its node could not report
+	unreported      = 2 * time.Minute // age of an announced change that its node has not reported
 	unreportedEvery = time.Minute     // how often a node looks for such changes
-	sweepEvery      = time.Hour       // how often a node looks for revocations of tokens that have expired
+	sweepEvery      = time.Hour       // how often a node looks for expired revocations of tokens
 )
 
-// tasks returns the background work of this node. What is to be done beside it is one more row.
+// tasks returns the background work of this node, one task in each row.
 func (n *node) tasks(r *runner) []task {
 	all := []task{
-		{name: "sequencing", run: endless(n.sequencers.Run)}, // Each node counts what waits, whoever sequences it.
+		{name: "sequencing", run: endless(n.sequencers.Run)}, // each node counts waiting events, also of other shards
 		afterwards(n.joined(), r.periodic(task{name: "retention", role: inBackground}, 0,
 			n.config.RetentionInterval, n.retain)),
 		afterwards(n.joined(), r.periodic(task{name: "indexes", role: inBackground}, n.config.RetentionInterval/3,
@@ -113,14 +113,14 @@ func (n *node) tasks(r *runner) []task {
 	return all
 }
 
-// collector returns what collects from the sources of projects.
+// collector creates the collector for the sources of projects.
 func (n *node) collector() *collector.Runner {
 	return collector.NewRunner(collector.Options{Sources: n.sources, Accounts: n.accounts, Recorder: n.recorder,
 		Egress: n.egress, MaxEventBytes: int(n.config.MaxEventBytes), UserAgent: "weir/" + n.tuning.version, Logger: n.log,
 		Registry: n.registry, Holds: func(key string) bool { return n.holds(wal.ShardOf(key, len(n.writers))) }})
 }
 
-// endless makes a task of what runs until its context ends.
+// endless makes a task of a function that runs until its context ends.
 func endless(run func(context.Context)) func(context.Context) error {
 	return func(ctx context.Context) error {
 		run(ctx)
@@ -128,8 +128,8 @@ func endless(run func(context.Context)) func(context.Context) error {
 	}
 }
 
-// background starts the work that no request waits for. It goes on after ctx ends, until stop is called. Stop waits for
-// it, and hands it over to other nodes.
+// background starts the work that no request waits for. It continues after ctx ends, until stop is called. stop waits
+// for the work to end, and hands it over to other nodes.
 func (n *node) background(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := newRunner(n.log, n.registry, n.tuning.panics)
@@ -141,7 +141,7 @@ func (n *node) background(ctx context.Context) (stop func()) {
 	}
 }
 
-// joined returns a channel that is closed once the node may hold something.
+// joined returns a channel that is closed when the node may hold work.
 func (n *node) joined() <-chan struct{} {
 	if n.member != nil {
 		return n.member.Changed()
@@ -151,7 +151,7 @@ func (n *node) joined() <-chan struct{} {
 	return c
 }
 
-// leave tells the other nodes that this one does no background work any more.
+// leave tells the other nodes that this one does no more background work.
 func (n *node) leave(ctx context.Context) {
 	if n.member == nil {
 		return
@@ -163,16 +163,16 @@ func (n *node) leave(ctx context.Context) {
 	}
 }
 
-// retain removes what is no longer to be kept. Each of several nodes looks after the logs of its shards. A log that
-// moves to another node between two passes is due again with the next.
+// retain removes events that must no longer be kept. Each node handles the logs of its shards. If a log moves to
+// another node between two passes, that node handles it in its next pass.
 func (n *node) retain(ctx context.Context) error {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log,
 		Mine: func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }}
 	return job.Run(ctx)
 }
 
-// completeLogs makes what is missing beside the segments of this node's logs: of a bucket that is older than indexes,
-// or where one was lost.
+// completeLogs creates missing objects beside the segments of this node's logs: the bucket may be older than indexes,
+// or an object was lost.
 func (n *node) completeLogs(ctx context.Context) error {
 	var errs []error
 	complete := func(log string) {
@@ -205,7 +205,7 @@ func (n *node) completeLogs(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// alone returns work that only the node that holds the first shard does.
+// alone returns a function that does work only on the node that holds the first shard.
 func (n *node) alone(work func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if !n.holds(0) {

@@ -14,18 +14,17 @@ import (
 	"github.com/weirlog/weir/internal/config"
 )
 
-// Each connection of a client takes a descriptor, and a second one while a part of the bucket is sent over it. So a
-// node whose limit of connections follows the limit of open files takes half of those, less what it needs itself.
+// Each client connection uses a file descriptor, and a second one while an object is sent over it. So by default the
+// limit of connections is half of the limit of open files, without those that the node itself needs.
 const (
 	ownDescriptors   = 64   // for the bucket, the logs and --admin-listen
-	leastConnections = 16   // however few files the process may have open
-	mostConnections  = 8192 // unless --max-connections says otherwise; a connection costs memory too
+	leastConnections = 16   // even if the limit of open files is low
+	mostConnections  = 8192 // unless --max-connections is set, since connections use memory too
 
-	adminConnections = 16 // of --admin-listen: those that measure, balance and look
+	adminConnections = 16 // of --admin-listen: metrics, load balancers and operators
 )
 
-// connectionsFor returns the limit of connections of a process that may have a number of files open, 0 if that is not
-// known.
+// connectionsFor returns the limit of connections, given the limit of open files, or 0 if that is unknown.
 func connectionsFor(c *config.Config, files uint64) (int, error) {
 	possible := mostConnections
 	if half := int(min(files/2, 1<<30)); files > 0 {
@@ -42,21 +41,20 @@ func connectionsFor(c *config.Config, files uint64) (int, error) {
 	return c.MaxConnections, nil
 }
 
-// connections is a listener with a bounded number of connections. Past the bound, the one on which no request has been
-// served for the longest time is closed for the sake of a new one. If requests are served on all, a new one is closed
-// at once.
+// connections is a listener with a bounded number of connections. If there are too many, the one that has been idle for
+// the longest time is closed for a new one. If all are serving requests, the new one is closed at once.
 type connections struct {
 	listener
 	most int
 
 	mu   sync.Mutex
 	open map[*held]struct{}
-	idle list.List // of those on which no request is served, the idlest in front
+	idle list.List // connections that serve no request, the longest idle first
 
 	closed *prometheus.CounterVec
 }
 
-// newConnections names the listener in its metrics: there are several in one registry.
+// newConnections returns a listener. name distinguishes it in the metrics, since one registry has several.
 func newConnections(l listener, most int, name string, r prometheus.Registerer) *connections {
 	c := &connections{listener: l, most: most, open: map[*held]struct{}{},
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -78,7 +76,7 @@ func (c *connections) count() int {
 	return len(c.open)
 }
 
-// Why a connection is closed, in the metric.
+// Reasons for closing a connection, in the metric.
 const (
 	closedIdle    = "idle"
 	closedRefused = "refused"
@@ -99,7 +97,7 @@ func (c *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// admit returns a new connection as one that is counted, and nil if there is no room for it.
+// admit counts a new connection and returns it, or nil if there is no room.
 func (c *connections) admit(accepted *conn) *held {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +109,7 @@ func (c *connections) admit(accepted *conn) *held {
 		h := idlest.Value.(*held)
 		c.drop(h)
 		c.closed.WithLabelValues(closedIdle).Inc()
-		h.conn.Close() // It does not wait: the kernel goes on sending what is written.
+		h.conn.Close() // does not wait: the kernel continues to send what was written
 	}
 	h := &held{conn: accepted, by: c, quiet: true}
 	c.open[h] = struct{}{}
@@ -119,15 +117,14 @@ func (c *connections) admit(accepted *conn) *held {
 	return h
 }
 
-// drop counts a connection no more. The lock is held.
+// drop removes a connection from the count. It is called with the lock held.
 func (c *connections) drop(h *held) {
 	delete(c.open, h)
 	h.gone = true
 	c.sort(h)
 }
 
-// sort puts a connection among the idle ones, or takes it from them. One that is idle already keeps its place. The lock
-// is held.
+// sort adds a connection to the idle ones, or removes it. An idle one keeps its place. It is called with the lock held.
 func (c *connections) sort(h *held) {
 	idle := h.requests == 0 && (h.quiet || h.place != nil) && !h.gone
 	switch {
@@ -139,13 +136,13 @@ func (c *connections) sort(h *held) {
 	}
 }
 
-// bind lets a server tell on which connections it serves requests.
+// bind makes a server report on which connections it serves requests.
 func (c *connections) bind(s *http.Server) {
 	next := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Context().Value(heldKey{}).(*held)
 		if !h.begin() {
-			// The connection was closed a moment ago, so nobody would learn what came of the request.
+			// The connection was just closed, so no client would get the reply.
 			panic(http.ErrAbortHandler)
 		}
 		defer h.end()
@@ -166,7 +163,7 @@ func (c *connections) bind(s *http.Server) {
 
 type heldKey struct{}
 
-// heldIn returns the connection below TLS, if there is any.
+// heldIn returns the connection below TLS, or nil.
 func heldIn(c net.Conn) *held {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
@@ -174,20 +171,20 @@ func heldIn(c net.Conn) *held {
 	return c.(*held)
 }
 
-// held is a connection that is counted. It is idle while the server has sent all replies and no handler runs: between
-// two requests, before the first, and while one is arriving whose header is not complete.
+// held is a counted connection. It is idle while the server has sent all replies and runs no handler: between two
+// requests, before the first, and while the header of one arrives.
 type held struct {
 	*conn
 	by *connections
 
-	// Below by.mu.
-	requests int           // handlers that run; HTTP/2 may have several
-	quiet    bool          // The server waits for a request, of which nothing has arrived.
-	place    *list.Element // among the idle ones, nil if it is not
-	gone     bool          // It is closed, or about to be.
+	// Protected by by.mu.
+	requests int           // running handlers; HTTP/2 may have several
+	quiet    bool          // whether the server waits for a request of which nothing has arrived
+	place    *list.Element // among the idle ones; nil if it is not idle
+	gone     bool          // whether it is closed, or about to be
 }
 
-// begin tells that a request is about to be served. It returns false if the connection is closed.
+// begin reports that a request will be served. It returns false if the connection is closed.
 func (h *held) begin() bool {
 	h.by.mu.Lock()
 	defer h.by.mu.Unlock()

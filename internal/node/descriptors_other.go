@@ -2,5 +2,5 @@
 
 package node
 
-// openFiles returns 0: how many files a process may have open is not known here.
+// openFiles returns 0, since the limit of open files is unknown here.
 func openFiles() uint64 { return 0 }

@@ -4,7 +4,7 @@ package node
 
 import "syscall"
 
-// openFiles returns how many files this process may have open, 0 if that is not known.
+// openFiles returns the limit of open files of this process, or 0 if it is unknown.
 func openFiles() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	expiryAhead   = 30 * 24 * time.Hour // how long before its last secret expires a service account is warned of
-	expiryEvery   = 24 * time.Hour      // how often that is looked at
+	expiryAhead   = 30 * 24 * time.Hour // how long before the last secret of a service account expires warnings begin
+	expiryEvery   = 24 * time.Hour      // how often warnings are repeated
 	maxExpiryLogs = 100                 // lines at a time
 )
 
@@ -39,7 +39,7 @@ func newExpiry(accounts *account.Directory, log *slog.Logger, r prometheus.Regis
 	return e
 }
 
-// look warns, if the work is this node's.
+// look warns if this node holds the work.
 func (e *expiry) look(ctx context.Context, mine bool) error {
 	if !mine {
 		e.expiring.Set(0)
@@ -57,7 +57,7 @@ func (e *expiry) warn(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(found, func(a, b account.Expiring) int { // what matters most first
+	slices.SortFunc(found, func(a, b account.Expiring) int { // the most important first
 		return cmp.Or(cmp.Compare(len(b.Owner), len(a.Owner)), a.Expires.Compare(b.Expires))
 	})
 	owners := 0

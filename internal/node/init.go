@@ -21,28 +21,28 @@ import (
 	"github.com/weirlog/weir/internal/record"
 )
 
-// Setup is what an empty bucket is filled with.
+// Setup describes the content of a new bucket.
 type Setup struct {
 	Organization, Project string // names
-	Workspace             string // none if empty
-	EnvFile               string // where the credentials go; none if empty: they are printed
-	Origin                string // of the logs' checkpoints; empty: one that no other bucket has
-	IfEmpty               bool   // a bucket that is filled already is left as it is, without an error
+	Workspace             string // if empty, there is none
+	EnvFile               string // file for the credentials; if empty, they are printed
+	Origin                string // origin of the logs' checkpoints; if empty, a new one
+	IfEmpty               bool   // if the bucket is not empty, do nothing, without an error
 }
 
-// secretLife is how long the first service account's secret is valid.
+// secretLife is the lifetime of the first service account's secret.
 const secretLife = 365 * 24 * time.Hour
 
-// credentials is what a client needs to know. The names are those of the environment variables that it reads.
+// credentials is what a client needs. The names are those of its environment variables.
 type credentials struct {
 	url, org, project, workspace string
 	clientID, clientSecret       string
 	publicKey, privateKey        string
-	verifierKey                  string // that signatures of logs are checked with
+	verifierKey                  string // verifies the signatures of logs
 }
 
-// Init fills an empty bucket with an organization, a project, and two credentials that may do everything, and shows
-// their secrets, which are stored nowhere else.
+// Init fills an empty bucket with an organization, a project, and two credentials that own the organization. It shows
+// their secrets, which are stored nowhere else. If the bucket is not empty, see Setup.IfEmpty.
 func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 	if err := errors.Join(c.Check(), c.SecretsNamed()); err != nil {
 		return err
@@ -93,8 +93,8 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 	return nil
 }
 
-// fill makes an organization, a project, and credentials. Until the bucket is initialised, as the last step, it counts
-// as empty, whatever a crash left in it.
+// fill creates an organization, a project, and credentials. The last step initialises the bucket. Until then it counts
+// as empty, even if a crash has left objects in it.
 func fill(ctx context.Context, accounts *account.Directory, s Setup) (credentials, error) {
 	now := time.Now()
 	org := account.Organization{ID: account.NewID(now), Name: s.Organization, Log: account.NewID(now),
@@ -161,7 +161,7 @@ func (c *credentials) writeFile(name string) error {
 	return nil
 }
 
-// readFile reads what writeFile wrote; fs.ErrNotExist if there is none.
+// readFile reads the result of writeFile. If there is none, it returns fs.ErrNotExist (wrapped).
 func readFile(name string) (credentials, error) {
 	var c credentials
 	data, err := os.ReadFile(name)
@@ -179,11 +179,11 @@ func readFile(name string) (credentials, error) {
 	return c, nil
 }
 
-// Setup of a first try.
+// devSetup is the setup of --dev.
 var devSetup = Setup{Organization: "dev", Project: "dev", Workspace: "demo"}
 
-// prepareDev fills an empty bucket for a first try, writes the environment file, and says how to use it all. On a
-// bucket that it filled before, it goes on with the same credentials.
+// prepareDev fills an empty bucket for --dev, writes the environment file, and prints how to use everything. On a
+// bucket that it has filled before, it keeps the credentials.
 func (n *node) prepareDev(ctx context.Context, at string, out io.Writer) error {
 	_, err := n.accounts.Settings(ctx)
 	if err != nil && !errors.Is(err, account.ErrNotFound) {
@@ -197,7 +197,7 @@ func (n *node) prepareDev(ctx context.Context, at string, out io.Writer) error {
 		}
 		c.url, c.verifierKey = at, n.keys.Signers[0].PublicText()
 		if err == nil {
-			err = c.writeFile(n.config.EnvFile) // before the bucket counts as filled: the secrets are nowhere else
+			err = c.writeFile(n.config.EnvFile) // before the bucket is initialised: only this file has the secrets
 		}
 		if err == nil {
 			err = n.accounts.Initialise(ctx, account.Settings{Shards: n.config.BucketShards(), Origin: n.origin,
@@ -218,8 +218,8 @@ func (n *node) prepareDev(ctx context.Context, at string, out io.Writer) error {
 	return err
 }
 
-// devLink returns what to say of the page: a link that signs in once; nothing if there is no page. The code is in the
-// fragment, which a browser sends to nobody.
+// devLink returns a text with a link to the page that signs in once, or "" if there is no page. The code is in the
+// fragment, which browsers do not send.
 func (n *node) devLink(ctx context.Context, c credentials) (string, error) {
 	if !n.hasPage() {
 		return "", nil
@@ -238,7 +238,7 @@ func (n *node) devLink(ctx context.Context, c credentials) (string, error) {
 	return fmt.Sprintf(pageText, u.String()+"/#code="+code), nil
 }
 
-// recordSamples records the events that weir ships, as if of the last days.
+// recordSamples records weir's sample events, with times in the last days.
 func (n *node) recordSamples(ctx context.Context, c credentials) error {
 	project, err := n.accounts.Project(ctx, c.project)
 	if err != nil {
@@ -261,7 +261,7 @@ func (n *node) recordSamples(ctx context.Context, c credentials) error {
 	return err
 }
 
-// devCredentials returns the credentials of an earlier start, from the environment file.
+// devCredentials reads the credentials of an earlier start from the environment file.
 func (n *node) devCredentials(ctx context.Context) (credentials, error) {
 	c, err := readFile(n.config.EnvFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -295,7 +295,7 @@ See what happened in a browser (the link signs in once, within ten minutes):
 %s
 `
 
-// commands returns commands that can be pasted.
+// commands returns commands for copying into a shell.
 func (c *credentials) commands() string {
 	resource := fmt.Sprintf("%s/api/atlas/v2/groups/%s/streams/%s/auditLogs", c.url, c.project, c.workspace)
 	return fmt.Sprintf(`# The audit log of the last 30 days, with a service account

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// listener drops connections that make no progress: one on which nothing is taken or sent for the timeout, however
-// large the pieces are in which the server writes. A slow client that goes on taking is never dropped.
+// listener closes connections that make no progress: no byte is sent within the timeout. The size of the server's
+// writes does not matter. A slow client that continues to read is never disconnected.
 type listener struct {
 	*net.TCPListener
 	timeout time.Duration
@@ -26,8 +26,7 @@ func (l listener) Accept() (net.Conn, error) {
 	return &conn{TCPConn: c, timeout: l.timeout}, nil
 }
 
-// conn turns the deadline of a whole write into one of each step of progress. Reads are left to the server's own
-// timeouts.
+// conn applies the timeout to each step of progress instead of a whole write. Reads have the server's own timeouts.
 type conn struct {
 	*net.TCPConn
 	timeout time.Duration
@@ -46,7 +45,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom lets the kernel copy from a file (sendfile), with the same deadline of progress.
+// ReadFrom lets the kernel copy from a file (sendfile), with the same timeout.
 func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	part, ok := r.(*io.LimitedReader)
 	if !ok {
@@ -70,7 +69,7 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 		if m == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		// What was read but not sent is read again.
+		// Bytes that were read but not sent are read again.
 		if _, err := file.Seek(start+n, io.SeekStart); err != nil {
 			return n, err
 		}
@@ -78,7 +77,7 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	}
 }
 
-// certificate is read again when its files change, so that it can be renewed without a restart.
+// certificate is reloaded when its files change, so that it can be renewed without a restart.
 type certificate struct {
 	certFile, keyFile string
 
@@ -88,10 +87,10 @@ type certificate struct {
 	current *tls.Certificate
 }
 
-// recheck is how long a change of the files may go unseen.
+// recheck is the time after which a change of the files is noticed.
 const recheck = 5 * time.Second
 
-// get is a tls.Config's GetCertificate. If the files cannot be read, the last good certificate stays.
+// get implements tls.Config.GetCertificate. If the files cannot be read, it returns the last good certificate.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package node is one running weir: it puts the parts together, listens, and stops in order.
+// Package node runs a weir node: it connects the parts, listens, and stops in order.
 package node
 
 import (
@@ -50,13 +50,13 @@ import (
 	"github.com/weirlog/weir/internal/witness"
 )
 
-// Memory for what is kept of objects, in bytes. It does not grow with the number of logs or events.
+// Memory for cached parts of objects, in bytes. It does not grow with the number of logs or events.
 const (
 	walCache = 32 << 20
 	logCache = 48 << 20
 )
 
-// tuning is what is not a setting. Only simulations and benchmarks set more of it than the version.
+// tuning has parameters that are not settings. Only simulations and benchmarks set more than the version.
 type tuning struct {
 	logs       tlog.Options
 	sequencing sequence.Options
@@ -65,19 +65,19 @@ type tuning struct {
 	alerts     alert.Options
 	version    string
 
-	leastIndexed int64 // bytes of lines of a segment that gets an index; 0: as usual
+	leastIndexed int64 // bytes of lines of the smallest segment that gets an index; if 0, the default of package index
 
-	panics bool // A panic of a task ends the process, instead of restarting the task.
+	panics bool // whether a panic of a task ends the process, instead of restarting the task
 }
 
-// node is the parts of a running weir.
+// node has the parts of a running node.
 type node struct {
 	config     config.Config
 	tuning     tuning
 	log        *slog.Logger
 	bucket     bucket.Store
-	sealed     *seal.Bucket // the same bucket, for what is sealed as a whole: documents, intents, cursors
-	box        seal.Box     // hides what projects entrust to the nodes
+	sealed     *seal.Bucket // the same bucket, for objects that are sealed: documents, intents, cursors
+	box        seal.Box     // encrypts the secrets that projects give to the nodes
 	egress     *egress.Policy
 	rules      *alert.Store // of alerts
 	alerts     *alert.Engine
@@ -89,7 +89,7 @@ type node struct {
 	logs       *tlog.Logs
 	writers    []*wal.Writer
 	sequencers *sequence.Group
-	member     *lease.Member // of those that do background work; nil: alone, or without that role
+	member     *lease.Member // of those that do background work; nil if the node is alone, or lacks that role
 	recorder   *record.Recorder
 	registry   *prometheus.Registry
 	origin     string // of the logs' checkpoints
@@ -97,10 +97,10 @@ type node struct {
 	secretID   string // name of the nodes' secret
 	witnesses  []witness.Witness
 	askers     []*witness.Asker // one for each witness
-	most       int              // connections
+	most       int              // limit of connections
 }
 
-// open opens the bucket and what stands on it.
+// open opens the bucket and everything that uses it.
 func open(ctx context.Context, c config.Config, t tuning, log *slog.Logger) (*node, error) {
 	if err := errors.Join(c.Check(), c.SecretsNamed()); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func open(ctx context.Context, c config.Config, t tuning, log *slog.Logger) (*no
 	return openOn(ctx, b, c, t, log, registry)
 }
 
-// mustExist refuses a folder that does not exist, unless --dev fills it: the name may be mistyped.
+// mustExist refuses a folder that does not exist, since its name may be mistyped, unless --dev will create it.
 func mustExist(c *config.Config) error {
 	if c.Dev || c.OnS3() {
 		return nil
@@ -141,7 +141,7 @@ func mustExist(c *config.Config) error {
 	return nil
 }
 
-// openOn opens a node on a bucket, which is the node's to close.
+// openOn opens a node on a bucket. close closes the bucket.
 func openOn(ctx context.Context, b bucket.Store, c config.Config, t tuning, log *slog.Logger,
 	registry *prometheus.Registry) (*node, error) {
 	n := &node{config: c, tuning: t, log: log, bucket: b, registry: registry}
@@ -213,7 +213,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	return n.newAlerts()
 }
 
-// nameForged has the parts of the write-ahead log that do not verify named in the node's log, and counted.
+// nameForged logs and counts the parts of the write-ahead log that do not verify.
 func (n *node) nameForged(reader *wal.Reader) {
 	found := prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_wal_forged_total",
 		Help: "Parts of the write-ahead log that were found damaged, or that no node has written."})
@@ -243,7 +243,7 @@ func (n *node) verifiers() []note.Verifier {
 	return all
 }
 
-// committed tells the witnesses that a log has a new checkpoint, and its deliveries that it has new entries.
+// committed tells the witnesses and the deliveries that a log has a new checkpoint, and so new entries.
 func (n *node) committed(log string) {
 	for _, a := range n.askers {
 		a.Committed(log)
@@ -251,7 +251,7 @@ func (n *node) committed(log string) {
 	n.deliverer.Committed(log)
 }
 
-// makeDeliverer makes what sends events to the places that projects have named.
+// makeDeliverer creates the sender of deliveries.
 func (n *node) makeDeliverer() {
 	n.deliveries = setup.New(setup.Parts{Bucket: n.sealed, Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder,
 		Box: n.box, Egress: n.egress})
@@ -264,7 +264,7 @@ func (n *node) makeDeliverer() {
 	n.deliverer = deliver.New(o)
 }
 
-// makeAskers makes what asks the witnesses.
+// makeAskers creates one asker for each witness.
 func (n *node) makeAskers() {
 	if len(n.witnesses) == 0 {
 		return
@@ -278,8 +278,8 @@ func (n *node) makeAskers() {
 	}
 }
 
-// settings returns the bucket's settings. If --dev is about to fill it, they are those that it will have, without a
-// creation time.
+// settings returns the bucket's settings. If --dev will fill the bucket, they are the future ones, without a creation
+// time.
 func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	settings, err := claimedSettings(ctx, n.bucket)
 	switch {
@@ -296,8 +296,8 @@ func (n *node) settings(ctx context.Context) (account.Settings, error) {
 	return settings, err
 }
 
-// confirm returns an error unless settings, which were a claim of whoever can write the bucket, are those that a node
-// with the secret wrote.
+// confirm returns an error unless nodes with the secret wrote these settings. Before that, they are only a claim of
+// anybody who can write the bucket.
 func (n *node) confirm(ctx context.Context, claimed account.Settings) error {
 	if claimed.Created.IsZero() {
 		return nil // see prepareDev
@@ -309,7 +309,7 @@ func (n *node) confirm(ctx context.Context, claimed account.Settings) error {
 	return err
 }
 
-// secrets returns what the node has beside the bucket. Only for an empty bucket are new ones made.
+// secrets returns the secrets of the node. It creates new ones only for an empty bucket.
 func (n *node) secrets(ctx context.Context, settings account.Settings) (secrets, error) {
 	if settings.Created.IsZero() {
 		return newSecrets(ctx, &n.config, n.bucket)
@@ -317,7 +317,7 @@ func (n *node) secrets(ctx context.Context, settings account.Settings) (secrets,
 	return knownSecrets(ctx, &n.config, n.bucket, settings.Origin, settings.Secret)
 }
 
-// pace returns what the writers of all shards share to bound the number of their objects.
+// pace returns the limiter with which the writers of all shards bound the number of their objects.
 func (n *node) pace() *rate.Limiter {
 	if n.config.OnS3() {
 		return rate.NewLimiter(rate.Every(n.config.WALInterval), 1)
@@ -325,7 +325,7 @@ func (n *node) pace() *rate.Limiter {
 	return rate.NewLimiter(rate.Inf, 1)
 }
 
-// close stops writing and lets go of the bucket.
+// close stops writing and closes the bucket.
 func (n *node) close() error {
 	for _, w := range n.writers {
 		w.Close()
@@ -333,8 +333,8 @@ func (n *node) close() error {
 	return n.bucket.Close()
 }
 
-// Serve runs a node until ctx ends, then lets requests come to their end for as long as the configuration says.
-// What --dev has to say goes to out. The version is that of the program, for logs and other nodes.
+// Serve runs a node until ctx ends, and then waits for requests in progress, as long as the configuration says. It
+// writes the instructions of --dev to out. version is the version of the program, for logs and other nodes.
 func Serve(ctx context.Context, c config.Config, version string, out io.Writer) error {
 	log, err := newLogger(c)
 	if err != nil {
@@ -363,7 +363,7 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == config.Default().AdminListen {
 			n.log.Warn("the default --admin-listen is taken; a free port serves instead", "address",
 				n.config.AdminListen)
-			// a second node must not need a flag to start
+			// A second node must not need a flag to start.
 			admin, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		}
 		if err != nil {
@@ -387,7 +387,7 @@ func (n *node) url(l net.Listener) string {
 	return "http://" + l.Addr().String()
 }
 
-// wrap returns what the API's server listens on, with limits and TLS; nil if the node has no API.
+// wrap returns the listener of the API's server, with limits and TLS, or nil if the node has no API.
 func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 	if l == nil {
 		return nil, nil
@@ -404,14 +404,14 @@ func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
 		NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
-// bound returns a listener with a bounded number of connections, on which a client that makes no progress is dropped.
+// bound returns a listener with a bounded number of connections, which disconnects clients that make no progress.
 func (n *node) bound(l net.Listener, s *http.Server, most int, name string) net.Listener {
 	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, most, name, n.registry)
 	bounded.bind(s)
 	return bounded
 }
 
-// root returns the handler of all that the node serves to clients.
+// root returns the handler of everything that the node serves to clients.
 func (n *node) root(s *api.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(api.Prefix, s)
@@ -424,7 +424,7 @@ func (n *node) root(s *api.Server) http.Handler {
 	return s.CleanPaths(mux)
 }
 
-// hasPage tells whether the node serves the page for people.
+// hasPage tells whether the node serves the web page.
 func (n *node) hasPage() bool { return n.config.Roles.Read && !n.config.NoWeb }
 
 // answer serves HTTP until ctx ends or a server fails, then stops in order.
@@ -479,8 +479,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	return err
 }
 
-// server returns a server with timeouts against clients that are slow to ask. How slow they may take a reply is the
-// listener's business.
+// server returns a server with timeouts for slow requests. The listener has the timeout for slow reading of replies.
 func (n *node) server(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
@@ -492,7 +491,7 @@ func newLogger(c config.Config) (*slog.Logger, error) {
 	return slog.New(h), err
 }
 
-// newHandler returns what writes the log as the settings say.
+// newHandler returns a log handler for the settings.
 func newHandler(out io.Writer, c config.Config, terminal bool) (slog.Handler, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
@@ -504,7 +503,7 @@ func newHandler(out io.Writer, c config.Config, terminal bool) (slog.Handler, er
 	return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}), nil
 }
 
-// withUnits writes a duration as people do. In JSON it would be a number of nanoseconds.
+// withUnits formats a duration with units. In JSON it would be a number of nanoseconds.
 func withUnits(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

@@ -13,10 +13,10 @@ import (
 	"github.com/weirlog/weir/internal/oidc"
 )
 
-// maxClientSecret bounds the file with the secret of the client of an OpenID provider, in bytes.
+// maxClientSecret bounds the file with the client secret for an OpenID provider, in bytes.
 const maxClientSecret = 4 << 10
 
-// peopleOf returns who signs in at the OpenID provider of a configuration; nil if none is set.
+// peopleOf returns the users of the configured OpenID provider, or nil if there is none.
 func peopleOf(c *config.Config) (*auth.People, error) {
 	if c.OIDC.Issuer == "" {
 		return nil, nil
@@ -47,10 +47,10 @@ func peopleOf(c *config.Config) (*auth.People, error) {
 	return people, nil
 }
 
-// maxIssuer bounds an issuer's URL, in bytes: each session of a person has it.
+// maxIssuer bounds the URL of an issuer, in bytes, since each session of a person contains it.
 const maxIssuer = 300
 
-// clientSecret returns the secret of the provider's client; empty for a public client.
+// clientSecret returns the client secret for the provider. It is empty for a public client.
 func clientSecret(c *config.Config) (string, error) {
 	if c.OIDC.ClientSecret != "" || c.OIDC.SecretFile == "" {
 		return c.OIDC.ClientSecret, nil
@@ -73,7 +73,7 @@ func clientSecret(c *config.Config) (string, error) {
 	return secret, nil
 }
 
-// providerName returns how people call the provider: its host. It is empty if there is none.
+// providerName returns the host of the provider as its name for people, or "".
 func providerName(issuer string) string {
 	u, err := url.Parse(issuer)
 	if err != nil {

@@ -16,15 +16,14 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Recovery says for which organization an owner is made.
+// Recovery describes a new owner.
 type Recovery struct {
-	Organization string // its id; may be empty if there is only one
-	EnvFile      string // where the credentials go. If empty, they are printed.
+	Organization string // id; may be empty if there is only one
+	EnvFile      string // file for the credentials; if empty, they are printed
 }
 
-// RecoverOwner makes a service account and an API key that own an organization, for an operator who has the bucket and
-// both secrets, and records that in the organization's log. It is the way back in when no owner can sign in any
-// more.
+// RecoverOwner creates a service account and an API key that own an organization, and records that in the
+// organization's log. It is for an operator who has the bucket and both secrets, if no owner can sign in any more.
 func RecoverOwner(ctx context.Context, c config.Config, s Recovery, version string, out io.Writer) error {
 	n, err := open(ctx, c, tuning{version: version}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -86,7 +85,7 @@ func (n *node) recover(ctx context.Context, org *account.Organization, made acco
 	return intent.Done(ctx, event.Changed(e))
 }
 
-// organization returns the organization of an id, or the only one if the id is empty.
+// organization returns the organization with an id, or the only one if the id is empty.
 func (n *node) organization(ctx context.Context, id string) (*account.Organization, error) {
 	if id != "" {
 		return n.accounts.Organization(ctx, id)

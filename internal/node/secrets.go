@@ -16,14 +16,14 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// secrets are what a node has beside its bucket.
+// secrets are the secrets of a node, which are not in its bucket.
 type secrets struct {
-	keys   *proof.Keys // that sign the logs
-	secret auth.Secret // of the nodes
-	made   string      // file in which a new signing key was made; empty if none was
+	keys   *proof.Keys // sign the logs
+	secret auth.Secret // shared by the nodes
+	made   string      // file in which a new signing key was created; empty if none was
 }
 
-// seals returns the key of the seals that the nodes put on what no signature covers.
+// seals returns the key of the seals on objects that no signature covers.
 func (s *secrets) seals() seal.Key { return seal.NewKey(s.secret[:]) }
 
 // accounts returns the documents that nodes with the secret wrote.
@@ -31,14 +31,14 @@ func (s *secrets) accounts(b bucket.Bucket) *account.Directory {
 	return account.NewDirectory(seal.NewBucket(b, s.seals()))
 }
 
-// claimedSettings returns the settings of a bucket as whoever can write it claims them: they name the secret that is
-// needed to check them.
+// claimedSettings returns the settings of a bucket without verifying them: they name the secret that is needed to
+// verify them.
 func claimedSettings(ctx context.Context, b bucket.Bucket) (account.Settings, error) {
 	return account.NewDirectory(seal.NewBucket(b, seal.Key{})).Settings(ctx)
 }
 
-// newSecrets returns the secrets of a bucket that is about to be filled. Those that are in no file yet are made, but
-// never for a bucket that has logs: its settings are lost then, and what is wanted is the key that signed them.
+// newSecrets returns the secrets of a bucket that will be filled. It creates missing ones, but never for a bucket that
+// has logs: such a bucket has lost its settings, and needs the key that signed the logs.
 func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secrets, err error) {
 	found, err := audit.FindSigners(ctx, b, &proof.Keys{}, "")
 	if err != nil {
@@ -68,7 +68,7 @@ func newSecrets(ctx context.Context, c *config.Config, b bucket.Bucket) (s secre
 	return s, invalid(c, "key-file", err)
 }
 
-// invalid returns the error of a file that a setting names as one of the setting.
+// invalid returns the error of a file as an error of the setting that names the file.
 func invalid(c *config.Config, setting string, err error) error {
 	if err == nil || errors.As(err, new(*config.Error)) {
 		return err
@@ -76,8 +76,8 @@ func invalid(c *config.Config, setting string, err error) error {
 	return c.InvalidFor(setting, err)
 }
 
-// Seals returns the key of the seals in a bucket, for a check of everything in it. If there is neither WEIR_SECRET nor
-// the file of the settings, it returns the zero key. A secret that is not that of the bucket's nodes is a
+// Seals returns the key of the seals in a bucket, for a check of the whole bucket. If neither WEIR_SECRET nor the file
+// of the setting exists, it returns the zero key. If the secret is not that of the bucket's nodes, it returns a
 // *config.Error.
 func Seals(ctx context.Context, c *config.Config, b bucket.Bucket) (seal.Key, error) {
 	var s secrets
@@ -85,7 +85,7 @@ func Seals(ctx context.Context, c *config.Config, b bucket.Bucket) (seal.Key, er
 	if c.Secret != "" {
 		s.secret, err = secretFromEnvironment(c)
 	} else if file, ferr := c.SecretPath(); ferr != nil {
-		return seal.Key{}, nil // on S3, where nothing is beside the bucket
+		return seal.Key{}, nil // on S3, where no file is beside the bucket
 	} else if s.secret, err = auth.LoadSecret(file); errors.Is(err, fs.ErrNotExist) && c.SecretFile == "" {
 		return seal.Key{}, nil
 	}
@@ -93,13 +93,13 @@ func Seals(ctx context.Context, c *config.Config, b bucket.Bucket) (seal.Key, er
 		return seal.Key{}, invalid(c, "key-file", err)
 	}
 	claimed, err := claimedSettings(ctx, b)
-	if err == nil && claimed.Secret != s.secret.ID() { // if they cannot be read, the check will say so
+	if err == nil && claimed.Secret != s.secret.ID() { // if the settings cannot be read, the check will report that
 		return seal.Key{}, foreignSecret(c, s.secret, claimed.Secret)
 	}
 	return s.seals(), nil
 }
 
-// keysFromFile returns the keys in the file of the settings, which it makes if the bucket has no logs.
+// keysFromFile returns the keys in the file of the setting. It creates the file if the bucket has no logs.
 func keysFromFile(c *config.Config, found audit.Signers) (keys *proof.Keys, made string, err error) {
 	file, err := c.SigningKeyPath()
 	if err != nil {
@@ -116,8 +116,8 @@ func keysFromFile(c *config.Config, found audit.Signers) (keys *proof.Keys, made
 	return keys, made, err
 }
 
-// knownSecrets returns the secrets of a bucket that is in use, and refuses others: with another signing key no log
-// could be read, and with another secret nothing that nodes sealed.
+// knownSecrets returns the secrets of a bucket in use. It refuses others, since with another signing key no log could
+// be read, and with another secret no sealed object.
 func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin, secretID string) (s secrets,
 	err error) {
 	if s.keys, err = knownKeys(ctx, c, b, origin); err != nil {
@@ -143,7 +143,7 @@ func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin
 	return s, invalid(c, "key-file", err)
 }
 
-// foreignSecret is the error of a secret that is not that of the bucket's nodes, whose name is wanted.
+// foreignSecret is the error for a secret that is not that of the bucket's nodes. wanted is the name of theirs.
 func foreignSecret(c *config.Config, given auth.Secret, wanted string) error {
 	return c.Invalid("key-file", fmt.Sprintf("the bucket needs the nodes' secret named %s; the one that was given "+
 		"(in the file or in WEIR_SECRET) is %s", wanted, given.ID()))
@@ -184,7 +184,7 @@ func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin st
 	return keys, err
 }
 
-// wanted names the keys that signed a log.
+// wanted names the keys that have signed a log.
 func wanted(s audit.Signers) string {
 	if len(s.Wanted) == 0 {
 		return ""
@@ -192,7 +192,7 @@ func wanted(s audit.Signers) string {
 	return ": " + strings.Join(s.Wanted, ", ")
 }
 
-// keysFromEnvironment returns nil if there are none.
+// keysFromEnvironment returns the keys in the environment, or nil.
 func keysFromEnvironment(c *config.Config) (*proof.Keys, error) {
 	if c.SigningKeys == "" {
 		return nil, nil

@@ -14,13 +14,13 @@ import (
 	"github.com/weirlog/weir/internal/config"
 )
 
-// StoreOptions returns how a bucket on S3 is reached.
+// StoreOptions returns the options for a bucket on S3.
 func StoreOptions(s config.S3) s3.Options {
 	return s3.Options{Endpoint: s.Endpoint, Region: s.Region, Addressing: s.Addressing, Profile: s.Profile,
 		CAFile: s.CAFile}
 }
 
-// countRequests returns what counts the requests that are sent to an S3 store, as metrics.
+// countRequests returns a function that counts requests to an S3 store in metrics.
 func countRequests(r prometheus.Registerer) func(s3.Request) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_bucket_requests_total",
 		Help: "Requests sent to the S3 store, by operation and HTTP status; 0: there was no reply."},
@@ -39,11 +39,11 @@ func countRequests(r prometheus.Registerer) func(s3.Request) {
 	}
 }
 
-// cacheAge is for how long a node keeps parts of objects: those that other nodes removed from the bucket are gone here
-// by then.
+// cacheAge is how long a node caches parts of objects. So objects that other nodes have deleted from the bucket are
+// deleted here by then.
 const cacheAge = 24 * time.Hour
 
-// cacheFor puts a cache before a bucket on S3.
+// cacheFor adds a cache to a bucket on S3.
 func cacheFor(b bucket.Store, c config.Config, log *slog.Logger, r prometheus.Registerer) (bucket.Store, error) {
 	parts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_cache_parts_total",
 		Help: "Parts of objects that were wanted, by where they came from: memory, folder, store; damaged: in the " +

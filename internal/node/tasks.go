@@ -14,17 +14,17 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// task is work that no request waits for.
+// task is background work.
 type task struct {
 	name string                  // in logs and metrics
-	role func(config.Roles) bool // tells whether nodes of these roles do it; if nil, every node does
+	role func(config.Roles) bool // tells whether nodes with these roles do it; if nil, all do
 	run  func(context.Context) error
 }
 
-// runner runs tasks until it is stopped. It starts a task again that returns or panics, with growing pauses.
+// runner runs tasks until it is stopped. If a task returns or panics, it is restarted, with growing pauses.
 type runner struct {
 	log    *slog.Logger
-	panics bool // A panic ends the process.
+	panics bool // whether a panic ends the process
 
 	failures *prometheus.CounterVec
 	running  *prometheus.GaugeVec
@@ -42,7 +42,7 @@ func newRunner(log *slog.Logger, r prometheus.Registerer, panics bool) *runner {
 	return t
 }
 
-// start starts the tasks that are for nodes of these roles. They run until ctx ends; wait waits for that.
+// start starts the tasks for nodes with these roles. They run until ctx ends; wait waits for their end.
 func (r *runner) start(ctx context.Context, roles config.Roles, all []task) {
 	for _, t := range all {
 		if t.role == nil || t.role(roles) {
@@ -54,8 +54,8 @@ func (r *runner) start(ctx context.Context, roles config.Roles, all []task) {
 
 func (r *runner) wait() { r.work.Wait() }
 
-// again is when a task is started again. One that ran for longer than the longest pause is started again after the
-// first.
+// again is the policy for restarting a task. If it ran for longer than the longest pause, the first pause is used
+// again.
 var again = retry.Policy{First: time.Second, Longest: time.Minute}
 
 func (r *runner) keepRunning(ctx context.Context, t task) {
@@ -79,7 +79,7 @@ func (r *runner) keepRunning(ctx context.Context, t task) {
 	}
 }
 
-// once runs a task once. A panic becomes an error.
+// once runs a task once. It returns a panic as an error.
 func (r *runner) once(ctx context.Context, t task) (err error) {
 	if !r.panics {
 		defer func() {
@@ -97,7 +97,7 @@ func (r *runner) failed(ctx context.Context, t task, err error, more ...any) {
 	r.log.ErrorContext(ctx, "background work failed", append([]any{"task", t.name, "err", err}, more...)...)
 }
 
-// periodic returns a task that does something after a first pause and then at every interval. An error does not end it.
+// periodic returns a task that calls do after a first pause and then at intervals. An error does not end it.
 func (r *runner) periodic(t task, first, interval time.Duration, do func(context.Context) error) task {
 	t.run = func(ctx context.Context) error {
 		for pause := first; ; {
@@ -116,7 +116,7 @@ func (r *runner) periodic(t task, first, interval time.Duration, do func(context
 	return t
 }
 
-// afterwards returns a task that begins once a channel is closed.
+// afterwards returns a task that begins when a channel is closed.
 func afterwards(ready <-chan struct{}, t task) task {
 	run := t.run
 	t.run = func(ctx context.Context) error {

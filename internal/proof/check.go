@@ -7,21 +7,21 @@ import (
 	"slices"
 )
 
-// Shown is what a File shows of the lines of a file.
+// Shown is what a File proves of the lines of a file.
 type Shown struct {
-	Size    int64 // of the tree
+	Size    int64 // of the signed tree
 	Root    Hash
 	Held    int64 // lines that are entries of the log
 	First   int64 // index of the first of these entries, and of the last; -1 if there are none
 	Last    int64
-	Between []Run // entries between those two that the file does not hold
-	Pending []Run // lines that are not shown to be entries
+	Between []Run // entries between First and Last that the file does not hold
+	Pending []Run // lines that are not proven to be entries
 }
 
 // Differs is the error for a file, or a proof, that does not verify.
 type Differs struct {
-	Lines   Run // of the file, one of which differs; Count is 0 if it cannot be told which
-	Entries Run // that they should be
+	Lines   Run // of the file, one of which differs; Count is 0 if it is not known which
+	Entries Run // that these lines should be
 	Why     string
 }
 
@@ -37,7 +37,7 @@ func (d *Differs) Error() string {
 }
 
 // Verify checks the lines of a file, given by the leaf hashes of their digests, against f and its checkpoint, which a
-// trusted key must have signed. A *Differs says what does not verify.
+// trusted key must have signed. If something does not verify, it returns a *Differs.
 func (f *File) Verify(keys *Keys, leaves []Hash) (*Shown, error) {
 	c, err := f.Check(keys, false)
 	for i := 0; err == nil && i < len(leaves); i++ {
@@ -49,31 +49,31 @@ func (f *File) Verify(keys *Keys, leaves []Hash) (*Shown, error) {
 	return c.End()
 }
 
-// Checker checks the lines of a file one after the other. It holds no lines: its memory is bounded by the number of the
-// proof's parts.
+// Checker checks the lines of a file in order. It keeps no lines: its memory is bounded by the number of the proof's
+// parts.
 type Checker struct {
 	file  *File
-	size  int64 // of the tree that is signed
+	size  int64 // of the signed tree
 	root  Hash
 	shown Shown
 
-	lines   int64            // that were seen
+	lines   int64            // number of lines so far
 	byLine  []int32          // parts that the file holds, in the order of their lines
-	at      int              // in byLine: the part that the next line belongs to, or comes before
-	current subtrees         // of that part
-	aside   map[int32][]node // parts that are complete, while one before them in the log is not
+	at      int              // index in byLine of the part that the next line belongs to, or comes before
+	current subtrees         // of part at
+	aside   map[int32][]node // complete parts, while one before them in the log is incomplete
 	nodes   int              // in aside
-	next    int              // the first part that is not in the trees
+	next    int              // the first part that is not in the trees yet
 	tree    Tree             // of the lines
-	claimed Tree             // of the hashes that the proof has of them
-	differs *Differs         // the first
-	limit   int              // level of the largest subtree that a mark is for
+	claimed Tree             // of the hashes of these lines in the proof
+	differs *Differs         // the first difference
+	limit   int              // level of the largest subtree that gets a mark
 	marks   []Part
 	marking bool
 }
 
-// Check begins to check a file, whose lines Line takes. If mark is set the Checker remembers hashes of the entries that
-// the file holds, for Marked. A *Differs says what does not verify.
+// Check begins to check a file, whose lines are then given to Line. If mark is set, the Checker remembers hashes of the
+// entries that the file holds, for Marked. If something does not verify, Check returns a *Differs.
 func (f *File) Check(keys *Keys, mark bool) (*Checker, error) {
 	signed, err := keys.OpenCheckpoint(f.Log, f.Checkpoint)
 	if err != nil {
@@ -109,7 +109,7 @@ func (f *File) Check(keys *Keys, mark bool) (*Checker, error) {
 	return c, c.begin()
 }
 
-// begin gets ready for the part that the next lines belong to.
+// begin prepares for the part that the next lines belong to.
 func (c *Checker) begin() error {
 	if c.at < len(c.byLine) {
 		c.current = subtrees{next: c.file.Parts[c.byLine[c.at]].First, limit: c.limit}
@@ -118,7 +118,7 @@ func (c *Checker) begin() error {
 }
 
 func (c *Checker) setMarking() {
-	const most = 512 // about so many marks
+	const most = 512 // about the number of marks
 	held := int64(0)
 	for _, i := range c.byLine {
 		held += c.file.Parts[i].Count
@@ -129,7 +129,7 @@ func (c *Checker) setMarking() {
 	}
 }
 
-// Line takes the next line of the file by its leaf hash.
+// Line checks the next line of the file, given its leaf hash.
 func (c *Checker) Line(leaf Hash) error {
 	line := c.lines
 	c.lines++
@@ -158,8 +158,8 @@ func (c *Checker) pending(line int64) {
 	c.shown.Pending = append(c.shown.Pending, Run{line, 1})
 }
 
-// advance puts parts into the trees, in the order of the log, up to the first one whose lines are still to come. If
-// ended is set no line is.
+// advance puts parts into the trees, in the order of the log, up to the first one that lacks lines. ended says that
+// there are no more lines.
 func (c *Checker) advance(ended bool) error {
 	for ; c.next < len(c.file.Parts); c.next++ {
 		p := &c.file.Parts[c.next]
@@ -197,7 +197,7 @@ func (c *Checker) both(count int64, hash, claimed Hash) error {
 	return nil
 }
 
-// hold takes a part whose lines were all there.
+// hold takes a part whose lines are complete.
 func (c *Checker) hold(p *Part, nodes []node) error {
 	c.shown.hold(p.Run)
 	var own Tree // of the part, if it is a subtree
@@ -246,7 +246,7 @@ func (c *Checker) mark(p Part) {
 	}
 }
 
-// End tells what is shown when all lines were there.
+// End returns what is proven after all lines.
 func (c *Checker) End() (*Shown, error) {
 	if err := c.advance(true); err != nil {
 		return nil, err
@@ -260,17 +260,17 @@ func (c *Checker) End() (*Shown, error) {
 			"they are the log's: the proof was changed",
 			c.differs.Lines.First+1, c.differs.Lines.End())}
 	case c.differs != nil && c.claimed.Root() == c.root:
-		return nil, c.differs // the hashes that the lines differ from are the log's
+		return nil, c.differs // the lines differ from the hashes of the log
 	}
 	return nil, &Differs{Why: "the lines and the hashes of the proof do not give the root that the checkpoint signs"}
 }
 
-// Marked returns the parts of the proof with hashes of the entries that the file holds, so that of a file that is
-// changed later a Checker can say where: of single lines if they are few, of subtrees if they are many. It comes after
-// End has found all good.
+// Marked returns the parts of the proof with hashes of the entries that the file holds. With them a later Check can say
+// where a changed file differs: the hashes are of single lines if these are few, or of subtrees. Marked may be called
+// only after End has succeeded.
 func (c *Checker) Marked() []Part {
 	if len(c.marks) == maxParts {
-		return c.file.Parts // they would be too many
+		return c.file.Parts // more parts than a proof may have
 	}
 	return c.marks
 }

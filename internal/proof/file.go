@@ -7,26 +7,26 @@ import (
 	"io"
 )
 
-// File says which entries of a log a downloaded file holds, and shows it: that exactly these lines stand at these
-// places of the tree that a checkpoint signs. It is text; what stands in brackets may be left out:
+// File says which entries of a log a downloaded file holds, and proves that exactly these lines are at these places in
+// the tree that a checkpoint signs. It is a text; parts in brackets are optional:
 //
 //	weir file proof v1
 //	log <origin>
 //	source <path of the log in the API>
 //	range <start> <end>              of event times, milliseconds since the epoch, half-open
 //	[processor <quoted name>]        if only its events were asked for
-//	[query <quoted text>]            if a search found the file's lines: what for
+//	[query <quoted text>]            if a search found the file's lines: its query
 //	[removed <first> <count>]        entries that retention has removed
-//	sequenced <size>                 of the tree when the file was made: what the file holds beyond is not shown yet
-//	[pending <count>]                of the file's lines that are not shown yet
+//	sequenced <size>                 of the tree when the file was made; lines beyond it are not proven yet
+//	[pending <count>]                number of the file's lines that are not proven yet
 //	entries <first> <count> <line>   the file's lines from <line> on (the first is 0) are these entries
 //	entries <first> <count> <line> <hash>   the same, with the hash of the subtree, which tells where a file differs
 //	hash <first> <count> <hash>      of a subtree of entries that the file does not hold
 //
 //	<the signed checkpoint, with the cosignatures of witnesses>
 //
-// Parts come in the order of the log and cover the whole tree, so their hashes alone give its root. Everything before
-// the parts but the origin is a claim: nothing signs it, and what it says is believed by nobody.
+// Parts are in the order of the log and cover the whole tree, so their hashes alone give its root. All lines before the
+// parts, except the origin, are claims: nothing signs them, and no check relies on them.
 type File struct {
 	Log        string // origin of the log's checkpoints
 	Claims     Claims
@@ -34,43 +34,44 @@ type File struct {
 	Checkpoint string // signed
 }
 
-// Claims is what a File says that no signature covers.
+// Claims is the part of a File that no signature covers.
 type Claims struct {
 	Source     string // path of the log in the API
 	Start, End int64  // range of event times that was asked for, milliseconds since the epoch, half-open
-	Processor  string // that was asked for; empty if all were
-	Query      string // that found the lines; empty if they are a download
+	Processor  string // that was asked for; empty if all events were
+	Query      string // that found the lines; empty for a download
 	Removed    Run    // entries that retention had removed
 	Sequenced  int64  // size of the tree when the file was made
-	Pending    int64  // lines of the file that are not shown yet
+	Pending    int64  // lines of the file that are not proven yet
 }
 
-// Run is consecutive entries, or lines.
+// Run is a range of consecutive entries, or lines.
 type Run struct{ First, Count int64 }
 
-// End is the number behind the last one.
+// End returns the number after the last one.
 func (r Run) End() int64 { return r.First + r.Count }
 
-// Part is consecutive entries that the file holds, or a subtree of those that it does not.
+// Part is a range of entries that the file holds, or a subtree of entries that it does not hold.
 type Part struct {
 	Run
-	Line   int64 // of the file that is the first entry, if it holds them
+	Line   int64 // line of the file that is the first entry, if the file holds the entries
 	Hash   Hash  // of the subtree
 	Held   bool
-	Hashed bool // there is a Hash; always if the file does not hold them
+	Hashed bool // whether there is a Hash; always true if the file does not hold the entries
 }
 
-// precedes tells whether q could be the end of p: both are held, and follow each other in the log and in the file.
+// precedes tells whether q can be joined to p: the file holds both, and they follow each other in the log and in the
+// file.
 func (p *Part) precedes(q Part) bool {
 	return p.Held && !p.Hashed && p.End() == q.First && p.Line+p.Count == q.Line
 }
 
 const fileHead = "weir file proof v1"
 
-// FileWriter writes a File part by part, so that it need not be held in memory.
+// FileWriter writes a File part by part, so that the File need not be in memory.
 type FileWriter struct{ w *bufio.Writer }
 
-// NewFileWriter writes what comes before the parts.
+// NewFileWriter writes the lines before the parts.
 func NewFileWriter(w io.Writer, f *File) *FileWriter {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "%s\nlog %s\nsource %s\nrange %d %d\n", fileHead, f.Log, f.Claims.Source, f.Claims.Start,
@@ -107,7 +108,7 @@ func (p *Part) line() string {
 	return fmt.Sprintf("entries %d %d %d", p.First, p.Count, p.Line)
 }
 
-// End writes the checkpoint, and everything that is not written yet.
+// End writes the checkpoint, and flushes.
 func (w *FileWriter) End(checkpoint string) error {
 	fmt.Fprintf(w.w, "\n%s", checkpoint)
 	return w.w.Flush()

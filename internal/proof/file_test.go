@@ -42,7 +42,8 @@ func (l log) checkpoint(t fataler, k *Keys) string {
 
 type fataler interface{ Fatalf(string, ...any) }
 
-// prove makes the proof for a file that holds the entries of l below sequenced that held says, and its leaves.
+// prove makes the proof of a file that holds those of the first sequenced entries of l for which held is true, and
+// returns the leaves of the file.
 func (l log) prove(t fataler, k *Keys, sequenced int, held func(i int) bool) (*File, []Hash) {
 	f := &File{Log: testOrigin, Claims: Claims{Source: "/api/x", Start: -5, End: 1 << 41, Sequenced: int64(sequenced)},
 		Checkpoint: l.checkpoint(t, k)}
@@ -74,8 +75,8 @@ func keys(t fataler) *Keys {
 	return NewKeys(k)
 }
 
-// Any subset of any log can be shown, whatever was changed in it afterwards is found, and where is told.
-func TestFile(t *testing.T) {
+// Any subset of any log can be proven. Any later change of the file is found, and its place is told.
+func TestAnySubsetOfALogIsProven(t *testing.T) {
 	k := keys(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		l := newLog(rapid.IntRange(1, 700).Draw(rt, "entries"))
@@ -176,8 +177,8 @@ func TestFileTellsWhere(t *testing.T) {
 	}
 }
 
-// Lines that were not sequenced yet are named, and shown after the next round, in whatever order they were sequenced.
-func TestSettle(t *testing.T) {
+// Lines that were not sequenced yet are named, and proven after the next round, in whatever order they were sequenced.
+func TestPendingLinesAreProvenAfterTheyAreSequenced(t *testing.T) {
 	k := keys(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		l := newLog(rapid.IntRange(2, 600).Draw(rt, "entries"))
@@ -200,8 +201,8 @@ func TestSettle(t *testing.T) {
 	})
 }
 
-// Of a file that lines were removed from, or added to, a marked proof tells where.
-func TestFileTellsWhatIsMissing(t *testing.T) {
+// If lines were removed from a file, or added, a marked proof tells where.
+func TestFileTellsWhereLinesAreMissing(t *testing.T) {
 	k := keys(t)
 	f, lines := newLog(100).prove(t, k, 100, func(i int) bool { return i >= 50 })
 	f.mark(t, k, lines)
@@ -229,7 +230,7 @@ func count(runs []Run) (n int) {
 }
 
 // A proof that was tampered with never verifies.
-func TestFileProofTampered(t *testing.T) {
+func TestTamperedProofNeverVerifies(t *testing.T) {
 	k := keys(t)
 	l := newLog(100)
 	held := func(i int) bool { return i%10 < 5 }
@@ -284,7 +285,7 @@ func TestCover(t *testing.T) {
 	}
 }
 
-// FuzzFile: no bytes make the parser or the check panic, and what is parsed comes out as it went in.
+// FuzzFile checks that no bytes make the parser or the check panic, and that a parsed File encodes to the same text.
 func FuzzFile(f *testing.F) {
 	k := keys(f)
 	p, lines := newLog(40).prove(f, k, 35, func(i int) bool { return i%4 == 0 })

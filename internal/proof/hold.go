@@ -7,8 +7,9 @@ import (
 )
 
 // Hold gives the proof its parts: line i of the file is the entry entries[i] of a tree with f.Claims.Sequenced entries.
-// Of a line whose entry is not in that tree the entry is negative, or beyond it; such lines are counted as pending.
-// Hold asks subtree for the hashes of complete subtrees of the entries that the file lacks, in the order of the log.
+// An entry that is negative, or beyond that tree, stands for a line that is not in the tree; such lines count as
+// pending. Hold calls subtree for the hashes of complete subtrees of the entries that the file lacks, in the order of
+// the log.
 func (f *File) Hold(entries []int64, subtree func(first, count int64) (Hash, error)) error {
 	f.Parts, f.Claims.Pending = nil, 0
 	size := f.Claims.Sequenced

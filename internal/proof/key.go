@@ -16,7 +16,7 @@ import (
 // Key signs checkpoints, with Ed25519.
 type Key struct{ private ed25519.PrivateKey }
 
-// keyName is what a key is called in its file. In a checkpoint it has the name of the log.
+// keyName is the name of a key in its file. In a checkpoint, the key has the name of the log.
 const keyName = "weir"
 
 // algorithm is Ed25519's number in signed notes (https://c2sp.org/signed-note).
@@ -35,7 +35,7 @@ func ParseKey(text string) (Key, error) {
 		return Key{}, fmt.Errorf("signing key: want PRIVATE+KEY+<name>+<hash>+<base64>, as \"weir key generate\" "+
 			"makes it: %w", err)
 	}
-	data, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4]) // NewSigner has seen the five
+	data, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4]) // NewSigner checks the form
 	if err != nil || len(data) != 1+ed25519.SeedSize {
 		return Key{}, errors.New("signing key: it is not of Ed25519")
 	}
@@ -55,7 +55,8 @@ func (k Key) encode(name string) string {
 // Public returns the public key.
 func (k Key) Public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
 
-// PublicText returns the public key as ParsePublic reads it: weir+<hash>+<base64>. It serves for all logs of a bucket.
+// PublicText returns the public key as ParsePublic reads it: weir+<hash>+<base64>. It is the same for all logs of a
+// bucket.
 func (k Key) PublicText() string {
 	text, err := VerifierKey(keyName, k.Public())
 	if err != nil {
@@ -64,27 +65,26 @@ func (k Key) PublicText() string {
 	return text
 }
 
-// ParsePublic reads a public key in the form of golang.org/x/mod/sumdb/note: <name>+<hash>+<base64>, whatever its name.
+// ParsePublic reads a public key in the form of golang.org/x/mod/sumdb/note: <name>+<hash>+<base64>, with any name.
 func ParsePublic(text string) (ed25519.PublicKey, error) {
 	text = strings.TrimSpace(text)
 	if _, err := note.NewVerifier(text); err != nil {
 		return nil, fmt.Errorf("public key: want <name>+<hash>+<base64>, as \"weir key show\" prints it: %w", err)
 	}
-	data, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 3)[2]) // NewVerifier has seen the three
+	data, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 3)[2]) // NewVerifier checks the form
 	if err != nil || len(data) != 1+ed25519.PublicKeySize || data[0] != algorithm {
 		return nil, errors.New("public key: it is not of Ed25519")
 	}
 	return data[1:], nil
 }
 
-// VerifierKey returns a public key as verifiers want it, for the log of that origin: <origin>+<hash>+<base64>.
+// VerifierKey returns a public key in the form of note.NewVerifier, for the log of an origin: <origin>+<hash>+<base64>.
 func VerifierKey(origin string, public ed25519.PublicKey) (string, error) {
 	return note.NewEd25519VerifierKey(origin, public)
 }
 
-// OpenCheckpoint verifies a signed checkpoint with any of the keys. A signature covers the checkpoint only, not the
-// name on its line, and one key signs all logs of a bucket: whose log it is the caller must look at the checkpoint's
-// origin for.
+// OpenCheckpoint verifies a signed checkpoint with any of the keys. A signature covers only the checkpoint, not the
+// name on the signature line, and one key signs all logs of a bucket. So the caller must check the checkpoint's origin.
 func OpenCheckpoint(signed []byte, keys ...note.Verifier) (torchwood.Checkpoint, error) {
 	n, err := note.Open(signed, note.VerifierList(keys...))
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/weirlog/weir/internal/durable"
 )
 
-// Keys are the keys of a bucket: those that sign, and those that have signed and are retired. What a bucket itself says
-// of keys is never believed, so that who can write it cannot make it trust another one.
+// Keys are the keys of a bucket: those that sign, and retired ones, whose signatures still count. Keys are never read
+// from the bucket itself, so that somebody who can write it cannot make weir trust another key.
 //
-// In a file or the environment each stands on a line of its own: private keys sign, the first of them first; public
-// keys only verify. All private keys sign each checkpoint, so that after a rotation those who know only the old key and
-// those who know only the new one can follow, until the old one is retired.
+// In a file or the environment, each key is on a line of its own. Private keys sign, in the order of their lines;
+// public keys only verify. All private keys sign each checkpoint. So after a rotation, verifiers that have only the old
+// key and those that have only the new one both accept checkpoints, until the old key is retired.
 type Keys struct {
 	Signers []Key
-	Trusted []ed25519.PublicKey // the signers' too
+	Trusted []ed25519.PublicKey // includes the public keys of the signers
 }
 
 // NewKeys returns keys that sign.
@@ -87,7 +87,7 @@ func LoadKeys(file string) (*Keys, error) {
 	return k, nil
 }
 
-// LoadOrCreateKeys reads a file of keys. If there is none it makes one with a new key; created tells.
+// LoadOrCreateKeys reads a file of keys. If there is none, it creates one with a new key and sets created.
 func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
 	k, err = LoadKeys(file)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -98,7 +98,7 @@ func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
 		return nil, false, err
 	}
 	if err := CreateKeys(file, key.String()+"\n"); errors.Is(err, fs.ErrExist) {
-		k, err = LoadKeys(file) // somebody else made it meanwhile
+		k, err = LoadKeys(file) // another process made it meanwhile
 		return k, false, err
 	} else if err != nil {
 		return nil, false, err
@@ -106,14 +106,14 @@ func LoadOrCreateKeys(file string) (k *Keys, created bool, err error) {
 	return NewKeys(key), true, nil
 }
 
-// CreateKeys makes a file of keys that only its owner may read; fs.ErrExist (wrapped) if it exists. A crash leaves
-// none, or a whole one.
+// CreateKeys makes a file of keys that only its owner may read. If the file exists, it returns fs.ErrExist (wrapped). A
+// crash leaves no file, or a whole one.
 func CreateKeys(file, text string) error { return wrapKeys(durable.Create(file, []byte(text))) }
 
-// ReplaceKeys is CreateKeys for a file that exists.
+// ReplaceKeys is CreateKeys for a file that may exist; it is replaced.
 func ReplaceKeys(file, text string) error { return wrapKeys(durable.Replace(file, []byte(text))) }
 
-// RotateKeys adds a new key to a file of keys and returns it. It signs beside those that sign already.
+// RotateKeys adds a new key to a file of keys and returns it. From then on both it and the existing keys sign.
 func RotateKeys(file string) (Key, error) {
 	text, err := keysText(file)
 	if err != nil {
@@ -126,8 +126,8 @@ func RotateKeys(file string) (Key, error) {
 	return key, ReplaceKeys(file, key.String()+"\n"+text)
 }
 
-// RetireKeys leaves only the first private key of a file. The others are replaced by their public keys, so that what
-// they signed is believed.
+// RetireKeys keeps only the first private key of a file. The others are replaced by their public keys, so that their
+// signatures still count.
 func RetireKeys(file string) error {
 	text, err := keysText(file)
 	if err != nil {
@@ -146,7 +146,7 @@ func RetireKeys(file string) error {
 	return ReplaceKeys(file, strings.Join(lines, ""))
 }
 
-// keysText returns the text of a file of keys, which is valid and ends with a newline.
+// keysText returns the text of a file of keys, after checking it. It ends with a newline.
 func keysText(file string) (string, error) {
 	if _, err := LoadKeys(file); err != nil {
 		return "", err
@@ -198,7 +198,7 @@ func (k *Keys) OpenCheckpoint(origin, signed string) (torchwood.Checkpoint, erro
 	return c, err
 }
 
-// verifiers returns the trusted keys under the name that they have in a checkpoint of the origin, each once.
+// verifiers returns the trusted keys under the names that they have in a checkpoint of the origin, without duplicates.
 func (k *Keys) verifiers(origin string) (all []note.Verifier, err error) {
 	seen := map[uint32]bool{}
 	for _, public := range k.Trusted {
@@ -218,7 +218,8 @@ func (k *Keys) verifiers(origin string) (all []note.Verifier, err error) {
 	return all, nil
 }
 
-// Sign signs a statement in a context, which keeps it from being taken for one of another kind, with the first signer.
+// Sign signs a statement in a context with the first signer. The context prevents that the statement is taken for one
+// of another kind.
 func (k *Keys) Sign(context string, statement []byte) []byte {
 	return ed25519.Sign(k.Signers[0].private, inContext(context, statement))
 }
@@ -239,7 +240,7 @@ func inContext(context string, statement []byte) []byte {
 	return append([]byte("\x00"+context+"\n"), statement...)
 }
 
-// Origin returns the origin that a signed checkpoint claims, "" if it claims none.
+// Origin returns the origin that a signed checkpoint claims, or "".
 func Origin(signed string) string {
 	origin, _, _ := strings.Cut(signed, "\n")
 	return origin

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// ErrMalformed is returned (wrapped) for bytes that are no proof.
+// ErrMalformed is returned (wrapped) for bytes that are not a proof.
 var ErrMalformed = errors.New("malformed proof")
 
-// Bounds of a File, so that memory is bounded whoever made it.
+// Bounds of a File, so that any text takes bounded memory.
 const (
 	maxParts      = 4 << 20
 	maxProofLine  = 64 << 10 // bytes
@@ -25,7 +25,7 @@ const (
 // ParseFile reads the text of a File.
 func ParseFile(text []byte) (*File, error) { return ReadFile(bytes.NewReader(text)) }
 
-// ReadFile reads the text of a File. There is one text for each File: what Write would write in another way is
+// ReadFile reads the text of a File. Each File has only one text: if Write would write it in another way, it is
 // malformed.
 func ReadFile(r io.Reader) (*File, error) {
 	p := &parser{from: bufio.NewReaderSize(r, maxProofLine)}
@@ -42,9 +42,9 @@ func ReadFile(r io.Reader) (*File, error) {
 // parser reads the lines of a File one after the other.
 type parser struct {
 	from    *bufio.Reader
-	number  int    // of the line that was read last, the first is 1
-	line    string // that was read last, not taken yet
-	readErr error  // of what is read from
+	number  int    // number of the last line that was read, from 1
+	line    string // the last line that was read and not yet parsed
+	readErr error  // error of the reader
 }
 
 var errNoLine = errors.New("it is cut off, or has a line that is too long")
@@ -98,7 +98,7 @@ func (p *parser) file() (*File, error) {
 	return f, nil
 }
 
-// head reads the lines before the parts, in their order, and the one that follows.
+// head parses the lines before the parts, in their order, and reads the next one.
 func (p *parser) head(f *File) error {
 	c := &f.Claims
 	for _, field := range []struct {
@@ -138,7 +138,7 @@ func (p *parser) head(f *File) error {
 	return nil
 }
 
-// parseQuoted reads a text that is not empty, as fmt quotes it.
+// parseQuoted reads a text that is not empty, quoted as fmt does.
 func parseQuoted(rest string, text *string) (err error) {
 	if *text, err = strconv.Unquote(rest); err == nil && (*text == "" || strconv.Quote(*text) != rest) {
 		err = strconv.ErrSyntax
@@ -174,7 +174,7 @@ func parsePart(line string) (p Part, err error) {
 	return p, nil
 }
 
-// parseNumbers reads numbers with single spaces between them, as fmt prints them.
+// parseNumbers reads numbers with single spaces between them, formatted as fmt does.
 func parseNumbers(text string, least int64, numbers ...*int64) error {
 	const most = math.MaxInt64 / 4 // so that sums do not overflow
 	fields := strings.Split(text, " ")

@@ -12,7 +12,7 @@ import (
 )
 
 // The tree agrees with golang.org/x/mod/sumdb/tlog at every size.
-func TestTree(t *testing.T) {
+func TestTreeAgreesWithSumdb(t *testing.T) {
 	var stored []tlog.Hash
 	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		var hashes []tlog.Hash

@@ -2,18 +2,18 @@ package proof
 
 import "fmt"
 
-// Settler looks for lines of a file that were not sequenced yet among the entries that the log got since.
+// Settler looks for a file's pending lines among the entries that the log has appended since.
 type Settler struct {
 	file    *File
 	pending map[Hash]int64
 	parts   []Part
-	kept    int      // of parts: those that were there before
-	gap     subtrees // entries since the last one that the file holds
+	kept    int      // number of parts that were there before
+	gap     subtrees // entries after the last one that the file holds
 	size    int64
 }
 
-// Settle begins to complete f: pending are lines of the file by their leaf hashes. Entry takes the entries of the log
-// from f.Claims.Sequenced on.
+// Settle begins to complete f. pending maps the leaf hashes of pending lines to these lines of the file. Then Entry
+// must be called with the entries of the log from f.Claims.Sequenced on.
 func (f *File) Settle(pending map[Hash]int64) *Settler {
 	end := len(f.Parts)
 	for end > 0 && f.Parts[end-1].First >= f.Claims.Sequenced {
@@ -60,8 +60,8 @@ func (s *Settler) closeGap() {
 	}
 }
 
-// End gives the proof its new parts, and the checkpoint of a tree that ends with the last entry. Checking it tells the
-// rest.
+// End adds the new parts to the proof, and the checkpoint of a tree that ends with the last entry. The caller must
+// check the proof.
 func (s *Settler) End(checkpoint string) {
 	s.closeGap()
 	s.file.Parts, s.file.Checkpoint, s.file.Claims.Sequenced = s.parts, checkpoint, s.size

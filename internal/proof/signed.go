@@ -11,8 +11,8 @@ import (
 
 // UntrustedError is the error (wrapped) for a checkpoint that no trusted key has signed.
 type UntrustedError struct {
-	SignedBy []string        // keys that its signatures name, which anybody can write there
-	Trusted  []note.Verifier // keys that it might be signed by
+	SignedBy []string        // keys that its signatures name; anybody can write these names
+	Trusted  []note.Verifier // keys that were tried
 }
 
 func (e *UntrustedError) Error() string {
@@ -32,7 +32,7 @@ func (e *UntrustedError) TrustedIDs() (ids []string) {
 	return ids
 }
 
-// keyID is how a signature names its key.
+// keyID returns the name of a key in a signature.
 func keyID(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", name, hash) }
 
 func names(sigs []note.Signature) (ids []string) {
@@ -52,14 +52,14 @@ func ParseWitness(text string) (note.Verifier, error) {
 	return v, nil
 }
 
-// Signatures tells which keys a signed checkpoint names.
+// Signatures tells which keys have signed a checkpoint.
 type Signatures struct {
-	Witnesses []string // those of the given witnesses whose signatures are good
-	Unchecked []string // keys that sign it and are not known; anybody can write such lines
+	Witnesses []string // the given witnesses whose signatures verify
+	Unchecked []string // unknown keys; anybody can write such signatures
 }
 
-// Signatures returns who has signed a checkpoint that one of the keys has signed. A signature that a known key cannot
-// have made is an error.
+// Signatures returns the keys of a checkpoint that one of k has signed. A signature that names a known key and does not
+// verify is an error.
 func (k *Keys) Signatures(origin, signed string, witnesses []note.Verifier) (Signatures, error) {
 	own, err := k.verifiers(origin)
 	if err != nil {

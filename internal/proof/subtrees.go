@@ -2,8 +2,8 @@ package proof
 
 import "math/bits"
 
-// subtrees are the complete subtrees that make up consecutive entries, from the left, made leaf by leaf. Those of more
-// than 2^limit entries are not put together.
+// subtrees are the complete subtrees that make up a range of entries, from the left. They are built leaf by leaf.
+// Subtrees of 2^limit entries are not joined to larger ones.
 type subtrees struct {
 	next  int64 // index of the next leaf
 	limit int   // level
@@ -30,7 +30,7 @@ func (s *subtrees) add(leaf Hash) {
 	s.nodes = append(s.nodes, n)
 }
 
-// levelOf returns the level of a complete subtree with so many entries; ok is false if there is none.
+// levelOf returns the level of a complete subtree with count entries. ok is false if there is no such subtree.
 func levelOf(count int64) (level int, ok bool) {
 	return bits.TrailingZeros64(uint64(count)), count > 0 && count&(count-1) == 0
 }

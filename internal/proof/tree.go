@@ -1,8 +1,8 @@
 // Package proof makes a log provable: its Merkle tree (RFC 6962), its signed checkpoints
-// (https://c2sp.org/tlog-checkpoint), and files that show which entries of a log somebody holds. It knows nothing of
+// (https://c2sp.org/tlog-checkpoint), and files that prove which entries of a log a download holds. It does not know
 // how a log is stored.
 //
-// The tree's entry i is the SHA-256 of line i, 32 bytes: proofs show nothing of what a line says, a line may be of any
+// Entry i of the tree is the SHA-256 of line i, 32 bytes. So proofs reveal nothing of a line, a line may have any
 // length, and a tree whose lines were removed still verifies.
 package proof
 
@@ -15,16 +15,16 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Hash is a SHA-256.
+// Hash is a SHA-256 hash.
 type Hash = tlog.Hash
 
-// Group is how many entries one stored hash stands for: the width of a tile.
+// Group is the number of entries that one stored hash covers: the width of a tile.
 const (
 	Group      = 1 << groupLevel
 	groupLevel = 8
 )
 
-// Digest returns the entry of a line, which comes without its '\n'.
+// Digest returns the entry of a line, which is given without its '\n'.
 func Digest(line []byte) Hash { return sha256.Sum256(line) }
 
 // Leaf returns the leaf hash of an entry (RFC 6962, 2.1).
@@ -43,13 +43,13 @@ func Node(left, right Hash) Hash {
 	return sha256.Sum256(b[:])
 }
 
-// Tree is the right edge of a Merkle tree: enough to append to it and to know its root.
+// Tree is the right edge of a Merkle tree, which suffices to append to the tree and to compute its root.
 type Tree struct {
 	Size int64  `json:"size"`
 	Edge []Hash `json:"edge"` // of the largest complete subtrees, from the left
 }
 
-// Check tells whether the tree can be one.
+// Check returns an error unless the edge fits the size.
 func (t *Tree) Check() error {
 	if t.Size < 0 || bits.OnesCount64(uint64(t.Size)) != len(t.Edge) {
 		return fmt.Errorf("a tree of size %d has not %d hashes at its edge", t.Size, len(t.Edge))
@@ -57,7 +57,7 @@ func (t *Tree) Check() error {
 	return nil
 }
 
-// Append appends a leaf. If that completes a group it returns the hash of the group.
+// Append appends a leaf. If that completes a group, it returns the hash of the group.
 func (t *Tree) Append(leaf Hash) (group Hash, complete bool) {
 	t.Edge = append(t.Edge, leaf)
 	for n, level := t.Size, 1; n&1 == 1; n, level = n>>1, level+1 {
@@ -72,8 +72,8 @@ func (t *Tree) Append(leaf Hash) (group Hash, complete bool) {
 	return group, complete
 }
 
-// AppendSubtree appends a complete subtree of count entries by its hash. It fails where there can be none: count is a
-// power of two, and divides the size of the tree.
+// AppendSubtree appends a complete subtree of count entries by its hash. It returns an error unless count is a power of
+// two that divides the size of the tree.
 func (t *Tree) AppendSubtree(count int64, hash Hash) error {
 	if count < 1 || count&(count-1) != 0 || t.Size%count != 0 {
 		return fmt.Errorf("no subtree of %d entries can follow %d entries", count, t.Size)
@@ -88,8 +88,8 @@ func (t *Tree) AppendSubtree(count int64, hash Hash) error {
 	return nil
 }
 
-// Cover yields the largest complete subtrees that make up the entries [from, to), from the left: the first entry of
-// each, and how many it has.
+// Cover yields the largest complete subtrees that make up the entries [from, to), from the left: the first entry and
+// the number of entries of each.
 func Cover(from, to int64) iter.Seq2[int64, int64] {
 	return func(yield func(first, count int64) bool) {
 		for from < to {
@@ -123,7 +123,7 @@ func (t Tree) Clone() Tree {
 	return t
 }
 
-// Subtree returns the hash of 2^k nodes that stand side by side.
+// Subtree returns the hash of 2^k adjacent nodes of one level.
 func Subtree(nodes []Hash) Hash {
 	level := append([]Hash(nil), nodes...)
 	for len(level) > 1 {

@@ -4,14 +4,14 @@ import "slices"
 
 // Aliases returns the names of the aliases:
 //
-//	who      the actor that did it
-//	from     the address, or else the name, of where it was done from
-//	what     the name of what was done
-//	target   what it was done to; an event may have several
+//	who      the actor
+//	from     the address of the source, or else its name
+//	what     the name of the operation
+//	target   the object of the operation; an event may have several
 //	outcome  success, failure or unknown
-//	class    the name of the event's OCSF class; its number counts too
+//	class    the name of the event's OCSF class; its number matches too
 //
-// The list is the caller's.
+// The caller may change the list.
 func Aliases() []string { return slices.Clone(aliasNames[:]) }
 
 // The aliases, as places in aliasNames.
@@ -29,11 +29,11 @@ var aliasNames = [aliases]string{"who", "from", "what", "target", "outcome", "cl
 
 func isAlias(name string) bool { return slices.Contains(aliasNames[:], name) }
 
-// source is a field that an alias may have its value from.
+// source is a field from which an alias may take its value.
 type source struct {
 	path []string
-	// afterActor says that the field counts only if the event has an actor: a user beside the actor is what was acted
-	// on, and otherwise it is who acted.
+	// afterActor says that the field counts only if the event has an actor. A user beside an actor is the target;
+	// without an actor, this user is the actor.
 	afterActor bool
 }
 
@@ -44,8 +44,8 @@ func sources(fields ...string) (all []source) {
 	return all
 }
 
-// aliasSources are the fields of each alias: the values of the first one that has any are the alias's. Values are
-// strings that are not empty, numbers and booleans. Outcome and class are made of their sources by aliasValues.
+// aliasSources lists the fields of each alias. The values of the first field that has any are the values of the alias.
+// Values are strings that are not empty, numbers and booleans. For outcome and class see aliasValues.
 var aliasSources = [aliases][]source{
 	who: sources("actor.user.name", "actor.user.uid", "actor.user.email_addr", "actor.app_name", "actor.app_uid",
 		"actor.invoked_by", "actor.process.name", "user.name", "user.uid", "user.email_addr"),
@@ -61,7 +61,7 @@ var aliasSources = [aliases][]source{
 	class:   sources("class_name", "class_uid"),
 }
 
-// Kind is what a Scalar is.
+// Kind is the kind of a Scalar.
 type Kind uint8
 
 // The kinds.
@@ -74,10 +74,10 @@ const (
 // Scalar is a string, a number or a boolean of an event.
 type Scalar struct {
 	Kind Kind
-	Text string // of a string, without escapes; of a number, as the event writes it
+	Text string // a string without escapes, or a number as it is written in the event
 }
 
-// classes are the classes of audit events, by their numbers: the names that OCSF gives them, and the numbers.
+// classes maps the numbers of OCSF's classes of audit events to their names and numbers.
 var classes = func() map[string][]Scalar {
 	classes := map[string][]Scalar{}
 	for number, name := range map[string]string{
@@ -93,8 +93,8 @@ var classes = func() map[string][]Scalar {
 	return classes
 }()
 
-// aliasValues returns the values of an alias, none of -1. get returns the values of one of its sources, by its place in
-// aliasSources, and hasActor tells whether who has one that begins with "actor".
+// aliasValues returns the values of an alias, or nil if alias is -1. get returns the values of source n of the alias
+// (see aliasSources), and hasActor tells whether a source of who that begins with "actor" has a value.
 func aliasValues(alias int, get func(n int) []Scalar, hasActor func() bool) []Scalar {
 	switch alias {
 	case -1:
@@ -115,7 +115,7 @@ func aliasValues(alias int, get func(n int) []Scalar, hasActor func() bool) []Sc
 	return nil
 }
 
-// The outcomes, so that none is made for each event.
+// The outcomes, so that events need no allocation.
 var (
 	success = []Scalar{{String, "success"}}
 	failure = []Scalar{{String, "failure"}}
@@ -160,13 +160,13 @@ func outcomeOf(get func(n int) []Scalar) []Scalar {
 	return unknown
 }
 
-// The codes of HTTP from ok200 up to ok300 say that a request succeeded.
+// HTTP status codes from ok200 up to, but not including, ok300 mean success.
 var (
 	ok200, _ = parseDecimal("200")
 	ok300, _ = parseDecimal("300")
 )
 
-// classOf returns the name of an event's class, if it has one or OCSF does, and its number.
+// classOf returns the name of an event's class, from the event or from OCSF, and its number.
 func classOf(get func(n int) []Scalar) []Scalar {
 	names, numbers := get(0), get(1)
 	switch {

@@ -7,7 +7,7 @@ import (
 	"github.com/weirlog/weir/internal/bench/corpus"
 )
 
-// BenchmarkMatch is a scan of the events of a busy workspace, about 716 bytes each.
+// BenchmarkMatch scans the events of a busy workspace, which have about 716 bytes each.
 func BenchmarkMatch(b *testing.B) {
 	c := &corpus.Corpus{Events: 4096, Days: 30, Until: time.Unix(1_795_000_000, 0), Seed: 1}
 	var events [][]byte

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// test is a term, prepared.
+// test is a compiled term.
 type test struct {
-	alias  int // -1: none
+	alias  int // -1 if there is none
 	exists bool
 
-	// Of a value and a pattern, folded:
+	// Of a value or a pattern, folded:
 	isValue bool
 	whole   []byte
 	words   [][]byte
@@ -24,9 +24,9 @@ type test struct {
 	network  netip.Prefix
 	op       Op
 	interval *interval
-	from, to decimal // the interval's, in milliseconds
+	from, to decimal // of the interval, in milliseconds
 
-	// needles are texts of which a line, folded, has at least one if a value of it passes; nil if nothing is known.
+	// If a value of a line passes, the folded line contains one of the needles. If nil, nothing is known.
 	needles [][]byte
 }
 
@@ -54,7 +54,7 @@ func newTest(t Term) test {
 	}
 	switch names := t.Field.Names(); {
 	case compiled.alias == outcome || compiled.alias == class:
-		compiled.needles = nil // their values may not stand in the line
+		compiled.needles = nil // their values need not be in the line as text
 	case compiled.needles == nil && names != nil:
 		compiled.needles = [][]byte{[]byte(`"` + Fold(names[len(names)-1]) + `"`)}
 	}
@@ -79,7 +79,7 @@ func (t *test) setValue(v Value, hasField bool) {
 	switch {
 	case t.decimal != nil || t.interval != nil || t.addr.Is6():
 	case t.addr.IsValid():
-		t.needles = [][]byte{[]byte(t.addr.String()), []byte("ffff:")} // an address of IPv6 may hold one of IPv4
+		t.needles = [][]byte{[]byte(t.addr.String()), []byte("ffff:")} // an IPv6 address may contain an IPv4 address
 	case len(t.words) > 0:
 		t.needles = [][]byte{longest(t.words)}
 	default:
@@ -105,7 +105,7 @@ func longest(texts [][]byte) (long []byte) {
 // readsText tells whether the test needs folded texts.
 func (t *test) readsText() bool { return t.isValue || t.parts != nil }
 
-// text tells whether a string passes. Folded counts if readsText.
+// text tells whether a string passes. folded is used only if readsText.
 func (t *test) text(text string, folded []byte) bool {
 	switch {
 	case t.isValue && (bytes.Equal(folded, t.whole) || t.hasWords(folded)),
@@ -123,7 +123,7 @@ func (t *test) text(text string, folded []byte) bool {
 	return false
 }
 
-// numeral is a number of an event, which is read when a test needs it.
+// numeral is a number of an event, which is parsed when a test first needs it.
 type numeral struct {
 	text    string
 	read    bool
@@ -139,7 +139,7 @@ func (n *numeral) value() (decimal, bool) {
 	return n.decimal, n.ok
 }
 
-// number tells whether a number passes. fold is reused.
+// number tells whether a number passes. fold is a buffer.
 func (t *test) number(n *numeral, fold *[]byte) bool {
 	if t.parts != nil {
 		*fold = AppendFold((*fold)[:0], n.text)
@@ -162,7 +162,7 @@ func (t *test) number(n *numeral, fold *[]byte) bool {
 	return t.interval != nil && holds(t.op, d.compare(t.from), d.compare(t.to))
 }
 
-// compares tells whether an operator holds, from how its operands compare.
+// compares tells whether an operator holds for operands that compare as c.
 func compares(op Op, c int) bool {
 	return c == 0 && len(op) == 2 || c > 0 && op[0] == '>' || c < 0 && op[0] == '<'
 }
@@ -172,8 +172,8 @@ func (t *test) boolean(text string) bool {
 	return t.isValue && string(t.whole) == text || t.parts != nil && glob([]byte(text), t.parts)
 }
 
-// prepareWords fills next, by the algorithm of Knuth, Morris and Pratt: if n words were found and another than the one
-// behind them follows, the last next[n-1] of them may be the first of another place.
+// prepareWords computes next by the algorithm of Knuth, Morris and Pratt. If n words have matched and the next one does
+// not, the last next[n-1] of these may be the beginning of another match.
 func (t *test) prepareWords() {
 	t.next = make([]int, len(t.words))
 	for i, n := 1, 0; i < len(t.words); i++ {
@@ -187,7 +187,7 @@ func (t *test) prepareWords() {
 	}
 }
 
-// hasWords tells whether the words are somewhere in a text, one after the other.
+// hasWords tells whether a text contains the words, one directly after the other.
 func (t *test) hasWords(folded []byte) bool {
 	if len(t.words) == 0 || !bytes.Contains(folded, t.words[0]) {
 		return false
@@ -206,7 +206,7 @@ func (t *test) hasWords(folded []byte) bool {
 	return false
 }
 
-// hasPattern tells whether a text, or one of its words, fits the pattern.
+// hasPattern tells whether a text, or one of its words, matches the pattern.
 func (t *test) hasPattern(folded []byte) bool {
 	if glob(folded, t.parts) {
 		return true
@@ -225,7 +225,7 @@ func (t *test) hasPattern(folded []byte) bool {
 	return false
 }
 
-// glob tells whether a text is the parts with anything between them. There are at least two.
+// glob tells whether a text consists of the parts, with any characters between them. There are at least two parts.
 func glob(text []byte, parts [][]byte) bool {
 	first, last := parts[0], parts[len(parts)-1]
 	if len(text) < len(first)+len(last) || !bytes.HasPrefix(text, first) || !bytes.HasSuffix(text, last) {
@@ -242,7 +242,7 @@ func glob(text []byte, parts [][]byte) bool {
 	return true
 }
 
-// parseAddr reads an address. It looks at the text's shape first, since an error of netip costs more.
+// parseAddr parses an address. It checks the form of the text first, since an error of netip takes longer.
 func parseAddr(text string) (netip.Addr, bool) {
 	dots, colons := 0, 0
 	for i := 0; i < len(text); i++ {
@@ -252,7 +252,7 @@ func parseAddr(text string) (netip.Addr, bool) {
 		case c == ':':
 			colons++
 		case c == '%' && colons >= 2:
-			i = len(text) // a zone may be anything
+			i = len(text) // a zone may have any characters
 		case c-'0' >= 10 && c|0x20-'a' >= 6:
 			return netip.Addr{}, false
 		}

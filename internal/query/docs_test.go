@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDocsSayWhatIsSo reads the queries of docs/search.md.
-func TestDocsSayWhatIsSo(t *testing.T) {
+// TestQueriesOfTheDocsMatchAsTheySay checks the queries in docs/search.md.
+func TestQueriesOfTheDocsMatchAsTheySay(t *testing.T) {
 	page, err := os.ReadFile("../../docs/search.md")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestDocsSayWhatIsSo(t *testing.T) {
 	}
 }
 
-// columns returns what is marked as code in the first two columns of a table's row.
+// columns returns the texts in code marks in the first two columns of a table's row.
 func columns(line string) (first, second []string, ok bool) {
 	line, ok = strings.CutPrefix(line, "| `")
 	if !ok {

@@ -9,10 +9,10 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// Error says where a text is no query, what stands there, and what is expected.
+// Error says where a text is not a query, what was found there, and what is expected.
 type Error struct {
-	Column   int    // in characters, counted from 1
-	Found    string // what stands there; cut to 40 characters, and with what cannot be seen written as escapes
+	Column   int    // in characters, from 1
+	Found    string // text at the column, at most 40 characters, with invisible characters as escapes
 	Expected string
 }
 
@@ -23,7 +23,8 @@ func (e *Error) Error() string {
 // maxFound is the number of characters of a text that an error repeats.
 const maxFound = 40
 
-// found returns the beginning of a text in a form that can be shown; of an empty one, that it ends.
+// found returns the beginning of a text with invisible characters as escapes. For an empty text it says that the query
+// ends.
 func found(text string) string {
 	if text == "" {
 		return "the end of the query"
@@ -40,7 +41,7 @@ func found(text string) string {
 	return "`" + b.String() + "`"
 }
 
-// shown returns a character, or its escape if it cannot be seen.
+// shown returns a character, or an escape if it is invisible.
 func shown(r rune) string {
 	switch {
 	case r == '\n':
@@ -55,11 +56,11 @@ func shown(r rune) string {
 	return visible.Escape(r)
 }
 
-// canBeSeen tells whether a character shows that it is there.
+// canBeSeen tells whether a character is visible.
 func canBeSeen(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d' // some scripts need them
 	return r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r) || r == nonJoiner || r == joiner
 }
 
-// column returns the column of a byte of a text.
+// column returns the column of a byte offset.
 func column(text string, i int) int { return utf8.RuneCountInString(text[:i]) + 1 }

@@ -2,15 +2,15 @@ package query
 
 import "errors"
 
-// Extract reads the values that some fields have in events. It may be used again and again, not concurrently. In the
-// long run it allocates little per event.
+// Extract reads the values of some fields from events. It may be reused, but not concurrently. Reused, it allocates
+// little per event.
 type Extract struct {
 	aliases []int // by field; -1 for a path
 	scan    scan
 	values  [][]Scalar
 }
 
-// NewExtract returns an Extract of fields: paths, and aliases.
+// NewExtract returns an Extract of fields, which are paths or aliases.
 func NewExtract(fields ...Field) *Extract {
 	x := &Extract{aliases: make([]int, len(fields)), values: make([][]Scalar, len(fields))}
 	root := &fieldNode{}
@@ -19,7 +19,7 @@ func NewExtract(fields ...Field) *Extract {
 		if f.Alias() {
 			x.aliases[i] = aliasOf(f)
 			root.addSources(x.aliases[i])
-			root.addSources(who) // which tells whether there is an actor
+			root.addSources(who) // to know whether there is an actor
 			continue
 		}
 		at := root.at(f.Names())
@@ -39,8 +39,8 @@ func aliasOf(f Field) int {
 	return -1
 }
 
-// Read reads the event on a line as weir records it. It fails if the line is no JSON object; not all that is wrong with
-// one is noticed. The values before are gone.
+// Read reads the event on a line as weir records it. If the line is not a JSON object it returns an error; it does not
+// find all errors in a line. The values of the event before become invalid.
 func (x *Extract) Read(line []byte) error {
 	x.scan.release()
 	x.scan.start(line, false)
@@ -56,9 +56,9 @@ func (x *Extract) Read(line []byte) error {
 	return nil
 }
 
-// Values returns the values that the field of a number has, in the order in which they stand in the event; of an alias,
-// those that a term looks at, without what is another name of a value before it: of class the name, or else the number.
-// They are valid until the next Read, and as long as the line does not change.
+// Values returns the values of a field, given by its index in NewExtract, in the order of the event. For an alias,
+// these are the values that a term compares, without other names for the same value: for class the name, or else the
+// number. They are valid until the next Read, and while the line does not change.
 func (x *Extract) Values(field int) []Scalar {
 	if x.aliases[field] >= 0 || x.values[field] != nil {
 		return x.values[field]
@@ -73,7 +73,7 @@ func (x *Extract) Values(field int) []Scalar {
 	return x.values[field]
 }
 
-// shownOf returns the values of an alias without what is another name of a value before it.
+// shownOf returns the values of an alias without other names for the same value.
 func shownOf(alias int, values []Scalar) []Scalar {
 	if alias == class && len(values) > 1 {
 		return values[:1]

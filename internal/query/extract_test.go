@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What is extracted is what a term with the field looks at, by the definition.
+// The extracted values of a field are those that a term with the field compares, by the oracle.
 func TestExtractAgreesWithOracle(t *testing.T) {
 	fields := everyAlias()
 	for _, path := range paths {
@@ -52,7 +52,7 @@ func TestExtractAgreesWithOracle(t *testing.T) {
 	}
 }
 
-func TestExtractRefusesWhatIsNoEvent(t *testing.T) {
+func TestExtractRefusesLinesThatAreNotEvents(t *testing.T) {
 	x := NewExtract("who")
 	for _, line := range []string{"", "[]", `{"a"`, "x"} {
 		if x.Read([]byte(line)) == nil {

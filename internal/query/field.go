@@ -6,11 +6,11 @@ import (
 	"unicode"
 )
 
-// Field is an alias, or a path of names joined by dots, in its normal form: a name is quoted, as JSON quotes strings,
-// if it could not stand there otherwise, and so is a path that would be an alias. Equal fields are equal texts.
+// Field is an alias, or a path of names joined by dots, in normal form: a name is quoted like a JSON string if it has
+// to be, or if the path would be an alias without quotes. Equal fields are equal strings.
 type Field string
 
-// Path returns the field of the names from the event down. There is at least one.
+// Path returns the field with these names, from the event down. There must be at least one.
 func Path(names ...string) Field {
 	if len(names) == 1 && isAlias(names[0]) {
 		return Field(quote(names[0]))
@@ -29,7 +29,7 @@ func Path(names ...string) Field {
 	return Field(b.String())
 }
 
-// ParseFields reads fields with commas between them, as a query names them. An error is an *Error.
+// ParseFields parses fields, separated by commas, in the syntax of queries. An error is an *Error.
 func ParseFields(text string) ([]Field, error) {
 	var fields []Field
 	for at, more := 0, true; more; {
@@ -46,7 +46,7 @@ func ParseFields(text string) ([]Field, error) {
 	return fields, nil
 }
 
-// cutField returns what stands before the first comma that is not in quotes.
+// cutField returns the text before the first comma outside of quotes.
 func cutField(text string) (field string, more bool) {
 	quoted := false
 	for i := 0; i < len(text); i++ {
@@ -77,7 +77,7 @@ func parseField(text string) (Field, error) {
 // Alias tells whether the field is an alias.
 func (f Field) Alias() bool { return isAlias(string(f)) }
 
-// Names returns the names of a path, nil for an alias and for no field.
+// Names returns the names of a path. It returns nil for an alias and for an empty field.
 func (f Field) Names() []string {
 	if f == "" || f.Alias() {
 		return nil
@@ -87,7 +87,7 @@ func (f Field) Names() []string {
 		name, end := rest, len(rest)
 		if strings.HasPrefix(rest, `"`) {
 			if end = quotedEnd(rest); end < 0 {
-				return append(names, rest) // no field that Path made
+				return append(names, rest) // not a field that Path made
 			}
 			name, _, _ = unquote(rest[:end])
 		} else if dot := strings.IndexByte(rest, '.'); dot >= 0 {
@@ -101,7 +101,7 @@ func (f Field) Names() []string {
 	}
 }
 
-// plainName tells whether a name may stand in a path without quotes.
+// plainName tells whether a name in a path needs no quotes.
 func plainName(name string, first bool) bool {
 	for i, r := range name {
 		switch {

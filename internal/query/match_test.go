@@ -17,7 +17,7 @@ import (
 
 var now = time.Date(2026, 11, 26, 18, 27, 35, 0, time.UTC)
 
-// sampleEvents are weir's samples, and events with what the samples lack.
+// sampleEvents returns weir's samples, and events with other features.
 func sampleEvents() [][]byte {
 	events := event.Samples("prod-orders", "6a793f48c0eb9e7a17712c9a", now)
 	for _, line := range []string{
@@ -59,7 +59,7 @@ func bothMatch(t interface {
 func TestMatch(t *testing.T) {
 	for _, test := range []struct {
 		event        string
-		matches, not string // queries, one a line
+		matches, not string // queries, one on each line
 	}{
 		{`{"a":"Orders-Enrich stopped.","n":{"b":["x","y z"],"c":[{"d":1},{"d":"two"}]}}`, `
 			*
@@ -269,7 +269,7 @@ func TestMatchRefusesWhatItCannotAnswer(t *testing.T) {
 	}
 }
 
-// The vocabulary of random events and queries, so that they often meet.
+// The vocabulary of random events and queries, which is small so that they often match.
 var (
 	texts = []string{"a", "b", "a b", "b a b", "A", "é É", "k", "\u212a", "ſ", "s", "1", "2.0", "1.0", "true", "FALSE",
 		"", "*", "now", "10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8:0::1", "fe80::1%eth0",
@@ -392,12 +392,12 @@ func drawValue(t *rapid.T, depth int, space string) string {
 	return drawObject(t, depth, space)
 }
 
-// drawQuoted quotes a text, sometimes with escapes that it doesn't need.
+// drawQuoted quotes a text, sometimes with unnecessary escapes.
 func drawQuoted(t *rapid.T, text string) string {
 	if rapid.IntRange(0, 5).Draw(t, "escaped") == 0 {
 		var b strings.Builder
 		for _, r := range text {
-			fmt.Fprintf(&b, `\u%04X`, r) // none is beyond the basic plane
+			fmt.Fprintf(&b, `\u%04X`, r) // all are in the basic plane
 		}
 		return `"` + b.String() + `"`
 	}
@@ -437,7 +437,7 @@ func TestMatcherAgreesWithOracle(t *testing.T) {
 	}
 }
 
-// Each term by itself, so that and and or cannot hide a difference.
+// Single terms are tested too, so that and and or cannot hide a difference.
 func TestMatcherAgreesWithOracleOnTerms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		line := drawEvent(t)
@@ -447,8 +447,8 @@ func TestMatcherAgreesWithOracleOnTerms(t *testing.T) {
 	})
 }
 
-// appendLower is AppendFold of a line that is ASCII without backslashes, and refuses others.
-func TestAppendLower(t *testing.T) {
+// appendLower equals AppendFold for ASCII lines without backslashes, and refuses others.
+func TestAppendLowerEqualsAppendFold(t *testing.T) {
 	plain := rapid.SliceOfN(rapid.ByteRange(0, 0x7f).Filter(func(c byte) bool { return c != '\\' }), 0, 40)
 	rapid.Check(t, func(t *rapid.T) {
 		line := plain.Draw(t, "line")
@@ -513,7 +513,8 @@ func everyAlias() (fields []Field) {
 	return fields
 }
 
-// FuzzMatch compares the matcher with the oracle on what weir may have recorded; on all else the matcher has to end.
+// FuzzMatch compares the matcher with the oracle on lines that weir may have recorded. On other lines, the matcher must
+// return.
 func FuzzMatch(f *testing.F) {
 	queries := []string{`orders-enrich who:admin.* outcome:success`, `203.0.113.0/24 or "a b" or a:*`,
 		`not (time > 2026 x:1.0)`, `class:authentication target:* -10.0.0.1`, `text:"stop now" or k or größe*`,

@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// Matcher tells which events a query matches. It gives the answers of Query.Match, reads a line once, and allocates
-// nothing for most events. It may be used concurrently.
+// Matcher tells which events a query matches. It gives the same answers as Query.Match, reads a line once, and does not
+// allocate for most events. It may be used concurrently.
 type Matcher struct {
 	root   expression
 	tests  []test
 	fields *fieldNode
-	every  []int // the tests of all values
-	folds  bool  // a test looks at texts
+	every  []int // tests of every value
+	folds  bool  // whether a test needs folded texts
 	scans  sync.Pool
 }
 
-// Compile makes a matcher of a query. It fails if the query has times relative to now: Resolve comes first.
+// Compile makes a matcher of a query. If the query has times relative to now, it returns an error: call Resolve first.
 func Compile(q *Query) (*Matcher, error) {
 	if !q.resolved() {
 		return nil, errUnresolved
@@ -28,8 +28,8 @@ func Compile(q *Query) (*Matcher, error) {
 	return m, nil
 }
 
-// Match tells whether the query matches the event on a line as weir records it: one JSON object that is valid UTF-8. If
-// the line is something else, the answer means nothing.
+// Match tells whether the query matches the event on a line as weir records it: one JSON object in valid UTF-8. For
+// other lines the result is undefined.
 func (m *Matcher) Match(line []byte) bool {
 	s := m.scans.Get().(*scan)
 	matches := s.match(line)
@@ -38,7 +38,7 @@ func (m *Matcher) Match(line []byte) bool {
 	return matches
 }
 
-// truth is what is known while an event is read.
+// truth is what is known so far while an event is read.
 type truth uint8
 
 const (
@@ -57,7 +57,7 @@ func (t truth) not() truth {
 	return open
 }
 
-// expression is a node of a query's tree with its tests by number.
+// expression is a node of a query's tree, in which tests have numbers.
 type expression struct {
 	kind  expressionKind
 	test  int
@@ -71,7 +71,7 @@ const (
 	oneTest
 	allOf
 	anyOf
-	noneOf // of one node
+	noneOf // has one node
 )
 
 func (m *Matcher) compile(n Node) expression {
@@ -95,7 +95,7 @@ func (m *Matcher) compileAll(nodes []Node) (all []expression) {
 	return all
 }
 
-// add adds a term's test, and returns its number.
+// add adds the test of a term, and returns its number.
 func (m *Matcher) add(t Term) int {
 	n := len(m.tests)
 	compiled := newTest(t)
@@ -120,7 +120,7 @@ func (m *Matcher) add(t Term) int {
 	return n
 }
 
-// eval tells what follows from what is known of the tests.
+// eval evaluates the expression with the tests that are known so far.
 func (e *expression) eval(known []truth) truth {
 	switch e.kind {
 	case oneTest:
@@ -135,7 +135,7 @@ func (e *expression) eval(known []truth) truth {
 	return yes
 }
 
-// evalJoined returns decisive if one node is that, open if one is open, and else the contrary.
+// evalJoined returns decisive if one node is decisive, open if one is open, and otherwise the negation of decisive.
 func (e *expression) evalJoined(known []truth, decisive truth) truth {
 	result := decisive.not()
 	for i := range e.nodes {
@@ -149,11 +149,11 @@ func (e *expression) evalJoined(known []truth, decisive truth) truth {
 	return result
 }
 
-// fieldNode is a field that tests look at, or that leads to one.
+// fieldNode is a field that tests need, or that leads to one.
 type fieldNode struct {
 	members []fieldMember
-	tests   []int // of its strings, numbers and booleans
-	exists  []int // tests of its being there
+	tests   []int // tests of its strings, numbers and booleans
+	exists  []int // tests of its existence
 	sources []sourcePlace
 	columns []int // of an Extract
 }
@@ -163,7 +163,7 @@ type fieldMember struct {
 	node *fieldNode
 }
 
-// at returns the node at a path below f, which it makes if need be.
+// at returns the node at a path below f. It creates missing nodes.
 func (f *fieldNode) at(path []string) *fieldNode {
 	for _, name := range path {
 		next := f.member([]byte(name))
@@ -185,7 +185,7 @@ func (f *fieldNode) member(name []byte) *fieldNode {
 	return nil
 }
 
-// addSources makes a scan note the values of an alias's sources.
+// addSources makes a scan record the values of an alias's sources.
 func (f *fieldNode) addSources(alias int) {
 	for n, s := range aliasSources[alias] {
 		at := f.at(s.path)
@@ -195,7 +195,7 @@ func (f *fieldNode) addSources(alias int) {
 	}
 }
 
-// sourcePlace is a place in aliasSources. An alias has at most 32 sources.
+// sourcePlace is an index in aliasSources. An alias has at most 32 sources.
 type sourcePlace struct{ alias, n int }
 
 // match tells whether the matcher's query matches the event on a line.
@@ -222,7 +222,7 @@ func (s *scan) match(line []byte) bool {
 	return s.decided == yes
 }
 
-// lookForNeedles decides the tests that the line's bytes alone show to fail.
+// lookForNeedles decides the tests that must fail by the bytes of the line alone.
 func (s *scan) lookForNeedles() {
 	for i := range s.m.tests {
 		if !s.m.tests[i].mayMatch(s.folded) {
@@ -234,13 +234,13 @@ func (s *scan) lookForNeedles() {
 	}
 }
 
-// know notes what a test says, and what follows from that.
+// know records the result of a test, and evaluates the query.
 func (s *scan) know(test int, t truth) {
 	s.known[test] = t
 	s.decided = s.m.root.eval(s.known)
 }
 
-// testAliases runs the tests of aliases, whose values are known when all of the event is read.
+// testAliases runs the tests of aliases, after the whole event was read.
 func (s *scan) testAliases() {
 	for i := range s.m.tests {
 		t := &s.m.tests[i]
@@ -256,7 +256,7 @@ func (s *scan) testAliases() {
 	}
 }
 
-// scalar tells whether a value passes. fold is reused.
+// scalar tells whether a value passes. fold is a buffer.
 func (t *test) scalar(v Scalar, fold *[]byte) bool {
 	switch v.Kind {
 	case Number:
@@ -270,8 +270,8 @@ func (t *test) scalar(v Scalar, fold *[]byte) bool {
 	return t.text(v.Text, *fold)
 }
 
-// mayMatch is false only if no value of the line can pass the test. The line is in lower case, and has no escapes and
-// ASCII only.
+// mayMatch returns false only if no value of the line can pass the test. folded is the line in lower case. It has no
+// escapes and only ASCII.
 func (t *test) mayMatch(folded []byte) bool {
 	for _, needle := range t.needles {
 		if bytes.Contains(folded, needle) {

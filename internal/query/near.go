@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	maxNear      = 5  // names that Near returns
-	maxNearRunes = 64 // of a name; longer ones are compared by their ends only
+	maxNear      = 5  // number of names that Near returns at most
+	maxNearRunes = 64 // of a name; of longer ones only the ends are compared
 )
 
-// Near returns those of fields that somebody may have meant who wrote a name that no field has: at most five, the
-// likeliest first. The fields are in normal form.
+// Near returns the fields, in normal form, that a user may have meant by a name that is not a field: at most five, the
+// most likely first.
 func Near(name string, fields []string) []string {
 	type candidate struct {
 		field    string
@@ -37,7 +37,7 @@ func Near(name string, fields []string) []string {
 	return names
 }
 
-// distance tells how far a field is from a name, both folded, if it is near at all.
+// distance returns the distance of a field from a name, both folded. ok is false if they are too far apart.
 func distance(name, field string) (int, bool) {
 	switch {
 	case name == "":
@@ -59,17 +59,16 @@ func distance(name, field string) (int, bool) {
 	return 0, false
 }
 
-// allowed is how many edits may be between a name and one that was meant.
+// allowed returns the number of edits up to which names are similar.
 func allowed(name string) int { return min(len(name)/3, 4) }
 
-// edits returns how many characters have to be put in, taken out, changed or swapped with the next to make one name of
-// the other.
+// edits returns the number of characters to insert, delete, change or swap with the next one to make from into to.
 func edits(from, to string) int {
 	a, b := []rune(from), []rune(to)
 	if len(a) > maxNearRunes || len(b) > maxNearRunes {
 		return maxNearRunes
 	}
-	var before, last [maxNearRunes + 1]int // of the two rows above
+	var before, last [maxNearRunes + 1]int // the two rows above
 	var row [maxNearRunes + 1]int
 	for j := range b {
 		last[j+1] = j + 1

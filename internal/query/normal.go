@@ -2,7 +2,7 @@ package query
 
 import "strings"
 
-// String returns the query in normal form. Parse makes an equal tree of it, if it made this one.
+// String returns the query in normal form. For a query that Parse made, Parse of this text returns an equal tree.
 func (q *Query) String() string {
 	var b strings.Builder
 	write(&b, q.Root)
@@ -25,7 +25,7 @@ func write(b *strings.Builder, n Node) {
 	}
 }
 
-// writeWithin writes an operand of a not.
+// writeWithin writes an operand of not.
 func writeWithin(b *strings.Builder, n Node) {
 	if nodes := joined(n); nodes == nil || fieldOf(nodes) != "" {
 		write(b, n)
@@ -36,7 +36,7 @@ func writeWithin(b *strings.Builder, n Node) {
 	b.WriteByte(')')
 }
 
-// writeJoined writes nodes with a word between them. Successive terms of one field become a list.
+// writeJoined writes nodes with a word between them. Consecutive terms of one field become a list.
 func writeJoined(b *strings.Builder, nodes []Node, word string) {
 	for i := 0; i < len(nodes); {
 		if i > 0 {
@@ -57,7 +57,7 @@ func writeJoined(b *strings.Builder, nodes []Node, word string) {
 	}
 }
 
-// fieldOf returns the field if all nodes are terms that make one list.
+// fieldOf returns the field of the nodes if they can be written as one list, and "" otherwise.
 func fieldOf(nodes []Node) Field {
 	if len(nodes) > 1 && listed(nodes) == len(nodes) {
 		return nodes[0].(Term).Field
@@ -65,7 +65,7 @@ func fieldOf(nodes []Node) Field {
 	return ""
 }
 
-// listed returns how many nodes at the beginning can stand in one list.
+// listed returns the number of nodes, from the first, that can be in one list.
 func listed(nodes []Node) (n int) {
 	var f Field
 	for _, node := range nodes {
@@ -104,7 +104,7 @@ func writeTerm(b *strings.Builder, t Term) {
 	b.WriteString(conditionText(t.Match, t.Field != ""))
 }
 
-// conditionText returns what stands behind the colon.
+// conditionText returns the text after the colon.
 func conditionText(m Condition, hasField bool) string {
 	switch m := m.(type) {
 	case Value:
@@ -129,13 +129,13 @@ func conditionText(m Condition, hasField bool) string {
 	return "*"
 }
 
-// plainWord tells whether a run of characters is all of a text.
+// plainWord tells whether a text can be written without quotes.
 func plainWord(text string) bool {
 	p := &parser{text: text}
 	return p.plain() == nil && p.i == len(text)
 }
 
-// alwaysEscaped are the characters that cannot stand in a pattern without a backslash.
+// alwaysEscaped are the characters that need a backslash in a pattern.
 const alwaysEscaped = " ()<>=\"\\*:!,;'`[]{}?|"
 
 func patternText(m Pattern, escaped string) string {

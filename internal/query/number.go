@@ -5,21 +5,21 @@ import (
 	"strconv"
 )
 
-// decimal is a number, exactly: 0.d1d2d3… × 10^exponent with the digits of whole followed by those of fraction. The
-// first and the last digit are not 0; a number without digits is 0.
+// decimal is an exact number: 0.d1d2d3… × 10^exponent, with the digits of whole followed by those of fraction. The
+// first and the last digit are not 0. A number without digits is 0.
 type decimal struct {
 	negative        bool
 	whole, fraction string
 	exponent        int64
 }
 
-// isNumber tells whether a text is a number as JSON writes them.
+// isNumber tells whether a text is a JSON number.
 func isNumber(text string) bool {
 	_, ok := parseDecimal(text)
 	return ok
 }
 
-// parseDecimal reads a number as JSON writes them. An exponent beyond ±10^15 counts as that.
+// parseDecimal parses a JSON number. An exponent beyond ±10^15 is replaced by this limit.
 func parseDecimal(text string) (d decimal, ok bool) {
 	i := 0
 	if i < len(text) && text[i] == '-' {
@@ -63,7 +63,7 @@ func digits(text string, i int) int {
 
 func exponent(text string) int64 {
 	const most = 1_000_000_000_000_000
-	e, _ := strconv.ParseInt(text, 10, 64) // what is out of range becomes the largest or the smallest
+	e, _ := strconv.ParseInt(text, 10, 64) // a value out of range becomes the largest or the smallest
 	return max(-most, min(e, most))
 }
 
@@ -103,7 +103,7 @@ func (d decimal) digit(i int) byte {
 	return '0'
 }
 
-// compare returns a negative number, 0 or a positive number if d is smaller than, equal to or larger than other.
+// compare returns a negative number, 0 or a positive number if d is less than, equal to or greater than other.
 func (d decimal) compare(other decimal) int {
 	if c := cmp.Compare(d.sign(), other.sign()); c != 0 {
 		return c

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// errUnresolved is returned for a query that was not resolved.
+// errUnresolved is returned for a query with times relative to now.
 var errUnresolved = errors.New("the query has times relative to now: call Resolve first")
 
-// Match tells whether the query matches the event on a line. An error says that the line is no JSON object, or that the
-// query has relative times. Match defines what a query means, and is slow; a Matcher is fast.
+// Match tells whether the query matches the event on a line. It returns an error if the line is not a JSON object, or
+// if the query has relative times. Match defines the meaning of queries, and is slow. A Matcher is fast.
 func (q *Query) Match(line []byte) (bool, error) {
 	if !q.resolved() {
 		return false, errUnresolved
@@ -29,7 +29,7 @@ func (q *Query) Match(line []byte) (bool, error) {
 }
 
 // A value of an event is an object, an array ([]any), a string, a json.Number, a bool or nil. Members are in the order
-// of the line; if a name stands twice, both count.
+// of the line. If a name occurs twice, both members count.
 type (
 	object []member
 	member struct {
@@ -120,7 +120,7 @@ func matchNode(n Node, event object) bool {
 	return true // All
 }
 
-// valuesOf returns the values that a term looks at.
+// valuesOf returns the values that a term compares.
 func valuesOf(f Field, event object) []any {
 	switch {
 	case f == "":
@@ -164,7 +164,7 @@ func scalars(value any) (all []any) {
 	return []any{value}
 }
 
-// at returns what stands at a path, which is no array and not nil.
+// at returns the values at a path, without arrays and nil.
 func at(value any, path []string) (all []any) {
 	switch v := value.(type) {
 	case nil:
@@ -262,7 +262,7 @@ func matchText(m Value, hasField bool, value any) bool {
 	return false
 }
 
-// hasWords tells whether the words are somewhere in the text, one after the other.
+// hasWords tells whether text contains words, one directly after the other.
 func hasWords(text, words []string) bool {
 	if len(words) == 0 {
 		return false
@@ -325,10 +325,10 @@ func compareNumber(op Op, text, number string) bool {
 	return c <= 0
 }
 
-// rfc3339 is what time.Parse is too lenient for: a comma before the fraction, an hour of one digit, a zone of 24 hours.
+// rfc3339 excludes what time.Parse accepts: a comma before the fraction, an hour of one digit, a zone of 24 hours.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
-// matchTime tells whether a value that is a time stands to another as the operator says, or is within it.
+// matchTime tells whether a value is a time that compares with another as the operator says, or that is within it.
 func matchTime(op Op, text string, value any) bool {
 	s, ok := parseTime(text)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a query:
+// Parse parses a query. The grammar is:
 //
 //	or      = and { "or" and }
 //	and     = not { [ "and" ] not }
@@ -15,8 +15,8 @@ import (
 //	primary = "(" or ")" | [ field ":" ] value | field ( ">" | ">=" | "<" | "<=" ) ( number | time )
 //	          | field ":" "(" list ")"
 //
-// A list is of values joined by and, or and not, all of the same field; in it nothing is left out. Keywords may be in
-// any case. An empty query matches everything. An error is an *Error.
+// A list has values joined by and, or and not, all of the same field; in a list the operators cannot be omitted.
+// Keywords may be in any case. An empty query matches everything. An error is an *Error.
 func Parse(text string) (*Query, error) {
 	p := &parser{text: text}
 	n, err := p.query()
@@ -32,21 +32,21 @@ func Parse(text string) (*Query, error) {
 
 var atMostBytes = fmt.Sprintf("at most %d bytes", MaxBytes)
 
-// parser reads a text from i on.
+// parser parses a text from i on.
 type parser struct {
 	text  string
 	i     int
-	last  int // where the last run began
+	last  int // start of the last run
 	depth int
 	terms int
 }
 
-// fail returns an error about a part of the text.
+// fail returns an error about a range of the text.
 func (p *parser) fail(start, end int, expected string) *Error {
 	return &Error{column(p.text, start), found(p.text[start:end]), expected}
 }
 
-// failHere returns an error about what stands at i, up to the next white space.
+// failHere returns an error about the text at i, up to the next white space.
 func (p *parser) failHere(expected string) *Error {
 	end := p.i
 	for end < len(p.text) {
@@ -72,7 +72,7 @@ func (p *parser) space() bool {
 	return p.i > start
 }
 
-// peek returns the byte at i, 0 at the end of the text.
+// peek returns the byte at i, or 0 at the end of the text.
 func (p *parser) peek() byte {
 	if p.i < len(p.text) {
 		return p.text[p.i]
@@ -89,7 +89,7 @@ func (p *parser) next(c byte) bool {
 	return false
 }
 
-// keyword tells whether the word is at i, in any case, and ends there.
+// keyword tells whether a keyword is at i, in any case.
 func (p *parser) keyword(word string) bool {
 	end := p.i + len(word)
 	if end > len(p.text) || !strings.EqualFold(p.text[p.i:end], word) {
@@ -127,7 +127,7 @@ func (p *parser) query() (Node, error) {
 	return n, nil
 }
 
-// invalidUTF8 returns where a text is not UTF-8, -1 if it is.
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, or -1.
 func invalidUTF8(text string) int {
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])
@@ -139,7 +139,7 @@ func invalidUTF8(text string) int {
 	return -1
 }
 
-// or reads what ends before a closing parenthesis or at the end, made of what operand reads.
+// or parses operands up to a closing parenthesis or the end. operand parses one.
 func (p *parser) or(operand func() (Node, error)) (Node, error) {
 	var nodes Or
 	for {
@@ -178,7 +178,7 @@ func (p *parser) and(operand func() (Node, error)) (Node, error) {
 	return nodes, nil
 }
 
-// flat appends a node, or its nodes if it is of the same kind.
+// flat appends a node. If the node is of the same kind, it appends the nodes of that.
 func flat[T And | Or](nodes T, n Node) T {
 	if inner, ok := any(n).(T); ok {
 		return append(nodes, inner...)
@@ -210,7 +210,7 @@ func (p *parser) deeper() error {
 	return nil
 }
 
-// group reads what stands in parentheses, if i is at one, made of what operand reads.
+// group parses an expression in parentheses, if there is one at i. operand parses one operand.
 func (p *parser) group(operand func() (Node, error)) (n Node, ok bool, err error) {
 	start := p.i
 	if p.peek() != '(' {
@@ -248,7 +248,7 @@ func (p *parser) notATerm(expected string) error {
 	return nil
 }
 
-// term reads a primary, or one with a minus.
+// term parses a primary, or a minus and a primary.
 func (p *parser) term() (Node, error) {
 	if n, ok, err := p.group(p.term); ok {
 		return n, err
@@ -321,7 +321,7 @@ func (p *parser) minus() (Node, error) {
 	return Not{n}, nil
 }
 
-// made returns a term, if it ends at i.
+// made returns a term that ends at i. If something follows directly, it returns an error.
 func (p *parser) made(f Field, m Condition) (Node, error) {
 	if p.terms++; p.terms > MaxTerms {
 		return nil, p.fail(p.last, p.i, fmt.Sprintf("at most %d terms", MaxTerms))
@@ -341,7 +341,7 @@ func (p *parser) made(f Field, m Condition) (Node, error) {
 
 const aValue = "a value behind the colon, such as `word`, `\"some words\"` or `*`"
 
-// values reads what stands behind a field's colon; pieces are what of it was read.
+// values parses the values after a field's colon. pieces are the ones that were read already.
 func (p *parser) values(f Field, pieces []piece) (Node, error) {
 	if len(pieces) == 0 {
 		p.space()
@@ -366,7 +366,7 @@ func (p *parser) values(f Field, pieces []piece) (Node, error) {
 	return p.made(f, m)
 }
 
-// address tells whether an address may begin at i with its colons.
+// address tells whether an address that begins with colons may be at i.
 func (p *parser) address() bool { return strings.HasPrefix(p.text[p.i:], "::") }
 
 // noValue returns an error if no value can begin at i.
@@ -382,7 +382,7 @@ func (p *parser) noValue(expected string) error {
 	return p.notATerm(expected)
 }
 
-// listed reads an element of a list.
+// listed parses an element of a list.
 func (p *parser) listed(f Field) (Node, error) {
 	if n, ok, err := p.group(func() (Node, error) { return p.listed(f) }); ok {
 		return n, err
@@ -412,7 +412,7 @@ func (p *parser) listed(f Field) (Node, error) {
 
 const aNumberOrTime = "a number or a time, such as 5, 2026-11-01, 2026-11-01T10:30 or now-1d"
 
-// comparison reads an operator and what stands behind it.
+// comparison parses an operator and the value after it.
 func (p *parser) comparison(f Field) (Node, error) {
 	op := Op(p.text[p.i : p.i+1])
 	if p.i++; p.next('=') {

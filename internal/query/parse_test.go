@@ -134,7 +134,7 @@ func TestErrorsSayWhereAndWhatInstead(t *testing.T) {
 		text     string
 		column   int
 		found    string
-		expected string // a part of it
+		expected string // part of the message
 	}{
 		{`a "b c`, 3, "`\"b c`", "closing double quote"},
 		{`é "b`, 3, "`\"b`", "closing double quote"},
@@ -273,7 +273,7 @@ func TestLimitsAreReached(t *testing.T) {
 	}
 }
 
-// drawText draws a text that is often a query.
+// drawText draws a text that often is a query.
 func drawText(t *rapid.T) string {
 	tokens := []string{"a", "b c", "and", "or", "not", "-", "(", ")", " ", " ", " ", "x:", "x.y:", `"q r"`, `"a.b":`,
 		"who:", "x > 5", "time >= now-1d", "time:now/d", "time:2026-11-01", "10.0.0.0/8", "::1", "*", "a*", `\*`, ":", ">",

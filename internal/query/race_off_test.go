@@ -2,5 +2,5 @@
 
 package query
 
-// countAllocations tells whether what is allocated means anything.
+// countAllocations tells whether allocation counts are meaningful.
 const countAllocations = true

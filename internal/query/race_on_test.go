@@ -2,5 +2,5 @@
 
 package query
 
-// countAllocations is false because the race detector makes a sync.Pool forget at random what it holds.
+// countAllocations is false because with the race detector a sync.Pool drops objects at random.
 const countAllocations = false

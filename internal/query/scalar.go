@@ -2,16 +2,16 @@ package query
 
 import "strconv"
 
-// Test tells which values pass a term's condition. It may be used again and again, not concurrently.
+// Test tells which values pass the condition of a term. It may be reused, but not concurrently.
 type Test struct {
 	test test
 	fold []byte
 }
 
-// NewTest returns the Test of a term of a query that was resolved.
+// NewTest returns the Test of a term. The query of the term must be resolved.
 func NewTest(t Term) *Test { return &Test{test: newTest(t)} }
 
-// Passes tells whether a value of the term's field passes. Of a term without a field it is any value of the event.
+// Passes tells whether a value of the term's field passes. If the term has no field, the value may be any of the event.
 func (t *Test) Passes(v Scalar) bool {
 	if t.test.exists {
 		return true
@@ -23,20 +23,20 @@ func (t *Test) Passes(v Scalar) bool {
 	return passes
 }
 
-// IsAddr tells whether a text is an address, and so whether a Network or the address of a Value may match it.
+// IsAddr tells whether a text is an address. Only then can a Network, or the address of a Value, match it.
 func IsAddr(text string) bool {
 	_, ok := parseAddr(text)
 	return ok
 }
 
-// IsTime tells whether a text is a time as events write it (RFC 3339), and so whether a time may match it.
+// IsTime tells whether a text is a time in the form of events (RFC 3339). Only then can a time match it.
 func IsTime(text string) bool {
 	_, ok := parseRFC3339(text)
 	return ok
 }
 
-// AppendNumber appends a number such that two are equal texts if and only if they are equal numbers. The text is a
-// number as JSON writes them; another one is appended as it is.
+// AppendNumber appends a normal form of a JSON number: two numbers have the same if and only if they are equal. A text
+// that is not a number is appended unchanged.
 func AppendNumber(dst []byte, text string) []byte {
 	d, ok := parseDecimal(text)
 	if !ok {
@@ -49,8 +49,8 @@ func AppendNumber(dst []byte, text string) []byte {
 	return strconv.AppendInt(append(dst, 'e'), d.exponent, 10)
 }
 
-// AppendAddr appends an address such that two are equal bytes if and only if they are the same address. It appends
-// nothing if the text is none.
+// AppendAddr appends a normal form of an address: two addresses have the same if and only if they are equal. If the
+// text is not an address, it appends nothing.
 func AppendAddr(dst []byte, text string) []byte {
 	a, ok := parseAddr(text)
 	if !ok {
@@ -60,14 +60,14 @@ func AppendAddr(dst []byte, text string) []byte {
 	return append(append(dst, b[:]...), a.Zone()...)
 }
 
-// AliasSource is a field that an alias may have its values from.
+// AliasSource is a field from which an alias may take its values.
 type AliasSource struct {
 	Field      Field
-	AfterActor bool // It counts only if one of the fields of who that begin with "actor" has a value.
+	AfterActor bool // it counts only if one of the fields of who that begin with "actor" has a value
 }
 
-// AliasSources returns the fields of an alias. The first that has a value counts, and of class the others too. Values
-// are strings that are not empty, numbers and booleans. A field has a value if one of its values is such.
+// AliasSources returns the fields of an alias. The first that has a value counts; for class, the others count too.
+// Values are strings that are not empty, numbers and booleans.
 func AliasSources(alias Field) []AliasSource {
 	n := aliasOf(alias)
 	if n < 0 {
@@ -80,8 +80,8 @@ func AliasSources(alias Field) []AliasSource {
 	return all
 }
 
-// AliasValues returns the values that an alias has if, of its sources, only the one of a number has values: these. Of a
-// number that no source has it returns the values that the alias has without any.
+// AliasValues returns the values of an alias in an event in which only one of its sources, given by its index, has
+// values. If there is no source with this index, it returns the values of the alias in an event without any.
 func AliasValues(alias Field, source int, values []Scalar) []Scalar {
 	return aliasValues(aliasOf(alias), func(n int) []Scalar {
 		if n == source {
@@ -94,7 +94,7 @@ func AliasValues(alias Field, source int, values []Scalar) []Scalar {
 // Resolved tells whether the query has no time relative to now.
 func (q *Query) Resolved() bool { return q.resolved() }
 
-// AliasShown is AliasValues without what is another name of a value before it, as Extract.Values returns them.
+// AliasShown is AliasValues without other names for the same value, as Extract.Values returns them.
 func AliasShown(alias Field, source int, values []Scalar) []Scalar {
 	return shownOf(aliasOf(alias), AliasValues(alias, source, values))
 }

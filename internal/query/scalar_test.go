@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A Test says of each value of an event what the oracle says of an event that has it alone.
+// For each value of an event, a Test agrees with the oracle on an event that has only this value.
 func TestTestAgreesWithOracle(t *testing.T) {
 	passed := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -37,7 +37,7 @@ func TestTestAgreesWithOracle(t *testing.T) {
 	}
 }
 
-// Two numbers are appended as the same text if and only if they are equal.
+// Two numbers have the same normal form if and only if they are equal.
 func TestAppendNumberIsANormalForm(t *testing.T) {
 	all := slices.Concat(numbers, []string{"-1.5", "-15e-1", "100e0", "0.0", "0e5", "1e-1", "9007199254740993.0", "-100"})
 	for _, a := range all {
@@ -52,7 +52,7 @@ func TestAppendNumberIsANormalForm(t *testing.T) {
 	}
 }
 
-// Two texts are appended as the same bytes if and only if they are the same address.
+// Two addresses have the same normal form if and only if they are equal.
 func TestAppendAddrIsANormalForm(t *testing.T) {
 	for _, a := range texts {
 		x, err := netip.ParseAddr(a)
@@ -78,7 +78,7 @@ func TestIsTimeKnowsTimesOfEvents(t *testing.T) {
 	}
 }
 
-// What an alias is of one source alone is what an event with this source alone has.
+// AliasValues of one source agrees with an event that has only this source.
 func TestAliasValuesOfOneSource(t *testing.T) {
 	for _, alias := range Aliases() {
 		sources := AliasSources(Field(alias))

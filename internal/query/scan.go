@@ -9,45 +9,45 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// This file reads the line of an event once. It is written by hand since it is the hot path of a search without an
-// index. It takes for granted that the line is JSON, which recording has checked; of what is not JSON it only promises
-// to end. Functions that read something take the place where it begins and return the place behind it, or -1 if the
-// line is no JSON or the query is decided.
+// This file parses the line of an event in one pass. It is written by hand since it is the hot path of a search without
+// an index. It assumes that the line is JSON, which recording has checked. On other lines it only guarantees to return.
+// A function that parses something takes the offset where it begins and returns the offset after it, or -1 if the line
+// is not JSON or the query is decided.
 
 const (
-	maxDepth = 10_000  // of nesting, as recording allows at most
-	maxKept  = 1 << 16 // bytes of a buffer that is kept for the next event
+	maxDepth = 10_000  // of nesting, the limit of recording
+	maxKept  = 1 << 16 // size in bytes of the largest buffer that is kept for the next event
 )
 
-// scan is the state of reading one event.
+// scan is the state of parsing one event.
 type scan struct {
-	m      *Matcher // nil if only values of fields are looked for
+	m      *Matcher // nil if only values are extracted
 	fields *fieldNode
 	every  []int
 
 	b       []byte
-	escapes bool   // there may be some
-	folded  []byte // the line in lower case, if it has neither escapes nor anything but ASCII, and it was asked for
+	escapes bool   // whether there may be some
+	folded  []byte // the line in lower case, if it was asked for and the line has only ASCII without escapes
 	depth   int
 	failed  bool
 	known   []truth // of each test
 	decided truth   // of the query
 	values  []sourceValue
 	columns []columnValue
-	seen    [aliases]uint32 // of which sources, by bits, there are values
+	seen    [aliases]uint32 // bits of the sources that have values
 
 	name, text, fold, lower []byte // buffers
 	scalars                 []Scalar
 	decoded                 []byte // strings of scalars
 }
 
-// columnValue is where a value of a field stands whose values are extracted.
+// columnValue is the place of an extracted value.
 type columnValue struct {
 	column     int
 	start, end int
 }
 
-// sourceValue is where the value of an alias's source stands.
+// sourceValue is the place of a value of an alias's source.
 type sourceValue struct {
 	source     sourcePlace
 	start, end int
@@ -69,7 +69,7 @@ func (s *scan) start(line []byte, fold bool) {
 	}
 }
 
-// release lets go of the line, and of buffers that an unusual event has made large.
+// release drops the line, and buffers that an unusually large event has used.
 func (s *scan) release() {
 	s.b, s.folded = nil, nil
 	clear(s.scalars)
@@ -86,14 +86,14 @@ func (s *scan) release() {
 	}
 }
 
-// appendLower appends a line in lower case. It is not ok if the line has a backslash or is not ASCII.
+// appendLower appends a line in lower case. ok is false if the line has a backslash or is not ASCII.
 func appendLower(dst, line []byte) ([]byte, bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	if cap(dst) < len(line) {
 		dst = make([]byte, 0, len(line)+len(line)/4)
 	}
 	dst = dst[:len(line)]
-	var bad uint64 // its top bits tell of bytes that are not ASCII or backslashes
+	var bad uint64 // a top bit is set for each byte that is a backslash or not ASCII
 	i := 0
 	for ; len(line)-i >= 8; i += 8 {
 		w := binary.LittleEndian.Uint64(line[i:])
@@ -137,7 +137,7 @@ func (s *scan) space(i int) int {
 	return i
 }
 
-// value reads a value of a field; nil is a field that no test names.
+// value parses a value of a field. f is nil if no test needs the field.
 func (s *scan) value(i int, f *fieldNode) int {
 	if i == len(s.b) {
 		return -1
@@ -249,8 +249,7 @@ func (s *scan) array(i int, f *fieldNode) int {
 	}
 }
 
-// comma reads what stands behind a member or an element. It is closed if no other follows, also because what stands
-// there is no JSON.
+// comma parses the text after a member or an element. closed is true if no other follows, or if the line is not JSON.
 func (s *scan) comma(i int, closing byte) (next int, closed bool) {
 	i = s.space(i)
 	switch {
@@ -262,8 +261,8 @@ func (s *scan) comma(i int, closing byte) (next int, closed bool) {
 	return -1, true
 }
 
-// StringEnd returns the place behind the string of JSON that begins in b at start with its quote, and tells whether it
-// has escapes. The place is negative if the string has no end.
+// StringEnd returns the offset after the JSON string whose opening quote is at start in b, and tells whether it has
+// escapes. end is negative if the string is not closed.
 func StringEnd(b []byte, start int) (end int, escaped bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for i := start + 1; i < len(b); {
@@ -294,7 +293,7 @@ func StringEnd(b []byte, start int) (end int, escaped bool) {
 	return -1, false
 }
 
-// skip reads an object or array in which nothing is looked for.
+// skip parses an object or array from which no value is needed.
 func (s *scan) skip(i int) int {
 	for depth := 0; i < len(s.b); i++ {
 		switch s.b[i] {
@@ -315,7 +314,7 @@ func (s *scan) skip(i int) int {
 	return -1
 }
 
-// present notes that a field is there.
+// present records that a field exists.
 func (s *scan) present(f *fieldNode) {
 	if f == nil {
 		return
@@ -327,7 +326,7 @@ func (s *scan) present(f *fieldNode) {
 	}
 }
 
-// noteSources notes the value of sources of aliases.
+// noteSources records the value of sources of aliases.
 func (s *scan) noteSources(start, end int, f *fieldNode) {
 	if f == nil {
 		return
@@ -338,7 +337,7 @@ func (s *scan) noteSources(start, end int, f *fieldNode) {
 	}
 }
 
-// noteColumns notes a value of a field whose values are extracted.
+// noteColumns records a value of an extracted field.
 func (s *scan) noteColumns(start, end int, f *fieldNode) {
 	if f == nil {
 		return
@@ -348,8 +347,8 @@ func (s *scan) noteColumns(start, end int, f *fieldNode) {
 	}
 }
 
-// testsOf returns the tests of the values of a field, nil being one that no test names: its own, and those of every
-// value.
+// testsOf returns the tests of a field's values: its own, and those of every value. f is nil if no test names the
+// field.
 func (s *scan) testsOf(f *fieldNode) [2][]int {
 	if f == nil {
 		return [2][]int{nil, s.every}
@@ -418,7 +417,7 @@ func (s *scan) testBool(start, end int, f *fieldNode) {
 	}
 }
 
-// aliasValues returns the values of an alias in the event that was read. They are valid until the next event.
+// aliasValues returns the values of an alias in the event that was parsed. They are valid until the next event.
 func (s *scan) aliasValues(alias int) []Scalar {
 	return aliasValues(alias, func(n int) []Scalar { return s.valuesOf(sourcePlace{alias, n}) }, s.hasActor)
 }
@@ -462,8 +461,7 @@ func (s *scan) scalar(start, end int) Scalar {
 	return Scalar{Number, textOf(text)}
 }
 
-// AppendDecoded appends what a string of JSON says; quoted has its quotes. A surrogate that is alone becomes
-// U+FFFD.
+// AppendDecoded appends the content of a JSON string, which is given with its quotes. A lone surrogate becomes U+FFFD.
 func AppendDecoded(dst, quoted []byte) []byte {
 	dst, _ = jsontext.AppendUnquote(dst, quoted) // recording has checked that it is a string
 	return dst

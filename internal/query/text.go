@@ -7,9 +7,9 @@ import (
 	"unsafe"
 )
 
-// Words yields the words of a text: it is split at white space and at , ; ( ) [ ] { } " ' < > = | and what then stands
-// before or behind a word of . : ! ? is cut. So ids, addresses, names with dots or dashes and mail addresses stay
-// whole. A word is never empty.
+// Words yields the words of a text. It is split at white space and at , ; ( ) [ ] { } " ' < > = | and each of . : ! ?
+// is trimmed from both ends of a word. So ids, addresses, names with dots or dashes and mail addresses stay whole. A
+// word is never empty.
 func Words(text string, yield func(word string) bool) {
 	for start, end := nextWord(text, 0); start < end; start, end = nextWord(text, end) {
 		if !yield(text[start:end]) {
@@ -26,11 +26,11 @@ func wordsOf(text string) (words []string) {
 	return words
 }
 
-// What a byte of ASCII is in a text; one of another character is inside, until it is looked at.
+// Classes of ASCII bytes in a text. A byte of another character is foreign until the character is decoded.
 const (
 	inside = iota
 	separator
-	trimmed // at the ends of a word
+	trimmed // at both ends of a word
 	foreign // not ASCII
 )
 
@@ -47,10 +47,10 @@ var byteKinds = func() (kinds [256]uint8) {
 	return kinds
 }()
 
-// nextWord returns the next word of a text from i on. start equals end if there is none.
+// nextWord returns the next word of a text from i on. If there is none, start equals end.
 func nextWord(text string, i int) (start, end int) {
 	for i < len(text) {
-		start, end = -1, -1 // of the word without what is cut
+		start, end = -1, -1 // of the trimmed word
 		for i < len(text) {
 			kind, size := byteKinds[text[i]], 1
 			if kind == foreign {
@@ -82,13 +82,13 @@ func foreignKind(text string) (kind uint8, size int) {
 	return inside, size
 }
 
-// Fold returns the text of which two are equal if and only if strings.EqualFold holds for what they were made of. ASCII
-// becomes lower case. What is not UTF-8 becomes U+FFFD.
+// Fold returns a normal form: two texts have the same if and only if strings.EqualFold holds for them. ASCII becomes
+// lower case. Invalid UTF-8 becomes U+FFFD.
 func Fold(text string) string {
 	return string(AppendFold(make([]byte, 0, len(text)), text))
 }
 
-// AppendFold appends Fold of a text to dst.
+// AppendFold appends the Fold of a text to dst.
 func AppendFold[T string | []byte](dst []byte, text T) []byte {
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -107,7 +107,7 @@ func AppendFold[T string | []byte](dst []byte, text T) []byte {
 	return dst
 }
 
-// foldRune returns the same rune for all that differ in case only: the lower case of the smallest of them.
+// foldRune returns the same rune for all runes that differ only in case: the lower case of the smallest.
 func foldRune(r rune) rune {
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
@@ -125,7 +125,7 @@ func foldRune(r rune) rune {
 	return least
 }
 
-// quote returns a text as JSON writes strings, with what cannot be seen written as escapes.
+// quote returns a text as a JSON string, with invisible characters as escapes.
 func quote(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -139,5 +139,5 @@ func quote(text string) string {
 	return b.String()
 }
 
-// textOf returns bytes as a string without copying them. It is not to be kept.
+// textOf returns bytes as a string without copying them. The string must not be kept.
 func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

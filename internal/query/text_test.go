@@ -40,7 +40,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// Words are what is left between separators when the ends are trimmed.
+// Words are the trimmed texts between separators.
 func TestWordsAreTrimmedFields(t *testing.T) {
 	separates := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`,;()[]{}"'<>=|`, r) }
 	rapid.Check(t, func(t *rapid.T) {
@@ -153,7 +153,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// An event's time is what the package time reads as RFC 3339, where that is strict.
+// The time of an event is parsed as package time parses RFC 3339, but strictly.
 func TestRFC3339(t *testing.T) {
 	valid := rapid.StringMatching(`(19|20|00|99)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|30)T([01][0-9]|2[0-3])` +
 		`:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,12})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])`)

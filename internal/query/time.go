@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Time is a time that a query names: either relative to now, or an interval.
+// Time is a time in a query. It is relative to now, or an interval.
 //
-// Relative are now, now-1d, now+90m, and also now/d and now-1w/w, which stand for all of the day or week in UTC. The
-// units are s, m, h, d and w; a week starts on Monday. An interval is a month (2026-11), a week (2026-W48), a day
-// (2026-11-01), or an hour, a minute, a second or a fraction of one (2026-11-01T10, T10:30, T10:30:05, T10:30:05.123).
-// The time of day may have a zone (Z, +02:00), and is in UTC if it has none.
+// Relative times are now, now-1d and now+90m, and also now/d and now-1w/w, which stand for the whole day or week in
+// UTC. The units are s, m, h, d and w; a week starts on Monday. An interval is a month (2026-11), a week (2026-W48), a
+// day (2026-11-01), or an hour, a minute, a second or a fraction of one (2026-11-01T10, T10:30, T10:30:05,
+// T10:30:05.123). The time of day may have a zone (Z, +02:00). Without one it is in UTC.
 type Time struct{ Text string }
 
-// ParseTime reads a time that stands by itself, as a query would have it behind an operator, and returns its first
-// moment and the first behind it. One that is not rounded, such as now-1d, lasts a millisecond.
+// ParseTime parses a time in the syntax of queries, and returns it as an interval [from, to). A relative time that is
+// not rounded, such as now-1d, lasts one millisecond.
 func ParseTime(text string, now time.Time) (from, to time.Time, ok bool) {
 	t := Time{text}
 	if _, ok := parseRelative(text); ok {
@@ -30,7 +30,7 @@ func ParseTime(text string, now time.Time) (from, to time.Time, ok bool) {
 // Relative tells whether the time is relative to now.
 func (t Time) Relative() bool { return strings.HasPrefix(t.Text, "now") }
 
-// Interval returns the first moment of the time and the first behind it. Both are zero if the time is relative.
+// Interval returns the time as an interval [from, to). Both are zero if the time is relative.
 func (t Time) Interval() (from, to time.Time) {
 	s, ok := parseTime(t.Text)
 	if !ok {
@@ -39,7 +39,7 @@ func (t Time) Interval() (from, to time.Time) {
 	return s.from.time(), s.to.time()
 }
 
-// at returns the time as an interval: a millisecond, or the unit that it is rounded to.
+// at returns a relative time as an interval: a millisecond, or the unit to which it is rounded.
 func (t Time) at(now time.Time) Time {
 	r, ok := parseRelative(t.Text)
 	if !ok {
@@ -53,14 +53,14 @@ func (t Time) at(now time.Time) Time {
 	return Time{moment.Format(units[r.round].layout)}
 }
 
-// The seconds between which every week has a year of four digits.
+// In the years between these, in seconds since 1970, every week has a year of four digits.
 var (
 	earliest = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	latest   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 )
 
-// units are what an offset from now is counted in, and how a time is written that is rounded down to one; 0 is not
-// rounded.
+// units are the units of offsets from now, with the layout of a time that is rounded down to one. The unit 0 is for
+// times that are not rounded.
 var units = map[byte]struct {
 	seconds int64
 	layout  string
@@ -76,10 +76,10 @@ var units = map[byte]struct {
 // relative is a time relative to now.
 type relative struct {
 	offset int64 // seconds
-	round  byte  // a unit; 0: not rounded
+	round  byte  // a unit; 0 if it is not rounded
 }
 
-// parseRelative reads now, now-1d, now/d or now-1d/d. An offset has at most five digits.
+// parseRelative parses now, now-1d, now/d or now-1d/d. An offset has at most five digits.
 func parseRelative(text string) (r relative, ok bool) {
 	rest, ok := strings.CutPrefix(text, "now")
 	if !ok {
@@ -100,10 +100,10 @@ func parseRelative(text string) (r relative, ok bool) {
 	return r, rest == ""
 }
 
-// instant is a moment since 1970.
+// instant is a moment, relative to the start of 1970.
 type instant struct {
 	seconds     int64
-	nanoseconds int64 // in the second
+	nanoseconds int64 // within the second
 }
 
 func (i instant) time() time.Time { return time.Unix(i.seconds, i.nanoseconds).UTC() }
@@ -112,7 +112,7 @@ func (i instant) compare(other instant) int {
 	return cmp.Or(cmp.Compare(i.seconds, other.seconds), cmp.Compare(i.nanoseconds, other.nanoseconds))
 }
 
-// milliseconds returns the instant as a number.
+// milliseconds returns the instant in milliseconds since 1970.
 func (i instant) milliseconds() decimal {
 	whole, rest := i.seconds*1000+i.nanoseconds/1e6, i.nanoseconds%1e6
 	sign := ""
@@ -126,14 +126,14 @@ func (i instant) milliseconds() decimal {
 	return d
 }
 
-// interval is a time, from its first moment to the first behind it.
+// interval is a time [from, to).
 type interval struct {
 	from, to instant
-	exact    bool // it has seconds and a zone, as RFC 3339 wants
+	exact    bool // it has seconds and a zone, as RFC 3339 requires
 }
 
-// holds tells whether a value is within the interval (an empty op), or as the operator says, from how it compares with
-// the interval's two ends.
+// holds tells whether a value is within an interval (if op is empty), or compares with it as op says. withFrom and
+// withTo say how the value compares with the two ends.
 func holds(op Op, withFrom, withTo int) bool {
 	switch op {
 	case Greater:
@@ -148,7 +148,7 @@ func holds(op Op, withFrom, withTo int) bool {
 	return withFrom >= 0 && withTo < 0
 }
 
-// parseTime reads a time that is not relative. Digits of a second's fraction beyond the ninth do not count.
+// parseTime parses a time that is not relative. Digits of the fraction after the ninth are ignored.
 func parseTime(text string) (interval, bool) {
 	r := timeReader{text: text}
 	year := r.number(4)
@@ -177,7 +177,7 @@ func parseTime(text string) (interval, bool) {
 	return r.timeOfDay(date.Unix())
 }
 
-// timeReader reads a time. What it reads after a failure means nothing.
+// timeReader parses a time. After a failure its results are undefined.
 type timeReader struct {
 	text   string
 	i      int
@@ -194,7 +194,7 @@ func (r *timeReader) next(c byte) bool {
 	return true
 }
 
-// number reads a number of so many digits.
+// number parses a number of length digits.
 func (r *timeReader) number(length int) (n int) {
 	end := r.i + length
 	if end > len(r.text) {
@@ -224,7 +224,7 @@ func (r *timeReader) days(from, to time.Time) (interval, bool) {
 
 func (r *timeReader) week(year int) (interval, bool) {
 	week := r.within(1, 53)
-	fourth := time.Date(year, 1, 4, 0, 0, 0, 0, time.UTC) // it is in the first week
+	fourth := time.Date(year, 1, 4, 0, 0, 0, 0, time.UTC) // is always in the first week
 	monday := fourth.AddDate(0, 0, 7*(week-1)-int(fourth.Weekday()+6)%7)
 	if y, w := monday.ISOWeek(); y != year || w != week || !r.end() {
 		return interval{}, false
@@ -258,7 +258,7 @@ func (r *timeReader) timeOfDay(date int64) (interval, bool) {
 	return interval{from, to, exact}, !r.failed && r.end()
 }
 
-// fraction returns the nanoseconds of a second's fraction, and the length of its last digit.
+// fraction returns the nanoseconds of the fraction of a second, and the duration that its last digit stands for.
 func (r *timeReader) fraction() (nanoseconds int64, length instant) {
 	start, unit := r.i, int64(1e9)
 	for r.i = digits(r.text, r.i); start < r.i && unit > 1; start++ {
@@ -269,7 +269,7 @@ func (r *timeReader) fraction() (nanoseconds int64, length instant) {
 	return nanoseconds, instant{nanoseconds: unit}
 }
 
-// zone returns the seconds that a zone is ahead of UTC.
+// zone returns the offset of a zone from UTC, in seconds to the east.
 func (r *timeReader) zone() int64 {
 	if r.next('Z') {
 		return 0
@@ -288,7 +288,7 @@ func (r *timeReader) zone() int64 {
 	return sign * int64(3600*hours+60*r.within(0, 59))
 }
 
-// parseRFC3339 reads a moment as events write it.
+// parseRFC3339 parses a moment in the form of events.
 func parseRFC3339(text string) (instant, bool) {
 	const least = len("2006-01-02T15:04:05Z")
 	if len(text) < least || text[4] != '-' || text[10] != 'T' {

@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// piece is a part of a run of characters without white space: one that is quoted, or all up to one that is.
+// piece is a part of a run of characters without white space. It is either quoted, or the text between quoted parts.
 type piece struct {
-	start, end int    // in the query
-	text       string // without the quotes and what they protect; of one that is not quoted, as it stands there
+	start, end int    // offsets in the query
+	text       string // the unquoted text; if the piece is not quoted, as it is written
 	quoted     bool
 }
 
-// run reads characters up to white space or one of ()<>= that is neither quoted nor behind a backslash.
+// run parses characters up to white space or one of ()<>= that is neither quoted nor after a backslash.
 func (p *parser) run() ([]piece, error) {
 	var pieces []piece
 	for p.last = p.i; ; {
@@ -38,7 +38,7 @@ func (p *parser) run() ([]piece, error) {
 	}
 }
 
-// plain skips what is not quoted.
+// plain skips characters that are not quoted.
 func (p *parser) plain() error {
 	for p.i < len(p.text) {
 		r, size := utf8.DecodeRuneInString(p.text[p.i:])
@@ -60,7 +60,7 @@ func (p *parser) plain() error {
 	return nil
 }
 
-// quoted reads what stands in double quotes.
+// quoted parses a text in double quotes.
 func (p *parser) quoted() (string, error) {
 	start, rest := p.i, p.text[p.i:]
 	end := quotedEnd(rest)
@@ -80,7 +80,7 @@ func (p *parser) quoted() (string, error) {
 	return text, nil
 }
 
-// quotedEnd returns the length of the quoted text that a text begins with, -1 if the closing quote is missing.
+// quotedEnd returns the length of the quoted text at the start of a text, or -1 if the closing quote is missing.
 func quotedEnd(text string) int {
 	for i := 1; i < len(text); i++ {
 		switch text[i] {
@@ -93,7 +93,7 @@ func quotedEnd(text string) int {
 	return -1
 }
 
-// unquote returns a text that is quoted as JSON quotes strings. If it is not, bad is where.
+// unquote returns the content of a text quoted like a JSON string. If ok is false, bad is the offset of the error.
 func unquote(quoted string) (text string, bad int, ok bool) {
 	for i := 1; i < len(quoted)-1; i++ {
 		switch c := quoted[i]; {
@@ -114,7 +114,7 @@ func unquote(quoted string) (text string, bad int, ok bool) {
 	return text, 0, json.Unmarshal([]byte(quoted), &text) == nil
 }
 
-// surrogateOr returns the length of an escape of a text that begins with \u: 12 if it is a pair of them, 6 otherwise.
+// surrogateOr returns the length of the escape at the start of a text: 12 for a pair of \u escapes, and 6 otherwise.
 func surrogateOr(text string) int {
 	if len(text) >= 12 && strings.EqualFold(text[2:3], "d") && strings.ContainsRune("89abAB", rune(text[3])) &&
 		text[6] == '\\' {
@@ -123,7 +123,7 @@ func surrogateOr(text string) int {
 	return 6
 }
 
-// cut returns what stands before and behind the first colon that is neither quoted nor behind a backslash.
+// cut returns the pieces before and after the first colon that is neither quoted nor after a backslash.
 func cut(pieces []piece) (before, after []piece, ok bool) {
 	for n, at := range pieces {
 		if at.quoted {
@@ -148,7 +148,7 @@ func cut(pieces []piece) (before, after []piece, ok bool) {
 	return pieces, nil, false
 }
 
-// withColons returns the value of a run that has a colon and is an address, a network or a time nevertheless.
+// withColons returns the value of a run that contains a colon but is an address, a network or a time.
 func withColons(pieces []piece) (Condition, bool) {
 	if len(pieces) != 1 || pieces[0].quoted || strings.IndexByte(pieces[0].text, ':') < 0 {
 		return nil, false
@@ -166,7 +166,7 @@ func mayHaveColons(text string) bool {
 	return err == nil || time
 }
 
-// parseNetwork reads an address, a slash and a length, without bits set behind the length.
+// parseNetwork parses an address, a slash and a length, with no bits set after the length.
 func parseNetwork(text string) (Network, bool) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil || prefix != prefix.Masked() {
@@ -178,7 +178,7 @@ func parseNetwork(text string) (Network, bool) {
 	return Network{prefix}, true
 }
 
-// field returns the field that pieces name; start is where they begin.
+// field returns the field that pieces name. start is their offset.
 func (p *parser) field(pieces []piece, start int) (Field, error) {
 	var names []string
 	open := true // a name may begin here
@@ -224,7 +224,7 @@ func (p *parser) field(pieces []piece, start int) (Field, error) {
 	return Path(names...), nil
 }
 
-// notAName says what is expected instead of a name that is none.
+// notAName says what is expected instead of an invalid name.
 func notAName(name string) string {
 	if strings.Contains(name, "*") {
 		return "the whole name of a field: there are no wildcards in names"
@@ -233,7 +233,7 @@ func notAName(name string) string {
 		"- and dots; other names stand in double quotes, and so do values with a colon"
 }
 
-// value returns the condition that pieces are. They are not empty. The field is empty if none is named.
+// value returns the condition of pieces, of which there is at least one. f is empty if there is no field.
 func (p *parser) value(pieces []piece, f Field) (Condition, error) {
 	first := pieces[0]
 	switch {
@@ -251,7 +251,7 @@ func (p *parser) value(pieces []piece, f Field) (Condition, error) {
 	return m, nil
 }
 
-// refused are characters that mean something in other languages, and what to write instead.
+// refused lists characters that have a meaning in other languages, and what to write instead.
 var refused = []struct{ text, instead string }{
 	{"&&", "`and`"},
 	{"|", "`or` between two terms, or double quotes around the value"},
@@ -267,7 +267,7 @@ var refused = []struct{ text, instead string }{
 	{"?", "`*` for any characters, or double quotes around the value"},
 }
 
-// word returns the condition that a word without quotes is. If expected is not empty it is none, and at is where.
+// word returns the condition of an unquoted word. If it is not one, expected is not empty, and at is the offset.
 func word(text string, hasField bool) (m Condition, at int, expected string) {
 	if expected = shape(text, hasField); expected != "" {
 		return nil, 0, expected
@@ -319,7 +319,7 @@ func word(text string, hasField bool) (m Condition, at int, expected string) {
 	return Value{text}, 0, ""
 }
 
-// foldNow returns a text with a now that it begins with in lower case, if it is all of it or a time may follow.
+// foldNow returns a text with "now" at its start in lower case, if nothing or the rest of a time follows.
 func foldNow(text string) string {
 	const now = "now"
 	if len(text) < len(now) || !strings.EqualFold(text[:len(now)], now) {
@@ -331,7 +331,7 @@ func foldNow(text string) string {
 	return text
 }
 
-// shape returns what is expected instead of a word that looks like something that it is not, or else an empty text.
+// shape returns what is expected instead of a word that looks like something else, and "" if the word is fine.
 func shape(text string, hasField bool) string {
 	relative := foldNow(text)
 	_, isRelative := parseRelative(relative)

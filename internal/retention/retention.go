@@ -1,6 +1,6 @@
-// Package retention removes what is no longer to be kept: events older than a project's limit, and the logs of what was
-// deleted, after their time. It keeps no state of its own: every pass looks at everything anew and does what is due, in
-// small steps of which each is safe to repeat and to break off.
+// Package retention removes what must no longer be kept: events older than a project's limit, and the logs of deleted
+// workspaces, projects and organizations after their time. It keeps no state: every pass looks at everything again and
+// removes what is due, in small steps. Each step is safe to repeat and to interrupt.
 package retention
 
 import (
@@ -18,20 +18,21 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Job is what a pass works on.
+// Job configures the passes.
 type Job struct {
 	Accounts *account.Directory
 	Logs     *tlog.Logs
 	Recorder *record.Recorder
 	Logger   *slog.Logger
-	// tells which logs this job looks after; nil: all. What several look after, they do twice
+	// Mine tells whether this job handles a log. If nil, it handles all. If several jobs handle a log, they repeat the
+	// work.
 	Mine func(log string) bool
 }
 
 func (j *Job) mine(log string) bool { return j.Mine == nil || j.Mine(log) }
 
-// Run makes one pass over all organizations and projects. What fails is reported at the end and does not keep the rest
-// from being done.
+// Run makes one pass over all organizations and projects. An error does not stop the pass; all errors are returned at
+// the end.
 func (j *Job) Run(ctx context.Context) error {
 	var failed failures
 	for p, err := range j.Accounts.AllProjects(ctx) {
@@ -51,14 +52,14 @@ func (j *Job) Run(ctx context.Context) error {
 		if o.Deleted.IsZero() || !j.mine(o.Log) || !over(o.Deleted, account.MinRetentionDays) {
 			continue
 		}
-		if _, err := j.remove(ctx, nil, o.Log); err != nil { // nobody is left to be told
+		if _, err := j.remove(ctx, nil, o.Log); err != nil { // there is no log to announce it in
 			failed.add(fmt.Errorf("retention of organization %s: %w", o.ID, err))
 		}
 	}
 	return failed.err()
 }
 
-// failures are the errors of a pass, of which the first are kept: when the bucket is away, everything fails.
+// failures has the first errors of a pass, since everything fails if the bucket is unavailable.
 type failures struct {
 	first []error
 	more  int
@@ -81,13 +82,14 @@ func (f *failures) err() error {
 	return errors.Join(f.first...)
 }
 
-// over tells whether so many days have passed since.
+// over tells whether this number of days has passed since a time.
 func over(since time.Time, days int) bool { return time.Now().After(since.AddDate(0, 0, days)) }
 
-// errHeld is returned when a project came under legal hold since the pass came to it.
+// errHeld is returned if a project has come under legal hold since the pass read it.
 var errHeld = errors.New("the project is under legal hold")
 
-// checkHold returns errHeld if a project is under legal hold now. A pass can take long, so it asks before each removal.
+// checkHold returns errHeld if a project is under legal hold now. A pass may take long, so this is called before each
+// removal.
 func (j *Job) checkHold(ctx context.Context, p *account.Project) error {
 	now, err := j.Accounts.LatestProject(ctx, p.ID)
 	if err == nil && now.Retention.Hold {
@@ -133,14 +135,14 @@ func (j *Job) forget(ctx context.Context, p *account.Project, w *account.Workspa
 			return err
 		}
 		if gone, err := j.remove(ctx, p, log); err != nil || !gone {
-			return err // what was pruned stays for the grace period: another pass will find it gone
+			return err // pruned objects stay for the grace period: a later pass will find them gone
 		}
 	}
 	_, err := j.Accounts.ForgetWorkspace(ctx, p.ID, w.ID)
 	return err
 }
 
-// remove removes all of a log of a project (nil: of none), and tells whether nothing is left of it.
+// remove removes everything in a log of a project, or of none if p is nil. gone tells whether nothing is left.
 func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone bool, err error) {
 	for {
 		if p != nil {
@@ -166,16 +168,16 @@ func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone 
 	return true, j.Logs.Drop(ctx, log)
 }
 
-// limit says which events of a log are too old, and by which setting.
+// limit says which events of a log are too old, and which setting says so.
 type limit struct {
-	before  int64 // Older events are too old (milliseconds since the epoch).
-	due     int64 // Once the log begins with an older event, all that are too old go. It is not above before.
+	before  int64 // events before this are too old (milliseconds since the epoch)
+	due     int64 // if there are events before this, all that are too old are removed; not after before
 	setting string
 	days    int
 }
 
-// prune removes the events of a log that are too old. What it is about to remove it says first, in the project's log:
-// so that a crash leaves nothing that was removed unsaid.
+// prune removes the events of a log that are too old. Before each removal, it announces it in the project's log, so
+// that a crash leaves no removal without an announcement.
 func (j *Job) prune(ctx context.Context, p *account.Project, w *account.Workspace, log string, l limit) error {
 	for ctx.Err() == nil {
 		removal, err := j.Logs.Prunable(ctx, log, l.before, l.due)

@@ -32,7 +32,7 @@ type world struct {
 	batch   int64
 }
 
-// newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with an event for each of
+// newWorld returns a job on a bucket with one project, whose workspace demo has an audit log with one event for each of
 // the last 100 days.
 func newWorld(t *testing.T) *world {
 	eventtest.PassTime()
@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start makes the job anew, as a node does that starts.
+// start makes a new job, like a node that starts.
 func (w *world) start() {
 	n := nodetest.New(w.t, w.faulty, nodetest.Options{})
 	w.Job = &Job{Accounts: account.NewDirectory(w.faulty), Logs: n.Logs, Recorder: n.Recorder,
@@ -105,7 +105,7 @@ func (w *world) run() {
 	}
 }
 
-// announced returns how many entries of a log the project's log says were removed, by setting.
+// announced returns the number of entries of a log that the project's log says were removed, by setting.
 func (w *world) announced(log string) map[string]int64 {
 	all := map[string]int64{}
 	for _, line := range w.lines(w.project) {
@@ -128,7 +128,7 @@ func (w *world) announced(log string) map[string]int64 {
 	return all
 }
 
-func TestLivingLog(t *testing.T) {
+func TestOldEventsOfALivingLogAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		log := w.change(func(*account.Project) {}).Workspaces[0].AuditLog
@@ -156,7 +156,7 @@ func TestLivingLog(t *testing.T) {
 	})
 }
 
-// merge merges all segments of a log that can be.
+// merge merges the segments of a log until no more can be merged.
 func (w *world) merge(log string) {
 	w.t.Helper()
 	for more := true; more; {
@@ -167,7 +167,7 @@ func (w *world) merge(log string) {
 	}
 }
 
-// ages returns how many days old the oldest and the youngest event of a log are.
+// ages returns the ages of the oldest and the newest event of a log, in days.
 func (w *world) ages(log string) (oldest, youngest float64) {
 	w.t.Helper()
 	youngest = math.Inf(1)
@@ -182,8 +182,8 @@ func (w *world) ages(log string) (oldest, youngest float64) {
 	return oldest, youngest
 }
 
-// A small log whose segments are merged for a year, so that one block holds events of all its days, keeps no event
-// longer than a day past the limit, and none shorter than the limit.
+// If the segments of a small log are merged for a year, so that one block has events of all days, no event is kept for
+// more than a day after the limit, and none is removed before it.
 func TestMergedSegmentLosesItsOldEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -220,7 +220,7 @@ func TestMergedSegmentLosesItsOldEvents(t *testing.T) {
 	})
 }
 
-// A legal hold keeps a segment from being cut too.
+// A segment under legal hold is not cut.
 func TestHeldSegmentIsNotCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -235,7 +235,7 @@ func TestHeldSegmentIsNotCut(t *testing.T) {
 	})
 }
 
-// A legal hold that another node is told of while a pass is on its way keeps the pass from removing anything more.
+// If another node sets a legal hold during a pass, the pass removes nothing more.
 func TestHoldDuringAPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -260,7 +260,7 @@ func TestHoldDuringAPass(t *testing.T) {
 	})
 }
 
-func TestDeletedWorkspace(t *testing.T) {
+func TestLogsOfADeletedWorkspaceAreRemovedAfterTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		p := w.change(func(p *account.Project) {
@@ -293,9 +293,9 @@ func TestDeletedWorkspace(t *testing.T) {
 	})
 }
 
-// Whatever call fails, before its effect or after, and whenever the node dies: what is due goes, nothing else does, and
-// nothing goes unsaid.
-func TestFaults(t *testing.T) {
+// If any call fails, before or after its effect, or the node dies at any time, everything that is due is removed,
+// nothing else is, and every removal is announced.
+func TestFaultsNeitherKeepNorRemoveTooMuch(t *testing.T) {
 	failure := errors.New("injected")
 	filled, project, batch := bucketest.NewMemory(), "", int64(0)
 	synctest.Test(t, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestFaults(t *testing.T) {
 				log := p.Workspaces[0].AuditLog
 				left := call
 				hook := func(context.Context, bucketest.Op, string) error {
-					if left--; left < 0 && left > -20 { // what stands behind it fails too, as if the node had died
+					if left--; left < 0 && left > -20 { // later calls fail too, as if the node had died
 						return failure
 					}
 					return nil

@@ -1,8 +1,8 @@
-// Package retry says when what failed is tried again: after pauses that double up to a longest one, each spread by half
-// of itself, so that what failed together does not come back together; or after the pause that a server asks for. A
-// context that ends ends each pause.
+// Package retry says when a failed call is repeated. Pauses double up to a maximum, and each is randomly spread by half
+// of itself, so that callers that failed together do not return together. If the server asks for a pause, that one is
+// used. The end of a context ends each pause.
 //
-// It is for what may be done twice. Work that comes at regular times, whether it fails or not, is none of its business.
+// It is for calls that may be repeated. It is not meant for work at regular intervals.
 package retry
 
 import (
@@ -15,30 +15,30 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Each pause is so many times the one before, and at most so much of itself shorter or longer.
+// factor is the growth of each pause. spread is how much shorter or longer it may be at random, as a fraction.
 const (
 	factor = 2
 	spread = 0.5
 )
 
-// Policy says how something is tried again. Its pauses are averages: each is spread by half of itself.
+// Policy says how a call is repeated. Its pauses are averages: each is spread by half of itself.
 type Policy struct {
 	First   time.Duration // the first pause; if it is 0, there are no pauses
 	Longest time.Duration // the longest pause (default 1 minute)
 
-	// Tries bounds how often something is tried, the first time included. If 0, it does not count.
+	// Tries is the maximum number of tries, including the first. If 0, there is no maximum.
 	Tries int
 
-	// Within bounds the time: nothing is tried again later than this after the beginning of the first try. If 0, only
-	// the context does.
+	// Within bounds the time: no try begins later than this after the start of the first one. If 0, only the context
+	// bounds it.
 	Within time.Duration
 
-	// Passing tells whether an error may pass by itself. If nil, every error may.
+	// Passing tells whether a later try may succeed after an error. If nil, it may after every error.
 	Passing func(error) bool
 }
 
-// Do calls try until it succeeds, its error is not one that may pass, or the policy or ctx allows no further try. It
-// always tries once. The error is that of the last try, even if ctx ended.
+// Do calls try until it succeeds, returns an error for which Passing is false, or the policy or ctx allows no further
+// try. It tries at least once. The error is that of the last try, even if ctx has ended.
 func (p Policy) Do(ctx context.Context, try func() error) error {
 	var last error
 	operation := func() (struct{}, error) {
@@ -74,8 +74,7 @@ func (p Policy) longest() time.Duration {
 	return p.Longest
 }
 
-// granted returns how long a pause that a server asks for lasts. Where no time is set that it could exceed, it is
-// bounded as all pauses are.
+// granted returns the length of a pause that a server asks for. If Within is not set, Longest bounds it.
 func (p Policy) granted(asks *asking) time.Duration {
 	if p.Within > 0 {
 		return asks.pause
@@ -83,19 +82,19 @@ func (p Policy) granted(asks *asking) time.Duration {
 	return min(asks.pause, p.longest())
 }
 
-// Pauses are those of a loop that goes on whatever fails. They are for one goroutine.
+// Pauses are the pauses of a loop that never ends by itself. They must be used by one goroutine at a time.
 type Pauses struct {
 	policy  Policy
 	growing *backoff.ExponentialBackOff
 }
 
-// Pauses returns the pauses of a loop. Of the policy, First and Longest count.
+// Pauses returns the pauses of a loop. It uses only First and Longest of the policy.
 func (p Policy) Pauses() *Pauses {
 	p.Within = 0
 	return &Pauses{p, p.growing()}
 }
 
-// Next returns how long to pause after an error.
+// Next returns the pause after an error.
 func (p *Pauses) Next(err error) time.Duration {
 	var asks *asking
 	if errors.As(err, &asks) {
@@ -105,10 +104,10 @@ func (p *Pauses) Next(err error) time.Duration {
 	return p.growing.NextBackOff()
 }
 
-// Reset makes the next pause the first again. It is for after a success.
+// Reset makes the next pause the first one again. It must be called after a success.
 func (p *Pauses) Reset() { p.growing.Reset() }
 
-// Wait waits, and tells whether ctx still lasts.
+// Wait waits for a pause. It returns false if ctx ends first.
 func Wait(ctx context.Context, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -119,7 +118,7 @@ func Wait(ctx context.Context, pause time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// asking is an error of a server that says when to come again.
+// asking is an error of a server that asks for a pause.
 type asking struct {
 	error
 	pause time.Duration
@@ -127,8 +126,8 @@ type asking struct {
 
 func (e *asking) Unwrap() error { return e.error }
 
-// After returns err as that of a server that asks for a pause before the next try. The text is that of err. If the
-// pause is not above 0, it returns err itself.
+// After returns err as an error of a server that asks for a pause before the next try. The text is that of err. If the
+// pause is 0 or less, it returns err.
 func After(err error, pause time.Duration) error {
 	if err == nil || pause <= 0 {
 		return err
@@ -136,10 +135,10 @@ func After(err error, pause time.Duration) error {
 	return &asking{err, pause}
 }
 
-// longestAsked bounds what a server may ask for.
+// longestAsked bounds the pause that a server may ask for.
 const longestAsked = time.Hour
 
-// Asked returns the pause that a reply's Retry-After asks for, at most an hour; 0 if it asks for none.
+// Asked returns the pause in the Retry-After header of a reply, an hour at most, or 0 if there is none.
 func Asked(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {

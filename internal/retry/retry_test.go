@@ -13,7 +13,7 @@ import (
 
 var errBroken = errors.New("broken")
 
-// tries runs a policy on what fails always, and returns when it was tried, since the beginning.
+// tries runs a policy on a call that always fails. It returns the times of the tries since the first.
 func tries(ctx context.Context, t *testing.T, p Policy, err error) []time.Duration {
 	t.Helper()
 	var all []time.Duration
@@ -39,7 +39,7 @@ func TestPausesDoubleUpToTheLongest(t *testing.T) {
 	})
 }
 
-// What failed at the same time does not come back at the same time.
+// Callers that failed at the same time do not return at the same time.
 func TestPausesDiffer(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	for range 100 {
@@ -50,7 +50,7 @@ func TestPausesDiffer(t *testing.T) {
 	}
 }
 
-func TestNothingIsTriedAfterItsTime(t *testing.T) {
+func TestNoTryBeginsAfterWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := tries(t.Context(), t, Policy{First: time.Second, Within: time.Minute}, errBroken)
 		if last := at[len(at)-1]; last > time.Minute || len(at) < 5 {
@@ -59,7 +59,7 @@ func TestNothingIsTriedAfterItsTime(t *testing.T) {
 	})
 }
 
-func TestOnlyWhatMayPassIsTriedAgain(t *testing.T) {
+func TestOnlyPassingErrorsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Policy{First: time.Second, Tries: 3, Passing: func(err error) bool { return !errors.Is(err, errBroken) }}
 		for err, want := range map[error]int{errBroken: 1, After(errBroken, time.Second): 1, errors.New("busy"): 3} {
@@ -124,7 +124,7 @@ func TestAServerSaysHowLongToPause(t *testing.T) {
 	})
 }
 
-func TestPausesOfALoopBeginAnew(t *testing.T) {
+func TestPausesOfALoopAreReset(t *testing.T) {
 	pauses := Policy{First: time.Second, Longest: time.Hour}.Pauses()
 	for range 10 {
 		pauses.Next(errBroken)

@@ -13,29 +13,30 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// block is a block that may hold events that are asked for.
+// block is a block that may contain matching events.
 type block struct {
 	log     string
 	segment *tlog.Segment
 	*segment.Block
 	number  int            // in its segment
-	matches *index.Matches // what the index says of its entries; nil: all must be looked at
+	matches *index.Matches // from the index; if nil, all entries must be read
 }
 
-// each calls do with each event of the block that matches and is in the range. Its line is valid until do returns.
+// each calls do with each matching event of the block in the range. The line is valid until do returns.
 func (b *block) each(ctx context.Context, q *Question, m *query.Matcher, do func(Hit) error) error {
 	return b.eachOf(ctx, q, func(entry int, line []byte) bool { return b.wants(entry, line, m) },
 		func(_ int, h Hit) error { return do(h) })
 }
 
-// buffers are for the lines of blocks, of which a question may read thousands.
+// buffers are for the lines of blocks, since a question may read thousands of blocks.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// mostBuffered bounds the bytes of a buffer that is kept. A block is about 512 KiB; one with a long line is more.
+// mostBuffered bounds the size in bytes of a buffer that is kept. A block has about 512 KiB, or more if it has a long
+// line.
 const mostBuffered = 1 << 20
 
-// eachOf calls do with each event of the block that is wanted, as its number and its line say, and is in the range. Its
-// line is valid until do returns.
+// eachOf calls do with each event of the block that is in the range and for which wanted returns true, given its number
+// and its line. The line is valid until do returns.
 func (b *block) eachOf(ctx context.Context, q *Question, wanted func(int, []byte) bool,
 	do func(int, Hit) error) error {
 	buffer := buffers.Get().(*[]byte)

@@ -14,15 +14,15 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Bounds on what is told of fields.
+// Bounds of the reply about fields.
 const (
-	maxFields       = 5000     // fields; those that come first are told
-	maxSegmentPaths = 2000     // of a segment: those that the most entries have
-	maxDistinct     = 1000     // values of a field that are told apart
-	maxTextBytes    = 16 << 20 // of those values, of all fields
+	maxFields       = 5000     // fields; the first ones are returned
+	maxSegmentPaths = 2000     // of a segment: those that most entries have
+	maxDistinct     = 1000     // different values of a field
+	maxTextBytes    = 16 << 20 // of these values, of all fields
 	maxExamples     = 5        // of a field
-	maxExampleBytes = 256      // of an example; longer values are none
-	exampleEvents   = 20       // that are looked at for fields of which no value is listed
+	maxExampleBytes = 256      // of an example; longer values are not examples
+	exampleEvents   = 20       // events that are read for examples of fields without listed values
 	linesBytes      = 512 << 10
 	linesEntries    = 1024
 	fieldsAtATime   = 16
@@ -31,25 +31,25 @@ const (
 // timeField is the field that every event has.
 const timeField query.Field = "time"
 
-// Fields are the fields that the events have that match.
+// Fields describes the fields of the matching events.
 type Fields struct {
-	Total  int64   // events that match
+	Total  int64   // number of matching events
 	Fields []Field // the aliases, then the paths in order
-	More   bool    // There are more fields.
+	More   bool    // whether there are more fields
 }
 
-// Field is what is known of a field.
+// Field describes one field.
 type Field struct {
 	Field                   query.Field
 	Strings, Numbers, Bools bool           // kinds of its values
-	Events                  int64          // that have it; if More, at most so many
-	Values                  int            // different ones that were told apart
-	More                    bool           // There may be others.
-	Examples                []query.Scalar // the most frequent ones first; at most five
+	Events                  int64          // number of events that have it; if More is set, an upper bound
+	Values                  int            // number of different values that were counted
+	More                    bool           // whether there may be others
+	Examples                []query.Scalar // the most frequent values, five at most
 }
 
-// Fields returns the fields of the events that match, with examples of their values. ErrTooSlow if the time limit
-// passes.
+// Fields returns the fields of the matching events, with examples of their values. If the time limit passes, it returns
+// ErrTooSlow.
 func (s *Searcher) Fields(ctx context.Context, q Question) (*Fields, error) {
 	c, err := s.collect(ctx, q, false)
 	if err != nil {
@@ -66,8 +66,8 @@ func (s *Searcher) Fields(ctx context.Context, q Question) (*Fields, error) {
 	return result, result.exemplify(page.Hits)
 }
 
-// Names returns the paths that events have, without what is told of their values. It is meant for all events of a range
-// and reads little of what has an index. ErrTooSlow if the time limit passes.
+// Names returns the paths of events, without anything about their values. It is meant for all events of a range, and
+// reads little of segments with an index. If the time limit passes, it returns ErrTooSlow.
 func (s *Searcher) Names(ctx context.Context, q Question) ([]query.Field, error) {
 	c, err := s.collect(ctx, q, true)
 	if err != nil {
@@ -94,8 +94,7 @@ func (s *Searcher) collect(ctx context.Context, q Question, namesOnly bool) (c *
 	return c, err
 }
 
-// collector collects the fields of events. What an index tells is taken from there; the index of events that have none
-// is made in memory.
+// collector collects the fields of events from indexes. For events without an index, it makes one in memory.
 type collector struct {
 	searcher  *Searcher
 	question  Question
@@ -110,7 +109,7 @@ type collector struct {
 	more   bool
 }
 
-// collected is what is known of a field so far.
+// collected is the state of one field.
 type collected struct {
 	strings, numbers, bools bool
 	events                  int64
@@ -125,7 +124,7 @@ func (c *collector) waiting(ctx context.Context, line []byte, _ event.Entry) err
 
 func (c *collector) end(ctx context.Context) error { return c.loose.flush(ctx) }
 
-// segment adds the events of a segment: from its index, as far as that tells.
+// segment adds the events of a segment, from its index as far as possible.
 func (c *collector) segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error {
 	var known *told
 	if p != nil {
@@ -163,7 +162,7 @@ func (c *collector) segment(ctx context.Context, log string, seg *tlog.Segment, 
 	return rest.flush(ctx)
 }
 
-// told is what an index tells of the fields of those events that it says to match.
+// told is the content of an index about the fields of the events that surely match.
 type told struct {
 	total  int64
 	fields []toldField
@@ -173,11 +172,11 @@ type told struct {
 type toldField struct {
 	index.FieldInfo
 	events int64
-	hidden bool // There are values that only lines tell.
+	hidden bool // whether there are values that only the lines have
 	values []index.Count
 }
 
-// tell returns what an index tells.
+// tell returns what an index knows about the fields.
 func (c *collector) tell(ctx context.Context, x *index.Index, matches []index.Matches, fetch index.Fetch) (*told,
 	error) {
 	known := &told{}
@@ -222,7 +221,7 @@ func (c *collector) tell(ctx context.Context, x *index.Index, matches []index.Ma
 	return known, nil
 }
 
-// add adds what an index tells.
+// add adds the content of an index.
 func (c *collector) add(known *told) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -263,7 +262,7 @@ func (c *collector) count(of *collected, v index.Count) {
 	of.values[v.Value] += int64(v.Entries)
 }
 
-// note notes a kind of value.
+// note records the kind of a value.
 func (of *collected) note(k query.Kind) {
 	switch k {
 	case query.String:
@@ -275,7 +274,7 @@ func (of *collected) note(k query.Kind) {
 	}
 }
 
-// result returns the fields: the aliases, then the paths in order.
+// result returns the fields: the aliases first, then the paths in order.
 func (c *collector) result() *Fields {
 	r := &Fields{Total: c.total, More: c.more}
 	if c.total == 0 {
@@ -317,7 +316,7 @@ func (of *collected) examples() []query.Scalar {
 	return some
 }
 
-// exemplify takes examples from events for those fields that have none.
+// exemplify takes examples from events for the fields without examples.
 func (r *Fields) exemplify(hits []Hit) error {
 	var bare []*Field
 	var names []query.Field
@@ -334,7 +333,7 @@ func (r *Fields) exemplify(hits []Hit) error {
 		for i, f := range bare {
 			for _, v := range x.Values(i) {
 				if len(f.Examples) < maxExamples && len(v.Text) <= maxExampleBytes && !slices.Contains(f.Examples, v) {
-					v.Text = string([]byte(v.Text)) // which may lie in the event's line
+					v.Text = string([]byte(v.Text)) // it may be part of the event's line
 					f.Examples = append(f.Examples, v)
 				}
 			}
@@ -343,14 +342,14 @@ func (r *Fields) exemplify(hits []Hit) error {
 	return nil
 }
 
-// lines are events without an index that match. An index is made of some at a time.
+// lines are matching events without an index. An index is made of some of them at a time.
 type lines struct {
 	to    *collector
 	data  []byte
 	count int
 }
 
-// add adds an event, given by its line without '\n'.
+// add adds the line of an event, without '\n'.
 func (l *lines) add(ctx context.Context, line []byte) error {
 	l.data = append(append(l.data, line...), '\n')
 	if l.count++; len(l.data) < linesBytes && l.count < linesEntries {
@@ -359,7 +358,7 @@ func (l *lines) add(ctx context.Context, line []byte) error {
 	return l.flush(ctx)
 }
 
-// flush makes an index of the lines and adds what it tells.
+// flush makes an index of the lines and adds its content.
 func (l *lines) flush(ctx context.Context) error {
 	if l.count == 0 {
 		return nil

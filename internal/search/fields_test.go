@@ -18,7 +18,7 @@ import (
 
 var paths = []query.Field{"actor.user.name", "long", "metadata.uid", "status_id", "tags", "time", "nowhere.at.all"}
 
-// What is told of fields is what their values are in all events that match, as far as it claims to be.
+// The reply about fields agrees with the values of all matching events, as far as it claims to.
 func TestFieldsAgreeWithDefinition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, tlog.Options{Beside: rapid.SampledFrom(besides).Draw(rt, "besides")})
@@ -48,7 +48,7 @@ func TestFieldsAgreeWithDefinition(t *testing.T) {
 	})
 }
 
-// checkField compares what is told of a field with events.
+// checkField compares a Field with the events.
 func checkField(t *rapid.T, name query.Field, f Field, hits []Hit) {
 	x := query.NewExtract(name)
 	values := map[query.Scalar]int64{}
@@ -110,7 +110,7 @@ func TestNamesOfFields(t *testing.T) {
 	}
 }
 
-// However many fields and values there are, what is kept of them is bounded, and the reply says that there are more.
+// The memory for fields and values is bounded, and the reply says if there are more.
 func TestFieldsAreBounded(t *testing.T) {
 	w := newWorld(t, tlog.Options{})
 	const events = 60
@@ -147,7 +147,7 @@ func TestValuesOfFieldsAreBounded(t *testing.T) {
 	}
 }
 
-func TestFieldsThatTakeTooLong(t *testing.T) {
+func TestFieldsEndAtTheTimeLimit(t *testing.T) {
 	w := newWorld(t, tlog.Options{})
 	w.record(t, logs[0], `{"time":1000,"metadata":{"uid":"0"}}`)
 	s := New(w.node.Logs, Options{TimeLimit: time.Nanosecond})

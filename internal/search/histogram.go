@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// step is the length of a histogram's bars: so many seconds, days or months.
+// step is the length of a histogram's bars: a number of seconds, days or months.
 type step struct {
 	seconds, days, months int
 }
 
-// steps are the natural ones, from the shortest to the longest. Bars of up to an hour begin at multiples of their
-// length past the hour, others of hours at multiples past midnight, those of a week on a Monday, those of months and
-// years with the calendar; all in the time zone that is asked for.
+// steps are the natural steps, from the shortest to the longest. Bars of up to an hour begin at multiples of their
+// length after the hour, bars of several hours at multiples after midnight, weeks on Monday, and months and years with
+// the calendar. All this is in the time zone of the question.
 var steps = []step{{seconds: 1}, {seconds: 2}, {seconds: 5}, {seconds: 10}, {seconds: 15}, {seconds: 30},
 	{seconds: 60}, {seconds: 120}, {seconds: 300}, {seconds: 600}, {seconds: 900}, {seconds: 1800}, {seconds: 3600},
 	{seconds: 2 * 3600}, {seconds: 3 * 3600}, {seconds: 6 * 3600}, {seconds: 12 * 3600}, {days: 1}, {days: 7},
 	{months: 1}, {months: 3}, {months: 12}, {months: 120}}
 
-// shortest returns at most how short a bar of the step is.
+// shortest returns a lower bound of the length of a bar.
 func (s step) shortest() time.Duration {
 	if s.seconds > 0 {
 		return time.Duration(s.seconds) * time.Second
@@ -26,14 +26,14 @@ func (s step) shortest() time.Duration {
 	return time.Duration(s.days+28*s.months)*24*time.Hour - time.Hour // when clocks go forward
 }
 
-// Bars returns where the bars of a histogram of [start, end) begin, in milliseconds since the epoch: at most count,
-// aligned to the shortest natural step in a time zone with which they are no more. The first may begin before start. A
-// bar ends where the next begins, the last one with the range. The range is of at most 10,000 years, and count at least
-// 1.
+// Bars returns the starts of the bars of a histogram of [start, end), in milliseconds since the epoch. They are aligned
+// in a time zone to the shortest natural step with which there are at most count bars. The first may begin before
+// start. A bar ends where the next begins, and the last one with the range. The range must be 10,000 years at most, and
+// count at least 1.
 func Bars(start, end int64, count int, zone *time.Location) []int64 {
 	for i, s := range steps {
 		if i < len(steps)-1 && time.Duration(count)*s.shortest() < span(start, end) {
-			continue // there may be one more than the range has of this length
+			continue // the range may overlap one more bar than its length has
 		}
 		if bars := s.bars(start, end, count+1, zone); len(bars) <= count || i == len(steps)-1 {
 			return bars[:min(len(bars), count)]
@@ -50,7 +50,7 @@ func span(start, end int64) time.Duration {
 	return time.Duration(end-start) * time.Millisecond
 }
 
-// bars returns where the bars of [start, end) begin, at most so many.
+// bars returns the starts of the bars of [start, end), most at most.
 func (s step) bars(start, end int64, most int, zone *time.Location) []int64 {
 	var bars []int64
 	for at := s.floor(time.UnixMilli(start).In(zone)); at.UnixMilli() < end && len(bars) < most; at = s.next(at) {
@@ -59,7 +59,7 @@ func (s step) bars(start, end int64, most int, zone *time.Location) []int64 {
 	return bars
 }
 
-// floor returns the beginning of the bar that a time is in.
+// floor returns the start of the bar that contains a time.
 func (s step) floor(t time.Time) time.Time {
 	year, month, day := t.Date()
 	midnight := time.Date(year, month, day, 0, 0, 0, 0, t.Location())
@@ -79,11 +79,11 @@ func (s step) floor(t time.Time) time.Time {
 	return time.Unix(t.Unix()-(local%int64(s.seconds)+int64(s.seconds))%int64(s.seconds), 0).In(t.Location())
 }
 
-// next returns the beginning of the bar behind one that begins at t.
+// next returns the start of the bar after one that begins at t.
 func (s step) next(t time.Time) time.Time {
 	switch {
 	case s.months > 0 || s.days > 0:
-		year, month, day := t.Add(2 * time.Hour).Date() // Where there is no midnight, t is an hour before it or behind it.
+		year, month, day := t.Add(2 * time.Hour).Date() // if there is no midnight, t is an hour before or after it
 		return time.Date(year, month+time.Month(s.months), day+s.days, 0, 0, 0, 0, t.Location())
 	case s.seconds > 3600:
 		hours := s.seconds / 3600
@@ -102,7 +102,7 @@ func clock(t time.Time, hour int) time.Time {
 	return time.Date(year, month, day, hour, 0, 0, 0, t.Location())
 }
 
-// barOf returns the number of the bar that a time is in. There is one.
+// barOf returns the index of the bar that contains a time. There must be one.
 func barOf(bars []int64, t int64) int {
 	i, found := slices.BinarySearch(bars, t)
 	if !found {

@@ -7,21 +7,21 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// indexed is what the index of a segment tells of the events that match.
+// indexed is what the index of a segment knows of the matching events.
 type indexed struct {
 	total  int64
 	bars   []int64
 	facets []index.Facet
-	read   map[int]*rest // what only the lines tell, by number of the block
+	read   map[int]*rest // what only the lines know, by number of the block
 }
 
-// rest is what only the lines of a block tell.
+// rest is what only the lines of a block know.
 type rest struct {
-	noTimes bool         // when its events were
-	hidden  []index.Bits // of which events the values of a facet are not known, by facet
+	noTimes bool         // whether the times of its events are unknown
+	hidden  []index.Bits // by facet: events whose values are unknown
 }
 
-// restOf returns what only the lines of a block tell.
+// restOf returns the rest of a block. It creates a missing one.
 func (n *indexed) restOf(block, facets int) *rest {
 	r := n.read[block]
 	if r == nil {
@@ -31,7 +31,7 @@ func (n *indexed) restOf(block, facets int) *rest {
 	return r
 }
 
-// countIndexed counts what the index of a segment tells.
+// countIndexed counts what the index of a segment knows.
 func (t *tally) countIndexed(ctx context.Context, p *plan) (*indexed, error) {
 	n := &indexed{bars: make([]int64, len(t.bars)), read: map[int]*rest{}}
 	var timed []int // blocks whose events are in several bars
@@ -82,7 +82,7 @@ func (t *tally) countIndexed(ctx context.Context, p *plan) (*indexed, error) {
 	return n, err
 }
 
-// addIndexed adds what an index tells.
+// addIndexed adds the counts from an index.
 func (t *tally) addIndexed(n *indexed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -99,7 +99,7 @@ func (t *tally) addIndexed(n *indexed) {
 	}
 }
 
-// addRest adds what only the lines of a block tell, the rest being counted.
+// addRest adds what only the lines of a block know. Everything else is counted already.
 func (t *tally) addRest(ctx context.Context, b *block, r *rest, m *query.Matcher) error {
 	isHidden := func(entry int) bool {
 		for _, h := range r.hidden {
@@ -124,7 +124,7 @@ func (t *tally) addRest(ctx context.Context, b *block, r *rest, m *query.Matcher
 	})
 }
 
-// complete adds what only the line of an event tells, the rest of which is counted.
+// complete adds what only the line of an event knows. Everything else is counted already.
 func (t *tally) complete(entry int, h Hit, r *rest) error {
 	x := t.extracts.Get().(*query.Extract)
 	defer t.extracts.Put(x)

@@ -14,21 +14,21 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Page is the first events after a position that match.
+// Page is the first matching events after a position.
 type Page struct {
 	Hits []Hit // in order
 
-	// Next is where the next page begins: all that matches up to there is among Hits, or came before. It is nil if there
-	// is nothing more. A page without hits may have it, if the time limit passed.
+	// Next is where the next page begins: all matching events up to there are in Hits, or came before. It is nil if
+	// there are no more. A page without hits may have it if the time limit passed.
 	Next *Position
 }
 
-// Page returns the first events in an order that match and come after a position (nil: from the beginning), at most
-// limit of them, and fewer if their lines are long or the time limit passes. ErrTooSlow if the time limit passes before
-// it can tell that there is none at the very beginning.
+// Page returns the first matching events after a position, in an order; if after is nil, from the beginning. It returns
+// at most limit events, and fewer if their lines are long or the time limit passes. If the time limit passes before
+// anything is known about the beginning, it returns ErrTooSlow.
 //
-// Positions don't change. So pages that begin where others end, at whatever time they are asked for, show each event at
-// most once, and each that was there when its page was asked for.
+// Positions never change. So if each page begins where the previous one ended, no event is shown twice, and each event
+// that existed when its page was asked for is shown.
 func (s *Searcher) Page(ctx context.Context, q Question, o Order, after *Position, limit int) (*Page, error) {
 	m, err := query.Compile(q.Query)
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *Searcher) Page(ctx context.Context, q Question, o Order, after *Positio
 	return p.whole(limit), nil
 }
 
-// pager finds the events of a page. It reads what may hold them in the order of the times up to which it goes, until no
-// event that is left can be among the first.
+// pager finds the events of a page. It reads segments and blocks in the order of their earliest times, until no unread
+// event can be among the first.
 type pager struct {
 	question Question
 	order    Order
@@ -71,12 +71,12 @@ type pager struct {
 	mu   sync.Mutex // of best
 	best best
 
-	queued bool // All that there is to read is, or was, in the queue.
+	queued bool // whether everything to read is, or was, in the queue
 	queue  queue
-	asks   int // segments that were asked at a time, last
+	asks   int // number of segments in the last step
 }
 
-// whole returns the page of a search that has come to its end. best has one more than the page, if there is more.
+// whole returns the page of a search that was completed. best has one more event than the page if there are more.
 func (p *pager) whole(limit int) *Page {
 	hits := p.best.sorted()
 	more := p.best.dropped
@@ -90,12 +90,12 @@ func (p *pager) whole(limit int) *Page {
 	return page
 }
 
-// inPart returns the page of a search that the time limit has ended: the events that come before all that was not read.
+// inPart returns the page of a search that the time limit has ended: the events before everything that was not read.
 func (p *pager) inPart(limit int) (*Page, error) {
 	if !p.queued || len(p.queue.items) == 0 {
 		return nil, ErrTooSlow
 	}
-	next := Position{Time: p.queue.items[0].time} // comes before the positions of all events of this time
+	next := Position{Time: p.queue.items[0].time} // comes before the positions of all events with this time
 	begin := p.earliest(p.question.Start, p.question.End-1)
 	if p.order.times(next.Time, begin) <= 0 {
 		return nil, ErrTooSlow
@@ -131,7 +131,7 @@ func (p *pager) run(ctx context.Context, s *Searcher) error {
 	return nil
 }
 
-// begin queues the segments of a log, and takes the events that wait to be sequenced.
+// begin queues the segments of a log, and takes its waiting events.
 func (p *pager) begin(ctx context.Context, log string, s *tlog.Snapshot) error {
 	for seg, err := range s.Segments(ctx) {
 		if err != nil {
@@ -148,7 +148,7 @@ func (p *pager) begin(ctx context.Context, log string, s *tlog.Snapshot) error {
 	})
 }
 
-// earliest returns the first time, in the page's order, of times of which these are the lowest and the highest.
+// earliest returns the first time, in the page's order, in a range of times.
 func (p *pager) earliest(lowest, highest int64) int64 {
 	if p.order == Newest {
 		return min(highest, p.question.End-1)
@@ -156,8 +156,8 @@ func (p *pager) earliest(lowest, highest int64) int64 {
 	return max(lowest, p.question.Start)
 }
 
-// step reads what comes first in the queue: segments, the blocks of which it queues, or blocks, several at a time. What
-// it reads leaves the queue only when it is read.
+// step reads the first items of the queue: several segments, whose blocks it queues, or several blocks. They stay in
+// the queue until they are read.
 func (p *pager) step(ctx context.Context) error {
 	read, most := p.read, p.searcher.options.Workers
 	if p.queue.items[0].block == nil {
@@ -178,11 +178,12 @@ func (p *pager) step(ctx context.Context) error {
 	return err
 }
 
-// mostAsks is the number of segments whose indexes are asked at a time: they cost little but the time that a store
-// takes. A search begins with one, since most that is asked for is new, and asks more at a time the longer it goes on.
+// mostAsks bounds the number of segments whose indexes are asked at a time. These requests cost little except waiting
+// for the store. A search begins with one, since most questions are about recent events, and asks more the longer it
+// takes.
 const mostAsks = 15
 
-// ask asks the indexes of segments side by side, and queues the blocks that may hold what matches.
+// ask asks the indexes of segments concurrently, and queues the blocks that may contain matching events.
 func (p *pager) ask(ctx context.Context, items []item) error {
 	found := make([][]block, len(items))
 	group, ctx := errgroup.WithContext(ctx)
@@ -204,7 +205,7 @@ func (p *pager) ask(ctx context.Context, items []item) error {
 	return nil
 }
 
-// read reads blocks side by side.
+// read reads blocks concurrently.
 func (p *pager) read(ctx context.Context, items []item) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, one := range items {
@@ -218,7 +219,7 @@ func (p *pager) read(ctx context.Context, items []item) error {
 	return group.Wait()
 }
 
-// take takes an event that matches, if it comes after where the page begins.
+// take takes a matching event, if it is after the start of the page.
 func (p *pager) take(h Hit) {
 	if p.after != nil && p.order.compare(h.Position, *p.after) <= 0 {
 		return
@@ -228,8 +229,7 @@ func (p *pager) take(h Hit) {
 	p.best.take(h)
 }
 
-// best keeps the first of the hits that it takes, as far as a limit of their number and one of their bytes allow; at
-// least one.
+// best keeps the first of the hits that it takes, up to a number and a size in bytes, but at least one.
 type best struct {
 	order   Order
 	limit   int
@@ -237,7 +237,7 @@ type best struct {
 	hits    []Hit // a heap, the last one at the root
 	size    int   // bytes of their lines
 	dropped bool
-	bound   Position // If dropped: no hit from here on is wanted.
+	bound   Position // if dropped is set, hits from here on are not wanted
 }
 
 func (b *best) Len() int { return len(b.hits) }
@@ -253,7 +253,7 @@ func (b *best) Pop() any {
 	return last
 }
 
-// mayTake tells whether a hit with a time, or a later one in the order, would stay if it was taken.
+// mayTake tells whether a hit at this time, or later in the order, could be kept.
 func (b *best) mayTake(time int64) bool {
 	if b.dropped && b.order.times(time, b.bound.Time) > 0 {
 		return false
@@ -261,7 +261,7 @@ func (b *best) mayTake(time int64) bool {
 	return len(b.hits) < b.limit || b.order.times(time, b.hits[0].Time) <= 0
 }
 
-// take takes a hit, of whose line it makes a copy.
+// take takes a hit. It copies the line.
 func (b *best) take(h Hit) {
 	if b.dropped && b.order.compare(h.Position, b.bound) >= 0 ||
 		len(b.hits) == b.limit && b.order.compare(h.Position, b.hits[0].Position) > 0 {
@@ -277,20 +277,20 @@ func (b *best) take(h Hit) {
 	}
 }
 
-// sorted returns the hits in order. best must not be used any more.
+// sorted returns the hits in order. best must not be used afterwards.
 func (b *best) sorted() []Hit {
 	return slices.SortedFunc(slices.Values(b.hits), func(x, y Hit) int { return b.order.compare(x.Position, y.Position) })
 }
 
-// item is a segment, or a block of one, that is to be read.
+// item is a segment to read, or a block of one.
 type item struct {
-	time    int64 // no event in it comes before this, in the page's order
+	time    int64 // no event in it is before this, in the page's order
 	log     string
 	segment *tlog.Segment
-	block   *block // nil: its blocks are not known yet
+	block   *block // if nil, the blocks of the segment are not known yet
 }
 
-// queue is a heap of items, the first one at the root.
+// queue is a heap of items, with the first one at the root.
 type queue struct {
 	order Order
 	items []item

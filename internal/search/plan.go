@@ -13,14 +13,14 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// plan is what the index of a segment says of a question.
+// plan is the answer of a segment's index to a question.
 type plan struct {
 	index   *index.Index
 	fetch   index.Fetch
 	matches []index.Matches // by block
 }
 
-// plan asks the index of a segment. It returns nil if there is none, or none that can be used: then all is read.
+// plan asks the index of a segment. If there is none, or it cannot be used, it returns nil; then all blocks are read.
 func (s *Searcher) plan(ctx context.Context, q *Question, seg *tlog.Segment) (*plan, error) {
 	beside := seg.Beside(index.ID)
 	if beside == nil {
@@ -34,8 +34,8 @@ func (s *Searcher) plan(ctx context.Context, q *Question, seg *tlog.Segment) (*p
 	return nil, nil
 }
 
-// useless tells whether an index cannot be used because it is lost or damaged, rather than because the storage fails or
-// the log has moved on.
+// useless tells whether an index cannot be used because it is lost or damaged. Failures of the storage, and a log that
+// has moved on, do not count.
 func useless(err error) bool {
 	return !errors.Is(err, tlog.ErrMoved) && (errors.Is(err, bucket.ErrNotExist) ||
 		errors.Is(err, index.ErrCorrupt) || errors.Is(err, manifest.ErrNotAuthentic))
@@ -57,7 +57,7 @@ func (s *Searcher) ask(ctx context.Context, q *Question, beside *tlog.Beside) (*
 	return p, nil
 }
 
-// open returns an index, from memory if it is there.
+// open returns an index, from memory if possible.
 func (s *Searcher) open(ctx context.Context, beside *tlog.Beside) (*index.Index, error) {
 	if x, ok := s.indexes.GetIfPresent(beside.Key); ok {
 		return x, nil
@@ -79,7 +79,7 @@ type pieceID struct {
 	offset, length int64
 }
 
-// piece returns bytes of an index, from memory if they are there.
+// piece returns a range of an index, from memory if possible.
 func (s *Searcher) piece(ctx context.Context, beside *tlog.Beside, offset, length int64) ([]byte, error) {
 	id := pieceID{beside.Key, offset, length}
 	if data, ok := s.pieces.GetIfPresent(id); ok {
@@ -93,7 +93,7 @@ func (s *Searcher) piece(ctx context.Context, beside *tlog.Beside, offset, lengt
 	return data, nil
 }
 
-// any tells whether an entry of the segment matches, or perhaps does.
+// any tells whether an entry of the segment matches, or perhaps matches.
 func (p *plan) any() bool {
 	for i := range p.matches {
 		if !p.matches[i].None() {
@@ -115,7 +115,7 @@ func (p *plan) fits(blocks []segment.Block) error {
 	return nil
 }
 
-// candidates returns the blocks of a segment that may hold events that match, as far as its index tells.
+// candidates returns the blocks of a segment that may contain matching events.
 func (s *Searcher) candidates(ctx context.Context, q *Question, log string, seg *tlog.Segment) ([]block, error) {
 	p, err := s.plan(ctx, q, seg)
 	if err != nil || p != nil && !p.any() {
@@ -124,8 +124,7 @@ func (s *Searcher) candidates(ctx context.Context, q *Question, log string, seg 
 	return s.blocks(ctx, q, log, seg, p)
 }
 
-// blocks returns the blocks of a segment with times that are asked for, but for those of which a plan says that they
-// hold nothing that is.
+// blocks returns the blocks of a segment with times in the range, without those that cannot match by the plan.
 func (s *Searcher) blocks(ctx context.Context, q *Question, log string, seg *tlog.Segment, p *plan) ([]block, error) {
 	all, err := seg.Blocks(ctx)
 	if err != nil {
@@ -153,7 +152,7 @@ func (s *Searcher) blocks(ctx context.Context, q *Question, log string, seg *tlo
 	return some, nil
 }
 
-// wants tells whether an entry of a block, given by its number in it, is one that is asked for.
+// wants tells whether an entry of a block matches.
 func (b *block) wants(entry int, line []byte, m *query.Matcher) bool {
 	switch {
 	case b.matches == nil:

@@ -1,6 +1,6 @@
-// Package search answers questions about the events of logs: which they are, page by page in the order of their times,
-// and how many, when and of what kind. It sees what a download sees at the same moment, sequenced or not, each event
-// once. Its memory is bounded whatever the question is.
+// Package search answers questions about the events of logs: it finds them page by page in the order of their times,
+// and counts them by time and by values. At any moment it sees the same events as a download, sequenced or not, each
+// once. Its memory is bounded for every question.
 package search
 
 import (
@@ -23,22 +23,22 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// ErrTooSlow is returned if the time limit passes before anything can be said. Whoever asks should ask for less: a
-// shorter range, or fewer logs.
+// ErrTooSlow is returned if the time limit passes before anything is known. The caller should ask for less: a shorter
+// range, or fewer logs.
 var ErrTooSlow = errors.New("the search takes too long")
 
-// Question says which events are asked for.
+// Question says which events to find.
 type Question struct {
-	Query      *query.Query // without times relative to now
-	Logs       []string     // ids, each once
-	Start, End int64        // half-open range of the events' times, milliseconds since the epoch
+	Query      *query.Query // must not have times relative to now
+	Logs       []string     // ids, without duplicates
+	Start, End int64        // half-open range of event times, milliseconds since the epoch
 
-	// Begun, if it is not nil, is called when what is recorded from then on is not found: again if a log has moved on, so
-	// that what was recorded meanwhile may be found after all.
+	// If Begun is not nil, it is called at the moment after which newly recorded events are not found. If a log has
+	// moved on meanwhile, it is called again, and then events recorded before this call may be found.
 	Begun func()
 }
 
-// Order is the order in which events are found.
+// Order is the order of events.
 type Order int
 
 // The orders.
@@ -47,15 +47,14 @@ const (
 	Oldest
 )
 
-// Position is the place of an event among those of all logs: by its time, its log, and its key, none of which ever
-// changes.
+// Position is the place of an event among those of all logs, by time, log and key. It never changes.
 type Position struct {
 	Time int64 // milliseconds since the epoch
 	Log  string
 	Key  event.Key
 }
 
-// compare returns a negative number if a comes before b.
+// compare returns a negative number if a is before b.
 func (o Order) compare(a, b Position) int {
 	return cmp.Or(o.times(a.Time, b.Time), strings.Compare(a.Log, b.Log), a.Key.Compare(b.Key))
 }
@@ -70,17 +69,17 @@ func (o Order) times(a, b int64) int {
 // Hit is an event that was found.
 type Hit struct {
 	Position
-	Index int64  // in its log; tlog.Unsequenced if it waits to be sequenced
+	Index int64  // in its log, or tlog.Unsequenced if it waits to be sequenced
 	Line  []byte // without '\n'
 }
 
-// Options of a Searcher. The zero value of each field means its default.
+// Options configures a Searcher. The zero value of each field means its default.
 type Options struct {
-	PageBytes  int                         // of lines in a page, which has at least one, 4 MiB
-	TimeLimit  time.Duration               // of one page or summary, 20 seconds
-	IndexBytes uint64                      // of memory for what is read of indexes, 32 MiB
-	Damaged    func(key string, err error) // is told of an index that cannot be used; if nil, nobody is
-	Workers    int                         // blocks of a question that are read at a time, one for each processor up to 8
+	PageBytes  int                         // bytes of lines in a page, which has at least one line (default 4 MiB)
+	TimeLimit  time.Duration               // for one page or summary (default 20 seconds)
+	IndexBytes uint64                      // memory for parts of indexes (default 32 MiB)
+	Damaged    func(key string, err error) // if not nil, it is called for an index that cannot be used
+	Workers    int                         // blocks of a question read at a time (default: one per CPU, up to 8)
 }
 
 // Searcher answers questions. It may be used concurrently.
@@ -123,8 +122,8 @@ func (s *Searcher) snapshots(ctx context.Context, q Question) ([]*tlog.Snapshot,
 	return all, err
 }
 
-// within runs do within the time limit of a question, and again as long as it fails because a log has moved on.
-// ErrTooSlow if the time limit passes.
+// within runs do within the time limit of a question, and again whenever it fails because a log has moved on. If the
+// time limit passes, it returns ErrTooSlow.
 func (s *Searcher) within(ctx context.Context, do func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, s.options.TimeLimit)
 	defer cancel()
@@ -138,19 +137,19 @@ func (s *Searcher) within(ctx context.Context, do func(context.Context) error) e
 	return err
 }
 
-// visitor is shown what a question is about.
+// visitor receives the events that a question is about.
 type visitor interface {
-	// waiting is shown each event that waits to be sequenced and matches, by its line without '\n', which is valid during
-	// the call. When a log has no more of them, end is called.
+	// waiting is called for each matching event that waits to be sequenced, with its line without '\n', which is valid
+	// during the call. After the last one of a log, end is called.
 	waiting(ctx context.Context, line []byte, e event.Entry) error
 	end(ctx context.Context) error
 
-	// segment is shown each segment that may hold events that match, with what its index says; nil if there is none.
-	// Several segments may be shown at the same time.
+	// segment is called for each segment that may contain matching events, with the answer of its index, or nil. It may
+	// be called concurrently.
 	segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error
 }
 
-// visit shows a visitor all that a question is about.
+// visit calls v for everything that a question is about.
 func (s *Searcher) visit(ctx context.Context, q *Question, m *query.Matcher, v visitor) error {
 	snapshots, err := s.snapshots(ctx, *q)
 	if err != nil {
@@ -159,7 +158,7 @@ func (s *Searcher) visit(ctx context.Context, q *Question, m *query.Matcher, v v
 	return s.visitAll(ctx, snapshots, q, m, v)
 }
 
-// visitAll shows what a question is about as snapshots have its logs.
+// visitAll is visit for given snapshots of the logs.
 func (s *Searcher) visitAll(ctx context.Context, snapshots []*tlog.Snapshot, q *Question, m *query.Matcher,
 	v visitor) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -172,7 +171,7 @@ func (s *Searcher) visitAll(ctx context.Context, snapshots []*tlog.Snapshot, q *
 	return group.Wait()
 }
 
-// visitLog shows a log. What goes on in the group when it returns belongs to it.
+// visitLog visits one log. It may start work in the group and return before that ends.
 func (s *Searcher) visitLog(ctx context.Context, group *errgroup.Group, q *Question, log string, of *tlog.Snapshot,
 	m *query.Matcher, v visitor) error {
 	err := of.Waiting(ctx, func(line []byte, e event.Entry) error {
@@ -202,7 +201,7 @@ func (s *Searcher) visitLog(ctx context.Context, group *errgroup.Group, q *Quest
 	return nil
 }
 
-// again calls do until it fails for another reason than that a log has moved on.
+// again repeats do as long as it fails because a log has moved on.
 func again(ctx context.Context, do func() error) error {
 	for {
 		err := do()

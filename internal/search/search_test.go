@@ -27,24 +27,24 @@ import (
 
 var logs = []string{"6a793f48c0eb9e7a17712f00", "6a793f48c0eb9e7a17712f01", "6a793f48c0eb9e7a17712f02"}
 
-// world is three logs, and what they must hold.
+// world is three logs, and their expected events.
 type world struct {
 	node   *nodetest.Node
 	search *Searcher
-	events map[string][]string // lines by log, in no order
+	events map[string][]string // lines by log, unordered
 	uid    int
 }
 
 func newWorld(t testing.TB, o tlog.Options) *world {
-	o.BlockBytes, o.MergeWidth, o.Grace = 600, 3, -1 // what is replaced goes at once
+	o.BlockBytes, o.MergeWidth, o.Grace = 600, 3, -1 // replaced objects are deleted at once
 	n := nodetest.New(t, bucketest.NewMemory(), nodetest.Options{Logs: o})
 	return &world{node: n, search: New(n.Logs, Options{}), events: map[string][]string{}}
 }
 
-// besides is no indexes, indexes of all segments, and of large ones only.
+// besides is no indexes, indexes of all segments, and indexes of large segments only.
 var besides = [][]segment.Kind{nil, {index.Kind{Least: 1}}, {index.Kind{Least: 3000}}}
 
-// record records events in a log; of those that come again nothing is left.
+// record records events in a log. Duplicates have no effect.
 func (w *world) record(t rapid.TB, log string, lines ...string) {
 	t.Helper()
 	if err := w.node.Writers[0].Append(context.Background(), eventtest.Batch(log, lines...)); err != nil {
@@ -91,7 +91,7 @@ func (w *world) grow(t *rapid.T) {
 	w.record(t, log, lines...)
 }
 
-// expected returns the lines that match, in order.
+// expected returns the matching lines, in order.
 func (w *world) expected(t rapid.TB, q Question, o Order) []Hit {
 	var hits []Hit
 	for _, log := range q.Logs {
@@ -151,8 +151,8 @@ func sameHits(t rapid.TB, got, want []Hit) {
 	}
 }
 
-// Pages together are what the definition says, whatever happens to the logs between two of them: sequencing and merging
-// change no position.
+// All pages together are as defined, although logs are sequenced and merged between pages, since positions never
+// change.
 func TestPagesAgreeWithDefinition(t *testing.T) {
 	many, found := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -218,7 +218,7 @@ func TestHitsHaveTheirIndex(t *testing.T) {
 	}
 }
 
-// Whatever is moved in the midst of a page, the page is whole.
+// A page is complete even if objects are moved while it is made.
 func TestPageOfALogThatMoves(t *testing.T) {
 	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600, MergeWidth: 3, Grace: -1}})
@@ -257,7 +257,7 @@ func TestPageOfALogThatMoves(t *testing.T) {
 	}
 }
 
-// A page that the time limit ends has all that comes before what was not read, and the next one goes on there.
+// A page that the time limit ends has all events before the unread ones, and the next page continues there.
 func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600, CacheBytes: 100}})
@@ -296,7 +296,7 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 		limited.Store(false)
 		p, err := w.search.Page(t.Context(), q, Newest, after, 1000)
 		if errors.Is(err, ErrTooSlow) {
-			continue // before it came to any block
+			continue // it ended before the first block
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -313,7 +313,7 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 	}
 }
 
-// checkParts fails unless each bar says how many of its events a query matches; of none, if it is nil.
+// checkParts checks that each bar counts the events that part matches. If part is nil, these counts must be 0.
 func checkParts(t rapid.TB, bars []Bar, hits []Hit, part *query.Query) {
 	for i, bar := range bars {
 		want := int64(0)
@@ -372,7 +372,7 @@ func TestSummaryAgreesWithDefinition(t *testing.T) {
 	})
 }
 
-// checkBars checks that each bar counts the hits from its beginning to that of the next.
+// checkBars checks that each bar counts the hits from its start to that of the next one.
 func checkBars(t rapid.TB, bars []Bar, hits []Hit, q Question) {
 	t.Helper()
 	for i, bar := range bars {
@@ -395,7 +395,7 @@ func checkBars(t rapid.TB, bars []Bar, hits []Hit, q Question) {
 	}
 }
 
-// checkFacet checks a facet against a count of the values that stand in the lines.
+// checkFacet checks a facet against a count of the values in the lines.
 func checkFacet(t rapid.TB, got Facet, hits []Hit, field query.Field, top int) {
 	t.Helper()
 	want := map[string]int64{}
@@ -442,8 +442,8 @@ func checkFacet(t rapid.TB, got Facet, hits []Hit, field query.Field, top int) {
 	}
 }
 
-// A facet keeps nothing of the lines that it has counted: their memory may be used again, and a value that occurs
-// often would keep a whole block.
+// A facet keeps no memory of the lines that it has counted. These may be overwritten, and a frequent value would keep a
+// whole block.
 func TestFacetKeepsNoLine(t *testing.T) {
 	f, x := facet{counts: map[query.Scalar]*int64{}}, query.NewExtract("who")
 	for range 3 {
@@ -459,7 +459,7 @@ func TestFacetKeepsNoLine(t *testing.T) {
 	}
 }
 
-// A field with more values than can be kept is not counted, and says so.
+// A field with too many values is not counted, and the reply says so.
 func TestFacetOfTooManyValues(t *testing.T) {
 	f := facet{counts: map[query.Scalar]*int64{}}
 	for i := range maxValues {
@@ -481,7 +481,7 @@ func TestFacetOfTooManyValues(t *testing.T) {
 	}
 }
 
-// An index that is lost or damaged is not used, which somebody is told of, and changes no answer.
+// An index that is lost or damaged is reported and not used, and no answer changes.
 func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
 	for name, harm := range map[string]func(context.Context, *bucketest.Memory, string) error{
 		"whole": func(context.Context, *bucketest.Memory, string) error { return nil },
@@ -539,7 +539,7 @@ func TestDamagedIndexesChangeNoAnswer(t *testing.T) {
 	}
 }
 
-// What the index tells needs no lines.
+// Questions that the index can answer read no lines.
 func TestIndexSavesReading(t *testing.T) {
 	b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 	n := nodetest.New(t, b, nodetest.Options{Logs: tlog.Options{BlockBytes: 600, CacheBytes: 100,

@@ -14,57 +14,57 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Bounds on the different values of a facet. What has more is no facet but a list of events.
+// Bounds of the different values of a facet. If there are more, a list of events is better than a facet.
 const (
 	maxValues     = 50_000
 	maxValueBytes = 4 << 20
 )
 
-// Outline says what is to be summed up. The zero value of each field means that it is not wanted.
+// Outline says what to count. The zero value of each field means that it is not wanted.
 type Outline struct {
-	Bars   int            // at most so many bars of a histogram
-	Zone   *time.Location // of their beginnings
-	Part   *query.Query   // of the events of each bar, those that it matches too are counted apart; nil if none
+	Bars   int            // maximum number of bars of a histogram
+	Zone   *time.Location // of the starts of the bars
+	Part   *query.Query   // if not nil, the events of each bar that it matches too are also counted alone
 	Facets []query.Field
-	Top    int // how many values of each facet
+	Top    int // number of values of each facet
 }
 
-// Summary is what there is of all events that match.
+// Summary counts all matching events.
 type Summary struct {
 	Total     int64
 	Histogram []Bar
-	Facets    []Facet // as in the outline
+	Facets    []Facet // in the order of the outline
 }
 
-// Bar is a bar of a histogram. It ends where the next one begins, the last one with the question's range.
+// Bar is a bar of a histogram. It ends where the next one begins, and the last one with the question's range.
 type Bar struct {
 	Start int64 // milliseconds since the epoch
 	Count int64
-	Part  int64 // how many of them the outline's part matches
+	Part  int64 // number of these events that the outline's Part matches
 }
 
-// Facet is how often the values of a field occur. An event with several values counts for each of them.
+// Facet counts the values of a field. An event with several values counts for each of them.
 type Facet struct {
 	Field   query.Field
 	Values  []Count // the most frequent first
 	Other   int64   // sum of the counts of all other values
-	Missing int64   // events without a value
-	TooMany bool    // The field has too many different values to be counted: there are no counts.
+	Missing int64   // number of events without a value
+	TooMany bool    // whether the field has too many different values to count; then there are no counts
 }
 
-// Count is how many events have a value.
+// Count is the number of events that have a value.
 type Count struct {
 	Value query.Scalar
 	Count int64
 }
 
-// compareCounts returns a negative number if a is more frequent than b, or as frequent and before it.
+// compareCounts returns a negative number if a is more frequent than b, or equally frequent and before b.
 func compareCounts(a, b Count) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value.Text, b.Value.Text),
 		cmp.Compare(a.Value.Kind, b.Value.Kind))
 }
 
-// Summary sums up all events that match. ErrTooSlow if the time limit passes.
+// Summary counts all matching events. If the time limit passes, it returns ErrTooSlow.
 func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary, error) {
 	all, err := newTally(s, q, o)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Searcher) Summary(ctx context.Context, q Question, o Outline) (*Summary
 	return sum, nil
 }
 
-// count has each tally count anew, all of them what the logs had at one moment.
+// count makes all tallies count from zero, at the same snapshots of the logs.
 func (s *Searcher) count(ctx context.Context, q Question, tallies []*tally) error {
 	snapshots, err := s.snapshots(ctx, q)
 	if err != nil {
@@ -135,7 +135,7 @@ func newTally(s *Searcher, q Question, o Outline) (*tally, error) {
 	return t, nil
 }
 
-// reset makes a tally one that has counted nothing.
+// reset sets all counts to zero.
 func (t *tally) reset() {
 	t.total, t.counts, t.facets = 0, make([]int64, len(t.bars)), make([]facet, len(t.outline.Facets))
 	for i := range t.facets {
@@ -150,7 +150,7 @@ func (t *tally) waiting(_ context.Context, line []byte, e event.Entry) error {
 
 func (t *tally) end(context.Context) error { return nil }
 
-// segment counts the events of a segment: from its index, as far as that tells.
+// segment counts the events of a segment, from its index as far as possible.
 func (t *tally) segment(ctx context.Context, log string, seg *tlog.Segment, p *plan) error {
 	var known *indexed
 	if p != nil {
@@ -225,7 +225,7 @@ func (t *tally) summary() *Summary {
 
 // facet counts the values of a field.
 type facet struct {
-	counts  map[query.Scalar]*int64 // A count is not in the map itself: to store it there would store the key anew.
+	counts  map[query.Scalar]*int64 // pointers, since storing a count in the map itself would store the key again
 	bytes   int
 	missing int64
 	tooMany bool
@@ -257,7 +257,7 @@ func (f *facet) add(v query.Scalar, n int64) {
 		f.tooMany, f.counts = true, nil
 		return
 	}
-	v.Text = strings.Clone(v.Text) // which may lie in the event's line
+	v.Text = strings.Clone(v.Text) // it may be part of the event's line
 	f.counts[v] = &n
 }
 

@@ -2,5 +2,5 @@
 
 package simulation
 
-// sameEachTime tells whether a history is the same each time it is played.
+// sameEachTime tells whether a seed always gives the same history.
 const sameEachTime = true

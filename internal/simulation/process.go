@@ -17,42 +17,41 @@ func changes(op bucketest.Op) bool {
 	return op == bucketest.Put || op == bucketest.PutNew || op == bucketest.Delete
 }
 
-// repeatable tells whether a client may send an operation twice. It may never with PutNew: the contract of
-// bucket.Bucket.
+// repeatable tells whether a client may send an operation twice. By the contract of bucket.Bucket, PutNew must not be.
 func repeatable(op bucketest.Op) bool { return op == bucketest.Put || op == bucketest.Delete }
 
-// call is a call to the bucket that is under way.
+// call is a call to the bucket that is in progress.
 type call struct {
 	process *Process
 	op      bucketest.Op
 	key     string
-	part    string // of what is read, beside the key
+	part    string // the part that is read, beside the key
 	arrival int
-	ready   time.Time // not to be let on before
+	ready   time.Time // it must not continue before this
 	run     func(luck uint64) error
 
 	result    error
-	done      bool // it took effect, the reply is on its way
-	failed    bool // the caller was told that it failed, but it will take effect
-	abandoned bool // the caller does not wait for it any more
+	done      bool // it took effect, and the reply is on its way
+	failed    bool // it was reported as failed, but will take effect
+	abandoned bool // the caller no longer waits for it
 	released  chan struct{}
 }
 
-// Process is a process's view of the bucket.
+// Process is the bucket as one process sees it.
 type Process struct {
 	world  *World
 	name   string
-	asleep time.Time // until then
-	storm  time.Time // until then most calls fail
+	asleep time.Time // until this time it sleeps
+	storm  time.Time // until this time most of its calls fail
 	died   chan struct{}
 }
 
-// pageSize is how many objects a page of a listing has.
+// pageSize is the number of objects in a page of a listing.
 const pageSize = 4
 
 var _ bucket.Bucket = (*Process)(nil)
 
-// Process starts a process. Its name should be another one than any before.
+// Process starts a process. Names must not be used twice.
 func (w *World) Process(name string) *Process {
 	p := &Process{world: w, name: name, died: make(chan struct{})}
 	w.mu.Lock()
@@ -78,7 +77,7 @@ func (p *Process) Dead() bool {
 	}
 }
 
-// Kill ends the process: from now on its calls fail, without effect.
+// Kill ends the process. From then on its calls fail, without effect.
 func (p *Process) Kill() {
 	w := p.world
 	w.mu.Lock()
@@ -97,7 +96,7 @@ func (p *Process) Kill() {
 	})
 }
 
-// call waits until the world has let a call go on and has answered it.
+// call waits until the world has answered a call.
 func (p *Process) call(ctx context.Context, op bucketest.Op, key, part string, run func(luck uint64) error) error {
 	w := p.world
 	w.mu.Lock()
@@ -138,7 +137,7 @@ func (p *Process) Get(ctx context.Context, key string, r bucket.Range) (*bucket.
 	return o, nil
 }
 
-// cut is an object whose connection breaks after so many bytes.
+// cut is an object whose connection breaks after a number of bytes.
 type cut struct {
 	io.ReadCloser
 	left int64
@@ -146,14 +145,14 @@ type cut struct {
 
 func (c *cut) Read(data []byte) (int, error) {
 	if c.left == 0 {
-		return 0, fmt.Errorf("%w: %w", errInjected, io.ErrUnexpectedEOF) // as every bucket says it
+		return 0, fmt.Errorf("%w: %w", errInjected, io.ErrUnexpectedEOF) // as in every bucket
 	}
 	n, err := c.ReadCloser.Read(data[:min(int64(len(data)), c.left)])
 	c.left -= int64(n)
 	return n, err
 }
 
-// Forget passes it on. It asks nothing of the bucket, so it cannot fail.
+// Forget calls Forget of the bucket. It makes no request, so it cannot fail.
 func (p *Process) Forget(key string) { p.world.Bucket.Forget(key) }
 
 func (p *Process) Put(ctx context.Context, key string, data []byte) error {
@@ -213,5 +212,5 @@ func (p *Process) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// Close does nothing: a process that is not dead may go on.
+// Close does nothing: the process may continue.
 func (p *Process) Close() error { return nil }

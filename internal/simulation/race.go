@@ -2,5 +2,5 @@
 
 package simulation
 
-// sameEachTime is false because the runtime runs goroutines in a random order under the race detector.
+// sameEachTime is false because the race detector makes the runtime run goroutines in random order.
 const sameEachTime = false

@@ -1,11 +1,11 @@
-// Package simulation plays many processes on one bucket under one clock, all in one process and from one seed, so that
-// a history that goes wrong can be played again.
+// Package simulation runs many processes on one bucket with one clock, all in one operating-system process and from one
+// seed, so that a history with a fault can be repeated.
 //
-// Each call to the bucket waits until the world lets it go on, one at a time, in an order that the seed decides. So
-// between any two calls of a process anything may happen: others go on, the process sleeps with whatever it believes,
-// or dies; a call fails before or after its effect, the effect comes long after the failure, the reply comes late or
-// ends early. Listings come in small pages, as a store gives them, each at its own moment. What is read is never stale:
-// stores like S3 are consistent.
+// Each call to the bucket waits until the world lets it continue, one at a time, in an order that the seed decides. So
+// anything may happen between two calls of a process: others continue; the process sleeps with outdated knowledge, or
+// dies. A call may fail before or after its effect, take effect long after it failed, or get a late or incomplete
+// reply. Listings come in small pages, as from a store, each from its own moment. Reads are never stale, since stores
+// like S3 are consistent.
 package simulation
 
 import (
@@ -28,24 +28,24 @@ import (
 	"github.com/weirlog/weir/internal/simulation/seeds"
 )
 
-// Faults says how often things go wrong: once in so many calls; 0: never.
+// Faults says how often each fault happens: once in this number of calls, or never if 0.
 type Faults struct {
 	Before int // a call fails without effect
-	After  int // a change takes effect, and looks failed
-	Late   int // a change looks failed and takes effect later, perhaps after its process has died
-	Twice  int // a change that a client may repeat, a Put or a Delete, takes effect again later
+	After  int // a change takes effect, and seems to fail
+	Late   int // a change seems to fail and takes effect later, perhaps after its process has died
+	Twice  int // a change that a client may repeat (Put or Delete) takes effect again later
 	Slow   int // a reply comes late
 	Cut    int // the reply of a Get ends in the middle
 	Death  int // the process dies before or after the effect of a call
-	Pause  int // the process is stopped in a call, and goes on much later
-	Storm  int // the process loses touch with the bucket for a while: most calls fail, before or after their effect
+	Pause  int // the process is stopped in a call, and continues much later
+	Storm  int // the process loses the bucket for a while: most calls fail, before or after their effect
 
-	Trap  string // a process is often stopped just before it creates an object whose key begins so
-	Often int    // once in so many of them
+	Trap  string // a process is often stopped just before it creates an object whose key has this prefix
+	Often int    // once in this number of such calls
 }
 
-// Vary returns faults as they are in one history of many: each kind rare, usual, frequent or absent, so that the
-// histories differ as much as they can, and a trap at one of the prefixes.
+// Vary returns faults for one history of many. Each fault is rare, usual, frequent or absent, so that histories differ
+// as much as possible, and there is a trap at one of the prefixes.
 func (w *World) Vary(f Faults, prefixes ...string) Faults {
 	for _, rate := range []*int{&f.Before, &f.After, &f.Late, &f.Twice, &f.Slow, &f.Cut, &f.Death, &f.Pause, &f.Storm} {
 		*rate = []int{0, *rate / 3, *rate, *rate, *rate * 3}[w.rand.IntN(5)]
@@ -54,21 +54,22 @@ func (w *World) Vary(f Faults, prefixes ...string) Faults {
 	return f
 }
 
-// How long things last at most.
+// Maximum durations.
 const (
 	maxCall  = 20 * time.Millisecond // between a step and the next
-	maxIdle  = time.Second           // the same, while nobody calls
+	maxIdle  = time.Second           // the same, while there are no calls
 	maxReply = 10 * time.Second
 	maxStorm = 20 * time.Second
 	maxLate  = 40 * time.Second
 	maxPause = 40 * time.Second
 )
 
-// World is a bucket, a clock and the processes on it.
+// World is a bucket, a clock and the processes.
 type World struct {
 	Bucket *bucketest.Memory
 	Faults Faults
-	// Check is called after each change of the bucket, before anybody can do anything, and tells what is wrong now.
+	// Check is called after each change of the bucket, before anything else happens. It returns an error if something
+	// is wrong.
 	Check func(op bucketest.Op, key string) error
 
 	t       *testing.T
@@ -78,7 +79,7 @@ type World struct {
 	waiting []*call
 	late    []*call
 	arrived int
-	favour  *Process // goes on for a while, as the others sleep
+	favour  *Process // continues for a while, as the others sleep
 	wrong   error
 	trace   uint64 // a digest of all steps
 
@@ -86,8 +87,8 @@ type World struct {
 	ended     bool
 }
 
-// Run plays a history for each seed that the flags name. The test must not be parallel to others: each history decides
-// what crypto/rand returns.
+// Run runs a history for each seed that the flags name. The test must not be parallel to others, since each history
+// controls crypto/rand.
 func Run(t *testing.T, history func(t *testing.T, w *World)) {
 	first := play(t, seeds.First(), history)
 	if again := play(t, seeds.First(), history); sameEachTime && again != first && !t.Failed() {
@@ -104,11 +105,11 @@ func Run(t *testing.T, history func(t *testing.T, w *World)) {
 	}
 }
 
-// play plays the history of a seed, and returns a digest of its steps.
+// play runs the history of a seed, and returns a digest of its steps.
 func play(t *testing.T, seed uint64, history func(t *testing.T, w *World)) (trace uint64) {
 	t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, seed)
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // what goes on between two calls has an order, too
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that the work between two calls has a fixed order too
 		synctest.Test(t, func(t *testing.T) {
 			w := &World{Bucket: bucketest.NewMemory(), t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0))}
 			history(t, w)
@@ -121,14 +122,14 @@ func play(t *testing.T, seed uint64, history func(t *testing.T, w *World)) (trac
 	return trace
 }
 
-// Rand returns a source of randomness of the caller's own.
+// Rand returns a source of random numbers for this name.
 func (w *World) Rand(name string) *rand.Rand {
 	h := fnv.New64a()
 	io.WriteString(h, name)
 	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
 }
 
-// Wrong notes that something is wrong, which ends the history.
+// Wrong records an error, which ends the history.
 func (w *World) Wrong(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,7 +138,7 @@ func (w *World) Wrong(err error) {
 	}
 }
 
-// Play lets the processes go on until a condition holds, or something is wrong.
+// Play lets the processes continue until a condition holds, or something is wrong.
 func (w *World) Play(until func() bool) error {
 	for {
 		synctest.Wait()
@@ -151,13 +152,13 @@ func (w *World) Play(until func() bool) error {
 	}
 }
 
-// PlayFor lets the processes go on for a time of the clock.
+// PlayFor lets the processes continue for a time of the clock.
 func (w *World) PlayFor(d time.Duration) error {
 	end := time.Now().Add(d)
 	return w.Play(func() bool { return time.Now().After(end) })
 }
 
-// Heal ends all faults, and what they have left: nobody sleeps any more, and what is late comes now.
+// Heal ends all faults and their consequences: no process sleeps any more, and late effects happen now.
 func (w *World) Heal() {
 	w.Faults = Faults{}
 	for _, c := range w.late {
@@ -169,7 +170,7 @@ func (w *World) Heal() {
 	}
 }
 
-// End kills all processes, those to come too, so that whoever waits for one goes on.
+// End kills all processes, including later ones, so that nobody waits for one any more.
 func (w *World) End() {
 	w.mu.Lock()
 	w.ended = true
@@ -180,7 +181,7 @@ func (w *World) End() {
 	}
 }
 
-// step does one thing that can be done now, or lets time pass.
+// step lets one possible call continue, or lets time pass.
 func (w *World) step() {
 	now := time.Now()
 	possible := w.possible(now)
@@ -193,13 +194,12 @@ func (w *World) step() {
 		w.favour = c.process
 	}
 	w.do(c, now)
-	// Each step has a moment of its own: the bubble's timers that are set at one moment for another go off in any
-	// order.
+	// Each step has its own time, since timers of the bubble that expire at the same time run in any order.
 	synctest.Wait()
 	time.Sleep(1 + time.Duration(w.rand.Int64N(int64(maxCall)/[]int64{1, 2, 1 << 20}[w.rand.IntN(3)])))
 }
 
-// possible returns the calls that can go on, in an order that depends on nothing but the seed.
+// possible returns the calls that can continue, in an order that depends only on the seed.
 func (w *World) possible(now time.Time) []*call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -220,21 +220,20 @@ func (w *World) possible(now time.Time) []*call {
 	return slices.CompactFunc(all, func(a, b *call) bool { return a.twin(b) })
 }
 
-// compare orders calls by what they ask.
+// compare orders calls by their arguments.
 func (c *call) compare(other *call) int {
 	return cmp.Or(cmp.Compare(c.process.name, other.process.name), cmp.Compare(c.op, other.op),
 		cmp.Compare(c.key, other.key), cmp.Compare(c.part, other.part))
 }
 
-// twin tells whether two calls cannot be told apart but by who calls: then nothing says which of them comes first, and
-// what happens to one happens to the other. Reads only have twins. Two that change the same are rare, and their callers
-// are not the same.
+// twin tells whether two calls differ only in the caller. Then their order is not defined, and the same happens to
+// both. Only reads have twins. Equal changes by different callers are rare, and their effects differ.
 func (c *call) twin(other *call) bool {
 	return c.compare(other) == 0 && !changes(c.op) && c.done == other.done && c.failed == other.failed &&
 		c.ready.Equal(other.ready)
 }
 
-// twins returns a call that waits, and its twins.
+// twins returns a waiting call, and its twins.
 func (w *World) twins(c *call) []*call {
 	if c.failed {
 		return []*call{c}
@@ -250,7 +249,7 @@ func (w *World) in(d time.Duration, now time.Time) time.Time {
 	return now.Add(1 + time.Duration(w.rand.Int64N(int64(d))))
 }
 
-// do lets a call go on.
+// do lets a call continue.
 func (w *World) do(c *call, now time.Time) {
 	f, p := w.Faults, c.process
 	if w.once(f.Storm) {
@@ -304,7 +303,7 @@ func (w *World) do(c *call, now time.Time) {
 	}
 }
 
-// abandoned tells whether nobody waits for a call any more.
+// abandoned tells whether no caller waits for a call any more.
 func (w *World) abandoned(c *call) bool {
 	all := w.twins(c)
 	w.mu.Lock()
@@ -312,7 +311,7 @@ func (w *World) abandoned(c *call) bool {
 	return !slices.ContainsFunc(all, func(twin *call) bool { return !twin.abandoned })
 }
 
-// effect carries a call out.
+// effect executes a call.
 func (w *World) effect(c *call) {
 	luck := w.rand.Uint64()
 	for _, twin := range w.twins(c) {
@@ -353,7 +352,7 @@ func without(calls []*call, c *call) []*call {
 	return slices.DeleteFunc(calls, func(other *call) bool { return other == c })
 }
 
-// ErrDead is returned by all calls of a process that has died.
+// ErrDead is returned (wrapped) by all calls of a dead process.
 var ErrDead = errors.New("this process is dead")
 
 var errInjected = errors.New("injected")

@@ -11,7 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// counter is a number in the bucket that processes count up, and how often they were told that they did.
+// counter is a number in the bucket that processes increment. It counts how often they were told that they succeeded.
 type counter struct {
 	world *World
 	told  int
@@ -19,7 +19,7 @@ type counter struct {
 	left  int
 }
 
-// versions counts by creating the next version, as documents are changed.
+// versions increments by creating the next version, as documents do.
 func versions(ctx context.Context, p *Process) error {
 	n := 0
 	for _, err := range p.List(ctx, "n/", "") {
@@ -31,7 +31,7 @@ func versions(ctx context.Context, p *Process) error {
 	return p.PutNew(ctx, fmt.Sprintf("n/%06d", n+1), []byte(p.name))
 }
 
-// replacing counts by reading and replacing, which is wrong.
+// replacing increments by reading and replacing, which is wrong.
 func replacing(ctx context.Context, p *Process) error {
 	data, err := bucket.Read(ctx, p, "n", bucket.Range{})
 	if err != nil && !errors.Is(err, bucket.ErrNotExist) {
@@ -56,7 +56,7 @@ func (c *counter) run(i int, count func(context.Context, *Process) error) {
 	c.mu.Unlock()
 }
 
-// check returns an error if the number is lower than what the processes were told.
+// check returns an error if the number is lower than the number of successes.
 func (c *counter) check(bucketest.Op, string) error {
 	n := 0
 	for info := range c.world.Bucket.List(context.Background(), "n", "") {
@@ -86,8 +86,8 @@ func playCounter(w *World, count func(context.Context, *Process) error) error {
 	return err
 }
 
-// What is right stays right in every history, and each seed has one history.
-func TestRight(t *testing.T) {
+// A correct program stays correct in every history, and each seed has one history.
+func TestCorrectProgramPassesEveryHistory(t *testing.T) {
 	Run(t, func(t *testing.T, w *World) {
 		if err := playCounter(w, versions); err != nil {
 			t.Error(err)
@@ -95,8 +95,8 @@ func TestRight(t *testing.T) {
 	})
 }
 
-// What is wrong is found.
-func TestWrong(t *testing.T) {
+// A wrong program is found.
+func TestWrongProgramIsFound(t *testing.T) {
 	found := 0
 	for seed := range uint64(20) {
 		play(t, seed+1, func(t *testing.T, w *World) {

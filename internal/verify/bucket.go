@@ -18,14 +18,15 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// bareLog stands for the log whose segments lie in a folder by themselves.
+// bareLog is the id used for a log whose segments are in a folder by themselves.
 const bareLog = "000000000000000000000000"
 
-// beside is what is made from segments and compared with what stands beside them: indexes, of segments of any size.
+// beside lists the kinds of objects that are computed from segments and compared with those beside them: indexes, of
+// segments of any size.
 var beside = []segment.Kind{index.Kind{Least: 1}}
 
-// OpenFolder opens a folder with a bucket, with one log of it, or with nothing but segments. log is the only log that
-// it holds; empty: see Bucket.
+// OpenFolder opens a folder with a bucket, with one log of it, or only with segments. log is the log, if the folder
+// holds only one, and "" otherwise; see Bucket.
 func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 	prefix := ""
 	has := func(name string) bool { _, err := os.Stat(filepath.Join(root, name)); return err == nil }
@@ -46,8 +47,8 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 	return b, log, err
 }
 
-// Bucket checks logs in a bucket, all that it has or that an older checkpoint is of if none is named, and what waits to
-// be sequenced.
+// Bucket checks logs in a bucket, and the write-ahead log. If logs is empty, it checks all logs that the bucket has,
+// and all that older checkpoints name.
 func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*Report, error) {
 	d := &audit.Auditor{Bucket: b, Keys: c.Keys, Beside: beside, Progress: c.Progress}
 	waiting, err := wal.Audit(ctx, b, c.Seals)
@@ -74,7 +75,7 @@ func (c Check) Bucket(ctx context.Context, b bucket.Bucket, logs []string) ([]*R
 	return reports, nil
 }
 
-// logsOf returns the logs that a bucket has, and those that it must have had by older checkpoints.
+// logsOf returns the logs that a bucket has, and those that older checkpoints prove it to have had.
 func logsOf(ctx context.Context, d *audit.Auditor, since []Checkpoint) (logs []string, err error) {
 	for log, err := range d.Logs(ctx) {
 		if err != nil {
@@ -90,7 +91,7 @@ func logsOf(ctx context.Context, d *audit.Auditor, since []Checkpoint) (logs []s
 	return logs, nil
 }
 
-// waitingReport reports on the write-ahead log, which nothing is signed of yet.
+// waitingReport reports on the write-ahead log, of which nothing is signed yet.
 func waitingReport(a *wal.Audited) *Report {
 	r := &Report{Subject: "write-ahead log", Unsequenced: int64(a.Events)}
 	for _, key := range slices.Sorted(maps.Keys(a.Damaged)) {
@@ -140,14 +141,15 @@ func (c Check) oneLog(ctx context.Context, d *audit.Auditor, log string, waiting
 	return r, nil
 }
 
-// maxUnnamed bounds the objects that no manifest names and a report does.
+// maxUnnamed bounds how many objects a report lists that no manifest names.
 const maxUnnamed = 10
 
-// maxStrangers bounds the cosignatures by witnesses that are not given: a signed note may have 100 signatures.
+// maxStrangers bounds the cosignatures of unknown witnesses in a report: a signed note may have 100 signatures.
 const maxStrangers = 32
 
-// cosigned reports who has signed the checkpoint of an audited log, with the cosignatures that are kept beside it.
-// Whoever can write the bucket can put anything there, so each is looked at by itself, and what is none is named.
+// cosigned reports which witnesses have signed the checkpoint of an audited log, including the cosignatures stored
+// beside it. Anybody who can write the bucket can put anything there, so each is checked alone, and bad ones are
+// reported.
 func (c Check) cosigned(ctx context.Context, r *Report, b bucket.Bucket, a *audit.Audit, log string) error {
 	signed, strangers := a.Checkpoint, 0
 	known := map[string]bool{}
@@ -171,8 +173,8 @@ func (c Check) cosigned(ctx context.Context, r *Report, b bucket.Bucket, a *audi
 	return nil
 }
 
-// auditSince audits a log, and returns which of some older checkpoints are of it. They are all if it is not known which
-// log it is.
+// auditSince audits a log, and returns the older checkpoints that are of it. If it is not known which log it is, these
+// are all checkpoints.
 func auditSince(ctx context.Context, d *audit.Auditor, log string, all []Checkpoint) (*audit.Audit, []Checkpoint,
 	error) {
 	var since []Checkpoint
@@ -186,11 +188,11 @@ func auditSince(ctx context.Context, d *audit.Auditor, log string, all []Checkpo
 	return a, since, err
 }
 
-// goesOn checks that an audited log goes on from older checkpoints of it.
+// goesOn checks that an audited log extends older checkpoints of it.
 func (r *Report) goesOn(a *audit.Audit, since []Checkpoint) {
 	for _, c := range since {
 		if r.Log == "" {
-			r.Log = c.Origin // nothing here says otherwise; the root will
+			r.Log = c.Origin // nothing here contradicts it; the root will
 		}
 		if c.Origin != r.Log {
 			r.add(Problem{What: fmt.Sprintf("the older checkpoint is of the log %q", c.Origin)})
@@ -205,7 +207,7 @@ func (r *Report) goesOn(a *audit.Audit, since []Checkpoint) {
 	}
 }
 
-// noManifest says what a log without a manifest can still be checked by.
+// noManifest reports what can still be checked of a log without a manifest.
 func (r *Report) noManifest(a *audit.Audit, since []Checkpoint) {
 	if !a.Rebuilt {
 		return

@@ -17,14 +17,14 @@ import (
 	"github.com/weirlog/weir/internal/seal"
 )
 
-// Check says what to check by.
+// Check configures the checks.
 type Check struct {
-	Keys      *proof.Keys     // one of which must have signed
-	Witnesses []note.Verifier // whose cosignatures are looked for
-	Quorum    int             // how many of them must have cosigned
-	Since     []Checkpoint    // Older checkpoints, of any logs, that the logs must go on from.
-	Seals     seal.Key        // of the nodes of a bucket. With the zero key only the form of seals is checked.
-	Progress  func(int64)     // If not nil, it is called with the number of bytes whenever some were read.
+	Keys      *proof.Keys     // trusted keys, one of which must have signed
+	Witnesses []note.Verifier // witnesses whose cosignatures are looked for
+	Quorum    int             // number of these that must have cosigned
+	Since     []Checkpoint    // older checkpoints, of any logs, that the logs must extend
+	Seals     seal.Key        // of the nodes of a bucket; if zero, only the form of seals is checked
+	Progress  func(int64)     // if not nil, it is called with the number of bytes after each read
 }
 
 // File checks a downloaded file against the proof beside it.
@@ -68,13 +68,13 @@ func readProof(name string) (*proof.File, error) {
 	return proof.ReadFile(f)
 }
 
-// lines is what was found of the lines of a file.
+// lines is what was found out about the lines of a file.
 type lines struct {
 	shown  *proof.Shown
-	marked []proof.Part // of the proof, if they were asked for
+	marked []proof.Part // parts of the proof, if they were asked for
 }
 
-// mostAdded bounds how many lines beyond those that a proof accounts for are read.
+// mostAdded bounds how many lines are read beyond those that a proof accounts for.
 const mostAdded = 1 << 20
 
 var errAdded = errors.New("far more lines than the proof accounts for")
@@ -132,14 +132,14 @@ func (c Check) lines(ctx context.Context, r *Report, file io.Reader, p *proof.Fi
 	return &lines{shown, check.Marked()}, nil
 }
 
-// merged is what a file may be that has more lines than its proof.
+// merged explains how a file may have more lines than its proof.
 const merged = "if several downloads were put together, verify each by its own proof"
 
 func (r *Report) addedLines(n int64) {
 	r.add(Problem{What: fmt.Sprintf("%d lines were added to the file since its proof was made; %s", n, merged)})
 }
 
-// claimsOf names what a proof says that nothing signs.
+// claimsOf returns the claims of a proof, which nothing signs.
 func claimsOf(p *proof.File) *Claims {
 	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 	c := &Claims{Source: p.Claims.Source, Start: at(p.Claims.Start), End: at(p.Claims.End),
@@ -151,7 +151,7 @@ func claimsOf(p *proof.File) *Claims {
 	return c
 }
 
-// shown reports what a proof shows.
+// shown reports what a proof proves.
 func (r *Report) shown(s *proof.Shown) {
 	r.Size, r.Root, r.Entries = s.Size, s.Root.String(), s.Held
 	if s.Held > 0 {
@@ -173,7 +173,7 @@ func (r *Report) shown(s *proof.Shown) {
 	}
 }
 
-// signatures reports who has signed the checkpoint of a log, which one of the keys has.
+// signatures reports which keys have signed the checkpoint of a log. One of the trusted keys has signed it.
 func (c Check) signatures(r *Report, checkpoint string) {
 	s, err := c.Keys.Signatures(r.Log, checkpoint, c.Witnesses)
 	if err != nil {
@@ -202,7 +202,7 @@ func (r *Report) differs(d *proof.Differs) {
 	r.add(p)
 }
 
-// kept returns which of some older checkpoints are of the log. If none is, that is a problem.
+// kept returns the older checkpoints that are of the log. If there are some and none is of this log, it adds a problem.
 func (r *Report) kept(all []Checkpoint) []Checkpoint {
 	of := slices.DeleteFunc(slices.Clone(all), func(c Checkpoint) bool { return c.Origin != r.Log })
 	if len(of) == 0 && len(all) > 0 {
@@ -212,7 +212,7 @@ func (r *Report) kept(all []Checkpoint) []Checkpoint {
 	return of
 }
 
-// since checks an older checkpoint of the log against the roots that it had at some sizes.
+// since checks that the log extends an older checkpoint, given the roots that it had at some sizes.
 func (r *Report) since(c *Checkpoint, roots map[int64]proof.Hash, otherwise string) {
 	root, known := roots[c.Size]
 	switch {

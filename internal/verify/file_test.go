@@ -41,8 +41,8 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// newFile makes a log of 60 entries, two keys that sign it, a witness, and a file with the entries 10 to 49, some by a
-// hash too.
+// newFile makes a log of 60 entries, two keys that sign it, a witness, and a file with the entries 10 to 49. The proof
+// has hashes of some of these.
 func newFile(t *testing.T) *file {
 	old, key := must[proof.Key](t)(proof.GenerateKey()), must[proof.Key](t)(proof.GenerateKey())
 	_, private, err := ed25519.GenerateKey(nil)
@@ -122,9 +122,9 @@ func (f *file) check(t *testing.T, c Check) *Report {
 	return must[*Report](t)(c.File(t.Context(), f.name, f.proof))
 }
 
-// Whatever single character of a proof is changed, added or removed, and whatever line is removed, doubled or exchanged
-// with the next one, the file does not verify, or nothing changes in the report but what it names as claims.
-// With -short the characters are every fourth one.
+// If any single character of a proof is changed, added or removed, or if any line is removed, repeated or exchanged
+// with the next one, the file does not verify, or only the claims in the report change. With -short, this tests every
+// fourth character.
 func TestEveryEditOfAProofFailsOrIsAClaim(t *testing.T) {
 	f := newFile(t)
 	text := must[[]byte](t)(os.ReadFile(f.proof))
@@ -190,8 +190,8 @@ func TestTheMessageNamesTheKeys(t *testing.T) {
 	}
 }
 
-// Witnesses that have cosigned are named, and too few are an answer of their own; a forged cosignature is no answer at
-// all.
+// Witnesses that have cosigned are reported. Too few cosignatures have a verdict of their own. A forged cosignature is
+// a problem.
 func TestWitnessesAreNamedAndRequired(t *testing.T) {
 	f := newFile(t)
 	_, private, err := ed25519.GenerateKey(nil)
@@ -221,7 +221,7 @@ func TestWitnessesAreNamedAndRequired(t *testing.T) {
 	}
 }
 
-// What people do to files is explained, rather than what it leads to.
+// Common accidents with files are explained by their cause.
 func TestAccidentsAreExplained(t *testing.T) {
 	f := newFile(t)
 	packed := must[[]byte](t)(os.ReadFile(f.name))
@@ -260,7 +260,7 @@ func TestAccidentsAreExplained(t *testing.T) {
 	}
 }
 
-// Whatever a small file unpacks to, a check holds little of it.
+// A check takes little memory, whatever a small file unpacks to.
 func TestBombsTakeLittleMemory(t *testing.T) {
 	f := newFile(t)
 	const size, most = 256 << 20, 128 << 20 // bytes

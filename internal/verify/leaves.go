@@ -19,12 +19,12 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// ErrNotGzip is returned (wrapped) for a file that is damaged, or no gzip file at all.
+// ErrNotGzip is returned (wrapped) for a file that is damaged, or is not a gzip file.
 var ErrNotGzip = errors.New("not a whole gzip file")
 
 // eachLeaf calls yield with the leaf hash of each line of a gzip file, in order, until yield fails. One goroutine
-// unpacks, others hash. Memory is bounded by a constant, whatever the file unpacks to: lines are hashed as they come,
-// and may have any length.
+// unpacks, and others hash. Memory is bounded by a constant, whatever the file unpacks to, since long lines are hashed
+// piece by piece.
 func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (seen content, err error) {
 	z, err := openGzip(r)
 	if err != nil {
@@ -81,13 +81,13 @@ func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (s
 	return seen, err
 }
 
-// content is what is seen of a file besides its lines' hashes.
+// content is what was seen in a file besides the hashes of its lines.
 type content struct {
-	marked bool // There was a byte-order mark, which counts for nothing.
+	marked bool // there was a byte-order mark, which is ignored
 	taken  Taken
 }
 
-// openGzip returns what a gzip file unpacks to.
+// openGzip returns a reader of the unpacked file.
 func openGzip(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(2)
@@ -105,7 +105,7 @@ func openGzip(r io.Reader) (io.Reader, error) {
 	return unpacked{z}, nil
 }
 
-// unpacked is what is read from a gzip file, with errors that say so.
+// unpacked reads a gzip file, and makes its errors ErrNotGzip.
 type unpacked struct{ from io.Reader }
 
 func (u unpacked) Read(p []byte) (int, error) {
@@ -140,7 +140,7 @@ const (
 	maxWorkers = 8
 )
 
-// piece is some whole lines of a file, and then their leaf hashes.
+// piece is a number of whole lines of a file, and then their leaf hashes.
 type piece struct {
 	lines  []byte
 	leaves []proof.Hash // the first may be there already: that of a line that is longer than a piece
@@ -156,13 +156,13 @@ func newPiece() *piece {
 	return p
 }
 
-// read hashes the lines, and notes when they were taken in.
+// read hashes the lines, and records when they were taken in.
 func (p *piece) read(parser *event.Parser) {
 	for line := range bytes.Lines(p.lines) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		p.leaves = append(p.leaves, proof.Leaf(proof.Digest(line)))
 		if _, err := parser.Scan(line); err != nil {
-			continue // no event, so no line of a log: its hash says so
+			continue // not an event, so not a line of a log, as its hash shows
 		}
 		if facts, ok := parser.Facts(); ok {
 			p.taken.join(Taken{First: facts.Taken, Last: facts.Taken, Lines: 1})
@@ -202,7 +202,7 @@ func cutPieces(text io.Reader, yield func(*piece) error) error {
 	return err
 }
 
-// longLine hashes the line whose beginning fills a piece, and gives the next piece what was read beyond it.
+// longLine hashes the line whose beginning fills a piece. The bytes read after the line go to the next piece.
 func longLine(text io.Reader, p, next *piece) error {
 	digest := sha256.New()
 	digest.Write(p.lines)
@@ -222,7 +222,7 @@ func longLine(text io.Reader, p, next *piece) error {
 	}
 }
 
-// yieldPieces yields pieces, one after the other, when they are hashed.
+// yieldPieces yields pieces in order, each after it is hashed.
 func yieldPieces(ctx context.Context, inOrder <-chan *piece, yield func(*piece) error) error {
 	for p := range inOrder {
 		select {
@@ -238,7 +238,7 @@ func yieldPieces(ctx context.Context, inOrder <-chan *piece, yield func(*piece) 
 	return ctx.Err()
 }
 
-// counted tells how much was read.
+// counted counts the bytes that are read.
 type counted struct {
 	io.Reader
 	progress func(int64)

@@ -16,10 +16,10 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// The range of all events that the API knows, seconds since the epoch.
+// The range of all event times that the API accepts, seconds since the epoch.
 var firstSecond, lastSecond = int64(1199145600), int64(253402300799)
 
-// Log checks a log over the API: it downloads all of it.
+// Log checks a log over the API. It downloads the whole log.
 func (c Check) Log(ctx context.Context, from *client.Client, source client.Source) (*Report, error) {
 	all := client.Query{Start: &firstSecond, End: &lastSecond}
 	d, err := from.Download(ctx, source, all)
@@ -69,8 +69,8 @@ func fetchProof(ctx context.Context, c *client.Client, path string, q client.Que
 	return proof.ReadFile(text)
 }
 
-// allThere checks that a download of everything holds every entry from the first that retention has left. What is not
-// sequenced yet is no problem of the log.
+// allThere checks that a download of the whole log has every entry from the first one that retention has kept. Events
+// that are not sequenced yet are not a problem.
 func (r *Report) allThere(shown *proof.Shown, removed proof.Run) {
 	problems := r.Problems
 	r.Problems, r.Between, r.Notes = nil, nil, nil
@@ -106,7 +106,7 @@ func (r *Report) remoteSince(ctx context.Context, c *client.Client, path string,
 		if err := json.Unmarshal(data, &p); err != nil {
 			return fmt.Errorf("the server's reply: %w", err)
 		}
-		roots[since.Size] = proof.Hash{} // not the one that was signed
+		roots[since.Size] = proof.Hash{} // differs from the root that was signed
 		if modtlog.CheckTree(p.Hashes, shown.Size, shown.Root, since.Size, since.Root) == nil {
 			roots[since.Size] = since.Root
 		}
@@ -118,8 +118,8 @@ func (r *Report) remoteSince(ctx context.Context, c *client.Client, path string,
 	return nil
 }
 
-// Prove completes the proof of a file with what was sequenced since it was made, and checks it. It returns the new
-// proof, and a report that says what differs.
+// Prove completes the proof of a file with the entries that were sequenced since it was made, and checks it. It returns
+// the new proof, and a report that says what differs.
 func (c Check) Prove(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker) (*proof.File,
 	*Report, error) {
 	r, l, err := c.fileLines(ctx, file, p)
@@ -134,11 +134,11 @@ func (c Check) Prove(ctx context.Context, from *client.Client, p *proof.File, fi
 			return p, r, err
 		}
 	}
-	p.Parts, p.Claims.Pending = l.marked, r.Unsequenced // which help those who check it later
+	p.Parts, p.Claims.Pending = l.marked, r.Unsequenced // for those who check the proof later
 	return p, r, nil
 }
 
-// fileLines checks the lines of a file from its beginning on.
+// fileLines checks the lines of a file from its start.
 func (c Check) fileLines(ctx context.Context, file io.ReadSeeker, p *proof.File) (*Report, *lines, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, nil, err
@@ -152,7 +152,7 @@ func (c Check) fileLines(ctx context.Context, file io.ReadSeeker, p *proof.File)
 // maxPending bounds the lines that Prove looks for.
 const maxPending = 4 << 20
 
-// settle gives a proof what its log has sequenced since.
+// settle completes a proof with the entries that its log has appended since.
 func (c Check) settle(ctx context.Context, from *client.Client, p *proof.File, file io.ReadSeeker,
 	pending []proof.Run) error {
 	path := p.Claims.Source
@@ -179,7 +179,7 @@ func (c Check) settle(ctx context.Context, from *client.Client, p *proof.File, f
 	return nil
 }
 
-// pendingLeaves returns which lines of a file some leaf hashes are of.
+// pendingLeaves returns the numbers of the pending lines of a file, by leaf hash.
 func pendingLeaves(ctx context.Context, file io.ReadSeeker, pending []proof.Run) (map[proof.Hash]int64, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err

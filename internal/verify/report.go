@@ -1,5 +1,5 @@
-// Package verify checks that nothing in a log was altered, removed or reordered: in a downloaded file with its proof,
-// in a log over the API, in a bucket or in a folder of segments. It trusts a public key and nothing else.
+// Package verify checks that nothing in a log was altered, removed or reordered. It checks a downloaded file with its
+// proof, a log over the API, a bucket, or a folder of segments. It trusts only the public keys that it is given.
 package verify
 
 import (
@@ -18,47 +18,47 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Verdict is what a check comes to.
+// Verdict is the outcome of a check.
 type Verdict string
 
 const (
 	Verified Verdict = "verified"
 	Differs  Verdict = "does not verify"
-	Unknown  Verdict = "cannot tell" // something that is needed is missing
+	Unknown  Verdict = "cannot tell" // something that the check needs is missing
 )
 
-// Report is what was found of one log, or of one file of it.
+// Report is what was found out about one log, or one file of it.
 type Report struct {
 	Subject string  `json:"subject"`       // what was checked
 	Log     string  `json:"log,omitempty"` // origin of its checkpoints
 	Verdict Verdict `json:"verdict"`
-	// entries of the tree that the checkpoint signs, or that was computed
+	// number of entries of the tree that the checkpoint signs, or that was computed
 	Size        int64  `json:"size"`
 	Root        string `json:"root,omitempty"`    // of that tree
-	Entries     int64  `json:"entries"`           // whose content was checked
+	Entries     int64  `json:"entries"`           // number of entries whose content was checked
 	First       *int64 `json:"first,omitempty"`   // index of the first of these, and of the last
 	Last        *int64 `json:"last,omitempty"`    //
-	Between     []Run  `json:"between,omitempty"` // entries between those two that the file does not hold
+	Between     []Run  `json:"between,omitempty"` // entries between First and Last that the file does not hold
 	Removed     int64  `json:"removed,omitempty"` // entries whose content retention has removed
 	Unsequenced int64  `json:"unsequenced,omitempty"`
-	Taken       *Taken `json:"taken,omitempty"` // of a file
-	// the size of the largest older checkpoint that the log goes on from
+	Taken       *Taken `json:"taken,omitempty"` // of a file only
+	// size of the largest older checkpoint that the log extends
 	Since     int64     `json:"since,omitempty"`
-	Witnesses []string  `json:"witnesses,omitempty"` // that have cosigned the checkpoint, of those given
+	Witnesses []string  `json:"witnesses,omitempty"` // given witnesses that have cosigned the checkpoint
 	Claims    *Claims   `json:"claims,omitempty"`
 	Problems  []Problem `json:"problems,omitempty"`
 	Notes     []string  `json:"notes,omitempty"`
 }
 
-// Taken is when the lines of a file were taken in, by the clocks of the nodes that did: weir's own facts, which are as
-// well proven as the lines that carry them. Lines longer than 64 KiB are not read.
+// Taken tells when the lines of a file were taken in, by the clocks of the nodes that did so. These times are part of
+// the lines, and proven as they are. Lines longer than 64 KiB do not count.
 type Taken struct {
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
-	Lines int64     `json:"lines"` // that say so
+	Lines int64     `json:"lines"` // number of lines that have a time
 }
 
-// join takes other times in.
+// join adds the times of other lines.
 func (t *Taken) join(other Taken) {
 	switch {
 	case other.Lines == 0:
@@ -76,34 +76,34 @@ func (t *Taken) join(other Taken) {
 	t.Lines += other.Lines
 }
 
-// Claims is what a proof says that nothing signs. No verdict depends on it.
+// Claims is the part of a proof that nothing signs. No verdict depends on it.
 type Claims struct {
 	Source    string `json:"source,omitempty"` // path of the log in the API
-	Start     string `json:"start,omitempty"`  // of the range of event times that was asked for
-	End       string `json:"end,omitempty"`    // of that range, not included
+	Start     string `json:"start,omitempty"`  // start of the range of event times that was asked for
+	End       string `json:"end,omitempty"`    // end of that range, exclusive
 	Processor string `json:"processor,omitempty"`
-	Query     string `json:"query,omitempty"`     // that found the lines
+	Query     string `json:"query,omitempty"`     // query that found the lines
 	Removed   *Run   `json:"removed,omitempty"`   // entries that retention had removed
-	Sequenced int64  `json:"sequenced,omitempty"` // entries of the tree when the file was made
+	Sequenced int64  `json:"sequenced,omitempty"` // size of the tree when the file was made
 	Pending   int64  `json:"pending,omitempty"`   // lines of the file that were not sequenced yet
-	// keys that are said to have signed the checkpoint and were not given
+	// keys that seem to have signed the checkpoint and were not given
 	Signatures []string `json:"signatures,omitempty"`
 }
 
-// Run is consecutive entries.
+// Run is a range of consecutive entries.
 type Run struct {
 	First int64 `json:"first"`
 	Count int64 `json:"count"`
 }
 
-// Problem is one thing that is not as it must be.
+// Problem is one fault that a check found.
 type Problem struct {
 	Object  string `json:"object,omitempty"` // key in the bucket
-	Entry   *int64 `json:"entry,omitempty"`  // the first index concerned
-	Line    *int64 `json:"line,omitempty"`   // of the file, the first is 1
-	Lines   int64  `json:"lines,omitempty"`  // how many, from there on, if it is not that one
+	Entry   *int64 `json:"entry,omitempty"`  // index of the first entry concerned
+	Line    *int64 `json:"line,omitempty"`   // of the file, from 1
+	Lines   int64  `json:"lines,omitempty"`  // number of lines from Line on, if it is not one
 	What    string `json:"what"`
-	Missing bool   `json:"missing,omitempty"` // it is not there, rather than another
+	Missing bool   `json:"missing,omitempty"` // whether the object is missing, rather than different
 }
 
 func (r *Report) add(p Problem) { r.Problems = append(r.Problems, p) }
@@ -112,7 +112,7 @@ func (r *Report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// judge sets the verdict by the problems: something that differs outweighs something that is missing.
+// judge sets the verdict by the problems. Something that differs outweighs something that is missing.
 func (r *Report) judge() {
 	r.Verdict = Verified
 	for _, p := range r.Problems {
@@ -135,7 +135,7 @@ func Worst(reports []*Report) Verdict {
 	return worst
 }
 
-// LoadKeys reads the public keys that a check trusts: each text is a key, or the name of a file of keys. Names in keys
+// LoadKeys reads the public keys that a check trusts. Each text is a key, or the name of a file of keys. Names in keys
 // do not matter, since one key signs all logs of a bucket.
 func LoadKeys(texts ...string) (*proof.Keys, error) {
 	all := &proof.Keys{}
@@ -161,7 +161,7 @@ func LoadKeys(texts ...string) (*proof.Keys, error) {
 	return all, nil
 }
 
-// Checkpoint is a signed checkpoint that was kept elsewhere.
+// Checkpoint is a signed checkpoint that was kept outside of the bucket.
 type Checkpoint struct {
 	Origin string
 	Size   int64
@@ -182,7 +182,7 @@ func LoadCheckpoint(file string, keys *proof.Keys) (Checkpoint, error) {
 	return Checkpoint{c.Origin, c.N, c.Hash}, nil
 }
 
-// LoadCheckpoints reads checkpoints from files, and from all files in folders; see LoadCheckpoint.
+// LoadCheckpoints calls LoadCheckpoint for files, and for all files in folders.
 func LoadCheckpoints(names []string, keys *proof.Keys) (all []Checkpoint, err error) {
 	for _, name := range names {
 		files := []string{name}
@@ -234,7 +234,7 @@ func readCheckpoint(file string) (string, error) {
 	return string(data), err
 }
 
-// readBounded reads a file of at most so many bytes.
+// readBounded reads a file of at most most bytes.
 func readBounded(file string, most int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -251,7 +251,8 @@ func readBounded(file string, most int64) ([]byte, error) {
 // maxKeys bounds a file of keys, in bytes.
 const maxKeys = 1 << 20
 
-// LoadWitnesses reads the public keys of witnesses: each text is a key, or the name of a file with a key on each line.
+// LoadWitnesses reads the public keys of witnesses. Each text is a key, or the name of a file with one key on each
+// line.
 func LoadWitnesses(texts ...string) (all []note.Verifier, err error) {
 	for _, text := range texts {
 		if data, err := readBounded(text, maxKeys); err == nil {

@@ -13,28 +13,28 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Fetch returns what is at a path of the API. It tries again what may succeed then.
+// Fetch returns the content at a path of the API. It retries where that may help.
 type Fetch func(ctx context.Context, path string) ([]byte, error)
 
-// Selection is lines of a log that were chosen one by one, such as those that a search found, and stand in a file in
-// any order. It makes the proof of which entries they are.
+// Selection makes the proof of a file with lines of a log that were chosen one by one, for example by a search, in any
+// order.
 type Selection struct {
-	log     string // origin
+	log     string // its origin
 	path    string
 	fetch   Fetch
 	signed  string
-	size    int64   // of the tree that is signed
-	entries []int64 // by line; beyond size if they are not in the tree
+	size    int64   // of the signed tree
+	entries []int64 // entry of each line; beyond size if it is not in the tree
 }
 
-// Select begins a selection of lines of the log at a path of the API. The lines come after it: what is not sequenced
-// yet when a line is chosen is none of the entries that the log's checkpoint has now.
+// Select begins a selection of lines of the log at a path of the API. It must come before the lines are read: a line
+// that is not sequenced when it is read is then not in the tree of this checkpoint.
 func Select(ctx context.Context, fetch Fetch, path string) (*Selection, error) {
 	signed, err := fetch(ctx, path+"/checkpoint")
 	if err != nil {
 		return nil, err
 	}
-	// Nothing is believed here: who checks the proof trusts a key.
+	// The server is not trusted: the proof is checked with a key later.
 	_, err = note.Open(signed, note.VerifierList())
 	var unverified *note.UnverifiedNoteError
 	if !errors.As(err, &unverified) {
@@ -47,8 +47,8 @@ func Select(ctx context.Context, fetch Fetch, path string) (*Selection, error) {
 	return &Selection{log: c.Origin, path: path, fetch: fetch, signed: string(signed), size: c.N}, nil
 }
 
-// Add says of the next line which entry it is; nil if it waits to be sequenced. A selection has at most 4,194,304
-// lines.
+// Add adds the next line. entry is its entry, or nil if the line waits to be sequenced. If the selection has more than
+// 4,194,304 lines, Add returns an error.
 func (s *Selection) Add(entry *int64) error {
 	if len(s.entries) == maxPending {
 		return fmt.Errorf("more than %d events are found; ask for a shorter range of time", maxPending)
@@ -61,8 +61,8 @@ func (s *Selection) Add(entry *int64) error {
 	return nil
 }
 
-// Proof returns the proof of the lines, with some claims of what was asked for. Lines that were not sequenced when the
-// selection began are pending in it, see Check.Prove.
+// Proof returns the proof of the lines, with these claims. Lines that were not sequenced when the selection began are
+// pending; see Check.Prove.
 func (s *Selection) Proof(ctx context.Context, claims proof.Claims) (*proof.File, error) {
 	claims.Source, claims.Sequenced = s.path, s.size
 	p := &proof.File{Log: s.log, Claims: claims, Checkpoint: s.signed}
@@ -74,8 +74,8 @@ func (s *Selection) Proof(ctx context.Context, claims proof.Claims) (*proof.File
 	return p, nil
 }
 
-// tiles are the hashes of a log's tree. It keeps the last tile of each level: for hashes that are asked for in the
-// order of the log each tile is fetched once.
+// tiles are the hashes of a log's tree. The last tile of each level is kept, so if hashes are asked for in the order of
+// the log, each tile is fetched once.
 type tiles struct {
 	fetch Fetch
 	path  string
@@ -101,7 +101,7 @@ func (t *tiles) subtree(ctx context.Context, first, count int64) (proof.Hash, er
 	return proof.Subtree(hashes[from : from+count]), nil
 }
 
-// tile returns the hashes of a tile, as many as the tree has.
+// tile returns the hashes of a tile that the tree has.
 func (t *tiles) tile(ctx context.Context, level int, number int64) ([]proof.Hash, error) {
 	if last, ok := t.last[level]; ok && last.number == number {
 		return last.hashes, nil

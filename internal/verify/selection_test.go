@@ -13,12 +13,12 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// served is a log as its API serves it.
+// served is a log as the API serves it.
 type served struct {
 	keys    *proof.Keys
 	signed  string
 	levels  [][]proof.Hash // of tiles
-	fetched map[string]int // how often
+	fetched map[string]int // number of times by path
 }
 
 func serve(t *testing.T, size int) *served {
@@ -65,8 +65,8 @@ func (l *served) fetch(_ context.Context, path string) ([]byte, error) {
 	return data, nil
 }
 
-// Any entries of a log of any size, in any order, are shown; each tile is asked for once.
-func TestSelectionShowsItsLines(t *testing.T) {
+// Any entries of a log of any size are proven, in any order, and each tile is fetched once.
+func TestSelectionProvesItsLines(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, size := range []int{0, 1, 255, 256, 257, 70_000} {
 		l := serve(t, size)
@@ -105,7 +105,7 @@ func TestSelectionShowsItsLines(t *testing.T) {
 	}
 }
 
-// What a server says that cannot be is an error.
+// A reply that cannot be right is an error.
 func TestSelectionRefusesBadReplies(t *testing.T) {
 	l := serve(t, 300)
 	s, err := Select(t.Context(), l.fetch, "/log")

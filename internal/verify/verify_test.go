@@ -26,7 +26,7 @@ import (
 
 const logID = "6a793f48c0eb9e7a17712f00"
 
-// place is a bucket in a folder, with what a node does in it.
+// place is a bucket in a folder, with some work of a node.
 type place struct {
 	t         *testing.T
 	root      string
@@ -114,7 +114,7 @@ func (p *place) verify(since string) []*Report {
 	return reports
 }
 
-// files returns the files of the bucket that are objects.
+// files returns the names of the files that are objects of a kind.
 func (p *place) files(kind string) (names []string) {
 	err := filepath.WalkDir(p.root, func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.Contains(path, kind) && !strings.Contains(path, "/.") {
@@ -128,8 +128,8 @@ func (p *place) files(kind string) (names []string) {
 	return names
 }
 
-// Any damage to what waits to be sequenced is found, in the object that it is in.
-func TestWaitingEvents(t *testing.T) {
+// Any damage to a waiting event is found, in the object that contains it.
+func TestDamageToWaitingEventsIsFound(t *testing.T) {
 	p := newPlace(t)
 	p.record(300)
 	p.sequence()
@@ -176,9 +176,9 @@ func flip(data []byte, at int) []byte {
 	return bad
 }
 
-// A bucket that is put back to an earlier state, all of it, is good by itself and found by any checkpoint kept
-// elsewhere; so is a log that went on from there in another way.
-func TestRollback(t *testing.T) {
+// A whole bucket that is put back to an earlier state verifies by itself, but not against a checkpoint kept elsewhere.
+// The same is true for a log that got other entries since.
+func TestRollbackIsFoundByAKeptCheckpoint(t *testing.T) {
 	p := newPlace(t)
 	p.record(300)
 	p.sequence()
@@ -219,7 +219,7 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// pack makes a gzip file of lines, in members that end after so many.
+// pack makes a gzip file of lines, with a member for each so many lines.
 func pack(t testing.TB, lines []string, each int) []byte {
 	var file bytes.Buffer
 	for chunk := range slices.Chunk(lines, each) {
@@ -243,7 +243,7 @@ func leavesOf(ctx context.Context, file io.Reader) (leaves []proof.Hash, err err
 	return leaves, err
 }
 
-// However a file is packed, and however long its lines are, its leaves are those of its lines.
+// The leaves of a file are those of its lines, however it is packed and however long the lines are.
 func TestLeavesAreThoseOfTheLines(t *testing.T) {
 	var lines []string
 	var want []proof.Hash
@@ -307,7 +307,7 @@ func TestLoadKeys(t *testing.T) {
 	}
 }
 
-// BenchmarkLeaves reads a file as it is downloaded.
+// BenchmarkLeaves reads a file as downloads make it.
 func BenchmarkLeaves(b *testing.B) {
 	var lines []string
 	for i := range 100_000 {

@@ -19,28 +19,28 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// Kind is the objects in a bucket whose keys begin with the same name.
+// Kind counts the objects of a bucket whose keys have the same first part.
 type Kind struct {
 	Name    string `json:"name"`
 	Objects int64  `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 }
 
-// Stray is an object that nothing needs.
+// Stray is an object that is not needed.
 type Stray struct {
 	Object  string `json:"object"`
 	Why     string `json:"why"`
 	movable bool
 }
 
-// Intact is a log in which nothing wrong was found, as far as can be told.
+// Intact is a log in which no problem was found.
 type Intact struct {
 	Log     string `json:"log"`             // its id
-	Entries int64  `json:"entries"`         // up to which it is intact
-	Since   int64  `json:"since,omitempty"` // size of the largest older checkpoint that it goes on from
+	Entries int64  `json:"entries"`         // number of entries up to which it is intact
+	Since   int64  `json:"since,omitempty"` // size of the largest older checkpoint that it extends
 }
 
-// Whole is what a check of everything in a bucket found.
+// Whole is the report of a check of a whole bucket.
 type Whole struct {
 	Verdict  Verdict   `json:"verdict"`
 	Kinds    []Kind    `json:"kinds"`
@@ -52,13 +52,13 @@ type Whole struct {
 	Moved    []string  `json:"quarantined,omitempty"` // keys that Quarantine moved away
 
 	check  Check
-	before string // the key before in the listing
+	before string // the previous key in the listing
 }
 
-// Everything looks at every object in a bucket, which may be in use: what is of weir's kinds must be whole, what a log
-// consists of must be there, documents that refer to each other must agree, and what nothing names is listed. Objects
-// that a node is just writing, or has just replaced, look like strays. Without keys, no signatures are checked; without
-// the key of the seals, damage of what is sealed is found, and forgery is not.
+// Everything checks every object in a bucket, which may be in use. Objects of weir's kinds must be whole, all objects
+// that a log names must exist, documents that refer to each other must agree, and objects that nothing names are
+// listed. Objects that a node is writing, or has just replaced, look like strays. Without keys, signatures are not
+// checked. Without the key of the seals, damage to sealed objects is found, and forgery is not.
 func (c Check) Everything(ctx context.Context, b bucket.Bucket) (*Whole, error) {
 	w := &Whole{check: c}
 	if err := w.objects(ctx, b); err != nil {
@@ -103,7 +103,7 @@ func (w *Whole) stray(key, why string, movable bool) {
 	w.Strays = append(w.Strays, Stray{key, why, movable})
 }
 
-// inconsistent takes up what one document says and another does not.
+// inconsistent adds a document that does not agree with another one.
 func (w *Whole) inconsistent(x account.Inconsistency) {
 	if x.Certain {
 		w.problem(Problem{Object: x.Object, Missing: true,
@@ -174,7 +174,7 @@ func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, kind la
 	}
 	switch {
 	case errors.Is(err, bucket.ErrNotExist):
-		return nil // deleted since it was listed
+		return nil // deleted since the listing
 	case errors.Is(err, seal.ErrForged), errors.Is(err, doc.ErrDamaged):
 		w.problem(Problem{Object: key, What: err.Error() + "; put it back from a copy"})
 		return nil
@@ -182,8 +182,8 @@ func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, kind la
 	return err
 }
 
-// needed returns the logs that a document names; nil if the documents cannot be read, so that nothing is called a
-// stray.
+// needed returns the logs that documents name. It returns nil if the documents cannot be read; then nothing is reported
+// as a stray.
 func (w *Whole) needed(ctx context.Context, accounts *account.Directory) (map[string]bool, error) {
 	logs := map[string]bool{}
 	unread := func(err error) (map[string]bool, error) {
@@ -251,8 +251,8 @@ func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed ma
 	return nil
 }
 
-// unnamed lists what no manifest of a log names. If some of it belongs behind the last entry, a later manifest may have
-// been deleted, and then it is the evidence of that: it stays where it is.
+// unnamed lists the objects of a log that no manifest names. If one of them belongs after the last entry, a later
+// manifest may have been deleted. Then these objects are the evidence of that, and are not moved.
 func (w *Whole) unnamed(a *audit.Audit) {
 	movable := len(a.Findings) == 0 && !a.Rebuilt
 	for _, key := range a.Unnamed {
@@ -277,8 +277,8 @@ func isBehind(key string, size int64) bool {
 	return ok && err == nil && kind.Name == layout.Segment && entry >= size
 }
 
-// Quarantine moves the strays that may be moved below quarantine/<time>/, under the keys that they had. Nothing is
-// deleted before its copy has been read back. No node may use the bucket.
+// Quarantine moves strays below quarantine/<time>/, and keeps their keys. A stray is deleted only after its copy has
+// been read back. No node may use the bucket meanwhile.
 func (w *Whole) Quarantine(ctx context.Context, b bucket.Bucket, now time.Time) error {
 	for _, s := range w.Strays {
 		if !s.movable {

@@ -37,7 +37,7 @@ const wholeLog = "6a793f48c0eb9e7a17712f00"
 // seals is the key of the nodes that wrote the bucket.
 var seals = seal.NewKey(make([]byte, 32))
 
-// wholeBucket has objects of every kind that lasts.
+// wholeBucket returns a bucket with objects of every permanent kind.
 func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 	t.Helper()
 	key, err := proof.GenerateKey()
@@ -66,7 +66,7 @@ func wholeBucket(t *testing.T) (*bucketest.Memory, *proof.Keys) {
 			lines = append(lines, line(batch*30+i))
 		}
 		errs = append(errs, logs.Append(ctx, int64(batch+1), "nonce", eventtest.Batch(wholeLog, lines...)))
-		if batch == 2 { // the first segment goes, its digests stay
+		if batch == 2 { // the first segment is removed, and its digests stay
 			_, err := logs.Prune(ctx, wholeLog, 30)
 			errs = append(errs, err, logs.Sweep(ctx, wholeLog))
 		}
@@ -108,7 +108,7 @@ func cosignWhole(ctx context.Context, logs *tlog.Logs) error {
 	return logs.KeepCosignature(ctx, wholeLog, h.Size, line)
 }
 
-// fillBesideLogs adds what a bucket has beside logs and the write-ahead log.
+// fillBesideLogs adds the objects that a bucket has besides logs and the write-ahead log.
 func fillBesideLogs(ctx context.Context, b bucket.Bucket, accounts *account.Directory, project string) []error {
 	sealed := seal.NewBucket(b, seals)
 	now := time.UnixMilli(1_790_000_000_000)
@@ -137,7 +137,7 @@ func fillBesideLogs(ctx context.Context, b bucket.Bucket, accounts *account.Dire
 	return errs
 }
 
-// damage is something that is done to an object.
+// damage is a way to change an object.
 type damage string
 
 const (
@@ -152,8 +152,8 @@ const (
 
 var damages = []damage{flip, truncate, extend, remove, swap, duplicate, rollBack}
 
-// unseen says of which damage of which kinds a check need not find, although it was given keys, the nodes' seals and a
-// kept checkpoint. docs/proof.md says why, and what does find it.
+// unseen lists the damage, by kind, that a check need not find, although it has keys, the nodes' seals and a kept
+// checkpoint. docs/proof.md says why, and how it is found.
 var unseen = map[layout.Name][]damage{
 	layout.Organization: {rollBack, remove}, layout.Project: {rollBack, remove}, layout.Credential: {rollBack, remove},
 	layout.ProjectNames: {rollBack, remove}, layout.UserNames: {rollBack, remove},
@@ -165,11 +165,11 @@ var unseen = map[layout.Name][]damage{
 	layout.Revocation: damages, layout.Beat: damages, layout.Cosignature: damages,
 }
 
-// unmade are the kinds that a bucket has on occasion only, and that nothing relies on.
+// unmade lists the kinds that a bucket has only at times, and that nothing relies on.
 var unmade = []layout.Name{layout.CopyState, layout.Probe, layout.Quarantined}
 
-// TestCheckFindsDamage does each kind of damage to each object of a bucket with objects of every kind. Each is found
-// and named, or stands in the table of what is not.
+// TestCheckFindsDamage does each kind of damage to each object of a bucket with objects of every kind. The check must
+// find it and name the object, unless unseen lists it.
 func TestCheckFindsDamage(t *testing.T) {
 	whole, keys := wholeBucket(t)
 	check := verify.Check{Keys: keys, Seals: seals, Since: []verify.Checkpoint{keptCheckpoint(t, whole, keys)}}
@@ -199,14 +199,14 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 }
 
-// unseenOffline says of which damage a check of a folder with the public key and a kept checkpoint need not find, of
-// the kinds that it looks at: those of logs and of the write-ahead log.
+// unseenOffline lists the damage that a check of a folder with the public key and a kept checkpoint need not find, for
+// the kinds that it checks: those of logs and of the write-ahead log.
 var unseenOffline = map[layout.Name][]damage{
 	layout.WAL: {rollBack, remove, duplicate}, layout.Plan: {rollBack, remove}, layout.Cosignature: {duplicate},
 }
 
-// TestVerifyOfAFolderFindsDamage does each kind of damage to each object of a log, and of the write-ahead log, and
-// wants weir verify FOLDER to find and name it.
+// TestVerifyOfAFolderFindsDamage does each kind of damage to each object of a log, and of the write-ahead log. weir
+// verify FOLDER must find it and name the object.
 func TestVerifyOfAFolderFindsDamage(t *testing.T) {
 	whole, keys := wholeBucket(t)
 	check := verify.Check{Keys: keys, Since: []verify.Checkpoint{keptCheckpoint(t, whole, keys)},
@@ -242,7 +242,7 @@ func TestVerifyOfAFolderFindsDamage(t *testing.T) {
 	})
 }
 
-// named tells whether reports find something of which they name an object that was touched, or the log that it is of.
+// named tells whether reports have a problem that names a touched object, or the log of one.
 func named(reports []*verify.Report, touched []string) bool {
 	for _, r := range reports {
 		said := r.Notes
@@ -284,7 +284,7 @@ func keysByKind(t *testing.T, b bucket.Bucket) map[layout.Name][]string {
 	return byKind
 }
 
-// docsName wants docs/proof.md to have each kind in the table that begins with a line.
+// docsName checks that the table in docs/proof.md whose header is begins names each kind.
 func docsName(t *testing.T, begins string, kinds map[layout.Name][]damage) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/proof.md")
@@ -299,7 +299,7 @@ func docsName(t *testing.T, begins string, kinds map[layout.Name][]damage) {
 	}
 }
 
-// damageEach does each damage to each object, has it looked at, and makes the bucket what it was.
+// damageEach does each damage to each object, calls look, and restores the bucket.
 func damageEach(t *testing.T, b *bucketest.Memory, byKind map[layout.Name][]string,
 	look func(kind layout.Name, key string, d damage, touched []string)) {
 	before := contents(t, b)
@@ -309,7 +309,7 @@ func damageEach(t *testing.T, b *bucketest.Memory, byKind map[layout.Name][]stri
 				if d == remove && kind == layout.Manifest && key != all[len(all)-1] {
 					continue // as nodes do
 				}
-				if touched := do(t, b, d, key, all); len(touched) > 0 { // It can be done to this object.
+				if touched := do(t, b, d, key, all); len(touched) > 0 { // the damage applies to this object
 					look(kind, key, d, touched)
 					restore(t, b, before)
 				}
@@ -318,7 +318,7 @@ func damageEach(t *testing.T, b *bucketest.Memory, byKind map[layout.Name][]stri
 	}
 }
 
-// keptCheckpoint returns the checkpoint of the whole bucket's log, as somebody has kept it.
+// keptCheckpoint returns the checkpoint of the whole bucket's log, as an auditor would have kept it.
 func keptCheckpoint(t *testing.T, b bucket.Bucket, keys *proof.Keys) verify.Checkpoint {
 	t.Helper()
 	d := audit.Auditor{Bucket: b, Keys: keys}
@@ -329,7 +329,7 @@ func keptCheckpoint(t *testing.T, b bucket.Bucket, keys *proof.Keys) verify.Chec
 	return verify.Checkpoint{Origin: a.Origin, Size: a.Size, Root: a.Root}
 }
 
-// names tells whether a check found something of which it names an object that was touched, or the log that it is of.
+// names tells whether a check has a problem that names a touched object, or the log of one.
 func names(w *verify.Whole, touched []string) bool {
 	var said []string
 	for _, p := range w.Problems {
@@ -353,7 +353,7 @@ func names(w *verify.Whole, touched []string) bool {
 	return false
 }
 
-// do does damage to an object, given all objects of its kind, and returns the keys of those that it touched.
+// do does damage to an object, given all objects of its kind. It returns the keys of the objects that it touched.
 func do(t *testing.T, b *bucketest.Memory, d damage, key string, all []string) (touched []string) {
 	t.Helper()
 	ctx, data := t.Context(), contents(t, b)
@@ -397,7 +397,7 @@ func do(t *testing.T, b *bucketest.Memory, d damage, key string, all []string) (
 	return touched
 }
 
-// nextName returns the key behind one in the order of its kind: the next number, or another random end.
+// nextName returns the key after one, in the order of its kind: with the next number, or with another random end.
 func nextName(key string) string {
 	at := strings.LastIndexByte(key, '/') + 1
 	name, end, versioned := strings.Cut(key[at:], ".json")
@@ -429,7 +429,7 @@ func contents(t *testing.T, b bucket.Bucket) map[string]string {
 	return all
 }
 
-// restore gives a bucket the contents that it had.
+// restore gives a bucket its earlier contents.
 func restore(t *testing.T, b *bucketest.Memory, before map[string]string) {
 	t.Helper()
 	now := contents(t, b)
@@ -449,8 +449,8 @@ func restore(t *testing.T, b *bucketest.Memory, before map[string]string) {
 	}
 }
 
-// Quarantine moves what nothing names, and nothing else; every byte is still there.
-func TestQuarantine(t *testing.T) {
+// Quarantine moves the objects that nothing names, and no others, and loses no byte.
+func TestQuarantineMovesOnlyUnnamedObjects(t *testing.T) {
 	b, keys := wholeBucket(t)
 	check := verify.Check{Keys: keys, Seals: seals}
 	stray := "logs/" + wholeLog + "/segments/000000000000060-0123456789abcdef.gz"
@@ -480,7 +480,7 @@ func TestQuarantine(t *testing.T) {
 	}
 }
 
-// TestEvidenceOfADeletedManifestStays: what a later manifest named is not moved away, so that it can be put back.
+// Objects that a deleted later manifest named are not moved, so that the manifest can be put back.
 func TestEvidenceOfADeletedManifestStays(t *testing.T) {
 	b, keys := wholeBucket(t)
 	var manifests []string

@@ -13,14 +13,14 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// checkMost is how long one check of a log may take.
+// checkMost bounds the time of one check of a log.
 const checkMost = 30 * time.Second
 
-// finding is what a check of a log comes to: a problem, or a good checkpoint.
+// finding is the result of a check of a log: a problem, or a good checkpoint.
 type finding struct {
-	kind   Kind // empty: none
+	kind   Kind // empty if there is no problem
 	detail string
-	signed string // the checkpoint that was served; empty: none
+	signed string // the checkpoint that was served; empty if there was none
 	tree   tlog.Tree
 }
 
@@ -28,8 +28,8 @@ func bad(kind Kind, signed, format string, args ...any) finding {
 	return finding{kind: kind, signed: signed, detail: fmt.Sprintf(format, args...)}
 }
 
-// check compares a log as it is served now with the checkpoint that is kept of it, if any. If whole is set the tiles
-// are checked although the checkpoint is the same.
+// check compares a log as it is served now with its kept checkpoint, if there is one. If whole is set, it checks the
+// tiles even if the checkpoint is the same.
 func (w *Watcher) check(ctx context.Context, s Source, kept *Log, whole bool) finding {
 	ctx, cancel := context.WithTimeout(ctx, checkMost)
 	defer cancel()
@@ -50,7 +50,7 @@ func (w *Watcher) check(ctx context.Context, s Source, kept *Log, whole bool) fi
 	if kept.Checkpoint != "" {
 		c, err := read(kept.Checkpoint)
 		if err != nil {
-			return bad(Damaged, signed, "what is kept of the log: %v", err) // which ParseState has seen to be good
+			return bad(Damaged, signed, "what is kept of the log: %v", err) // ParseState has checked it
 		}
 		before = c.Tree
 	}
@@ -67,7 +67,7 @@ func (w *Watcher) check(ctx context.Context, s Source, kept *Log, whole bool) fi
 	return finding{signed: signed, tree: now.Tree}
 }
 
-// open verifies a checkpoint for the log that it must be of.
+// open verifies a checkpoint of a log, and that it is of this log.
 func (w *Watcher) open(s Source, kept *Log, signed string) (torchwood.Checkpoint, error) {
 	origin := proof.Origin(signed)
 	if kept.Origin != "" && origin != kept.Origin {
@@ -79,8 +79,7 @@ func (w *Watcher) open(s Source, kept *Log, signed string) (torchwood.Checkpoint
 	return w.options.Keys.OpenCheckpoint(origin, signed)
 }
 
-// follow checks that a tree goes on from the one before, and that its tiles are there and are its own, along its right
-// edge.
+// follow checks that a tree extends an earlier one, and that the tiles along its right edge exist and belong to it.
 func follow(ctx context.Context, f *fetcher, before, now tlog.Tree) (Kind, error) {
 	if now.N == 0 {
 		if now.Hash != before.Hash {

@@ -15,23 +15,23 @@ import (
 const (
 	maxCheckpoint = 1 << 20 // bytes
 	maxTile       = torchwood.TileWidth * tlog.HashSize
-	atOnce        = 4 // requests for tiles of one log
+	atOnce        = 4 // concurrent requests for tiles of one log
 )
 
-// fetcher is a torchwood.TileReader of a log as https://c2sp.org/tlog-tiles serves it. Other than torchwood.TileFetcher
-// it reads no more than a tile can have, tells what is missing from what cannot be reached, and leaves trying again to
-// the next round.
+// fetcher is a torchwood.TileReader of a log served as https://c2sp.org/tlog-tiles says. Unlike torchwood.TileFetcher,
+// it reads no more bytes than a tile can have, distinguishes missing tiles from unreachable servers, and does not
+// retry: the next round does.
 type fetcher struct {
-	base  string // URL that paths are appended to, with '/' at its end
+	base  string // URL to which paths are appended; ends with '/'
 	http  *http.Client
 	agent string
-	saved map[tlog.Tile][]byte // that were found to be good
+	saved map[tlog.Tile][]byte // tiles that have been verified
 }
 
-// fetchError says that the answer to a request is not there.
+// fetchError says that a request got no answer, or no successful one.
 type fetchError struct {
 	url    string
-	status int // of HTTP; 0: there was no answer
+	status int // HTTP status; 0 if there was no answer
 	err    error
 }
 
@@ -39,12 +39,12 @@ func (e *fetchError) Error() string {
 	if e.status != 0 {
 		return fmt.Sprintf("%s: the server answers %d %s", e.url, e.status, http.StatusText(e.status))
 	}
-	return e.err.Error() // net/http says the URL
+	return e.err.Error() // errors of net/http contain the URL
 }
 
 func (e *fetchError) Unwrap() error { return e.err }
 
-// missing tells whether a server answered that it does not have what was asked for.
+// missing tells whether a server answered that an object does not exist.
 func missing(err error) bool {
 	var e *fetchError
 	return errors.As(err, &e) && (e.status == http.StatusNotFound || e.status == http.StatusGone)
@@ -102,7 +102,7 @@ func (f *fetcher) ReadTiles(ctx context.Context, tiles []tlog.Tile) ([][]byte, e
 	return data, group.Wait()
 }
 
-// tile reads a tile. A log may remove a partial one as soon as the full one is there.
+// tile reads a tile. If a partial one is missing, it tries the full one, since a log may remove partial tiles then.
 func (f *fetcher) tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
 	data, err := f.get(ctx, torchwood.TilePath(t), maxTile)
 	if !missing(err) || t.W == torchwood.TileWidth {

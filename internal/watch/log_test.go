@@ -16,14 +16,14 @@ import (
 
 const testOrigin = "example.org/log"
 
-// fakeLog serves tiles and a checkpoint of a tree, as https://c2sp.org/tlog-tiles says. It is an http.RoundTripper, so
-// that tests need no network.
+// fakeLog serves tiles and a checkpoint of a tree as https://c2sp.org/tlog-tiles says. It is an http.RoundTripper, so
+// tests need no network.
 type fakeLog struct {
 	t      *testing.T
 	keys   *proof.Keys
-	hashes []tlog.Hash // as golang.org/x/mod/sumdb/tlog stores them
+	hashes []tlog.Hash // in the order of golang.org/x/mod/sumdb/tlog
 	size   int64
-	broken func(path string, data []byte) (status int, answer []byte) // nil: nothing is
+	broken func(path string, data []byte) (status int, answer []byte) // if not nil, it may change an answer
 	mu     *sync.Mutex
 	asked  []string
 }
@@ -34,7 +34,7 @@ func newLog(t *testing.T, k *proof.Keys, entries int) *fakeLog {
 	return l
 }
 
-// grow appends entries that begin with a word.
+// grow appends n entries that begin with word.
 func (l *fakeLog) grow(n int, word string) {
 	for range n {
 		more, err := tlog.StoredHashes(l.size, fmt.Append(nil, word, " ", l.size), l.reader())
@@ -96,7 +96,7 @@ func (l *fakeLog) tile(path string) (status int, data []byte) {
 	return http.StatusOK, data
 }
 
-// server answers requests in the process.
+// server is an http.RoundTripper that calls a Handler directly.
 type server struct{ http.Handler }
 
 func (s server) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -108,7 +108,7 @@ func (s server) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// keys returns n keys that sign.
+// keys returns n signing keys.
 func keys(t testing.TB, n int) *proof.Keys {
 	var signers []proof.Key
 	for range n {

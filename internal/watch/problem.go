@@ -14,34 +14,34 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// Kind is what is wrong with a log.
+// Kind is the kind of a problem of a log.
 type Kind string
 
 const (
-	Forked      Kind = "forked"      // two signed checkpoints of it exclude each other: its past was rewritten
-	Shrunk      Kind = "shrunk"      // it has fewer entries than it had
-	Signature   Kind = "signature"   // no trusted key signed its checkpoint, or that is of another log
-	Damaged     Kind = "damaged"     // its tiles are not those of its checkpoint
-	Stalled     Kind = "stalled"     // it has not grown for long
-	Unreachable Kind = "unreachable" // nothing can be told
+	Forked      Kind = "forked"      // two signed checkpoints contradict each other: its past was rewritten
+	Shrunk      Kind = "shrunk"      // it has fewer entries than before
+	Signature   Kind = "signature"   // no trusted key signed its checkpoint, or the checkpoint is of another log
+	Damaged     Kind = "damaged"     // its tiles do not match its checkpoint
+	Stalled     Kind = "stalled"     // it has not grown for a long time
+	Unreachable Kind = "unreachable" // nothing is known
 )
 
 func (k Kind) known() bool {
 	return slices.Contains([]Kind{Forked, Shrunk, Signature, Damaged, Stalled, Unreachable}, k)
 }
 
-// Problem is what is reported of a log, when it begins and when it ends.
+// Problem is a report about a log, sent when a problem begins and when it ends.
 type Problem struct {
-	Log         string    `json:"log"` // its name
+	Log         string    `json:"log"` // name of the log
 	Origin      string    `json:"origin,omitempty"`
 	Kind        Kind      `json:"problem"`
 	Detail      string    `json:"detail"`
-	Checkpoints []string  `json:"checkpoints,omitempty"` // signed: the one that was kept, then the one that is wrong
+	Checkpoints []string  `json:"checkpoints,omitempty"` // signed: the kept one, then the bad one
 	Time        time.Time `json:"time"`
-	Ended       bool      `json:"ended,omitempty"` // it is over
+	Ended       bool      `json:"ended,omitempty"` // whether the problem has ended
 }
 
-// What a server says without a trusted signature is reported only as far, in bytes.
+// maxUnsigned bounds how much is reported of a reply without a trusted signature, in bytes.
 const maxUnsigned = 4096
 
 func newProblem(name string, l *Log, f finding, now time.Time) *Problem {
@@ -58,17 +58,17 @@ func newProblem(name string, l *Log, f finding, now time.Time) *Problem {
 	return p
 }
 
-// A webhook is tried so often, each time so long. All that a round has to report takes no longer than webhookMost.
+// webhookTries is the number of tries of a webhook. webhookMost bounds the time for all reports of a round.
 const (
 	webhookTries   = 4
 	webhookTimeout = 10 * time.Second
 	webhookMost    = time.Minute
 )
 
-// webhook is how a problem is sent again. A webhook that asks for more time than there is gets nothing more.
+// webhook is the retry policy. If the webhook asks for a pause beyond webhookMost, there is no further try.
 var webhook = retry.Policy{First: time.Second, Tries: webhookTries, Within: webhookMost}
 
-// post sends a problem to the webhook.
+// post sends a problem to the webhook, with retries.
 func (w *Watcher) post(ctx context.Context, p *Problem) error {
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -91,7 +91,7 @@ func (w *Watcher) postOnce(ctx context.Context, body []byte) error {
 		return err
 	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be used again
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be reused
 	if resp.StatusCode >= 300 {
 		return retry.After(fmt.Errorf("it answers %s", resp.Status), retry.Asked(resp.Header))
 	}

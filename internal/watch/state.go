@@ -16,8 +16,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// State is what a Watcher keeps in a file of its own: of each log the last good checkpoint, which the log must go on
-// from.
+// State is the content of a Watcher's file: the last good checkpoint of each log, which the log must extend.
 type State struct {
 	Version int             `json:"version"`
 	Logs    map[string]*Log `json:"logs"` // by name
@@ -25,25 +24,25 @@ type State struct {
 
 const stateVersion = 1
 
-// Log is what is kept of one log. Where there is no Checkpoint none was good yet.
+// Log is the state of one log. If Checkpoint is empty, there has been no good one.
 type Log struct {
-	Origin     string     `json:"origin,omitempty"`     // that its checkpoints must have
-	Checkpoint string     `json:"checkpoint,omitempty"` // signed; the last good one, never replaced by a bad one
-	Grown      time.Time  `json:"grown,omitzero"`       // when its tree was last seen to be larger than before
-	Failing    time.Time  `json:"failing,omitzero"`     // since when it cannot be reached
-	Problem    *Problem   `json:"problem,omitempty"`    // that was reported, and has not ended
-	Evidence   []*Problem `json:"evidence,omitempty"`   // forks, oldest first, with the checkpoints that show them
+	Origin     string     `json:"origin,omitempty"`     // which its checkpoints must have
+	Checkpoint string     `json:"checkpoint,omitempty"` // signed; the last good one, which a bad one never replaces
+	Grown      time.Time  `json:"grown,omitzero"`       // when its tree was last seen to grow
+	Failing    time.Time  `json:"failing,omitzero"`     // since when it has been unreachable
+	Problem    *Problem   `json:"problem,omitempty"`    // reported and not ended
+	Evidence   []*Problem `json:"evidence,omitempty"`   // forks, oldest first, with the checkpoints that prove them
 }
 
-// maxEvidence bounds what is kept of a log that forks again and again. One fork is proof enough.
+// maxEvidence bounds the evidence for a log that forks again and again. One fork is proof enough.
 const maxEvidence = 16
 
 // ErrDamaged is returned (wrapped) for a state file that is not as a Watcher wrote it.
 var ErrDamaged = errors.New("the state file is damaged: restore it from a copy, or remove it to trust anew what the " +
 	"logs are now")
 
-// ParseState reads what Encode wrote. Errors are ErrDamaged: to start afresh instead would forget what logs must go on
-// from.
+// ParseState parses the result of Encode. All errors are ErrDamaged (wrapped): starting with an empty state instead
+// would drop the checkpoints that logs must extend.
 func ParseState(data []byte) (*State, error) {
 	s := &State{}
 	if err := json.Unmarshal(data, s, json.RejectUnknownMembers(true)); err != nil {
@@ -91,7 +90,7 @@ func (l *Log) check() error {
 	return nil
 }
 
-// read reads a checkpoint that was verified when it was kept: the key that signed it may be trusted no longer.
+// read parses a kept checkpoint without verifying it, since its key may no longer be trusted. It was verified before.
 func read(signed string) (torchwood.Checkpoint, error) {
 	_, err := note.Open([]byte(signed), note.VerifierList())
 	var unverified *note.UnverifiedNoteError
@@ -114,7 +113,7 @@ func (s *State) Encode() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// LoadState reads a state file. If there is none yet the state is empty.
+// LoadState reads a state file. If the file does not exist, the state is empty.
 func LoadState(file string) (*State, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {

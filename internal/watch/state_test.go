@@ -24,13 +24,13 @@ func sampleState(t testing.TB, checkpoint string) []byte {
 	return data
 }
 
-// A state file that is cut or changed is refused, not started afresh; one that is not there is.
-func TestStateDamaged(t *testing.T) {
+// A state file that is cut or changed is refused, and does not become an empty state. A missing file is an empty state.
+func TestDamagedStateIsRefused(t *testing.T) {
 	good := sampleState(t, newLog(t, keys(t, 1), 10).checkpoint())
 	if _, err := ParseState(good); err != nil {
 		t.Fatal(err)
 	}
-	for n := range len(good) - 1 { // without its last line feed it is whole
+	for n := range len(good) - 1 { // it is complete without its last line feed
 		if s, err := ParseState(good[:n]); !errors.Is(err, ErrDamaged) {
 			t.Fatalf("cut to %d bytes: %+v, %v", n, s, err)
 		}
@@ -64,7 +64,7 @@ func TestStateDamaged(t *testing.T) {
 	}
 }
 
-// FuzzState: no bytes make the parser panic, and what it takes comes out as it went in.
+// FuzzState checks that no bytes make the parser panic, and that a parsed state encodes to the same bytes.
 func FuzzState(f *testing.F) {
 	k := keys(f, 1)
 	checkpoint, err := k.SignCheckpoint(testOrigin, 1, [32]byte{1})

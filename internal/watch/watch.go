@@ -1,6 +1,6 @@
-// Package watch follows logs from outside. Of each it keeps the last good checkpoint in a file of its own, and checks
-// that the log goes on from there: so whoever rewrites, cuts or resets a log, even with its keys, is found out. It
-// works on any log served as https://c2sp.org/tlog-tiles says, and trusts the given keys and its own file only.
+// Package watch follows logs from outside. It keeps the last good checkpoint of each log in a file, and checks that the
+// log extends it. So it detects if somebody rewrites, shortens or resets a log, even with its keys. It works for any
+// log served as https://c2sp.org/tlog-tiles says, and trusts only the given keys and its own file.
 package watch
 
 import (
@@ -20,45 +20,45 @@ import (
 
 // Source is a log to follow.
 type Source struct {
-	Name string       // that it has in the state and in reports
-	URL  string       // below which checkpoint and tiles are
-	ID   string       // that its origin must end with; empty: any origin, the first seen from then on
-	HTTP *http.Client // that may read it
+	Name string       // in the state and in reports
+	URL  string       // base of the paths of the checkpoint and the tiles
+	ID   string       // required end of its origin; if empty, the first origin that is seen is required
+	HTTP *http.Client // client that may read it
 }
 
-// List is logs that are asked for again in each round. A log that was listed once is followed even if it is listed no
-// more: who takes a log away shall not end its being watched.
+// List returns logs to follow, and is asked again in each round. A log is followed even after it is no longer listed,
+// so that nobody can stop the watching by removing a log from the list.
 type List struct {
-	Prefix string // of the names of its logs
+	Prefix string // prefix of the names of its logs
 	Names  func(ctx context.Context) ([]string, error)
 	Source func(name string) Source
 }
 
-// Options says what to watch, and whom to tell.
+// Options configures a Watcher.
 type Options struct {
 	Sources          []Source
-	List             *List // nil: none
+	List             *List // if nil, only Sources are followed
 	Keys             *proof.Keys
-	State            string        // file
+	State            string        // name of the state file
 	Interval         time.Duration // between rounds
-	StalledAfter     time.Duration // without growth; 0: never
-	UnreachableAfter time.Duration // 0: at once
-	Webhook          string        // URL; empty: none
+	StalledAfter     time.Duration // time without growth after which a log has stalled; if 0, never
+	UnreachableAfter time.Duration // time after which an unreachable log is a problem; if 0, at once
+	Webhook          string        // URL; if empty, there is none
 	HTTP             *http.Client  // for the webhook
 	UserAgent        string
 	Logger           *slog.Logger
 }
 
-// Watcher follows logs. Run and Round are not to be called concurrently.
+// Watcher follows logs. Run and Round must not be called concurrently.
 type Watcher struct {
 	options Options
 	state   *State
-	whole   map[string]bool // logs whose tiles were good for the checkpoint that is kept
-	found   map[string]Kind // logs that a problem was found of, the last one
-	unknown map[string]bool // logs that cannot be reached now
+	whole   map[string]bool // logs whose tiles have been verified for the kept checkpoint
+	found   map[string]Kind // the last problem of each log that had one
+	unknown map[string]bool // logs that are unreachable now
 }
 
-// New returns a Watcher that goes on from the state in its file.
+// New returns a Watcher that continues from its state file.
 func New(o Options) (*Watcher, error) {
 	state, err := LoadState(o.State)
 	if err != nil {
@@ -67,13 +67,13 @@ func New(o Options) (*Watcher, error) {
 	return &Watcher{o, state, map[string]bool{}, map[string]Kind{}, map[string]bool{}}, nil
 }
 
-// Result is what was found since the Watcher was made.
+// Result summarizes everything since the Watcher was made.
 type Result struct {
-	Problems []string // logs that had one, even if it ended, each with the last
-	Unknown  []string // logs that cannot be reached now, without another problem
+	Problems []string // logs that had a problem, even if it has ended, each with the last one
+	Unknown  []string // logs that are unreachable now and have no other problem
 }
 
-// Run watches until ctx ends. The error is that of the last writing of the state.
+// Run watches until ctx ends. It returns the error of the last attempt to write the state.
 func (w *Watcher) Run(ctx context.Context) (Result, error) {
 	tick := time.NewTicker(w.options.Interval)
 	defer tick.Stop()
@@ -109,9 +109,9 @@ func (w *Watcher) Round(ctx context.Context) (Result, error) {
 			return nil
 		})
 	}
-	group.Wait() // no check fails
+	group.Wait() // checks return no errors
 	if ctx.Err() != nil {
-		return w.result(), nil // what was broken off says nothing
+		return w.result(), nil // interrupted checks say nothing
 	}
 	var reports []*Problem
 	for i, s := range sources {
@@ -124,7 +124,7 @@ func (w *Watcher) Round(ctx context.Context) (Result, error) {
 	return w.result(), w.state.Save(w.options.State)
 }
 
-// sources returns the logs to check, and whether their list could be had.
+// sources returns the logs to check, and the result of asking for the list.
 func (w *Watcher) sources(ctx context.Context) (all []Source, listed finding) {
 	l := w.options.List
 	if l == nil {
@@ -158,8 +158,8 @@ func (w *Watcher) kept(name string) *Log {
 	return l
 }
 
-// settle makes what was found of a log part of the state, and returns what is to be reported: what begins, and what
-// ends.
+// settle adds the finding about a log to its state, and returns the problems to report: those that begin, and those
+// that end.
 func (w *Watcher) settle(name string, f finding) []*Problem {
 	l, now := w.kept(name), time.Now().UTC()
 	switch {
@@ -168,12 +168,12 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 		if first {
 			l.Failing = now
 		}
-		// A problem of the log itself is not over because nothing can be told.
+		// A problem of the log itself does not end because the log is unreachable.
 		outlives := l.Problem != nil && l.Problem.Kind != Unreachable && l.Problem.Kind != Stalled
 		if outlives {
 			w.found[name] = l.Problem.Kind
 		}
-		if outlives || now.Sub(l.Failing) < w.options.UnreachableAfter { // it may be back soon
+		if outlives || now.Sub(l.Failing) < w.options.UnreachableAfter { // it may be reachable again soon
 			if first {
 				w.options.Logger.Warn("log not reached", "log", name, "detail", f.detail)
 			}
@@ -208,7 +208,7 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 	return reports
 }
 
-// advance keeps a good checkpoint, and tells whether the log has stalled.
+// advance stores a good checkpoint, and tells whether the log has stalled.
 func (w *Watcher) advance(name string, l *Log, f finding, now time.Time) finding {
 	if f.signed == "" {
 		return f // a list
@@ -229,7 +229,7 @@ func (w *Watcher) advance(name string, l *Log, f finding, now time.Time) finding
 	return f
 }
 
-// report tells whoever is to be told. That it fails stops nothing. What is being told when ctx ends has a last chance.
+// report sends reports. An error is logged and stops nothing. When ctx ends, reports in progress get a last chance.
 func (w *Watcher) report(ctx context.Context, reports []*Problem) {
 	telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), webhookMost)
 	defer cancel()
@@ -252,7 +252,7 @@ func (w *Watcher) report(ctx context.Context, reports []*Problem) {
 			return nil
 		})
 	}
-	group.Wait() // no report fails
+	group.Wait() // reports return no errors
 }
 
 func (w *Watcher) result() Result {
@@ -269,7 +269,7 @@ func (w *Watcher) result() Result {
 	return r
 }
 
-// Kept returns the last good checkpoint of a log, by its name or the last part of that.
+// Kept returns the last good checkpoint of a log, given its name or the last part of it.
 func (s *State) Kept(name string) (string, error) {
 	for full, l := range s.Logs {
 		if (full == name || strings.HasSuffix(full, "/"+name)) && l.Checkpoint != "" {

@@ -20,7 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// watching is a watcher of one log, and what it said.
+// watching is a watcher of one log, with its output.
 type watching struct {
 	*Watcher
 	t   *testing.T
@@ -38,7 +38,7 @@ func newWatching(t *testing.T, l http.Handler, k *proof.Keys, change func(*Optio
 	return w
 }
 
-// open starts the watcher, anew.
+// open starts a new watcher with these options.
 func (w *watching) open(o Options) {
 	o.Logger = slog.New(slog.NewTextHandler(&w.out, nil))
 	var err error
@@ -47,7 +47,7 @@ func (w *watching) open(o Options) {
 	}
 }
 
-// round watches once, and wants that to find the problem; empty: none.
+// round runs one round, which must find a problem of this kind, or none if it is empty.
 func (w *watching) round(want Kind) {
 	w.t.Helper()
 	if _, err := w.Round(w.t.Context()); err != nil {
@@ -66,7 +66,7 @@ func (w *watching) round(want Kind) {
 	}
 }
 
-// kept wants the log that is kept to have so many entries.
+// kept checks the size of the kept checkpoint.
 func (w *watching) kept(size int64) {
 	w.t.Helper()
 	c, err := read(w.state.Logs["log"].Checkpoint)
@@ -75,7 +75,7 @@ func (w *watching) kept(size int64) {
 	}
 }
 
-// said wants a line to be said so often.
+// said checks how often a text is in the output.
 func (w *watching) said(text string, times int) {
 	w.t.Helper()
 	if n := strings.Count(w.out.String(), text); n != times {
@@ -83,7 +83,7 @@ func (w *watching) said(text string, times int) {
 	}
 }
 
-func TestGrowth(t *testing.T) {
+func TestGrowthIsFollowed(t *testing.T) {
 	k := keys(t, 1)
 	for _, sizes := range [][]int{{0, 1, 2, 255, 256, 257, 511, 512, 1000}, {300, 300, 70000}, {1, 65536, 65537}} {
 		l := newLog(t, k, sizes[0])
@@ -99,8 +99,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// The checkpoint that is kept has the cosignatures that it was served with, also those that came after it was first
-// seen, while the log did not grow.
+// The kept checkpoint has the cosignatures with which it was served, including those that were added later while the
+// log did not grow.
 func TestCosignaturesAreKept(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 5)
@@ -122,8 +122,8 @@ func TestCosignaturesAreKept(t *testing.T) {
 	}
 }
 
-// A fork is found, whatever the sizes, evidence of it is kept, the good checkpoint stays, and it is told once.
-func TestFork(t *testing.T) {
+// A fork is found at any sizes and reported once. Its evidence is kept, and the good checkpoint stays.
+func TestForkIsFoundAndProven(t *testing.T) {
 	k := keys(t, 1)
 	for _, tt := range []struct{ common, then, fork int }{{10, 5, 5}, {10, 5, 6}, {0, 1, 1}, {256, 1, 300},
 		{600, 100, 70000}, {255, 1, 1}} {
@@ -153,7 +153,7 @@ func TestFork(t *testing.T) {
 	}
 }
 
-func TestShrink(t *testing.T) {
+func TestShrunkLogIsFound(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 100)
 	w := newWatching(t, l, k, nil)
@@ -161,13 +161,13 @@ func TestShrink(t *testing.T) {
 	*l = *newLog(t, k, 99)
 	w.round(Shrunk)
 	w.kept(100)
-	l.grow(3, "other") // the log goes on from what it was put back to
+	l.grow(3, "other") // the log continues from the state to which it was reset
 	w.round(Forked)
 	w.said(`msg="problem ended"`, 1)
 	*l = *newLog(t, k, 105)
 	w.round("")
 	w.kept(105)
-	w.said("problem=forked", 2) // its end too
+	w.said("problem=forked", 2) // including its end
 	l.broken = func(string, []byte) (int, []byte) { return 404, nil }
 	w.round(Unreachable)
 	l.broken = nil
@@ -177,10 +177,10 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-func TestSignature(t *testing.T) {
+func TestCheckpointNeedsATrustedSignature(t *testing.T) {
 	k := keys(t, 2)
 	l := newLog(t, k, 100)
-	for _, known := range k.Signers { // old and new signatures: with either key
+	for _, known := range k.Signers { // old and new signatures: either key is enough
 		newWatching(t, l, proof.NewKeys(known), nil).round("")
 	}
 	w := newWatching(t, l, k, nil)
@@ -189,7 +189,7 @@ func TestSignature(t *testing.T) {
 	l.keys = keys(t, 1)
 	w.round(Signature)
 	w.kept(100)
-	l.keys = proof.NewKeys(k.Signers[1]) // the other is retired
+	l.keys = proof.NewKeys(k.Signers[1]) // the first key is retired
 	w.round("")
 	w.kept(101)
 	w.open(w.options)
@@ -209,16 +209,15 @@ func TestSignature(t *testing.T) {
 	l.broken = func(string, []byte) (int, []byte) { return http.StatusOK, make([]byte, maxCheckpoint+1) }
 	w.round(Signature)
 	l.broken = func(string, []byte) (int, []byte) { return http.StatusOK, bytes.Repeat([]byte{0xff}, maxCheckpoint) }
-	garbage := newWatching(t, l, k, nil) // it is kept from the state, which must stay what can be read
+	garbage := newWatching(t, l, k, nil) // the text is kept in the state, which must stay readable
 	garbage.round(Signature)
 	if c := garbage.state.Logs["log"].Problem.Checkpoints; len(c) != 1 || len(c[0]) > maxUnsigned {
 		t.Errorf("%d checkpoints are reported", len(c))
 	}
 }
 
-// Tiles that are not those of the checkpoint are found at the first sight, when the log grows, and when watching
-// starts.
-func TestDamage(t *testing.T) {
+// Tiles that do not match the checkpoint are found when a log is first seen, when it grows, and when watching starts.
+func TestDamagedTilesAreFound(t *testing.T) {
 	k := keys(t, 1)
 	for name, damage := range map[string]func(data []byte) (int, []byte){
 		"flipped": func(data []byte) (int, []byte) { data[40] ^= 1; return 200, data },
@@ -242,7 +241,7 @@ func TestDamage(t *testing.T) {
 			l.broken = nil
 			w.round("")
 			l.broken = broken
-			w.round("") // nothing is asked for that was seen to be good
+			w.round("") // verified tiles are not fetched again
 			l.grow(100, "entry")
 			w.round(Damaged)
 			w.kept(700)
@@ -256,7 +255,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// A log may remove partial tiles that have become full ones.
+// A log may remove partial tiles after they have become full.
 func TestPartialTilesRemoved(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 300)
@@ -278,7 +277,7 @@ func TestPartialTilesRemoved(t *testing.T) {
 	}
 }
 
-func TestStalled(t *testing.T) {
+func TestStalledLogIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keys(t, 1)
 		l := newLog(t, k, 10)
@@ -304,7 +303,7 @@ func TestStalled(t *testing.T) {
 	})
 }
 
-func TestUnreachable(t *testing.T) {
+func TestUnreachableLogIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keys(t, 1)
 		l := newLog(t, k, 600)
@@ -315,13 +314,13 @@ func TestUnreachable(t *testing.T) {
 		time.Sleep(4 * time.Minute)
 		w.round("")
 		l.broken = nil
-		w.round("") // back in time
+		w.round("") // reachable again in time
 		l.grow(1, "entry")
 		l.broken = func(path string, data []byte) (int, []byte) {
 			if path == "checkpoint" {
 				return 200, data
 			}
-			return http.StatusTooManyRequests, nil // of tiles it is no damage either
+			return http.StatusTooManyRequests, nil // this is not damage of a tile either
 		}
 		w.round("")
 		time.Sleep(5 * time.Minute)
@@ -340,8 +339,8 @@ func TestUnreachable(t *testing.T) {
 	})
 }
 
-// A server that never answers holds nothing up for longer than checkMost.
-func TestSilent(t *testing.T) {
+// A server that never answers delays a round by checkMost at most.
+func TestServerThatNeverAnswersDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		w := newWatching(t, silent, keys(t, 1), func(o *Options) {
@@ -355,7 +354,7 @@ func TestSilent(t *testing.T) {
 	})
 }
 
-// abandoned is a server whose answers come too late.
+// abandoned is a server that answers too late.
 type abandoned struct{ http.Handler }
 
 func (a abandoned) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -388,7 +387,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.bodies = append(h.bodies, string(body))
 }
 
-func TestWebhook(t *testing.T) {
+func TestProblemsAreSentToTheWebhook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keys(t, 1)
 		l := newLog(t, k, 10)
@@ -411,7 +410,7 @@ func TestWebhook(t *testing.T) {
 		}
 		h.refuse = 1000
 		l.grow(1, "entry")
-		w.round("") // though nobody hears it
+		w.round("") // though every report fails
 		w.said("the webhook was not told", 1)
 		h.refuse = 0
 		*l = *newLog(t, k, 8)
@@ -424,7 +423,7 @@ func TestWebhook(t *testing.T) {
 	})
 }
 
-// A webhook that is busy says when to try again, and is not waited for beyond the time that there is.
+// A busy webhook says when to try again. It is not waited for beyond webhookMost.
 func TestWebhookSaysWhenToTryAgain(t *testing.T) {
 	for after, want := range map[string]struct {
 		took time.Duration
@@ -456,7 +455,7 @@ func sameJSON(t *testing.T, a, b string) bool {
 	return err == nil && err2 == nil && bytes.Equal(p, q)
 }
 
-// A problem is not over because the log cannot be reached.
+// A problem does not end because the log is unreachable.
 func TestProblemOutlivesOutage(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 10)
@@ -475,8 +474,9 @@ func TestProblemOutlivesOutage(t *testing.T) {
 	w.said("log not reached", 1)
 }
 
-// A log that joins the list is followed; one that leaves it is followed too; a list that fails ends nothing.
-func TestList(t *testing.T) {
+// A log that is added to the list is followed, and also after it is removed from the list. If the list fails, nothing
+// ends.
+func TestListedLogsAreFollowedForEver(t *testing.T) {
 	k := keys(t, 1)
 	logs := map[string]*fakeLog{"a": newLog(t, k, 1), "b": newLog(t, k, 2)}
 	names, failed := []string{"logs/a"}, error(nil)
@@ -519,8 +519,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A watcher that is stopped in the middle of a check takes that for no problem, and says what it found before.
-func TestStop(t *testing.T) {
+// A watcher that is stopped in the middle of a check does not report that as a problem, and reports earlier findings.
+func TestStoppedCheckIsNotAProblem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keys(t, 1)
 		l := newLog(t, k, 10)
@@ -549,7 +549,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// What a crash leaves beside the state changes nothing, and is replaced.
+// Files that a crash leaves beside the state have no effect, and are replaced.
 func TestStateSurvivesCrash(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 10)
@@ -569,8 +569,8 @@ func TestStateSurvivesCrash(t *testing.T) {
 	}
 }
 
-// A state that cannot be written is said, and is an error; what was good stays known to the watcher.
-func TestStateNotWritten(t *testing.T) {
+// If the state cannot be written, that is reported and returned as an error. The watcher remembers good checkpoints.
+func TestUnwritableStateIsAnError(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 10)
 	w := newWatching(t, l, k, func(o *Options) { o.State = filepath.Join(o.State, "none", "state.json") })
@@ -583,8 +583,8 @@ func TestStateNotWritten(t *testing.T) {
 	}
 }
 
-// No check asks for more than the tiles along the right edges of both trees, and for none twice.
-func TestRequests(t *testing.T) {
+// A check only fetches the tiles along the right edges of both trees, each once.
+func TestChecksFetchOnlyRightEdges(t *testing.T) {
 	k := keys(t, 1)
 	l := newLog(t, k, 70000)
 	w := newWatching(t, l, k, nil)

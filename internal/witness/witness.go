@@ -1,7 +1,8 @@
 // Package witness asks witnesses (https://c2sp.org/tlog-witness) to cosign the checkpoints of logs. A witness signs a
-// checkpoint only if the log goes on from what it signed before, so who trusts a witness need not have watched the log.
+// checkpoint only if the log extends what the witness signed before. So a verifier that trusts a witness need not have
+// watched the log.
 //
-// Nothing waits for a witness: one that fails or hangs costs a log line, and is asked again later.
+// Nothing waits for a witness. If one fails or hangs, that is logged, and it is asked again later.
 package witness
 
 import (
@@ -27,13 +28,13 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Witness is one that can be asked.
+// Witness is the key and the address of a witness.
 type Witness struct {
-	URL      string // below which is add-checkpoint
+	URL      string // base of the path add-checkpoint
 	Verifier note.Verifier
 }
 
-// Parse reads "<verifier key> <URL>".
+// Parse parses "<verifier key> <URL>".
 func Parse(text string) (Witness, error) {
 	key, at, _ := strings.Cut(strings.TrimSpace(text), " ")
 	v, err := torchwood.NewCosignatureVerifier(key)
@@ -48,18 +49,20 @@ func Parse(text string) (Witness, error) {
 	return Witness{strings.TrimRight(u.String(), "/"), v}, nil
 }
 
-// Log is what an Asker must know of logs. *tlog.Logs is one.
+// Log is the interface to the logs. *tlog.Logs implements it.
 type Log interface {
 	Head(ctx context.Context, log string) (tlog.Head, error)
 	ProveSince(ctx context.Context, log string, from, to int64) (modtlog.TreeProof, error)
 	KeepCosignature(ctx context.Context, log string, size int64, line string) error
 }
 
-// Options of an Asker. The zero value of each field means its default.
+// Options configures an Asker. The zero value of each field means its default.
 type Options struct {
-	Timeout time.Duration // of a request, 10 s
-	Pause   time.Duration // after a witness failed, unless it asks for another, 10 s; it doubles up to 64 times that
-	Logger  *slog.Logger  // slog.Default()
+	Timeout time.Duration // of a request (default 10 s)
+	// Pause is the pause after a failure, unless the witness asks for another (default 10 s). It doubles with each
+	// further failure, up to 64 times that.
+	Pause   time.Duration
+	Logger  *slog.Logger // default slog.Default()
 	Counted func(witness, result string)
 }
 
@@ -69,18 +72,18 @@ type Asker struct {
 	logs    Log
 	options Options
 	http    *http.Client
-	// the size that the witness signed last, by log: a guess, it says if it is wrong
+	// the size that the witness signed last, by log; it may be wrong, and then the witness says so
 	signed *otter.Cache[string, int64]
 
 	mu   sync.Mutex
-	due  map[string]bool // logs
+	due  map[string]bool // logs with new checkpoints
 	wake chan struct{}
 }
 
-// maxDue bounds how many logs are remembered to have a new checkpoint; others are asked for at their next one.
+// maxDue bounds the logs in due. Other logs are asked for at their next checkpoint.
 const maxDue = 100_000
 
-// New returns an Asker. Run does its work.
+// New returns an Asker. The caller must call Run.
 func New(w Witness, logs Log, o Options) *Asker {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
@@ -102,7 +105,7 @@ func New(w Witness, logs Log, o Options) *Asker {
 // Name returns the name of the witness.
 func (a *Asker) Name() string { return a.witness.Verifier.Name() }
 
-// Committed tells that a log has a new checkpoint. It never waits.
+// Committed reports that a log has a new checkpoint. It never waits.
 func (a *Asker) Committed(log string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -116,7 +119,7 @@ func (a *Asker) Committed(log string) {
 	}
 }
 
-// next takes a log that is due.
+// next returns a log that is due, and removes it from due.
 func (a *Asker) next() (string, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,7 +130,7 @@ func (a *Asker) next() (string, bool) {
 	return "", false
 }
 
-// Run asks for one log after the other, until ctx ends.
+// Run asks for one log after another until ctx ends.
 func (a *Asker) Run(ctx context.Context) {
 	pauses := retry.Policy{First: a.options.Pause, Longest: 64 * a.options.Pause}.Pauses()
 	for {
@@ -152,7 +155,7 @@ func (a *Asker) Run(ctx context.Context) {
 		a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log",
 			log, "err", err)
 		if errors.Is(err, errRefused) {
-			continue // it will at the next checkpoint, or never
+			continue // the next checkpoint may succeed
 		}
 		a.Committed(log)
 		if !retry.Wait(ctx, pauses.Next(err)) {
@@ -172,10 +175,10 @@ func (a *Asker) count(err error) {
 	a.options.Counted(a.witness.Verifier.Name(), result)
 }
 
-// errRefused is returned (wrapped) if asking again for the same checkpoint is of no use.
+// errRefused is returned (wrapped) if asking again for the same checkpoint cannot succeed.
 var errRefused = errors.New("the witness refuses")
 
-// ask has the newest checkpoint of a log cosigned.
+// ask asks the witness to cosign the newest checkpoint of a log.
 func (a *Asker) ask(ctx context.Context, log string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*a.options.Timeout)
 	defer cancel()
@@ -188,7 +191,7 @@ func (a *Asker) ask(ctx context.Context, log string) error {
 	}
 	checkpoint := h.Signed()
 	old, _ := a.signed.GetIfPresent(log)
-	for range 2 { // the second time from what the witness says
+	for range 2 { // the second time with the size that the witness says
 		if old > h.Size {
 			return fmt.Errorf("%w: it has signed a tree of %d entries of log %s, which has %d: was the log put back "+
 				"to an earlier state?", errRefused, old, log, h.Size)
@@ -210,11 +213,11 @@ func (a *Asker) ask(ctx context.Context, log string) error {
 	return errors.New("the witness names another size each time it is asked")
 }
 
-// maxReply bounds what is read of a witness's reply, in bytes.
+// maxReply bounds how much of a reply is read, in bytes.
 const maxReply = 16 << 10
 
-// add asks the witness to cosign a checkpoint that goes on from the size that it signed last. It returns the lines that
-// it replies, or the size that it says it signed last (-1: it does not).
+// add asks the witness to cosign a checkpoint that extends the tree of size old, which it signed last. It returns the
+// lines of the reply. If the witness says that it signed another size last, conflict is that size, and otherwise -1.
 func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint string) (lines string, conflict int64,
 	err error) {
 	var body bytes.Buffer
@@ -255,7 +258,7 @@ func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint
 	return "", -1, fmt.Errorf("%w: it replies %d: %.200q", errRefused, resp.StatusCode, reply)
 }
 
-// parseSize reads the size in a 409.
+// parseSize parses the size in a reply with status 409.
 func parseSize(reply []byte) (int64, error) {
 	size, err := strconv.ParseInt(strings.TrimSpace(string(reply)), 10, 64)
 	if err != nil || size < 0 {
@@ -264,7 +267,7 @@ func parseSize(reply []byte) (int64, error) {
 	return size, nil
 }
 
-// keep keeps the line of the reply that is this witness's cosignature.
+// keep stores the line of the reply that is this witness's cosignature.
 func (a *Asker) keep(ctx context.Context, log string, size int64, checkpoint, reply string) error {
 	for line := range strings.Lines(reply) {
 		if tlog.IsCosignature(checkpoint, line, a.witness.Verifier) {

@@ -30,7 +30,7 @@ const (
 	logID  = "log"
 )
 
-// growing is a log, with what was kept of it.
+// growing is a log, with its stored cosignatures.
 type growing struct {
 	t      *testing.T
 	keys   *proof.Keys
@@ -89,15 +89,15 @@ func (g *growing) KeepCosignature(_ context.Context, _ string, size int64, line 
 	return nil
 }
 
-// strict is a witness that does what https://c2sp.org/tlog-witness says, for one log.
+// strict is a witness for one log that does exactly what https://c2sp.org/tlog-witness says.
 type strict struct {
 	signer *torchwood.CosignatureSigner
 	log    note.Verifier
 	size   int64
 	root   modtlog.Hash
-	asked  chan int                  // statuses that were replied
-	spoil  func(reply []byte) []byte // nil: nothing is
-	fail   []int                     // statuses to reply first
+	asked  chan int                  // statuses of its replies
+	spoil  func(reply []byte) []byte // if not nil, it changes the replies
+	fail   []int                     // statuses of the first replies
 }
 
 func newStrict(t *testing.T, g *growing) *strict {
@@ -205,7 +205,7 @@ func wantStatuses(t *testing.T, w *strict, want ...int) {
 	}
 }
 
-// wantKept waits for a cosignature of a size and checks it.
+// wantKept waits for a stored cosignature of a size and checks it.
 func wantKept(t *testing.T, g *growing, w *strict, size int64) {
 	t.Helper()
 	kept := <-g.kept
@@ -216,9 +216,9 @@ func wantKept(t *testing.T, g *growing, w *strict, size int64) {
 	}
 }
 
-// As a log grows its checkpoints are cosigned; a process that remembers nothing learns from the witness where it
-// stands.
-func TestCosigned(t *testing.T) {
+// The checkpoints of a growing log are cosigned. An Asker without memory learns from the witness which size it signed
+// last.
+func TestCheckpointsOfAGrowingLogAreCosigned(t *testing.T) {
 	g := newGrowing(t)
 	w := newStrict(t, g)
 	a := start(t, g, w)
@@ -240,8 +240,8 @@ func TestCosigned(t *testing.T) {
 	wantKept(t, g, w, 313)
 }
 
-// A witness that fails is asked again; one that refuses, lies, or has seen more, is not believed and stops nothing.
-func TestFailures(t *testing.T) {
+// A witness that fails is asked again. One that refuses, lies, or has seen more is not believed and blocks nothing.
+func TestBadWitnessesAreNotBelieved(t *testing.T) {
 	g := newGrowing(t)
 	g.grow(10)
 	w := newStrict(t, g)
@@ -286,7 +286,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A witness that is busy says when to ask it again.
+// A busy witness says when to ask again.
 func TestWitnessSaysWhenToAskAgain(t *testing.T) {
 	g := newGrowing(t)
 	g.grow(1)
@@ -302,8 +302,8 @@ func TestWitnessSaysWhenToAskAgain(t *testing.T) {
 	}
 }
 
-// A witness that hangs holds up nobody, and is left when the process ends.
-func TestHangs(t *testing.T) {
+// A witness that hangs delays nothing else, and is not waited for at the end.
+func TestHangingWitnessDelaysNothing(t *testing.T) {
 	g := newGrowing(t)
 	g.grow(1)
 	release := make(chan struct{})
@@ -329,7 +329,7 @@ func TestParse(t *testing.T) {
 		key + " https://witness.example/w": true, "  " + key + "   http://127.0.0.1:7 ": true,
 		key: false, key + " witness.example": false, key + " ftp://x": false, "": false,
 		"x https://witness.example":                                 false,
-		g.keys.Signers[0].PublicText() + " https://witness.example": false, // a log's key is no witness's
+		g.keys.Signers[0].PublicText() + " https://witness.example": false, // the key of a log is not a witness key
 	} {
 		if _, err := Parse(text); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)
@@ -337,7 +337,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzReply: nothing that a witness replies makes a size of what is none.
+// FuzzReply checks that no reply makes the parser panic or accept an invalid size.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte("17\n"))
 	f.Fuzz(func(t *testing.T, reply []byte) {
@@ -349,7 +349,7 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// nobody verifies nothing.
+// nobody is a verifier that accepts nothing.
 type nobody struct{}
 
 func (nobody) Name() string            { return "x" }
