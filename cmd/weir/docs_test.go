@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,7 +75,8 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 // shown finds commands of weir in a document: in lines that are code, and between backticks.
 var shown = regexp.MustCompile("(?m)(?:^    .*?|[`(]|\\$ )\\b(weir [a-z][^`\n]*)")
 
-// A command that a document shows exists, with the flags that it is shown with.
+// A command that a document shows exists, with the flags that it is shown with; one in a line of code has the arguments
+// that it wants too.
 func TestDocsShowCommandsThatExist(t *testing.T) {
 	placeholder := regexp.MustCompile(`\[|\]|…`)
 	found := 0
@@ -82,7 +84,7 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 		for _, m := range shown.FindAllStringSubmatch(strings.ReplaceAll(text, "\\\n", " "), -1) {
 			line, _, _ := strings.Cut(m[1], " #")
 			line, _, _ = strings.Cut(line, "$(") // the command of another
-			args := words(placeholder.ReplaceAllString(line, ""))[1:]
+			args := words(strings.TrimSpace(placeholder.ReplaceAllString(line, "")))[1:]
 			cmd, rest, err := rootCommand().Find(args)
 			if err != nil {
 				t.Errorf("%s: %q: %v", document, line, err)
@@ -94,11 +96,24 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 					t.Errorf("%s: %q: %s has no %s", document, line, cmd.CommandPath(), flag)
 				}
 			}
+			if code := strings.HasPrefix(m[0], "    "); code && !strings.Contains(m[1], "$(") && !cmd.HasSubCommands() {
+				if err := takes(cmd, rest); err != nil {
+					t.Errorf("%s: %q: %v", document, line, err)
+				}
+			}
 		}
 	}
 	if found < 60 {
 		t.Errorf("found only %d commands", found)
 	}
+}
+
+// takes returns why a command does not take flags and arguments. Files that it would read need not be there.
+func takes(cmd *cobra.Command, args []string) error {
+	if err := cmd.ParseFlags(args); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
 // hasFlag tells whether a command takes what is shown as a flag of it.
