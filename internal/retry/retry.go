@@ -21,10 +21,12 @@ const (
 	spread = 0.5
 )
 
-// Policy says how something is tried again. Its pauses are averages: each is spread by half of itself.
+// Policy says how something is tried again. Its pauses are averages: each is spread by half of itself, unless they are
+// even.
 type Policy struct {
 	First   time.Duration // the first pause; if it is 0, there are no pauses
 	Longest time.Duration // the longest pause (default 1 minute)
+	Even    bool          // Pauses are not spread. It is for simulations, which must go the same way each time.
 
 	// Tries bounds how often something is tried, the first time included. If 0, it does not count.
 	Tries int
@@ -63,8 +65,12 @@ func (p Policy) Do(ctx context.Context, try func() error) error {
 
 // growing returns the pauses of a policy.
 func (p Policy) growing() *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{InitialInterval: p.First, MaxInterval: p.longest(), Multiplier: factor,
+	b := &backoff.ExponentialBackOff{InitialInterval: p.First, MaxInterval: p.longest(), Multiplier: factor,
 		RandomizationFactor: spread}
+	if p.Even {
+		b.RandomizationFactor = 0
+	}
+	return b
 }
 
 func (p Policy) longest() time.Duration {
@@ -89,7 +95,7 @@ type Pauses struct {
 	growing *backoff.ExponentialBackOff
 }
 
-// Pauses returns the pauses of a loop. Of the policy, First and Longest count.
+// Pauses returns the pauses of a loop. Of the policy, First, Longest and Even count.
 func (p Policy) Pauses() *Pauses {
 	p.Within = 0
 	return &Pauses{p, p.growing()}
