@@ -91,6 +91,33 @@ func TestParkedEventsAreSentAgainOnCommand(t *testing.T) {
 	})
 }
 
+// What a replay sends again is parked once, if the place still refuses it, and not at all if it does not.
+func TestAReplayDecidesAnewWhatIsParked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{})
+		log := w.subjects[0].Log
+		p.refuses[log+"/1"], p.refuses[log+"/3"], p.refuses[log+"/5"] = true, true, true
+		w.begin()
+		w.grow(0, 10)
+		w.wait(time.Minute)
+		w.mu.Lock()
+		delete(p.refuses, log+"/3")
+		w.mu.Unlock()
+		replay := func(s *State) error { s.Next = 2; return nil }
+		if err := ChangeState(t.Context(), w.memory, w.set.Deliveries[0].ID, log, replay); err != nil {
+			t.Fatal(err)
+		}
+		w.change(0, func(*Delivery) {})
+		w.wait(time.Minute)
+		w.end()
+		s := w.state(0, 0)
+		if len(s.Parked) != 2 || s.Parked[0].Entry != 1 || s.Parked[1].Entry != 5 || s.Next != 10 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
 // A place that refuses everything does not make weir park without bound, nor step over anything.
 func TestADeliveryWaitsWhenTooMuchIsParked(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/weirlog/weir/internal/tlog"
@@ -58,6 +59,9 @@ func (r *runner) send(f *feed, events []Event) error {
 // accepted moves a feed past events that the place has accepted, but for those that it refuses, which are parked.
 func (r *runner) accepted(f *feed, events []Event, refused []Refusal) error {
 	s, now := &f.state.Value, time.Now().UTC()
+	s.Parked = slices.DeleteFunc(s.Parked, func(p Parked) bool { // After a replay the place has decided anew.
+		return p.Entry >= events[0].Index && p.Entry <= events[len(events)-1].Index
+	})
 	full := error(nil)
 	for i, of := range refused {
 		if len(s.Parked) >= MaxParked {

@@ -22,7 +22,7 @@ import (
 const alertEvery = 13*time.Second + 137*time.Millisecond
 
 // phonePauses are those after what the phone did not accept.
-var phonePauses = retry.Policy{First: 3 * time.Second, Longest: 10 * time.Second}
+var phonePauses = retry.Policy{First: 3 * time.Second, Longest: 10 * time.Second, Even: true}
 
 // phone is told of alerts. As long as the cluster is not healthy, it fails now and then, before and after it accepts.
 type phone struct{ cluster *cluster }

@@ -25,6 +25,9 @@ import (
 // check looks at the bucket after a change of it: from outside, as somebody without weir would, and as a node that has
 // just started would.
 func (c *cluster) check(op bucketest.Op, key string) error {
+	if strings.HasPrefix(key, "deliverystate/") {
+		return c.checkDelivery(key)
+	}
 	for _, log := range c.logs {
 		inLog, inWAL := strings.HasPrefix(key, "logs/"+log.id+"/"), strings.HasPrefix(key, wal.Prefix(log.shard))
 		planned := strings.HasPrefix(key, fmt.Sprintf("plans/%02d/", log.shard))

@@ -55,6 +55,8 @@ type cluster struct {
 	checked  map[string]bool // manifests whose checkpoint is right
 
 	alerting string // project that has a rule of alerts
+	places   []*place
+	sealed   *seal.Bucket
 
 	mu      sync.Mutex
 	rung    map[string]int  // how often the phone was told of an alert, or of its end
@@ -109,6 +111,7 @@ func newCluster(t *testing.T, w *simulation.World, nodes int) *cluster {
 		DeleteAfter: 20 * time.Second}
 	c.tuning.alerts = alert.Options{Every: alertEvery, LookEvery: alertEvery, Notifier: phone{c}, Parallel: 1,
 		Pauses: phonePauses}
+	c.tuning.deliveries = c.delivering()
 	c.tuning.sequencing = sequence.Options{MaxObjects: 3, BatchBytes: 2000, KeepPlans: 1, Parallel: 1}
 	if err := c.fill(t.Context()); err != nil {
 		t.Fatal(err)
@@ -125,6 +128,7 @@ func (c *cluster) observing(t *testing.T) tlog.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.sealed = seal.NewBucket(c.world.Bucket, found.seals())
 	o := c.tuning.logs
 	o.Shards, o.Keys, o.Origin = simulatedShards, found.keys, "example.org"
 	return o
@@ -151,6 +155,7 @@ func (c *cluster) fill(ctx context.Context) error {
 				sent:    map[string]simulatedEvent{}, acked: map[string]bool{}})
 		}
 		errs = append(errs, accounts.CreateProject(ctx, p), c.makeRules(ctx, &p))
+		c.makePlace(&p, c.logs[len(c.logs)-len(p.Workspaces):])
 	}
 	return errors.Join(append(errs, initialise(ctx, c.world.Bucket, &c.config, simulatedShards))...)
 }
@@ -381,14 +386,15 @@ func (l *simulatedLog) mayBeGone(line string) bool {
 	return l.limited && l.sent[line].time < limit(time.Now())
 }
 
-// TestSimulation plays random histories of three nodes with all that they do, and checks I1 to I4 and I6 at every step;
+// TestSimulation plays random histories of three nodes with all that they do, and checks I1 to I4, I6 and I9 at every step;
 // that a log has nothing of another is a part of I5.
 func TestSimulation(t *testing.T) {
 	simulation.Run(t, func(t *testing.T, w *simulation.World) {
 		c := newCluster(t, w, 3)
 		w.Faults = w.Vary(simulation.Faults{Before: 50, After: 40, Late: 60, Twice: 40, Slow: 40, Cut: 60, Death: 300,
 			Pause: 200, Storm: 500},
-			"plans/", "wal/", "logs/", "leases/", "cursors/", "alertstate/", "none")
+			"plans/", "wal/", "logs/", "leases/", "cursors/", "alertstate/", "deliverystate/",
+			"none")
 		for i := range c.nodes {
 			c.work.Go(func() { c.run(i) })
 		}
@@ -398,6 +404,7 @@ func TestSimulation(t *testing.T) {
 		}
 		c.client("listener", 4, c.listen)
 		c.client("thief", 20, c.steal())
+		c.client("owner", 4, c.own)
 		err := w.Play(func() bool { return c.clients.Load() == 0 })
 		if err == nil {
 			err = c.settle()
@@ -415,11 +422,12 @@ func (c *cluster) settle() error {
 	c.world.Heal()
 	c.mu.Lock()
 	c.healthy = true
+	c.endPauses()
 	c.mu.Unlock()
 	if err := c.world.PlayFor(2 * time.Minute); err != nil {
 		return err
 	}
-	if err := errors.Join(c.settled(), c.allFollowed(), c.allTold()); err != nil {
+	if err := errors.Join(c.settled(), c.allFollowed(), c.allTold(), c.allDelivered()); err != nil {
 		return err
 	}
 	for i, n := range c.nodes {

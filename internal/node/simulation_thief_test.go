@@ -59,7 +59,7 @@ var thefts = []theft{
 	{kind: layout.Sources, kept: noneMade},
 	{kind: layout.SourceState, kept: noneMade},
 	{kind: layout.Deliveries, kept: noneMade},
-	{kind: layout.DeliveryState, kept: noneMade},
+	{kind: layout.DeliveryState, kept: "without it everything is sent again, and nothing is said to be parked"},
 	{kind: layout.Alerts, kept: onlyCopy},
 	{kind: layout.AlertState, kept: "without it a rule counts anew, and may tell again of what it has told"},
 	{kind: layout.Intent, kept: "it may be the only report of a change"},

@@ -21,10 +21,11 @@ const (
 	spread = 0.5
 )
 
-// Policy says how a call is repeated. Its pauses are averages: each is spread by half of itself.
+// Policy says how a call is repeated. Its pauses are averages: each is spread by half of itself, unless they are even.
 type Policy struct {
 	First   time.Duration // the first pause; if it is 0, there are no pauses
 	Longest time.Duration // the longest pause (default 1 minute)
+	Even    bool          // Pauses are not spread. It is for simulations, which must go the same way each time.
 
 	// Tries is the maximum number of tries, including the first. If 0, there is no maximum.
 	Tries int
@@ -63,8 +64,12 @@ func (p Policy) Do(ctx context.Context, try func() error) error {
 
 // growing returns the pauses of a policy.
 func (p Policy) growing() *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{InitialInterval: p.First, MaxInterval: p.longest(), Multiplier: factor,
+	b := &backoff.ExponentialBackOff{InitialInterval: p.First, MaxInterval: p.longest(), Multiplier: factor,
 		RandomizationFactor: spread}
+	if p.Even {
+		b.RandomizationFactor = 0
+	}
+	return b
 }
 
 func (p Policy) longest() time.Duration {
@@ -88,7 +93,7 @@ type Pauses struct {
 	growing *backoff.ExponentialBackOff
 }
 
-// Pauses returns the pauses of a loop. It uses only First and Longest of the policy.
+// Pauses returns the pauses of a loop. It uses only First, Longest and Even of the policy.
 func (p Policy) Pauses() *Pauses {
 	p.Within = 0
 	return &Pauses{p, p.growing()}
