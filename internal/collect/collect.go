@@ -6,6 +6,9 @@
 // none. A repeated line is recognised (see maker). Each round begins some time before the cursor, and once a day some days
 // before it, for lines that come late. Two processes that collect the same do no harm: both record the same events.
 //
+// A unit whose messages have offsets is read from the one behind the last durable message (see Queue). What its source
+// has lost meanwhile is told of by an event.
+//
 // A window that is too much, or breaks off, is halved, so that whatever there is, memory and disk are bounded.
 package collect
 
@@ -88,7 +91,8 @@ type window struct {
 	sink   Sink
 	target Target
 	maker  *maker
-	save   func(context.Context) error // makes what the maker noted durable
+	save   func(context.Context) error // makes what was noted durable
+	noted  bool                        // since it was saved
 
 	batch        Batch
 	lines, bytes int
@@ -125,6 +129,14 @@ func (w *window) add(ctx context.Context, line []byte) error {
 	case err != nil:
 		return err
 	}
+	if w.maker.noted {
+		w.noted, w.maker.noted = true, false
+	}
+	return w.put(ctx, made)
+}
+
+// put adds an event.
+func (w *window) put(ctx context.Context, made []byte) error {
 	if w.batch == nil {
 		w.batch = w.sink.Open(w.target)
 	}
@@ -145,11 +157,11 @@ func (w *window) flush(ctx context.Context) error {
 	if w.batch == nil {
 		return nil
 	}
-	if w.maker.noted {
+	if w.noted {
 		if err := w.save(ctx); err != nil {
 			return err
 		}
-		w.maker.noted = false
+		w.noted = false
 	}
 	result, err := w.batch.Record(ctx)
 	if err != nil {

@@ -42,13 +42,13 @@ type Format interface {
 	// Name returns what the format is called.
 	Name() string
 
-	// Map appends the event that a line becomes, in JSON, or says why it cannot be read. The reason depends on the line
-	// only. If uid is not empty and the line has no identity of its own, uid becomes that of the event. The slot that is
+	// Map appends the event that a line of a feed becomes, in JSON, or says why it cannot be read. The reason depends on
+	// the line only. If uid is not empty and the line has no identity of its own, uid becomes that of the event. The slot that is
 	// returned may be dst.
 	Map(dst, line []byte, uid string) ([]byte, error)
 }
 
-// Unit is a feed and where its lines go.
+// Unit is a feed or a queue, and where its lines go.
 type Unit struct {
 	ID          string // tells it from all others of the source, for ever
 	Label       string // for people
@@ -56,6 +56,7 @@ type Unit struct {
 	Operational bool // Its lines go to an operational log.
 	Feed        Feed
 	Format      Format
+	Queue       Queue         // in the place of a feed and its format
 	Back        time.Duration // how far back it begins at first (default 30 days)
 }
 
@@ -79,4 +80,9 @@ type Source interface {
 
 	// Again returns a unit that there was before, by its id and place. It is false if it is not to be collected any more.
 	Again(id string, at Place) (Unit, bool)
+}
+
+// Committer is a Source that is told how far its queues were collected. An error does not keep a round from going on.
+type Committer interface {
+	Commit(ctx context.Context, units map[string]*Progress) error
 }

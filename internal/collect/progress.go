@@ -15,6 +15,8 @@ type Progress struct {
 	Swept int64 `json:"swept,omitempty"` // when the last days were read again
 	Span  int64 `json:"span,omitempty"`  // how long a window may be
 
+	Offsets *Offsets `json:"offsets,omitempty"` // of a queue, whose Next is the time of the last message
+
 	Counts
 	Reason string `json:"reason,omitempty"` // why a line was not read, or refused, the last one
 	Failed string `json:"failed,omitempty"` // why it cannot go on; empty if it can
@@ -25,7 +27,10 @@ type Progress struct {
 // newProgress returns that of a unit that begins some time back.
 func newProgress(u Unit, now time.Time) *Progress {
 	back := u.Back
-	if back <= 0 {
+	switch {
+	case u.Queue != nil:
+		back = 0
+	case back <= 0:
 		back = defaultBack
 	}
 	first := now.Add(-back).Unix()

@@ -57,6 +57,7 @@ type unitRun struct {
 	*Progress
 	unit    Unit
 	listed  bool // The source says that there is it.
+	resumed bool // It is known where to go on in its queue.
 	pass    pass
 	tooMuch int
 	broken  int
@@ -76,7 +77,7 @@ func (r *Round) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), r.save(context.WithoutCancel(ctx)))
 	}
-	err = r.conclude(runs, errors.Join(err, failed))
+	err = r.conclude(runs, errors.Join(err, failed, r.commit(ctx)))
 	return errors.Join(err, r.save(ctx))
 }
 
@@ -108,6 +109,14 @@ func (r *Round) save(ctx context.Context) error {
 		defer cancel()
 	}
 	return r.Save(ctx)
+}
+
+// commit tells the source how far its queues were collected, if it wants to know.
+func (r *Round) commit(ctx context.Context) error {
+	if c, ok := r.Source.(Committer); ok {
+		return c.Commit(ctx, r.State.Units)
+	}
+	return nil
 }
 
 // begin returns the units that are to be asked for: those that are there, and those that were. A source may have lines
@@ -189,6 +198,9 @@ func (r *Round) goOn(ctx context.Context, runs []*unitRun) error {
 
 // step takes one window of a unit. An error of the unit is noted in it; one that is returned ends the round.
 func (r *Round) step(ctx context.Context, u *unitRun) error {
+	if u.unit.Queue != nil {
+		return r.stepQueue(ctx, u)
+	}
 	now := time.Now()
 	w := u.window(u.pass, now.Unix())
 	shortest := w.End > 0 && w.End-w.Start <= 1 || w.End == 0 && now.Unix()-w.Start <= 1
@@ -243,11 +255,10 @@ func (r *Round) record(ctx context.Context, u *unitRun, lines *spool, source tim
 	if lines.bytes == 0 {
 		return nil
 	}
-	target, err := r.Target(ctx, u.unit, u.Workspace)
+	target, err := r.target(ctx, u)
 	if err != nil {
-		return fmt.Errorf("the log that takes %s: %w", u.Label, err)
+		return err
 	}
-	u.Workspace, target.Operational = target.WorkspaceID, u.unit.Operational
 	in, err := lines.read()
 	if err != nil {
 		return err
@@ -260,15 +271,30 @@ func (r *Round) record(ctx context.Context, u *unitRun, lines *spool, source tim
 	w := window{sink: r.Sink, target: target, maker: m, save: r.Save}
 	const added = 1 << 10 // what a weir that gives the line out may have added to it
 	err = w.record(ctx, in, r.Most+added)
+	r.count(u, &w)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", u.Label, err)
+	}
+	return nil
+}
+
+// target returns the log that takes what a unit has.
+func (r *Round) target(ctx context.Context, u *unitRun) (Target, error) {
+	target, err := r.Target(ctx, u.unit, u.Workspace)
+	if err != nil {
+		return Target{}, fmt.Errorf("the log that takes %s: %w", u.Label, err)
+	}
+	u.Workspace, target.Operational = target.WorkspaceID, u.unit.Operational
+	return target, nil
+}
+
+// count notes what became of what a window had.
+func (r *Round) count(u *unitRun, w *window) {
 	u.Counts.add(w.counts)
 	r.State.Counts.add(w.counts)
 	if w.reason != "" {
 		u.Reason = bounded(w.reason)
 	}
-	if err != nil {
-		return fmt.Errorf("record %s: %w", u.Label, err)
-	}
-	return nil
 }
 
 // conclude notes in the state how the round ended.
@@ -309,6 +335,7 @@ func (s *State) Clone() State {
 	c.Units = make(map[string]*Progress, len(s.Units))
 	for id, p := range s.Units {
 		q := *p
+		q.Offsets = p.Offsets.clone()
 		c.Units[id] = &q
 	}
 	return c
@@ -327,7 +354,7 @@ func (s *State) Differs(earlier *State) bool {
 	for id, p := range s.Units {
 		q := earlier.Units[id]
 		if q == nil || p.Place != q.Place || p.Workspace != q.Workspace || p.Swept != q.Swept || p.Failed != q.Failed ||
-			p.Gone != q.Gone || p.Next-q.Next > noteworthy {
+			p.Gone != q.Gone || p.Offsets.differs(q.Offsets) || p.Offsets == nil && p.Next-q.Next > noteworthy {
 			return true
 		}
 	}

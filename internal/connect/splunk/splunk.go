@@ -4,7 +4,6 @@ package splunk
 
 import (
 	"errors"
-	"math/big"
 	"unicode/utf8"
 
 	"github.com/weirlog/weir/internal/connect"
@@ -61,7 +60,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 	if at == nil || string(at) == "null" {
 		b.Time, b.UID = m.Anew()
 	} else {
-		if b.Time, err = timeOf(at); err == nil {
+		if b.Time, err = connect.Instant(at); err == nil {
 			err = m.CheckTime(b.Time)
 		}
 		b.UID = m.Twin(raw)
@@ -74,38 +73,6 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 func (m *Mapping) Keep(raw []byte, why string) []byte {
 	m.made = m.Delivery.Keep(m.made[:0], raw, Format, why)
 	return m.made
-}
-
-// timeOf reads a time: seconds since the epoch, as a number or a text, with a fraction or not. A number that is too
-// large for seconds is one of milliseconds, microseconds or nanoseconds, which some senders write.
-func timeOf(value []byte) (ms int64, err error) {
-	text, ok := connect.Text(value)
-	if !ok {
-		text = string(value)
-	}
-	wrong := errors.New("its time is no number of seconds since the epoch")
-	if len(text) > 40 {
-		return 0, wrong
-	}
-	for _, c := range text { // Rat takes fractions, hexadecimal numbers and exponents of any size too.
-		if (c < '0' || c > '9') && c != '.' {
-			return 0, wrong
-		}
-	}
-	at, ok := new(big.Rat).SetString(text)
-	if !ok {
-		return 0, wrong
-	}
-	of := func(unit int64) *big.Rat { return big.NewRat(unit, 1) }
-	at.Mul(at, of(1000))
-	for i := 0; i < 3 && at.Cmp(of(1e14)) >= 0; i++ {
-		at.Quo(at, of(1000))
-	}
-	whole := new(big.Int).Quo(at.Num(), at.Denom())
-	if !whole.IsInt64() {
-		return 0, wrong
-	}
-	return whole.Int64(), nil
 }
 
 // Lines makes events of lines of text, with what the request says of all of them.

@@ -23,13 +23,13 @@ func TestTimesOfSenders(t *testing.T) {
 		`"1786331570.123456"`: 1786331570123, `1786331570.9999`: 1786331570999, `"1786331570"`: 1786331570000,
 		`1786331570123`: 1786331570123, `1786331570123456`: 1786331570123, `1786331570123456789`: 1786331570123,
 		`"1786331570.1234567890123"`: 1786331570123} {
-		if got, err := timeOf([]byte(text)); err != nil || got != want {
+		if got, err := connect.Instant([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %d %v, want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{`"now"`, `""`, `"."`, `true`, `{}`, `-1`, `"1/3"`, `1e9`, `"0x10"`,
 		strings.Repeat("9", 41), `"` + strings.Repeat("9", 39) + `"`} {
-		if got, err := timeOf([]byte(text)); err == nil && got < 1<<60 {
+		if got, err := connect.Instant([]byte(text)); err == nil && got < 1<<60 {
 			t.Errorf("%s: %d", text, got)
 		}
 	}
@@ -42,7 +42,7 @@ func TestFractionsAreCutExactly(t *testing.T) {
 		digits := rapid.StringMatching(`[0-9]{0,20}`).Draw(t, "digits")
 		text := fmt.Sprintf("%d.%s", seconds, digits)
 		ms, _ := strconv.ParseInt((digits + "000")[:3], 10, 64)
-		if got, err := timeOf([]byte(text)); err != nil || got != seconds*1000+ms {
+		if got, err := connect.Instant([]byte(text)); err != nil || got != seconds*1000+ms {
 			want := seconds*1000 + ms
 			t.Fatalf("%s: %d %v, want %d", text, got, err, want)
 		}

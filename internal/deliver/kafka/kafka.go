@@ -8,124 +8,53 @@ package kafka
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/weirlog/weir/internal/brokers"
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/egress"
 )
 
 const (
-	maxReply     = 4 << 20 // bytes of a broker's reply
-	maxMessages  = 5000    // of a batch as Kafka knows it
-	tries        = 4       // of a batch, before a broker's error is one of Send
-	batchSize    = 100     // bytes of a batch beside its messages, at most
-	messageSize  = 60      // bytes of a message beside its key, value and headers, at most
-	handshakeFor = 10 * time.Second
-	metadataFor  = time.Second // at least, also after an error
+	maxReply    = 4 << 20     // bytes of a broker's reply
+	maxMessages = 5000        // of a batch as Kafka knows it
+	tries       = 4           // of a batch, before a broker's error is one of Send
+	batchSize   = 100         // bytes of a batch beside its messages, at most
+	messageSize = 60          // bytes of a message beside its key, value and headers, at most
+	metadataFor = time.Second // at least, also after an error
 )
 
 // Sink sends to one topic. A producer is made when it is needed.
 type Sink struct {
 	options []kgo.Opt
 	most    int // bytes of a batch
-	trouble trouble
+	trouble brokers.Trouble
 }
 
 // New returns a sink that connects as the policy says, to what the cluster calls its brokers too.
 func New(s Settings, p *egress.Policy) (*Sink, error) {
-	verify, err := egress.TLS([]byte(s.CA))
-	if err != nil {
-		return nil, fmt.Errorf("caCertificate: %w", err)
-	}
-	if s.Plaintext {
-		verify = nil
-	}
 	sink := &Sink{most: s.maxMessage()}
-	sink.options = []kgo.Opt{
-		kgo.SeedBrokers(s.servers()...), kgo.DefaultProduceTopic(s.Topic), kgo.ClientID("weir"),
-		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, p, verify, network, address)
-		}),
-		kgo.WithHooks(&sink.trouble), kgo.BrokerMaxReadBytes(maxReply), kgo.FetchMaxBytes(maxReply), kgo.ManualFlushing(),
-		kgo.MaxBufferedRecords(maxMessages), kgo.ProducerBatchMaxBytes(int32(sink.most)), kgo.RecordRetries(tries),
+	options, err := s.Access.Options(p, &sink.trouble)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	sink.options = append(options,
+		kgo.DefaultProduceTopic(s.Topic), kgo.BrokerMaxReadBytes(maxReply), kgo.FetchMaxBytes(maxReply),
+		kgo.ManualFlushing(), kgo.MaxBufferedRecords(maxMessages), kgo.ProducerBatchMaxBytes(int32(sink.most)),
+		kgo.RecordRetries(tries),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.AllowIdempotentProduceCancellation(), // a context that ends, ends Send
-		kgo.DisableClientMetrics(), kgo.MetadataMinAge(metadataFor),
-	}
-	if m := s.mechanism(); m != nil {
-		sink.options = append(sink.options, kgo.SASL(m))
-	}
+		kgo.MetadataMinAge(metadataFor))
 	if err := kgo.ValidateOpts(sink.options...); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	return sink, nil
-}
-
-func (s *Settings) mechanism() sasl.Mechanism {
-	switch s.Mechanism {
-	case Plain:
-		return plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism()
-	case ScramSHA256:
-		return scram.Auth{User: s.Username, Pass: s.Password}.AsSha256Mechanism()
-	case ScramSHA512:
-		return scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()
-	}
-	return nil
-}
-
-// dial connects to a broker, with TLS if verify is not nil.
-func dial(ctx context.Context, p *egress.Policy, verify *tls.Config, network, address string) (net.Conn, error) {
-	plain, err := p.Dial(ctx, network, address)
-	if err != nil || verify == nil {
-		return plain, err
-	}
-	c := verify.Clone()
-	if c.ServerName, _, err = net.SplitHostPort(address); err != nil {
-		return nil, errors.Join(err, plain.Close())
-	}
-	ctx, cancel := context.WithTimeout(ctx, handshakeFor)
-	defer cancel()
-	secure := tls.Client(plain, c)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("TLS: %w", err), plain.Close())
-	}
-	return secure, nil
-}
-
-// trouble remembers why the last broker could not be connected to: what waits for a broker fails with its context,
-// whose error says nothing.
-type trouble struct {
-	mu   sync.Mutex
-	last error
-}
-
-// OnBrokerConnect is called by the client.
-func (t *trouble) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last = err
-}
-
-// explain returns err with what was the trouble, if err does not say it.
-func (t *trouble) explain(err error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return fmt.Errorf("%w: the last connection to a broker failed: %w", err, t.last)
 }
 
 // Send produces a batch as one or more batches of Kafka, one behind the other, so that none overtakes one that fails.
@@ -176,7 +105,7 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 	}
 	client, err := s.open(ctx)
 	if err != nil {
-		return fmt.Errorf("kafka: %w", s.trouble.explain(err))
+		return fmt.Errorf("kafka: %w", s.trouble.Explain(err))
 	}
 	defer client.Close()
 	var failed error
@@ -196,7 +125,7 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 	if failed == nil {
 		return nil
 	}
-	failed = s.trouble.explain(errors.Join(flushed, failed))
+	failed = s.trouble.Explain(errors.Join(flushed, failed))
 	for _, about := range []error{kerr.MessageTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp,
 		kerr.RecordListTooLarge} {
 		if errors.Is(failed, about) { // one of the records, but which?

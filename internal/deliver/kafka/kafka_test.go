@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 
+	"github.com/weirlog/weir/internal/brokers"
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/egress"
 )
@@ -30,6 +31,8 @@ const (
 	log   = "6a793f48c0eb9e7a17712f00"
 	topic = "audit.weir"
 )
+
+var plaintext = brokers.Access{Plaintext: true}
 
 var loopback = egress.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 
@@ -98,19 +101,21 @@ func TestMessages(t *testing.T) {
 		kfake.Superuser("SCRAM-SHA-512", "anna", "secret"), kfake.Superuser("SCRAM-SHA-256", "bert", "secret"),
 		kfake.Superuser("PLAIN", "carl", "secret"))
 	var reader []kgo.Opt
-	for i, s := range []Settings{
-		{Mechanism: ScramSHA512, Username: "anna", Password: "secret", CA: ca},
-		{Mechanism: ScramSHA256, Username: "bert", Password: "secret", CA: ca},
-		{Mechanism: Plain, Username: "carl", Password: "secret", CA: ca},
+	for i, s := range []brokers.Access{
+		{Mechanism: brokers.ScramSHA512, Username: "anna", Password: "secret", CA: ca},
+		{Mechanism: brokers.ScramSHA256, Username: "bert", Password: "secret", CA: ca},
+		{Mechanism: brokers.Plain, Username: "carl", Password: "secret", CA: ca},
 	} {
-		if refused, err := sinkTo(t, c, s).Send(t.Context(), events(3*i, 3)); err != nil || refused != nil {
+		if refused, err := sinkTo(t, c, Settings{Access: s}).Send(t.Context(), events(3*i, 3)); err != nil || refused != nil {
 			t.Fatal(refused, err)
 		}
-		pool, err := egress.TLS([]byte(ca))
+		s.BootstrapServers = c.ListenAddrs()[0]
+		var trouble brokers.Trouble
+		options, err := s.Options(loopback, &trouble)
 		if err != nil {
 			t.Fatal(err)
 		}
-		reader = []kgo.Opt{kgo.SASL(s.mechanism()), kgo.DialTLSConfig(pool)}
+		reader = options
 	}
 	all := read(t, c, reader...)
 	for i, r := range all {
@@ -132,7 +137,8 @@ func TestMessages(t *testing.T) {
 
 func TestStrangersAreNotLetIn(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "carl", "secret"))
-	s := Settings{Mechanism: ScramSHA256, Username: "carl", Password: "wrong", Plaintext: true}
+	s := Settings{Access: brokers.Access{Mechanism: brokers.ScramSHA256, Username: "carl", Password: "wrong",
+		Plaintext: true}}
 	if _, err := sinkTo(t, c, s).Send(t.Context(), events(0, 1)); err == nil {
 		t.Error("a wrong password is taken")
 	}
@@ -145,7 +151,8 @@ func TestStrangersAreNotLetIn(t *testing.T) {
 	if _, err := sinkTo(t, c, s).Send(t.Context(), events(0, 1)); !errors.Is(err, kerr.SaslAuthenticationFailed) {
 		t.Errorf("a wrong password: %v", err)
 	}
-	closed, err := New(Settings{BootstrapServers: c.ListenAddrs()[0], Topic: topic, Plaintext: true}, egress.New(nil))
+	closed, err := New(Settings{Access: brokers.Access{BootstrapServers: c.ListenAddrs()[0], Plaintext: true},
+		Topic: topic}, egress.New(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +171,7 @@ func TestErrorsOfBrokersAreNamed(t *testing.T) {
 	} {
 		c := cluster(t)
 		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: test.err, Count: -1})
-		sink := sinkTo(t, c, Settings{Plaintext: true})
+		sink := sinkTo(t, c, Settings{Access: plaintext})
 		_, err := sink.Send(t.Context(), events(0, 2))
 		if !errors.Is(err, test.err) || errors.Is(err, deliver.ErrTooMuch) != test.tooMuch {
 			t.Errorf("%v, want %v", err, test.err)
@@ -175,7 +182,7 @@ func TestErrorsOfBrokersAreNamed(t *testing.T) {
 		}
 	}
 	c := cluster(t)
-	sink := sinkTo(t, c, Settings{Plaintext: true})
+	sink := sinkTo(t, c, Settings{Access: plaintext})
 	sink.options = append(sink.options, kgo.DefaultProduceTopic("none"))
 	if _, err := sink.Send(t.Context(), events(0, 1)); !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		t.Errorf("a topic that does not exist: %v", err)
@@ -184,7 +191,7 @@ func TestErrorsOfBrokersAreNamed(t *testing.T) {
 
 func TestLargeMessages(t *testing.T) {
 	c := cluster(t)
-	sink := sinkTo(t, c, Settings{Plaintext: true, MaxMessageBytes: 20_000})
+	sink := sinkTo(t, c, Settings{Access: plaintext, MaxMessageBytes: 20_000})
 	batch := events(0, 9)
 	for i, size := range []int{30_000, 10, 19_000, 9_000, 9_000, 9_000, 20_000, 10} {
 		batch[i].Line = []byte(`{"a":"` + strings.Repeat("x", size) + `"}`)
@@ -203,7 +210,7 @@ func TestLargeMessages(t *testing.T) {
 // More events than one batch of Kafka takes are sent in several.
 func TestManyMessages(t *testing.T) {
 	c := cluster(t)
-	if _, err := sinkTo(t, c, Settings{Plaintext: true}).Send(t.Context(), events(0, 2*maxMessages+1)); err != nil {
+	if _, err := sinkTo(t, c, Settings{Access: plaintext}).Send(t.Context(), events(0, 2*maxMessages+1)); err != nil {
 		t.Fatal(err)
 	}
 	if got := indices(read(t, c)); len(got) != 2*maxMessages+1 || !slices.IsSorted(got) {
@@ -257,7 +264,7 @@ func (c breakingConn) Write(p []byte) (int, error) {
 func TestBrokenConnections(t *testing.T) {
 	var b breaker
 	c := cluster(t, kfake.ListenFn(b.Listen))
-	sink := sinkTo(t, c, Settings{Plaintext: true})
+	sink := sinkTo(t, c, Settings{Access: plaintext})
 	for i := range 5 {
 		broken := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, When: func(kmsg.Request) bool {
 			b.armed.Store(1)
@@ -275,7 +282,7 @@ func TestBrokenConnections(t *testing.T) {
 // Whatever fails, the log is whole in the end, and no event comes before one that stands before it in the log.
 func TestOrder(t *testing.T) {
 	c := cluster(t)
-	sink := sinkTo(t, c, Settings{Plaintext: true, MaxMessageBytes: leastMessage})
+	sink := sinkTo(t, c, Settings{Access: plaintext, MaxMessageBytes: leastMessage})
 	done := 0
 	rapid.Check(t, func(t *rapid.T) {
 		failures := rapid.SliceOfN(rapid.SampledFrom([]*kerr.Error{kerr.NotLeaderForPartition, kerr.MessageTooLarge,
@@ -310,7 +317,7 @@ func TestHangingBroker(t *testing.T) {
 		cancel()
 		return nil, nil, true
 	})
-	sink := sinkTo(t, c, Settings{Plaintext: true})
+	sink := sinkTo(t, c, Settings{Access: plaintext})
 	if _, err := sink.Send(ctx, events(0, 1)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
@@ -320,13 +327,13 @@ func TestHangingBroker(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	ok := Settings{BootstrapServers: "a.example.com:9092, [2001:db8::1]:9093", Topic: "a.B_c-1"}
+	ok := Settings{Access: brokers.Access{BootstrapServers: "a.example.com:9092, [2001:db8::1]:9093"}, Topic: "a.B_c-1"}
 	for _, test := range []struct {
 		wrong  string
 		change func(s *Settings)
 	}{
 		{"", func(*Settings) {}},
-		{"", func(s *Settings) { s.Mechanism, s.Username, s.Password = Plain, "u", "p" }},
+		{"", func(s *Settings) { s.Mechanism, s.Username, s.Password = brokers.Plain, "u", "p" }},
 		{"", func(s *Settings) { s.Plaintext = true }},
 		{"bootstrapServers", func(s *Settings) { s.BootstrapServers = "" }},
 		{"bootstrapServers", func(s *Settings) { s.BootstrapServers = "a:0" }},
@@ -336,8 +343,8 @@ func TestSettings(t *testing.T) {
 		{"topic", func(s *Settings) { s.Topic = "a b" }},
 		{"mechanism", func(s *Settings) { s.Mechanism = "GSSAPI" }},
 		{"mechanism", func(s *Settings) { s.Username = "u" }},
-		{"password", func(s *Settings) { s.Mechanism, s.Username = Plain, "u" }},
-		{"plaintext", func(s *Settings) { s.Plaintext, s.Mechanism, s.Username, s.Password = true, Plain, "u", "p" }},
+		{"password", func(s *Settings) { s.Mechanism, s.Username = brokers.Plain, "u" }},
+		{"plaintext", func(s *Settings) { s.Plaintext, s.Mechanism, s.Username, s.Password = true, brokers.Plain, "u", "p" }},
 		{"caCertificate", func(s *Settings) { s.CA = "none" }},
 		{"maxMessageBytes", func(s *Settings) { s.MaxMessageBytes = 100 }},
 	} {

@@ -1,0 +1,137 @@
+// Package brokers connects to the brokers of a Kafka cluster, or of what speaks as Kafka does, as a project's owner has
+// set it up: through the egress policy, with TLS, as somebody whom the brokers know.
+package brokers
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/weirlog/weir/internal/egress"
+)
+
+const (
+	handshakeFor = 10 * time.Second
+	tokenFor     = 30 * time.Second
+)
+
+// Options returns what a client needs to connect as the policy says, to what the cluster calls its brokers too. trouble
+// remembers why that failed.
+func (a *Access) Options(p *egress.Policy, trouble *Trouble) ([]kgo.Opt, error) {
+	verify, err := egress.TLS([]byte(a.CA))
+	if err != nil {
+		return nil, fmt.Errorf("caCertificate: %w", err)
+	}
+	if a.Plaintext {
+		verify = nil
+	}
+	options := []kgo.Opt{kgo.SeedBrokers(a.servers()...), kgo.ClientID("weir"), kgo.DisableClientMetrics(),
+		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dial(ctx, p, verify, network, address)
+		}), kgo.WithHooks(trouble)}
+	m, err := a.mechanism(p)
+	if err == nil && m != nil {
+		options = append(options, kgo.SASL(m))
+	}
+	return options, err
+}
+
+func (a *Access) mechanism(p *egress.Policy) (sasl.Mechanism, error) {
+	switch a.Mechanism {
+	case Plain:
+		return plain.Auth{User: a.Username, Pass: a.Password}.AsMechanism(), nil
+	case ScramSHA256:
+		return scram.Auth{User: a.Username, Pass: a.Password}.AsSha256Mechanism(), nil
+	case ScramSHA512:
+		return scram.Auth{User: a.Username, Pass: a.Password}.AsSha512Mechanism(), nil
+	case OAuthBearer:
+		return a.bearer(p)
+	}
+	return nil, nil
+}
+
+// bearer shows brokers a token: the one that was given, or one that the server of tokens issues. A connection has one
+// issued unless that of an earlier one is still valid.
+func (a *Access) bearer(p *egress.Policy) (sasl.Mechanism, error) {
+	if a.TokenURL == "" {
+		return oauth.Auth{Token: a.Password}.AsMechanism(), nil
+	}
+	issuer, err := p.Client(egress.Options{Timeout: tokenFor})
+	if err != nil {
+		return nil, err
+	}
+	config := clientcredentials.Config{ClientID: a.Username, ClientSecret: a.Password, TokenURL: a.TokenURL}
+	if a.Scope != "" {
+		config.Scopes = []string{a.Scope}
+	}
+	var mu sync.Mutex
+	var token *oauth2.Token
+	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !token.Valid() {
+			issued, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, issuer))
+			issuer.CloseIdleConnections()
+			if err != nil {
+				return oauth.Auth{}, fmt.Errorf("no token from %s: %w", a.TokenURL, err)
+			}
+			token = issued
+		}
+		return oauth.Auth{Token: token.AccessToken}, nil
+	}), nil
+}
+
+// dial connects to a broker, with TLS if verify is not nil.
+func dial(ctx context.Context, p *egress.Policy, verify *tls.Config, network, address string) (net.Conn, error) {
+	plain, err := p.Dial(ctx, network, address)
+	if err != nil || verify == nil {
+		return plain, err
+	}
+	c := verify.Clone()
+	if c.ServerName, _, err = net.SplitHostPort(address); err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeFor)
+	defer cancel()
+	secure := tls.Client(plain, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("TLS: %w", err), plain.Close())
+	}
+	return secure, nil
+}
+
+// Trouble remembers why the last broker could not be connected to: what waits for a broker fails with its context,
+// whose error says nothing. The zero value is ready.
+type Trouble struct {
+	mu   sync.Mutex
+	last error
+}
+
+// OnBrokerConnect is called by the client.
+func (t *Trouble) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = err
+}
+
+// Explain returns err with what was the trouble, if err does not say it.
+func (t *Trouble) Explain(err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: the last connection to a broker failed: %w", err, t.last)
+}
