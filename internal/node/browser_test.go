@@ -5,7 +5,6 @@ package node
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -110,19 +109,7 @@ func TestBrowserFromLinkToFile(t *testing.T) {
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
 	b.click(`.bar button:last-child`)
 	b.until(`document.querySelector('dialog[open] .exports a')`)
-	b.click(`.exports a`)
-	var data []byte
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		files, _ := filepath.Glob(filepath.Join(folder, "events_*.csv"))
-		if len(files) == 1 {
-			if data, _ = os.ReadFile(files[0]); len(data) > 0 {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			b.fail("no file came")
-		}
-	}
+	data := b.file(`.exports a`, folder, "events_*.csv")
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	if fmt.Sprint(len(lines)-1) != listed || !strings.HasPrefix(lines[0], "time,who,") {
 		t.Errorf("%s events are listed, and the file is %q", listed, data)
@@ -137,6 +124,13 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('.signin input').forEach((i) => { i.value = ''; })`),
 			chromedp.SendKeys(chromedp.CSS("[name=client_id]"), id),
 			chromedp.SendKeys(chromedp.CSS("[name=client_secret]"), secret+kb.Enter))
+	if got := b.value(`document.querySelectorAll('dialog .files a').length`); got != "3" {
+		t.Errorf("%s of three logs can be had as recorded", got)
+	}
+	names := unpack(t, b.file(`.files a`, folder, "*.gz.zip"), t.TempDir())
+	if len(names) != 2 || names[1] != names[0]+".proof" {
+		t.Errorf("a log comes as %q", names)
+	}
 	}
 	fill(b.node.creds.publicKey, "wrong")
 	b.until(`document.querySelector('.problem')?.textContent.includes('wrong')`)

@@ -203,7 +203,7 @@ export function Explore({ who, state, change, projects, logs, problem, pinned, r
     ${gone && html`<aside class="detail" aria-label=${t.detail.title}><header><h2></h2>
       <button class="icon" title=${t.close} aria-label=${t.close} onClick=${close}>✕</button></header>
       <p class="notice">${t.detail.gone}</p></aside>`}
-    ${handing && html`<${HandOver} state=${state} summary=${summary} close=${() => setHanding(false)} />`}
+    ${handing && html`<${HandOver} state=${state} summary=${summary} logs=${logs} close=${() => setHanding(false)} />`}
   </div>`;
 }
 

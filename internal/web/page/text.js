@@ -332,6 +332,8 @@ export const t = {
     list: [['/', 'go to the query'], ['j, ↓', 'next event'], ['k, ↑', 'previous event'], ['Enter', 'open the event'],
       ['v', 'verify the open event'], ['Esc', 'close'], ['r', 'search again'], ['?', 'this help']],
   },
+    whole: 'As recorded, with proof',
+    wholeNote: 'All events of a log in the range, whatever the query: a ZIP file of a .gz and its .proof, for “weir verify”.',
 
   help: {
     title: 'Queries',
