@@ -198,6 +198,12 @@ export const t = {
     others: (n) => `and ${number(n)} more`,
   },
 
+    now: 'Now',
+    kinds: {
+      sources: { title: 'Collected', none: 'Nothing is collected.' },
+      deliveries: { title: 'Delivered', none: 'Nothing is delivered.' },
+      alerts: { title: 'Alerts that last', none: 'There is no rule.', quiet: (n) => `none, of ${count(n, 'rule', 'rules')}` },
+    },
   manage: {
     button: 'Manage',
     title: 'Manage the project',
@@ -243,7 +249,8 @@ export const t = {
       settings: { many: 'Settings', about: 'How long events are kept. Nothing is removed while there is a legal hold.' },
     },
     states: { PAUSED: 'paused', FAILING: 'failing', CURRENT: 'up to date', PENDING: 'not begun yet', BEHIND: 'behind',
-      PARKED: 'events are parked', DISABLED: 'disabled', TROUBLE: 'cannot be evaluated', FIRING: 'firing', QUIET: 'quiet' },
+      PARKED: 'events are parked', DISABLED: 'disabled', TROUBLE: 'cannot be evaluated', FIRING: 'firing', QUIET: 'quiet',
+      UNKNOWN: 'unknown' },
     names: {
       name: 'Name', description: 'Description', desc: 'Description', roles: 'Roles', createdAt: 'Created', expiresAt: 'Expires',
       lastUsedAt: 'Last used', clientId: 'Client ID', clientSecret: 'Client secret', publicKey: 'Public key', privateKey: 'Private key',
