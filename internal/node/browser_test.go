@@ -52,7 +52,7 @@ func TestLooks(t *testing.T) {
 		b.open("/?view=overview")
 		b.overviewed()
 		b.shot("overview-" + look)
-		for _, kind := range []string{"serviceAccounts", "deliveries", "settings"} {
+		for _, kind := range []string{"workspaces", "serviceAccounts", "apiKeys", "deliveries", "alerts", "settings"} {
 			b.manage(kind)
 			b.shot("manage-" + kind + "-" + look)
 		}
@@ -80,11 +80,21 @@ func TestLooks(t *testing.T) {
 		b.shot("small-overview-" + look)
 		b.manage("serviceAccounts")
 		b.shot("small-manage-" + look)
+		b.click(`.kind > .bar button`)
+		b.until(`document.querySelector('dialog[open] form')`)
+		b.shot("small-form-" + look)
 	}
 	b.size(3840, 2160)
 	b.open("/")
 	b.settled()
+	b.press("j", kb.Enter)
+	b.until(`document.querySelector('.detail .tree')`)
 	b.shot("large")
+	b.open("/?view=overview")
+	b.overviewed()
+	b.shot("large-overview")
+	b.manage("deliveries")
+	b.shot("large-manage")
 }
 
 // A newcomer's way: from the printed link to a file.
@@ -114,6 +124,13 @@ func TestBrowserFromLinkToFile(t *testing.T) {
 	if fmt.Sprint(len(lines)-1) != listed || !strings.HasPrefix(lines[0], "time,who,") {
 		t.Errorf("%s events are listed, and the file is %q", listed, data)
 	}
+	if got := b.value(`document.querySelectorAll('dialog .files a').length`); got != "3" {
+		t.Errorf("%s of three logs can be had as recorded", got)
+	}
+	names := unpack(t, b.file(`.files a`, folder, "*.gz.zip"), t.TempDir())
+	if len(names) != 2 || names[1] != names[0]+".proof" {
+		t.Errorf("a log comes as %q", names)
+	}
 }
 
 func TestBrowserSignsInAndOut(t *testing.T) {
@@ -124,13 +141,6 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('.signin input').forEach((i) => { i.value = ''; })`),
 			chromedp.SendKeys(chromedp.CSS("[name=client_id]"), id),
 			chromedp.SendKeys(chromedp.CSS("[name=client_secret]"), secret+kb.Enter))
-	if got := b.value(`document.querySelectorAll('dialog .files a').length`); got != "3" {
-		t.Errorf("%s of three logs can be had as recorded", got)
-	}
-	names := unpack(t, b.file(`.files a`, folder, "*.gz.zip"), t.TempDir())
-	if len(names) != 2 || names[1] != names[0]+".proof" {
-		t.Errorf("a log comes as %q", names)
-	}
 	}
 	fill(b.node.creds.publicKey, "wrong")
 	b.until(`document.querySelector('.problem')?.textContent.includes('wrong')`)
@@ -612,10 +622,12 @@ func TestBrowserViewsAreAccessible(t *testing.T) {
 		b.press("?")
 		check("help")
 		b.press(kb.Escape)
+		b.until(`!document.querySelector('dialog')`) // which would take the click
 		b.click(`.top button:not(.icon)`)
 		b.until(`document.querySelectorAll('.logs .verdict').length === 3`)
 		check("logs")
 		b.press(kb.Escape)
+		b.until(`!document.querySelector('dialog')`)
 		b.click(`.bar button:last-child`)
 		check("export")
 		b.open("/?view=overview")

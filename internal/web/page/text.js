@@ -109,6 +109,8 @@ export const t = {
     remove: (name) => `Leave out ${name}`,
     order: { newest: 'Newest first', oldest: 'Oldest first' },
     end: 'End of the results',
+    printed: (n) => `${count(n, 'event is', 'events are')} printed, of those that the list has shown. “Export” has all.`,
+    range: (from, to, zone) => `From ${from} to ${to} ${zone}`,
     failed: 'No results',
     nothing: 'No event matches.',
     widen: 'Look at the last 30 days',
@@ -196,14 +198,14 @@ export const t = {
     tooMany: 'There are more different values than can be compared.',
     empty: 'You may read no log of this project.',
     others: (n) => `and ${number(n)} more`,
-  },
-
     now: 'Now',
     kinds: {
       sources: { title: 'Collected', none: 'Nothing is collected.' },
       deliveries: { title: 'Delivered', none: 'Nothing is delivered.' },
       alerts: { title: 'Alerts that last', none: 'There is no rule.', quiet: (n) => `none, of ${count(n, 'rule', 'rules')}` },
     },
+  },
+
   manage: {
     button: 'Manage',
     title: 'Manage the project',
@@ -330,6 +332,8 @@ export const t = {
     title: 'Hand over what is shown',
     csv: 'CSV', parquet: 'Parquet', ndjson: 'Lines of JSON',
     note: (n) => `All ${count(n, 'event', 'events')} that the query finds in the range, the oldest first.`,
+    whole: 'As recorded, with proof',
+    wholeNote: 'All events of a log in the range, whatever the query: a ZIP file of a .gz and its .proof, for “weir verify”.',
     link: 'Link', curl: 'curl', weir: 'weir search',
     copy: 'Copy',
   },
@@ -339,8 +343,6 @@ export const t = {
     list: [['/', 'go to the query'], ['j, ↓', 'next event'], ['k, ↑', 'previous event'], ['Enter', 'open the event'],
       ['v', 'verify the open event'], ['Esc', 'close'], ['r', 'search again'], ['?', 'this help']],
   },
-    whole: 'As recorded, with proof',
-    wholeNote: 'All events of a log in the range, whatever the query: a ZIP file of a .gz and its .proof, for “weir verify”.',
 
   help: {
     title: 'Queries',
