@@ -28,12 +28,14 @@ func TestBrowserSeesWhatWeirDoesByItself(t *testing.T) {
 		}
 	}
 	b.manage("sources")
-	b.fill("name", "the.atlas", "atlas.baseUrl", "http://127.0.0.1:1", "atlas.clientId", "mdb_sa_id_1", "atlas.clientSecret", "x")
+	b.fill("name", "the.atlas", "atlas.baseUrl", "http://127.0.0.1:1", "atlas.clientId", "mdb_sa_id_1",
+		"atlas.clientSecret", "x")
 	b.until(itemNames + ` === 'the.atlas' && document.querySelector('.item .state')`)
 	b.click(`.item .together button:first-child`)
 	b.until(`document.querySelector('.item .state.PAUSED')`)
 	b.manage("deliveries")
-	b.fill("webhookUrl", "http://127.0.0.1:1/hook", "webhookSecret", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	b.fill("webhookUrl", "http://127.0.0.1:1/hook",
+		"webhookSecret", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	b.until(`document.querySelector('.item .state')`)
 	b.manage("alerts")
 	b.fill("name", "watched", "query", "who:watched.user", "count", "1")
@@ -41,8 +43,10 @@ func TestBrowserSeesWhatWeirDoesByItself(t *testing.T) {
 	b.fill("name", "unheard", "query", "who:nobody")
 	b.until(itemNames + `.includes('unheard')`)
 	b.record(fmt.Sprintf(`{"time":%d,"actor":{"user":{"name":"watched.user"}}}`+"\n", time.Now().UnixMilli()))
-	const word = `[...document.querySelectorAll('.watched section')].map((s) => s.querySelector('li .state')?.className).join()`
-	for end := time.Now().Add(2 * patience); ; time.Sleep(50 * time.Millisecond) { // until the rule fires, and the delivery fails
+	const word = `[...document.querySelectorAll('.watched section')].map((s) =>
+		s.querySelector('li .state')?.className).join()`
+	// until the rule fires, and the delivery fails
+	for end := time.Now().Add(2 * patience); ; time.Sleep(50 * time.Millisecond) {
 		b.open("/?view=overview")
 		b.overviewed()
 		if b.value(word) == "state PAUSED,state FAILING,state FIRING" {
@@ -74,7 +78,8 @@ func TestBrowserNamesTheMostFrequentOfManyValues(t *testing.T) {
 	now := time.Now().UnixMilli()
 	long := strings.Repeat("a.very.long.name.", 20)
 	for i := range 10_000 {
-		fmt.Fprintf(&lines, `{"time":%d,"actor":{"user":{"name":"%s%d"}},"api":{"operation":"many"}}`+"\n", now-int64(i), long, i)
+		fmt.Fprintf(&lines, `{"time":%d,"actor":{"user":{"name":"%s%d"}},"api":{"operation":"many"}}`+"\n",
+			now-int64(i), long, i)
 	}
 	b.record(lines.String())
 	b.arrive()
@@ -91,7 +96,8 @@ func TestBrowserNamesTheMostFrequentOfManyValues(t *testing.T) {
 	b.shot("many-values")
 	b.open("/?view=overview")
 	b.overviewed()
-	if got := b.value(`document.querySelector('.news section').textContent`); !strings.Contains(got, "more different values") {
+	got := b.value(`document.querySelector('.news section').textContent`)
+	if !strings.Contains(got, "more different values") {
 		t.Errorf("of too many values the overview says: %s", got)
 	}
 	b.shot("many-values-overview")
@@ -103,7 +109,8 @@ func TestBrowserPrints(t *testing.T) {
 	var lines strings.Builder
 	now := time.Now().UnixMilli()
 	for i := range 90 {
-		fmt.Fprintf(&lines, `{"time":%d,"actor":{"user":{"name":"printed"}},"metadata":{"uid":"p%d"}}`+"\n", now-int64(i), i)
+		fmt.Fprintf(&lines, `{"time":%d,"actor":{"user":{"name":"printed"}},"metadata":{"uid":"p%d"}}`+"\n",
+			now-int64(i), i)
 	}
 	b.record(lines.String())
 	b.arrive()
@@ -124,9 +131,10 @@ func TestBrowserPrints(t *testing.T) {
 	b.until(`document.querySelectorAll('.row').length === ` + drawn)
 	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print",
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
-	if got := b.value(`[getComputedStyle(document.documentElement).getPropertyValue('--ink'),
-		getComputedStyle(document.querySelector('.range')).display, getComputedStyle(document.querySelector('.printed')).display]`); got !=
-		"#17212b,none,block" {
+	got := b.value(`[getComputedStyle(document.documentElement).getPropertyValue('--ink'),
+		getComputedStyle(document.querySelector('.range')).display,
+		getComputedStyle(document.querySelector('.printed')).display]`)
+	if got != "#17212b,none,block" {
 		t.Errorf("paper has: %s", got)
 	}
 }

@@ -229,7 +229,8 @@ func TestBrowserManageIsForOwners(t *testing.T) {
 	}
 	b.open("/?view=overview")
 	b.overviewed()
-	if got := b.value(`[...document.querySelectorAll('.watched h3')].map((h) => h.textContent).join()`); got != "Collected,Alerts that last" {
+	got := b.value(`[...document.querySelectorAll('.watched h3')].map((h) => h.textContent).join()`)
+	if got != "Collected,Alerts that last" {
 		t.Errorf("a reader is told of: %s", got)
 	}
 }
