@@ -153,6 +153,23 @@ func TestBrowserManagesAProject(t *testing.T) {
 	b.remove(hook)
 	b.until(itemNames + ` === ''`)
 
+	b.click(`.kind > .bar button`)
+	b.until(`document.querySelector('dialog[open] form')`)
+	b.set(`dialog [name=type]`, "SPLUNK_LOG_EXPORT")
+	b.until(`document.querySelector('dialog [name=hecUrl]')`)
+	b.set(`dialog [name=hecUrl]`, "http://127.0.0.1:1")
+	b.set(`dialog [name=hecToken]`, "first")
+	b.click(`dialog form .primary`)
+	b.until(itemNames + ` === 'http://127.0.0.1:1' && document.querySelector('.item .state')`)
+	b.click(`.item .together button:nth-child(2)`)
+	b.until(`document.querySelector('dialog[open] form')`)
+	b.set(`dialog [name=hecUrl]`, "http://127.0.0.1:2") // which is not given the token of the first
+	b.click(`dialog form .primary`)
+	b.until(`document.querySelector('#field-hecToken-about.problem')`)
+	b.set(`dialog [name=hecToken]`, "second")
+	b.click(`dialog form .primary`)
+	b.until(itemNames + ` === 'http://127.0.0.1:2'`)
+
 	b.manage("settings")
 	b.set(`[name=retentionDays]`, "29")
 	b.set(`#typed`, b.value(`document.querySelector('.field code').textContent`))
@@ -209,5 +226,11 @@ func TestBrowserManageIsForOwners(t *testing.T) {
 	b.manage("settings")
 	if got := b.value(`document.querySelector('.kind fieldset').disabled`); got != "true" {
 		t.Error("a reader may change settings")
+	}
+	b.open("/?view=overview")
+	b.overviewed()
+	got := b.value(`[...document.querySelectorAll('.watched h3')].map((h) => h.textContent).join()`)
+	if got != "Collected,Alerts that last" {
+		t.Errorf("a reader is told of: %s", got)
 	}
 }

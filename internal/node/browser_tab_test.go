@@ -256,3 +256,19 @@ func (b *tab) overviewed() {
 	b.until(`document.querySelector('.overview .logs section') && document.querySelector('.news section') &&
 		!document.querySelector('.overview [aria-busy=true]')`)
 }
+
+// file clicks a link, and returns the file that comes into the folder. Until that is whole it has another name.
+func (b *tab) file(link, folder, pattern string) []byte {
+	b.t.Helper()
+	b.click(link)
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if files, _ := filepath.Glob(filepath.Join(folder, pattern)); len(files) == 1 {
+			if data, _ := os.ReadFile(files[0]); len(data) > 0 {
+				return data
+			}
+		}
+		if time.Now().After(end) {
+			b.fail("no file came")
+		}
+	}
+}

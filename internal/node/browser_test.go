@@ -5,7 +5,6 @@ package node
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +52,7 @@ func TestLooks(t *testing.T) {
 		b.open("/?view=overview")
 		b.overviewed()
 		b.shot("overview-" + look)
-		for _, kind := range []string{"serviceAccounts", "deliveries", "settings"} {
+		for _, kind := range []string{"workspaces", "serviceAccounts", "apiKeys", "deliveries", "alerts", "settings"} {
 			b.manage(kind)
 			b.shot("manage-" + kind + "-" + look)
 		}
@@ -81,11 +80,21 @@ func TestLooks(t *testing.T) {
 		b.shot("small-overview-" + look)
 		b.manage("serviceAccounts")
 		b.shot("small-manage-" + look)
+		b.click(`.kind > .bar button`)
+		b.until(`document.querySelector('dialog[open] form')`)
+		b.shot("small-form-" + look)
 	}
 	b.size(3840, 2160)
 	b.open("/")
 	b.settled()
+	b.press("j", kb.Enter)
+	b.until(`document.querySelector('.detail .tree')`)
 	b.shot("large")
+	b.open("/?view=overview")
+	b.overviewed()
+	b.shot("large-overview")
+	b.manage("deliveries")
+	b.shot("large-manage")
 }
 
 // A newcomer's way: from the printed link to a file.
@@ -110,22 +119,17 @@ func TestBrowserFromLinkToFile(t *testing.T) {
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
 	b.click(`.bar button:last-child`)
 	b.until(`document.querySelector('dialog[open] .exports a')`)
-	b.click(`.exports a`)
-	var data []byte
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		files, _ := filepath.Glob(filepath.Join(folder, "events_*.csv"))
-		if len(files) == 1 {
-			if data, _ = os.ReadFile(files[0]); len(data) > 0 {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			b.fail("no file came")
-		}
-	}
+	data := b.file(`.exports a`, folder, "events_*.csv")
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	if fmt.Sprint(len(lines)-1) != listed || !strings.HasPrefix(lines[0], "time,who,") {
 		t.Errorf("%s events are listed, and the file is %q", listed, data)
+	}
+	if got := b.value(`document.querySelectorAll('dialog .files a').length`); got != "3" {
+		t.Errorf("%s of three logs can be had as recorded", got)
+	}
+	names := unpack(t, b.file(`.files a`, folder, "*.gz.zip"), t.TempDir())
+	if len(names) != 2 || names[1] != names[0]+".proof" {
+		t.Errorf("a log comes as %q", names)
 	}
 }
 
@@ -618,10 +622,12 @@ func TestBrowserViewsAreAccessible(t *testing.T) {
 		b.press("?")
 		check("help")
 		b.press(kb.Escape)
+		b.until(`!document.querySelector('dialog')`) // which would take the click
 		b.click(`.top button:not(.icon)`)
 		b.until(`document.querySelectorAll('.logs .verdict').length === 3`)
 		check("logs")
 		b.press(kb.Escape)
+		b.until(`!document.querySelector('dialog')`)
 		b.click(`.bar button:last-child`)
 		check("export")
 		b.open("/?view=overview")

@@ -57,6 +57,7 @@ func New(api API, provider string) http.Handler {
 	mux.HandleFunc("POST "+startPath, s.start)
 	mux.HandleFunc("GET "+answerPath, s.answer)
 	mux.HandleFunc("GET "+apiPath, s.pass)
+	mux.HandleFunc("GET "+downloadPath+"{project}/{log}", s.download)
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 		for _, path := range changedBelow {
 			mux.HandleFunc(method+" "+path, s.change)

@@ -184,6 +184,10 @@ export const checkpoint = (project, log) =>
 export const prove = (project, log, index) =>
   getJSON(`${group(project)}/logs/${encodeURIComponent(log)}/proof`, { index });
 
+// fileAddress returns where a log is as a ZIP file of its .gz and the proof of that, in a range of time in milliseconds.
+export const fileAddress = (project, log, from, to) => `/web/download/${encodeURIComponent(project)}/${encodeURIComponent(log)}` +
+  `?startDate=${Math.floor(from / 1000)}&endDate=${Math.floor(to / 1000)}`;
+
 // exportAddress returns where all events of a question are as a table.
 export const exportAddress = (project, question, format) => {
   const read = asked.key === keyOf(project, question) ? asked.read : '';

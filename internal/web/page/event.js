@@ -117,8 +117,8 @@ export function sentence(event) {
   const who = column(event, 'who'), what = String(column(event, 'what')), target = column(event, 'target');
   const from = column(event, 'from'), how = outcome(event);
   const said = did(what, how === 'failure');
-  const parts = [{ value: who || 'somebody' }, said ? ' ' + said : ' did '];
-  if (!said) parts.push({ value: what || column(event, 'class') || 'something' });
+  const deed = { value: what || column(event, 'class') || 'something' };
+  const parts = said ? [{ value: who || 'somebody' }, ' ' + said] : who ? [{ value: who }, ' did ', deed] : [deed, ' happened'];
   if (target && target !== who) parts.push(said ? ' ' : ' to ', { value: target });
   if (from) parts.push(' from ', { value: from });
   if (how === 'failure' && !said) parts.push(', which failed');

@@ -91,7 +91,7 @@ function useSelection(state, change, found) {
 }
 
 function useNarrow() {
-  const media = useMemo(() => matchMedia('(max-width: 760px)'), []);
+  const media = useMemo(() => matchMedia('screen and (max-width: 760px)'), []);
   const [narrow, setNarrow] = useState(media.matches);
   useEffect(() => {
     const changed = () => setNarrow(media.matches);
@@ -173,6 +173,8 @@ export function Explore({ who, state, change, projects, logs, problem, pinned, r
     <button class="facets-button" aria-expanded=${facetsOpen} onClick=${() => setFacetsOpen(!facetsOpen)}>${t.facets.title}</button>
     <${Facets} summary=${summary} failed=${Boolean(found.problem || found.counting)} query=${state.q} include=${include} exclude=${exclude} />
     <main class="results" aria-busy=${Boolean(found.busy)}>
+      ${summary && html`<p class="printed">${t.list.range(time.dateTime(Date.parse(summary.startDate), state.zone, false),
+        time.dateTime(Date.parse(summary.endDate), state.zone, false), time.zoneName(state.zone))}</p>`}
       ${!state.live && html`<${Histogram} summary=${summary} zone=${state.zone} choose=${(from, to) =>
         change({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), event: '' })} />`}
       <div class="bar">
@@ -203,7 +205,7 @@ export function Explore({ who, state, change, projects, logs, problem, pinned, r
     ${gone && html`<aside class="detail" aria-label=${t.detail.title}><header><h2></h2>
       <button class="icon" title=${t.close} aria-label=${t.close} onClick=${close}>✕</button></header>
       <p class="notice">${t.detail.gone}</p></aside>`}
-    ${handing && html`<${HandOver} state=${state} summary=${summary} close=${() => setHanding(false)} />`}
+    ${handing && html`<${HandOver} state=${state} summary=${summary} logs=${logs} close=${() => setHanding(false)} />`}
   </div>`;
 }
 

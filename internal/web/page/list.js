@@ -79,6 +79,11 @@ export class Pages {
     for (const [, p] of loaded.slice(keptPages)) p.rows = null;
   }
 
+  // kept returns the numbers of the events that are in memory.
+  kept() {
+    return this.pages.flatMap((p) => (p.rows ?? []).map((_, i) => p.first + i));
+  }
+
   find(wanted, nameOf) {
     for (const page of this.pages) {
       const i = page.rows?.findIndex((r) => nameOf(r) === wanted) ?? -1;
@@ -102,6 +107,18 @@ function Cell({ name, row, zone }) {
     role="gridcell" title=${text}><bdi>${text}</bdi></span>`;
 }
 
+// usePrinting tells whether the page is being printed: then all events that are in memory are drawn.
+function usePrinting() {
+  const [printing, setPrinting] = useState(false);
+  useEffect(() => {
+    const begin = () => setPrinting(true), end = () => setPrinting(false);
+    addEventListener('beforeprint', begin);
+    addEventListener('afterprint', end);
+    return () => { removeEventListener('beforeprint', begin); removeEventListener('afterprint', end); };
+  }, []);
+  return printing;
+}
+
 // List shows events in a window of rows, however many there are.
 export function List({ pages, state, selected, open, failed, narrow, children }) {
   const box = useRef(null);
@@ -118,6 +135,7 @@ export function List({ pages, state, selected, open, failed, narrow, children })
     return () => { watch.disconnect(); el.removeEventListener('scroll', measure); };
   }, []);
   useEffect(() => { box.current.scrollTop = 0; }, [pages]);
+  const printing = usePrinting();
   const from = Math.max(0, Math.floor(view.top / rowHeight) - beyond);
   const to = Math.min(pages.total, Math.ceil((view.top + view.height) / rowHeight) + beyond);
   useEffect(() => {
@@ -133,7 +151,7 @@ export function List({ pages, state, selected, open, failed, narrow, children })
     }
   }, [selected, rowHeight]);
   const rows = [];
-  for (let i = from; i < to; i++) {
+  for (const i of printing ? pages.kept() : Array.from({ length: Math.max(0, to - from) }, (_, n) => from + n)) {
     const row = pages.row(i);
     rows.push(html`<div key=${i} class=${'row' + (i === selected ? ' selected' : '')} role="row" aria-rowindex=${i + 2}
       aria-selected=${i === selected} style=${{ top: i * rowHeight + 'px' }}
@@ -147,14 +165,15 @@ export function List({ pages, state, selected, open, failed, narrow, children })
     ${children}
     <div class="all" role="rowgroup" style=${{ height: pages.total * rowHeight + 'px' }}>${rows}</div>
     ${pages.done && pages.total > 0 && html`<p class="quiet end">${t.list.end}</p>`}
+    ${printing && !(pages.done && rows.length === pages.total) && html`<p class="end">${t.list.printed(rows.length)}</p>`}
   </div>`;
 }
 
 // template returns the widths of the columns.
 export function template(columns) {
-  const widths = { time: '13.5rem', outcome: '5.5rem', from: 'minmax(8rem, 1fr)', who: 'minmax(9rem, 1.6fr)',
-    what: 'minmax(9rem, 1.6fr)', target: 'minmax(9rem, 1.6fr)' };
-  return columns.map((c) => widths[c] ?? 'minmax(8rem, 1.4fr)').join(' ');
+  const widths = { time: '12.5rem', outcome: '5.5rem', from: 'minmax(5rem, 1fr)', who: 'minmax(5rem, 1.6fr)',
+    what: 'minmax(5rem, 1.6fr)', target: 'minmax(5rem, 1.6fr)' };
+  return columns.map((c) => widths[c] ?? 'minmax(5rem, 1.4fr)').join(' ');
 }
 
 // firstPage reads the first page of a state's question.

@@ -13,6 +13,7 @@ class Shown {
   }
 
   row(index) { return this.rows[index]; }
+  kept() { return [...this.rows.keys()]; }
   find(wanted, nameOf) { return this.rows.findIndex((r) => nameOf(r) === wanted); }
   next() { return Promise.resolve(); }
   back() { return Promise.resolve(false); }

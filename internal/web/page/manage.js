@@ -145,7 +145,7 @@ function List({ of, place, parent, zone, may, show, changed }) {
       done();
     }} />` });
   const Head = parent ? 'h4' : 'h2';
-  if (of.single) return html`<div class="kind"><div class="bar"><h2>${words.many}</h2></div><p class="quiet">${words.about}</p>
+  if (of.single) return html`<div class="kind"><div class="bar"><h2>${words.many}</h2></div><p class="quiet small">${words.about}</p>
     ${problem && html`<p class="problem" role="alert">${said(problem)}</p>`}
     ${item && html`<${Single} key=${turn} of=${of} item=${item} place=${place} may=${may} done=${done} />`}</div>`;
   return html`<div class="kind" aria-busy=${!items && !problem}>

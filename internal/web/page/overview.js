@@ -1,4 +1,4 @@
-// The overview of a project: what happened in each workspace, and who and what addresses are new.
+// The overview of a project: what weir does for it, who and what addresses are new, and what happened in each workspace.
 import { html, useState, useEffect, useMemo } from './html.js';
 import { t, number } from './text.js';
 import * as api from './api.js';
@@ -9,6 +9,8 @@ import { said } from './place.js';
 import { logName } from './panels.js';
 import { Header } from './header.js';
 import { Sentence } from './detail.js';
+import { queue, useAnswer } from './answer.js';
+import { Watched } from './watched.js';
 
 const days = 30; // that are looked at, the present one among them
 const atOnce = 12; // workspaces that are asked about before somebody wants more
@@ -40,23 +42,7 @@ function workspacesOf(logs) {
   return [...all.values()].sort((a, b) => Number(a.logs[0] === a.key) - Number(b.logs[0] === b.key));
 }
 
-// inTurn does one thing after the other, so that however many workspaces there are the API is asked one question at a
-// time.
-let before = Promise.resolve();
-const inTurn = (f) => { before = before.then(f, f); return before; };
-
-// useAnswer returns what ask resolves to, as {answer}, or {problem}. It is asked again when the key is another one.
-function useAnswer(ask, key) {
-  const [found, setFound] = useState({});
-  useEffect(() => {
-    const stop = new AbortController(), tell = (what) => stop.signal.aborted || setFound(what);
-    setFound({});
-    inTurn(() => stop.signal.aborted ? null : ask(stop.signal)).then((answer) => tell({ answer }),
-      (problem) => tell({ problem }));
-    return () => stop.abort();
-  }, [key]);
-  return found;
-}
+const inTurn = queue();
 
 // lookAt asks for the last event of logs, and how many there were on each day. Both are one question.
 async function lookAt(state, logs, since, signal) {
@@ -110,7 +96,7 @@ function Days({ summary, zone }) {
 // Workspace shows what happened in a workspace, and leads to its events.
 function Workspace({ state, of, since, turn, explore }) {
   const { answer, problem } = useAnswer((signal) => lookAt(state, of.logs, since, signal),
-    JSON.stringify([state.project, of.logs, since, turn]));
+    JSON.stringify([state.project, of.logs, since, turn]), inTurn);
   const events = (q) => explore({ logs: of.logs, q, from: since });
   const failed = answer?.summary.histogram.reduce((n, b) => n + (b.failures ?? 0), 0);
   const last = answer?.last;
@@ -130,7 +116,7 @@ function Workspace({ state, of, since, turn, explore }) {
 // News shows which actors and addresses are new.
 function News({ state, since, turn, explore }) {
   const { answer, problem } = useAnswer((signal) => lookForNew(state, since, signal),
-    JSON.stringify([state.project, since, turn]));
+    JSON.stringify([state.project, since, turn]), inTurn);
   const one = (f) => html`<section key=${f.field}><h3>${t.overview.fields[f.field]}</h3>
     ${f.unknown ? html`<p class="quiet">${t.overview.tooMany}</p>` : !f.values.length ? html`<p class="quiet">${t.overview.nobody}</p>` :
       html`<ul>${f.values.slice(0, shown).map(({ value, count }) => html`<li key=${String(value)}>
@@ -162,7 +148,8 @@ export function Overview({ who, state, change, projects, logs, listed, problem, 
           onClick=${() => change({ zone: state.zone === 'utc' ? 'local' : 'utc' })}>${zone}</button>
         <button class="icon" title=${t.list.refresh} aria-label=${t.list.refresh} onClick=${() => setTurn(turn + 1)}>⟳</button></div>
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
-      ${state.project && !problem && html`<${News} ...${same} />`}
+      ${state.project && !problem && html`<${Watched} state=${state} turn=${turn} change=${change} />
+        <${News} ...${same} />`}
       <h2>${t.overview.workspaces}</h2>
       ${!all.length && !problem && html`<p class="quiet" role="status">${listed ? t.overview.empty : t.loading}</p>`}
       <div class="logs">${all.slice(0, wanted).map((w) => html`<${Workspace} key=${w.key} of=${w} ...${same} />`)}</div>

@@ -88,7 +88,7 @@ function commands(state) {
 }
 
 // HandOver gives what is shown to others: as a file, as commands, as a link.
-export function HandOver({ state, summary, close }) {
+export function HandOver({ state, summary, logs, close }) {
   const said = commands(state);
   const shown = { ...state, from: summary?.startDate ?? state.from, to: summary?.endDate ?? state.to };
   return html`<${Dialog} title=${t.hand.title} close=${close}>
@@ -96,6 +96,10 @@ export function HandOver({ state, summary, close }) {
     <div class="together exports">${['csv', 'parquet', 'ndjson'].map((format) => html`
       <a class="button primary" download href=${api.exportAddress(state.project, question(state), format)}>${t.hand[format]}</a>`)}
     </div>
+    ${summary && html`<h3>${t.hand.whole}</h3><p class="small">${t.hand.wholeNote}</p>
+      <ul class="files">${logs.filter((l) => !state.logs.length || state.logs.includes(l.logId)).map((l) => html`<li key=${l.logId}>
+        <a class="button" download href=${api.fileAddress(state.project, l.logId, Date.parse(summary.startDate), Date.parse(summary.endDate))}>
+          <bdi>${logName(l)}</bdi></a></li>`)}</ul>`}
     ${[['link', location.origin + write(shown)], ['weir', said.weir], ['curl', said.curl]].map(([name, text]) => html`
       <h3>${t.hand[name]}</h3>
       <div class="together command"><pre tabindex="0">${visible(text)}</pre><${Copy} text=${() => text} label=${t.hand.copy} /></div>`)}

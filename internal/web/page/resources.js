@@ -86,7 +86,7 @@ const sources = {
     { name: 'atlas.workspaceNaming', example: '{workspace}', none: '' },
     { name: 'intervalSeconds', kind: 'number', usual: 300 }, { name: 'atlas.caCertificates', kind: 'long', none: '' }],
   body: (body) => ({ type: 'ATLAS', ...body }), actions: (s) => [pauses(s)],
-  status: (p, s) => below(own('sources'), 'id')(p, s) + '/status', state: sourceState,
+  status: (p, s) => below(own('sources'), 'id')(p, s) + '/status', state: sourceState, brief: ['lastSuccessAt', 'recorded', 'refused'],
 };
 
 const deliveryState = (s) => ({
@@ -145,6 +145,7 @@ const deliveries = {
   verbs: own('logIntegrations'),
   actions: (d, s) => [verb(d.weir?.paused ? 'resume' : 'pause'), ...(s?.facts.parked ? [verb('retryParked')] : [])],
   status: (p, d) => below(own('logIntegrations'), 'id')(p, d) + '/status', state: deliveryState,
+  brief: ['lastDeliveredAt', 'lagEvents', 'parked'],
 };
 
 const alertState = (s) => {
@@ -170,6 +171,7 @@ const alerts = {
     { name: 'outside', example: 'Mon-Fri 08:00-18:00 Europe/Berlin' }, { name: 'workspaces', kind: 'words' },
     { name: 'notify', kind: 'words' }, { name: 'disabled', kind: 'flag' }],
   status: (p, a) => below(own('alerts'), 'id')(p, a) + '/status', state: alertState,
+  brief: ['alerts', 'firedAt'], lasts: ({ word }) => ['FIRING', 'TROUBLE', 'UNKNOWN'].includes(word),
 };
 
 const notifies = (...types) => (values) => types.includes(values.type);
@@ -190,5 +192,5 @@ const notifiers = {
 
 export const resources = [workspaces, serviceAccounts, apiKeys, ingestTokens, sources, deliveries, alerts, notifiers, settings];
 
-// watched are those with a state that the overview shows.
+// watched are those with a state that the overview shows: brief says what of it, lasts which of them.
 export const watched = [sources, deliveries, alerts];

@@ -109,6 +109,8 @@ export const t = {
     remove: (name) => `Leave out ${name}`,
     order: { newest: 'Newest first', oldest: 'Oldest first' },
     end: 'End of the results',
+    printed: (n) => `${count(n, 'event is', 'events are')} printed, of those that the list has shown. “Export” has all.`,
+    range: (from, to, zone) => `From ${from} to ${to} ${zone}`,
     failed: 'No results',
     nothing: 'No event matches.',
     widen: 'Look at the last 30 days',
@@ -196,6 +198,12 @@ export const t = {
     tooMany: 'There are more different values than can be compared.',
     empty: 'You may read no log of this project.',
     others: (n) => `and ${number(n)} more`,
+    now: 'Now',
+    kinds: {
+      sources: { title: 'Collected', none: 'Nothing is collected.' },
+      deliveries: { title: 'Delivered', none: 'Nothing is delivered.' },
+      alerts: { title: 'Alerts that last', none: 'There is no rule.', quiet: (n) => `none, of ${count(n, 'rule', 'rules')}` },
+    },
   },
 
   manage: {
@@ -243,7 +251,8 @@ export const t = {
       settings: { many: 'Settings', about: 'How long events are kept. Nothing is removed while there is a legal hold.' },
     },
     states: { PAUSED: 'paused', FAILING: 'failing', CURRENT: 'up to date', PENDING: 'not begun yet', BEHIND: 'behind',
-      PARKED: 'events are parked', DISABLED: 'disabled', TROUBLE: 'cannot be evaluated', FIRING: 'firing', QUIET: 'quiet' },
+      PARKED: 'events are parked', DISABLED: 'disabled', TROUBLE: 'cannot be evaluated', FIRING: 'firing', QUIET: 'quiet',
+      UNKNOWN: 'unknown' },
     names: {
       name: 'Name', description: 'Description', desc: 'Description', roles: 'Roles', createdAt: 'Created', expiresAt: 'Expires',
       lastUsedAt: 'Last used', clientId: 'Client ID', clientSecret: 'Client secret', publicKey: 'Public key', privateKey: 'Private key',
@@ -323,6 +332,8 @@ export const t = {
     title: 'Hand over what is shown',
     csv: 'CSV', parquet: 'Parquet', ndjson: 'Lines of JSON',
     note: (n) => `All ${count(n, 'event', 'events')} that the query finds in the range, the oldest first.`,
+    whole: 'As recorded, with proof',
+    wholeNote: 'All events of a log in the range, whatever the query: a ZIP file of a .gz and its .proof, for “weir verify”.',
     link: 'Link', curl: 'curl', weir: 'weir search',
     copy: 'Copy',
   },
