@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// What weir has none of is an empty list, or says so, in each version that the document has.
+// A list of things that weir does not have is empty, in each version of the document.
 func TestWhatWeirHasNoneOf(t *testing.T) {
 	w := newWorld(t, Options{})
 	for path, releases := range map[string][]string{
@@ -48,7 +48,7 @@ func TestWhatWeirHasNoneOf(t *testing.T) {
 		"orgMembershipStatuses=PENDING&orgMembershipStatuses=ACTIVE&username=a%40example.org", ""))
 }
 
-// The list of rate limits has the one that weir has, with the operations that it counts.
+// The list of rate limits has weir's only limit, with the operations that it counts.
 func TestRateLimits(t *testing.T) {
 	w := newWorld(t, Options{DownloadRate: 7})
 	got := want[page[endpointSetView]](t, 200, w.as(account.OrgMember, "GET", base+"/rateLimits", ""))

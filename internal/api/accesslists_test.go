@@ -61,8 +61,8 @@ func TestAccessLists(t *testing.T) {
 		`[{"cidrBlock":"10.0.0.0/8","deleteAfterDate":"2020-01-01T00:00:00Z"}]`))
 }
 
-// Whatever owners do with access lists, their own and each other's, and then with themselves, one of them can still
-// sign in from where they are.
+// If owners change access lists, their own and each other's, and delete owners, one owner can always still sign in from
+// where they are.
 func TestAccessListsLeaveAnOwnerIn(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, Options{})

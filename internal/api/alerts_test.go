@@ -21,7 +21,7 @@ const (
 	notifiersPath = "/api/weir/v1/groups/" + projectID + "/alertNotifiers"
 )
 
-// alerts gives a project a rule and a notifier, and returns their ids.
+// alerts creates a rule and a notifier in a project, and returns their ids.
 func (w *world) alerts(project string) (ruleID, notifierID string) {
 	w.t.Helper()
 	r := rule.Rule{ID: account.NewID(now), Created: now, Since: now, Definition: rule.Definition{Name: "filled",
@@ -72,10 +72,10 @@ func TestAlertRulesAreKept(t *testing.T) {
 	if rec := w.as(account.GroupOwner, get, alertsPath+"/failed-logons", ""); rec.Code != 404 {
 		t.Errorf("deleted: %d %s", rec.Code, rec.Body)
 	}
-	w.own(post, alertsPath, failedLogons, 201) // The name is free again.
+	w.own(post, alertsPath, failedLogons, 201) // the name is free again
 }
 
-// A change of what a rule looks for makes it begin anew; another one does not.
+// If the condition of a rule changes, the rule starts again. Other changes have no such effect.
 func TestRuleBeginsAnewWhenItLooksForSomethingElse(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.own(post, alertsPath, failedLogons, 201)
@@ -136,7 +136,7 @@ func TestProjectHasAtMost100AlertRules(t *testing.T) {
 	}
 }
 
-// The secret of a notifier lies nowhere in the bucket, and is shown to nobody but who makes it.
+// The secret of a notifier is nowhere in the bucket, and is shown only to the caller that creates the notifier.
 func TestSecretsOfNotifiersAreHidden(t *testing.T) {
 	w := newWorld(t, Options{})
 	hook := w.own(post, notifiersPath, `{"name":"hook","type":"WEBHOOK","url":"https://hooks.example.org/a"}`, 201)
@@ -163,7 +163,7 @@ func TestSecretsOfNotifiersAreHidden(t *testing.T) {
 	}
 }
 
-// A secret that somebody gave for one server is not sent to another that somebody else names.
+// A secret that was given for one server is not sent to another one that somebody else names.
 func TestSecretDoesNotGoElsewhere(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.own(post, notifiersPath, goodBodies[[2]string{"POST", ownGroup + "/alertNotifiers"}], 201)
@@ -217,7 +217,7 @@ func TestNotifierThatARuleNamesStays(t *testing.T) {
 	}
 }
 
-// The status of a rule says how far it is and what became of its alerts, and shows no value of an event.
+// The status of a rule shows its progress and its alerts, and no value of an event.
 func TestStatusOfAnAlertRule(t *testing.T) {
 	w := newWorld(t, Options{})
 	ruleID, notifierID := w.alerts(projectID)

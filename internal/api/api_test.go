@@ -59,14 +59,14 @@ type world struct {
 	server   *Server
 	options  Options
 	faulty   *bucketest.Faulty
-	keys     *proof.Keys // that sign the logs
+	keys     *proof.Keys // keys that sign the logs
 	logs     *tlog.Logs
-	witness  []note.Verifier // of nodes that are made from now on
+	witness  []note.Verifier // witnesses of nodes that are created from now on
 	auth     *auth.Authenticator
 	store    *account.Directory
 	org      account.Organization
 	project  account.Project
-	tokens   map[account.Role]string // of a caller with that role on the project, or its organization
+	tokens   map[account.Role]string // token of a caller with this role on the project, or its organization
 	callers  map[account.Role]account.Credential
 	secrets  map[account.Role]string
 	sessions map[account.Role]string // headers, as session returns them
@@ -114,7 +114,7 @@ func newWorld(t testing.TB, o Options) *world {
 	return w
 }
 
-// authOptions are those of each node of a world.
+// authOptions are the options of each node of a world.
 var authOptions = auth.Options{FailuresPerMinute: 1000, People: people}
 
 // another returns another node on the same bucket.
@@ -136,7 +136,7 @@ func (w *world) node(store *account.Directory, authenticator *auth.Authenticator
 	return New(store, authenticator, n.Logs, n.Recorder, o)
 }
 
-// sequence moves what was recorded into its logs.
+// sequence sequences the recorded events.
 func (w *world) sequence() {
 	w.t.Helper()
 	if _, err := w.sequencer.Round(context.Background(), true); err != nil {
@@ -165,7 +165,7 @@ func (w *world) bearer(role account.Role) string {
 	return w.tokens[role]
 }
 
-// do answers a request; headers are "Name: value". A tail, which would go on, ends at once.
+// do answers a request. headers are "Name: value". A tail ends at once.
 func (w *world) do(method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	if strings.Contains(target, "/events:tail") && !strings.Contains(target, tailSeconds.name+"=") {
 		target = addQuery(target, tailSeconds.name+"=0")
@@ -199,7 +199,7 @@ func eventLine(uid string, ms int64) string {
 		"\n", ms, uid)
 }
 
-// lines returns the lines of a log as an owner downloads it, or of a reply.
+// lines returns the lines of a log in a download or in a reply.
 func (w *world) lines(rec *httptest.ResponseRecorder) []string {
 	w.t.Helper()
 	if rec.Code != 200 {
@@ -214,7 +214,7 @@ func (w *world) lines(rec *httptest.ResponseRecorder) []string {
 
 var changing = regexp.MustCompile(`nonce="[^"]*"|"access_token":"[^"]*"|[0-9a-f]{24}`)
 
-// wire is a reply as it goes over the wire, without what is never the same.
+// wire returns a reply as text, without parts that differ each time.
 func wire(rec *httptest.ResponseRecorder) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s\n", rec.Code, http.StatusText(rec.Code))
@@ -255,7 +255,7 @@ func golden(t *testing.T, name string, rec *httptest.ResponseRecorder) {
 	}
 }
 
-// TestWire holds each kind of reply against its golden file. Run it with -update to write them anew.
+// TestWire compares each kind of reply with its golden file. -update writes the files.
 func TestWire(t *testing.T) {
 	const owner = account.GroupOwner
 	good := eventLine("one", now.UnixMilli()-5000)
@@ -272,7 +272,7 @@ func TestWire(t *testing.T) {
 	if n, err := strconv.Atoi(head.Header().Get("Content-Length")); err != nil || n < 100 {
 		t.Errorf("head: %v", head.Header())
 	}
-	head.Header().Set("Content-Length", "…") // Salts do not pack alike.
+	head.Header().Set("Content-Length", "…") // salts have different compressed sizes
 	golden(t, "200 head", head)
 	golden(t, "200 one processor", w.get(resource+"?spName=p%2F%22q&startDate=1786331570&endDate=1786331573", owner))
 	golden(t, "400 dates", w.get(resource+"?startDate=1e9&endDate=5&envelope=maybe", owner))
@@ -430,7 +430,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// A body that unpacks to very much is cut off at the limit, whatever its size on the wire.
+// A body that unpacks to too many bytes is cut off at the limit, whatever its compressed size.
 func TestDecompressionBomb(t *testing.T) {
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -453,7 +453,7 @@ func TestStrictWorkspace(t *testing.T) {
 	}
 }
 
-// Every authenticated attempt to read a log is an event in it, refused or not; nobody else can make it grow.
+// Every authenticated attempt to read a log is recorded in it, refused or not. Unauthenticated attempts are not.
 func TestReadsAreAudited(t *testing.T) {
 	w := newWorld(t, Options{DownloadRate: 4})
 	w.do("GET", resource, "", "Accept: "+download)
@@ -489,8 +489,8 @@ func TestReadsAreAudited(t *testing.T) {
 	}
 }
 
-// I5: a caller without a role on a project cannot tell it from one that does not exist, whatever it asks for; and
-// no role lets anybody do what it does not cover.
+// I5: a caller without a role on a project cannot distinguish it from one that does not exist, in any request. No role
+// allows more than the table says.
 func TestForeignProjectLooksAbsent(t *testing.T) {
 	may := map[account.Role][2]bool{ // download, record
 		account.OrgOwner: {true, true}, account.OrgStreamProcessingAdmin: {true, false},
@@ -533,7 +533,7 @@ func TestForeignProjectLooksAbsent(t *testing.T) {
 					for _, query := range []string{"", "?startDate=x", "?envelope=true&pretty=true"} {
 						there, missing := wire(ask(otherID, tenant, query)), wire(ask(missingID, tenant, query))
 						want := "GROUP_NOT_FOUND"
-						if strings.Contains(query, "startDate") { // The query is checked before anything is looked up.
+						if strings.Contains(query, "startDate") { // the query is checked before any look-up
 							want = "400 Bad Request"
 						}
 						if strings.ReplaceAll(there, otherID, missingID) != missing ||
@@ -548,7 +548,7 @@ func TestForeignProjectLooksAbsent(t *testing.T) {
 	}
 }
 
-// I4: a download that cannot be completed is broken off, not ended.
+// I4: if a download cannot be completed, its connection is broken.
 func TestIncompleteDownloadIsBrokenOff(t *testing.T) {
 	w := newWorld(t, Options{})
 	for i := range 3 {
@@ -594,10 +594,10 @@ func TestForwardedFor(t *testing.T) {
 	for _, tt := range []struct {
 		peer, header, want string
 	}{
-		{"203.0.113.1:1", "198.51.100.1", "203.0.113.1"}, // not from a proxy: not believed
+		{"203.0.113.1:1", "198.51.100.1", "203.0.113.1"}, // not from a proxy, so not trusted
 		{"10.0.0.1:1", "", "10.0.0.1"},
 		{"10.0.0.1:1", "198.51.100.1", "198.51.100.1"},
-		// what stands left of the first stranger is anybody's word
+		// Addresses to the left of the first untrusted one can be forged.
 		{"10.0.0.1:1", "6.6.6.6, 198.51.100.1, 192.0.2.7", "198.51.100.1"},
 		{"10.0.0.1:1", "198.51.100.1:4711", "198.51.100.1"},
 		{"10.0.0.1:1", "nonsense", "10.0.0.1"},
@@ -658,7 +658,7 @@ func FuzzForwardedFor(f *testing.F) {
 	})
 }
 
-// Whatever is posted, the reply is 200 or says what is wrong.
+// For any body, the reply is 200 or says what is wrong.
 func FuzzRecording(f *testing.F) {
 	f.Add([]byte(eventLine("x", now.UnixMilli())), false)
 	f.Add([]byte(`[{"time":1786331570000}]`), true)

@@ -22,7 +22,7 @@ func settingsIn(t *testing.T, text string) map[string]any {
 	return v
 }
 
-// TestSettingsAreKept: what an update sets is shown from then on, also by another node; what it does not name stays.
+// TestSettingsAreKept checks that an updated setting is shown from then on, by other nodes too, and that others stay.
 func TestSettingsAreKept(t *testing.T) {
 	for _, tt := range []struct {
 		path    string
@@ -64,7 +64,7 @@ func TestSettingsAreKept(t *testing.T) {
 	}
 }
 
-// A setting that is not known, or that weir could not keep its word about, is refused, and nothing is changed.
+// An unknown setting, or one that weir could not fulfil, is refused, and nothing changes.
 func TestSettingsThatAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, tt := range []struct{ path, body, field string }{
@@ -103,7 +103,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A change of settings is an event with the settings before and after, in the logs that it concerns.
+// A change of settings is recorded with the settings before and after, in the logs that it concerns.
 func TestChangesOfSettingsAreRecorded(t *testing.T) {
 	w := newWorld(t, Options{})
 	want[any](t, 200, w.as(account.OrgOwner, "PATCH", orgV2+"/settings", `{"genAIFeaturesEnabled":false}`))
@@ -127,7 +127,7 @@ func TestChangesOfSettingsAreRecorded(t *testing.T) {
 	}
 }
 
-// The longest life of secrets that an organization sets holds for all secrets that are made from then on.
+// The longest lifetime of secrets in an organization applies to all secrets that are created afterwards.
 func TestSecretsLiveNoLongerThanTheOrganizationAllows(t *testing.T) {
 	w := newWorld(t, Options{})
 	want[any](t, 200, w.as(account.OrgOwner, "PATCH", orgV2+"/settings", `{"maxServiceAccountSecretValidityInHours":24}`))
@@ -143,7 +143,7 @@ func TestSecretsLiveNoLongerThanTheOrganizationAllows(t *testing.T) {
 	}
 }
 
-// Terraform's provider asks whether Atlas manages the threshold of slow operations, and says so, without a body.
+// Terraform's provider asks whether Atlas manages the threshold of slow operations, and sets that, without a body.
 func TestManagedSlowMsIsKept(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := groupV2 + "/managedSlowMs"

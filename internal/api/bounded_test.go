@@ -15,17 +15,17 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// heap returns how much memory is in use.
+// heap returns the number of bytes in use.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // Pools give back what they have at the second collection.
+	runtime.GC() // pools are emptied by the second collection
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// Names in paths that are far too long are in no key of the store, in no cache, and only their beginning is in a reply
-// or in the log, whoever asks for whatever.
+// Names in paths that are too long are in no key of the store and in no cache. Only their beginning is in replies and
+// in the log.
 func TestLongNamesAreKeptNowhere(t *testing.T) {
 	w := newWorld(t, Options{})
 	var lines bytes.Buffer
@@ -76,7 +76,7 @@ func TestLongNamesAreKeptNowhere(t *testing.T) {
 	}
 }
 
-// Failures alike are a bounded number of lines of the log, which say how many are omitted.
+// Similar failures give a bounded number of log lines, which say how many were omitted.
 func TestRepeatedFailuresAreSampledInTheLog(t *testing.T) {
 	w := newWorld(t, Options{})
 	var lines bytes.Buffer
@@ -94,7 +94,7 @@ func TestRepeatedFailuresAreSampledInTheLog(t *testing.T) {
 	}
 }
 
-// An error's reply is short, whatever a client sends to have it long.
+// The reply of an error is short for any request.
 func TestRepliesAreBounded(t *testing.T) {
 	w := newWorld(t, Options{MaxEventBytes: 1 << 20})
 	owner := w.bearer(account.OrgOwner)

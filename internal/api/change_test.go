@@ -12,7 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// Each change is an event in the logs that it concerns, with what was there before and after, without secrets.
+// Each change is recorded in the logs that it concerns, with the state before and after it, without secrets.
 func TestChangesAreRecorded(t *testing.T) {
 	w := newWorld(t, Options{})
 	owner := account.OrgOwner
@@ -84,7 +84,7 @@ func TestChangesAreRecorded(t *testing.T) {
 	}
 }
 
-// Changes that come at the same time, through nodes that know nothing of each other, are all made.
+// Concurrent changes through nodes that do not know of each other all take effect.
 func TestConcurrentChanges(t *testing.T) {
 	w := newWorld(t, Options{})
 	nodes := []*Server{w.server, w.another()}
@@ -106,7 +106,7 @@ func TestConcurrentChanges(t *testing.T) {
 	}
 	all.Wait()
 	names := map[string]int{}
-	w.server = w.another() // which has no old copy
+	w.server = w.another() // it has no old copy
 	for _, v := range want[page[workspaceView]](t, 200, w.as(account.GroupOwner, "GET", groupV2+"/streams",
 		"")).Results {
 		names[v.Name]++

@@ -30,8 +30,8 @@ func TestAKeyIsAssignedByItsRoles(t *testing.T) {
 		groupV2+"/apiKeys/6a793f48c0eb9e7a17712cab", `{"roles":["GROUP_OWNER"]}`))
 }
 
-// Atlas's Terraform provider destroys an API key that was made in a project through the organization, which it learns
-// from the roles that the project shows of the key.
+// Atlas's Terraform provider deletes an API key that was created in a project through the organization. It gets the id
+// of the organization from the roles of the key in the project.
 func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 	w := newWorld(t, Options{})
 	want[keyView](t, 200, w.as(account.GroupOwner, "POST", groupV2+"/apiKeys", `{"desc":"ci","roles":["GROUP_OWNER"]}`))
@@ -54,7 +54,7 @@ func TestAKeyOfAProjectIsAMemberOfItsOrganization(t *testing.T) {
 	}
 }
 
-// Nobody has roles on a project that is gone: the provider would try to take them away there.
+// No credential has roles on a deleted project, since the provider would try to remove them.
 func TestRolesGoWithTheirProject(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := want[projectView](t, 200, w.as(account.OrgOwner, "POST", "/api/atlas/v2/groups",
@@ -75,7 +75,7 @@ func TestRolesGoWithTheirProject(t *testing.T) {
 	}
 }
 
-// An organization's service account has an access list whatever projects it is on.
+// A service account of an organization has an access list for all of its projects.
 func TestAccessListOfAnOrganizationsServiceAccount(t *testing.T) {
 	w := newWorld(t, Options{})
 	sa := want[serviceAccountView](t, 201, w.as(account.OrgOwner, "POST", orgV2+"/serviceAccounts",
@@ -95,7 +95,7 @@ func TestAccessListOfAnOrganizationsServiceAccount(t *testing.T) {
 	}
 }
 
-// What cannot be replied is not done.
+// If the reply would be an error, nothing is changed.
 func TestAWrongPageChangesNothing(t *testing.T) {
 	w := newWorld(t, Options{})
 	key := want[keyView](t, 200, w.as(account.OrgOwner, "POST", orgV2+"/apiKeys",
@@ -109,7 +109,7 @@ func TestAWrongPageChangesNothing(t *testing.T) {
 	}
 }
 
-// An update of a workspace may name the half of its region that changes.
+// An update of a workspace may contain only one attribute of its region.
 func TestHalfARegion(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := groupV2 + "/streams/demo"
@@ -121,8 +121,7 @@ func TestHalfARegion(t *testing.T) {
 	refusedAs(t, 400, "INVALID_ATTRIBUTE", w.as(account.GroupOwner, "PATCH", path, `{"region":"eastus"}`))
 }
 
-// Whoever is given roles, also by making something, finds that in the log of the organization that the credential is
-// of.
+// If a credential gets roles, also by creating something, that is recorded in the log of the credential's organization.
 func TestRolesOfTheCallerAreRecorded(t *testing.T) {
 	w := newWorld(t, Options{})
 	want[newOrgView](t, 201, w.as(account.OrgOwner, "POST", "/api/atlas/v2/orgs", `{"name":"second"}`))
@@ -140,7 +139,7 @@ func TestRolesOfTheCallerAreRecorded(t *testing.T) {
 	}
 }
 
-// Settings that are weir's own show in the audit too.
+// weir's own settings are recorded too.
 func TestRequireOCSFIsShown(t *testing.T) {
 	w := newWorld(t, Options{})
 	if got := want[workspaceView](t, 200, w.as(account.GroupOwner, "PATCH", groupV2+"/streams/demo",

@@ -15,7 +15,7 @@ func (w *world) send(target, media, body string, headers ...string) *httptest.Re
 
 const cloudEvent = `{"specversion":"1.0","id":"ID","source":"/robots","type":"robot.fell"}`
 
-// A CloudEvent that is sent again is recorded once, in whatever batch, with or without a time.
+// A CloudEvent that is sent again is recorded once, in any batch, with or without a time.
 func TestCloudEventIsRecordedOnce(t *testing.T) {
 	w := newWorld(t, Options{})
 	one, two := strings.Replace(cloudEvent, "ID", "1", 1),
@@ -36,7 +36,7 @@ func TestCloudEventIsRecordedOnce(t *testing.T) {
 	}
 }
 
-// What is no CloudEvent is kept beside those that are, named and counted.
+// Elements that are not CloudEvents are recorded too, and are named and counted in the reply.
 func TestWhatIsNoCloudEventIsKept(t *testing.T) {
 	w := newWorld(t, Options{})
 	deep := strings.Replace(cloudEvent, `"ID"`, `"3","data":`+strings.Repeat("[", 70)+strings.Repeat("]", 70), 1)
@@ -47,7 +47,7 @@ func TestWhatIsNoCloudEventIsKept(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	again := want[recorded](t, 200, w.send(resource, "application/cloudevents-batch+json", body))
-	if again.Duplicates != 1 || again.Recorded != 4 { // Nothing says that what cannot be read is the same.
+	if again.Duplicates != 1 || again.Recorded != 4 { // duplicates cannot be found among elements that cannot be read
 		t.Errorf("%+v", again)
 	}
 	text := strings.Join(w.lines(w.get(resource, account.GroupOwner)), "")
@@ -58,7 +58,7 @@ func TestWhatIsNoCloudEventIsKept(t *testing.T) {
 	}
 }
 
-// Only what breaks the limits, or is not JSON as a whole, is refused.
+// Only elements that exceed the limits, and bodies that are not JSON, are refused.
 func TestCloudEventsBeyondLimitsAreRefused(t *testing.T) {
 	w := newWorld(t, Options{MaxEventBytes: 1000, MaxRequestEvents: 3})
 	large := strings.Replace(cloudEvent, "ID", strings.Repeat("x", 1000), 1)

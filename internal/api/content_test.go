@@ -10,13 +10,12 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// sums are the operations whose replies follow from the lines of a log by way of digests of the tree, or of the size of
-// all, only. docs/proof.md says what digests tell.
+// sums are the operations whose replies depend on the lines of a log only through digests of the tree, or through the
+// total size. docs/proof.md says what digests reveal.
 var sums = []string{"getGroupLogCheckpoint", "getOrgLogCheckpoint", "getGroupLogTile", "getOrgLogTile",
 	"proveGroupLogGrowth", "proveOrgLogGrowth", "getGroupLog", "getOrgLog", "listGroupLogs", "listOrgLogs"}
 
-// A reply that would be another one if other events had been recorded, as many and at the same times, is that of an
-// audited read.
+// If a reply would differ with other events, as many and at the same times, its operation is an audited read.
 func TestRepliesThatFollowFromContentAreAudited(t *testing.T) {
 	alpha, beta := askAll(t, "alpha"), askAll(t, "bravo-charlie-delta-echo")
 	var follow []string
@@ -39,13 +38,13 @@ func TestRepliesThatFollowFromContentAreAudited(t *testing.T) {
 	}
 }
 
-// made is what differs between two worlds in which the same was recorded: what is random, and when credentials were
-// made, which is read from the machine's clock.
+// made matches the differences between two worlds with the same records: random texts, and times of creation, which
+// come from the clock of the machine.
 var made = regexp.MustCompile(
 	`[0-9a-f]{24}|"(publicKey|privateKey|maskedSecretValue|maskedToken|createdAt|expiresAt)":"[^"]*"`)
 
-// askAll calls every operation that reads, in every way that asks for a value, where the events have that value. It
-// returns the replies by operation and query.
+// askAll calls every reading operation, with every kind of query that contains a value, where the events have this
+// value. It returns the replies by operation and query.
 func askAll(t *testing.T, value string) map[string]string {
 	w := newWorld(t, Options{})
 	home := w.home()

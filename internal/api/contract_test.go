@@ -20,8 +20,8 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// contract is what the OpenAPI document says of the operations that weir serves; it has others too. Every reply of the
-// tests is validated against it, and it counts which operations were called.
+// contract is the part of the OpenAPI document about the operations that weir serves. Every reply in the tests is
+// validated against it. It also counts the operations that were called.
 type contract struct {
 	operations []documented
 
@@ -41,8 +41,8 @@ var published = sync.OnceValue(func() *contract {
 	if err != nil {
 		panic(err)
 	}
-	// Where the document contradicts itself or the real service: it says that an error's parameters are objects, but
-	// they are strings and numbers; and that a region is an object which is one of several strings.
+	// Here the document contradicts itself or the real service. It says that the parameters of errors are objects, but
+	// they are strings and numbers; and that a region is an object, but it is one of several strings.
 	doc.Components.Schemas["BaseStreamsRegion"].Value.Type = nil
 	doc.Components.Schemas["ApiError"].Value.Properties["parameters"].Value.Items = openapi3.NewSchema().NewRef()
 	addIntegrations(doc.Components.Schemas)
@@ -64,8 +64,7 @@ var published = sync.OnceValue(func() *contract {
 	return c
 })
 
-// addIntegrations adds what weir has besides: log integrations to places that Atlas does not have, of logs that it does
-// not have.
+// addIntegrations adds weir's extensions of log integrations: other destinations, and other kinds of logs.
 func addIntegrations(schemas openapi3.Schemas) {
 	response := schemas["LogIntegrationResponse"].Value
 	own := []any{"KAFKA_LOG_EXPORT", "SYSLOG_LOG_EXPORT", "WEBHOOK_LOG_EXPORT", "ELASTIC_LOG_EXPORT"}
@@ -82,13 +81,13 @@ func addIntegrations(schemas openapi3.Schemas) {
 	types.Enum = append(types.Enum, "STREAMS_AUDIT", "STREAMS_OPERATIONAL", "EVENTS")
 }
 
-// sameTemplate tells whether two templates of paths are the same but for the names of their variables.
+// sameTemplate tells whether two templates of paths differ only in the names of variables.
 func sameTemplate(a, b string) bool {
 	return variablePattern.ReplaceAllString(a, "{}") == variablePattern.ReplaceAllString(b, "{}")
 }
 
 func (c *contract) find(method, path string) (documented, bool) {
-	parts := strings.Count(path, "/") // A variable holds no slash, and to match all of the patterns takes long.
+	parts := strings.Count(path, "/") // a variable contains no slash; matching all patterns takes long
 	i := slices.IndexFunc(c.operations, func(o documented) bool {
 		return o.method == method && strings.Count(o.template, "/") == parts &&
 			strings.HasPrefix(o.template, byName) == strings.HasPrefix(path, byName) && o.path.MatchString(path)
@@ -99,8 +98,8 @@ func (c *contract) find(method, path string) (documented, bool) {
 	return c.operations[i], true
 }
 
-// compilePattern compiles the patterns of the document. Those of addresses know few of the spellings of IPv6, some only
-// one of eight groups. weir shows an entry as the caller wrote it, so any address or CIDR block will do.
+// compilePattern compiles the patterns of the document. Those for addresses match few notations of IPv6. weir shows an
+// entry as the caller wrote it, so any address or CIDR block is accepted here.
 func compilePattern(pattern string) (openapi3.RegexMatcher, error) {
 	if strings.Contains(pattern, "[0-9a-f]{1,4}") {
 		return anyNetwork{}, nil
@@ -132,7 +131,7 @@ func (c *contract) check(r *http.Request, rec *httptest.ResponseRecorder) error 
 		return nil
 	}
 	switch rec.Code {
-	case 405, 406, 413, 415, 503: // the document has none of these; their bodies are as those of other errors
+	case 405, 406, 413, 415, 503: // the document has none of these; their bodies are like those of other errors
 		return c.validate(rec, o.Responses.Value("401").Value.Content["application/json"])
 	case 409:
 		if o.Responses.Value("409") == nil {
@@ -168,7 +167,7 @@ func (c *contract) validate(rec *httptest.ResponseRecorder, content *openapi3.Me
 		openapi3.SetSchemaRegexCompiler(compilePattern))
 }
 
-// releases lists the versions that an operation's replies have.
+// releases lists the versions of an operation's replies.
 func (o documented) releases() []string {
 	var releases []string
 	for status, response := range o.Responses.Map() {
@@ -183,8 +182,8 @@ func (o documented) releases() []string {
 	return slices.Compact(releases)
 }
 
-// TestCompatibilityTable: docs/compatibility.md names every operation of the document, with its path and its versions,
-// and no other.
+// TestCompatibilityTable checks that docs/compatibility.md lists every operation of the document, with its path and its
+// versions, and no other operation.
 func TestCompatibilityTable(t *testing.T) {
 	data, err := os.ReadFile("../../docs/compatibility.md")
 	if err != nil {
@@ -210,7 +209,7 @@ func TestCompatibilityTable(t *testing.T) {
 
 func flagValue(name string) string { return flag.Lookup(name).Value.String() }
 
-// TestMain lists the operations of the document that no test has called with success: there must be none.
+// TestMain fails if an operation of the document was not called successfully by any test.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if filtered := flagValue("test.run") + flagValue("test.skip") + flagValue("test.list") + flagValue("test.fuzz"); code == 0 && filtered == "" && flagValue("test.bench") == "" {

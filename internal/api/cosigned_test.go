@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Wherever a checkpoint leaves weir, the cosignatures of its witnesses are with it, one of each.
+// Every reply with a checkpoint has the cosignatures of its witnesses, one of each.
 func TestCosignaturesLeaveWithTheCheckpoint(t *testing.T) {
 	w := newWorld(t, Options{})
 	var signers []note.Signer
@@ -24,7 +24,7 @@ func TestCosignaturesLeaveWithTheCheckpoint(t *testing.T) {
 		}
 		signers, w.witness = append(signers, witness), append(w.witness, witness.Verifier())
 	}
-	w.witness = w.witness[:2] // The third is no witness of the node.
+	w.witness = w.witness[:2] // the third one is not a witness of this node
 	w.server = w.another()
 	home := w.filled()
 	for _, log := range []string{demoLog, orgLog} {
@@ -60,7 +60,7 @@ func TestCosignaturesLeaveWithTheCheckpoint(t *testing.T) {
 	}
 }
 
-// cosign has witnesses sign the checkpoint that a log has.
+// cosign makes witnesses sign the current checkpoint of a log.
 func (w *world) cosign(log string, by []note.Signer) {
 	w.t.Helper()
 	h, err := w.logs.Head(w.t.Context(), log)

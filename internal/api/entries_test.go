@@ -48,7 +48,7 @@ func TestEntriesFollowEachOther(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(25)
 	w.sequence()
-	w.fill(27) // of which two wait to be sequenced
+	w.fill(27) // two of these wait to be sequenced
 	next, read, got := "0", "", []int64(nil)
 	for range 10 {
 		rec := w.get(asking(entriesPath, "from="+next, "limit=10", "read="+read), account.GroupOwner)
@@ -108,13 +108,13 @@ func TestWaitingForAnEntry(t *testing.T) {
 	}
 	next := rec.Header().Get("Weir-Next")
 	w.server.Stop()
-	rec = w.get(asking(entriesPath, "from="+next, "wait=60"), account.GroupOwner) // comes back at once
+	rec = w.get(asking(entriesPath, "from="+next, "wait=60"), account.GroupOwner) // returns at once
 	if got := indexes(t, rec); len(got) > 0 && rec.Header().Get("Weir-Next") == next {
 		t.Errorf("entries %d", got)
 	}
 }
 
-// Who comes too late learns where to go on.
+// A client that is too late learns where it can continue.
 func TestEntriesThatAreGoneAreNamed(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(5)
@@ -134,12 +134,12 @@ func TestEntriesThatAreGoneAreNamed(t *testing.T) {
 	}
 }
 
-// What retention removes while it is read is named too, by where the log begins then.
+// If retention removes entries while they are read, the reply says where the log begins then.
 func TestEntriesThatGoWhileTheyAreRead(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(5)
 	w.sequence()
-	w.another() // whose logs remove them
+	w.another() // its retention removes them
 	gone := false
 	w.faulty.Before = func(ctx context.Context, op bucketest.Op, key string) error {
 		if op != bucketest.Get || !strings.HasPrefix(key, manifest.SegmentPrefix(demoLog)) || gone {
@@ -157,7 +157,7 @@ func TestEntriesThatGoWhileTheyAreRead(t *testing.T) {
 	}
 }
 
-// However many requests wait for entries of a log, the node looks whether there are some once a second.
+// For any number of requests that wait for entries of a log, the node checks it once a second.
 func TestManyThatWaitLookOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks, next atomic.Int64
@@ -190,7 +190,7 @@ func TestManyThatWaitLookOnce(t *testing.T) {
 	})
 }
 
-// One request that gives up, or fails, leaves the others waiting.
+// If one request gives up, or fails, the others continue to wait.
 func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
@@ -226,8 +226,8 @@ func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
 	})
 }
 
-// More requests of one credential than may wait get 429. More than a node has room for wait without looking, as long as
-// they said, or until the node stops.
+// If one credential has too many waiting requests, it gets 429. If a node has too many, they wait without checks for
+// the time that they ask for, or until the node stops.
 func TestWaitersAreBounded(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(3)

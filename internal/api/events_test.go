@@ -52,7 +52,7 @@ func pageOf(t testing.TB, rec *httptest.ResponseRecorder) foundPage {
 	return p
 }
 
-// reads returns how many events of reads by an operation the demo workspace's audit log has, and the last.
+// reads returns the number of events of an operation in the demo workspace's audit log, and the last one.
 func (w *world) reads(operation string) (n int, last string) {
 	w.t.Helper()
 	for _, line := range w.lines(w.get(resource, account.GroupOwner)) {
@@ -79,7 +79,7 @@ func TestCursorsLeadThroughAllEvents(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(25)
 	w.sequence()
-	w.fill(30) // of which 25 come again
+	w.fill(30) // 25 of these are duplicates
 	var got []string
 	cursor := ""
 	for pages := 0; ; pages++ {
@@ -99,7 +99,7 @@ func TestCursorsLeadThroughAllEvents(t *testing.T) {
 			break
 		}
 		if pages == 1 {
-			w.sequence() // moves what is yet to come
+			w.sequence() // sequences the remaining events
 		}
 		cursor = *p.Cursor
 	}
@@ -131,8 +131,8 @@ func TestEventsHaveTheBytesThatWereRecorded(t *testing.T) {
 	}
 }
 
-// A question is one event, whatever the number of its pages, and however often its numbers are asked for; another
-// question, another caller, and the same question an hour later are others.
+// A question is recorded once, for any number of pages and counts. Another question, another caller, and the same
+// question an hour later are recorded again.
 func TestQuestionsAreAuditedOnce(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(20)
@@ -200,7 +200,7 @@ func TestCursorsOfOthersAreRefused(t *testing.T) {
 	}
 }
 
-// What somebody searches is what they may download.
+// A caller can search exactly the logs that it may download.
 func TestSearchesSeeNoOtherLogs(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(3)
@@ -237,7 +237,7 @@ func TestSearchesSeeNoOtherLogs(t *testing.T) {
 	}
 }
 
-// Whoever reads the audit log of a workspace learns who searched its events, and for what.
+// The audit log of a workspace says who searched its events, and with which query.
 func TestEachWorkspaceTellsOfSearches(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.get(asking(eventsPath, "q=from:203.0.113.0/24"), account.GroupOwner)
@@ -252,7 +252,7 @@ func TestEachWorkspaceTellsOfSearches(t *testing.T) {
 	}
 }
 
-// A question is made an event while it is answered, not before or after, and its event is no part of the answer.
+// A question is recorded while it is answered, and its event is not in the answer.
 func TestQuestionsAreRecordedWhileTheyAreAnswered(t *testing.T) {
 	for _, path := range []string{eventsPath, eventsPath + ":summary", eventsPath + ":fields"} {
 		w := newWorld(t, Options{})
@@ -316,7 +316,7 @@ func TestSummaryCountsAll(t *testing.T) {
 	}
 }
 
-// Failures are counted beside all events by the same question, which is one event in the log.
+// Failures are counted in the same question as all events, which is recorded once.
 func TestSummarySplitsByOutcome(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(12)
@@ -342,7 +342,7 @@ func TestSummarySplitsByOutcome(t *testing.T) {
 	if failed, told := ask("split=outcome"); told == 0 || failed != 3 {
 		t.Errorf("%d failures in %d bars", failed, told)
 	}
-	if n := audits() - before; n != 2 { // that question, and the download before
+	if n := audits() - before; n != 2 { // this question, and the download before
 		t.Errorf("%d events of a question", n)
 	}
 	if _, told := ask(); told != 0 {
@@ -369,13 +369,13 @@ func TestBadQuestionsSayWhereTheyAreWrong(t *testing.T) {
 	}
 }
 
-// Too many searches of one credential are refused; another credential goes on.
+// Too many searches of one credential are refused. Other credentials can continue.
 func TestSearchesOfOneLeaveRoomForOthers(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.server.searches = limit.NewShares[string](3, 1, 0)
 	w.server.table = w.server.operations()
 	w.bearer(account.GroupOwner)
-	release, err := w.server.searches.Take(t.Context(), w.callers[account.GroupOwner].ID) // a search that goes on
+	release, err := w.server.searches.Take(t.Context(), w.callers[account.GroupOwner].ID) // a search that continues
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +425,7 @@ func TestExportHasAllEventsAsATable(t *testing.T) {
 	}
 }
 
-// An export that fails in the midst is broken off: nobody takes a part for all.
+// If an export fails in the middle, its connection is broken, so that the client does not take the part for the whole.
 func TestExportThatFailsIsBrokenOff(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(40)

@@ -10,7 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// fieldsOf returns a reply about fields, by their names.
+// fieldsOf returns the fields in a reply, by name.
 func fieldsOf(t *testing.T, rec *httptest.ResponseRecorder) (fieldsView, map[string]fieldView) {
 	t.Helper()
 	var v fieldsView
@@ -53,7 +53,7 @@ func TestFieldsOfEvents(t *testing.T) {
 	}
 }
 
-// What is asked for by a field that no event has finds nothing, and the reply names the nearest fields.
+// A query with a field that no event has finds nothing, and the reply names similar fields.
 func TestHintsNameTheNearestFields(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(20)
@@ -76,7 +76,7 @@ func TestHintsNameTheNearestFields(t *testing.T) {
 	}
 }
 
-// A hint does not tell of fields of logs that the caller may not read, or did not ask for.
+// Hints name no fields of logs that the caller may not read, or did not select.
 func TestHintsAreOfTheLogsAskedFor(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(3)

@@ -13,14 +13,14 @@ const (
 	channel = "FE0ECFAD-13D5-401B-847D-77833BD77131"
 )
 
-// logged returns the events of the workspace's log that somebody sent, as one text.
+// logged returns the events of senders in the workspace's log, as one text.
 func (w *world) logged() string {
 	w.t.Helper()
 	return strings.Join(w.lines(w.get(resource, account.GroupOwner)), "")
 }
 
-// The wire forms of senders: objects one after another, with and without space, curl's content type, and each name of
-// the path.
+// These are the encodings of senders: objects one after another, with and without space, curl's content type, and each
+// name of the path.
 func TestSplunkEventsAreRecordedOnce(t *testing.T) {
 	w := newWorld(t, Options{})
 	one, two := `{"time":1786331570.5,"event":"one"}`, `{"time":"1786331571","host":"h","event":{"a":1}}`
@@ -39,8 +39,8 @@ func TestSplunkEventsAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// Equal events of one request are told apart, also when the request is sent again. What has no time is an event each
-// time, since nothing says that it is the same.
+// Equal events in one request are distinguished, also if the request is sent again. Events without a time are recorded
+// each time, since they may be different.
 func TestSplunkTwinsAreKept(t *testing.T) {
 	w := newWorld(t, Options{})
 	for range 2 {
@@ -56,8 +56,8 @@ func TestSplunkTwinsAreKept(t *testing.T) {
 	}
 }
 
-// What cannot be read is kept, and what is refused or ends in the middle is named by its number; what stands beside it
-// is recorded.
+// Elements that cannot be read are recorded. The reply has the number of the first element that is refused or
+// incomplete, and the others are recorded.
 func TestSplunkReplyNamesTheFirstThatIsNotTaken(t *testing.T) {
 	w := newWorld(t, Options{MaxEventBytes: 1000})
 	kept := `{"noevent":1}{"event":""}{"time":"soon","event":"x"}{"time":1,"event":"x"}`
@@ -82,7 +82,7 @@ func TestSplunkReplyNamesTheFirstThatIsNotTaken(t *testing.T) {
 	}
 }
 
-// An acknowledgement is true as soon as it is given out, at any node, and only for its channel.
+// An acknowledgement is true as soon as it is issued, on every node, but only for its channel.
 func TestSplunkAcknowledgements(t *testing.T) {
 	w := newWorld(t, Options{})
 	header := "X-Splunk-Request-Channel: " + channel
@@ -120,7 +120,7 @@ func TestSplunkErrors(t *testing.T) {
 	}{
 		{"", "", "", 400, 5},
 		{"/raw", "\n\n", "", 400, 5},
-		{"", "[1]", "", 200, 0}, // kept
+		{"", "[1]", "", 200, 0}, // recorded
 		{"", "x", "", 400, 6},
 		{"", `{"event":1}{"event":1}{"event":1}`, "", 413, 27},
 		{"", `{"event":1}`, "X-Splunk-Request-Channel: 7", 400, 11},

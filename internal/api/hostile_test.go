@@ -26,8 +26,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 )
 
-// A body that never arrives holds no connection for long, whoever sends it and wherever: also where no handler reads
-// it.
+// A body that never arrives holds no connection for long, for any sender and path, even if no handler reads it.
 func TestBodiesThatNeverArrive(t *testing.T) {
 	w := newWorld(t, Options{BodyTimeout: 50 * time.Millisecond})
 	server := httptest.NewServer(w.server)
@@ -47,7 +46,7 @@ func TestBodiesThatNeverArrive(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetReadDeadline(time.Now().Add(20 * time.Second)) // far beyond: without a limit there is never a reply
+			c.SetReadDeadline(time.Now().Add(20 * time.Second)) // far too long: without a limit there is never a reply
 			fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: weir\r\n%s\r\nContent-Length: 100\r\n\r\n{", tt.request, tt.header)
 			line, err := bufio.NewReader(c).ReadString('\n')
 			if err != nil || !strings.HasPrefix(line, "HTTP/1.1 4") {
@@ -57,8 +56,7 @@ func TestBodiesThatNeverArrive(t *testing.T) {
 	}
 }
 
-// What a body costs is bounded by its size, also if it is a great many tiny elements, of which most are never looked
-// at.
+// The cost of a body is bounded by its size, even if it has very many tiny elements, most of which are never read.
 func TestTinyElements(t *testing.T) {
 	const size = 8 << 20
 	var packed bytes.Buffer
@@ -107,7 +105,7 @@ func TestRecordingAllocations(t *testing.T) {
 	}
 }
 
-// A path that is not clean is answered like any that names nothing, not with a redirect in HTML.
+// A path that is not clean gets the same reply as one that does not exist, not a redirect in HTML.
 func TestUncleanPaths(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, p := range []string{"//", "//api/oauth/token", "/api/atlas/v2/../x", "/api//atlas", "/.", resource + "/.",
@@ -120,7 +118,7 @@ func TestUncleanPaths(t *testing.T) {
 	}
 }
 
-// A bug costs its request a 500; if a part of the reply is sent already, the connection.
+// After a bug in a handler the reply is a 500. If a part of the reply was sent, the connection is broken.
 func TestPanic(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.server.mux.Handle("GET /bug", w.server.handle(func(*exchange) (result, error) { panic("a bug") }))
@@ -190,7 +188,7 @@ func (b *stalledBody) Read([]byte) (int, error) {
 	return 0, io.ErrUnexpectedEOF
 }
 
-// Requests of which only the headers have arrived take nothing that others need, however many they are.
+// Requests of which only the headers have arrived use nothing that others need, however many there are.
 func TestHeadersAloneTakeNothing(t *testing.T) {
 	w := newWorld(t, Options{})
 	greedy, modest := w.bearer(account.GroupAuditLogWriter), account.GroupOwner
@@ -223,7 +221,7 @@ func TestHeadersAloneTakeNothing(t *testing.T) {
 	answered.Wait()
 }
 
-// A credential whose share of the memory is in use is told when to come again; others are served.
+// A credential that uses its whole share of memory is told when to retry. Others are served.
 func TestOverloadSaysWhenToComeAgain(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.bearer(account.GroupAuditLogWriter)
@@ -246,7 +244,7 @@ func TestOverloadSaysWhenToComeAgain(t *testing.T) {
 	}
 }
 
-// A byte-order mark is skipped wherever JSON is read, and UTF-16 is named.
+// A byte-order mark is ignored in all JSON, and UTF-16 is reported.
 func TestEncodingsOfText(t *testing.T) {
 	const mark, utf16 = "\xef\xbb\xbf", "\xff\xfe{\x00"
 	w := newWorld(t, Options{})
@@ -269,7 +267,7 @@ func TestEncodingsOfText(t *testing.T) {
 	}
 }
 
-// A name that the client chose makes no file name that no file system takes, nor a header that no client takes.
+// A long name from a client makes no file name or header that file systems or clients refuse.
 func TestLongProcessorName(t *testing.T) {
 	w := newWorld(t, Options{})
 	rec := w.get(resource+"?spName="+strings.Repeat("%E2%82%AC", 5000)+"%E2%80%AE", account.GroupOwner)
@@ -314,7 +312,7 @@ func TestClientCredentials(t *testing.T) {
 	}
 }
 
-// The right digest with a nonce that has expired gets a challenge that lets the client try again by itself.
+// A right digest with an expired nonce gets a challenge with which the client can retry without asking the user.
 func TestStaleNonce(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.auth = auth.New(w.faulty, w.store, auth.Secret{1}, auth.Options{NonceLife: time.Nanosecond})
@@ -334,7 +332,8 @@ func TestStaleNonce(t *testing.T) {
 		key.ID, account.Realm, nonce, resource, response)))
 }
 
-// TestRecordingTellsOfConflicts: the reply and a metric count the events that were recorded beside others of their uid.
+// TestRecordingTellsOfConflicts checks that the reply and a metric count events recorded beside others with the same
+// uid.
 func TestRecordingTellsOfConflicts(t *testing.T) {
 	w := newWorld(t, Options{})
 	line := func(content string) string {
@@ -352,7 +351,7 @@ func TestRecordingTellsOfConflicts(t *testing.T) {
 	}
 }
 
-// TestWhatIsRecordedCanBeDownloaded: an event of any time that is taken is in the download of the widest range.
+// TestWhatIsRecordedCanBeDownloaded checks that every recorded event is in the download of the widest range.
 func TestWhatIsRecordedCanBeDownloaded(t *testing.T) {
 	w := newWorld(t, Options{})
 	widest := fmt.Sprintf("%s?startDate=%d&endDate=%d", resource, minDate, maxDate)

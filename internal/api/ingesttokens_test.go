@@ -16,7 +16,7 @@ import (
 
 const tokensPath = "/api/weir/v1/groups/" + projectID + "/ingestTokens"
 
-// ingestToken makes an ingest token of the project.
+// ingestToken creates an ingest token of the project.
 func (w *world) ingestToken(body string) ingestTokenView {
 	w.t.Helper()
 	return want[ingestTokenView](w.t, 201, w.as(account.GroupOwner, post, tokensPath, body))
@@ -73,7 +73,7 @@ func TestIngestTokenIsShownOnceAndStoredAsItsHash(t *testing.T) {
 	}
 }
 
-// On whatever else is served a token is no more than a text that is no credential.
+// For all other operations, a token is just an invalid credential.
 func TestIngestTokenIsTakenOnRecordingPathsOnly(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.filled()
@@ -100,7 +100,7 @@ func TestIngestTokenIsTakenOnRecordingPathsOnly(t *testing.T) {
 	}
 }
 
-// To a token that is bound to a workspace the others of its project look absent, as other projects do.
+// For a token that is bound to a workspace, other workspaces of the project seem not to exist.
 func TestIngestTokenIsBoundToItsWorkspace(t *testing.T) {
 	w := newWorld(t, Options{})
 	made := w.ingestToken(`{"name":"shipper","tenantName":"demo"}`)
@@ -119,7 +119,7 @@ func TestIngestTokenIsBoundToItsWorkspace(t *testing.T) {
 	if there, absent := say(otherID, "demo"), say(missingID, "demo"); there != absent || there[:3] != "404" {
 		t.Errorf("%s\n%s", there, absent)
 	}
-	// A workspace that is made again under the name is another.
+	// A new workspace with the same name is another one.
 	if rec := w.as(account.GroupOwner, remove, "/api/atlas/v2/groups/"+projectID+"/streams/demo", ""); rec.Code != 202 {
 		t.Fatal(rec.Body)
 	}
@@ -140,7 +140,7 @@ func TestIngestTokenEnds(t *testing.T) {
 	if rec := w.as(account.GroupOwner, remove, tokensPath+"/"+first.ID, ""); rec.Code != 204 {
 		t.Fatal(rec.Body)
 	}
-	// The world's clock is in the past of the machine's, by which credentials expire.
+	// The clock of the world is behind that of the machine, by which credentials expire.
 	expired := w.ingestToken(`{"name":"expired","expiresAfterHours":1}`)
 	listed := w.ingestToken(`{"name":"listed"}`)
 	want[any](t, 200, w.as(account.GroupOwner, post, tokensPath+"/"+listed.ID+"/accessList",
@@ -157,7 +157,7 @@ func TestIngestTokenEnds(t *testing.T) {
 	}
 }
 
-// A text that has not the form of a token costs no look into the bucket; nor do many that have it.
+// A text without the form of a token causes no read of the bucket. Many texts with the form cause few.
 func TestGuessedIngestTokensCostLittle(t *testing.T) {
 	w := newWorld(t, Options{})
 	var looks atomic.Int64
@@ -169,7 +169,7 @@ func TestGuessedIngestTokensCostLittle(t *testing.T) {
 		t.Errorf("%d looks for what is no token", looks.Load())
 	}
 	refused := 0
-	for range 20_000 { // until the address is limited as a whole
+	for range 20_000 { // until the address is limited
 		_, text := account.NewIngestToken(&w.project, nil, "x", now, 0)
 		if rec := w.recordAs("Splunk "+text, "u"); rec.Code == 429 {
 			refused++
@@ -203,7 +203,7 @@ func TestIngestTokensOfAProjectAreBounded(t *testing.T) {
 	}
 }
 
-// What is done to a token, and that somebody failed to prove to be it, is in the logs, and never the token itself.
+// Changes to a token, and failed attempts to use it, are recorded, but never its text.
 func TestIngestTokensAreAudited(t *testing.T) {
 	w := newWorld(t, Options{})
 	made := w.ingestToken(`{"name":"shipper"}`)

@@ -48,7 +48,7 @@ func TestLogIntegrationsAreMadeShownChangedAndDeleted(t *testing.T) {
 	if changed["otelEndpoint"] != "https://example.net/v1/logs" || changed["id"] != id {
 		t.Errorf("changed %v", changed)
 	}
-	want[any](t, 400, w.as(account.GroupOwner, put, integrationsV2+"/"+id, goodSplunk)) // The type does not change.
+	want[any](t, 400, w.as(account.GroupOwner, put, integrationsV2+"/"+id, goodSplunk)) // the type does not change
 	if rec := w.as(account.GroupOwner, remove, integrationsV2+"/"+id, ""); rec.Code != 204 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
@@ -59,7 +59,7 @@ func TestLogIntegrationsAreMadeShownChangedAndDeleted(t *testing.T) {
 	}
 }
 
-// A secret that is sent back as it is shown stays, whatever else changes; a mask without a secret is refused.
+// A masked secret that is sent back keeps the stored secret. A mask without a stored secret is refused.
 func TestMaskedSecretsStay(t *testing.T) {
 	w := newWorld(t, Options{})
 	id := w.makeIntegration(goodOTLP)["id"].(string)
@@ -90,7 +90,7 @@ func TestMaskedSecretsStay(t *testing.T) {
 	}
 }
 
-// Another project cannot have a secret of this one sent to a place of its own by copying what is stored.
+// Another project cannot have a secret of this one sent to its own destination by copying the stored form.
 func TestSecretsBelongToTheirIntegration(t *testing.T) {
 	w := newWorld(t, Options{})
 	d, err := w.deliveries.Get(t.Context(), projectID, w.makeIntegration(goodSplunk)["id"].(string))
@@ -152,7 +152,7 @@ func TestAProjectHasABoundedNumberOfLogIntegrations(t *testing.T) {
 	}
 }
 
-// With validate=true nothing is made of an integration whose place does not take an event.
+// With validate=true, an integration is not created if its destination does not accept an event.
 func TestAPlaceIsTriedFirst(t *testing.T) {
 	w := newWorld(t, Options{})
 	s := delivertest.NewServer(t, func(delivertest.Request) delivertest.Answer {
@@ -176,7 +176,7 @@ func TestAPlaceIsTriedFirst(t *testing.T) {
 	}
 }
 
-// A delivery begins where its owner says, and says where it is.
+// A delivery begins at the position that its owner chooses, and reports its position.
 func TestWhereALogIntegrationBegins(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(20)

@@ -22,7 +22,7 @@ import (
 	"github.com/weirlog/weir/internal/source"
 )
 
-// roleNames are the roles that have what the document calls a role, by the names that it uses.
+// roleNames are the roles that the document means, by the names that it uses.
 var roleNames = map[string][]account.Role{
 	"Organization Owner":                   {account.OrgOwner},
 	"Organization Member":                  account.Roles(true),
@@ -44,10 +44,10 @@ var roleNames = map[string][]account.Role{
 
 func allRoles() []account.Role { return append(account.Roles(true), account.Roles(false)...) }
 
-// place fills in what an operation's path names.
+// place has values for the variables of an operation's path.
 type place map[string]string
 
-// nowhere has nothing. Its names are as long as those of what there is, since replies repeat them.
+// nowhere names things that do not exist. The names are as long as those of existing things, since replies repeat them.
 var (
 	variable = regexp.MustCompile(`\{(\w+(?:\.\.\.)?)\}`)
 	nowhere  = place{"orgId": "6a793f48c0eb9e7a17712caa", "groupId": missingID, "groupName": "missing",
@@ -66,7 +66,7 @@ func (p place) fill(path string) string {
 	return variable.ReplaceAllStringFunc(path, func(v string) string { return p[v[1:len(v)-1]] })
 }
 
-// with returns p with some variables as in other.
+// with returns p with some variables from other.
 func (p place) with(other place, names ...string) place {
 	q := maps.Clone(p)
 	for _, n := range names {
@@ -75,7 +75,7 @@ func (p place) with(other place, names ...string) place {
 	return q
 }
 
-// anonymous returns a reply without the names that the caller itself sent.
+// anonymous returns a reply without the names that the caller sent.
 func (p place) anonymous(rec *httptest.ResponseRecorder) string {
 	text := fmt.Sprint(rec.Code, " ", rec.Header(), " ", rec.Body)
 	for name, value := range p {
@@ -86,7 +86,7 @@ func (p place) anonymous(rec *httptest.ResponseRecorder) string {
 	return text
 }
 
-// served lists method and path of all that is served to callers that authenticate, each once.
+// served lists the methods and paths of all operations with authentication, without duplicates.
 func (s *Server) served() [][2]string {
 	var all [][2]string
 	for _, op := range s.table {
@@ -97,7 +97,7 @@ func (s *Server) served() [][2]string {
 	return all
 }
 
-// foreign fills an organization, which the callers have nothing to do with, with one of everything.
+// foreign fills an organization in which the callers have no roles with one thing of each kind.
 func (w *world) foreign(org, project string) place {
 	ctx := w.t.Context()
 	sa, _ := account.NewServiceAccount(org, "x", []account.Grant{{Project: project, Role: account.GroupOwner},
@@ -137,7 +137,7 @@ func (w *world) foreign(org, project string) place {
 		"ipAddress":     "192.0.2.9", "entryValue": "192.0.2.8", "logId": p.Workspaces[0].AuditLog, "tile...": "0/000.p/1"}
 }
 
-// integration makes a log integration of a project, and returns its id.
+// integration creates a log integration in a project, and returns its id.
 func (w *world) integration(project string) string {
 	w.t.Helper()
 	settings := places.Empty("WEBHOOK_LOG_EXPORT").(*webhook.Settings)
@@ -156,8 +156,8 @@ func (w *world) integration(project string) string {
 
 const testSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
-// I5: for every role and everything that is served, what exists and is not the caller's to see looks exactly as what
-// does not exist, however it is asked for, and costs as many writes; and nothing of it is in any reply.
+// I5: for every role and operation, things that the caller may not see get exactly the same reply as things that do not
+// exist, in any form of request, and cause as many writes. Nothing of them is in any reply.
 func TestOtherProjectsStayInvisible(t *testing.T) {
 	w := newWorld(t, Options{})
 	const otherOrg = "6a793f48c0eb9e7a17712c01"
@@ -187,7 +187,7 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 		if !own.May(account.See, &p) {
 			pairs = append(pairs,
 				pair{"another project", beside.with(nowhere, "orgId", "apiUserId", "clientId"), nowhere},
-				// An owner may assign any API key of the organization, and so may name it.
+				// An owner may assign any API key of the organization, and so may use its id.
 				pair{"another project's things, in one's own", atHome(beside).with(nowhere, "apiUserId"),
 					atHome(nowhere)})
 			hidden = append(hidden, sibling, beside["logId"])
@@ -222,18 +222,18 @@ func TestOtherProjectsStayInvisible(t *testing.T) {
 	}
 }
 
-// ofOthers is where a bucket has what somebody may not see. What it has of the caller, of the caller's organization and
-// of the project that the caller may see is looked up anew as time passes, whatever is asked for.
+// ofOthers matches the keys of objects that a caller may not see. Objects of the caller, of its organization and of the
+// visible project are read again from time to time, in any request.
 var ofOthers = regexp.MustCompile("^(orgs|projects|directory|logs|wal|deliveries|deliverystate)/")
 
-// alike checks that a request for something of one place, in all its forms, gets what it gets for that of another. With
-// -short it takes a third of the forms, at each turn others.
+// alike checks that requests for a thing in one place get the same replies as for a thing in another, in all forms.
+// With -short it tests a third of the forms, another third each time.
 func (w *world) alike(role account.Role, authorization, what string, op [2]string, there, where place, turn int) {
 	w.t.Helper()
 	any, good := latest+","+download, goodBodies[op]
 	own := w.callers[role]
-	// Who may see nothing of either place is refused before anything is looked up, except what it reads or writes of
-	// logs: that is recorded.
+	// If the caller may see neither place, the request is refused before any look-up, except reads and writes of logs,
+	// which are recorded.
 	blind := !own.MightSee(there["groupId"]) && !own.MayInOrg(account.SeeOrg, there["orgId"]) &&
 		!strings.Contains(strings.ToLower(op[1]), "logs")
 	for i, form := range []struct{ method, query, body, accept string }{
@@ -252,7 +252,7 @@ func (w *world) alike(role account.Role, authorization, what string, op [2]strin
 			continue
 		}
 		ask := func(p place) (reply string, cost int) {
-			w.server.refusals.flush() // The refusal repeats none.
+			w.server.refusals.flush() // so that the refusal is not counted as a repeat
 			w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
 				if op == bucketest.Put || op == bucketest.PutNew || blind && ofOthers.MatchString(key) &&
 					!strings.HasPrefix(key, "orgs/"+orgID) && !strings.HasPrefix(key, "projects/"+projectID) {
@@ -279,7 +279,7 @@ const service = group + "/serviceAccounts/{clientId}"
 const goodIntegration = `{"type":"WEBHOOK_LOG_EXPORT","logTypes":["STREAMS_AUDIT"],` +
 	`"webhookUrl":"https://example.org/hook","webhookSecret":"` + testSecret + `"}`
 
-// goodBodies are bodies that get far, by method and path.
+// goodBodies are bodies that pass all checks of form, by method and path.
 var goodBodies = map[[2]string]string{
 	{"PATCH", group}:                          `{"name":"renamed"}`,
 	{"PATCH", orgPath}:                        `{"name":"renamed"}`,
@@ -342,7 +342,7 @@ var goodBodies = map[[2]string]string{
 	{"POST", orgPath + "/serviceAccounts/{clientId}/accessList"}: `[{"ipAddress":"192.0.2.1"}]`,
 }
 
-// Everything that changes something has a body that gets far.
+// Every operation that changes something has a good body.
 func TestGoodBodiesAreComplete(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, op := range w.server.served() {
@@ -353,7 +353,7 @@ func TestGoodBodiesAreComplete(t *testing.T) {
 	}
 }
 
-// TestRolesAsPublished: each operation is refused to exactly those roles that the document does not name.
+// TestRolesAsPublished checks that each operation is refused to exactly those roles that the document does not name.
 func TestRolesAsPublished(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := nowhere.with(place{"orgId": orgID, "groupId": projectID, "tenantName": "absent"}, "orgId", "groupId",

@@ -16,7 +16,7 @@ import (
 )
 
 // BenchmarkLists measures lists of an organization with 10,000 projects of 10 workspaces each, on a local bucket: the
-// first time, when nothing is in memory, and p50 and p99 of later requests.
+// first request with an empty cache, and p50 and p99 of later requests.
 func BenchmarkLists(b *testing.B) {
 	const projects, workspaces = 10_000, 10
 	local, err := folder.Open(b.TempDir())

@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// A workspace made again under the name of a deleted one has new logs; the old ones stay for their time, for owners.
+// A workspace with the name of a deleted one has new logs. The old logs are kept for their time, for owners.
 func TestDeletedLogs(t *testing.T) {
 	w := newWorld(t, Options{})
 	if rec := w.record(eventLine("old", now.UnixMilli()-1000), account.GroupOwner); rec.Code != 200 {

@@ -8,8 +8,8 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 )
 
-// A service account that asks for more tokens than it may have is told so and when to come back, in the form of RFC
-// 6749. Others still get theirs, and a wrong secret is told nothing of it.
+// A service account that asks for too many tokens is told when to retry, in the form of RFC 6749. Others still get
+// tokens, and a wrong secret gets the usual reply.
 func TestTooManyTokensOfOneAccount(t *testing.T) {
 	w := newWorld(t, Options{})
 	greedy, other := account.GroupOwner, account.OrgOwner

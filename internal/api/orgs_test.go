@@ -47,13 +47,13 @@ func TestOrganizations(t *testing.T) {
 	refusedAs(t, 409, "ORG_NOT_EMPTY", w.by(sa, "DELETE", second, ""))
 	want[any](t, 204, w.by(sa, "DELETE", "/api/atlas/v2/groups/"+p.ID, ""))
 	want[any](t, 204, w.by(sa, "DELETE", second, ""))
-	refusedAs(t, 401, "UNEXPECTED_ERROR", w.by(sa, "GET", second, "")) // its credentials went with it
+	refusedAs(t, 401, "UNEXPECTED_ERROR", w.by(sa, "GET", second, "")) // its credentials were deleted with it
 
 	own := want[newOrgView](t, 201, w.as(owner, "POST", "/api/atlas/v2/orgs", `{"name":"third"}`))
 	want[orgView](t, 200, w.as(owner, "GET", "/api/atlas/v2/orgs/"+own.Organization.ID, "")) // the caller owns it
 }
 
-// An organization that nobody could ever do anything to is not made.
+// An organization without a possible owner is not created.
 func TestNoOrganizationWithoutAnOwner(t *testing.T) {
 	w := newWorld(t, Options{})
 	const key, sa = `"apiKey":{"desc":"x","roles":["%s"]}`, `"serviceAccount":{"name":"x","description":"x",` +
@@ -86,7 +86,7 @@ func TestNoOrganizationWithoutAnOwner(t *testing.T) {
 	}
 }
 
-// organizations returns how many there are.
+// organizations returns the number of organizations.
 func (w *world) organizations() (n int) {
 	for _, err := range w.store.AllOrganizations(w.t.Context()) {
 		if err != nil {

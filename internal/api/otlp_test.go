@@ -20,7 +20,7 @@ import (
 
 const otlpPath = "/api/weir/v1/groups/" + projectID + "/streams/demo/otlp/v1/logs"
 
-// exportRequest is an export request with records that have these bodies, as the protocol's own encoder makes it.
+// exportRequest returns an export request with a record for each body, encoded by the protocol's own encoder.
 func exportRequest(t *testing.T, bodies ...string) string {
 	var records []*logsv1.LogRecord
 	for _, body := range bodies {
@@ -35,7 +35,7 @@ func exportRequest(t *testing.T, bodies ...string) string {
 	return string(packed)
 }
 
-// An exporter that tries again, with whatever packing, records once.
+// If an exporter retries, in any batches, each record is recorded once.
 func TestOpenTelemetryLogsAreRecordedOnce(t *testing.T) {
 	w := newWorld(t, Options{})
 	plain := exportRequest(t, "one", "two")
@@ -66,7 +66,7 @@ func TestOpenTelemetryLogsAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// Good records are recorded although others are too large, and the reply says how many and why.
+// Good records are recorded although others are too large, and the reply says how many these are and why.
 func TestOpenTelemetryPartialSuccess(t *testing.T) {
 	w := newWorld(t, Options{MaxEventBytes: 1000})
 	rec := w.send(otlpPath, protobufType, exportRequest(t, "good", strings.Repeat("x", 2000), "good too"))
@@ -88,7 +88,7 @@ func TestOpenTelemetryPartialSuccess(t *testing.T) {
 	}
 }
 
-// An error comes in the form of the request, with a status that tells an exporter whether to try again.
+// An error has the encoding of the request, with a status that tells an exporter whether to retry.
 func TestOpenTelemetryErrors(t *testing.T) {
 	w := newWorld(t, Options{MaxRequestBytes: 5000})
 	status := func(rec *httptest.ResponseRecorder) string {
@@ -117,7 +117,7 @@ func TestOpenTelemetryErrors(t *testing.T) {
 	}
 }
 
-// A small body whose records all have a large resource is refused before it has made much work.
+// A small body whose records all have a large resource is refused before it has caused much work.
 func TestOpenTelemetryResourcesAreNotMultipliedWithoutEnd(t *testing.T) {
 	w := newWorld(t, Options{MaxEventBytes: 1 << 20, MaxRequestBytes: 2 << 20, MaxRequestEvents: 100_000})
 	attribute := &common.KeyValue{Key: strings.Repeat("k", 100_000)}

@@ -13,7 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// brokenOff calls an operation, and tells whether the reply was broken off after it had begun.
+// brokenOff calls an operation, and tells whether the connection was broken during the reply.
 func (w *world) brokenOff(op operation, target string) (rec *httptest.ResponseRecorder, broken bool) {
 	defer func() {
 		if got := recover(); got == http.ErrAbortHandler {
@@ -25,11 +25,11 @@ func (w *world) brokenOff(op operation, target string) (rec *httptest.ResponseRe
 	return w.call(op, target), false
 }
 
-// asksNoStore is the operation that needs nothing of the store: it says where people sign in.
+// asksNoStore is the only operation that does not use the store: it says where people sign in.
 const asksNoStore = "beginAuthorization"
 
-// Whatever an operation is doing when the store goes away, it answers that the client may try again, and when. Each
-// succeeds while the store is there, so that what goes away is what it needs.
+// If the store becomes unavailable during an operation, the client is told that it may retry, and when. Each operation
+// succeeds while the store is available, so that it is the store that the operation lacks.
 func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 	for _, op := range new(Server).operations() {
 		t.Run(op.id, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 					t.Error("never said that the store is away")
 				case !hit:
 					return
-				// A reply had begun, or what failed does not matter to the client.
+				// The reply had begun, or the failure does not matter to the client.
 				case broken || rec.Code == usual.Code:
 				case saysAway(rec):
 					said++
@@ -65,9 +65,9 @@ func TestEachOperationSaysThatTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// Each operation asks the store for what it is about, behind what tells who asks: one that changes something writes,
-// one that is audited writes its event, one that sends what a log has reads the log. Without that it says that the
-// store is away.
+// Each operation uses the store for its purpose, after authentication: a change writes, an audited read writes its
+// event, and an operation that sends the content of a log reads the log. Without the store each says that the store is
+// unavailable.
 func TestEachOperationNeedsTheStoreForItsPurpose(t *testing.T) {
 	write := func(op bucketest.Op, _ string) bool { return op == bucketest.PutNew || op == bucketest.Put }
 	readLog := func(op bucketest.Op, key string) bool { return !write(op, key) && strings.HasPrefix(key, "logs/") }
@@ -103,9 +103,9 @@ func saysAway(rec *httptest.ResponseRecorder) bool {
 	return rec.Code == http.StatusServiceUnavailable && rec.Header().Get("Retry-After") != ""
 }
 
-// callUntilAway calls an operation while the store answers n operations. It tells whether the store was asked for more.
+// callUntilAway calls an operation while the store answers n calls. It tells whether the operation made more calls.
 func callUntilAway(t *testing.T, op operation, n int) (rec *httptest.ResponseRecorder, broken, away bool) {
-	var did atomic.Int64 // An operation may ask the store from several goroutines.
+	var did atomic.Int64 // an operation may call the store from several goroutines
 	rec, broken = callWhile(t, op, func(bucketest.Op, string) error {
 		if did.Add(1) > int64(n) {
 			return errors.New("the store is away")
@@ -115,12 +115,12 @@ func callUntilAway(t *testing.T, op operation, n int) (rec *httptest.ResponseRec
 	return rec, broken, did.Load() > int64(n)
 }
 
-// callWhile calls an operation of a node that has nothing in memory, where there is one of everything, while the store
-// does what before lets it.
+// callWhile calls an operation on a node without a cache, with one thing of each kind, while before lets the store
+// work.
 func callWhile(t *testing.T, op operation, before func(bucketest.Op, string) error) (*httptest.ResponseRecorder, bool) {
 	w := newWorld(t, Options{})
 	home := w.filled()
-	switch op.id { // What is deleted must be empty.
+	switch op.id { // things to delete must be empty
 	case "deleteOrg":
 		if _, err := w.store.DeleteProject(t.Context(), projectID, func(*account.Project) error { return nil }); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 
 const day = 24 * time.Hour
 
-// The list of logs says of each what is past its time, and why it is still there.
+// The list of logs says how much of each is overdue, and why it still exists.
 func TestListSaysWhatIsOverdue(t *testing.T) {
 	w := newWorld(t, Options{})
 	for uid, age := range map[string]time.Duration{"old": 30*day + 6*time.Hour, "young": 29 * day} {

@@ -15,7 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/oidc"
 )
 
-// voucher is an OpenID provider that vouches for whom its answer names by an e-mail address.
+// voucher is an OpenID provider that authenticates the user whose e-mail address is in its answer.
 type voucher struct{}
 
 func (voucher) Issuer() string { return "https://login.example.com" }
@@ -55,7 +55,7 @@ func (w *world) flow() string {
 	return v.Flow
 }
 
-// arrive ends the sign-in of a person by a provider's answer.
+// arrive ends the sign-in of a person with the answer of a provider.
 func (w *world) arrive(answer url.Values) *httptest.ResponseRecorder {
 	w.t.Helper()
 	form := url.Values{"flow": {w.flow()}, "answer": {answer.Encode()}}
@@ -69,7 +69,7 @@ func (w *world) personSession(email string) (string, sessionView) {
 	return "Authorization: Session " + v.Session, v
 }
 
-// A person reads what the rules allow, and each event of what it does says who it is and who vouches for it.
+// A person may do what the rules allow, and each event of its actions has its id and the provider.
 func TestPeopleActUnderTheirOwnNames(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.bearer(account.OrgOwner)
@@ -128,7 +128,7 @@ next:
 	return ""
 }
 
-// A failure is an event if the provider vouches for somebody; a stranger fills no log.
+// A failed sign-in is recorded if the provider authenticates the user. A stranger cannot fill a log.
 func TestFailedSignInsOfPeopleAreRecorded(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.bearer(account.OrgOwner)

@@ -95,7 +95,7 @@ func TestSettings(t *testing.T) {
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupDataAccessAdmin, "PATCH", path, `{"legalHold":false}`))
 }
 
-// A project is found by its name by those that may see it, whatever the name, and nobody else finds it.
+// A project is found by its name, whatever the name, by callers that may see it, and by no others.
 func TestProjectByName(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := func(name string) string { return base + "/groups/byName/" + url.PathEscape(name) }
@@ -123,7 +123,7 @@ func TestProjectByName(t *testing.T) {
 	want[any](t, 200, w.as(account.OrgOwner, "GET", path("renamed"), ""))
 }
 
-// Organizations may have projects of the same name. The caller's own comes first; else the name must be of one alone.
+// Organizations may have projects with the same name. The caller's own comes first. Otherwise the name must be unique.
 func TestProjectByNameInSeveralOrganizations(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := base + "/groups/byName/shared"

@@ -24,7 +24,7 @@ const (
 	everRange = "startDate=1199145600&endDate=253402300799"
 )
 
-// recordMany records n events and has them sequenced.
+// recordMany records n events and sequences them.
 func (w *world) recordMany(first, n int) {
 	w.t.Helper()
 	var body strings.Builder
@@ -54,7 +54,7 @@ func (w *world) policy() torchwood.Policy {
 		torchwood.SingleVerifierPolicy(w.verifier()))
 }
 
-// decodeReply reads a reply's JSON.
+// decodeReply decodes the JSON of a reply.
 func decodeReply[T any](t testing.TB, rec *httptest.ResponseRecorder) (v T) {
 	t.Helper()
 	if rec.Code != 200 {
@@ -66,7 +66,7 @@ func decodeReply[T any](t testing.TB, rec *httptest.ResponseRecorder) (v T) {
 	return v
 }
 
-// authorized adds a header to each request, as clients of private logs are set up.
+// authorized adds a header to each request, as clients of private logs do.
 type authorized string
 
 func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -75,7 +75,7 @@ func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// A client of C2SP's tiles that knows nothing of weir reads and verifies every entry, over several sizes of the log.
+// An independent client for C2SP's tiles reads and verifies every entry, at several sizes of the log.
 func TestTilesWithAnotherClient(t *testing.T) {
 	w := newWorld(t, Options{})
 	server := httptest.NewServer(w.server)
@@ -121,7 +121,7 @@ func TestTilesWithAnotherClient(t *testing.T) {
 	}
 }
 
-// Proofs in JSON and as C2SP tlog-proof verify, and say of what they cannot prove that it is not there.
+// Proofs in JSON and as C2SP tlog-proof verify. If something cannot be proven, the reply says that it does not exist.
 func TestProofs(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 700)
@@ -187,7 +187,7 @@ func TestProofs(t *testing.T) {
 	}
 }
 
-// A file's proof shows the file that was downloaded before, whatever was recorded since.
+// The proof of a file verifies the file that was downloaded before, whatever was recorded since.
 func TestProofOfADownload(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 500)
@@ -213,8 +213,8 @@ func TestProofOfADownload(t *testing.T) {
 	}
 }
 
-// Of a public log everybody may see checkpoints, and nothing else: hashes of lines tell who can guess a line that it is
-// there. Only owners make it public, and that is recorded.
+// Anybody may read the checkpoints of a public log, and nothing else: with hashes of lines, somebody could confirm a
+// guess of a line. Only owners make a log public, and that is recorded.
 func TestPublicLog(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 300)
@@ -263,7 +263,7 @@ func TestPublicLog(t *testing.T) {
 	}
 }
 
-// A download says which part of its range retention has removed, and what is left still verifies.
+// A download says which part of its range retention has removed, and the rest still verifies.
 func TestRemovedIsSaid(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.recordMany(0, 300)

@@ -33,7 +33,7 @@ func (w *world) by(authorization, method, path, body string, headers ...string) 
 	return w.do(method, path, body, headers...)
 }
 
-// want decodes a reply that must have a status.
+// want checks the status of a reply and decodes it.
 func want[T any](t testing.TB, status int, rec *httptest.ResponseRecorder) T {
 	t.Helper()
 	var v T

@@ -10,15 +10,15 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// Whoever gets a checkpoint or a hash of a log, and knows all that was sent, by whom and when, cannot tell that it was
-// recorded: the same events, sent by the same sender in the same millisecond, have other hashes in another log, from
-// its first entry on.
+// Somebody who has a checkpoint or a hash of a log, and knows everything that was sent, by whom and when, cannot
+// confirm that it was recorded: the same events, sent by the same sender in the same millisecond, have other hashes in
+// another log, from its first entry on.
 func TestHashesConfirmNoGuessOfALine(t *testing.T) {
 	w := newWorld(t, Options{})
 	event := `{"time":1786331578000,"metadata":{"uid":"u","log_name":"x","tenant_uid":"t","logged_time":1}}`
 	roots, leaves, lines := map[string]string{}, map[proof.Hash]string{}, map[string]string{}
 	operational := strings.Replace(resource, "/auditLogs", ":recordOperationalLogs", 1)
-	// Downloads are events of the audit log, so it comes first.
+	// Downloads are recorded in the audit log, so it comes first.
 	for _, at := range [][2]string{{demoLog, resource}, {"6a793f48c0eb9e7a17712f01", operational}} {
 		log, path := at[0], at[1]
 		if rec := w.do("POST", path, event, "Content-Type: application/x-ndjson",
@@ -60,7 +60,7 @@ func saltOf(t *testing.T, line string) string {
 	return v.Unmapped.Weir.Salt
 }
 
-// Every line has a salt, whoever made it: those of senders, of reads, changes, refusals and failures to sign in.
+// Every line has a salt, from any source: senders, reads, changes, refusals and failed sign-ins.
 func TestEveryLineIsSalted(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.filled()

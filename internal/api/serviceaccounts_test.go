@@ -19,7 +19,7 @@ func TestServiceAccounts(t *testing.T) {
 		"GET", path, "")); got.Secrets[0].Secret != "" || !strings.HasPrefix(got.Secrets[0].Masked, "mdb_sa_sk_...") {
 		t.Errorf("got %+v", got)
 	}
-	// the callers are some
+	// The callers are service accounts too.
 	if got := want[page[serviceAccountView]](t, 200,
 		w.as(owner, "GET", orgV2+"/serviceAccounts", "")); len(got.Results) != 3 {
 		t.Errorf("got %+v", got)
@@ -35,7 +35,7 @@ func TestServiceAccounts(t *testing.T) {
 	if len(groups.Results) != 1 || groups.Results[0].Project != projectID {
 		t.Errorf("got %+v", groups)
 	}
-	// The owner of a project must not get a secret of who owns the organization.
+	// A project owner must not get a secret of an organization owner.
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "POST", there+"/secrets",
 		`{"secretExpiresAfterHours":8}`))
 	refusedAs(t, 403, "USER_UNAUTHORIZED", w.as(account.GroupOwner, "DELETE", there+"/secrets/"+made.Secrets[0].ID, ""))

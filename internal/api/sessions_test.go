@@ -24,7 +24,7 @@ func (w *world) beginSession(role account.Role) (text string, view sessionView) 
 	return "Authorization: Session " + view.Session, view
 }
 
-// session returns the header of a session of a caller with one role, always of the same.
+// session returns the header of a session of a caller with one role. It is always the same one.
 func (w *world) session(role account.Role) string {
 	w.t.Helper()
 	if _, ok := w.sessions[role]; !ok {
@@ -33,14 +33,14 @@ func (w *world) session(role account.Role) string {
 	return w.sessions[role]
 }
 
-// A session does what its credential may do, under the credential's name, but records no events.
+// A session may do what its credential may, under the credential's name, but record no events.
 func TestSessionsDoWhatTheirCredentialMay(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, op := range w.server.table {
 		if op.caller == byClientSecret || op.session {
 			continue
 		}
-		w := newWorld(t, Options{}) // where nothing was deleted
+		w := newWorld(t, Options{}) // nothing was deleted there
 		home := w.filled()
 		session, _ := w.beginSession(account.OrgOwner)
 		rec := w.do(op.method, op.target(home), op.goodBody(), latest+","+download, session, "Content-Type: application/json")
@@ -49,7 +49,7 @@ func TestSessionsDoWhatTheirCredentialMay(t *testing.T) {
 			if rec.Code != 403 || !strings.Contains(rec.Body.String(), "A session records no events") {
 				t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
 			}
-		case op.id == "deleteOrg" || op.id == "deleteGroup": // There is something in it.
+		case op.id == "deleteOrg" || op.id == "deleteGroup": // it is not empty
 			if rec.Code != 409 {
 				t.Errorf("%s: %d %s", op.id, rec.Code, rec.Body)
 			}
@@ -72,7 +72,7 @@ func TestSessionsSayWhoIsSignedIn(t *testing.T) {
 	}
 }
 
-// older returns the header of a session that began so long ago, and that was used until now.
+// older returns the header of a session that began at an earlier time and was used until now.
 func (w *world) older(session string, age time.Duration) string {
 	w.t.Helper()
 	const scheme, purpose = "Authorization: Session ", "session"
@@ -89,7 +89,7 @@ func (w *world) older(session string, age time.Duration) string {
 	return scheme + w.auth.Refer(purpose, data)
 }
 
-// A session changes nothing a quarter of an hour after the sign-in, however often it is used; it goes on reading.
+// A quarter of an hour after the sign-in a session may not change anything, even if it is in use, but may still read.
 func TestOldSessionsReadOnly(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.filled()
@@ -112,7 +112,7 @@ func TestOldSessionsReadOnly(t *testing.T) {
 	}
 }
 
-// What a person changes is an event with the person as its actor, where a rule allows it.
+// Changes by a person are recorded with the person as their actor, if a rule allows them.
 func TestPeopleChangeWhatTheirRulesAllow(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.bearer(account.OrgOwner)
@@ -126,7 +126,7 @@ func TestPeopleChangeWhatTheirRulesAllow(t *testing.T) {
 	}
 	made := want[serviceAccountView](t, 201, w.do(post, groupV2+"/serviceAccounts",
 		goodBodies[[2]string{post, group + "/serviceAccounts"}], owner, latest, "Content-Type: application/json"))
-	// A role cannot be given to a person.
+	// A person cannot be given a role.
 	refusedAs(t, 400, "VALIDATION_ERROR", w.do(post, "/api/atlas/v2/orgs", `{"name":"x"}`, owner, latest,
 		"Content-Type: application/json"))
 	for what, line := range map[string]string{

@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/auth"
 )
 
-// An owner of an organization has the node that it asks forget what an address did wrong. That is an event in the
+// An owner of an organization can make a node forget the failed sign-ins of an address. This is recorded in the
 // organization's log.
 func TestFailedSignInsAreForgottenOnRequest(t *testing.T) {
 	w := newWorld(t, Options{})

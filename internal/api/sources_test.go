@@ -20,7 +20,7 @@ func (w *world) source(body string) sourceView {
 	return want[sourceView](w.t, 201, w.as(account.GroupOwner, post, sourcesPath, body))
 }
 
-// The secret of a source is in no reply, in no event and, in clear, in no object.
+// The secret of a source is in no reply, in no event and, unencrypted, in no object.
 func TestSecretOfASourceIsNeverShown(t *testing.T) {
 	w := newWorld(t, Options{})
 	made := w.source(goodSource)
@@ -61,7 +61,7 @@ func TestSecretOfASourceIsNeverShown(t *testing.T) {
 	}
 }
 
-// Who may change a source does not get its secret sent to another server, nor checked by other authorities.
+// A caller that may change a source cannot have its secret sent to another server, or checked with other authorities.
 func TestSecretOfASourceStaysWithItsServer(t *testing.T) {
 	w := newWorld(t, Options{})
 	made := w.source(goodSource)
@@ -110,7 +110,7 @@ func TestSourceIsChecked(t *testing.T) {
 	}
 }
 
-// What was not made by a change is not there, and a deleted source has no state.
+// An update keeps other attributes, a deleted source does not exist any more, and each change is recorded.
 func TestSourceComesAndGoes(t *testing.T) {
 	w := newWorld(t, Options{})
 	made := w.source(goodSource)

@@ -16,7 +16,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// attributes returns the attributes of a reply that has one thing, or of the last one of a list.
+// attributes returns the attributes of the thing in a reply, or of the last one in a list.
 func attributes(t *testing.T, status int, rec *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	v := want[map[string]any](t, status, rec)
@@ -29,7 +29,7 @@ func attributes(t *testing.T, status int, rec *httptest.ResponseRecorder) map[st
 	return v
 }
 
-// sameAttributes compares what was sent with what came back. What was not sent may be anything.
+// sameAttributes compares sent attributes with returned ones. Attributes that were not sent may have any value.
 func sameAttributes(t *testing.T, where, sent string, got map[string]any) {
 	t.Helper()
 	var one map[string]any
@@ -43,7 +43,7 @@ func sameAttributes(t *testing.T, where, sent string, got map[string]any) {
 	}
 }
 
-// addresses are networks in many spellings, with the attribute in which they are sent.
+// addresses are networks in many notations, with the attribute in which they are sent.
 var addresses = [][2]string{
 	{"ipAddress", "192.0.2.77"},
 	{"cidrBlock", "192.0.2.77/32"},
@@ -68,8 +68,8 @@ var addresses = [][2]string{
 	{"ipAddress", "::ffff:192.0.2.9"},
 }
 
-// TestWhatIsSentComesBack: whoever sends a value gets the same value from then on, from each operation that shows it.
-// Tools that compare the two see no difference.
+// TestWhatIsSentComesBack checks that each operation that shows a value shows it as it was sent, so that tools that
+// compare the two see no difference.
 func TestWhatIsSentComesBack(t *testing.T) {
 	w := newWorld(t, Options{})
 	owner := account.OrgOwner
@@ -88,7 +88,7 @@ func TestWhatIsSentComesBack(t *testing.T) {
 				sameAttributes(t, "POST", sent, created)
 				listed := attributes(t, 200, w.as(owner, "GET", list, ""))
 				sameAttributes(t, "GET of the list", sent, listed)
-				if !strings.Contains(list, "serviceAccounts") { // They have no GET of one.
+				if !strings.Contains(list, "serviceAccounts") { // the others have no GET of a single one
 					got := attributes(t, 200, w.as(owner, "GET", path, ""))
 					if d := cmp.Diff(created, got); d != "" {
 						t.Errorf("GET (-POST +GET):\n%s", d)
@@ -100,8 +100,8 @@ func TestWhatIsSentComesBack(t *testing.T) {
 	}
 	const group = `"name":"%s","orgId":"` + orgID + `"`
 	for name, tt := range map[string]struct {
-		create, at, bodies string // at: below what was made, empty if it is made there
-		id                 string // attribute with the name of what was made
+		create, at, bodies string // at: path below the new thing, empty if it is created there
+		id                 string // attribute with the id of the new thing
 		status             int
 		update             []string
 	}{
@@ -179,12 +179,12 @@ func TestWhatIsSentComesBack(t *testing.T) {
 	}
 }
 
-// The id of a service account may be asked for in upper case, which the document allows, and is shown as asked for.
+// The id of a service account may be written in upper case, which the document allows. It is shown as it is written.
 func TestClientIDInUpperCase(t *testing.T) {
 	w := newWorld(t, Options{})
 	sa := want[serviceAccountView](t, 201, w.as(account.OrgOwner, "POST", orgV2+"/serviceAccounts",
 		`{"name":"s","description":"d","roles":["ORG_MEMBER"],"secretExpiresAfterHours":8}`))
-	w.signIn(sa.ClientID, sa.Secrets[0].Secret) // makes the secret last beyond today
+	w.signIn(sa.ClientID, sa.Secrets[0].Secret) // so that the secret lasts beyond today
 	upper := "mdb_sa_id_" + strings.ToUpper(strings.TrimPrefix(sa.ClientID, "mdb_sa_id_"))
 	for _, id := range []string{sa.ClientID, upper} {
 		path := orgV2 + "/serviceAccounts/" + id
@@ -201,7 +201,7 @@ func TestClientIDInUpperCase(t *testing.T) {
 		orgV2+"/serviceAccounts/"+strings.ToUpper(sa.ClientID), ""))
 }
 
-// spellings returns ways to write a network in a path.
+// spellings returns notations of a network in a path.
 func spellings(p netip.Prefix) []string {
 	a := p.Addr()
 	addresses := []string{a.String(), a.StringExpanded(), strings.ToUpper(a.String()), strings.ToUpper(a.StringExpanded())}
@@ -231,8 +231,7 @@ func spellings(p netip.Prefix) []string {
 	return slices.Compact(paths)
 }
 
-// An entry is found by each spelling of its network, however it was written, and it is one entry however often it is
-// added.
+// An entry is found by each notation of its network. If it is added several times, it is still one entry.
 func TestEntriesAreFoundByValue(t *testing.T) {
 	w := newWorld(t, Options{})
 	owner := account.OrgOwner
@@ -241,9 +240,9 @@ func TestEntriesAreFoundByValue(t *testing.T) {
 		list := rapid.SampledFrom([]string{groupV2 + "/accessList", orgV2 + "/apiKeys/" + key.ID + "/accessList"}).
 			Draw(rt, "list")
 		size := rapid.SampledFrom([]int{4, 16}).Draw(rt, "bytes")
-		// Few bytes are not zero, so that there is something to leave out of the middle.
+		// Few bytes are not zero, so that the notation can leave some out.
 		bytes := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 0, 0, 1, 0xab}), size, size).Draw(rt, "address")
-		bytes[0] = rapid.SampledFrom([]byte{0x20, 0xfe}).Draw(rt, "first byte") // It is no IPv4 address in one of IPv6.
+		bytes[0] = rapid.SampledFrom([]byte{0x20, 0xfe}).Draw(rt, "first byte") // not an IPv4 address in IPv6
 		address, _ := netip.AddrFromSlice(bytes)
 		bits := rapid.SampledFrom([]int{8, size * 8 / 2, size * 8}).Draw(rt, "bits")
 		p := netip.PrefixFrom(address, bits).Masked()
@@ -276,7 +275,8 @@ func TestEntriesAreFoundByValue(t *testing.T) {
 	})
 }
 
-// What is not an address, a network or a date, or is not in the future, is refused with the name of the attribute.
+// Values that are not an address, a network or a date, or not in the future, are refused with the name of the
+// attribute.
 func TestMalformedEntriesAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, tt := range []struct{ body, field string }{

@@ -21,7 +21,7 @@ import (
 var resultNames = map[resultKind]string{noResult: "nothing", jsonResult: "JSON", fileResult: "file",
 	streamResult: "stream", textResult: "text"}
 
-// roles lists who may call an operation.
+// roles lists the roles that may call an operation.
 func (op *operation) roles() string {
 	if op.caller == byClientSecret {
 		return "by client secret"
@@ -50,8 +50,7 @@ func (op *operation) roles() string {
 	return strings.Join(may, " ")
 }
 
-// TestTableOfOperations holds the whole table against a file that people can read. Run it with -update to write it
-// anew.
+// TestTableOfOperations compares the whole table with a golden file. -update writes the file.
 func TestTableOfOperations(t *testing.T) {
 	var b strings.Builder
 	for _, op := range new(Server).operations() {
@@ -105,23 +104,24 @@ func TestEachRowIsComplete(t *testing.T) {
 	}
 }
 
-// target returns where an operation is called, with a query that it needs.
+// target returns the path of an operation, with the query that it needs.
 func (op *operation) target(p place) string {
 	query := map[string]string{"index": "?index=0", "from": "?from=0&to=0",
 		"channel": "?channel=00000000-0000-0000-0000-000000000001"}[op.with]
 	if op.audit.event == "proveDownload" {
 		query = "?size=0"
 	}
-	if strings.HasPrefix(op.path, ownOrg) && p["orgId"] == orgID && p["logId"] == demoLog { // It has a log of its own.
+	if strings.HasPrefix(op.path, ownOrg) && p["orgId"] == orgID && p["logId"] == demoLog { // its log is another
 		p = p.with(place{"logId": orgLog}, "logId")
 	}
 	return p.fill(op.path) + query
 }
 
-// home is a place of the callers' own organization where there is one of everything.
+// home is a place in the callers' own organization with one thing of each kind.
 func (w *world) home() place { return w.foreign(orgID, projectID) }
 
-// filled is home, with an event in the audit log of the workspace, in that of the organization, and none that waits.
+// filled is home, with an event in the audit log of the workspace and in that of the organization, and no waiting
+// events.
 func (w *world) filled() place {
 	home := w.home()
 	w.bearer(account.OrgOwner)
@@ -131,7 +131,7 @@ func (w *world) filled() place {
 	return home
 }
 
-// call calls an operation, as somebody who may, or with other headers than the right ones.
+// call calls an operation as a caller that may, or with other headers.
 func (w *world) call(op operation, target string, headers ...string) *httptest.ResponseRecorder {
 	owner := w.bearer(account.OrgOwner)
 	if op.caller == byClientSecret {
@@ -166,7 +166,7 @@ func namesParameter(rec *httptest.ResponseRecorder, name string) bool {
 	return rec.Code == 400 && strings.Contains(rec.Body.String(), name)
 }
 
-// A parameter that an operation does not have, because it is misspelt or belongs elsewhere, is refused by each of them.
+// Each operation refuses unknown parameters, which may be misspelt.
 func TestUnknownParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
@@ -177,7 +177,7 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 		for _, name := range all {
 			if slices.ContainsFunc(known, func(p parameter) bool { return p.name == name }) ||
 				strings.HasSuffix(op.path, "/proof") && len(name) < 6 {
-				continue // It is known; or it chooses another row.
+				continue // it is known, or it selects another row
 			}
 			rec := w.call(op, addQuery(op.target(home), name+"=1"))
 			if !namesParameter(rec, cut(name, maxName)) || rec.Body.Len() > 4096 {
@@ -190,7 +190,7 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 	}
 }
 
-// A parameter that an operation has is refused by it when its value is bad, or when it is given twice.
+// Each operation refuses bad values of its parameters, and duplicates.
 func TestBadParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
@@ -219,8 +219,8 @@ func TestBadParametersAreRefused(t *testing.T) {
 	}
 }
 
-// Each operation has the parameters that the document gives it. It may have weir's own besides, and those that most of
-// Atlas's operations have.
+// Each operation has the parameters of the document. It may also have weir's own, and those that most of Atlas's
+// operations have.
 func TestParametersAsPublished(t *testing.T) {
 	more := map[string]bool{"partial": true, "conformance": true, "validate": true, "pretty": true, "includeCount": true}
 	for _, o := range published().operations {
@@ -248,7 +248,7 @@ func TestParametersAsPublished(t *testing.T) {
 	}
 }
 
-// An attempt at an audited read is one event, whatever comes of it; other reads write nothing.
+// An attempt at an audited read is recorded once, with any outcome. Other reads write nothing.
 func TestReadsAreAuditedAsTheTableSays(t *testing.T) {
 	w := newWorld(t, Options{})
 	home, malformed := w.filled(), place{}

@@ -28,14 +28,14 @@ type told struct {
 	End       string
 }
 
-// tailing is a tail that somebody reads.
+// tailing is a tail with a reader.
 type tailing struct {
 	t     testing.TB
 	reply *http.Response
 	lines *bufio.Scanner
 }
 
-// tail opens a tail on a server that listens.
+// tail opens a tail on a listening server.
 func (w *world) tail(target, authorization string) *tailing {
 	w.t.Helper()
 	w.server.beat = 200 * time.Millisecond
@@ -43,7 +43,7 @@ func (w *world) tail(target, authorization string) *tailing {
 	w.server.route()
 	s := httptest.NewServer(w.server)
 	w.t.Cleanup(s.Close)
-	w.t.Cleanup(w.server.Stop) // first: a server closes when its requests have ended
+	w.t.Cleanup(w.server.Stop) // first, since a server closes after its requests have ended
 	r, err := http.NewRequest("GET", s.URL+target, nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -74,7 +74,7 @@ func (t *tailing) next() told {
 	return l
 }
 
-// event returns the next event, after any heartbeats.
+// event returns the next event, and skips heartbeats.
 func (t *tailing) event() told {
 	t.t.Helper()
 	for {
@@ -84,7 +84,7 @@ func (t *tailing) event() told {
 	}
 }
 
-// Events come to a tail before they are sequenced, whichever node recorded them, once, and only those asked for.
+// A tail sends matching events before they are sequenced, from any node, once.
 func TestTailTellsOfEventsAsTheyAreRecorded(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fill(3)
@@ -123,7 +123,7 @@ func TestTailTellsOfEventsAsTheyAreRecorded(t *testing.T) {
 	}
 }
 
-// A tail ends soon after its credential or its role does, and a key's after the key was deleted.
+// A tail ends soon after its credential or role is removed. If it used an API key, it ends after the key was deleted.
 func TestTailEndsWithTheRightToRead(t *testing.T) {
 	for name, end := range map[string]func(*world, account.Credential, string){
 		"token revoked": func(w *world, c account.Credential, token string) {
@@ -172,7 +172,7 @@ func (w *world) change(credential string, how func(*account.Credential)) {
 	}
 }
 
-// A workspace that is made while somebody tails the project is tailed too, from its first event on.
+// A workspace that is created while somebody tails the project is tailed too, from its first event on.
 func TestTailFollowsNewWorkspaces(t *testing.T) {
 	w := newWorld(t, Options{})
 	tail := w.tail(asking(tailPath, "q=n:*"), w.bearer(account.GroupOwner))
@@ -211,7 +211,7 @@ func TestTailAsServerSentEvents(t *testing.T) {
 	}
 }
 
-// One credential has a bounded number of tails, and a tail that has ended, or never began, is none.
+// The number of tails of one credential is bounded. A tail that has ended, or never began, does not count.
 func TestTailsOfOneAreBounded(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.server.tails = limit.NewShares[string](2, 1, 0)
@@ -243,7 +243,7 @@ func TestTailsOfOneAreBounded(t *testing.T) {
 	}
 }
 
-// What a digest was proven of must still be there: a key that was replaced or deleted does not go on.
+// A tail that was begun by digest ends if its key is replaced or deleted.
 func TestDigestGoesOnAsLongAsItsKey(t *testing.T) {
 	w := newWorld(t, Options{})
 	key, _ := account.NewAPIKey(w.org.ID, "x", nil, now)
