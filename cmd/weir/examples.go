@@ -123,7 +123,9 @@ var examples = map[string]string{
 	"weir admin delivery delete":         `  weir admin delivery delete 6a793f48c0eb9e7a17712f00`,
 	"weir admin source":                  `  weir admin source list`,
 	"weir admin source list":             `  weir admin source list -o json`,
-	"weir admin source create": `  WEIR_SOURCE_SECRET=mdb_sa_sk_... weir admin source create atlas ` +
+	"weir admin source create": `  WEIR_SOURCE_SECRET=... weir admin source create kafka --brokers k1.example.com:9093 ` +
+		`--topic _redpanda.audit_log --mapping OCSF --sasl SCRAM-256 --username weir
+  WEIR_SOURCE_SECRET=mdb_sa_sk_... weir admin source create atlas ` +
 		`--client-id mdb_sa_id_6a793f48c0eb9e7a17712f00
   weir admin source create atlas --public-key gswvkocq --secret-file key --collect AUDIT,OPERATIONAL
   weir admin source create other --url https://audit.example.com --client-id mdb_sa_id_6a793f48c0eb9e7a17712f00 ` +

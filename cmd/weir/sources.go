@@ -17,6 +17,39 @@ type sourceFlags struct {
 	url, clientID, publicKey, secretFile, caFile, naming string
 	collect, projects, workspaces                        []string
 	interval                                             time.Duration
+	kafka                                                kafkaFlags
+}
+
+// kafkaFlags are the flags of sources that are topics of Kafka.
+type kafkaFlags struct {
+	servers, pattern, group, mapping, timeField, mechanism, username, tokenURL, scope string
+	topics                                                                            []string
+	plaintext                                                                         bool
+}
+
+func addKafkaFlags(s *pflag.FlagSet, f *adminFlags) {
+	k := &f.source.kafka
+	s.StringVar(&k.servers, "brokers", "", "brokers of a Kafka cluster, in place of a server: `host:port,...`")
+	s.StringSliceVar(&k.topics, "topic", nil, "`name` of a topic there; may be repeated")
+	s.StringVar(&k.pattern, "topic-pattern", "", "regular `expression` for whole names of topics, in place of --topic")
+	s.StringVar(&k.group, "group", "", "`name` of a consumer group that is told how far the topics were collected")
+	s.StringVar(&k.mapping, "mapping", "", "what the messages are: OCSF, JSON or RAW (default RAW)")
+	s.StringVar(&k.timeField, "time-field", "", "where an object in JSON has its time, with dots between `names`")
+	s.StringVar(&k.mechanism, "sasl", "", "how brokers let it in: PLAIN, SCRAM-256, SCRAM-512 or OAUTHBEARER")
+	s.StringVar(&k.username, "username", "", "`user` there, or id of the client that gets tokens")
+	s.StringVar(&k.tokenURL, "token-url", "", "`URL` where tokens for OAUTHBEARER are issued; without it the secret is a "+
+		"token")
+	s.StringVar(&k.scope, "scope", "", "`scope` of these tokens")
+	s.BoolVar(&k.plaintext, "plaintext", false, "connect to the brokers without TLS; only without --sasl")
+}
+
+// kafkaBody returns the attributes of topics whose flags were given.
+func (f *adminFlags) kafkaBody() map[string]any {
+	k := &f.source.kafka
+	return f.given("bootstrapServers", k.servers, "brokers", "topics", k.topics, "topic", "topicPattern", k.pattern,
+		"topic-pattern", "group", k.group, "group", "mapping", strings.ToUpper(k.mapping), "mapping", "timeField",
+		k.timeField, "time-field", "mechanism", strings.ToUpper(k.mechanism), "sasl", "username", k.username, "username",
+		"tokenUrl", k.tokenURL, "token-url", "scope", k.scope, "scope", "plaintext", k.plaintext, "plaintext")
 }
 
 func addSourceFlags(s *pflag.FlagSet, f *adminFlags) {
@@ -32,8 +65,8 @@ func addSourceFlags(s *pflag.FlagSet, f *adminFlags) {
 	s.StringSliceVar(&o.projects, "from-project", nil, "`id` of a project there; may be repeated (default: all)")
 	s.StringSliceVar(&o.workspaces, "from-workspace", nil, "`name` of a workspace there; may be repeated (default: all)")
 	s.StringVar(&o.naming, "naming", "", "how workspaces are `named` here (default {workspace} if there is one "+
-		"--from-project, else {project}-{workspace})")
-	s.DurationVar(&o.interval, "interval", 0, "time between two rounds (default 5m)")
+		"--from-project, else {project}-{workspace}; of topics {topic})")
+	s.DurationVar(&o.interval, "interval", 0, "time between two rounds (default 5m, of topics 1m)")
 }
 
 const maxSecretFile = 64 << 10 // bytes
@@ -77,23 +110,38 @@ func (f *adminFlags) sourceBody() (map[string]any, error) {
 	atlas := f.given("baseUrl", o.url, "url", "clientId", o.clientID, "client-id", "publicKey", o.publicKey, "public-key",
 		"collect", o.collect, "collect", "projectIds", o.projects, "from-project", "workspaceNames", o.workspaces,
 		"from-workspace", "workspaceNaming", o.naming, "naming")
+	kafka := f.kafkaBody()
 	secret, err := o.secret()
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case secret == "":
+	case len(kafka) > 0:
+		kafka["password"] = secret
 	case o.publicKey != "":
 		atlas["privateKey"] = secret
 	default:
 		atlas["clientSecret"] = secret
 	}
 	if f.changed("trust") {
-		if atlas["caCertificates"], err = readSmall(o.caFile); err != nil {
+		ca, err := readSmall(o.caFile)
+		if err != nil {
 			return nil, err
+		}
+		if atlas["caCertificates"] = ca; len(kafka) > 0 {
+			delete(atlas, "caCertificates")
+			kafka["caCertificate"] = ca
 		}
 	}
 	body := f.given("intervalSeconds", int(o.interval/time.Second), "interval")
+	if len(kafka) > 0 {
+		body["kafka"] = kafka
+		if naming, ok := atlas["workspaceNaming"]; ok {
+			kafka["workspaceNaming"] = naming
+			delete(atlas, "workspaceNaming")
+		}
+	}
 	if len(atlas) > 0 {
 		body["atlas"] = atlas
 	}
@@ -104,6 +152,12 @@ func createSource(f *adminFlags, args []string) (any, error) {
 	body, err := f.sourceBody()
 	if err != nil {
 		return nil, err
+	}
+	if kafka, ok := body["kafka"].(map[string]any); ok {
+		if body["name"], body["type"] = args[0], "KAFKA"; kafka["mapping"] == nil {
+			kafka["mapping"] = "RAW"
+		}
+		return body, nil
 	}
 	if (f.source.clientID == "") == (f.source.publicKey == "") {
 		return nil, errors.New("give --client-id of a service account or --public-key of an API key, and its secret in " +
@@ -128,7 +182,7 @@ func updateSource(f *adminFlags, _ []string) (any, error) {
 }
 
 func sourceVerbs() []verb {
-	columns := []column{col("ID", "id"), col("NAME", "name"), col("TYPE", "type"), col("SERVER", "atlas.baseUrl"),
+	columns := []column{col("ID", "id"), col("NAME", "name"), col("TYPE", "type"), col("SERVER", "atlas.baseUrl", "kafka.bootstrapServers"),
 		col("PAUSED", "paused"), col("EVERY", "intervalSeconds")}
 	status := []column{col("BEHIND", "behindSeconds"), col("RECORDED", "recorded"), col("UNREAD", "unread"),
 		col("REFUSED", "refused"), col("LAST SUCCESS", "lastSuccessAt"), col("LAST ERROR", "lastError")}
@@ -141,11 +195,11 @@ func sourceVerbs() []verb {
 	}
 	return []verb{
 		{"list", "List what a project has collected from elsewhere", nil, flagsOf{projectFlag}, list(here), columns},
-		{"create NAME", "Have the logs of MongoDB Atlas, or of another weir, collected", one,
-			flagsOf{projectFlag, addSourceFlags}, send("POST", here, createSource), columns},
+		{"create NAME", "Have the logs of MongoDB Atlas, or of another weir, or topics of Kafka collected", one,
+			flagsOf{projectFlag, addSourceFlags, addKafkaFlags}, send("POST", here, createSource), columns},
 		{"describe ID", "Show a source", one, flagsOf{projectFlag}, ask("GET", path), columns},
 		{"update ID", "Change a source; with another server or credential its secret is needed again", one,
-			flagsOf{projectFlag, nameFlag, addSourceFlags}, send("PATCH", path, updateSource), columns},
+			flagsOf{projectFlag, nameFlag, addSourceFlags, addKafkaFlags}, send("PATCH", path, updateSource), columns},
 		{"pause ID", "Collect no more from a source, until it is resumed", one, flagsOf{projectFlag},
 			send("PATCH", path, pause(true)), columns},
 		{"resume ID", "Go on to collect from a source where it was paused", one, flagsOf{projectFlag},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/collect/atlas"
+	"github.com/weirlog/weir/internal/collect/kafka"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/source"
 )
@@ -24,14 +25,15 @@ type sources struct {
 
 // sourceView is a source without its secret.
 type sourceView struct {
-	Atlas    *atlasView `json:"atlas,omitempty"`
-	Changed  time.Time  `json:"updatedAt"`
-	Created  time.Time  `json:"createdAt"`
-	ID       string     `json:"id"`
-	Interval int        `json:"intervalSeconds"`
-	Name     string     `json:"name"`
-	Paused   bool       `json:"paused"`
-	Type     string     `json:"type"`
+	Atlas    *atlasView      `json:"atlas,omitempty"`
+	Changed  time.Time       `json:"updatedAt"`
+	Created  time.Time       `json:"createdAt"`
+	ID       string          `json:"id"`
+	Interval int             `json:"intervalSeconds"`
+	Kafka    *kafka.Settings `json:"kafka,omitempty"` // without its password
+	Name     string          `json:"name"`
+	Paused   bool            `json:"paused"`
+	Type     string          `json:"type"`
 }
 
 type atlasView struct {
@@ -53,6 +55,7 @@ func showSource(_ *call, s source.Source) sourceView {
 			Projects: append([]string{}, a.Projects...), Workspaces: append([]string{}, a.Workspaces...),
 			Naming: a.Pattern()}
 	}
+	v.Kafka = showKafka(s.Kafka)
 	return v
 }
 
@@ -63,6 +66,7 @@ type newSource struct {
 	Paused   *bool     `json:"paused"`
 	Interval *int      `json:"intervalSeconds"`
 	Atlas    *newAtlas `json:"atlas"`
+	Kafka    *newKafka `json:"kafka"`
 }
 
 type newAtlas struct {
@@ -80,7 +84,7 @@ type newAtlas struct {
 
 // Bounds on a source.
 const (
-	minInterval, maxInterval, usualInterval = 60, 24 * 3600, 300 // seconds
+	minInterval, maxInterval, usualInterval = 60, 24 * 3600, 300 // seconds; topics are read as often as can be
 
 	maxChosen = 100      // projects, and workspaces
 	maxCA     = 32 << 10 // bytes
@@ -173,6 +177,9 @@ func (in *newSource) apply(s *source.Source) {
 	if in.Atlas != nil && s.Atlas != nil {
 		in.Atlas.apply(s.Atlas)
 	}
+	if in.Kafka != nil && s.Kafka != nil {
+		in.Kafka.apply(s.Kafka)
+	}
 }
 
 func (in *newAtlas) apply(a *source.AtlasSettings) {
@@ -245,18 +252,29 @@ func (h sources) create(c *call) (any, error) {
 	var k checks
 	require(&k, "name", in.Name)
 	kind := require(&k, "type", in.Type)
-	k.check(in.Type == nil || kind == string(source.Atlas), "type", "must be %s", source.Atlas)
-	require(&k, "atlas", in.Atlas)
+	switch source.Type(kind) {
+	case source.Atlas:
+		require(&k, "atlas", in.Atlas)
+	case source.Kafka:
+		require(&k, "kafka", in.Kafka)
+	default:
+		k.check(in.Type == nil, "type", "must be %s or %s", source.Atlas, source.Kafka)
+	}
 	in.check(&k)
+	in.checkType(&k, source.Type(kind))
 	if err := k.err(); err != nil {
 		return nil, err
 	}
 	p := c.scope.project
-	s := source.Source{ID: account.NewID(c.now), Project: p.ID, Type: source.Atlas, Every: usualInterval * time.Second,
-		Created: c.now.UTC(), Changed: c.now.UTC(),
-		Atlas: &source.AtlasSettings{URL: atlasURL, Kinds: []atlas.Kind{atlas.Audit}}}
+	s := source.Source{ID: account.NewID(c.now), Project: p.ID, Type: source.Type(kind),
+		Every: usualInterval * time.Second, Created: c.now.UTC(), Changed: c.now.UTC()}
+	if s.Type == source.Kafka {
+		s.Every, s.Kafka = minInterval*time.Second, new(kafka.Settings)
+	} else {
+		s.Atlas = &source.AtlasSettings{URL: atlasURL, Kinds: []atlas.Kind{atlas.Audit}}
+	}
 	in.apply(&s)
-	if err := h.hide(&s, in.Atlas, nil); err != nil {
+	if err := h.hide(&s, &in, nil); err != nil {
 		return nil, err
 	}
 	view := showSource(c, s)
@@ -270,13 +288,28 @@ func (h sources) create(c *call) (any, error) {
 		})
 }
 
-// hide encrypts the secret of a body into a source.
-func (h sources) hide(s *source.Source, in *newAtlas, was *source.AtlasSettings) error {
-	secret, err := in.secret(was, s.Atlas)
+// checkType notes settings that are not those of a type.
+func (in *newSource) checkType(k *checks, t source.Type) {
+	k.check(in.Atlas == nil || t == source.Atlas, "atlas", "belongs to %s", source.Atlas)
+	k.check(in.Kafka == nil || t == source.Kafka, "kafka", "belongs to %s", source.Kafka)
+}
+
+// hide encrypts the secret of a body into a source. was is the source before; nil if it is new.
+func (h sources) hide(s *source.Source, in *newSource, was *source.Source) error {
+	if was == nil {
+		was = new(source.Source)
+	}
+	secret, err := "", error(nil)
+	if s.Type == source.Kafka {
+		secret, err = in.Kafka.secret(was.Kafka, s.Kafka)
+	} else {
+		secret, err = in.Atlas.secret(was.Atlas, s.Atlas)
+	}
 	if err != nil || secret == "" {
 		return err
 	}
-	s.Atlas.Secret, err = h.sources.Hide(s, secret)
+	hidden, err := h.sources.Hide(s, secret)
+	*s.Secret() = hidden
 	return err
 }
 
@@ -310,6 +343,7 @@ func (h sources) update(c *call) (any, error) {
 	var k checks
 	k.check(in.Type == nil || *in.Type == string(s.Type), "type", "cannot be changed")
 	in.check(&k)
+	in.checkType(&k, s.Type)
 	if err := k.err(); err != nil {
 		return nil, err
 	}
@@ -317,9 +351,9 @@ func (h sources) update(c *call) (any, error) {
 	err = h.change(c, changed{activity: event.Update, kind: "Source", id: s.ID, name: s.Name, project: c.scope.project},
 		func() (before, after any, err error) {
 			was, is, err := h.sources.Update(c.detached(), s.Project, s.ID, func(s *source.Source) error {
-				was := *s.Atlas
+				was := s.Clone()
 				in.apply(s)
-				return h.hide(s, in.Atlas, &was)
+				return h.hide(s, &in, &was)
 			})
 			if err != nil {
 				return nil, nil, err

@@ -135,3 +135,45 @@ func TestSourceComesAndGoes(t *testing.T) {
 		}
 	}
 }
+
+const goodKafka = `{"name":"topics","type":"KAFKA","kafka":{"bootstrapServers":"k.example.com:9093","topics":["a"],` +
+	`"mapping":"RAW","mechanism":"PLAIN","username":"u","password":"very secret"}}`
+
+// A source of topics is shown without its password, which stays with its brokers and its user.
+func TestKafkaSourceIsChecked(t *testing.T) {
+	w := newWorld(t, Options{})
+	made := w.source(goodKafka)
+	path := sourcesPath + "/" + made.ID
+	if made.Type != "KAFKA" || made.Interval != 60 || made.Kafka.Password != "" || made.Kafka.Username != "u" {
+		t.Errorf("%+v", made)
+	}
+	for _, part := range []string{`"bootstrapServers":"attacker.example:9093"`, `"username":"v"`,
+		`"mechanism":"SCRAM-256"`, `"caCertificate":"x"`, `"mapping":"AVRO"`, `"topics":[]`, `"topicPattern":"("`,
+		`"password":""`, `"timeField":"at"`, `"workspaceNaming":"a b"`} {
+		if rec := w.as(account.GroupOwner, patch, path, `{"kafka":{`+part+`}}`); rec.Code != 400 {
+			t.Errorf("%s: %d %s", part, rec.Code, rec.Body)
+		}
+	}
+	for _, body := range []string{`{"atlas":{"clientId":"a","clientSecret":"b"}}`, `{"type":"ATLAS"}`} {
+		if rec := w.as(account.GroupOwner, patch, path, body); rec.Code != 400 {
+			t.Errorf("%s: %d %s", body, rec.Code, rec.Body)
+		}
+	}
+	changed := want[sourceView](t, 200, w.as(account.GroupOwner, patch, path,
+		`{"kafka":{"topicPattern":"b.*","mapping":"JSON","timeField":"at"}}`))
+	if changed.Kafka.Pattern != "b.*" || len(changed.Kafka.Topics) > 0 {
+		t.Errorf("%+v", changed.Kafka)
+	}
+	s, err := w.options.Sources.Get(context.Background(), projectID, made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.options.Sources.Show(s, s.Kafka.Password); got != "very secret" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	open := want[sourceView](t, 200, w.as(account.GroupOwner, patch, path, `{"kafka":{"mechanism":"","username":""}}`))
+	if s, err = w.options.Sources.Get(context.Background(), projectID, made.ID); err != nil || s.Kafka.Password != "" ||
+		open.Kafka.Mechanism != "" {
+		t.Errorf("without a user it keeps a password: %+v, %v", s.Kafka, err)
+	}
+}

@@ -28,7 +28,10 @@ type unitView struct {
 	Cursor    time.Time  `json:"cursor"`
 	Error     string     `json:"error,omitempty"`
 	Gone      *time.Time `json:"goneSince,omitempty"`
+	Lag       *int64     `json:"lag,omitempty"`  // messages of a partition that wait, at most
+	Lost      int64      `json:"lost,omitempty"` // messages of a partition that were gone before, at most
 	Name      string     `json:"name"`
+	Offset    *int64     `json:"offset,omitempty"`     // of the next message of a partition
 	Reason    string     `json:"lastReason,omitempty"` // why an event was not read, or was refused
 	Recorded  int64      `json:"recorded"`
 	Refused   int64      `json:"refused"`
@@ -70,6 +73,9 @@ func (h sources) status(c *call) (any, error) {
 func showUnit(p *collect.Progress) unitView {
 	v := unitView{Name: p.Label, Workspace: p.Workspace, Cursor: time.Unix(p.Next, 0).UTC(), Recorded: p.Recorded,
 		Unread: p.Unread, Refused: p.Refused, Reason: p.Reason, Error: p.Failed}
+	if o := p.Offsets; o != nil {
+		v.Offset, v.Lag, v.Lost = new(o.Next), new(max(o.End-o.Next, 0)), o.Lost
+	}
 	if p.Gone > 0 {
 		v.Gone = momentOrNil(time.Unix(p.Gone, 0))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/collect/atlas"
+	"github.com/weirlog/weir/internal/collect/kafka"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/event"
@@ -263,7 +264,7 @@ func (r *Runner) round(ctx context.Context, of *running, p *atlas.Pace) error {
 		state.Lost = nil
 	}
 	before := state.State.Counts
-	to := &targets{r.Accounts, r.Recorder, s, s.Atlas.Pattern(), &state.State}
+	to := &targets{r.Accounts, r.Recorder, s, s.Naming(), &state.State}
 	round := collect.Round{Source: from, Sink: &sink{r.Recorder, s, r.maxEvent()}, State: &state.State, By: s.By(),
 		Most: r.maxEvent(), Target: to.of, Save: state.Save}
 	err = round.Run(ctx)
@@ -297,12 +298,26 @@ func (r *Runner) maxEvent() int {
 const maxPage = 4 << 20
 
 // open returns what asks a source, and what lets go of its connections.
-func (r *Runner) open(s *source.Source, p *atlas.Pace) (from *atlas.Source, hang func(), err error) {
-	a := s.Atlas
-	secret, err := r.Sources.Show(s, a.Secret)
-	if err != nil {
-		return nil, nil, fmt.Errorf("its secret: %w", err)
+func (r *Runner) open(s *source.Source, p *atlas.Pace) (from collect.Source, hang func(), err error) {
+	secret := ""
+	if hidden := *s.Secret(); hidden != "" {
+		if secret, err = r.Sources.Show(s, hidden); err != nil {
+			return nil, nil, fmt.Errorf("its secret: %w", err)
+		}
 	}
+	if s.Kafka != nil {
+		settings := *s.Kafka
+		settings.Password = secret
+		k, err := kafka.New(settings, r.Egress, r.maxEvent())
+		if err != nil {
+			return nil, nil, err
+		}
+		return k, k.Close, nil
+	}
+	return r.openAtlas(s.Atlas, secret, p)
+}
+
+func (r *Runner) openAtlas(a *source.AtlasSettings, secret string, p *atlas.Pace) (collect.Source, func(), error) {
 	h, err := r.Egress.Client(egress.Options{CA: []byte(a.CA)})
 	if err != nil {
 		return nil, nil, err
@@ -334,10 +349,9 @@ type sink struct {
 // Open implements collect.Sink. What was collected has been checked: the limit leaves room for what keeps a line as it
 // is.
 func (s *sink) Open(t collect.Target) collect.Batch {
-	const keepFactor, keepMemory = 6, 8 << 10 // JSON writes some bytes as six.
 	return s.recorder.Intake(record.Source{Log: t.Log, Operational: t.Operational, Partial: true,
 		Origin: event.Origin{By: s.source.By(), Workspace: t.Workspace, Project: s.source.Project, Received: time.Now()}},
-		record.Limits{EventBytes: keepFactor*s.most + keepMemory})
+		record.Limits{EventBytes: collect.MapFactor*s.most + collect.MapMemory})
 }
 
 // Reserve implements collect.Sink.

@@ -17,6 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/collect/atlas"
+	"github.com/weirlog/weir/internal/collect/kafka"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/seal"
 )
@@ -28,19 +29,23 @@ const Most = 100
 type Type string
 
 // The types.
-const Atlas Type = "ATLAS"
+const (
+	Atlas Type = "ATLAS"
+	Kafka Type = "KAFKA"
+)
 
 // Source is what a project has collected from elsewhere.
 type Source struct {
-	ID      string         `json:"id"` // 24 hex digits
-	Project string         `json:"project"`
-	Name    string         `json:"name"`
-	Type    Type           `json:"type"`
-	Paused  bool           `json:"paused,omitempty"`
-	Every   time.Duration  `json:"every"` // between two rounds
-	Created time.Time      `json:"created"`
-	Changed time.Time      `json:"changed"`
-	Atlas   *AtlasSettings `json:"atlas,omitempty"`
+	ID      string          `json:"id"` // 24 hex digits
+	Project string          `json:"project"`
+	Name    string          `json:"name"`
+	Type    Type            `json:"type"`
+	Paused  bool            `json:"paused,omitempty"`
+	Every   time.Duration   `json:"every"` // between two rounds
+	Created time.Time       `json:"created"`
+	Changed time.Time       `json:"changed"`
+	Atlas   *AtlasSettings  `json:"atlas,omitempty"`
+	Kafka   *kafka.Settings `json:"kafka,omitempty"` // Its password is hidden.
 }
 
 // AtlasSettings are those of a source of type Atlas.
@@ -61,12 +66,35 @@ func (s *Source) By() string { return "source_" + s.ID }
 
 // Credential returns a key that sources have in common which ask one server with one credential.
 func (s *Source) Credential() string {
+	if s.Kafka != nil {
+		return s.Kafka.BootstrapServers + " " + s.Kafka.Username
+	}
 	a := s.Atlas
 	return a.URL + " " + a.ClientID + " " + a.PublicKey
 }
 
-// clone returns a copy that may be changed.
-func (s Source) clone() Source {
+// Secret returns where the hidden secret of a source stands.
+func (s *Source) Secret() *string {
+	if s.Kafka != nil {
+		return &s.Kafka.Password
+	}
+	return &s.Atlas.Secret
+}
+
+// Naming returns how the workspaces are named that take what the source has.
+func (s *Source) Naming() string {
+	if s.Kafka != nil {
+		return placeName // which the place of a topic has been made by
+	}
+	return s.Atlas.Pattern()
+}
+
+// Clone returns a copy that may be changed.
+func (s Source) Clone() Source {
+	if s.Kafka != nil {
+		k := *s.Kafka
+		s.Kafka = &k
+	}
 	if s.Atlas != nil {
 		a := *s.Atlas
 		s.Atlas = &a
@@ -122,7 +150,7 @@ func (d *Directory) Get(ctx context.Context, project, id string) (*Source, error
 	if i < 0 {
 		return nil, notFound(id)
 	}
-	s := all[i].clone()
+	s := all[i].Clone()
 	return &s, nil
 }
 
@@ -148,7 +176,7 @@ func (d *Directory) Changed() <-chan struct{} { return d.lists.Changed() }
 func (d *Directory) Update(ctx context.Context, project, id string, change func(*Source) error) (before, after *Source,
 	err error) {
 	err = d.update(ctx, project, id, func(l *list, i int) error {
-		was, is := l.Sources[i], l.Sources[i].clone()
+		was, is := l.Sources[i], l.Sources[i].Clone()
 		if err := change(&is); err != nil {
 			return err
 		}

@@ -43,7 +43,8 @@ type Source struct {
 	client   *kgo.Client
 	trouble  brokers.Trouble
 
-	cluster string // its id
+	cluster string          // its id
+	listed  map[string]bool // ids of units
 }
 
 // New returns a Source that connects as the policy says. Messages of more than most bytes are not taken. The caller
@@ -110,8 +111,11 @@ func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 		}
 	}
 	units := make([]collect.Unit, 0, len(known))
+	s.listed = map[string]bool{}
 	for _, p := range known {
-		units = append(units, collect.Unit{ID: fmt.Sprintf("kafka/%s/%d", p.topic, p.number), Queue: p,
+		id := fmt.Sprintf("kafka/%s/%d", p.topic, p.number)
+		s.listed[id] = true
+		units = append(units, collect.Unit{ID: id, Queue: p,
 			Label: fmt.Sprintf("%s, partition %d", p.topic, p.number), Place: collect.Place{Name: s.settings.place(p.topic)}})
 	}
 	return units, errors.Join(bounded, err)
@@ -274,7 +278,7 @@ func (s *Source) Commit(ctx context.Context, units map[string]*collect.Progress)
 	r.Group, r.Generation = s.settings.Group, -1 // of nobody
 	for id, u := range units {
 		topic, number, ok := parseID(id)
-		if !ok || u.Offsets == nil {
+		if !ok || u.Offsets == nil || !s.listed[id] {
 			continue
 		}
 		one := kmsg.NewOffsetCommitRequestTopicPartition()
