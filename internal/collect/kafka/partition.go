@@ -95,6 +95,9 @@ func (p *partition) Fetch(ctx context.Context, from int64, hold collect.Hold, ea
 	}
 	r := reader{p: p, next: from, hold: hold, each: each, aborted: aborted(reply)}
 	err = r.read(reply.RecordBatches)
+	if err == nil && r.next == from && len(reply.RecordBatches) > 0 {
+		err = fmt.Errorf("from offset %d: %w: there is no whole batch", from, collect.ErrIncomplete)
+	}
 	return r.next, err
 }
 

@@ -224,6 +224,26 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
+// A reply whose only batch is cut off is no end of the partition.
+func TestBatchThatIsCutOff(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(numbered(0, 1)...)
+	w.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		reply := r.ResponseKind().(*kmsg.FetchResponse)
+		p := kmsg.NewFetchResponseTopicPartition()
+		p.RecordBatches = packed(0, 0, 1, message(0, nil, []byte("{}"), 0, nil))[:70]
+		reply.Topics = []kmsg.FetchResponseTopic{{Topic: topic, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
+		return reply, nil, true
+	})
+	if state, err := w.round(t.Context()); !errors.Is(err, collect.ErrIncomplete) ||
+		!strings.Contains(state.Units["kafka/audit/0"].Failed, "no whole batch") {
+		t.Errorf("%v", err)
+	}
+	if state := w.collect(); state.Recorded != 1 {
+		t.Errorf("%+v", state.Counts)
+	}
+}
+
 func TestCompactedTopic(t *testing.T) {
 	w := newWorld(t, 1)
 	if err := w.cluster.DeleteTopic(topic); err != nil {
