@@ -2,7 +2,9 @@
 //
 // A node can continue from the copy, although the source never stands still, for these reasons:
 //
-//   - The write-ahead log is copied first, then each log. An event that was acknowledged before the copy began is then
+//   - What says how far something has come, such as a delivery, is copied first, so that it is not ahead of the logs:
+//     what was done since is done again, and nothing is left out.
+//   - The write-ahead log is copied next, then each log. An event that was acknowledged before the copy began is then
 //     in a WAL object, or in its log. If an object is deleted before it is copied, its events were sequenced, into a
 //     manifest that is copied later. If an event is in both, it counts once: sequencing and every download ignore
 //     events in the write-ahead log that the log has, by their keys.
@@ -117,7 +119,8 @@ type Copier struct {
 func (c *Copier) Run(ctx context.Context) (Summary, error) {
 	c.keep = map[string]bool{stateKey: true}
 	err := c.begin(ctx)
-	for _, step := range []func(context.Context) error{c.copyWAL, c.copyLogs, c.copyDocuments, c.tidy, c.finish} {
+	for _, step := range []func(context.Context) error{c.copyStates, c.copyWAL, c.copyLogs, c.copyDocuments,
+		c.tidy, c.finish} {
 		if err == nil {
 			err = step(ctx)
 		}
@@ -170,7 +173,7 @@ func (c *Copier) unmoved(ctx context.Context) error {
 			}
 		case kind.Name == layout.Plan:
 			return fmt.Errorf("%w: a node has sequenced events there (%s)", ErrOther, key)
-		case kind.Check == layout.AsDocument:
+		case kind.Check == layout.AsDocument && !kind.Cleaned:
 			if err := c.sourceHas(ctx, key); err != nil {
 				return err
 			}
@@ -372,17 +375,25 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *audit.C
 // documentPasses bounds how often the copy looks for new documents.
 const documentPasses = 20
 
+// copyStates copies what says how far something has come.
+func (c *Copier) copyStates(ctx context.Context) error { return c.copyKinds(ctx, layout.BeforeAll) }
+
 // copyDocuments copies documents, and the objects that nodes record for themselves.
 func (c *Copier) copyDocuments(ctx context.Context) error {
+	return c.copyKinds(ctx, layout.WithDocument)
+}
+
+// copyKinds copies the objects of the kinds that a backup copies at one time.
+func (c *Copier) copyKinds(ctx context.Context, when layout.Backup) error {
 	for range documentPasses {
 		before := c.copied.Load()
-		for _, top := range layout.Tops(func(k layout.Kind) bool { return k.Backup == layout.WithDocument }) {
+		for _, top := range layout.Tops(func(k layout.Kind) bool { return k.Backup == when }) {
 			infos, err := c.list(ctx, top+"/")
 			if err != nil {
 				return err
 			}
 			for _, info := range infos {
-				if k, ok := layout.Of(info.Key); !ok || k.Backup != layout.WithDocument {
+				if k, ok := layout.Of(info.Key); !ok || k.Backup != when {
 					continue
 				}
 				err := c.copyAll(ctx, []bucket.Info{info})

@@ -18,6 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/node/nodetest"
 	"github.com/weirlog/weir/internal/proof"
@@ -106,6 +108,7 @@ type source struct {
 	serial int
 	acked  map[string]map[string]bool // by log and line
 	docs   int
+	states map[string]*doc.Kept[deliver.State] // of a delivery, by log
 }
 
 var errInjected = errors.New("injected")
@@ -139,18 +142,35 @@ func (s *source) live() {
 				s.t.Fatal(err)
 			}
 		}
+	case 5, 6:
+		s.deliver(log)
+	}
+}
+
+const delivery = "dddddddddddddddddddddddd"
+
+// deliver has a delivery come to the end of a log.
+func (s *source) deliver(log string) {
+	r, err := s.Logs.ReadSequenced(context.Background(), log, tlog.All)
+	if err == nil {
+		s.states[log].Value.Next = r.Next()
+		err = s.states[log].Keep(context.Background())
+	}
+	if err != nil {
+		s.t.Fatal(err)
 	}
 }
 
 func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
 	s := &source{rnd: rand.New(rand.NewPCG(seed, 0)), memory: bucketest.NewMemory(),
-		acked: map[string]map[string]bool{}}
+		acked: map[string]map[string]bool{}, states: map[string]*doc.Kept[deliver.State]{}}
 	s.weir = startWeir(t, s.memory, keys)
 	if err := s.accounts.Initialise(t.Context(), account.Settings{Shards: shards, Origin: "example.org"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, log := range logs {
 		s.acked[log] = map[string]bool{}
+		s.states[log] = doc.NewKept[deliver.State](seal.NewBucket(s.memory, seals), "deliverystate/"+delivery+"/"+log)
 	}
 	for range 120 {
 		s.live()
@@ -159,8 +179,8 @@ func newSource(t *testing.T, seed uint64, keys *proof.Keys) *source {
 }
 
 // copyTo copies until the copy is complete, while the source is in use, with failures and interruptions. It returns the
-// events that were acknowledged before the last try began.
-func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
+// events that were acknowledged, and how far the delivery had come, before the last try began.
+func (s *source) copyTo(to *bucketest.Memory) (acked map[string]map[string]bool, delivered map[string]int64) {
 	s.t.Helper()
 	for try := 0; ; try++ {
 		broken := 0
@@ -177,15 +197,16 @@ func (s *source) copyTo(to *bucketest.Memory) map[string]map[string]bool {
 			}
 			return nil
 		}
-		before := map[string]map[string]bool{}
+		before, delivered := map[string]map[string]bool{}, map[string]int64{}
 		for log, lines := range s.acked {
 			before[log] = maps.Clone(lines)
+			delivered[log] = s.states[log].Value.Next
 		}
 		c := &Copier{From: &bucketest.Faulty{Bucket: s.memory, Before: fault}, To: &bucketest.Faulty{Bucket: to,
 			Before: fault}}
 		_, err := c.Run(s.t.Context())
 		if err == nil {
-			return before
+			return before, delivered
 		}
 		if !errors.Is(err, errInjected) {
 			s.t.Fatalf("copy: %v", err)
@@ -253,6 +274,26 @@ func (s *source) checkCopy(to *bucketest.Memory, acked map[string]map[string]boo
 	}
 }
 
+// checkDelivered checks that a delivery goes on in the copy where it was when the copy began, or later, but not behind
+// the end of a log.
+func (s *source) checkDelivered(to *bucketest.Memory, atLeast map[string]int64) {
+	s.t.Helper()
+	for _, log := range logs {
+		st, err := deliver.ReadState(s.t.Context(), seal.NewBucket(to, seals), delivery, log)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		contents, err := (&audit.Auditor{Bucket: to}).Log(s.t.Context(), log)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if st.Next < atLeast[log] || st.Next > contents.Size {
+			s.t.Errorf("log %s: delivered up to %d, in the copy up to %d, where the log has %d entries", log,
+				atLeast[log], st.Next, contents.Size)
+		}
+	}
+}
+
 // A bucket in use is copied with interruptions, and the copy is extended later. Every event that was acknowledged
 // before the copy began is there once, the checkpoints are the source's, and a node can continue with the copy.
 func TestCopyOfALiveBucket(t *testing.T) {
@@ -267,8 +308,9 @@ func TestCopyOfALiveBucket(t *testing.T) {
 			defer s.Close()
 			to := bucketest.NewMemory()
 			for range 3 {
-				acked := s.copyTo(to)
+				acked, delivered := s.copyTo(to)
 				s.checkCopy(to, acked, keys)
+				s.checkDelivered(to, delivered)
 				for range 30 {
 					s.live()
 				}

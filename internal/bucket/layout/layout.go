@@ -49,7 +49,8 @@ type Backup int
 
 const (
 	Never        Backup = iota // It is not copied: it is meaningful only for the nodes of one bucket.
-	WithWAL                    // It is copied first.
+	BeforeAll                  // It is copied first: it says how far something has come in what is copied later.
+	WithWAL                    // It is copied next.
 	WithLog                    // It is copied with its log, after the write-ahead log.
 	WithDocument               // It is copied last.
 )
@@ -99,7 +100,7 @@ var Kinds = []Kind{
 		"whether a log is public"},
 	{Sources, "sources/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
 		"what a project has collected from elsewhere; secrets are encrypted by a key of the nodes' secret"},
-	{SourceState, "sourcestate/<source>/<version>.json", false, WithDocument, AsDocument, false, true,
+	{SourceState, "sourcestate/<source>/<version>.json", false, BeforeAll, AsDocument, false, true,
 		"how far a source was collected; without it, it is collected again from 30 days back"},
 	{Intent, "intents/<time>-<random>", false, WithDocument, AsSealed, false, false,
 		"a change that a node is about to make, and the event that reports it if the node dies"},
@@ -127,11 +128,11 @@ var Kinds = []Kind{
 		"how far a follower has come in a log; without it the follower begins again"},
 	{Deliveries, "deliveries/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
 		"the deliveries of a project; what places ask for as proof is hidden under the nodes' secret"},
-	{DeliveryState, "deliverystate/<delivery>/<log>/<version>.json", false, Never, AsDocument, false, true,
+	{DeliveryState, "deliverystate/<delivery>/<log>/<version>.json", false, BeforeAll, AsDocument, false, true,
 		"how far a delivery has come in a log, and what is parked; without it the delivery begins at the first entry"},
 	{Alerts, "alerts/<project>/<version>.json", false, WithDocument, AsDocument, false, false,
 		"the rules of a project's alerts, and who is told of them; secrets are encrypted"},
-	{AlertState, "alertstate/<rule>/<version>.json", false, WithDocument, AsDocument, false, true,
+	{AlertState, "alertstate/<rule>/<version>.json", false, BeforeAll, AsDocument, false, true,
 		"what a rule has counted, up to which entry of each log, and its alerts; without it the rule counts again " +
 			"what was recorded since it was made"},
 	{CopyState, "copy/state.json", true, Never, Counted, false, false,
