@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/alert/notify"
@@ -47,7 +46,7 @@ type Projects interface {
 
 // Recorder records events that weir itself made. It is record.Recorder.
 type Recorder interface {
-	RecordOwn(ctx context.Context, logs []string, own []byte) error
+	RecordOwn(ctx context.Context, logs []string, own ...[]byte) error
 }
 
 // Notifier sends messages to a notifier, in order, and returns how many were accepted. It is notify.Sender.
@@ -60,9 +59,12 @@ type Engine struct {
 	Options
 	findings *query.Matcher // the events of alerts, at which no rule looks
 	metrics  *metrics
+	passes   sync.WaitGroup
 	sending  sync.WaitGroup
+	turns    chan struct{} // has an element for each project whose rules are evaluated
+	wake     chan struct{} // has an element if a project has more to read
 
-	sets   []*Set    // as of the last look; only a pass uses them
+	sets   []*Set    // as of the last look; only begin uses them
 	looked time.Time // when that was
 
 	mu       sync.Mutex
@@ -97,12 +99,14 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the query of the events of alerts: %w", err)
 	}
-	return &Engine{Options: o, findings: m, metrics: newMetrics(o.Registry), projects: map[string]*project{}}, nil
+	return &Engine{Options: o, findings: m, metrics: newMetrics(o.Registry), turns: make(chan struct{}, o.Parallel),
+		wake: make(chan struct{}, 1), projects: map[string]*project{}}, nil
 }
 
 // Run evaluates rules until ctx ends, and returns when all that it has begun has come to its end.
 func (e *Engine) Run(ctx context.Context) {
 	defer e.sending.Wait()
+	defer e.passes.Wait()
 	e.forget(nil) // What a run before this one held counts only as far as it was written.
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -111,21 +115,30 @@ func (e *Engine) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			timer.Reset(e.Every)
+			e.begin(ctx, false)
+		case <-e.wake:
+			e.begin(ctx, true)
 		}
-		pause := e.Every
-		if e.Pass(ctx) {
-			pause = 0
-		}
-		timer.Reset(pause)
 	}
 }
 
-// Pass evaluates all rules of this node on what is new. It tells whether there is more to read. What fails is logged,
-// and tried again in the next pass.
+// Pass evaluates all rules of this node on what is new, and waits for that. It tells whether there is more to read.
+// What fails is logged, and tried again in the next pass.
 func (e *Engine) Pass(ctx context.Context) (more bool) {
-	var work errgroup.Group
-	work.SetLimit(e.Parallel)
-	var mu sync.Mutex
+	e.begin(ctx, false)
+	e.passes.Wait()
+	select {
+	case <-e.wake:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin begins a pass over the rules of each project of this node, or only of those that have more to read. It waits
+// for none, and leaves out a project whose last pass goes on: one that takes long keeps no other from its next.
+func (e *Engine) begin(ctx context.Context, only bool) {
 	mine := map[string]bool{}
 	e.look(ctx)
 	for _, set := range e.sets {
@@ -133,21 +146,54 @@ func (e *Engine) Pass(ctx context.Context) (more bool) {
 			continue
 		}
 		mine[set.Project] = true
-		p := e.project(set.Project)
-		work.Go(func() error {
-			again, err := p.pass(ctx, set)
-			if err != nil {
-				e.failed(ctx, set.Project, err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			more = more || again
-			return nil
-		})
+		if p := e.take(set.Project, only); p != nil {
+			e.passes.Go(func() { e.pass(ctx, p, set) })
+		}
 	}
-	_ = work.Wait() // nothing returns an error
 	e.forget(mine)
-	return more
+}
+
+// take returns a project for a pass over its rules; nil if it is not its turn.
+func (e *Engine) take(id string, only bool) *project {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.projects[id]
+	if p == nil {
+		p = &project{engine: e, id: id, rules: map[string]*held{}, outbox: newOutbox(e)}
+		e.projects[id] = p
+	}
+	if p.busy || only && !p.more {
+		return nil
+	}
+	p.busy = true
+	return p
+}
+
+// pass evaluates the rules of a project, when it is its turn.
+func (e *Engine) pass(ctx context.Context, p *project, set *Set) {
+	more := false
+	select {
+	case e.turns <- struct{}{}:
+		var err error
+		if more, err = p.pass(ctx, set); err != nil {
+			e.failed(ctx, set.Project, err)
+		}
+		<-e.turns
+	case <-ctx.Done():
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.busy, p.more = false, more
+	p.totals.rules, p.totals.lasting = len(p.rules), 0
+	for _, h := range p.rules {
+		p.totals.lasting += len(h.eval.State.Lasting())
+	}
+	if more {
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // look finds out which rules there are, if some may have changed.
@@ -179,31 +225,18 @@ func (e *Engine) failed(ctx context.Context, project string, err error) {
 	}
 }
 
-func (e *Engine) project(id string) *project {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	p := e.projects[id]
-	if p == nil {
-		p = &project{engine: e, id: id, rules: map[string]*held{}, outbox: newOutbox(e)}
-		e.projects[id] = p
-	}
-	return p
-}
-
 // forget forgets the projects that are not this node's any more.
 func (e *Engine) forget(mine map[string]bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rules, lasting := 0, 0
 	for id, p := range e.projects {
-		if !mine[id] {
+		if !mine[id] && !p.busy {
 			delete(e.projects, id)
 			continue
 		}
-		rules += len(p.rules)
-		for _, h := range p.rules {
-			lasting += len(h.eval.State.Lasting())
-		}
+		rules += p.totals.rules
+		lasting += p.totals.lasting
 	}
 	e.metrics.rules.Set(float64(rules))
 	e.metrics.lasting.Set(float64(lasting))

@@ -21,7 +21,22 @@ type project struct {
 	id     string
 	rules  map[string]*held // by id
 	outbox *outbox
-	looked time.Time // when the last pass had looked at the logs
+	looked time.Time // when the last pass had looked at logs
+	lap    lap
+
+	// Guarded by the engine's mutex.
+	busy   bool                         // A pass goes on.
+	more   bool                         // The last pass did not come to all.
+	totals struct{ rules, lasting int } // after the last pass
+}
+
+// lap is a look at all logs of a project, in as many passes as it takes. In each lap each log has its turn, however
+// much the others have.
+type lap struct {
+	began time.Time
+	logs  []watched      // those that are still to be read
+	more  bool           // A log was not read to its end.
+	whole map[*held]bool // the rules that count, and for which each log so far was read to its end
 }
 
 // held is a rule with its state, as this node has it in memory.
@@ -48,6 +63,8 @@ const (
 	restedAfter = time.Minute
 	// lostFor is for how long it is an alert that entries were not counted.
 	lostFor = time.Hour
+	// readFor is for how long a pass reads. What it does not come to, the next one does.
+	readFor = 5 * time.Second
 )
 
 // pass counts what is new for all rules of the project, and tells of what follows.
@@ -67,13 +84,46 @@ func (p *project) pass(ctx context.Context, set *Set) (more bool, err error) {
 	if ctx.Err() != nil || !p.engine.mine(p.id) {
 		return false, nil // It has not looked at all logs, and says nothing.
 	}
-	errs := []error{readErr}
+	errs := failures{}
+	errs.add(readErr)
 	p.outbox.note(p.sorted())
+	var settled []*held
 	for _, h := range p.sorted() {
-		errs = append(errs, p.settle(ctx, set, h, now))
+		err := p.settle(ctx, set, h, now)
+		if errs.add(err); err == nil && p.rules[h.rule.ID] == h {
+			settled = append(settled, h)
+		}
+	}
+	rest, err := p.record(ctx, settled)
+	errs.add(err)
+	for _, h := range settled {
+		errs.add(p.finish(ctx, set, h))
 	}
 	p.outbox.send(ctx, set, p.sorted(), now)
-	return more, errors.Join(errs...)
+	return more || rest, errs.err()
+}
+
+// failures are errors of which the first is kept: when the bucket is away, everything fails.
+type failures struct {
+	first error
+	more  int
+}
+
+func (f *failures) add(err error) {
+	switch {
+	case err == nil:
+	case f.first == nil:
+		f.first = err
+	default:
+		f.more++
+	}
+}
+
+func (f *failures) err() error {
+	if f.more > 0 {
+		return fmt.Errorf("%w (and %d more errors)", f.first, f.more)
+	}
+	return f.first
 }
 
 func (p *project) sorted() []*held {
@@ -87,7 +137,7 @@ func (p *project) sorted() []*held {
 
 // load reads the states of rules that are new here, or that have changed.
 func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
-	var errs []error
+	var errs failures
 	there := map[string]bool{}
 	for _, r := range set.Rules {
 		there[r.ID] = true
@@ -98,7 +148,7 @@ func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
 		}
 		h, err := p.open(ctx, r, now)
 		if err != nil {
-			errs = append(errs, err)
+			errs.add(err)
 			continue
 		}
 		p.rules[r.ID] = h
@@ -108,7 +158,7 @@ func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
 			delete(p.rules, id)
 		}
 	}
-	return errors.Join(errs...)
+	return errs.err()
 }
 
 // open reads the state of a rule. If it is of an older definition, only its alerts count, which end. If it does not
@@ -176,46 +226,80 @@ func watchedLogs(of *account.Project, now time.Time) []watched {
 	return all
 }
 
-// read counts the new entries of all logs. more tells that there are some that it did not come to.
+// read counts the new entries of logs. more tells that there are some that it did not come to.
 func (p *project) read(ctx context.Context, of *account.Project, now time.Time) (more bool, err error) {
-	unread := map[*held]bool{} // the rules for which not all was counted
-	var errs []error
 	if now.Sub(p.looked) > restedAfter {
 		for _, h := range p.rules {
 			h.failing = time.Time{}
 		}
 	}
-	for _, log := range watchedLogs(of, now) {
-		var looking []*held
-		for _, h := range p.sorted() {
-			if h.active() && h.rule.LooksAt(log.kind, log.workspace) {
-				looking = append(looking, h)
-			}
-		}
-		for _, near := range together(looking, log.id) {
-			if ctx.Err() != nil || !p.engine.mine(p.id) {
-				return false, nil
-			}
-			whole, err := p.readLog(ctx, log, near, now)
-			for _, h := range near {
-				unread[h] = unread[h] || !whole
-				if err != nil && h.failing.IsZero() {
-					h.failing = now
-				}
-			}
-			more = more || !whole && err == nil
-			if err != nil {
-				errs = append(errs, fmt.Errorf("log %s: %w", log.id, err))
-			}
-		}
+	l := &p.lap
+	if len(l.logs) == 0 {
+		p.newLap(of, now)
 	}
-	for _, h := range p.rules {
-		if !unread[h] {
-			h.eval.State.Read, h.failing = now.UnixMilli(), time.Time{}
+	var errs failures
+	for len(l.logs) > 0 {
+		again, err := p.readNext(ctx, l.logs[0], now)
+		if ctx.Err() != nil || !p.engine.mine(p.id) {
+			return false, nil
+		}
+		errs.add(err)
+		l.more = l.more || again
+		l.logs = l.logs[1:]
+		if time.Since(now) >= readFor {
+			break
 		}
 	}
 	p.looked = time.Now()
-	return more, errors.Join(errs...)
+	if len(l.logs) > 0 {
+		return true, errs.err()
+	}
+	for h := range l.whole {
+		h.eval.State.Read, h.failing = l.began.UnixMilli(), time.Time{}
+	}
+	return l.more, errs.err()
+}
+
+func (p *project) newLap(of *account.Project, now time.Time) {
+	p.lap = lap{began: now, logs: watchedLogs(of, now), whole: map[*held]bool{}}
+	for _, h := range p.rules {
+		if h.active() {
+			p.lap.whole[h] = true
+		}
+	}
+}
+
+// readNext counts the new entries of a log for all rules that look at it.
+func (p *project) readNext(ctx context.Context, log watched, now time.Time) (more bool, err error) {
+	var looking []*held
+	for _, h := range p.sorted() {
+		switch {
+		case !h.active():
+			delete(p.lap.whole, h)
+		case h.rule.LooksAt(log.kind, log.workspace):
+			looking = append(looking, h)
+		}
+	}
+	var errs failures
+	for _, near := range together(looking, log.id) {
+		if ctx.Err() != nil || !p.engine.mine(p.id) {
+			return false, nil
+		}
+		whole, err := p.readLog(ctx, log, near, now)
+		for _, h := range near {
+			if !whole {
+				delete(p.lap.whole, h)
+			}
+			if err != nil && h.failing.IsZero() {
+				h.failing = now
+			}
+		}
+		more = more || !whole && err == nil
+		if err != nil {
+			errs.add(fmt.Errorf("log %s: %w", log.id, err))
+		}
+	}
+	return more, errs.err()
 }
 
 // Limits of a pass over a log.
@@ -265,7 +349,7 @@ func (p *project) readLog(ctx context.Context, log watched, rules []*held, now t
 				return err
 			}
 		}
-		if read += len(entries); read >= mostRead {
+		if read += len(entries); read >= mostRead || time.Since(now) >= readFor {
 			return errEnough
 		}
 		return nil

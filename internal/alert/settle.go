@@ -13,10 +13,9 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// settle looks at the time for a rule, writes its state if need be, and records the events of its alerts. What is told
-// of an alert, here and by notifiers, is in a state that was written before.
+// settle looks at the time for a rule, and writes its state if need be. What is told of an alert, in the log and by
+// notifiers, is in a state that was written before.
 func (p *project) settle(ctx context.Context, set *Set, h *held, now time.Time) error {
-	s := h.eval.State
 	h.look(now)
 	p.prepare(set, h)
 	if err := p.keep(ctx, h, now); err != nil {
@@ -26,10 +25,12 @@ func (p *project) settle(ctx context.Context, set *Set, h *held, now time.Time) 
 		}
 		return fmt.Errorf("state of rule %s: %w", h.rule.ID, err)
 	}
-	if err := p.record(ctx, h); err != nil {
-		return fmt.Errorf("events of rule %s: %w", h.rule.ID, err)
-	}
-	notifiers := set.notifiersOf(&h.rule)
+	return nil
+}
+
+// finish forgets the alerts of a rule that are over and told, and the rule if it is deleted.
+func (p *project) finish(ctx context.Context, set *Set, h *held) error {
+	s, notifiers := h.eval.State, set.notifiersOf(&h.rule)
 	if s.Forget(func(a *rule.Alert) bool {
 		for _, n := range notifiers {
 			if sent := a.Sent[n.ID]; sent.Count < 2 && !(sent.Given && sent.Told) {
@@ -143,17 +144,35 @@ func (p *project) prepare(set *Set, h *held) {
 	}
 }
 
-// record records the events of alerts in the project's own log.
-func (p *project) record(ctx context.Context, h *held) error {
-	for _, a := range h.eval.State.Alerts {
-		for len(a.Events) > 0 {
-			if err := p.engine.Recorder.RecordOwn(ctx, []string{p.id}, []byte(a.Events[0])); err != nil {
-				return err
+// mostEvents bounds how many events of alerts are recorded in a pass. They come into the log together.
+const mostEvents = 500
+
+// record records the events of alerts in the project's own log. rest tells that there are more.
+func (p *project) record(ctx context.Context, rules []*held) (rest bool, err error) {
+	var events [][]byte
+	recorded := func() {}
+	for _, h := range rules {
+		for _, a := range h.eval.State.Alerts {
+			n := min(len(a.Events), mostEvents-len(events))
+			rest = rest || n < len(a.Events)
+			if n == 0 {
+				continue
 			}
-			a.Events, h.moved = slices.Delete(a.Events, 0, 1), true
+			for _, one := range a.Events[:n] {
+				events = append(events, []byte(one))
+			}
+			before := recorded
+			recorded = func() { before(); a.Events, h.moved = slices.Delete(a.Events, 0, n), true }
 		}
 	}
-	return nil
+	if len(events) == 0 {
+		return false, nil
+	}
+	if err := p.engine.Recorder.RecordOwn(ctx, []string{p.id}, events...); err != nil {
+		return false, fmt.Errorf("events of alerts: %w", err)
+	}
+	recorded()
+	return rest, nil
 }
 
 // activities are the ends of the uids of events.

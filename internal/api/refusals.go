@@ -32,7 +32,7 @@ type repeat struct {
 // once, and those that follow it within sumFor are one event together. A process that dies takes their number along,
 // never the first.
 type refusals struct {
-	record func(ctx context.Context, logs []string, event []byte) error
+	record func(ctx context.Context, logs []string, events ...[]byte) error
 	failed func(logs []string, err error)
 
 	mu   sync.Mutex

@@ -27,11 +27,11 @@ type counts struct {
 }
 
 func (c *counts) refusals() *refusals {
-	return &refusals{record: func(_ context.Context, _ []string, event []byte) error {
+	return &refusals{record: func(_ context.Context, _ []string, events ...[]byte) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		var n int
-		err := json.Unmarshal(event, &n)
+		err := json.Unmarshal(events[0], &n)
 		c.all = append(c.all, max(n, 1))
 		return err
 	}}

@@ -141,9 +141,9 @@ func (r *Recorder) has(ctx context.Context, log string, time int64, id event.ID)
 	return false, nil
 }
 
-// RecordOwn records a complete event of weir itself in several logs.
-func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) error {
-	batches, done, err := r.own(logs, own)
+// RecordOwn records complete events of weir itself in several logs.
+func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own ...[]byte) error {
+	batches, done, err := r.own(logs, own...)
 	defer done()
 	if err == nil {
 		_, err = r.Record(ctx, batches...)
@@ -151,9 +151,9 @@ func (r *Recorder) RecordOwn(ctx context.Context, logs []string, own []byte) err
 	return err
 }
 
-// own returns a batch for each log, with an event of weir itself. The batches are valid until done is called. The
+// own returns batches for each log, with events of weir itself. The batches are valid until done is called. The
 // caller calls done even after an error.
-func (r *Recorder) own(logs []string, own []byte) (batches []event.Batch, done func(), err error) {
+func (r *Recorder) own(logs []string, own ...[]byte) (batches []event.Batch, done func(), err error) {
 	var all []*Intake
 	done = func() {
 		for _, in := range all {
@@ -163,8 +163,10 @@ func (r *Recorder) own(logs []string, own []byte) (batches []event.Batch, done f
 	for _, log := range logs {
 		in := r.Intake(Source{Log: log, Origin: event.Origin{By: event.System, Received: time.Now()}}, Limits{})
 		all = append(all, in)
-		if err := in.Add(own); err != nil {
-			return nil, done, fmt.Errorf("own event: %w", err)
+		for _, one := range own {
+			if err := in.Add(one); err != nil {
+				return nil, done, fmt.Errorf("own event: %w", err)
+			}
 		}
 		if in.refused > 0 {
 			return nil, done, fmt.Errorf("own event: %s", in.reasons[0].Text)
