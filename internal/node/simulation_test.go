@@ -424,7 +424,7 @@ func (c *cluster) settle() error {
 	c.healthy = true
 	c.endPauses()
 	c.mu.Unlock()
-	if err := c.world.PlayFor(2 * time.Minute); err != nil {
+	if err := c.world.PlayFor(3 * time.Minute); err != nil {
 		return err
 	}
 	if err := errors.Join(c.settled(), c.allFollowed(), c.allTold(), c.allDelivered()); err != nil {
