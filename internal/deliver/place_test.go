@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -478,5 +479,36 @@ func TestALogThatMovesToAnotherNodeIsLetGo(t *testing.T) {
 		if n := len(p.got[w.subjects[0].Log]); n != 10 {
 			t.Errorf("%d events of a log that is another node's now", n)
 		}
+	})
+}
+
+// A log that was another node's for a moment only, while its state could not be kept, is delivered to its end.
+func TestALogThatComesBackGoesOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{Batch: Batch{Events: 4}})
+		var away, broken atomic.Bool
+		p.fault = func(context.Context, []Event) (bool, error) {
+			if broken.CompareAndSwap(false, true) {
+				away.Store(true)
+			}
+			return true, nil
+		}
+		w.faulty.Before = func(_ context.Context, op bucketest.Op, _ string) error {
+			if op == bucketest.PutNew && broken.Load() {
+				return errors.New("broken")
+			}
+			return nil
+		}
+		w.grow(0, 30)
+		ctx, cancel := context.WithCancel(t.Context())
+		w.engine = New(Options{Bucket: w.faulty, Logs: w.logs, Source: w, Mine: func(string) bool { return !away.Load() }})
+		done := make(chan struct{})
+		go func() { w.engine.Run(ctx); close(done) }()
+		w.stop = func() { cancel(); <-done }
+		w.wait(30 * time.Second)
+		away.Store(false)
+		w.wait(time.Minute)
+		p.expect(0)
 	})
 }

@@ -63,15 +63,15 @@ func (r *runner) deliver(f *feed) error {
 		f.loaded = false // Somebody else has moved the state: go on from there.
 	}
 	var early *ended
-	switch {
-	case err == nil:
+	if err == nil {
 		r.succeeded(f)
-		return nil
-	case err == errGone:
-		r.setGone(f)
 		return nil
 	}
 	r.setNews(f, true)
+	if err == errGone {
+		r.setGone(f) // If the log is this node's again before it is let go, its news still is.
+		return nil
+	}
 	if errors.As(err, &early) || errors.Is(err, tlog.ErrPruned) { // The next view shows the gap.
 		return nil
 	}
