@@ -228,10 +228,11 @@ func TestTransactions(t *testing.T) {
 func TestBatchThatIsCutOff(t *testing.T) {
 	w := newWorld(t, 1)
 	w.produce(numbered(0, 1)...)
+	batch := packed(0, 0, 1, message(0, nil, []byte("{}"), 0, nil))
 	w.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		reply := r.ResponseKind().(*kmsg.FetchResponse)
 		p := kmsg.NewFetchResponseTopicPartition()
-		p.RecordBatches = packed(0, 0, 1, message(0, nil, []byte("{}"), 0, nil))[:70]
+		p.RecordBatches = batch[:len(batch)-1]
 		reply.Topics = []kmsg.FetchResponseTopic{{Topic: topic, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
 		return reply, nil, true
 	})
