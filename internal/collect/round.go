@@ -35,6 +35,10 @@ type Round struct {
 
 	// Save makes the state durable. An error ends the round.
 	Save func(context.Context) error
+
+	// Large has an element for each round that holds a window of more than 64 MiB, which only one second of a log can
+	// be; at its capacity others wait. So it bounds the temporary disk of rounds that share it. If nil, no round waits.
+	Large chan struct{}
 }
 
 const (
@@ -204,7 +208,7 @@ func (r *Round) step(ctx context.Context, u *unitRun) error {
 	now := time.Now()
 	w := u.window(u.pass, now.Unix())
 	shortest := w.End > 0 && w.End-w.Start <= 1 || w.End == 0 && now.Unix()-w.Start <= 1
-	lines := newSpool(shortest)
+	lines := newSpool(ctx, shortest, r.Large)
 	defer lines.close()
 	source, err := u.unit.Feed.Fetch(ctx, w, lines)
 	if err != nil {

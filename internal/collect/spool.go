@@ -2,6 +2,7 @@ package collect
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,21 +27,44 @@ type spool struct {
 
 	memory bytes.Buffer
 	file   *os.File
+
+	ctx   context.Context // of the round
+	turns chan struct{}   // see Round.Large
+	large bool            // It has its turn.
 }
 
-func newSpool(shortest bool) *spool {
+func newSpool(ctx context.Context, shortest bool, turns chan struct{}) *spool {
 	if shortest {
-		return &spool{mostBytes: secondBytes, mostLines: secondLines}
+		return &spool{mostBytes: secondBytes, mostLines: secondLines, ctx: ctx, turns: turns}
 	}
 	return &spool{mostBytes: windowBytes, mostLines: windowLines}
 }
 
-// Write adds to the lines. Its error is ErrTooMuch, or that of the file.
+// takeTurn waits until the spool may hold more than what any window may be.
+func (s *spool) takeTurn() error {
+	if s.large || s.turns == nil {
+		return nil
+	}
+	select {
+	case s.turns <- struct{}{}:
+		s.large = true
+		return nil
+	case <-s.ctx.Done():
+		return &spoolError{s.ctx.Err()}
+	}
+}
+
+// Write adds to the lines. Its error is ErrTooMuch, that of the file, or of a context that ended.
 func (s *spool) Write(b []byte) (int, error) {
 	s.bytes += int64(len(b))
 	s.lines += int64(bytes.Count(b, []byte{'\n'}))
 	if s.bytes > s.mostBytes || s.lines > s.mostLines {
 		return 0, fmt.Errorf("%w: more than %d lines or %d bytes", ErrTooMuch, s.mostLines, s.mostBytes)
+	}
+	if s.bytes > windowBytes {
+		if err := s.takeTurn(); err != nil {
+			return 0, err
+		}
 	}
 	if s.file == nil && s.memory.Len()+len(b) <= spoolMemory {
 		return s.memory.Write(b)
@@ -87,6 +111,10 @@ func (s *spool) read() (io.Reader, error) {
 }
 
 func (s *spool) close() error {
+	if s.large {
+		defer func() { <-s.turns }()
+		s.large = false
+	}
 	if s.file == nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,9 @@ type Runner struct {
 
 	running map[string]*running // by id of the source
 	paces   map[string]*pace    // by credential
+	large   chan struct{}       // see collect.Round
+	room    chan struct{}       // has an element if a round has ended and others wait
+	waiting atomic.Bool         // Sources are due for which there was no room.
 	work    sync.WaitGroup
 
 	perMinute int // requests of a credential
@@ -74,12 +78,15 @@ type pace struct {
 const (
 	lookEvery = time.Minute // at the sources, whose changes on this node are seen at once
 
-	maxRounds = 64 // at a time
+	// Rounds at a time. Sources of one project that hang leave room for those of others.
+	maxRounds          = 64
+	maxRoundsOfProject = 16
 )
 
 // NewRunner returns a Runner.
 func NewRunner(o Options) *Runner {
 	r := &Runner{Options: o, running: map[string]*running{}, paces: map[string]*pace{}, perMinute: atlas.PerMinute,
+		large: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_source_rounds_total",
 			Help: "Times that a source was collected from, by result."}, []string{"result"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_source_events_total",
@@ -101,6 +108,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		select {
 		case <-timer.C:
 		case <-r.Sources.Changed():
+		case <-r.room:
 		case <-ctx.Done():
 			return nil
 		}
@@ -123,7 +131,7 @@ func (r *Runner) pass(ctx context.Context) error {
 			r.see(s)
 		}
 	}
-	active := 0
+	active, ofProject := 0, map[string]int{}
 	for id, of := range r.running {
 		switch {
 		case !of.seen && len(errs) == 0:
@@ -131,14 +139,24 @@ func (r *Runner) pass(ctx context.Context) error {
 			delete(r.running, id)
 		case of.cancel != nil:
 			active++
+			ofProject[of.source.Project]++
 		}
 	}
+	waiting := false
 	for _, of := range r.running {
-		if of.seen && of.cancel == nil && active < maxRounds && !time.Now().Before(of.due) {
-			active++
-			r.start(ctx, of)
+		p := of.source.Project
+		if !of.seen || of.cancel != nil || time.Now().Before(of.due) {
+			continue
 		}
+		if active >= maxRounds || ofProject[p] >= maxRoundsOfProject {
+			waiting = true
+			continue
+		}
+		active++
+		ofProject[p]++
+		r.start(ctx, of)
 	}
+	r.waiting.Store(waiting)
 	r.forgetPaces()
 	return errors.Join(errs...)
 }
@@ -194,6 +212,7 @@ func (r *Runner) start(ctx context.Context, of *running) {
 	of.done = make(chan struct{})
 	began, p := time.Now(), r.paceOf(&of.source)
 	r.work.Go(func() {
+		defer r.ended()
 		defer close(of.done)
 		err := r.round(ctx, of, p)
 		every := of.source.Every
@@ -212,6 +231,16 @@ func (r *Runner) start(ctx context.Context, of *running) {
 		}
 		of.due = began.Add(every)
 	})
+}
+
+// ended has the runner look at once if a source waits for the room that a round leaves.
+func (r *Runner) ended() {
+	if r.waiting.Load() {
+		select {
+		case r.room <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // short bounds what a source can have written into the log.
@@ -266,7 +295,7 @@ func (r *Runner) round(ctx context.Context, of *running, p *atlas.Pace) error {
 	before := state.State.Counts
 	to := &targets{r.Accounts, r.Recorder, s, s.Naming(), &state.State}
 	round := collect.Round{Source: from, Sink: &sink{r.Recorder, s, r.maxEvent()}, State: &state.State, By: s.By(),
-		Most: r.maxEvent(), Target: to.of, Save: state.Save}
+		Most: r.maxEvent(), Target: to.of, Save: state.Save, Large: r.large}
 	err = round.Run(ctx)
 	after := state.State.Counts
 	r.events.WithLabelValues("recorded").Add(float64(after.Recorded - before.Recorded))

@@ -133,9 +133,14 @@ const loopback = "127.0.0.0/8"
 // add sets up a source.
 func (w *world) add(from *server) source.Source {
 	w.t.Helper()
-	s := source.Source{ID: account.NewID(time.Now()), Project: projectID, Name: "other", Type: source.Atlas,
+	return w.addTo(projectID, from.URL)
+}
+
+func (w *world) addTo(project, url string) source.Source {
+	w.t.Helper()
+	s := source.Source{ID: account.NewID(time.Now()), Project: project, Name: "other", Type: source.Atlas,
 		Every: time.Minute, Changed: time.Now(),
-		Atlas: &source.AtlasSettings{URL: from.URL, ClientID: "a", Kinds: []atlas.Kind{atlas.Audit}}}
+		Atlas: &source.AtlasSettings{URL: url, ClientID: "a", Kinds: []atlas.Kind{atlas.Audit}}}
 	var err error
 	if s.Atlas.Secret, err = w.sources.Hide(&s, "secret"); err == nil {
 		err = w.sources.Add(w.t.Context(), s)
@@ -267,6 +272,61 @@ func TestSourceIsCollectedWhileItIsThisNodes(t *testing.T) {
 	}
 	if w.pass(t.Context()); from.count() > 0 {
 		t.Error("a source of a deleted project was asked")
+	}
+}
+
+// Sources of one project that hang keep those of others from nothing. Others of their own project wait for room, and no
+// longer.
+func TestSourcesOfOneProjectLeaveRoomForOthers(t *testing.T) {
+	w := newWorld(t, loopback)
+	other := account.Project{ID: "6a793f48c0eb9e7a17712c03", Org: orgID, Name: "other"}
+	if err := w.accounts.CreateProject(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	goOn := make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		select {
+		case <-goOn:
+		case <-r.Context().Done():
+		}
+		rw.WriteHeader(404)
+	}))
+	t.Cleanup(hanging.Close)
+	fast := newServer(t, 1, "shop")
+	const waiting = 4
+	for range maxRoundsOfProject + waiting {
+		w.addTo(projectID, hanging.URL)
+	}
+	one := w.addTo(other.ID, fast.URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pass := func() (running int) {
+		if err := w.runner.pass(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, of := range w.runner.running {
+			if of.cancel != nil && of.source.Project == projectID {
+				running++
+			}
+		}
+		return running
+	}
+	if n := pass(); n != maxRoundsOfProject {
+		t.Errorf("%d rounds of a project run", n)
+	}
+	<-w.runner.running[one.ID].done
+	if fast.count() == 0 {
+		t.Error("the other project's source was not asked")
+	}
+	close(goOn)
+	w.runner.work.Wait()
+	select {
+	case <-w.runner.room:
+	default:
+		t.Error("nobody knows that there is room")
+	}
+	if n := pass(); n != waiting {
+		t.Errorf("%d rounds run of %d sources that waited", n, waiting)
 	}
 }
 
