@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"syscall"
 	"time"
@@ -132,4 +133,14 @@ func TLS(ca []byte) (*tls.Config, error) {
 		return nil, errors.New("no certificate of an authority in PEM was found")
 	}
 	return c, nil
+}
+
+// WithoutURL takes the URL out of an error of an http.Client. What calls others by a URL is often told a secret in it,
+// and errors are shown to more people than secrets are.
+func WithoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/weirlog/weir/internal/egress"
 )
 
 // postedAlert is an alert as Alertmanager's API v2 takes it.
@@ -50,7 +52,7 @@ func (s *Sender) toAlertmanager(ctx context.Context, n *Notifier, secret string,
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(n.URL, "/")+"/api/v2/alerts",
 		bytes.NewReader(body))
 	if err != nil {
-		return 0, err
+		return 0, egress.WithoutURL(err)
 	}
 	if n.Username != "" {
 		r.SetBasicAuth(n.Username, secret)

@@ -125,7 +125,7 @@ func post(c *http.Client, r *http.Request) error {
 	r.Header.Set("User-Agent", "weir")
 	reply, err := c.Do(r)
 	if err != nil {
-		return err
+		return egress.WithoutURL(err)
 	}
 	reply.Body.Close()
 	if reply.StatusCode/100 == 2 {

@@ -182,11 +182,16 @@ func TestOnlySuccessIsAnAcceptance(t *testing.T) {
 func TestClosedAddressesAreNotReached(t *testing.T) {
 	var got received
 	url := serve(t, &got)
-	for _, n := range []*Notifier{{Type: Alertmanager, URL: url},
+	for _, n := range []*Notifier{{Type: Alertmanager, URL: url + "/sesame"},
+		hidden(t, &Notifier{Type: Webhook, URL: url + "/sesame"}, webhook.NewSecret()),
 		{Type: SMTP, Address: strings.TrimPrefix(url, "http://")}} {
 		_, err := NewSender(egress.New(nil), box).Send(t.Context(), n, []Message{message("anna", false)})
 		if !errors.Is(err, egress.ErrRefused) || len(got.bodies) > 0 {
 			t.Errorf("%s: %v", n.Type, err)
+		}
+		// Errors are shown to readers, and the path of a URL is often what lets somebody call it.
+		if err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%s: the error has the URL: %v", n.Type, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/webhook"
 )
 
@@ -53,7 +54,7 @@ func (s *Sender) toWebhook(ctx context.Context, n *Notifier, secret string, mess
 		}
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL, bytes.NewReader(body))
 		if err != nil {
-			return i, err
+			return i, egress.WithoutURL(err)
 		}
 		key.Sign(r.Header, m.ID(), time.Now(), body)
 		if err := post(c, r); err != nil {

@@ -89,7 +89,7 @@ func (p *Poster) SendTo(ctx context.Context, to string, body []byte, more http.H
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
-		return nil, hideURL(err)
+		return nil, egress.WithoutURL(err)
 	}
 	r.Header = p.header.Clone()
 	for name, values := range more {
@@ -97,7 +97,7 @@ func (p *Poster) SendTo(ctx context.Context, to string, body []byte, more http.H
 	}
 	answer, err := p.client.Do(r)
 	if err != nil {
-		return nil, hideURL(err)
+		return nil, egress.WithoutURL(err)
 	}
 	defer answer.Body.Close()
 	reply := &Reply{Status: answer.StatusCode}
@@ -118,15 +118,6 @@ func (p *Poster) SendTo(ctx context.Context, to string, body []byte, more http.H
 		return reply, &deliver.RetryAfter{Pause: pause, Err: reply.Err()}
 	}
 	return reply, nil
-}
-
-// hideURL takes the URL out of an error, which may have a secret in it.
-func hideURL(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
-		return of.Err
-	}
-	return err
 }
 
 func (p *Poster) pack(body []byte) ([]byte, error) {
