@@ -48,12 +48,21 @@ func (k *Kept[T]) Load(ctx context.Context) error {
 // ErrDoesNotCount is returned (wrapped) if the newest version of a document was damaged, or written by somebody else.
 var ErrDoesNotCount = errors.New("the document does not count")
 
-// Keep writes the value. It returns ErrConflict (wrapped) if another writer has written since Load.
+// Keep writes the value. It returns ErrConflict (wrapped) if another writer has written since Load, however much: this
+// process may have slept while others created the next version and deleted it again. Then the version written here is
+// below the highest, and does not count.
 func (k *Kept[T]) Keep(ctx context.Context) error {
 	if err := Write(ctx, k.bucket, k.prefix, k.version, k.Value); err != nil {
 		return err
 	}
 	k.version++
+	highest, err := Highest(ctx, k.bucket, k.prefix, k.version)
+	if err != nil {
+		return err
+	}
+	if highest > k.version {
+		return fmt.Errorf("document %s, version %d: %w", k.prefix, k.version, ErrConflict)
+	}
 	if k.version%keptVersions != 0 {
 		return nil
 	}
@@ -70,17 +79,7 @@ func (k *Kept[T]) Change(ctx context.Context, change func(*T) error) error {
 		if err := change(&k.Value); err != nil {
 			return err
 		}
-		err := k.Keep(ctx)
-		if errors.Is(err, ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		// This process may have slept while others created the version and deleted it again. Then the version written
-		// here is below the highest.
-		highest, err := Highest(ctx, k.bucket, k.prefix, k.version)
-		if err != nil || highest == k.version {
+		if err := k.Keep(ctx); !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}

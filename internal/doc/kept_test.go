@@ -104,3 +104,28 @@ func TestChangeOfAKeptDocumentTakesEffect(t *testing.T) {
 		t.Errorf("%d, %v", read.Value.N, err)
 	}
 }
+
+// A writer that slept while others went on creates a version again that they have deleted. It learns that this one does
+// not count.
+func TestKeptDocumentOfASleeperDoesNotCount(t *testing.T) {
+	b := bucketest.NewMemory()
+	sleeper, other := NewKept[count](b, "cursors/test/x"), NewKept[count](b, "cursors/test/x")
+	for _, k := range []*Kept[count]{sleeper, other} {
+		if err := k.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 * keptVersions {
+		other.Value.N++
+		if err := other.Keep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sleeper.Value.N = -1
+	if err := sleeper.Keep(t.Context()); !errors.Is(err, ErrConflict) {
+		t.Errorf("got %v", err)
+	}
+	if err := sleeper.Load(t.Context()); err != nil || sleeper.Value != other.Value {
+		t.Errorf("%+v, %v", sleeper.Value, err)
+	}
+}
