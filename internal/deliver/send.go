@@ -20,11 +20,10 @@ func (r *runner) hand(f *feed, c *collector) error {
 			return err
 		}
 		if _, steady := r.sink.(Steady); steady && s.Until != end {
-			was := s.Until
 			s.Until = end
 			f.touch(true)
 			if err := f.keep(r.ctx); err != nil {
-				s.Until = was // It is not kept, as far as is known, so the next try must keep it.
+				f.loaded = false // It may be kept all the same, and another node may go by it: look before the next try.
 				return err
 			}
 		}
