@@ -339,8 +339,8 @@ func TestRuleThatCannotBeEvaluatedIsAnAlert(t *testing.T) {
 	})
 }
 
-// Two looks that failed, with a long time between them in which nobody looked, say nothing of that time: the process was
-// stopped, or the project was another node's.
+// Two looks that failed, with a long time between them in which nobody looked, say nothing of that time. The process
+// was stopped, or the project was another node's.
 func TestTimeWithoutALookIsNoTrouble(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -375,7 +375,7 @@ func TestTimeWithoutALookIsNoTrouble(t *testing.T) {
 	}
 }
 
-// Each pass sends as many messages as there may be in one: what was accepted is in the state before the next are chosen.
+// Each pass sends as many messages as there may be in one. What was accepted is in the state before the next are chosen.
 func TestMessagesThatWaitGoWithEachPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/alert/rule"
 	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -84,46 +85,23 @@ func (p *project) pass(ctx context.Context, set *Set) (more bool, err error) {
 	if ctx.Err() != nil || !p.engine.mine(p.id) {
 		return false, nil // It has not looked at all logs, and says nothing.
 	}
-	errs := failures{}
-	errs.add(readErr)
+	var errs failures.Brief
+	errs.Add(readErr)
 	p.outbox.note(p.sorted())
 	var settled []*held
 	for _, h := range p.sorted() {
 		err := p.settle(ctx, set, h, now)
-		if errs.add(err); err == nil && p.rules[h.rule.ID] == h {
+		if errs.Add(err); err == nil && p.rules[h.rule.ID] == h {
 			settled = append(settled, h)
 		}
 	}
 	rest, err := p.record(ctx, settled)
-	errs.add(err)
+	errs.Add(err)
 	for _, h := range settled {
-		errs.add(p.finish(ctx, set, h))
+		errs.Add(p.finish(ctx, set, h))
 	}
 	p.outbox.send(ctx, set, p.sorted(), now)
-	return more || rest, errs.err()
-}
-
-// failures are errors of which the first is kept: when the bucket is away, everything fails.
-type failures struct {
-	first error
-	more  int
-}
-
-func (f *failures) add(err error) {
-	switch {
-	case err == nil:
-	case f.first == nil:
-		f.first = err
-	default:
-		f.more++
-	}
-}
-
-func (f *failures) err() error {
-	if f.more > 0 {
-		return fmt.Errorf("%w (and %d more errors)", f.first, f.more)
-	}
-	return f.first
+	return more || rest, errs.Err()
 }
 
 func (p *project) sorted() []*held {
@@ -137,7 +115,7 @@ func (p *project) sorted() []*held {
 
 // load reads the states of rules that are new here, or that have changed.
 func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
-	var errs failures
+	var errs failures.Brief
 	there := map[string]bool{}
 	for _, r := range set.Rules {
 		there[r.ID] = true
@@ -148,7 +126,7 @@ func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
 		}
 		h, err := p.open(ctx, r, now)
 		if err != nil {
-			errs.add(err)
+			errs.Add(err)
 			continue
 		}
 		p.rules[r.ID] = h
@@ -158,7 +136,7 @@ func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
 			delete(p.rules, id)
 		}
 	}
-	return errs.err()
+	return errs.Err()
 }
 
 // open reads the state of a rule. If it is of an older definition, only its alerts count, which end. If it does not
@@ -237,13 +215,13 @@ func (p *project) read(ctx context.Context, of *account.Project, now time.Time) 
 	if len(l.logs) == 0 {
 		p.newLap(of, now)
 	}
-	var errs failures
+	var errs failures.Brief
 	for len(l.logs) > 0 {
 		again, err := p.readNext(ctx, l.logs[0], now)
 		if ctx.Err() != nil || !p.engine.mine(p.id) {
 			return false, nil
 		}
-		errs.add(err)
+		errs.Add(err)
 		l.more = l.more || again
 		l.logs = l.logs[1:]
 		if time.Since(now) >= readFor {
@@ -252,12 +230,12 @@ func (p *project) read(ctx context.Context, of *account.Project, now time.Time) 
 	}
 	p.looked = time.Now()
 	if len(l.logs) > 0 {
-		return true, errs.err()
+		return true, errs.Err()
 	}
 	for h := range l.whole {
 		h.eval.State.Read, h.failing = l.began.UnixMilli(), time.Time{}
 	}
-	return l.more, errs.err()
+	return l.more, errs.Err()
 }
 
 func (p *project) newLap(of *account.Project, now time.Time) {
@@ -280,7 +258,7 @@ func (p *project) readNext(ctx context.Context, log watched, now time.Time) (mor
 			looking = append(looking, h)
 		}
 	}
-	var errs failures
+	var errs failures.Brief
 	for _, near := range together(looking, log.id) {
 		if ctx.Err() != nil || !p.engine.mine(p.id) {
 			return false, nil
@@ -296,10 +274,10 @@ func (p *project) readNext(ctx context.Context, log watched, now time.Time) (mor
 		}
 		more = more || !whole && err == nil
 		if err != nil {
-			errs.add(fmt.Errorf("log %s: %w", log.id, err))
+			errs.Add(fmt.Errorf("log %s: %w", log.id, err))
 		}
 	}
-	return more, errs.err()
+	return more, errs.Err()
 }
 
 // Limits of a pass over a log.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -133,27 +134,27 @@ func (e *Engine) Committed(log string) {
 
 // look finds out which deliveries there are, and which of their logs are this node's.
 func (e *Engine) look(ctx context.Context) error {
-	var errs failures
+	var errs failures.Brief
 	for set, err := range e.o.Source.All(ctx) {
 		if err != nil {
-			errs.add(err)
+			errs.Add(err)
 			continue
 		}
-		errs.add(e.update(ctx, set))
+		errs.Add(e.update(ctx, set))
 	}
 	e.index()
-	errs.add(e.poll(ctx))
-	return errs.err()
+	errs.Add(e.poll(ctx))
+	return errs.Err()
 }
 
 // update brings the runners of a project in line with its deliveries.
 func (e *Engine) update(ctx context.Context, set *Set) error {
-	var errs failures
+	var errs failures.Brief
 	wanted := map[string]bool{}
 	for i := range set.Deliveries {
 		d := &set.Deliveries[i]
 		wanted[d.ID] = true
-		errs.add(e.updateOne(ctx, set.Project, d))
+		errs.Add(e.updateOne(ctx, set.Project, d))
 	}
 	for id, r := range e.runners {
 		if r.delivery.Project == set.Project && !wanted[id] {
@@ -166,7 +167,7 @@ func (e *Engine) update(ctx context.Context, set *Set) error {
 			})
 		}
 	}
-	return errs.err()
+	return errs.Err()
 }
 
 func (e *Engine) updateOne(ctx context.Context, project string, d *Delivery) error {
@@ -237,11 +238,11 @@ func (e *Engine) sorted() []*runner {
 // poll looks at the logs of which nobody has said for a while that they have grown: another node may have sequenced
 // them.
 func (e *Engine) poll(ctx context.Context) error {
-	var errs failures
+	var errs failures.Brief
 	for _, log := range e.due() {
 		reader, err := e.o.Logs.ReadSequenced(ctx, log, tlog.All)
 		if err != nil {
-			errs.add(fmt.Errorf("look at log %s: %w", log, err))
+			errs.Add(fmt.Errorf("look at log %s: %w", log, err))
 			continue
 		}
 		e.mu.Lock()
@@ -252,7 +253,7 @@ func (e *Engine) poll(ctx context.Context) error {
 			r.reaches(log, reader.Next())
 		}
 	}
-	return errs.err()
+	return errs.Err()
 }
 
 // due returns the logs that are to be looked at. Those that a delivery has just begun to read it looks at by itself.
@@ -270,27 +271,4 @@ func (e *Engine) due() []string {
 	}
 	slices.Sort(logs)
 	return logs
-}
-
-// failures are the errors of a look, of which the first is kept: when the bucket is away, everything fails.
-type failures struct {
-	first error
-	more  int
-}
-
-func (f *failures) add(err error) {
-	switch {
-	case err == nil:
-	case f.first == nil:
-		f.first = err
-	default:
-		f.more++
-	}
-}
-
-func (f *failures) err() error {
-	if f.more > 0 {
-		return fmt.Errorf("%w (and %d more errors)", f.first, f.more)
-	}
-	return f.first
 }
