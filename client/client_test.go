@@ -52,7 +52,8 @@ func serve(t *testing.T, h http.HandlerFunc) *Client {
 func TestDownloadRequest(t *testing.T) {
 	start := int64(17)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if got, want := r.RequestURI, "/api/atlas/v2/groups/p/streams/a%2Fb/auditLogs?spName=x%26y&startDate=17"; got != want {
+		want := "/api/atlas/v2/groups/p/streams/a%2Fb/auditLogs?spName=x%26y&startDate=17"
+		if got := r.RequestURI; got != want {
 			t.Errorf("asked for %s, want %s", got, want)
 		}
 		if r.Header.Get("Authorization") != "Bearer t" || r.Header.Get("Accept") != fileType ||

@@ -25,7 +25,8 @@ import (
 )
 
 func bucketCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "bucket", Short: "Copy a bucket, check all that is in it, or say which objects a log consists of"}
+	cmd := &cobra.Command{Use: "bucket",
+		Short: "Copy a bucket, check all that is in it, or say which objects a log consists of"}
 	cmd.AddCommand(bucketCopyCommand(), bucketCheckCommand(), bucketKeysCommand())
 	return cmd
 }

@@ -182,7 +182,8 @@ func updateSource(f *adminFlags, _ []string) (any, error) {
 }
 
 func sourceVerbs() []verb {
-	columns := []column{col("ID", "id"), col("NAME", "name"), col("TYPE", "type"), col("SERVER", "atlas.baseUrl", "kafka.bootstrapServers"),
+	columns := []column{col("ID", "id"), col("NAME", "name"), col("TYPE", "type"),
+		col("SERVER", "atlas.baseUrl", "kafka.bootstrapServers"),
 		col("PAUSED", "paused"), col("EVERY", "intervalSeconds")}
 	status := []column{col("BEHIND", "behindSeconds"), col("RECORDED", "recorded"), col("UNREAD", "unread"),
 		col("REFUSED", "refused"), col("LAST SUCCESS", "lastSuccessAt"), col("LAST ERROR", "lastError")}

@@ -31,7 +31,7 @@ type Options struct {
 	Mine func(project string) bool
 
 	Every     time.Duration // Time between two passes over the rules (default 5 seconds).
-	LookEvery time.Duration // Time between two looks at the rules that others have changed (default 1 minute; below 0: none).
+	LookEvery time.Duration // Time between two looks at what rules others have changed (default 1 minute; below 0: none).
 	Pauses    retry.Policy  // after what a notifier did not accept (default from 10 seconds to 5 minutes)
 	Parallel  int           // Projects whose rules are evaluated at a time (default 4).
 	PublicURL string        // under which people reach the page. If empty, alerts have no links.

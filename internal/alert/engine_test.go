@@ -375,7 +375,8 @@ func TestTimeWithoutALookIsNoTrouble(t *testing.T) {
 	}
 }
 
-// Each pass sends as many messages as there may be in one. What was accepted is in the state before the next are chosen.
+// Each pass sends as many messages as there may be in one. What was accepted is in the state before the next are
+// chosen.
 func TestMessagesThatWaitGoWithEachPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -128,7 +128,8 @@ func TestProjectByNameInSeveralOrganizations(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := base + "/groups/byName/shared"
 	create := func(org string) projectView {
-		return want[projectView](t, 200, w.as(account.OrgOwner, "POST", base+"/groups", `{"name":"shared","orgId":"`+org+`"}`))
+		return want[projectView](t, 200, w.as(account.OrgOwner, "POST", base+"/groups",
+			`{"name":"shared","orgId":"`+org+`"}`))
 	}
 	newOrg := func(name string) string {
 		return want[newOrgView](t, 201, w.as(account.OrgOwner, "POST", base+"/orgs", `{"name":"`+name+`"}`)).Organization.ID

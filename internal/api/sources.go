@@ -129,7 +129,8 @@ func (in *newAtlas) check(k *checks) {
 
 func (k *checks) chosen(name string, list *[]string, valid func(string) bool, what string) {
 	wrong := func(s string) bool { return !valid(s) }
-	k.check(list == nil || len(*list) <= maxChosen && !slices.ContainsFunc(*list, wrong), name, "must be at most %d %s", maxChosen, what)
+	k.check(list == nil || len(*list) <= maxChosen && !slices.ContainsFunc(*list, wrong),
+		name, "must be at most %d %s", maxChosen, what)
 }
 
 func isPrintable(text string) bool {

@@ -194,7 +194,9 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 func TestBadParametersAreRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	home := w.home()
-	bad := map[string]string{"integrationType": strings.Repeat("x", 65), "name": strings.Repeat("x", 65), "includeCount": "1", "q": "a+and", "facets": "who,", "columns": "who,",
+	bad := map[string]string{"integrationType": strings.Repeat("x", 65),
+		"name": strings.Repeat("x", 65), "includeCount": "1",
+		"q": "a+and", "facets": "who,", "columns": "who,",
 		"endpointPath": strings.Repeat("x", maxName+1),
 		"host":         strings.Repeat("x", maxName+1), "source": strings.Repeat("x", maxName+1),
 		"sourcetype": strings.Repeat("x", maxName+1), "index": strings.Repeat("x", maxName+1)}

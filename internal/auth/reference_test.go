@@ -25,8 +25,10 @@ func TestReferencesOfOthersAreNotBelieved(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"empty": "", "no base64": "!" + text[1:], "cut": text[:len(text)-4], "longer": text + "AAAA",
-		"changed": "B" + strings.TrimPrefix(text[1:], "B"), "changed at its end": text[:len(text)-4] + last + text[len(text)-3:],
-		"tag alone": text[:22], "very long": strings.Repeat("A", 1<<20), "another secret's": other.Refer("cursor", content),
+		"changed":            "B" + strings.TrimPrefix(text[1:], "B"),
+		"changed at its end": text[:len(text)-4] + last + text[len(text)-3:],
+		"tag alone":          text[:22], "very long": strings.Repeat("A", 1<<20),
+		"another secret's":    other.Refer("cursor", content),
 		"for another purpose": one.Refer("read", content), "purpose and content exchanged": one.Refer("cursor\x00", content),
 	} {
 		if got, ok := one.Referred("cursor", bad); ok {

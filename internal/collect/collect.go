@@ -3,8 +3,9 @@
 //
 // A Unit is asked for window after window of time. A window counts when the source has said that it was all; its lines
 // are recorded, and only when they are durable the cursor moves behind it. So a crash repeats lines and leaves out
-// none. A repeated line is recognised (see maker). Each round begins some time before the cursor, and once a day some days
-// before it, for lines that come late. Two processes that collect the same do no harm: both record the same events.
+// none. A repeated line is recognised (see maker). Each round begins some time before the cursor, and once a day some
+// days before it, for lines that come late. Two processes that collect the same do no harm: both record the same
+// events.
 //
 // A unit whose messages have offsets is read from the one behind the last durable message (see Queue). What its source
 // has lost meanwhile is told of by an event.

@@ -43,8 +43,8 @@ type Format interface {
 	Name() string
 
 	// Map appends the event that a line of a feed becomes, in JSON, or says why it cannot be read. The reason depends on
-	// the line only. If uid is not empty and the line has no identity of its own, uid becomes that of the event. The slot that is
-	// returned may be dst.
+	// the line only. If uid is not empty and the line has no identity of its own, uid becomes that of the event. The slot
+	// that is returned may be dst.
 	Map(dst, line []byte, uid string) ([]byte, error)
 }
 

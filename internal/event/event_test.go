@@ -14,7 +14,8 @@ import (
 
 var (
 	received = time.UnixMilli(1_763_980_000_000)
-	origin   = Origin{By: "sender", Workspace: "demo", Project: "6a793f48c0eb9e7a17712c9a", Received: received, Salt: "pepper"}
+	origin   = Origin{By: "sender", Workspace: "demo", Project: "6a793f48c0eb9e7a17712c9a",
+		Received: received, Salt: "pepper"}
 )
 
 // ownFacts is weir's facts of an event of origin whose producer sent a metadata.logged_time. shortFacts is that of one

@@ -91,7 +91,8 @@ func TestPathsOfABlockAreBounded(t *testing.T) {
 		if len(n.columns) > maxPaths || n.unread || n.unnamed.traits == 0 {
 			t.Errorf("%s: %d columns; unread: %t; unnamed: %v", name, len(n.columns), n.unread, n.unnamed)
 		}
-		for _, text := range []string{"p0.m0:0", "p7.m0:0", "p7.m0:*", "o9.n9:*", "m5:1", "5", "not p7.m1:1", "p7:*", "o63:*"} {
+		for _, text := range []string{"p0.m0:0", "p7.m0:0", "p7.m0:*", "o9.n9:*", "m5:1", "5",
+			"not p7.m1:1", "p7:*", "o63:*"} {
 			q, err := query.Parse(text)
 			if err != nil {
 				t.Fatal(err)

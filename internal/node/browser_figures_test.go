@@ -78,15 +78,16 @@ const scrolling = `(async () => {
 		rows: Math.round(rows.scrollTop / 30) });
 })(); undefined`
 
-// TestFigures says how long somebody waits who looks among many events. It asks for no more than that there are figures:
-// what they are depends on the machine, and on what else it does. docs/page.md says how to run it.
+// TestFigures says how long somebody waits who looks among many events. It asks for no more than that there are
+// figures: what they are depends on the machine, and on what else it does. docs/page.md says how to run it.
 func TestFigures(t *testing.T) {
 	b := openTab(t)
 	b.fillFor(*figureEvents)
 	b.arrive()
 	b.open("/?from=now-30d&q=-unmapped.atype:auditLogAccessed")
 	b.settled()
-	for _, m := range []struct{ name, script string }{{"ms from the click to the list", clicks}, {"scrolling", scrolling}} {
+	for _, m := range []struct{ name, script string }{{"ms from the click to the list", clicks},
+		{"scrolling", scrolling}} {
 		b.do(chromedp.Evaluate[chromedp.Void](`window.figures = null; undefined`),
 			chromedp.Evaluate[chromedp.Void](m.script))
 		end := time.Now().Add(5 * time.Minute)

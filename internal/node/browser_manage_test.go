@@ -41,8 +41,8 @@ func (b *tab) fill(fields ...string) {
 func (b *tab) set(selector, value string) {
 	b.t.Helper()
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(() => {
-		const el = document.querySelector(%q), kind = el.tagName === 'SELECT' ? HTMLSelectElement : el.tagName === 'TEXTAREA' ?
-			HTMLTextAreaElement : HTMLInputElement;
+		const el = document.querySelector(%q);
+		const kind = { SELECT: HTMLSelectElement, TEXTAREA: HTMLTextAreaElement }[el.tagName] ?? HTMLInputElement;
 		Object.getOwnPropertyDescriptor(kind.prototype, 'value').set.call(el, %q);
 		el.dispatchEvent(new Event(el.tagName === 'SELECT' ? 'change' : 'input', { bubbles: true }));
 	})(); undefined`, selector, value)))
@@ -95,8 +95,10 @@ func TestBrowserManagesAProject(t *testing.T) {
 	b.listed()
 	const reader = `[...document.querySelectorAll('.kind > .items > .item')].find((e) => e.textContent.includes('reader'))`
 	b.do(chromedp.Evaluate[chromedp.Void](reader + `.querySelector('[aria-expanded]').click(); undefined`))
-	b.until(reader + `.querySelectorAll('.kind').length === 2 && ` + reader + `.querySelector(':scope > .kind:last-child > .quiet:last-of-type')`)
-	b.do(chromedp.Evaluate[chromedp.Void](reader + `.querySelector(':scope > .kind:last-child .bar button').click(); undefined`))
+	b.until(reader + `.querySelectorAll('.kind').length === 2 && ` +
+		reader + `.querySelector(':scope > .kind:last-child > .quiet:last-of-type')`)
+	b.do(chromedp.Evaluate[chromedp.Void](
+		reader + `.querySelector(':scope > .kind:last-child .bar button').click(); undefined`))
 	b.until(`document.querySelector('dialog[open] form')`)
 	b.set(`dialog [name=network]`, "192.0.2.0/33")
 	b.click(`dialog form .primary`)
@@ -131,7 +133,8 @@ func TestBrowserManagesAProject(t *testing.T) {
 		!document.querySelector('.item').textContent.includes('hook')`)
 
 	b.manage("sources")
-	b.fill("name", "atlas", "atlas.baseUrl", "http://127.0.0.1:1", "atlas.clientId", "mdb_sa_id_1", "atlas.clientSecret", "x")
+	b.fill("name", "atlas", "atlas.baseUrl", "http://127.0.0.1:1", "atlas.clientId", "mdb_sa_id_1",
+		"atlas.clientSecret", "x")
 	b.until(itemNames + ` === 'atlas' && document.querySelector('.item .state')`)
 	b.click(`.item .together button:first-child`)
 	b.until(`document.querySelector('.item .state.PAUSED')`)
@@ -140,7 +143,8 @@ func TestBrowserManagesAProject(t *testing.T) {
 
 	b.manage("deliveries")
 	const hook = "http://127.0.0.1:1/hook"
-	b.fill("webhookUrl", hook, "webhookSecret", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "weir.filter", "outcome:failure")
+	b.fill("webhookUrl", hook, "webhookSecret", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		"weir.filter", "outcome:failure")
 	b.until(`document.querySelector('.item .state')`)
 	b.click(`.item .together button:first-child`)
 	b.until(`document.querySelector('.item .state.PAUSED')`)
@@ -149,7 +153,8 @@ func TestBrowserManagesAProject(t *testing.T) {
 	b.until(`document.querySelector('dialog[open] form')`)
 	b.set(`dialog [name="weir.filter"]`, "outcome:success")
 	b.click(`dialog form .primary`)
-	b.until(`document.querySelector('.item')?.textContent.includes('outcome:success') && document.querySelector('.item .PAUSED')`)
+	b.until(`document.querySelector('.item')?.textContent.includes('outcome:success') &&
+		document.querySelector('.item .PAUSED')`)
 	b.remove(hook)
 	b.until(itemNames + ` === ''`)
 
@@ -212,14 +217,16 @@ func TestBrowserManageIsForOwners(t *testing.T) {
 	b.shot("manage-old")
 	b.click(`.manage .notice button`)
 	b.until(`document.querySelector('.signin form')`)
-	call(b, page.RemoveScriptToEvaluateOnNewDocument, page.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: old.Identifier})
+	call(b, page.RemoveScriptToEvaluateOnNewDocument,
+		page.RemoveScriptToEvaluateOnNewDocumentParams(old))
 	b.do(chromedp.Reload())
 	b.until(`document.querySelector('.signin form')`)
 	b.set(`[name=client_id]`, id)
 	b.set(`[name=client_secret]`, secret)
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.signin form').requestSubmit(); undefined`))
 	b.listed() // where the address leads
-	if got := b.value(buttons + ` + document.querySelector('.manage .notice').textContent`); !strings.HasPrefix(got, "0Only owners") {
+	got := b.value(buttons + ` + document.querySelector('.manage .notice').textContent`)
+	if !strings.HasPrefix(got, "0Only owners") {
 		t.Errorf("a reader has: %s", got)
 	}
 	b.until(itemNames + `.includes('reader')`)
@@ -229,7 +236,7 @@ func TestBrowserManageIsForOwners(t *testing.T) {
 	}
 	b.open("/?view=overview")
 	b.overviewed()
-	got := b.value(`[...document.querySelectorAll('.watched h3')].map((h) => h.textContent).join()`)
+	got = b.value(`[...document.querySelectorAll('.watched h3')].map((h) => h.textContent).join()`)
 	if got != "Collected,Alerts that last" {
 		t.Errorf("a reader is told of: %s", got)
 	}

@@ -374,8 +374,8 @@ func TestBrowserShowsWhatIsKeptOfALog(t *testing.T) {
 
 const overviewButton = `.top button[aria-pressed]`
 
-// questions is a script that says how many questions, each of them an event, the page has asked since its resource timings
-// were cleared.
+// questions is a script that says how many questions, each of them an event, the page has asked since its resource
+// timings were cleared.
 const questions = `performance.getEntriesByType('resource').map((e) => new URL(e.name)).filter((u) =>
 	u.pathname.includes('/events') && !u.searchParams.get('read')).length`
 

@@ -74,7 +74,8 @@ func (c *crowded) dial(t *testing.T) net.Conn {
 
 // seen is the number of connections that were taken or refused.
 func (c *crowded) seen() int {
-	return c.count() + int(testutil.ToFloat64(c.closed.WithLabelValues(closedIdle))+testutil.ToFloat64(c.closed.WithLabelValues(closedRefused)))
+	return c.count() + int(testutil.ToFloat64(c.closed.WithLabelValues(closedIdle))+
+		testutil.ToFloat64(c.closed.WithLabelValues(closedRefused)))
 }
 
 // begin sends a request.

@@ -109,7 +109,8 @@ func TestThePageSendsALogWithItsProof(t *testing.T) {
 			t.Fatalf("%+v, %v", report, err)
 		}
 	}
-	found, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"}, client.Query{})
+	found, err := r.client(t).Download(t.Context(), client.Source{Project: r.creds.project, Workspace: "demo"},
+		client.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,8 +172,9 @@ func TestOnlyThePageChangesThings(t *testing.T) {
 		"a form":                  {"Weir-Page", "1", "Content-Type", "application/x-www-form-urlencoded"},
 		"a text":                  {"Weir-Page", "1", "Content-Type", "text/plain"},
 		"no type":                 {"Weir-Page", "1", "Content-Type", ""},
-		"another site":            append([]string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, page...),
-		"another port":            append([]string{"Sec-Fetch-Site", "same-site"}, page...),
+		"another site": append([]string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
+			page...),
+		"another port": append([]string{"Sec-Fetch-Site", "same-site"}, page...),
 		"an old browser, another origin": append([]string{"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
 			page...),
 	} {

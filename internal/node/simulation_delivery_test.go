@@ -264,8 +264,8 @@ func (p *place) refuses(e *deliver.Event) bool {
 	return false
 }
 
-// own does what the owner of a delivery may do at any time: pauses it or has it go on, has what is parked sent again, or
-// has events sent again from an entry on.
+// own does what the owner of a delivery may do at any time: pauses it or has it go on, has what is parked sent again,
+// or has events sent again from an entry on.
 func (c *cluster) own(ctx context.Context, rnd *rand.Rand, n *node) {
 	p := c.places[rnd.IntN(len(c.places))]
 	what := rnd.IntN(3)

@@ -386,8 +386,8 @@ func (l *simulatedLog) mayBeGone(line string) bool {
 	return l.limited && l.sent[line].time < limit(time.Now())
 }
 
-// TestSimulation plays random histories of three nodes with all that they do, and checks I1 to I4, I6 and I9 at every step;
-// that a log has nothing of another is a part of I5.
+// TestSimulation plays random histories of three nodes with all that they do, and checks I1 to I4, I6 and I9 at every
+// step; that a log has nothing of another is a part of I5.
 func TestSimulation(t *testing.T) {
 	simulation.Run(t, func(t *testing.T, w *simulation.World) {
 		c := newCluster(t, w, 3)

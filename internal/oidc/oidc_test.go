@@ -67,7 +67,8 @@ func TestPeopleSignIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Issuer != at.Issuer || got.Subject != "jane" || got.Email != "jane@example.com" ||
-			!got.Has("groups", "staff") || !got.Has("sub", "jane") || !got.Has("email", "jane@example.com") || got.Has("groups", "owners") {
+			!got.Has("groups", "staff") || !got.Has("sub", "jane") ||
+			!got.Has("email", "jane@example.com") || got.Has("groups", "owners") {
 			t.Errorf("public %v: got %+v", public, got)
 		}
 		f, answer = answered(t, p, at, "joe")

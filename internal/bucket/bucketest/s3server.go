@@ -104,7 +104,8 @@ func (s *S3Server) object(w http.ResponseWriter, r *http.Request, key string, bo
 		}
 		s.objects[key] = all
 		delete(s.uploads, upload)
-		fmt.Fprintf(w, "<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>%s</ETag></CompleteMultipartUploadResult>",
+		fmt.Fprintf(w,
+			"<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>%s</ETag></CompleteMultipartUploadResult>",
 			s.Name, key, etag(all))
 	case r.Method == http.MethodPut && exists && r.Header.Get("If-None-Match") == "*" && !s.Replace:
 		refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")

@@ -113,7 +113,8 @@ func Protobuf(body []byte, most int, each func(record []byte, size int) error) e
 	})
 }
 
-// ProtobufFactor is how much larger the JSON of a message can be (13.5: two bytes become 27), twice over, since it grows.
+// ProtobufFactor is how much larger the JSON of a message can be (13.5: two bytes become 27), twice over, since it
+// grows.
 const ProtobufFactor = 28
 
 // part is a message, as it came and in JSON.

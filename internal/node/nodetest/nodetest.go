@@ -1,6 +1,6 @@
 // Package nodetest wires what a node records, sequences and reads with, for tests of what stands on it. Tests of
-// package node start whole nodes; those of wal, tlog, sequence and record wire their own, since they may not import what
-// imports them.
+// package node start whole nodes; those of wal, tlog, sequence and record wire their own, since they may not import
+// what imports them.
 package nodetest
 
 import (

@@ -17,7 +17,9 @@ const page = { 'Weir-Page': '1' };
 
 // listeners are told when the session has ended.
 let ended = () => {};
-export const onEnded = (f) => { ended = f; };
+export const onEnded = (f) => {
+  ended = f;
+};
 
 // address returns that of an operation: below the page's way to the API, or of the API itself for other programs.
 export function address(path, params = {}, root = base) {
@@ -31,7 +33,11 @@ export function address(path, params = {}, root = base) {
 
 async function failure(res) {
   let body = null;
-  try { body = await res.json(); } catch { /* no JSON: the status says enough */ }
+  try {
+    body = await res.json();
+  } catch {
+    /* no JSON: the status says enough */
+  }
   return new Problem(res.status, body, res.headers.get('Retry-After'));
 }
 
@@ -51,9 +57,12 @@ export async function getJSON(path, params, options) {
 
 // send asks for a change, and returns what the reply says; null if it says nothing.
 export async function send(method, path, body, accept = 'application/json') {
-  const res = await fetch(base + path, { method, redirect: 'error',
+  const res = await fetch(base + path, {
+    method,
+    redirect: 'error',
     headers: { ...page, Accept: accept, 'Content-Type': 'application/json' },
-    body: method === 'DELETE' ? undefined : JSON.stringify(body) });
+    body: method === 'DELETE' ? undefined : JSON.stringify(body),
+  });
   if (res.status === 401) ended();
   if (!res.ok) throw await failure(res);
   const text = await res.text();
@@ -95,13 +104,15 @@ export async function session() {
   return res.json();
 }
 
-export const projects = () => getJSON('/atlas/v2/groups', { itemsPerPage: 500 },
-  { accept: 'application/vnd.atlas.2023-01-01+json' }).then((l) => l.results);
+export const projects = () =>
+  getJSON('/atlas/v2/groups', { itemsPerPage: 500 }, { accept: 'application/vnd.atlas.2023-01-01+json' }).then(
+    (l) => l.results,
+  );
 
 export const group = (project) => `/weir/v1/groups/${encodeURIComponent(project)}`;
 
-export const logs = (project, signal) => getJSON(group(project) + '/logs', { itemsPerPage: 500 }, { signal })
-  .then((l) => l.results);
+export const logs = (project, signal) =>
+  getJSON(group(project) + '/logs', { itemsPerPage: 500 }, { signal }).then((l) => l.results);
 
 export const settings = (project) => getJSON(group(project) + '/settings');
 
@@ -111,7 +122,9 @@ let asked = { key: '', read: '' };
 const keyOf = (project, question) => JSON.stringify([project, question]);
 
 // forget has the next request be a new question, with a new now.
-export function forget() { asked = { key: '', read: '' }; }
+export function forget() {
+  asked = { key: '', read: '' };
+}
 
 async function ask(project, path, question, more, options) {
   const key = keyOf(project, question);
@@ -122,19 +135,26 @@ async function ask(project, path, question, more, options) {
   return reply;
 }
 
-// events returns a page of events: {rows: [{log, index, line, event}], cursor}. A line has the bytes that were recorded.
+// events returns a page of events: {rows: [{log, index, line, event}], cursor}. A line has the bytes that were
+// recorded.
 export async function events(project, question, more, signal) {
-  const reply = await ask(project, '/events', question, more,
-    { accept: 'application/x-ndjson', signal, remember: true });
+  const reply = await ask(project, '/events', question, more, {
+    accept: 'application/x-ndjson',
+    signal,
+    remember: true,
+  });
   const rows = reply.text.split('\n').filter(Boolean).map(row);
   return { rows, cursor: reply.headers.get('Weir-Cursor') };
 }
 
-// tail tells of events as they are recorded, {row} or {missed}, until the server ends the tail; it returns why. begun is
-// called when the tail is open.
+// tail tells of events as they are recorded, {row} or {missed}, until the server ends the tail; it returns why. begun
+// is called when the tail is open.
 export async function tail(project, question, told, begun, signal) {
-  const res = await fetch(address(group(project) + '/events:tail', question),
-    { headers: { ...page, Accept: 'application/x-ndjson' }, signal, redirect: 'error' });
+  const res = await fetch(address(group(project) + '/events:tail', question), {
+    headers: { ...page, Accept: 'application/x-ndjson' },
+    signal,
+    redirect: 'error',
+  });
   if (res.status === 401) ended();
   if (!res.ok) throw await failure(res);
   begun();
@@ -170,8 +190,11 @@ export const fields = (project, question, signal) =>
 
 // entry returns an entry of a log as a row; null if it is not there.
 export async function entry(project, log, index, signal) {
-  const reply = await get(`${group(project)}/logs/${encodeURIComponent(log)}/entries`, { from: index, limit: 1 },
-    { signal });
+  const reply = await get(
+    `${group(project)}/logs/${encodeURIComponent(log)}/entries`,
+    { from: index, limit: 1 },
+    { signal },
+  );
   const m = reply.text.match(/^\{"index":(\d+),"event":/);
   if (!m || Number(m[1]) !== index) return null;
   const line = reply.text.trimEnd().slice(m[0].length, -1);
@@ -184,8 +207,10 @@ export const checkpoint = (project, log) =>
 export const prove = (project, log, index) =>
   getJSON(`${group(project)}/logs/${encodeURIComponent(log)}/proof`, { index });
 
-// fileAddress returns where a log is as a ZIP file of its .gz and the proof of that, in a range of time in milliseconds.
-export const fileAddress = (project, log, from, to) => `/web/download/${encodeURIComponent(project)}/${encodeURIComponent(log)}` +
+// fileAddress returns where a log is as a ZIP file of its .gz and the proof of that, in a range of time in
+// milliseconds.
+export const fileAddress = (project, log, from, to) =>
+  `/web/download/${encodeURIComponent(project)}/${encodeURIComponent(log)}` +
   `?startDate=${Math.floor(from / 1000)}&endDate=${Math.floor(to / 1000)}`;
 
 // exportAddress returns where all events of a question are as a table.

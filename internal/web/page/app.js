@@ -19,7 +19,7 @@ function takeHash() {
   return { code, failed };
 }
 
-const failure = (word) => Object.hasOwn(t.signIn.atProvider, word) ? t.signIn.atProvider[word] : t.failed;
+const failure = (word) => (Object.hasOwn(t.signIn.atProvider, word) ? t.signIn.atProvider[word] : t.failed);
 
 async function arrive({ code, failed }) {
   if (failed) {
@@ -45,14 +45,20 @@ function Signed({ who, signOut }) {
   const place = useProjects(state, change);
   const [dialog, show] = useState('');
   const [pinned, setPinned] = useState(proof.pinnedKey);
-  const repin = () => setPinned(proof.pinnedKey()), close = () => show('');
-  if (place.projects && !place.projects.length) return html`<main class="signin"><p class="notice">${t.noProjects}</p>
+  const repin = () => setPinned(proof.pinnedKey()),
+    close = () => show('');
+  if (place.projects && !place.projects.length)
+    return html`<main class="signin"><p class="notice">${t.noProjects}</p>
     <button onClick=${() => signOut(false)}>${t.user.signOut}</button></main>`;
   const View = { overview: Overview, manage: Manage }[state.view] ?? Explore;
-  return html`<${View} ...${place} who=${who} state=${state} change=${change} pinned=${pinned} repin=${repin} show=${show}
+  return html`<${View} ...${place} who=${who} state=${state} change=${change} pinned=${pinned} repin=${repin}
+      show=${show}
       signOut=${signOut} />
-    ${dialog === 'logs' && html`<${LogPanel} state=${state} logs=${place.logs} pinned=${pinned} close=${close}
-      changed=${repin} only=${(id) => change({ logs: [id], event: '', view: '' })} />`}
+    ${
+      dialog === 'logs' &&
+      html`<${LogPanel} state=${state} logs=${place.logs} pinned=${pinned} close=${close}
+      changed=${repin} only=${(id) => change({ logs: [id], event: '', view: '' })} />`
+    }
     ${dialog === 'help' && html`<${Help} close=${close} use=${(q) => change({ q, event: '', view: '' })} />`}`;
 }
 
@@ -65,7 +71,7 @@ function App({ said }) {
       if (next.code) arrive(next).then(setState, () => setState({ who: null, notice: t.failed }));
     };
     addEventListener('hashchange', linked); // the link is followed where the page is open already
-    api.onEnded(() => setState((s) => s && !s.who ? s : { who: null, notice: t.signIn.ended }));
+    api.onEnded(() => setState((s) => (s && !s.who ? s : { who: null, notice: t.signIn.ended })));
   }, []);
   if (!state) return html`<main class="signin"><p class="quiet" role="status">${t.loading}</p></main>`;
   if (!state.who) return html`<${SignIn} notice=${state.notice} done=${(who) => setState({ who, notice: '' })} />`;

@@ -7,7 +7,8 @@ export function Copy({ text, label }) {
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text());
-    } catch { // a browser without it, or without leave: the old way
+    } catch {
+      // a browser without it, or without leave: the old way
       const area = document.createElement('textarea');
       area.value = text();
       document.body.append(area);

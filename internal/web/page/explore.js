@@ -22,20 +22,28 @@ function useResults(state, turn) {
   const key = JSON.stringify([state.project, address.question(state), state.order, turn]);
   useEffect(() => {
     if (!state.project) return undefined;
-    const stop = new AbortController(), now = () => !stop.signal.aborted;
+    const stop = new AbortController(),
+      now = () => !stop.signal.aborted;
     const asked = address.question(state);
     setFound((old) => ({ ...old, busy: true, problem: null, counting: null }));
     const run = async () => {
       const pages = await firstPage(state);
       if (!now()) return pages.stop();
       setFound({ key, pages, summary: null, busy: false });
-      const summary = await api.summary(state.project, asked, { buckets: 60, timeZone: time.zoneName(state.zone),
-        split: 'outcome', facets: facetFields.join(','), top: 10 }, stop.signal);
+      const summary = await api.summary(
+        state.project,
+        asked,
+        { buckets: 60, timeZone: time.zoneName(state.zone), split: 'outcome', facets: facetFields.join(','), top: 10 },
+        stop.signal,
+      );
       if (now()) setFound((old) => ({ ...old, summary }));
       return undefined;
     };
-    run().catch((problem) => now() && setFound((old) => old.pages && !old.busy ? { ...old, counting: problem } :
-      { key, busy: false, problem }));
+    run().catch(
+      (problem) =>
+        now() &&
+        setFound((old) => (old.pages && !old.busy ? { ...old, counting: problem } : { key, busy: false, problem })),
+    );
     return () => stop.abort();
   }, [key]);
   return [found.key === key ? found : { ...found, busy: true }, setFound];
@@ -59,7 +67,7 @@ function useSelection(state, change, found) {
       setRow(pages.row(at));
       return undefined;
     }
-    if (row && nameOf(row) === state.event || !pages) return undefined;
+    if ((row && nameOf(row) === state.event) || !pages) return undefined;
     const stop = new AbortController();
     const m = state.event.match(/^([0-9a-f]{24})(?:\/(\d+)|~(.+))$/);
     const look = async () => {
@@ -68,10 +76,18 @@ function useSelection(state, change, found) {
       const q = { q: term('metadata.uid', m[3]), log: [m[1]], startDate: 'now-365d' };
       return (await new Pages(state.project, q, 'newest').read()).rows[0] ?? null;
     };
-    look().then((r) => { setRow(r); setGone(!r); }, () => setGone(true));
+    look().then(
+      (r) => {
+        setRow(r);
+        setGone(!r);
+      },
+      () => setGone(true),
+    );
     return () => stop.abort();
   }, [state.event, pages]);
-  useEffect(() => { if (!state.event) setSelected(-1); }, [pages]);
+  useEffect(() => {
+    if (!state.event) setSelected(-1);
+  }, [pages]);
   const move = (step) => {
     if (!pages?.total) return;
     if (!document.activeElement?.closest('.detail')) document.querySelector('.rows')?.focus({ preventScroll: true });
@@ -130,7 +146,11 @@ function Nothing({ state, summary, change }) {
     ${!state.q && html`<p>${t.list.empty}</p>`}
     <p class="together">
       ${state.q && html`<button onClick=${() => change({ q: '' })}>${t.list.clear}</button>`}
-      ${state.from !== 'now-30d' && html`<button onClick=${() => change({ from: 'now-30d', to: '' })}>${t.list.widen}</button>`}
+      ${
+        state.from !== 'now-30d' &&
+        html`<button
+          onClick=${() => change({ from: 'now-30d', to: '' })}>${t.list.widen}</button>`
+      }
     </p>
   </div>`;
 }
@@ -145,22 +165,43 @@ export function Explore({ who, state, change, projects, logs, problem, pinned, r
   const narrow = useNarrow();
   const [results, setFound] = useResults(state, turn);
   const live = useLive(state);
-  const found = state.live ? { ...results, pages: live?.pages, busy: !live, problem: live?.problem ?? results.problem } :
-    results; // What there is to filter by is that of the range.
+  const found = state.live
+    ? { ...results, pages: live?.pages, busy: !live, problem: live?.problem ?? results.problem }
+    : results; // What there is to filter by is that of the range.
   const { selected, row, gone, move, open } = useSelection(state, change, found);
-  const again = () => { api.forget(); setTurn((n) => n + 1); };
-  const run = (q) => q === state.q ? again() : change({ q, event: '' });
+  const again = () => {
+    api.forget();
+    setTurn((n) => n + 1);
+  };
+  const run = (q) => (q === state.q ? again() : change({ q, event: '' }));
   const toggle = (one) => change({ q: has(state.q, one) ? remove(state.q, one) : add(state.q, one) });
-  const include = (one) => toggle(one), exclude = (one) => toggle('-' + one);
+  const include = (one) => toggle(one),
+    exclude = (one) => toggle('-' + one);
   const failed = (e) => e.name !== 'AbortError' && setFound((old) => ({ ...old, problem: e }));
-  const close = () => { change({ event: '' }); document.querySelector('.rows')?.focus(); };
+  const close = () => {
+    change({ event: '' });
+    document.querySelector('.rows')?.focus();
+  };
   const verify = () => row && setChecked((n) => n + 1);
   useEffect(() => setChecked(0), [state.event]);
-  useKeys({ '/': () => { input.current.focus(); input.current.select(); }, j: () => move(1), k: () => move(-1),
-    ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => open(), v: verify, r: again,
-    '?': () => show('help'), Escape: () => state.event && close() });
+  useKeys({
+    '/': () => {
+      input.current.focus();
+      input.current.select();
+    },
+    j: () => move(1),
+    k: () => move(-1),
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    Enter: () => open(),
+    v: verify,
+    r: again,
+    '?': () => show('help'),
+    Escape: () => state.event && close(),
+  });
   const wrongQuery = found.problem?.fields?.find((f) => f.field === 'q')?.description ?? '';
-  const other = problem || (found.problem && !wrongQuery ? said(found.problem) : found.counting ? said(found.counting) : '');
+  const other =
+    problem || (found.problem && !wrongQuery ? said(found.problem) : found.counting ? said(found.counting) : '');
   const { pages, summary } = found;
   return html`<div class=${'explore' + (row || gone ? ' with-detail' : '') + (facetsOpen ? ' with-facets' : '')}>
     <${Header} state=${state} who=${who} projects=${projects} logs=${logs} change=${change} signOut=${signOut}
@@ -169,42 +210,80 @@ export function Explore({ who, state, change, projects, logs, problem, pinned, r
       <${QueryBox} state=${state} summary=${summary} run=${run} problem=${wrongQuery} input=${input} />
       <${Range} state=${state} change=${change} />
     </div>
-    ${other && html`<div class="problem banner" role="alert">${other} <button onClick=${again}>${t.retry}</button></div>`}
-    <button class="facets-button" aria-expanded=${facetsOpen} onClick=${() => setFacetsOpen(!facetsOpen)}>${t.facets.title}</button>
-    <${Facets} summary=${summary} failed=${Boolean(found.problem || found.counting)} query=${state.q} include=${include} exclude=${exclude} />
+    ${
+      other &&
+      html`<div class="problem banner" role="alert">${other} <button
+        onClick=${again}>${t.retry}</button></div>`
+    }
+    <button class="facets-button" aria-expanded=${facetsOpen}
+        onClick=${() => setFacetsOpen(!facetsOpen)}>${t.facets.title}</button>
+    <${Facets} summary=${summary} failed=${Boolean(found.problem || found.counting)} query=${state.q} include=${include}
+        exclude=${exclude} />
     <main class="results" aria-busy=${Boolean(found.busy)}>
-      ${summary && html`<p class="printed">${t.list.range(time.dateTime(Date.parse(summary.startDate), state.zone, false),
-        time.dateTime(Date.parse(summary.endDate), state.zone, false), time.zoneName(state.zone))}</p>`}
-      ${!state.live && html`<${Histogram} summary=${summary} zone=${state.zone} choose=${(from, to) =>
-        change({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), event: '' })} />`}
+      ${
+        summary &&
+        html`<p class="printed">${t.list.range(
+          time.dateTime(Date.parse(summary.startDate), state.zone, false),
+          time.dateTime(Date.parse(summary.endDate), state.zone, false),
+          time.zoneName(state.zone),
+        )}</p>`
+      }
+      ${
+        !state.live &&
+        html`<${Histogram} summary=${summary} zone=${state.zone} choose=${(from, to) =>
+          change({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), event: '' })} />`
+      }
       <div class="bar">
         <h1 aria-live="polite">${live && !live.problem ? t.live.heading(live.pages.total) : heading(found)}</h1>
         <button aria-pressed=${Boolean(state.live)} title=${t.live.title}
           onClick=${() => change({ live: state.live ? '' : 'on', event: '' })}>${t.live.button}</button>
-        ${live && html`<button aria-pressed=${live.paused} onClick=${live.pause}>
-          ${live.paused ? t.live.go(live.waiting) : t.live.pause}</button>`}
+        ${
+          live &&
+          html`<button aria-pressed=${live.paused} onClick=${live.pause}>
+          ${live.paused ? t.live.go(live.waiting) : t.live.pause}</button>`
+        }
         <button aria-pressed=${has(state.q, ownReads)} title=${t.query.hideReadsTitle}
           onClick=${() => toggle(ownReads)}>${t.query.hideReads}</button>
-        ${!state.live && html`<button onClick=${() => change({ order: state.order === 'newest' ? 'oldest' : 'newest' })}>
+        ${
+          !state.live &&
+          html`<button onClick=${() => change({ order: state.order === 'newest' ? 'oldest' : 'newest' })}>
           ${t.list.order[state.order]}</button>
-        <button class="icon" title=${t.list.refresh} aria-label=${t.list.refresh} onClick=${again}>⟳</button>`}
+        <button class="icon" title=${t.list.refresh} aria-label=${t.list.refresh} onClick=${again}>⟳</button>`
+        }
         <span class="space"></span>
         <button onClick=${() => setHanding(true)}>${t.hand.button}</button>
       </div>
       ${live?.cut && html`<p class="notice" role="status">${t.live.cut}</p>`}
       ${live?.missed > 0 && html`<p class="notice" role="status">${t.live.missed(live.missed)}</p>`}
       <div class="table" ref=${(el) => el?.style.setProperty('--columns', template(state.columns))}>
-        ${pages && html`<${List} pages=${pages} state=${state} selected=${selected} narrow=${narrow}
-          open=${open} failed=${failed}><${Columns} state=${state} change=${change} /><//>`}
-        ${pages && !pages.total && !found.busy && !state.live && html`<${Nothing} state=${state} summary=${summary} change=${change} />`}
+        ${
+          pages &&
+          html`<${List} pages=${pages} state=${state} selected=${selected} narrow=${narrow}
+          open=${open} failed=${failed}><${Columns} state=${state} change=${change} /><//>`
+        }
+        ${
+          pages &&
+          !pages.total &&
+          !found.busy &&
+          !state.live &&
+          html`<${Nothing} state=${state} summary=${summary}
+            change=${change} />`
+        }
       </div>
     </main>
-    ${row && html`<${Detail} state=${state} row=${row} change=${change} include=${include} exclude=${exclude}
-      addColumn=${(path) => !state.columns.includes(path) && change({ columns: [...state.columns, path] })} close=${close}
-      move=${move} pinned=${pinned} changed=${repin} checked=${checked} />`}
-    ${gone && html`<aside class="detail" aria-label=${t.detail.title}><header><h2></h2>
+    ${
+      row &&
+      html`<${Detail} state=${state} row=${row} change=${change} include=${include} exclude=${exclude}
+      addColumn=${(path) => !state.columns.includes(path) && change({ columns: [...state.columns, path] })}
+      close=${close}
+      move=${move} pinned=${pinned} changed=${repin} checked=${checked} />`
+    }
+    ${
+      gone &&
+      html`<aside class="detail" aria-label=${t.detail.title}><header><h2></h2>
       <button class="icon" title=${t.close} aria-label=${t.close} onClick=${close}>✕</button></header>
-      <p class="notice">${t.detail.gone}</p></aside>`}
+      <p class="notice">${t.detail.gone}</p></aside>`
+    }
     ${handing && html`<${HandOver} state=${state} summary=${summary} logs=${logs} close=${() => setHanding(false)} />`}
   </div>`;
 }

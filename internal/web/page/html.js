@@ -1,3 +1,11 @@
 // What all views are made with.
-export { html, render, useState, useEffect, useRef, useMemo, useCallback, useLayoutEffect }
-  from './vendor/htm-preact-3.1.1.js';
+export {
+  html,
+  render,
+  useState,
+  useEffect,
+  useRef,
+  useMemo,
+  useCallback,
+  useLayoutEffect,
+} from './vendor/htm-preact-3.1.1.js';

@@ -17,21 +17,33 @@ export class Pages {
     Object.assign(this, { project, asked, order, pages: [], total: 0, done: false, stopped: new AbortController() });
   }
 
-  stop() { this.stopped.abort(); }
+  stop() {
+    this.stopped.abort();
+  }
 
   // next reads the page behind those that are known.
   next() {
     if (this.done || this.broken) return Promise.resolve();
-    this.reading ??= this.read(this.pages.at(-1)?.next).then((got) => {
-      this.pages.push({ cursor: this.pages.at(-1)?.next, next: got.cursor, first: this.total, count: got.rows.length,
-        rows: got.rows });
-      this.total += got.rows.length;
-      this.done = !got.cursor;
-      this.drop(this.pages.length - 1);
-    }).catch((e) => {
-      this.broken = true; // until somebody searches again
-      throw e;
-    }).finally(() => { this.reading = null; });
+    this.reading ??= this.read(this.pages.at(-1)?.next)
+      .then((got) => {
+        this.pages.push({
+          cursor: this.pages.at(-1)?.next,
+          next: got.cursor,
+          first: this.total,
+          count: got.rows.length,
+          rows: got.rows,
+        });
+        this.total += got.rows.length;
+        this.done = !got.cursor;
+        this.drop(this.pages.length - 1);
+      })
+      .catch((e) => {
+        this.broken = true; // until somebody searches again
+        throw e;
+      })
+      .finally(() => {
+        this.reading = null;
+      });
     return this.reading;
   }
 
@@ -40,7 +52,8 @@ export class Pages {
   }
 
   pageOf(index) {
-    let low = 0, high = this.pages.length - 1;
+    let low = 0,
+      high = this.pages.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
       if (this.pages[middle].first <= index) low = middle;
@@ -57,7 +70,8 @@ export class Pages {
 
   // back tells whether it has read the page of an event again.
   async back(index) {
-    const i = this.pageOf(index), page = this.pages[i];
+    const i = this.pageOf(index),
+      page = this.pages[i];
     if (!page || page.rows || page.loading || this.broken) return false;
     page.loading = true;
     try {
@@ -103,7 +117,8 @@ function Cell({ name, row, zone }) {
   let text = visible(String(column(row.event, name)));
   if (text.length > longest) text = text.slice(0, longest) + '…';
   const kind = name === 'outcome' ? ' outcome-' + text : '';
-  return html`<span class=${'cell ' + (['outcome', 'who', 'what', 'target', 'from'].includes(name) ? name : 'field') + kind}
+  return html`<span
+      class=${'cell ' + (['outcome', 'who', 'what', 'target', 'from'].includes(name) ? name : 'field') + kind}
     role="gridcell" title=${text}><bdi>${text}</bdi></span>`;
 }
 
@@ -111,10 +126,14 @@ function Cell({ name, row, zone }) {
 function usePrinting() {
   const [printing, setPrinting] = useState(false);
   useEffect(() => {
-    const begin = () => setPrinting(true), end = () => setPrinting(false);
+    const begin = () => setPrinting(true),
+      end = () => setPrinting(false);
     addEventListener('beforeprint', begin);
     addEventListener('afterprint', end);
-    return () => { removeEventListener('beforeprint', begin); removeEventListener('afterprint', end); };
+    return () => {
+      removeEventListener('beforeprint', begin);
+      removeEventListener('afterprint', end);
+    };
   }, []);
   return printing;
 }
@@ -124,7 +143,8 @@ export function List({ pages, state, selected, open, failed, narrow, children })
   const box = useRef(null);
   const [view, setView] = useState({ top: 0, height: 600 });
   const [, redraw] = useState(0);
-  const rowHeight = narrow ? 70 : 30, headHeight = narrow ? 0 : 32;
+  const rowHeight = narrow ? 70 : 30,
+    headHeight = narrow ? 0 : 32;
   const again = useCallback(() => redraw((n) => n + 1), []);
   useLayoutEffect(() => {
     const el = box.current;
@@ -132,19 +152,26 @@ export function List({ pages, state, selected, open, failed, narrow, children })
     const watch = new ResizeObserver(measure);
     watch.observe(el);
     el.addEventListener('scroll', measure, { passive: true });
-    return () => { watch.disconnect(); el.removeEventListener('scroll', measure); };
+    return () => {
+      watch.disconnect();
+      el.removeEventListener('scroll', measure);
+    };
   }, []);
-  useEffect(() => { box.current.scrollTop = 0; }, [pages]);
+  useEffect(() => {
+    box.current.scrollTop = 0;
+  }, [pages]);
   const printing = usePrinting();
   const from = Math.max(0, Math.floor(view.top / rowHeight) - beyond);
   const to = Math.min(pages.total, Math.ceil((view.top + view.height) / rowHeight) + beyond);
   useEffect(() => {
     if (!pages.done && to >= pages.total - beyond && pages.total > 0) pages.next().then(again, failed);
-    for (const i of [from, to - 1]) if (i >= 0 && i < pages.total && !pages.row(i)) pages.back(i).then((read) => read && again(), failed);
+    for (const i of [from, to - 1])
+      if (i >= 0 && i < pages.total && !pages.row(i)) pages.back(i).then((read) => read && again(), failed);
   });
   useEffect(() => {
     if (selected < 0) return;
-    const el = box.current, y = selected * rowHeight;
+    const el = box.current,
+      y = selected * rowHeight;
     if (y < el.scrollTop) el.scrollTop = y;
     else if (y + rowHeight + headHeight > el.scrollTop + el.clientHeight) {
       el.scrollTop = y + rowHeight + headHeight - el.clientHeight;
@@ -156,8 +183,11 @@ export function List({ pages, state, selected, open, failed, narrow, children })
     rows.push(html`<div key=${i} class=${'row' + (i === selected ? ' selected' : '')} role="row" aria-rowindex=${i + 2}
       aria-selected=${i === selected} style=${{ top: i * rowHeight + 'px' }}
       onClick=${() => open(i)}>
-      ${row ? state.columns.map((name) => html`<${Cell} key=${name} name=${name} row=${row} zone=${state.zone} />`) :
-        html`<span class="cell quiet" role="gridcell">…</span>`}
+      ${
+        row
+          ? state.columns.map((name) => html`<${Cell} key=${name} name=${name} row=${row} zone=${state.zone} />`)
+          : html`<span class="cell quiet" role="gridcell">…</span>`
+      }
     </div>`);
   }
   return html`<div class="rows" ref=${box} tabindex="0" role="grid" aria-label=${t.list.label}
@@ -165,14 +195,25 @@ export function List({ pages, state, selected, open, failed, narrow, children })
     ${children}
     <div class="all" role="rowgroup" style=${{ height: pages.total * rowHeight + 'px' }}>${rows}</div>
     ${pages.done && pages.total > 0 && html`<p class="quiet end">${t.list.end}</p>`}
-    ${printing && !(pages.done && rows.length === pages.total) && html`<p class="end">${t.list.printed(rows.length)}</p>`}
+    ${
+      printing &&
+      !(pages.done && rows.length === pages.total) &&
+      html`<p
+        class="end">${t.list.printed(rows.length)}</p>`
+    }
   </div>`;
 }
 
 // template returns the widths of the columns.
 export function template(columns) {
-  const widths = { time: '12.5rem', outcome: '5.5rem', from: 'minmax(5rem, 1fr)', who: 'minmax(5rem, 1.6fr)',
-    what: 'minmax(5rem, 1.6fr)', target: 'minmax(5rem, 1.6fr)' };
+  const widths = {
+    time: '12.5rem',
+    outcome: '5.5rem',
+    from: 'minmax(5rem, 1fr)',
+    who: 'minmax(5rem, 1.6fr)',
+    what: 'minmax(5rem, 1.6fr)',
+    target: 'minmax(5rem, 1.6fr)',
+  };
   return columns.map((c) => widths[c] ?? 'minmax(5rem, 1.4fr)').join(' ');
 }
 

@@ -12,11 +12,21 @@ class Shown {
     Object.assign(this, { rows, total: rows.length, done: true });
   }
 
-  row(index) { return this.rows[index]; }
-  kept() { return [...this.rows.keys()]; }
-  find(wanted, nameOf) { return this.rows.findIndex((r) => nameOf(r) === wanted); }
-  next() { return Promise.resolve(); }
-  back() { return Promise.resolve(false); }
+  row(index) {
+    return this.rows[index];
+  }
+  kept() {
+    return [...this.rows.keys()];
+  }
+  find(wanted, nameOf) {
+    return this.rows.findIndex((r) => nameOf(r) === wanted);
+  }
+  next() {
+    return Promise.resolve();
+  }
+  back() {
+    return Promise.resolve(false);
+  }
   stop() {}
 }
 
@@ -35,18 +45,27 @@ export function useLive(state) {
     const draw = () => {
       if (!now.changed) return;
       now.changed = false;
-      if (!now.paused && now.fresh.length) { // Otherwise the list stays where it is.
+      if (!now.paused && now.fresh.length) {
+        // Otherwise the list stays where it is.
         now.pages = new Shown([...now.fresh.reverse(), ...now.pages.rows].slice(0, kept));
         now.fresh = [];
       }
-      setView({ key, pages: now.pages, paused: now.paused, waiting: now.fresh.length, missed: now.missed,
-        cut: now.cut, problem: now.problem });
+      setView({
+        key,
+        pages: now.pages,
+        paused: now.paused,
+        waiting: now.fresh.length,
+        missed: now.missed,
+        cut: now.cut,
+        problem: now.problem,
+      });
     };
     const told = (one) => {
       now.changed = true;
       if (one.row) now.fresh.push(one.row);
       now.missed += one.missed ?? 0;
-      if (now.fresh.length > kept) { // of those that came while the list was paused, the oldest go
+      if (now.fresh.length > kept) {
+        // of those that came while the list was paused, the oldest go
         now.missed += now.fresh.length - kept;
         now.fresh = now.fresh.slice(-kept);
       }
@@ -55,9 +74,14 @@ export function useLive(state) {
     run(state.project, asked, told, set, stop.signal);
     draw();
     const timer = setInterval(draw, every);
-    return () => { stop.abort(); clearInterval(timer); };
+    return () => {
+      stop.abort();
+      clearInterval(timer);
+    };
   }, [key]);
-  const pause = () => { Object.assign(held.current, { paused: !held.current.paused, changed: true }); };
+  const pause = () => {
+    Object.assign(held.current, { paused: !held.current.paused, changed: true });
+  };
   return view?.key === key ? { ...view, pause } : null;
 }
 
@@ -75,6 +99,8 @@ async function run(project, asked, told, set, signal) {
       }
     }
     set({ cut: true });
-    await new Promise((done) => { setTimeout(done, again); });
+    await new Promise((done) => {
+      setTimeout(done, again);
+    });
   }
 }

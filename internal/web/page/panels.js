@@ -10,7 +10,8 @@ import { Dialog } from './dialog.js';
 import { Key } from './detail.js';
 
 // logName returns how people call a log.
-export const logName = (l) => [l.workspaceName, t.logPanel.kinds[l.kind] ?? l.kind].filter(Boolean).map(visible).join(': ');
+export const logName = (l) =>
+  [l.workspaceName, t.logPanel.kinds[l.kind] ?? l.kind].filter(Boolean).map(visible).join(': ');
 
 const units = ['B', 'KB', 'MB', 'GB', 'TB'];
 
@@ -32,49 +33,82 @@ function Signed({ project, log, pinned }) {
       const text = await api.checkpoint(project, log);
       const c = proof.parseCheckpoint(text);
       let verdict = 'unverified';
-      if (pinned) verdict = await proof.verifyCheckpoint(text, log, pinned).then(() => 'verified', () => 'wrong');
+      if (pinned)
+        verdict = await proof.verifyCheckpoint(text, log, pinned).then(
+          () => 'verified',
+          () => 'wrong',
+        );
       return { c, verdict };
     };
-    look().then((s) => gone || setState(s), (e) => gone || setState({ failed: e.status === 404 ? t.logPanel.empty :
-      e instanceof proof.Wrong ? t.proof.reasons[e.message] : t.failed }));
-    return () => { gone = true; };
+    look().then(
+      (s) => gone || setState(s),
+      (e) =>
+        gone ||
+        setState({
+          failed:
+            e.status === 404 ? t.logPanel.empty : e instanceof proof.Wrong ? t.proof.reasons[e.message] : t.failed,
+        }),
+    );
+    return () => {
+      gone = true;
+    };
   }, [project, log, pinned?.text]);
   if (state.failed) return html`<span class="quiet">${state.failed}</span>`;
   if (!state.c) return html`<span class="quiet">…</span>`;
   const witnesses = [...new Set(state.c.signatures.map((s) => s.name))].filter((n) => n !== state.c.origin);
-  return html`${t.logPanel.entries(state.c.size)}, <span class=${'verdict ' + state.verdict}>${t.logPanel[state.verdict]}</span>
-    <br /><span class="quiet small">${witnesses.length ? html`${t.logPanel.witnesses} <bdi>${
-      witnesses.map(visible).join(', ')}</bdi>` : t.logPanel.unwitnessed}</span>`;
+  return html`${t.logPanel.entries(state.c.size)}, <span
+      class=${'verdict ' + state.verdict}>${t.logPanel[state.verdict]}</span>
+    <br /><span class="quiet small">${
+      witnesses.length
+        ? html`${t.logPanel.witnesses} <bdi>${witnesses.map(visible).join(', ')}</bdi>`
+        : t.logPanel.unwitnessed
+    }</span>`;
 }
 
 // LogPanel shows the logs of a project: how large they are, what is signed, what is kept.
 export function LogPanel({ state, logs, pinned, changed, only, close }) {
   const [settings, setSettings] = useState(null);
-  useEffect(() => { api.settings(state.project).then(setSettings, () => {}); }, [state.project]);
+  useEffect(() => {
+    api.settings(state.project).then(setSettings, () => {});
+  }, [state.project]);
   return html`<${Dialog} title=${t.logPanel.title} close=${close} wide>
-    ${settings && html`<p>${settings.legalHold && html`<b>${t.logPanel.hold} </b>`}
-      ${settings.retentionDays ? t.logPanel.days(settings.retentionDays) : t.logPanel.forever}</p>`}
-    <div class="logs">${logs.map((l) => html`<section key=${l.logId}>
+    ${
+      settings &&
+      html`<p>${settings.legalHold && html`<b>${t.logPanel.hold} </b>`}
+      ${settings.retentionDays ? t.logPanel.days(settings.retentionDays) : t.logPanel.forever}</p>`
+    }
+    <div class="logs">${logs.map(
+      (l) => html`<section key=${l.logId}>
       <h3><bdi>${logName(l)}</bdi></h3>
       ${l.state === 'deleted' && html`<p class="notice small">${t.logPanel.deleted(l.daysLeft)}</p>`}
       <dl>
         <dt>${t.logPanel.events}</dt><dd>${number(l.events)} <span class="quiet">${size(l.sizeBytes)}</span></dd>
-        ${l.firstEvent && html`<dt>${t.logPanel.range}</dt><dd>${time.dateTime(Date.parse(l.firstEvent), state.zone, false)}
-          <br />${time.dateTime(Date.parse(l.lastEvent), state.zone, false)} ${time.zoneName(state.zone)}</dd>`}
+        ${
+          l.firstEvent &&
+          html`<dt>${t.logPanel.range}</dt><dd>${time.dateTime(Date.parse(l.firstEvent), state.zone, false)}
+          <br />${time.dateTime(Date.parse(l.lastEvent), state.zone, false)} ${time.zoneName(state.zone)}</dd>`
+        }
         <dt>${t.logPanel.signed}</dt><dd><${Signed} project=${state.project} log=${l.logId} pinned=${pinned} /></dd>
-        ${(l.removedEvents > 0 || l.retention?.overdueEvents > 0) && html`<dt>${t.logPanel.retention}</dt>
+        ${
+          (l.removedEvents > 0 || l.retention?.overdueEvents > 0) &&
+          html`<dt>${t.logPanel.retention}</dt>
           <dd>${l.removedEvents > 0 && html`${t.logPanel.removed(l.removedEvents)}<br />`}
-            ${l.retention?.overdueEvents > 0 && t.logPanel.overdue(l.retention.overdueEvents, l.retention.why)}</dd>`}
+            ${l.retention?.overdueEvents > 0 && t.logPanel.overdue(l.retention.overdueEvents, l.retention.why)}</dd>`
+        }
       </dl>
       <p class="small"><code>${l.logId}</code></p>
-      <button onClick=${() => { only(l.logId); close(); }}>${t.logPanel.only}</button>
-    </section>`)}</div>
+      <button onClick=${() => {
+        only(l.logId);
+        close();
+      }}>${t.logPanel.only}</button>
+    </section>`,
+    )}</div>
     <${Key} pinned=${pinned} changed=${changed} />
   <//>`;
 }
 
 // quote writes a text as a word of a shell.
-const quote = (text) => /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+const quote = (text) => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function commands(state) {
   const api1 = location.origin + api.address(api.group(state.project) + '/events', question(state), '/api');
@@ -93,16 +127,34 @@ export function HandOver({ state, summary, logs, close }) {
   const shown = { ...state, from: summary?.startDate ?? state.from, to: summary?.endDate ?? state.to };
   return html`<${Dialog} title=${t.hand.title} close=${close}>
     <p>${t.hand.note(summary?.total ?? 0)}</p>
-    <div class="together exports">${['csv', 'parquet', 'ndjson'].map((format) => html`
-      <a class="button primary" download href=${api.exportAddress(state.project, question(state), format)}>${t.hand[format]}</a>`)}
+    <div class="together exports">${['csv', 'parquet', 'ndjson'].map(
+      (format) => html`
+      <a class="button primary" download
+          href=${api.exportAddress(state.project, question(state), format)}>${t.hand[format]}</a>`,
+    )}
     </div>
-    ${summary && html`<h3>${t.hand.whole}</h3><p class="small">${t.hand.wholeNote}</p>
-      <ul class="files">${logs.filter((l) => !state.logs.length || state.logs.includes(l.logId)).map((l) => html`<li key=${l.logId}>
-        <a class="button" download href=${api.fileAddress(state.project, l.logId, Date.parse(summary.startDate), Date.parse(summary.endDate))}>
-          <bdi>${logName(l)}</bdi></a></li>`)}</ul>`}
-    ${[['link', location.origin + write(shown)], ['weir', said.weir], ['curl', said.curl]].map(([name, text]) => html`
+    ${
+      summary &&
+      html`<h3>${t.hand.whole}</h3><p class="small">${t.hand.wholeNote}</p>
+      <ul class="files">${logs
+        .filter((l) => !state.logs.length || state.logs.includes(l.logId))
+        .map(
+          (l) => html`<li key=${l.logId}>
+        <a class="button" download
+            href=${api.fileAddress(state.project, l.logId, Date.parse(summary.startDate), Date.parse(summary.endDate))}>
+          <bdi>${logName(l)}</bdi></a></li>`,
+        )}</ul>`
+    }
+    ${[
+      ['link', location.origin + write(shown)],
+      ['weir', said.weir],
+      ['curl', said.curl],
+    ].map(
+      ([name, text]) => html`
       <h3>${t.hand[name]}</h3>
-      <div class="together command"><pre tabindex="0">${visible(text)}</pre><${Copy} text=${() => text} label=${t.hand.copy} /></div>`)}
+      <div class="together command"><pre tabindex="0">${visible(text)}</pre><${Copy} text=${() => text}
+          label=${t.hand.copy} /></div>`,
+    )}
   <//>`;
 }
 
@@ -113,8 +165,13 @@ export function Help({ close, use }) {
       <section><h3>${t.keys.title}</h3>
         <dl>${t.keys.list.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl></section>
       <section><h3>${t.help.title}</h3>
-        <dl class="queries">${t.help.list.map(([q, what]) => html`
-          <dt><button class="link" onClick=${() => { use(q); close(); }}><code>${q}</code></button></dt><dd>${what}</dd>`)}
+        <dl class="queries">${t.help.list.map(
+          ([q, what]) => html`
+          <dt><button class="link" onClick=${() => {
+            use(q);
+            close();
+          }}><code>${q}</code></button></dt><dd>${what}</dd>`,
+        )}
         </dl></section>
     </div>
   <//>`;

@@ -13,15 +13,19 @@ export function useAddress() {
     addEventListener('popstate', back);
     return () => removeEventListener('popstate', back);
   }, []);
-  const change = useCallback((some, quietly) => setState((old) => {
-    const next = { ...old, ...some };
-    const to = address.write(next);
-    if (to !== location.pathname + location.search) {
-      const small = quietly || Object.keys(some).every((k) => k === 'event' || k === 'columns' || k === 'zone');
-      history[small ? 'replaceState' : 'pushState'](null, '', to);
-    }
-    return next;
-  }), []);
+  const change = useCallback(
+    (some, quietly) =>
+      setState((old) => {
+        const next = { ...old, ...some };
+        const to = address.write(next);
+        if (to !== location.pathname + location.search) {
+          const small = quietly || Object.keys(some).every((k) => k === 'event' || k === 'columns' || k === 'zone');
+          history[small ? 'replaceState' : 'pushState'](null, '', to);
+        }
+        return next;
+      }),
+    [],
+  );
   return [state, change];
 }
 
@@ -34,10 +38,13 @@ export function useProjects(state, change) {
   const [listed, setListed] = useState(false);
   const [turn, setTurn] = useState(0);
   useEffect(() => {
-    api.projects().then((all) => {
-      setProjects(all);
-      if (!state.project && all.length) change({ project: all[0].id }, true);
-    }, (e) => setProblem(said(e)));
+    api.projects().then(
+      (all) => {
+        setProjects(all);
+        if (!state.project && all.length) change({ project: all[0].id }, true);
+      },
+      (e) => setProblem(said(e)),
+    );
   }, []);
   useEffect(() => {
     setLogs([]);
@@ -47,8 +54,13 @@ export function useProjects(state, change) {
   useEffect(() => {
     if (!state.project) return undefined;
     const stop = new AbortController();
-    api.logs(state.project, stop.signal).then((all) => { setLogs(all); setListed(true); },
-      (e) => stop.signal.aborted || setUnlisted(said(e)));
+    api.logs(state.project, stop.signal).then(
+      (all) => {
+        setLogs(all);
+        setListed(true);
+      },
+      (e) => stop.signal.aborted || setUnlisted(said(e)),
+    );
     return () => stop.abort();
   }, [state.project, turn]);
   const reload = () => setTurn((n) => n + 1);

@@ -1,12 +1,14 @@
-// Verification in the browser: that a log, as a key has signed it, has an event (docs/proof.md). It trusts the pinned key
-// and the bytes that are shown, and nothing else that the server says.
+// Verification in the browser: that a log, as a key has signed it, has an event (docs/proof.md). It trusts the pinned
+// key and the bytes that are shown, and nothing else that the server says.
 
 const encoder = new TextEncoder();
 
 // Wrong says that something does not verify: which step, by a name of text.js.
 export class Wrong extends Error {}
 
-const wrong = (reason) => { throw new Wrong(reason); };
+const wrong = (reason) => {
+  throw new Wrong(reason);
+};
 
 function bytes(base64) {
   try {
@@ -28,13 +30,18 @@ async function sha256(...parts) {
   return new Uint8Array(await crypto.subtle.digest('SHA-256', all));
 }
 
-const leaf = Uint8Array.of(0), node = Uint8Array.of(1), ed25519 = Uint8Array.of(1), newline = Uint8Array.of(10);
+const leaf = Uint8Array.of(0),
+  node = Uint8Array.of(1),
+  ed25519 = Uint8Array.of(1),
+  newline = Uint8Array.of(10);
 
 // parseKey reads a public key such as name+hash+base64; null if it is none.
 export function parseKey(text) {
   const m = text.trim().match(/^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/);
   const raw = m && bytes(m[3]);
-  return raw && raw.length === 33 && raw[0] === 1 ? { text: text.trim(), name: m[1] + '+' + m[2], raw: raw.slice(1) } : null;
+  return raw && raw.length === 33 && raw[0] === 1
+    ? { text: text.trim(), name: m[1] + '+' + m[2], raw: raw.slice(1) }
+    : null;
 }
 
 // supported tells whether the browser can check signatures.
@@ -53,12 +60,16 @@ export function parseCheckpoint(text) {
   const [origin, size, root] = text.slice(0, end).split('\n');
   const raw = root && bytes(root);
   if (end < 0 || !/^(0|[1-9]\d{0,15})$/.test(size ?? '') || !raw || raw.length !== 32) wrong('checkpoint');
-  const signatures = text.slice(end + 2).split('\n').filter(Boolean).map((line) => {
-    const m = line.match(/^\u2014 (\S+) (\S+)$/);
-    const sig = m && bytes(m[2]);
-    if (!sig || sig.length < 5) wrong('checkpoint');
-    return { name: m[1], raw: sig };
-  });
+  const signatures = text
+    .slice(end + 2)
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => {
+      const m = line.match(/^\u2014 (\S+) (\S+)$/);
+      const sig = m && bytes(m[2]);
+      if (!sig || sig.length < 5) wrong('checkpoint');
+      return { name: m[1], raw: sig };
+    });
   return { origin, size: Number(size), root: raw, body: encoder.encode(text.slice(0, end + 1)), signatures };
 }
 
@@ -77,7 +88,8 @@ export async function verifyCheckpoint(text, log, key) {
   return wrong('signature');
 }
 
-// verifyEntry returns the checkpoint by which a line is the entry of an index in a log. The proof is as the API gives it.
+// verifyEntry returns the checkpoint by which a line is the entry of an index in a log. The proof is as the API gives
+// it.
 export async function verifyEntry(line, log, index, proof, key) {
   if (proof.index !== index) wrong('index');
   const digest = await sha256(encoder.encode(line));
@@ -92,7 +104,8 @@ export async function verifyEntry(line, log, index, proof, key) {
 
 // rootOf returns the root that an inclusion proof leads to (RFC 9162, 2.1.3.2); nothing if it has the wrong length.
 async function rootOf(hash, index, size, hashes) {
-  let at = index, last = size - 1;
+  let at = index,
+    last = size - 1;
   for (const h of hashes) {
     if (last === 0) return [];
     if (at % 2 === 1 || at === last) {
@@ -117,7 +130,9 @@ export function pin(text) {
   try {
     if (text === null) localStorage.removeItem(pinned);
     else localStorage.setItem(pinned, text);
-  } catch { /* a browser that keeps nothing: the key is asked for again */ }
+  } catch {
+    /* a browser that keeps nothing: the key is asked for again */
+  }
 }
 
 // pinnedKey returns the key that was pinned; null if there is none.

@@ -21,7 +21,8 @@ export function remove(query, one) {
   const parts = query.split(one);
   if (parts.length === 1) return query;
   for (let i = 1; i < parts.length; i++) {
-    const before = parts.slice(0, i).join(one), after = parts.slice(i).join(one);
+    const before = parts.slice(0, i).join(one),
+      after = parts.slice(i).join(one);
     const apart = (before === '' || before.endsWith(' ')) && (after === '' || after.startsWith(' '));
     if (apart && !inQuotes(before) && !/\b(or|not|and)\s*$/i.test(before) && !/^\s*or\b/i.test(after)) {
       return (before.trimEnd() + ' ' + after.trimStart()).trim();

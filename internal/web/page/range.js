@@ -6,7 +6,8 @@ import * as time from './time.js';
 export function Range({ state, change }) {
   const relative = !state.to && t.range.relative.some(([from]) => from === state.from);
   const [custom, setCustom] = useState(!relative);
-  const from = useRef(null), to = useRef(null);
+  const from = useRef(null),
+    to = useRef(null);
   useEffect(() => setCustom(!relative), [state.from, state.to]);
   const pick = (e) => {
     if (e.target.value === 'custom') setCustom(true);
@@ -14,7 +15,11 @@ export function Range({ state, change }) {
   };
   const submit = (e) => {
     e.preventDefault();
-    change({ from: from.current.value.trim() || 'now-7d', to: to.current.value.trim().replace(/^now$/, ''), event: '' });
+    change({
+      from: from.current.value.trim() || 'now-7d',
+      to: to.current.value.trim().replace(/^now$/, ''),
+      event: '',
+    });
   };
   const zone = time.zoneName(state.zone) + (state.zone === 'local' ? ' ' + time.offset(Date.now(), 'local') : '');
   return html`<div class="range">
@@ -23,11 +28,16 @@ export function Range({ state, change }) {
         ${t.range.relative.map(([value, name]) => html`<option key=${value} value=${value}>${name}</option>`)}
         <option value="custom">${t.range.custom}</option>
       </select></label>
-    ${custom && html`<form class="together" onSubmit=${submit} title=${t.range.hint}>
-      <input ref=${from} defaultValue=${state.from} key=${'f' + state.from} aria-label=${t.range.from} spellcheck=${false} maxlength="60" />
+    ${
+      custom &&
+      html`<form class="together" onSubmit=${submit} title=${t.range.hint}>
+      <input ref=${from} defaultValue=${state.from} key=${'f' + state.from} aria-label=${t.range.from}
+          spellcheck=${false} maxlength="60" />
       <span aria-hidden="true">–</span>
-      <input ref=${to} defaultValue=${state.to} key=${'t' + state.to} aria-label=${t.range.to} placeholder=${t.range.now} spellcheck=${false} maxlength="60" />
-      <button>${t.range.set}</button></form>`}
+      <input ref=${to} defaultValue=${state.to} key=${'t' + state.to} aria-label=${t.range.to}
+          placeholder=${t.range.now} spellcheck=${false} maxlength="60" />
+      <button>${t.range.set}</button></form>`
+    }
     <button class="zone" title=${t.range.zone} aria-label=${t.range.zone + ': ' + zone} onClick=${() =>
       change({ zone: state.zone === 'utc' ? 'local' : 'utc' })}>${zone}</button>
   </div>`;

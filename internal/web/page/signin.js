@@ -7,7 +7,11 @@ const place = 'weir-place'; // in the memory of this tab
 
 // keepPlace has the tab remember what is chosen while a person signs in elsewhere.
 function keepPlace() {
-  try { sessionStorage.setItem(place, location.search); } catch { /* then the page begins anew */ }
+  try {
+    sessionStorage.setItem(place, location.search);
+  } catch {
+    /* then the page begins anew */
+  }
 }
 
 // takePlace returns to what was chosen before.
@@ -16,16 +20,21 @@ export function takePlace() {
     const kept = sessionStorage.getItem(place);
     sessionStorage.removeItem(place);
     if (kept?.startsWith('?') && !location.search) history.replaceState(null, '', '/' + kept);
-  } catch { /* the page begins anew */ }
+  } catch {
+    /* the page begins anew */
+  }
 }
 
 // why says what was wrong with an attempt to sign in.
 export function why(e) {
   if (!(e instanceof api.Problem)) return t.failed;
   switch (e.status) {
-    case 401: return t.signIn.wrong;
-    case 429: return t.signIn.tooMany(e.wait || 60);
-    case 403: return e.code === 'HTTPS_REQUIRED' ? e.message : t.signIn.elsewhere;
+    case 401:
+      return t.signIn.wrong;
+    case 429:
+      return t.signIn.tooMany(e.wait || 60);
+    case 403:
+      return e.code === 'HTTPS_REQUIRED' ? e.message : t.signIn.elsewhere;
   }
   return e.message || t.failed;
 }
@@ -37,7 +46,10 @@ export function SignIn({ notice, done }) {
   const [provider, setProvider] = useState('');
   const form = useRef(null);
   useEffect(() => {
-    api.ways().then((w) => setProvider(w.provider), () => {}); // Without an answer the form is what there is.
+    api.ways().then(
+      (w) => setProvider(w.provider),
+      () => {},
+    ); // Without an answer the form is what there is.
     form.current.elements.client_id.focus();
   }, []);
   const leave = async () => {
@@ -74,12 +86,16 @@ export function SignIn({ notice, done }) {
       <img class="mark" src="/web/icon.svg" alt="" width="40" height="40" />
       <h1 id="signin-title">${t.signIn.title}</h1>
       ${notice && !problem && html`<p class="notice" role="status">${notice}</p>`}
-      ${provider && html`<button type="button" class="primary" disabled=${busy} onClick=${leave}>
+      ${
+        provider &&
+        html`<button type="button" class="primary" disabled=${busy} onClick=${leave}>
           ${t.signIn.provider(visible(provider))}</button>
-        <p class="or quiet"><span>${t.signIn.or}</span></p>`}
+        <p class="or quiet"><span>${t.signIn.or}</span></p>`
+      }
       <p class="quiet">${t.signIn.hint}</p>
       <label>${t.signIn.id}
-        <input name="client_id" required autocomplete="username" spellcheck=${false} autocapitalize="none" maxlength="200" />
+        <input name="client_id" required autocomplete="username" spellcheck=${false} autocapitalize="none"
+            maxlength="200" />
       </label>
       <label>${t.signIn.secret}
         <input name="client_secret" type="password" required autocomplete="current-password" maxlength="200" />

@@ -26,7 +26,9 @@ export function read(search) {
 // write returns the address of a state, without what is usual.
 export function write(s) {
   const p = new URLSearchParams();
-  const set = (name, value, usual) => { if (value && value !== usual) p.set(name, value); };
+  const set = (name, value, usual) => {
+    if (value && value !== usual) p.set(name, value);
+  };
   set('view', s.view);
   if (s.view === 'manage') set('section', s.section);
   set('project', s.project);

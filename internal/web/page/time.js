@@ -3,7 +3,7 @@
 const localZone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
 // zoneName returns the name of a zone that can be chosen: 'utc' or 'local'.
-export const zoneName = (zone) => zone === 'local' ? localZone : 'UTC';
+export const zoneName = (zone) => (zone === 'local' ? localZone : 'UTC');
 
 export const isLocalUTC = localZone === 'UTC';
 
@@ -24,8 +24,10 @@ const clock = { hour: '2-digit', minute: '2-digit', second: '2-digit' };
 export function dateTime(ms, zone, fraction = true) {
   const d = new Date(ms);
   if (Number.isNaN(d.getTime())) return String(ms);
-  return format(zone, { ...day, ...clock }).format(d) +
-    (fraction ? '.' + String(((ms % 1000) + 1000) % 1000).padStart(3, '0') : '');
+  return (
+    format(zone, { ...day, ...clock }).format(d) +
+    (fraction ? '.' + String(((ms % 1000) + 1000) % 1000).padStart(3, '0') : '')
+  );
 }
 
 // short writes a time as far as the length of what it stands in needs.
@@ -40,8 +42,10 @@ export function short(ms, zone, span) {
 
 // offset returns how far the zone is from UTC at a time: "+01:00".
 export function offset(ms, zone) {
-  const part = format(zone, { timeZoneName: 'longOffset' }).formatToParts(new Date(ms))
-    .find((p) => p.type === 'timeZoneName')?.value ?? '';
+  const part =
+    format(zone, { timeZoneName: 'longOffset' })
+      .formatToParts(new Date(ms))
+      .find((p) => p.type === 'timeZoneName')?.value ?? '';
   const found = part.match(/[+\u2212-]\d\d:\d\d/);
   return found ? found[0].replace('\u2212', '-') : '+00:00';
 }

@@ -1,7 +1,14 @@
 // Text of others is text: characters that would act on what is around them are shown by their numbers.
 
-// Controls, direction (bidi), invisible characters and tags.
-const acting = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]/gu;
+const acting = new RegExp(
+  [
+    '[\\u0000-\\u001f\\u007f-\\u009f\\u00ad]', // controls and the soft hyphen
+    '[\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f]', // direction (bidi), no width, ends of lines
+    '[\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb]', // invisible letters and marks
+    '[\\u{e0000}-\\u{e0fff}]', // tags
+  ].join('|'),
+  'gu',
+);
 
 // visible returns a value as text that shows all that is in it.
 export function visible(value) {
