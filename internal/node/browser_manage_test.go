@@ -84,6 +84,7 @@ func TestBrowserManagesAProject(t *testing.T) {
 	id, secret := b.value(`document.querySelectorAll('dialog pre')[0].textContent`),
 		b.value(`document.querySelectorAll('dialog pre')[1].textContent`)
 	b.press(kb.Escape)
+	b.until(`!document.querySelector('dialog')`)
 	b.listed()
 	if got := b.value(`document.body.textContent`); strings.Contains(got, secret) {
 		t.Error("the secret is still shown")
