@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +21,7 @@ import (
 const (
 	flowLife  = 10 * time.Minute // within which a person must have signed in at the provider
 	clockSkew = time.Minute      // by which the provider's clock may be behind
+	maxCode   = 4 << 10          // bytes of a code
 	maxToken  = 64 << 10         // bytes of an ID token
 )
 
@@ -85,6 +87,9 @@ func (p *Provider) Finish(ctx context.Context, f Flow, answer url.Values) (*Pers
 	if said := answer.Get("error"); said != "" {
 		return nil, &Refused{Why: "the provider said " + errorCode(said)}
 	}
+	if code := answer.Get("code"); len(code) > maxCode || !codeForm.MatchString(code) {
+		return nil, &Refused{Why: "the answer has no code"}
+	}
 	ctx = oidc.ClientContext(ctx, p.client)
 	token, err := p.config(m, f).Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(f.Verifier))
 	if err != nil {
@@ -93,10 +98,14 @@ func (p *Provider) Finish(ctx context.Context, f Flow, answer url.Values) (*Pers
 	return p.person(ctx, m, f, token)
 }
 
-// failedExchange says whether the code is not good, or the provider not to be asked.
+// codeForm is that of a code (RFC 6749, appendix A.11).
+var codeForm = regexp.MustCompile(`^[\x20-\x7e]+$`)
+
+// failedExchange says whether the code is not good, or the provider not to be asked. A provider may call a code that it
+// cannot read an invalid request; all else that the request says is weir's own.
 func failedExchange(err error) error {
 	said := new(oauth2.RetrieveError)
-	if errors.As(err, &said) && said.ErrorCode == "invalid_grant" {
+	if errors.As(err, &said) && slices.Contains([]string{"invalid_grant", "invalid_request"}, said.ErrorCode) {
 		return &Refused{Why: "the provider does not know the code"}
 	}
 	if said.Response != nil { // Its text has the reply's body, which is the provider's.

@@ -113,6 +113,10 @@ func TestAnswersAreGoodForOneSignIn(t *testing.T) {
 		"an error":                func(_ *oidc.Flow, a url.Values) { a.Set("error", "access_denied") },
 		"an error with a message": func(_ *oidc.Flow, a url.Values) { a.Set("error", "\x1b[2J look here") },
 		"a code of nobody's":      func(_ *oidc.Flow, a url.Values) { a.Set("code", "wrong") },
+		"no code":                 func(_ *oidc.Flow, a url.Values) { a.Del("code") },
+		"an empty code":           func(_ *oidc.Flow, a url.Values) { a.Set("code", "") },
+		"a code that is none":     func(_ *oidc.Flow, a url.Values) { a.Set("code", "\x00") },
+		"a very long code":        func(_ *oidc.Flow, a url.Values) { a.Set("code", strings.Repeat("x", 100_000)) },
 	} {
 		if why := refused(t, change(do)); why.Person != nil || strings.ContainsRune(why.Why, '\x1b') {
 			t.Errorf("%s: %+v", name, why)
@@ -346,6 +350,17 @@ func TestProvidersThatMisbehave(t *testing.T) {
 			_, err := f.signIn(t, provider(t, oidc.Options{Issuer: f.URL, ClientID: "weir"}), asItIs)
 			unavailable(t, err)
 		})
+	}
+	// What the provider calls a wrong request was one for the caller's sake.
+	for _, code := range []string{"invalid_grant", "invalid_request"} {
+		f := forge(t)
+		f.reply = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			writeJSON(w, map[string]any{"error": code})
+		}
+		_, err := f.signIn(t, provider(t, oidc.Options{Issuer: f.URL, ClientID: "weir"}), asItIs)
+		refused(t, err)
 	}
 	for name, change := range map[string]func(map[string]any){
 		"another issuer":          func(m map[string]any) { m["issuer"] = "https://evil.example" },
