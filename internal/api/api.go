@@ -72,12 +72,12 @@ type Server struct {
 	deliveries *setup.Deliveries
 
 	limits   *limit.Limiter[string] // of requests, by credential
-	searches *limit.Shares[string]  // of concurrent searches, by credential
-	waiters  *limit.Shares[string]  // of requests that wait for entries, by credential
+	searches *limit.Shares[string]  // of concurrent searches; see shares
+	waiters  *limit.Shares[string]  // of requests that wait for entries
 	feed     *live.Feed
-	tails    *limit.Shares[string] // by credential
-	beat     time.Duration         // see tails
-	stopping context.Context       // ends when requests must not wait any more
+	tails    *limit.Shares[string]
+	beat     time.Duration   // see tails
+	stopping context.Context // ends when requests must not wait any more
 	stop     context.CancelFunc
 	metrics  *metrics
 	repeats  repeats
@@ -108,8 +108,8 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	}
 	s := &Server{options: o, accounts: accounts, auth: authenticator, logs: logs, recorder: recorder,
 		search: search.New(logs, search.Options{Damaged: damagedIndex(o.Logger, logs)}), searches: newSearchShares(),
-		waiters: limit.NewShares[string](maxWaiters, maxWaitersOfOne, 0),
-		tails:   limit.NewShares[string](maxTails, maxTailsOfOne, 0), beat: usualBeat,
+		waiters: shares(maxWaiters, maxWaitersOfOne, 0),
+		tails:   shares(maxTails, maxTailsOfOne, 0), beat: usualBeat,
 		limits: limit.New[string](o.DownloadRate), metrics: newMetrics(o.Registry),
 		failing: make(chan struct{}, maxFailing), first: connect.NewFirst(maxFirst), deliveries: o.Deliveries}
 	s.stopping, s.stop = context.WithCancel(context.Background())

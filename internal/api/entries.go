@@ -71,7 +71,7 @@ func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 	ctx, cancel := context.WithTimeout(c.context(), wait)
 	defer cancel()
 	defer context.AfterFunc(h.stopping, cancel)()
-	err = h.waitFor(ctx, c.caller.ID, log, from)
+	err = h.waitFor(ctx, c.holders(), log, from)
 	if errors.Is(err, limit.ErrBusy) {
 		return nil, tooManyWaiters()
 	}
@@ -82,8 +82,8 @@ func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 }
 
 // waitFor returns nil when a log has an entry at an index. If ctx ends first, it returns an error.
-func (h entries) waitFor(ctx context.Context, caller, log string, index int64) error {
-	release, err := h.waiters.Take(ctx, caller)
+func (h entries) waitFor(ctx context.Context, holders []string, log string, index int64) error {
+	release, err := h.waiters.Take(ctx, holders...)
 	if err != nil {
 		return err
 	}

@@ -166,11 +166,11 @@ func TestManyThatWaitLookOnce(t *testing.T) {
 			looks.Add(1)
 			return next.Load(), nil
 		})
-		h := entries{waiters: limit.NewShares[string](100, 100, 0), ends: e}
+		h := entries{waiters: limit.NewShares[string](100, 0, 100), ends: e}
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				if err := h.waitFor(t.Context(), "somebody", demoLog, 3); err != nil {
+				if err := h.waitFor(t.Context(), []string{"somebody"}, demoLog, 3); err != nil {
 					t.Error(err)
 				}
 			})
@@ -198,7 +198,7 @@ func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
 		var next atomic.Int64
 		fail.Store(true)
 		next.Store(3)
-		h := entries{waiters: limit.NewShares[string](100, 100, 0),
+		h := entries{waiters: limit.NewShares[string](100, 0, 100),
 			ends: newEnds(func(context.Context, string) (int64, error) {
 				if fail.Swap(false) {
 					return 0, broken
@@ -207,13 +207,13 @@ func TestOneThatGivesUpLeavesOthersWaiting(t *testing.T) {
 			})}
 		errs := make(chan error, 3)
 		for range 2 {
-			go func() { errs <- h.waitFor(t.Context(), "a", demoLog, 3) }()
+			go func() { errs <- h.waitFor(t.Context(), []string{"a"}, demoLog, 3) }()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		if err := <-errs; !errors.Is(err, broken) {
 			t.Errorf("the one that looked: %v", err)
 		}
-		go func() { errs <- h.waitFor(ctx, "b", demoLog, 3) }()
+		go func() { errs <- h.waitFor(ctx, []string{"b"}, demoLog, 3) }()
 		time.Sleep(5 * lookEvery)
 		cancel()
 		if err := <-errs; !errors.Is(err, context.Canceled) {

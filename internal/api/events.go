@@ -26,7 +26,7 @@ import (
 type events struct {
 	references
 	search *search.Searcher
-	shares *limit.Shares[string] // of concurrent searches, by credential
+	shares *limit.Shares[string] // of concurrent searches
 }
 
 func (s *Server) events() events { return events{references{s.auth}, s.search, s.searches} }
@@ -45,7 +45,19 @@ const (
 // busy while some searches wait for the storage. One credential may have half of them.
 func newSearchShares() *limit.Shares[string] {
 	n := runtime.GOMAXPROCS(0)
-	return limit.NewShares[string](2*n, n, waitingShares)
+	return shares(2*n, n, waitingShares)
+}
+
+// shares returns shares for credentials, each of which may have ofOne; those of a project may together have three
+// quarters, those of an organization seven eighths. So no tenant stops another, however many credentials it makes.
+func shares(all, ofOne, waiting int) *limit.Shares[string] {
+	return limit.NewShares[string](all, waiting, ofOne, max(1, all*3/4), max(1, all*7/8))
+}
+
+// holders returns under which keys a call takes shares.
+func (c *call) holders() []string {
+	org, _ := c.scope.within()
+	return []string{c.caller.ID, c.scope.groupID, org}
 }
 
 // searching takes a share for the caller, and returns the answer of find, which runs while the attempt is recorded.
@@ -73,7 +85,7 @@ func (h events) searching(c *call, q *question, find func(context.Context, searc
 func (h events) share(c *call) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(c.context(), searchesWait)
 	defer cancel()
-	release, err = h.shares.Take(ctx, c.caller.ID)
+	release, err = h.shares.Take(ctx, c.holders()...)
 	if errors.Is(err, limit.ErrBusy) {
 		err = tooManySearches()
 	}

@@ -18,7 +18,6 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket/bucketest"
-	"github.com/weirlog/weir/internal/limit"
 )
 
 const eventsPath = "/api/weir/v1/groups/" + projectID + "/events"
@@ -372,7 +371,7 @@ func TestBadQuestionsSayWhereTheyAreWrong(t *testing.T) {
 // Too many searches of one credential are refused. Other credentials can continue.
 func TestSearchesOfOneLeaveRoomForOthers(t *testing.T) {
 	w := newWorld(t, Options{})
-	w.server.searches = limit.NewShares[string](3, 1, 0)
+	w.server.searches = shares(3, 1, 0)
 	w.server.table = w.server.operations()
 	w.bearer(account.GroupOwner)
 	release, err := w.server.searches.Take(t.Context(), w.callers[account.GroupOwner].ID) // a search that continues

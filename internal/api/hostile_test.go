@@ -226,7 +226,7 @@ func TestOverloadSaysWhenToComeAgain(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.bearer(account.GroupAuditLogWriter)
 	w.bearer(account.GroupOwner)
-	hold := w.server.recorder.Reserve(w.callers[account.GroupAuditLogWriter].ID)
+	hold := w.server.recorder.Reserve(w.callers[account.GroupAuditLogWriter].ID, "", "")
 	if err := hold.Grow(32 << 20); err != nil {
 		t.Fatal(err)
 	}

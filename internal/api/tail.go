@@ -20,7 +20,7 @@ import (
 type tails struct {
 	events
 	feed     *live.Feed
-	going    *limit.Shares[string]       // current tails, by credential
+	going    *limit.Shares[string]       // current tails
 	still    func(*call) error           // returns an error if the caller may not continue
 	problem  func(*call, error) *problem // converts an error into a reply
 	record   func(*call, error) error    // records an attempt to read logs
@@ -54,7 +54,7 @@ func (h tails) tail(c *call) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := h.going.TryTake(c.caller.ID) // a tail takes its place for long, so that waiting for one is useless
+	release, err := h.going.TryTake(c.holders()...) // a tail takes its place for long, so that waiting for one is useless
 	if err != nil {
 		return nil, tooManyTails()
 	}

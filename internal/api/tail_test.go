@@ -214,7 +214,7 @@ func TestTailAsServerSentEvents(t *testing.T) {
 // The number of tails of one credential is bounded. A tail that has ended, or never began, does not count.
 func TestTailsOfOneAreBounded(t *testing.T) {
 	w := newWorld(t, Options{})
-	w.server.tails = limit.NewShares[string](2, 1, 0)
+	w.server.tails = shares(3, 1, 0)
 	w.server.table = w.server.operations()
 	w.server.route()
 	w.bearer(account.GroupOwner)
@@ -232,7 +232,7 @@ func TestTailsOfOneAreBounded(t *testing.T) {
 	if rec := w.get(tailPath, account.OrgOwner); rec.Code != 200 {
 		t.Errorf("of another credential: %d %s", rec.Code, rec.Body)
 	}
-	w.server.tails = limit.NewShares[string](1, 1, 0)
+	w.server.tails = limit.NewShares[string](1, 0, 1, 1, 1)
 	w.server.table = w.server.operations()
 	w.server.route()
 	if _, err := w.server.tails.Take(t.Context(), "somebody"); err != nil {

@@ -284,6 +284,10 @@ func (r *Runner) round(ctx context.Context, of *running, p *atlas.Pace) error {
 		return r.note(ctx, of, err)
 	}
 	defer hang()
+	project, err := r.Accounts.Project(ctx, s.Project)
+	if err != nil {
+		return err
+	}
 	state, err := r.Sources.Load(ctx, s.ID, of.state)
 	if err != nil {
 		return err
@@ -294,7 +298,7 @@ func (r *Runner) round(ctx context.Context, of *running, p *atlas.Pace) error {
 	}
 	before := state.State.Counts
 	to := &targets{r.Accounts, r.Recorder, s, s.Naming(), &state.State}
-	round := collect.Round{Source: from, Sink: &sink{r.Recorder, s, r.maxEvent()}, State: &state.State, By: s.By(),
+	round := collect.Round{Source: from, Sink: &sink{r.Recorder, s, project.Org, r.maxEvent()}, State: &state.State, By: s.By(),
 		Most: r.maxEvent(), Target: to.of, Save: state.Save, Large: r.large}
 	err = round.Run(ctx)
 	after := state.State.Counts
@@ -372,16 +376,19 @@ func (r *Runner) openAtlas(a *source.AtlasSettings, secret string, p *atlas.Pace
 type sink struct {
 	recorder *record.Recorder
 	source   *source.Source
+	org      string
 	most     int
 }
 
 // Open implements collect.Sink. What was collected has been checked: the limit leaves room for what keeps a line as it
 // is.
 func (s *sink) Open(t collect.Target) collect.Batch {
-	return s.recorder.Intake(record.Source{Log: t.Log, Operational: t.Operational, Partial: true,
+	return s.recorder.Intake(record.Source{Log: t.Log, Operational: t.Operational, Partial: true, Org: s.org,
 		Origin: event.Origin{By: s.source.By(), Workspace: t.Workspace, Project: s.source.Project, Received: time.Now()}},
 		record.Limits{EventBytes: collect.MapFactor*s.most + collect.MapMemory})
 }
 
 // Reserve implements collect.Sink.
-func (s *sink) Reserve() collect.Hold { return s.recorder.Reserve(s.source.By()) }
+func (s *sink) Reserve() collect.Hold {
+	return s.recorder.Reserve(s.source.By(), s.source.Project, s.org)
+}

@@ -57,7 +57,7 @@ func TestSharesOfOneKeyLeaveRoomForOthers(t *testing.T) {
 
 // A caller that does not wait is refused at once, whether the key or others have taken the shares.
 func TestTryTakeRefusesAtOnce(t *testing.T) {
-	s := NewShares[string](2, 1, 5)
+	s := NewShares[string](2, 5, 1)
 	first, err := s.TryTake("a")
 	if err != nil {
 		t.Fatal(err)
@@ -78,4 +78,36 @@ func TestTryTakeRefusesAtOnce(t *testing.T) {
 	if len(s.byKey) != 2 {
 		t.Errorf("%d keys are kept of two that have a share", len(s.byKey))
 	}
+}
+
+// Keys that are together one at a wider level have a bound there too, whether callers wait or not; what is given up
+// leaves nothing behind.
+func TestManyKeysOfOneLeaveRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewShares[string](4, 5, 1, 3)
+		for _, key := range []string{"a", "b", "c"} {
+			if _, err := s.Take(t.Context(), key, "one"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		full, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Take(full, "d", "one"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a fourth key: %v, want the context's error", err)
+		}
+		if _, err := s.TryTake("e", "one"); !errors.Is(err, ErrBusy) {
+			t.Errorf("a fifth key: %v, want ErrBusy", err)
+		}
+		if len(s.byKey) != 4 || len(s.all) != 3 {
+			t.Errorf("%d keys and %d shares are kept, want 4 and 3", len(s.byKey), len(s.all))
+		}
+		release, err := s.TryTake("one", "a") // The same words at other levels are other keys.
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if len(s.byKey) != 4 || len(s.all) != 3 {
+			t.Errorf("afterwards %d keys and %d shares are kept, want 4 and 3", len(s.byKey), len(s.all))
+		}
+	})
 }

@@ -31,7 +31,8 @@ const (
 // Source says where events come from, and how they are treated.
 type Source struct {
 	Log          string // id of the log that the events go to
-	event.Origin        // the share of Origin.By is charged for the memory
+	event.Origin        // By and Project are charged for the memory,
+	Org          string // and so is the organization of the project.
 	Operational  bool   // the log is an operational log
 	Conformance  Conformance
 	Partial      bool    // good events are recorded even if others are refused
@@ -85,7 +86,7 @@ var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
 // Intake returns an intake for a source. Its events get a salt. The caller calls Close.
 func (r *Recorder) Intake(s Source, l Limits) *Intake {
 	s.Salt = r.salts.of(s.Log, s.Received)
-	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By), parser: parsers.Get().(*event.Parser),
+	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By, s.Project, s.Org), parser: parsers.Get().(*event.Parser),
 		added: maxAddedMember + 6*(len(s.By)+len(s.Workspace)+len(s.Project))}
 	in.parser.Operational = s.Operational
 	in.parser.MaxBytes = l.EventBytes

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestBodyThatStallsHoldsLittle(t *testing.T) {
 			t.Errorf("%q: %d bytes are held while the body stalls", encoding, held)
 		}
 		in.Close()
-		if r.memory.used != 0 || len(r.memory.senders) != 0 {
+		if r.memory.used != 0 || len(r.memory.held) != 0 {
 			t.Errorf("%q: %d bytes are held for ever", encoding, r.memory.used)
 		}
 	}
@@ -79,6 +80,40 @@ func TestOneSenderLeavesRoomForOthers(t *testing.T) {
 	}
 	if err := r.Ready(); err != nil {
 		t.Errorf("ready: %v", err)
+	}
+}
+
+// One tenant leaves room for others, however many credentials and projects it has.
+func TestOneTenantLeavesRoomForOthers(t *testing.T) {
+	r, _ := start(t, Options{MemoryBytes: 1 << 20})
+	body := strings.Repeat(`{"time":1786331570000}`+"\n", 50)
+	fill := func(of func(i int) Source) (refused bool) {
+		for i := range 200 {
+			in := r.Intake(of(i), Limits{})
+			defer in.Close()
+			refused = errors.Is(in.ReadLines(strings.NewReader(body)), ErrOverloaded) || refused
+		}
+		others := source("modest")
+		others.Project, others.Org = "other project", "other organization"
+		in := r.Intake(others, Limits{})
+		defer in.Close()
+		if err := in.ReadLines(strings.NewReader(body)); err != nil {
+			t.Errorf("another tenant: %v", err)
+		}
+		return refused
+	}
+	for name, project := range map[string]string{"of one project": "project", "of many projects": "project %d"} {
+		refused := fill(func(i int) Source {
+			s := source(fmt.Sprint("greedy ", i))
+			s.Project, s.Org = strings.ReplaceAll(project, "%d", strconv.Itoa(i)), "organization"
+			return s
+		})
+		if !refused {
+			t.Errorf("credentials %s hold all that they want", name)
+		}
+	}
+	if r.memory.used != 0 || len(r.memory.held) != 0 {
+		t.Errorf("%d bytes of %d holders are left", r.memory.used, len(r.memory.held))
 	}
 }
 

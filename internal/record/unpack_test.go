@@ -128,7 +128,7 @@ func TestDecoderBeyondTheBound(t *testing.T) {
 			t.Errorf("%d: %v", limit, err)
 		}
 		in.Close()
-		other := r.Reserve("writer")
+		other := r.Reserve("writer", "", "")
 		if err := other.Grow(limit - 2<<20); err != nil {
 			t.Fatal(err)
 		}
