@@ -63,3 +63,10 @@ func lists(object []byte, name string, each func([]byte) error) error {
 	}
 	return connect.Elements(list, each)
 }
+
+// join returns a record in the form that Mapping takes.
+func join(dst, resource, scope, record []byte) []byte {
+	dst = append(append(dst, `{"resource":`...), resource...)
+	dst = append(append(dst, `,"scope":`...), scope...)
+	return append(append(append(dst, `,"logRecord":`...), record...), '}')
+}

@@ -305,6 +305,25 @@ func TestHostileProtobufIsBounded(t *testing.T) {
 	if err != nil || len(made) != 1 {
 		t.Errorf("many: %d %v", len(made), err)
 	}
+	// A resource, a scope and a record that grow most, each in another message: no part is kept once it is too long.
+	grow := func(field protowire.Number, n int) []byte {
+		return message(field, message(2, message(6, []byte(strings.Repeat("\x0a\x00", n)))))
+	}
+	const n = most/2 - 16
+	var three []byte
+	for _, sizes := range [][3]int{{n, 1, 1}, {1, n, 1}, {1, 1, n}} {
+		scope := append(message(1, grow(3, sizes[1])), message(2, grow(6, sizes[2]))...)
+		three = append(three, message(1, append(message(1, grow(1, sizes[0])), message(2, scope)...))...)
+	}
+	runtime.ReadMemStats(&before)
+	made, err = mapAll(three, Protobuf)
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > ProtobufFactor*most {
+		t.Errorf("%d bytes are allocated for parts that grow", used)
+	}
+	if err != nil || len(made) != 3 || !strings.HasPrefix(made[0], "too long") {
+		t.Errorf("parts that grow: %.100q %v", made, err)
+	}
 	large := request(message(3, make([]byte, most+1)))
 	if made, err := mapAll(large, Protobuf); err != nil || len(made) != 1 || !strings.HasPrefix(made[0], "too long") {
 		t.Errorf("large: %.100s %v", made, err)

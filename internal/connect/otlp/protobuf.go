@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -81,71 +82,85 @@ func last(message []byte, number protowire.Number) (found []byte, err error) {
 }
 
 // Protobuf calls each with the log records of an export request in protobuf, in the form that Mapping takes, valid
-// until each returns. Of a record that has, with its resource and scope, more than most bytes, it gives the size
-// only. An error is ErrProtobuf (wrapped), or that of each, which ends it. Beside the body it holds at most
-// ProtobufFactor times most.
+// until each returns. Of a record that has, with its resource and scope, more than most bytes, here or in JSON, it gives
+// the size only, as far as it is known. An error is ErrProtobuf (wrapped), or that of each, which ends it. Beside the
+// body it holds at most ProtobufFactor times most.
 func Protobuf(body []byte, most int, each func(record []byte, size int) error) error {
-	var resource, scope, record part
-	var raw []byte
+	b := &buffer{most: most}
 	return messages(body, 1, func(resourceLogs []byte) error {
-		if err := resource.read(resourceLogs, resourceFields, most); err != nil {
+		resource, err := b.first(part{}, `{"resource":`, resourceLogs, resourceFields)
+		if err != nil {
 			return err
 		}
 		return messages(resourceLogs, 2, func(scopeLogs []byte) error {
-			if err := scope.read(scopeLogs, scopeFields, most); err != nil {
+			scope, err := b.first(resource, `,"scope":`, scopeLogs, scopeFields)
+			if err != nil {
 				return err
 			}
 			return messages(scopeLogs, 2, func(message []byte) error {
-				size := resource.size + scope.size + len(message)
-				if size > most {
-					return each(nil, size)
-				}
-				if err := record.set(message, recordFields, most); err != nil {
+				record, err := b.add(scope, `,"logRecord":`, message, recordFields)
+				if err != nil {
 					return err
 				}
-				if grown := len(resource.json) + len(scope.json) + len(record.json); grown > most {
-					return each(nil, grown)
+				if record.size > most {
+					return each(nil, record.size)
 				}
-				raw = join(raw[:0], resource.json, scope.json, record.json)
-				return each(raw, size)
+				return each(append(b.json, '}'), record.size)
 			})
 		})
 	})
 }
 
-// ProtobufFactor is how much larger the JSON of a message can be (13.5: two bytes become 27), twice over, since it
-// grows.
-const ProtobufFactor = 28
+// ProtobufFactor is how much more than most Protobuf may hold. A text becomes six times as long in JSON at most, before
+// it is found to be too much; beside it is the buffer from before it grew, and a copy of the text.
+const ProtobufFactor = 20
 
-// part is a message, as it came and in JSON.
-type part struct {
-	size int
+// buffer has the JSON of a record, with its resource and scope before it.
+type buffer struct {
+	most int
 	json []byte
 }
 
-// read reads the first field of a message.
-func (p *part) read(message []byte, known map[protowire.Number]named, most int) error {
+// part is where a message ends in a buffer, and the size of all up to there: more than most if it is not in the buffer.
+type part struct{ end, size int }
+
+// first adds what a message has in its first field.
+func (b *buffer) first(after part, name string, message []byte, known map[protowire.Number]named) (part, error) {
 	m, err := last(message, 1)
 	if err != nil {
-		return err
+		return part{}, err
 	}
-	return p.set(m, known, most)
+	return b.add(after, name, m, known)
 }
 
-// set sets the part, but for its JSON if it is larger than what is taken.
-func (p *part) set(message []byte, known map[protowire.Number]named, most int) (err error) {
-	p.size, p.json = len(message), p.json[:0]
-	if p.size <= most {
-		p.json, err = appendMessage(p.json, message, known)
+// add adds a message after a part, and removes what was there.
+func (b *buffer) add(after part, name string, message []byte, known map[protowire.Number]named) (part, error) {
+	p := part{size: after.size + len(message)}
+	if p.size > b.most {
+		return p, nil
 	}
-	return err
+	b.json = append(b.json[:after.end], name...)
+	var err error
+	b.json, err = appendMessage(b.json, message, known, room{maxDepth, b.most + len(`{"resource":,"scope":,"logRecord":`)})
+	if errors.Is(err, errGrown) {
+		return part{size: len(b.json)}, nil
+	}
+	p.end = len(b.json)
+	return p, err
 }
 
-// join returns a record in the form that Mapping takes.
-func join(dst, resource, scope, record []byte) []byte {
-	dst = append(append(dst, `{"resource":`...), resource...)
-	dst = append(append(dst, `,"scope":`...), scope...)
-	return append(append(append(dst, `,"logRecord":`...), record...), '}')
+// errGrown is returned for a message that is too long in JSON.
+var errGrown = errors.New("too long in JSON")
+
+// room is how deep values may be nested, and how much JSON there may be.
+type room struct{ depth, most int }
+
+// check returns an error if there is too much JSON.
+func (r room) check(dst []byte) error {
+	if len(dst) > r.most {
+		return errGrown
+	}
+	return nil
 }
 
 // form is how a field is written in OTLP's JSON.
@@ -177,7 +192,7 @@ var (
 
 // appendMessage appends a message as OTLP's JSON has it. Fields that are not known are left out. The fields of a list
 // stand together, whatever is between them.
-func appendMessage(dst, message []byte, known map[protowire.Number]named) ([]byte, error) {
+func appendMessage(dst, message []byte, known map[protowire.Number]named, r room) ([]byte, error) {
 	dst = append(dst, '{')
 	listed := protowire.Number(0)
 	err := fields(message, func(f field) (err error) {
@@ -189,21 +204,21 @@ func appendMessage(dst, message []byte, known map[protowire.Number]named) ([]byt
 			listed = f.number
 			return nil
 		}
-		dst, err = appendField(connect.Name(dst, n.name), f, n.form)
-		return err
+		dst, err = appendField(connect.Name(dst, n.name), f, n.form, r)
+		return cmp.Or(err, r.check(dst))
 	})
 	if err == nil && listed > 0 {
 		dst = append(connect.Name(dst, known[listed].name), '[')
 		err = messages(message, listed, func(m []byte) (err error) {
-			dst, err = appendKeyValue(dst, m, maxDepth)
-			return err
+			dst, err = appendKeyValue(dst, m, r)
+			return cmp.Or(err, r.check(dst))
 		})
 		dst = append(dst, ']')
 	}
 	return append(dst, '}'), err
 }
 
-func appendField(dst []byte, f field, as form) ([]byte, error) {
+func appendField(dst []byte, f field, as form, r room) ([]byte, error) {
 	if isNumber := f.kind != protowire.BytesType; isNumber != (as == intForm || as == longForm) {
 		return dst, ErrProtobuf
 	}
@@ -217,10 +232,10 @@ func appendField(dst []byte, f field, as form) ([]byte, error) {
 	case longForm:
 		return append(strconv.AppendUint(append(dst, '"'), f.bits, 10), '"'), nil
 	}
-	return appendValue(dst, f.bytes, maxDepth)
+	return appendValue(dst, f.bytes, r)
 }
 
-func appendKeyValue(dst, message []byte, depth int) ([]byte, error) {
+func appendKeyValue(dst, message []byte, r room) ([]byte, error) {
 	key, err := last(message, 1)
 	if err != nil {
 		return dst, err
@@ -233,18 +248,18 @@ func appendKeyValue(dst, message []byte, depth int) ([]byte, error) {
 		dst = append(dst, ',')
 	}
 	dst = connect.String(append(dst, `{"key":`...), string(key))
-	dst, err = appendValue(append(dst, `,"value":`...), value, depth)
+	dst, err = appendValue(append(dst, `,"value":`...), value, r)
 	return append(dst, '}'), err
 }
 
 // appendValue appends an AnyValue.
-func appendValue(dst, message []byte, depth int) ([]byte, error) {
-	if depth == 0 {
+func appendValue(dst, message []byte, r room) ([]byte, error) {
+	if r.depth == 0 {
 		return dst, fmt.Errorf("%w: its values are nested deeper than %d", ErrProtobuf, maxDepth)
 	}
 	start := len(dst)
 	err := fields(message, func(f field) (err error) {
-		dst, err = appendOneOf(append(dst[:start], '{'), f, depth) // The last one counts.
+		dst, err = appendOneOf(append(dst[:start], '{'), f, r) // The last one counts.
 		dst = append(dst, '}')
 		return err
 	})
@@ -254,7 +269,7 @@ func appendValue(dst, message []byte, depth int) ([]byte, error) {
 	return dst, err
 }
 
-func appendOneOf(dst []byte, f field, depth int) ([]byte, error) {
+func appendOneOf(dst []byte, f field, r room) ([]byte, error) {
 	kinds := [...]protowire.Type{1: protowire.BytesType, 2: protowire.VarintType, 3: protowire.VarintType,
 		4: protowire.Fixed64Type, 5: protowire.BytesType, 6: protowire.BytesType, 7: protowire.BytesType}
 	if int(f.number) >= len(kinds) {
@@ -273,27 +288,28 @@ func appendOneOf(dst []byte, f field, depth int) ([]byte, error) {
 	case 4:
 		return appendDouble(connect.Name(dst, "doubleValue"), math.Float64frombits(f.bits)), nil
 	case 5:
-		dst, err := appendList(append(connect.Name(dst, "arrayValue"), `{"values":[`...), f.bytes, depth, appendElement)
+		dst, err := appendList(append(connect.Name(dst, "arrayValue"), `{"values":[`...), f.bytes, r, appendElement)
 		return append(dst, "]}"...), err
 	case 6:
-		dst, err := appendList(append(connect.Name(dst, "kvlistValue"), `{"values":[`...), f.bytes, depth, appendKeyValue)
+		dst, err := appendList(append(connect.Name(dst, "kvlistValue"), `{"values":[`...), f.bytes, r, appendKeyValue)
 		return append(dst, "]}"...), err
 	}
 	return connect.String(connect.Name(dst, "bytesValue"), base64.StdEncoding.EncodeToString(f.bytes)), nil
 }
 
-func appendElement(dst, message []byte, depth int) ([]byte, error) {
+func appendElement(dst, message []byte, r room) ([]byte, error) {
 	if n := len(dst); dst[n-1] != '[' {
 		dst = append(dst, ',')
 	}
-	return appendValue(dst, message, depth)
+	return appendValue(dst, message, r)
 }
 
-func appendList(dst, message []byte, depth int, appendOne func(dst, message []byte, depth int) ([]byte, error)) ([]byte,
+func appendList(dst, message []byte, r room, appendOne func(dst, message []byte, r room) ([]byte, error)) ([]byte,
 	error) {
+	r.depth--
 	err := messages(message, 1, func(m []byte) (err error) {
-		dst, err = appendOne(dst, m, depth-1)
-		return err
+		dst, err = appendOne(dst, m, r)
+		return cmp.Or(err, r.check(dst))
 	})
 	return dst, err
 }
