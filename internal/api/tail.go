@@ -227,13 +227,14 @@ func (w *tailWriter) event(e live.Event) error {
 	return w.write("", w.buf)
 }
 
-// heartbeat says that the tail continues, and up to what time everything recorded has been sent.
+// heartbeat says that the tail continues, and up to what time everything recorded has been sent. It flushes, so that a
+// client that reads is not disconnected when there is always more for it.
 func (w *tailWriter) heartbeat(now, upTo time.Time) error {
 	if upTo.IsZero() { // there is no log
 		upTo = now
 	}
-	return w.write("heartbeat", fmt.Appendf(nil, `{"heartbeat":"%s","upTo":"%s"}`, moment(now.UnixMilli()),
-		moment(upTo.UnixMilli())))
+	beat := fmt.Appendf(nil, `{"heartbeat":"%s","upTo":"%s"}`, moment(now.UnixMilli()), moment(upTo.UnixMilli()))
+	return errors.Join(w.write("heartbeat", beat), w.flush())
 }
 
 // end writes why the tail ends.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weirlog/weir/internal/account"
@@ -278,4 +279,29 @@ func TestDigestGoesOnAsLongAsItsKey(t *testing.T) {
 	if _, err := w.auth.Still(r, was); err == nil {
 		t.Error("a deleted key goes on")
 	}
+}
+
+// deadlines notes the deadlines that are set for a reply.
+type deadlines struct {
+	httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error { d.set = append(d.set, at); return nil }
+
+// A client that reads has until the next heartbeat at least, also while there is always more for it.
+func TestEachHeartbeatGivesTheClientMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reply := &deadlines{}
+		out := &tailWriter{w: bufio.NewWriter(reply), control: http.NewResponseController(reply)}
+		for range 3 {
+			if err := out.heartbeat(time.Now(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(reply.set); n == 0 || reply.set[n-1].Before(time.Now().Add(2*usualBeat)) {
+				t.Fatalf("at %v the deadlines are %v", time.Now(), reply.set)
+			}
+			time.Sleep(usualBeat)
+		}
+	})
 }
