@@ -19,6 +19,11 @@ type Organization struct {
 
 	SkipAlerts bool `json:"skipDefaultAlertsSettings,omitempty"` // stored and returned only: weir has no alerts
 	Kept       Kept `json:"settings,omitempty"`
+
+	// Owners of an organization may make others, and those of these again. Root is the first of them, whose Made has all
+	// others, or had them before they were deleted. Root is empty for an organization that no other one has made.
+	Root string   `json:"root,omitempty"`
+	Made []string `json:"made,omitempty"`
 }
 
 // Kept is settings that Atlas has and weir only stores, by their names in its API.

@@ -98,7 +98,7 @@ func (h control) logsOf(c *call, what changed, e *event.Change) ([]string, error
 func isRefusal(err error) bool {
 	p := new(problem)
 	return errors.As(err, &p) && p.status < http.StatusInternalServerError ||
-		errors.Is(err, account.ErrNotFound) || errors.Is(err, account.ErrExists)
+		errors.Is(err, account.ErrNotFound) || errors.Is(err, account.ErrExists) || errors.As(err, new(*account.Full))
 }
 
 func jsonOf(v any) (json.RawMessage, error) {

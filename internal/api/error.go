@@ -233,6 +233,7 @@ func (s *Server) problemOf(c *call, err error) *problem {
 	var wrong *auth.Unauthorized
 	var many *auth.TooManyFailures
 	var tokens *auth.TooManyTokens
+	var full *account.Full
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -249,6 +250,8 @@ func (s *Server) problemOf(c *call, err error) *problem {
 	// deleted since it was found; not there yet
 	case errors.Is(err, account.ErrNotFound), errors.Is(err, tlog.ErrBeyond):
 		return resourceNotFound(c.r.URL.Path)
+	case errors.As(err, &full):
+		return invalid(full.Error() + ". Delete one first.")
 	case errors.Is(err, record.ErrOverloaded):
 		return overloaded(err)
 	case errors.Is(err, tlog.ErrPruned):

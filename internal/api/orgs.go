@@ -85,8 +85,9 @@ func (in *newOrg) makesOwner() bool {
 
 // create creates an organization with a credential that owns it. If none is asked for, the caller owns it.
 func (h orgs) create(c *call) (any, error) {
-	if !slices.ContainsFunc(c.caller.Organizations(),
-		func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) }) {
+	within := c.caller.Organizations()
+	own := slices.IndexFunc(within, func(id string) bool { return c.caller.MayInOrg(account.OwnOrg, id) })
+	if own < 0 {
 		return nil, forbidden(account.OwnOrg)
 	}
 	in, err := decode[newOrg](c)
@@ -118,7 +119,7 @@ func (h orgs) create(c *call) (any, error) {
 	c.scope.org = &org
 	err = h.change(c, changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name},
 		func() (_, _ any, err error) {
-			if err := h.accounts.CreateOrganization(c.detached(), org); err != nil {
+			if err := h.accounts.MakeOrganization(c.detached(), within[own], org); err != nil {
 				return nil, nil, err
 			}
 			view.Organization = showOrg(c, &org)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -173,12 +174,12 @@ func (h workspaces) create(c *call) (any, error) {
 	return view, h.change(c, changed{activity: event.Create, kind: "Stream Workspace", id: w.ID, name: name, project: p,
 		workspace: &w}, func() (any, any, error) {
 		_, err := h.accounts.UpdateProject(c.detached(), p.ID, func(p *account.Project) error {
-			if _, exists := p.Workspace(name); exists {
-				return conflict("STREAM_TENANT_ALREADY_EXISTS_FOR_NAME",
+			err := p.AddWorkspace(w)
+			if errors.Is(err, account.ErrExists) {
+				err = conflict("STREAM_TENANT_ALREADY_EXISTS_FOR_NAME",
 					"A stream workspace named %s already exists in group %s.", name, p.ID)
 			}
-			p.Workspaces = append(p.Workspaces, w)
-			return nil
+			return err
 		})
 		return nil, view, err
 	})

@@ -87,16 +87,11 @@ func (t *targets) create(ctx context.Context, p *account.Project, name string) (
 	if err != nil {
 		return nil, err
 	}
-	exists := errors.New("there is one of that name")
 	made, err := t.accounts.UpdateProject(ctx, p.ID, func(p *account.Project) error {
-		if _, ok := p.Workspace(name); ok {
-			return exists
-		}
-		p.Workspaces = append(p.Workspaces, w)
-		return nil
+		return p.AddWorkspace(w)
 	})
 	switch {
-	case errors.Is(err, exists), errors.Is(err, account.ErrNotFound):
+	case errors.Is(err, account.ErrExists), errors.Is(err, account.ErrNotFound), errors.As(err, new(*account.Full)):
 		return nil, errors.Join(fmt.Errorf("workspace %s: %w", name, err), intent.Withdraw(ctx))
 	case err != nil:
 		return nil, err // What became of it is not known, and the logs will say so.

@@ -1,0 +1,92 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// The most that there may be of what others make, so that what a node keeps in memory of it, and reads to list it, is
+// bounded. Projects and credentials that are made at the same moment may become more.
+const (
+	MaxWorkspaces  = 1000   // of a project
+	MaxProjects    = 1000   // of an organization
+	MaxCredentials = 10_000 // of an organization, those of its projects and ingest tokens included
+
+	// MaxOrganizations is how many organizations owners of one may make, and owners of these.
+	MaxOrganizations = 100
+)
+
+// Full is returned (wrapped) where no more may be made. Nothing was changed.
+type Full struct {
+	Of   string // such as "A project"
+	What string // such as "workspaces"
+	Most int
+}
+
+func (e *Full) Error() string { return fmt.Sprintf("%s has at most %d %s", e.Of, e.Most, e.What) }
+
+// AddWorkspace adds a workspace. If there is one with its name, it returns ErrExists (wrapped), if there is no room for
+// one more, a *Full.
+func (p *Project) AddWorkspace(w Workspace) error {
+	if _, ok := p.Workspace(w.Name); ok {
+		return fmt.Errorf("workspace %s: %w", w.Name, ErrExists)
+	}
+	if len(p.Workspaces) >= MaxWorkspaces {
+		return &Full{"A project", "workspaces", MaxWorkspaces}
+	}
+	p.Workspaces = append(slices.Clip(p.Workspaces), w)
+	return nil
+}
+
+// RoomForProject returns a *Full if an organization may have no more projects.
+func (s *Directory) RoomForProject(ctx context.Context, org string) error {
+	return s.room(ctx, org, projectNames, &Full{"An organization", "projects", MaxProjects})
+}
+
+// RoomForCredential returns a *Full if an organization may have no more credentials. Who gets an owner's rights back
+// (weir init --recover-owner) does not ask.
+func (s *Directory) RoomForCredential(ctx context.Context, org string) error {
+	return s.room(ctx, org, userIDs, &Full{"An organization", "credentials", MaxCredentials})
+}
+
+// MakeOrganization stores a new organization that an owner of another one makes. It sets Root. If there are too many, it
+// returns a *Full.
+func (s *Directory) MakeOrganization(ctx context.Context, maker string, o Organization) error {
+	by, err := s.Organization(ctx, maker)
+	if err != nil {
+		return err
+	}
+	o.Root = cmp.Or(by.Root, by.ID)
+	_, err = s.orgs.Update(ctx, o.Root, func(root *Organization) error {
+		made := root.Made
+		if len(made) >= MaxOrganizations {
+			there, err := fetch(ctx, made, s.Organization)
+			if err != nil {
+				return err
+			}
+			made = nil
+			for _, o := range there {
+				made = append(made, o.ID)
+			}
+		}
+		if len(made) >= MaxOrganizations {
+			return &Full{"An organization", "organizations that its owners have made", MaxOrganizations}
+		}
+		root.Made = append(slices.Clip(made), o.ID)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.CreateOrganization(ctx, o)
+}
+
+func (s *Directory) room(ctx context.Context, org, kind string, full *Full) error {
+	entries, err := s.list(ctx, org, kind)
+	if err == nil && len(entries) >= full.Most {
+		err = full
+	}
+	return err
+}
