@@ -61,9 +61,9 @@ type notifierView struct {
 	Username string          `json:"username,omitempty"`
 }
 
-func showNotifier(_ *call, n notify.Notifier) notifierView {
+func showNotifier(c *call, n notify.Notifier) notifierView {
 	v := notifierView{Address: n.Address, CA: n.CA, Created: n.Created, From: n.From, ID: n.ID, Name: n.Name,
-		Security: n.Security, To: n.To, Type: n.Type, URL: n.URL, Username: n.Username}
+		Security: n.Security, To: n.To, Type: n.Type, URL: c.shown(n.URL), Username: n.Username}
 	if n.Secret != "" {
 		v.Masked = "********"
 	}

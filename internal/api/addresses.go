@@ -1,0 +1,25 @@
+package api
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/weirlog/weir/internal/account"
+)
+
+// shown returns the URL of a webhook as the caller may see it. What stands behind the host is often all that one needs
+// to send there, so only owners of the project see it.
+func (c *call) shown(address string) string {
+	if address == "" || c.caller.May(account.Own, c.scope.project) {
+		return address
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "…"
+	}
+	whole := url.URL{Scheme: u.Scheme, Host: u.Host}
+	if origin := whole.String(); strings.TrimSuffix(address, "/") != origin {
+		return origin + "/…"
+	}
+	return address
+}
