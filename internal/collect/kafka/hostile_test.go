@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -221,6 +222,35 @@ func TestHostileMessages(t *testing.T) {
 	for _, want := range []string{"refused: it has ", "unread old", "unread new", "large ", "", "/g=="} {
 		if text[want] != 1 {
 			t.Errorf("%q: %d times in %v", want, text[want], text)
+		}
+	}
+}
+
+// A message that cannot be read keeps its key and headers, and says where it lies. All of it is accounted for.
+func TestUnreadMessagesAreKeptWhole(t *testing.T) {
+	for _, mapping := range []Mapping{OCSF, JSON} {
+		w := newWorld(t, 1)
+		w.settings.Mapping, w.hold = mapping, &counted{}
+		key := strings.Repeat("k", 20<<10)
+		w.produce(&kgo.Record{Key: []byte(key), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}},
+			&kgo.Record{Key: []byte("\xff"), Value: []byte("no object")})
+		if state := w.collect(); state.Unread != 2 || state.Recorded != 2 {
+			t.Errorf("%s: %+v", mapping, state.Counts)
+		}
+		if least := int64(40 * len(key)); w.hold.highest < least+fetchBytes {
+			t.Errorf("%s: %d bytes were accounted for", mapping, w.hold.highest)
+		}
+		all := w.entries()
+		if len(all) != 2 {
+			t.Fatalf("%s: %+v", mapping, all)
+		}
+		first, second := all[0].Unmapped.Kafka, all[1].Unmapped.Kafka
+		if first["key"] != key || first["offset"] != 0.0 || first["partition"] != 0.0 || first["topic"] != topic ||
+			!strings.HasPrefix(fmt.Sprint(first["headers"]), "[map[name:h value:v") {
+			t.Errorf("%s: %.300v", mapping, first)
+		}
+		if second["key"] != "/w==" || second["key_encoding"] != "base64" || all[1].Raw != "no object" {
+			t.Errorf("%s: %+v", mapping, all[1])
 		}
 	}
 }
