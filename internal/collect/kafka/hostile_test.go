@@ -3,8 +3,11 @@ package kafka
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +25,17 @@ import (
 )
 
 // counted is memory that is accounted for.
-type counted struct{ held, highest int64 }
+type counted struct {
+	held, highest int64
+	most          int64 // 0: no bound
+}
+
+var errHeld = errors.New("too much is held")
 
 func (c *counted) Grow(n int64) error {
+	if c.most > 0 && c.held+n > c.most {
+		return errHeld
+	}
 	c.held += n
 	c.highest = max(c.highest, c.held)
 	return nil
@@ -130,6 +141,44 @@ func TestBombsAreRefused(t *testing.T) {
 		if err != nil || next != 8 || len(all) != 2 || all[0].Refused == "" || all[0].Offset != 4 || all[0].Last != 6 ||
 			string(all[1].Value) != "x" || hold.held != 0 || hold.highest > 4*maxUnpacked {
 			t.Errorf("%d: %d messages, next %d, held %d of %d, %v", codec, len(all), next, hold.held, hold.highest, err)
+		}
+	}
+}
+
+// What unpacks a batch is not made before its memory is accounted for. With the costliest batches that is enough.
+func TestUnpackingIsAccountedFor(t *testing.T) {
+	one := message(0, nil, bytes.Repeat([]byte("x"), 8<<20), 0, nil)
+	var wide, blocks bytes.Buffer
+	z, err := zstd.NewWriter(&wide, zstd.WithWindowSize(maxWindow), zstd.WithSingleSegment(false))
+	l := lz4.NewWriter(&blocks)
+	if err = errors.Join(err, l.Apply(lz4.LegacyOption(true))); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []io.WriteCloser{z, l} {
+		if _, err := w.Write(one); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+	}
+	for codec, data := range map[int16][]byte{packedGzip: pack(t, packedGzip, one), packedLZ4: blocks.Bytes(),
+		packedZstd: wide.Bytes()} {
+		hold := &counted{most: decoderMemory[codec] - 1}
+		r := reader{hold: hold}
+		b := kmsg.RecordBatch{Attributes: codec, Records: data}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := r.unpack(&b)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, errHeld) || hold.held != 0 || took > 4<<10 {
+			t.Errorf("%d: %v, held %d, %d bytes are taken", codec, err, hold.held, took)
+		}
+		hold.most = 0
+		runtime.ReadMemStats(&before)
+		out, err := r.unpack(&b)
+		runtime.ReadMemStats(&after)
+		const grown = 2 * 32 << 20 // what is unpacked, in buffers that double
+		if took := int64(after.TotalAlloc - before.TotalAlloc); err != nil || !bytes.Equal(out, one) ||
+			hold.held != int64(len(out)) || took > decoderMemory[codec]+grown {
+			t.Errorf("%d: %v, held %d, %d bytes are taken", codec, err, hold.held, took)
 		}
 	}
 }
