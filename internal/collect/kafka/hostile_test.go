@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weirlog/weir/internal/brokers"
 	"github.com/weirlog/weir/internal/collect"
 )
 
@@ -28,12 +29,13 @@ import (
 type counted struct {
 	held, highest int64
 	most          int64 // 0: no bound
+	exempt        int64 // This much at a time is taken, whatever the bound.
 }
 
 var errHeld = errors.New("too much is held")
 
 func (c *counted) Grow(n int64) error {
-	if c.most > 0 && c.held+n > c.most {
+	if c.most > 0 && c.held+n > c.most && n != c.exempt {
 		return errHeld
 	}
 	c.held += n
@@ -286,7 +288,7 @@ func TestUnreadMessagesAreKeptWhole(t *testing.T) {
 		if state := w.collect(); state.Unread != 2 || state.Recorded != 2 {
 			t.Errorf("%s: %+v", mapping, state.Counts)
 		}
-		if least := int64(40 * len(key)); w.hold.highest < least+fetchBytes {
+		if least := int64(40 * len(key)); w.hold.highest < least {
 			t.Errorf("%s: %d bytes were accounted for", mapping, w.hold.highest)
 		}
 		all := w.entries()
@@ -301,5 +303,27 @@ func TestUnreadMessagesAreKeptWhole(t *testing.T) {
 		if second["key"] != "/w==" || second["key_encoding"] != "base64" || all[1].Raw != "no object" {
 			t.Errorf("%s: %+v", mapping, all[1])
 		}
+	}
+}
+
+// What a broker may reply with is accounted for before it is asked.
+func TestRepliesAreAccountedFor(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(numbered(0, 1)...)
+	w.collect()
+	w.produce(numbered(1, 1)...)
+	for most, says := range map[int64]string{brokers.ListMemory - 1: "list what the source has", maxReply - 1: ""} {
+		w.hold = &counted{most: most}
+		if most < maxReply {
+			w.hold.exempt = brokers.ListMemory
+		}
+		state, err := w.round(t.Context())
+		if !errors.Is(err, errHeld) || !strings.Contains(state.Error, says) || state.Recorded != 1 || len(state.Units) != 1 {
+			t.Errorf("%d: %+v, %v", most, state, err)
+		}
+	}
+	w.hold = nil
+	if state := w.collect(); state.Recorded != 2 || w.texts() != "m0 m1" {
+		t.Errorf("%+v, %s", state, w.texts())
 	}
 }
