@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -66,30 +68,69 @@ const itemsPerPage = 500
 // maxPages bounds a list: all of it may have at most maxPages times the size of the largest page.
 const maxPages = 4
 
-// List returns all items of a list, which it requests page by page. It fails if the list has more than four times
-// Config.MaxReply bytes (default 256 MiB).
+// maxItems bounds a list that List returns.
+const maxItems = 100_000
+
+// List returns all items of a list, which it requests page by page. It fails if the list has more than 100,000 items,
+// or more than four times Config.MaxReply bytes (default 256 MiB).
 func (c *Client) List(ctx context.Context, path string, query url.Values) ([]json.RawMessage, error) {
-	all, size := []json.RawMessage{}, int64(0)
-	for number := 1; ; number++ {
+	all := []json.RawMessage{}
+	err := c.Each(ctx, path, query, func(item json.RawMessage) error {
+		if len(all) == maxItems {
+			return fmt.Errorf("the server's reply: the list %s has more than %d items", path, maxItems)
+		}
+		all = append(all, bytes.Clone(item))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Each calls fn with the items of a list, one after another; each is valid during the call only. It holds one page at a
+// time. An error of fn ends it, and is returned. It fails if the list has more than four times Config.MaxReply bytes.
+func (c *Client) Each(ctx context.Context, path string, query url.Values, fn func(item json.RawMessage) error) error {
+	for number, size := 1, int64(0); ; number++ {
 		asked := url.Values{"itemsPerPage": {strconv.Itoa(itemsPerPage)}, "pageNum": {strconv.Itoa(number)}}
 		for name, values := range query {
 			asked[name] = values
 		}
 		data, err := c.Call(ctx, http.MethodGet, path, asked, nil)
 		if err != nil {
-			return nil, err
-		}
-		var page struct {
-			Results []json.RawMessage `json:"results"`
-		}
-		if err := json.Unmarshal(data, &page); err != nil {
-			return nil, fmt.Errorf("the server's reply: %w", err)
+			return err
 		}
 		if size += int64(len(data)); size > maxPages*c.maxPage {
-			return nil, fmt.Errorf("the server's reply: the list %s has more than %d bytes", path, maxPages*c.maxPage)
+			return fmt.Errorf("the server's reply: the list %s has more than %d bytes", path,
+				maxPages*c.maxPage)
 		}
-		if all = append(all, page.Results...); len(page.Results) < itemsPerPage {
-			return all, nil
+		if n, err := eachResult(data, fn); err != nil || n < itemsPerPage {
+			return err
 		}
 	}
+}
+
+// eachResult calls fn with the items of a page, and returns how many there are.
+func eachResult(page []byte, fn func(json.RawMessage) error) (n int, err error) {
+	var list struct {
+		Results json.RawMessage `json:"results"`
+	}
+	if err := json.Unmarshal(page, &list); err != nil {
+		return 0, fmt.Errorf("the server's reply: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(list.Results))
+	if first, err := d.Token(); errors.Is(err, io.EOF) || first == nil && err == nil {
+		return 0, nil // The page has no results, or they are null.
+	} else if err != nil || first != json.Delim('[') {
+		return 0, errors.New("the server's reply: its results are no list")
+	}
+	for item := json.RawMessage(nil); d.More(); n++ {
+		if err := d.Decode(&item); err != nil {
+			return n, fmt.Errorf("the server's reply: %w", err)
+		}
+		if err := fn(item); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }

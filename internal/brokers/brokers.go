@@ -39,8 +39,12 @@ func (a *Access) Options(p *egress.Policy, trouble *Trouble) ([]kgo.Opt, error) 
 	}
 	options := []kgo.Opt{kgo.SeedBrokers(a.servers()...), kgo.ClientID("weir"), kgo.DisableClientMetrics(),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, p, verify, network, address)
-		}), kgo.WithHooks(trouble)}
+			c, err := dial(ctx, p, verify, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &replies{Conn: c}, nil
+		}), kgo.MaxVersions(versions()), kgo.WithHooks(trouble)}
 	m, err := a.mechanism(p)
 	if err == nil && m != nil {
 		options = append(options, kgo.SASL(m))

@@ -82,6 +82,9 @@ type Source interface {
 	Again(id string, at Place) (Unit, bool)
 }
 
+// Lister is a Source whose Units holds up to so many bytes, which are accounted for before.
+type Lister interface{ ListMemory() int64 }
+
 // Committer is a Source that is told how far its queues were collected. An error does not keep a round from going on.
 type Committer interface {
 	Commit(ctx context.Context, units map[string]*Progress) error

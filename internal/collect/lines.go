@@ -109,7 +109,7 @@ func (m *maker) keep(line []byte, name string) ([]byte, error) {
 			m.noted = true
 		}
 	}
-	m.made = connect.KeepAs(m.made[:0], line, m.format.Name(), reason, at, name)
+	m.made = connect.KeepAs(m.made[:0], line, m.format.Name(), reason, at, name, nil)
 	return m.made, &unread{reason, !ok}
 }
 

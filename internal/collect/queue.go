@@ -30,6 +30,9 @@ type Queue interface {
 	// Map appends the event that a message becomes, in JSON, or says why it cannot be read, which depends on the message
 	// and on when it was received only. If the message has no identity of its own, m.UID becomes that of the event.
 	Map(dst []byte, m *Message, received time.Time) ([]byte, error)
+
+	// Describe appends a member of an object in JSON that says where a message lies, and all that it has beside its value.
+	Describe(dst []byte, m *Message) []byte
 }
 
 // Bounds is what a source has of a queue.
@@ -50,6 +53,7 @@ type Message struct {
 	Last    int64  // If it is refused, the offset of the last one for which this holds.
 
 	Value []byte
+	Size  int // bytes of all that is held of it
 	Also  any // what the source's Map knows of it beside
 }
 
@@ -251,7 +255,7 @@ func (m *messages) fetch(ctx context.Context) error {
 
 // take makes an event of a message.
 func (m *messages) take(ctx context.Context, one *Message) error {
-	most := int64(parseFactor * len(one.Value))
+	most := int64(parseFactor * max(one.Size, len(one.Value)))
 	if err := m.hold.Grow(most); err != nil {
 		return err
 	}
@@ -272,7 +276,9 @@ func (m *messages) take(ctx context.Context, one *Message) error {
 	if err != nil {
 		m.unread++
 		m.reason = err.Error()
-		m.made = connect.KeepAs(m.made[:0], one.Value, m.run.unit.Queue.Name(), err.Error(), m.timeOf(one), one.UID)
+		queue := m.run.unit.Queue
+		m.made = connect.KeepAs(m.made[:0], one.Value, queue.Name(), err.Error(), m.timeOf(one), one.UID,
+			func(dst []byte) []byte { return queue.Describe(dst, one) })
 	}
 	return m.put(ctx, m.made)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/record"
+	"github.com/weirlog/weir/internal/retry"
 )
 
 // State is what is kept of a source between rounds.
@@ -72,7 +74,10 @@ type unitRun struct {
 // and the others go on. The state is saved at the end, and now and then.
 func (r *Round) Run(ctx context.Context) error {
 	r.prepare()
-	units, err := r.Source.Units(ctx)
+	units, err := r.list(ctx)
+	if errors.As(err, new(*recordError)) {
+		return errors.Join(r.conclude(nil, err), r.save(ctx))
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -83,6 +88,25 @@ func (r *Round) Run(ctx context.Context) error {
 	}
 	err = r.conclude(runs, errors.Join(err, failed, r.commit(ctx)))
 	return errors.Join(err, r.save(ctx))
+}
+
+// list returns what the source has. Where memory for that is in use, it waits a while.
+func (r *Round) list(ctx context.Context) ([]Unit, error) {
+	l, ok := r.Source.(Lister)
+	if !ok {
+		return r.Source.Units(ctx)
+	}
+	hold := r.Sink.Reserve()
+	defer hold.Release()
+	for again := 60; ; again-- {
+		err := hold.Grow(l.ListMemory())
+		if err == nil {
+			return r.Source.Units(ctx)
+		}
+		if !errors.Is(err, record.ErrOverloaded) || again == 0 || !retry.Wait(ctx, time.Second) {
+			return nil, ours(fmt.Errorf("list what the source has: %w", err))
+		}
+	}
 }
 
 // prepare completes what is not set, and forgets what is long past.

@@ -74,11 +74,12 @@ func (d *Delivery) CheckTime(ms int64) error {
 // It is another event each time.
 func (d *Delivery) Keep(dst, raw []byte, format, why string) []byte {
 	ms, uid := d.Anew()
-	return KeepAs(dst, raw, format, why, ms, uid)
+	return KeepAs(dst, raw, format, why, ms, uid, nil)
 }
 
-// KeepAs is Delivery.Keep for what has a time and a uid, so that it is the same event when it comes again.
-func KeepAs(dst, raw []byte, format, why string, ms int64, uid string) []byte {
+// KeepAs is Delivery.Keep for what has a time and a uid, so that it is the same event when it comes again. If more is
+// not nil, it appends a member of unmapped: what came with the bytes.
+func KeepAs(dst, raw []byte, format, why string, ms int64, uid string, more func([]byte) []byte) []byte {
 	encoding, text := "text", string(raw)
 	if !utf8.Valid(raw) {
 		encoding, text = "base64", base64.StdEncoding.EncodeToString(raw)
@@ -91,8 +92,11 @@ func KeepAs(dst, raw []byte, format, why string, ms int64, uid string) []byte {
 		dst = append(Name(dst, "unread"), '{')
 		dst = String(Name(dst, "format"), format)
 		dst = String(Name(dst, "reason"), why)
-		dst = String(Name(dst, "encoding"), encoding)
-		return append(dst, "}}"...)
+		dst = append(String(Name(dst, "encoding"), encoding), '}')
+		if more != nil {
+			dst = more(dst)
+		}
+		return append(dst, '}')
 	})
 }
 

@@ -98,7 +98,8 @@ func (p *Pace) passed(err error) {
 func explained(err error) error {
 	refused := new(client.Error)
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, collect.ErrIncomplete),
+		errors.Is(err, collect.ErrTooMuch):
 		return err
 	case !errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", collect.ErrAway, err)

@@ -57,35 +57,66 @@ type workspace struct {
 	Name string `json:"name"`
 }
 
+// Bounds on what a server lists, whatever it says.
+const (
+	maxUnits  = 2000   // as a round has
+	maxListed = 10_000 // items of a list
+)
+
 // Units implements collect.Source. It asks for the projects and their workspaces anew.
 func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 	var units []collect.Unit
-	var errs []error
+	var failed failures
 	projects, err := s.projects(ctx)
-	if err != nil {
-		errs = append(errs, fmt.Errorf("list the projects: %w", err))
-	}
+	failed.add("list the projects", err)
+	listed := map[string]bool{}
 	for _, p := range projects {
 		all, err := s.workspaces(ctx, p)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list the workspaces of project %s: %w", p.ID, err))
-		}
+		failed.add("list the workspaces of project "+p.ID, err)
 		if errors.Is(err, collect.ErrAway) || ctx.Err() != nil {
 			break
 		}
 		for _, w := range all {
-			units = append(units, s.logsOf(p, w)...)
+			for _, u := range s.logsOf(p, w) {
+				if listed[u.ID] {
+					continue
+				}
+				if len(units) == maxUnits {
+					failed.add("list the logs", errTooMany)
+					return units, failed.err()
+				}
+				listed[u.ID] = true
+				units = append(units, u)
+			}
 		}
 	}
-	return units, firstOf(errs)
+	return units, failed.err()
 }
 
-// firstOf returns the first error, and says how many there are.
-func firstOf(errs []error) error {
-	if len(errs) < 2 {
-		return errors.Join(errs...)
+// errTooMany is returned for a server that has more logs than a source may have.
+var errTooMany = fmt.Errorf("there are more than %d logs to collect: leave some out, or make another source for them",
+	maxUnits)
+
+// failures is the first error of some, and how many there are.
+type failures struct {
+	first error
+	n     int
+}
+
+func (f *failures) add(doing string, err error) {
+	if err == nil {
+		return
 	}
-	return fmt.Errorf("%w (and %d more errors)", errs[0], len(errs)-1)
+	if f.n++; f.n == 1 {
+		f.first = fmt.Errorf("%s: %w", doing, err)
+	}
+}
+
+func (f *failures) err() error {
+	if f.n < 2 {
+		return f.first
+	}
+	return fmt.Errorf("%w (and %d more errors)", f.first, f.n-1)
 }
 
 // projects returns those that are to be collected.
@@ -113,24 +144,23 @@ func (s *Source) workspaces(ctx context.Context, p project) ([]workspace, error)
 	return all, err
 }
 
-// list returns the items of a list, each id once.
+// list returns the items of a list. Each is looked at before the next one is read.
 func list[T interface{ valid() bool }](ctx context.Context, s *Source, path string) (all []T, err error) {
-	var raw []json.RawMessage
-	err = s.pace.do(ctx, func() (err error) {
-		raw, err = s.client.List(ctx, path, nil)
-		return err
+	err = s.pace.do(ctx, func() error {
+		all = nil
+		return s.client.Each(ctx, path, nil, func(item json.RawMessage) error {
+			var v T
+			if err := json.Unmarshal(item, &v); err != nil || !v.valid() {
+				return fmt.Errorf("%w: an item of the list %s is not what it should be", collect.ErrIncomplete, path)
+			}
+			if len(all) == maxListed {
+				return fmt.Errorf("%w: the list %s has more than %d items", collect.ErrTooMuch, path, maxListed)
+			}
+			all = append(all, v)
+			return nil
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	for _, item := range raw {
-		var v T
-		if err := json.Unmarshal(item, &v); err != nil || !v.valid() {
-			return nil, fmt.Errorf("%w: an item of the list %s is not what it should be", collect.ErrIncomplete, path)
-		}
-		all = append(all, v)
-	}
-	return all, nil
+	return all, err
 }
 
 // Bounds on what names may be, so that they can be parts of paths, keys and messages.

@@ -188,9 +188,10 @@ func (r *reader) record(b *kmsg.RecordBatch, raw []byte) (m collect.Message, ok 
 		return m, false
 	}
 	m.Epoch, m.Time, m.Value, m.UID = b.PartitionLeaderEpoch, at, value, r.p.uid(m.Offset, raw)
+	m.Size = len(raw)
 	if len(raw) > r.p.source.most {
 		m.Refused = fmt.Sprintf("it has %d bytes, at most %d are taken", len(raw), r.p.source.most)
-		m.Last, m.Value = m.Offset, nil
+		m.Last, m.Value, m.Size = m.Offset, nil, 0
 		return m, true
 	}
 	r.headers = r.headers[:0]

@@ -3,7 +3,11 @@ package kafka
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -17,13 +21,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weirlog/weir/internal/brokers"
 	"github.com/weirlog/weir/internal/collect"
 )
 
 // counted is memory that is accounted for.
-type counted struct{ held, highest int64 }
+type counted struct {
+	held, highest int64
+	most          int64 // 0: no bound
+	exempt        int64 // This much at a time is taken, whatever the bound.
+}
+
+var errHeld = errors.New("too much is held")
 
 func (c *counted) Grow(n int64) error {
+	if c.most > 0 && c.held+n > c.most && n != c.exempt {
+		return errHeld
+	}
 	c.held += n
 	c.highest = max(c.highest, c.held)
 	return nil
@@ -133,6 +147,44 @@ func TestBombsAreRefused(t *testing.T) {
 	}
 }
 
+// What unpacks a batch is not made before its memory is accounted for. With the costliest batches that is enough.
+func TestUnpackingIsAccountedFor(t *testing.T) {
+	one := message(0, nil, bytes.Repeat([]byte("x"), 8<<20), 0, nil)
+	var wide, blocks bytes.Buffer
+	z, err := zstd.NewWriter(&wide, zstd.WithWindowSize(maxWindow), zstd.WithSingleSegment(false))
+	l := lz4.NewWriter(&blocks)
+	if err = errors.Join(err, l.Apply(lz4.LegacyOption(true))); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []io.WriteCloser{z, l} {
+		if _, err := w.Write(one); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+	}
+	for codec, data := range map[int16][]byte{packedGzip: pack(t, packedGzip, one), packedLZ4: blocks.Bytes(),
+		packedZstd: wide.Bytes()} {
+		hold := &counted{most: decoderMemory[codec] - 1}
+		r := reader{hold: hold}
+		b := kmsg.RecordBatch{Attributes: codec, Records: data}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := r.unpack(&b)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, errHeld) || hold.held != 0 || took > 4<<10 {
+			t.Errorf("%d: %v, held %d, %d bytes are taken", codec, err, hold.held, took)
+		}
+		hold.most = 0
+		runtime.ReadMemStats(&before)
+		out, err := r.unpack(&b)
+		runtime.ReadMemStats(&after)
+		const grown = 2 * 32 << 20 // what is unpacked, in buffers that double
+		if took := int64(after.TotalAlloc - before.TotalAlloc); err != nil || !bytes.Equal(out, one) ||
+			hold.held != int64(len(out)) || took > decoderMemory[codec]+grown {
+			t.Errorf("%d: %v, held %d, %d bytes are taken", codec, err, hold.held, took)
+		}
+	}
+}
+
 // What claims to be more than it is costs no memory, and is not taken for messages.
 func TestClaimsOfBatches(t *testing.T) {
 	one := message(0, nil, []byte("x"), 0, nil)
@@ -222,5 +274,56 @@ func TestHostileMessages(t *testing.T) {
 		if text[want] != 1 {
 			t.Errorf("%q: %d times in %v", want, text[want], text)
 		}
+	}
+}
+
+// A message that cannot be read keeps its key and headers, and says where it lies. All of it is accounted for.
+func TestUnreadMessagesAreKeptWhole(t *testing.T) {
+	for _, mapping := range []Mapping{OCSF, JSON} {
+		w := newWorld(t, 1)
+		w.settings.Mapping, w.hold = mapping, &counted{}
+		key := strings.Repeat("k", 20<<10)
+		w.produce(&kgo.Record{Key: []byte(key), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}},
+			&kgo.Record{Key: []byte("\xff"), Value: []byte("no object")})
+		if state := w.collect(); state.Unread != 2 || state.Recorded != 2 {
+			t.Errorf("%s: %+v", mapping, state.Counts)
+		}
+		if least := int64(40 * len(key)); w.hold.highest < least {
+			t.Errorf("%s: %d bytes were accounted for", mapping, w.hold.highest)
+		}
+		all := w.entries()
+		if len(all) != 2 {
+			t.Fatalf("%s: %+v", mapping, all)
+		}
+		first, second := all[0].Unmapped.Kafka, all[1].Unmapped.Kafka
+		if first["key"] != key || first["offset"] != 0.0 || first["partition"] != 0.0 || first["topic"] != topic ||
+			!strings.HasPrefix(fmt.Sprint(first["headers"]), "[map[name:h value:v") {
+			t.Errorf("%s: %.300v", mapping, first)
+		}
+		if second["key"] != "/w==" || second["key_encoding"] != "base64" || all[1].Raw != "no object" {
+			t.Errorf("%s: %+v", mapping, all[1])
+		}
+	}
+}
+
+// What a broker may reply with is accounted for before it is asked.
+func TestRepliesAreAccountedFor(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(numbered(0, 1)...)
+	w.collect()
+	w.produce(numbered(1, 1)...)
+	for most, says := range map[int64]string{brokers.ListMemory - 1: "list what the source has", maxReply - 1: ""} {
+		w.hold = &counted{most: most}
+		if most < maxReply {
+			w.hold.exempt = brokers.ListMemory
+		}
+		state, err := w.round(t.Context())
+		if !errors.Is(err, errHeld) || !strings.Contains(state.Error, says) || state.Recorded != 1 || len(state.Units) != 1 {
+			t.Errorf("%d: %+v, %v", most, state, err)
+		}
+	}
+	w.hold = nil
+	if state := w.collect(); state.Recorded != 2 || w.texts() != "m0 m1" {
+		t.Errorf("%+v, %s", state, w.texts())
 	}
 }

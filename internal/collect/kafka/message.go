@@ -90,7 +90,7 @@ func (p *partition) mapJSON(dst []byte, m *collect.Message, d *connect.Delivery)
 	return b.Append(dst, func(dst []byte) []byte {
 		dst = append(connect.Name(dst, "unmapped"), '{')
 		dst = append(connect.Name(dst, "json"), m.Value...)
-		return append(p.describe(dst, m), '}')
+		return append(p.Describe(dst, m), '}')
 	}), nil
 }
 
@@ -108,7 +108,7 @@ func (p *partition) mapRaw(dst []byte, m *collect.Message, d *connect.Delivery) 
 			dst = text(dst, "raw_data", m.Value)
 		}
 		dst = append(connect.Name(dst, "unmapped"), '{')
-		return append(p.describe(dst, m), '}')
+		return append(p.Describe(dst, m), '}')
 	}), nil
 }
 
@@ -121,8 +121,8 @@ func text(dst []byte, name string, value []byte) []byte {
 	return connect.String(connect.Name(dst, name+"_encoding"), "base64")
 }
 
-// describe appends a member that says where a message lies, and what it has beside its value.
-func (p *partition) describe(dst []byte, m *collect.Message) []byte {
+// Describe implements collect.Queue.
+func (p *partition) Describe(dst []byte, m *collect.Message) []byte {
 	dst = append(connect.Name(dst, "kafka"), '{')
 	dst = connect.String(connect.Name(dst, "topic"), p.topic)
 	dst = fmt.Appendf(connect.Name(dst, "partition"), "%d", p.number)

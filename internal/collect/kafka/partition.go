@@ -72,10 +72,10 @@ func (p *partition) EndOf(ctx context.Context, epoch int32) (int64, error) {
 // Fetch implements collect.Queue.
 func (p *partition) Fetch(ctx context.Context, from int64, hold collect.Hold, each func(*collect.Message) error) (int64,
 	error) {
-	if err := hold.Grow(fetchBytes); err != nil {
+	held := int64(maxReply) // whatever is asked for, a broker may reply with that
+	if err := hold.Grow(held); err != nil {
 		return from, err
 	}
-	held := int64(fetchBytes)
 	defer func() { _ = hold.Grow(-held) }()
 	reply, err := p.fetch(ctx, from)
 	if errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.UnknownLeaderEpoch) ||
@@ -87,12 +87,9 @@ func (p *partition) Fetch(ctx context.Context, from int64, hold collect.Hold, ea
 	if err != nil {
 		return from, err
 	}
-	if more := int64(len(reply.RecordBatches)) - held; more > 0 {
-		if err := hold.Grow(more); err != nil {
-			return from, err
-		}
-		held += more
-	}
+	got := int64(len(reply.RecordBatches))
+	_ = hold.Grow(got - held)
+	held = got
 	r := reader{p: p, next: from, hold: hold, each: each, aborted: aborted(reply)}
 	err = r.read(reply.RecordBatches)
 	if err == nil && r.next == from && len(reply.RecordBatches) > 0 {

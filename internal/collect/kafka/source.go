@@ -20,7 +20,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/weirlog/weir/internal/brokers"
 	"github.com/weirlog/weir/internal/collect"
@@ -28,7 +27,7 @@ import (
 )
 
 const (
-	maxReply      = 32 << 20 // bytes of a broker's reply
+	maxReply      = 16 << 20 // bytes of a broker's reply: of one batch, if that has more than fetchBytes
 	maxPartitions = 1000
 
 	tries    = 3
@@ -60,12 +59,7 @@ func New(s Settings, p *egress.Policy, most int) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Later versions name topics by ids alone, which a cluster may not have.
-	versions := kversion.Stable()
-	for key, version := range map[kmsg.Key]int16{kmsg.Fetch: 12, kmsg.OffsetCommit: 9, kmsg.OffsetFetch: 9} {
-		versions.SetMaxKeyVersion(key.Int16(), version)
-	}
-	options = append(options, kgo.MaxVersions(versions), kgo.BrokerMaxReadBytes(maxReply), kgo.FetchMaxBytes(fetchBytes),
+	options = append(options, kgo.BrokerMaxReadBytes(maxReply), kgo.FetchMaxBytes(fetchBytes),
 		kgo.RequestRetries(tries), kgo.RetryTimeout(retryFor))
 	from.client, err = kgo.NewClient(options...)
 	return from, err
@@ -94,6 +88,9 @@ func request[R kmsg.Response](ctx context.Context, s *Source, to requester, r km
 type requester interface {
 	Request(context.Context, kmsg.Request) (kmsg.Response, error)
 }
+
+// ListMemory implements collect.Lister.
+func (s *Source) ListMemory() int64 { return brokers.ListMemory }
 
 // Units implements collect.Source. It asks for the topics and their partitions anew.
 func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {

@@ -27,12 +27,28 @@ const (
 	packedZstd
 )
 
+// maxWindow bounds what unpacking zstd looks back to, in bytes. Producers use less.
+const maxWindow = 16 << 20
+
+// What unpacking holds beside what it returns, in bytes: what a batch of a kind can make it hold, whatever that says.
+// Blocks of snappy are accounted for one by one.
+var decoderMemory = map[int16]int64{
+	packedGzip: 64 << 10,          // it looks back 32 KiB
+	packedLZ4:  17 << 20,          // two blocks of 8 MiB, as the legacy format has them
+	packedZstd: maxWindow + 1<<20, // the window, and a block as it is read
+}
+
 // unpack returns the messages of a batch, whose size is added to what is held.
 func (r *reader) unpack(b *kmsg.RecordBatch) ([]byte, error) {
 	var in io.Reader
 	var err error
 	packed := bytes.NewReader(b.Records)
-	switch codec := b.Attributes & codecMask; codec {
+	codec := b.Attributes & codecMask
+	if err := r.hold.Grow(decoderMemory[codec]); err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.hold.Grow(-decoderMemory[codec]) }()
+	switch codec {
 	case 0:
 		return b.Records, r.hold.Grow(int64(len(b.Records)))
 	case packedGzip:
@@ -59,9 +75,6 @@ func (r *reader) unpack(b *kmsg.RecordBatch) ([]byte, error) {
 	}
 	return r.unpacked(in)
 }
-
-// maxWindow bounds what unpacking zstd looks back to, in bytes. Producers use less.
-const maxWindow = 16 << 20
 
 // unpacked reads all of what is unpacked. Memory is accounted for before it is taken.
 func (r *reader) unpacked(in io.Reader) (out []byte, err error) {

@@ -1,0 +1,84 @@
+package atlas
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/collect"
+)
+
+// listing returns a source at a server that lists one project with some workspaces.
+func listing(t *testing.T, workspaces string) *Source {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/api/oauth/token":
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"access_token":"t","expires_in":3600,"token_type":"Bearer"}`)
+		case strings.HasSuffix(r.URL.Path, "/streams") && r.URL.Query().Get("pageNum") == "1":
+			fmt.Fprintf(w, `{"results":[%s]}`, workspaces)
+		case strings.HasSuffix(r.URL.Path, "/streams"):
+			io.WriteString(w, `{"results":[]}`)
+		default:
+			fmt.Fprintf(w, `{"results":[{"id":%q,"name":"shop"}]}`, groupID)
+		}
+	}))
+	t.Cleanup(s.Close)
+	c, err := client.New(client.Config{URL: s.URL, ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(Options{Client: c, Pace: NewPace(PerMinute), Kinds: Kinds()})
+}
+
+// workspaces returns the list of some workspaces, of which each stands there so many times.
+func workspaces(n, times int) string {
+	var all []string
+	for i := range n * times {
+		all = append(all, fmt.Sprintf(`{"_id":"%024x","name":"w%d"}`, i/times, i/times))
+	}
+	return strings.Join(all, ",")
+}
+
+// Whatever a server lists, a source has no more units than a round takes, each once.
+func TestListsAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		name, list string
+		units      int
+		want       error
+	}{
+		{"a few", workspaces(3, 1), 6, nil},
+		{"one that stands there many times", workspaces(2, 2000), 4, nil},
+		{"more than a round takes", workspaces(1500, 1), maxUnits, errTooMany},
+		{"more than is read", workspaces(maxListed+1, 1), maxUnits, collect.ErrTooMuch},
+		{"no workspaces", `{"_id":"x"}`, 0, collect.ErrIncomplete},
+	} {
+		units, err := listing(t, c.list).Units(t.Context())
+		if len(units) != c.units || !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: %d units, %v", c.name, len(units), err)
+		}
+	}
+}
+
+// What is no item is found out before the next one is held.
+func TestItemsAreReadOneByOne(t *testing.T) {
+	list := strings.Repeat("0,", 4<<20) + "0"
+	s := listing(t, list)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	units, err := s.Units(t.Context())
+	runtime.ReadMemStats(&after)
+	if len(units) > 0 || !errors.Is(err, collect.ErrIncomplete) {
+		t.Errorf("%d units, %v", len(units), err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(16*len(list)) {
+		t.Errorf("a list of %d bytes took %d bytes", len(list), took)
+	}
+}
