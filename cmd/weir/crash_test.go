@@ -124,7 +124,10 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		rounds = min(rounds, 20)
 	}
-	for round := range rounds {
+	// On a busy machine a process may do nothing before it is killed: then there are more rounds.
+	shown := func() bool { return len(h.acked) > 0 && downloads > 0 && len(watched.checkpoints) > 0 }
+	round := 0
+	for ; round < rounds || !shown() && round < 10*rounds; round++ {
 		s.start(t)
 		ctx, stop := context.WithCancel(t.Context())
 		var work sync.WaitGroup
@@ -149,9 +152,9 @@ func TestCrash(t *testing.T) {
 	s.kill(t)
 	watched.check(t, filepath.Join(s.dir, "bucket"))
 	t.Logf("%d kills, %d events sent, %d acknowledged, %d clean downloads and %d checkpoints meanwhile",
-		rounds, len(h.sent), len(h.acked), downloads, len(watched.checkpoints))
-	if len(h.acked) == 0 || downloads == 0 {
-		t.Error("nothing was recorded or downloaded: this has shown nothing")
+		round, len(h.sent), len(h.acked), downloads, len(watched.checkpoints))
+	if !shown() {
+		t.Error("nothing was recorded, downloaded or signed: this has shown nothing")
 	}
 }
 

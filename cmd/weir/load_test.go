@@ -86,7 +86,7 @@ func TestSoak(t *testing.T) {
 	}
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
-	ctx, stop := context.WithTimeout(t.Context(), last)
+	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var work sync.WaitGroup
 	var downloads atomic.Int64
@@ -111,15 +111,13 @@ func TestSoak(t *testing.T) {
 		}
 	})
 	var samples []use
-	for ctx.Err() == nil {
+	for end := time.Now().Add(last); ctx.Err() == nil; pause(ctx, last/200) {
 		samples = append(samples, metrics(t, admin))
-		pause(ctx, last/200)
+		if time.Now().After(end) && len(samples) >= 40 && downloads.Load() > 0 && len(h.copyOf(h.acked)) > 0 {
+			stop() // A busy machine takes longer until there is something to look at.
+		}
 	}
 	work.Wait()
-	if len(samples) < 8 || downloads.Load() == 0 || len(h.acked) == 0 {
-		t.Fatalf("%d samples, %d downloads, %d events: this has shown nothing", len(samples), downloads.Load(),
-			len(h.acked))
-	}
 	quarter := len(samples) / 4
 	early, late := samples[quarter:2*quarter], samples[3*quarter:]
 	for name, of := range map[string]func(use) float64{

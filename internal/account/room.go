@@ -51,8 +51,8 @@ func (s *Directory) RoomForCredential(ctx context.Context, org string) error {
 	return s.room(ctx, org, userIDs, &Full{"An organization", "credentials", MaxCredentials})
 }
 
-// MakeOrganization stores a new organization that an owner of another one makes. It sets Root. If there are too many, it
-// returns a *Full.
+// MakeOrganization stores a new organization that an owner of another one makes. It sets Root. If there are too many,
+// it returns a *Full.
 func (s *Directory) MakeOrganization(ctx context.Context, maker string, o Organization) error {
 	by, err := s.Organization(ctx, maker)
 	if err != nil {

@@ -22,7 +22,8 @@ func TestReadersDoNotSeeAddressesOfWebhooks(t *testing.T) {
 	for _, path := range []string{notifiersPath, notifiersPath + "/hook"} {
 		for role, whole := range map[account.Role]bool{account.GroupOwner: true, account.GroupReadOnly: false} {
 			text := w.as(role, get, path, "").Body.String()
-			if strings.Contains(text, "/services/T0/B0/needle?key=needle") != whole || !whole && strings.Contains(text, "needle") {
+			if strings.Contains(text, "/services/T0/B0/needle?key=needle") != whole ||
+				!whole && strings.Contains(text, "needle") {
 				t.Errorf("%s as %s: %s", path, role, text)
 			}
 			if !strings.Contains(text, "https://hooks.example.org/") {

@@ -88,7 +88,8 @@ func (h recordings) intake(c *call, kind logKind, mapping record.Mapping) *recor
 
 func (h recordings) intakeOf(c *call, kind logKind, partial bool, mapping record.Mapping) *record.Intake {
 	t := c.scope
-	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: partial, Mapping: mapping, Org: t.project.Org,
+	source := record.Source{Log: kind.of(t.workspace), Operational: kind.operational, Partial: partial,
+		Mapping: mapping, Org: t.project.Org,
 		Origin: event.Origin{By: c.caller.ID, Workspace: t.workspace.Name, Project: t.project.ID, Received: c.now}}
 	switch {
 	case kind.operational:

@@ -86,8 +86,9 @@ var parsers = sync.Pool{New: func() any { return new(event.Parser) }}
 // Intake returns an intake for a source. Its events get a salt. The caller calls Close.
 func (r *Recorder) Intake(s Source, l Limits) *Intake {
 	s.Salt = r.salts.of(s.Log, s.Received)
-	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By, s.Project, s.Org), parser: parsers.Get().(*event.Parser),
-		added: maxAddedMember + 6*(len(s.By)+len(s.Workspace)+len(s.Project))}
+	in := &Intake{recorder: r, source: s, limits: l, hold: r.Reserve(s.By, s.Project, s.Org),
+		parser: parsers.Get().(*event.Parser),
+		added:  maxAddedMember + 6*(len(s.By)+len(s.Workspace)+len(s.Project))}
 	in.parser.Operational = s.Operational
 	in.parser.MaxBytes = l.EventBytes
 	return in

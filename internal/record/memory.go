@@ -9,8 +9,8 @@ import (
 // ErrOverloaded is returned when a bound is reached. The caller may retry later.
 var ErrOverloaded = errors.New("too much is waiting to be recorded")
 
-// memory bounds the memory of arriving events, in total and for each holder: a sender, its project and its organization.
-// So no tenant fills it, however many credentials it has.
+// memory bounds the memory of arriving events, in total and for each holder: a sender, its project and its
+// organization. So no tenant fills it, however many credentials it has.
 type memory struct {
 	limit int64 // in total
 	share int64 // maximum for one sender
@@ -26,8 +26,8 @@ type holder struct {
 	id    string
 }
 
-// most returns the maximum for one holder of a level. Beside a project with a sender at its maximum, and an organization
-// with such a project, there is room for others.
+// most returns the maximum for one holder of a level. Beside a project with a sender at its maximum, and an
+// organization with such a project, there is room for others.
 func (m *memory) most(level int) int64 { return m.share + (m.limit-m.share)*int64(level)/4 }
 
 // Reservation is the memory that one request holds. It grows as bytes arrive. It may not be used concurrently.
@@ -37,8 +37,8 @@ type Reservation struct {
 	held    int64
 }
 
-// Reserve begins an empty reservation for a sender, such as a credential, in a project of an organization; what is empty
-// is not charged. The caller calls Release. If sender is empty, the memory is weir's own and is not counted.
+// Reserve begins an empty reservation for a sender, such as a credential, in a project of an organization; what is
+// empty is not charged. The caller calls Release. If sender is empty, the memory is weir's own and is not counted.
 func (r *Recorder) Reserve(sender, project, org string) *Reservation {
 	if sender == "" {
 		return new(Reservation)

@@ -69,7 +69,7 @@ func (w *world) Open(t collect.Target) collect.Batch {
 		Origin: event.Origin{By: "source", Workspace: t.Workspace, Received: time.Now()}}, record.Limits{EventBytes: 8 << 20})
 }
 
-func (w *world) Reserve() collect.Hold { return w.node.Recorder.Reserve("source") }
+func (w *world) Reserve() collect.Hold { return w.node.Recorder.Reserve("source", "", "") }
 
 // logID returns the id of the log of a workspace of weir.
 func logID(n int) string { return fmt.Sprintf("%024x", n+1) }

@@ -105,7 +105,7 @@ func (w *world) Reserve() collect.Hold {
 	if w.hold != nil {
 		return w.hold
 	}
-	return w.node.Recorder.Reserve("source")
+	return w.node.Recorder.Reserve("source", "", "")
 }
 
 // batch is an intake of a process that may die before or after it has recorded.

@@ -82,9 +82,9 @@ func last(message []byte, number protowire.Number) (found []byte, err error) {
 }
 
 // Protobuf calls each with the log records of an export request in protobuf, in the form that Mapping takes, valid
-// until each returns. Of a record that has, with its resource and scope, more than most bytes, here or in JSON, it gives
-// the size only, as far as it is known. An error is ErrProtobuf (wrapped), or that of each, which ends it. Beside the
-// body it holds at most ProtobufFactor times most.
+// until each returns. Of a record that has, with its resource and scope, more than most bytes, here or in JSON, it
+// gives the size only, as far as it is known. An error is ErrProtobuf (wrapped), or that of each, which ends it. Beside
+// the body it holds at most ProtobufFactor times most.
 func Protobuf(body []byte, most int, each func(record []byte, size int) error) error {
 	b := &buffer{most: most}
 	return messages(body, 1, func(resourceLogs []byte) error {
