@@ -30,6 +30,11 @@ type Options struct {
 	// Mine tells whether this node evaluates the rules of a project. If nil, it does.
 	Mine func(project string) bool
 
+	// Hears tells whether Committed is called for what is committed to a log: whether this node sequences it. Such a log
+	// is read only when it has grown, and every PollEvery. If nil, no log is one.
+	Hears func(log string) bool
+
+	PollEvery time.Duration // Time between two looks at a log that has not grown as far as is known (default 1 minute).
 	Every     time.Duration // Time between two passes over the rules (default 5 seconds).
 	LookEvery time.Duration // Time between two looks at what rules others have changed (default 1 minute; below 0: none).
 	Pauses    retry.Policy  // after what a notifier did not accept (default from 10 seconds to 5 minutes)
@@ -59,6 +64,7 @@ type Engine struct {
 	Options
 	findings *query.Matcher // the events of alerts, at which no rule looks
 	metrics  *metrics
+	news     news
 	passes   sync.WaitGroup
 	sending  sync.WaitGroup
 	turns    chan struct{} // has an element for each project whose rules are evaluated
@@ -74,6 +80,7 @@ type Engine struct {
 const (
 	usualEvery    = 5 * time.Second
 	usualLook     = time.Minute
+	usualPoll     = time.Minute
 	usualParallel = 4
 )
 
@@ -81,6 +88,9 @@ const (
 func New(o Options) (*Engine, error) {
 	if o.Every <= 0 {
 		o.Every = usualEvery
+	}
+	if o.PollEvery <= 0 {
+		o.PollEvery = usualPoll
 	}
 	if o.LookEvery == 0 {
 		o.LookEvery = usualLook
@@ -100,7 +110,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("the query of the events of alerts: %w", err)
 	}
 	return &Engine{Options: o, findings: m, metrics: newMetrics(o.Registry), turns: make(chan struct{}, o.Parallel),
-		wake: make(chan struct{}, 1), projects: map[string]*project{}}, nil
+		news: news{when: map[string]int64{}}, wake: make(chan struct{}, 1), projects: map[string]*project{}}, nil
 }
 
 // Run evaluates rules until ctx ends, and returns when all that it has begun has come to its end.
@@ -233,6 +243,7 @@ func (e *Engine) forget(mine map[string]bool) {
 	for id, p := range e.projects {
 		if !mine[id] && !p.busy {
 			delete(e.projects, id)
+			e.news.forget(p.rules)
 			continue
 		}
 		rules += p.totals.rules

@@ -23,6 +23,7 @@ type project struct {
 	rules  map[string]*held // by id
 	outbox *outbox
 	looked time.Time // when the last pass had looked at logs
+	full   time.Time // when the last lap began that has read each log
 	lap    lap
 
 	// Guarded by the engine's mutex.
@@ -35,9 +36,13 @@ type project struct {
 // much the others have.
 type lap struct {
 	began time.Time
-	logs  []watched      // those that are still to be read
-	more  bool           // A log was not read to its end.
-	whole map[*held]bool // the rules that count, and for which each log so far was read to its end
+	logs  []watched // those that are still to be read
+	more  bool      // A log was not read to its end.
+	full  bool      // Each log is read, even if it has not grown as far as is known.
+
+	// The rules that count, and for which each log so far was read to its end, or has not grown as far as is known; and
+	// those of them for which one was not read. No absence follows from that: another node may have sequenced the log.
+	whole, passed map[*held]bool
 }
 
 // held is a rule with its state, as this node has it in memory.
@@ -47,12 +52,13 @@ type held struct {
 	wrong   error // the definition cannot be evaluated
 	version int64 // of the document that the state goes on from; 0: there is none
 
-	kept    time.Time // when the document was written, or read
-	size    int       // of the document, in bytes
-	moved   bool      // The state says more than the document.
-	urgent  bool      // It must be written in this pass.
-	failing time.Time // since when each look found a log that cannot be read; zero: the last one found none
-	lost    string    // why some entries were not counted
+	read    map[string]int64 // what the news of each log were when it was last read to its end
+	kept    time.Time        // when the document was written, or read
+	size    int              // of the document, in bytes
+	moved   bool             // The state says more than the document.
+	urgent  bool             // It must be written in this pass.
+	failing time.Time        // since when each look found a log that cannot be read; zero: the last one found none
+	lost    string           // why some entries were not counted
 	lostAt  time.Time
 }
 
@@ -142,7 +148,7 @@ func (p *project) load(ctx context.Context, set *Set, now time.Time) error {
 // open reads the state of a rule. If it is of an older definition, only its alerts count, which end. If it does not
 // verify, the rule counts anew from its beginning on.
 func (p *project) open(ctx context.Context, r rule.Rule, now time.Time) (*held, error) {
-	h := &held{rule: r, kept: now}
+	h := &held{rule: r, kept: now, read: map[string]int64{}}
 	b, prefix := p.engine.Bucket, statePrefix(r.ID)
 	highest, err := doc.Highest(ctx, b, prefix, 0)
 	if err != nil {
@@ -233,13 +239,16 @@ func (p *project) read(ctx context.Context, of *account.Project, now time.Time) 
 		return true, errs.Err()
 	}
 	for h := range l.whole {
-		h.eval.State.Read, h.failing = l.began.UnixMilli(), time.Time{}
+		if h.failing = (time.Time{}); !l.passed[h] {
+			h.eval.State.Read = l.began.UnixMilli()
+		}
 	}
 	return l.more, errs.Err()
 }
 
 func (p *project) newLap(of *account.Project, now time.Time) {
-	p.lap = lap{began: now, logs: watchedLogs(of, now), whole: map[*held]bool{}}
+	p.lap = lap{began: now, logs: watchedLogs(of, now), full: p.fullLap(now), whole: map[*held]bool{},
+		passed: map[*held]bool{}}
 	for _, h := range p.rules {
 		if h.active() {
 			p.lap.whole[h] = true
@@ -254,7 +263,10 @@ func (p *project) readNext(ctx context.Context, log watched, now time.Time) (mor
 		switch {
 		case !h.active():
 			delete(p.lap.whole, h)
-		case h.rule.LooksAt(log.kind, log.workspace):
+		case !h.rule.LooksAt(log.kind, log.workspace):
+		case p.quiet(h, log.id):
+			p.lap.passed[h] = true
+		default:
 			looking = append(looking, h)
 		}
 	}
@@ -263,9 +275,12 @@ func (p *project) readNext(ctx context.Context, log watched, now time.Time) (mor
 		if ctx.Err() != nil || !p.engine.mine(p.id) {
 			return false, nil
 		}
+		news := p.engine.news.of(log.id) // What is committed from here on is news again.
 		whole, err := p.readLog(ctx, log, near, now)
 		for _, h := range near {
-			if !whole {
+			if whole {
+				h.read[log.id] = news
+			} else {
 				delete(p.lap.whole, h)
 			}
 			if err != nil && h.failing.IsZero() {

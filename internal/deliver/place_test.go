@@ -160,6 +160,76 @@ func TestADeliveryWaitsWhenTooMuchIsParked(t *testing.T) {
 	})
 }
 
+// A place that refuses all, as one does whose settings are wrong, is taken for broken: weir says so, parks few events,
+// and goes on by itself once the place is mended, whether it says which event it refuses, or has none to try it with.
+func TestAPlaceThatRefusesAllIsBroken(t *testing.T) {
+	for name, entries := range map[string]int{"with events behind those": 300, "at the end of the log": inTurn} {
+		for _, says := range []string{"which event", "too much"} {
+			t.Run(name+", "+says, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					w := newWorld(t, 1)
+					p := w.add(Delivery{})
+					refuse := func(_ context.Context, batch []Event) (bool, error) {
+						return false, fmt.Errorf("a bad request: %w", ErrTooMuch)
+					}
+					if p.fault = refuse; says == "which event" {
+						p.fault = nil
+						for i := range entries {
+							p.refuses[fmt.Sprintf("%s/%d", w.subjects[0].Log, i)] = true
+						}
+					}
+					w.begin()
+					w.grow(0, entries)
+					w.wait(10 * time.Minute)
+					s := w.state(0, 0)
+					if len(s.Parked) < inTurn || len(s.Parked) > inTurn+15 || s.Failure == nil ||
+						!strings.Contains(s.Failure.Error, "in turn") {
+						t.Errorf("%d parked, %+v", len(s.Parked), s.Failure)
+					}
+					if p.sends > 100 {
+						t.Errorf("%d batches in ten minutes", p.sends)
+					}
+					w.end() // What is known of the place outlives the node.
+					w.begin()
+					w.wait(time.Minute)
+					w.mu.Lock()
+					clear(p.refuses)
+					p.fault = nil
+					w.mu.Unlock()
+					w.wait(10 * time.Minute)
+					w.end()
+					s = w.state(0, 0)
+					if len(s.Parked) != 0 || s.Failure != nil || s.Next != int64(entries) || s.Accepted != int64(entries) {
+						t.Errorf("state %+v", s)
+					}
+					p.expect(0)
+				})
+			})
+		}
+	}
+}
+
+// A long run of events that a place refuses alone is not taken for the place's fault for ever: the next ones are tried.
+func TestARunOfRefusedEventsEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p := w.add(Delivery{Batch: Batch{Events: 1}})
+		var bad []int64
+		for i := range int64(inTurn + 5) {
+			bad = append(bad, i+3)
+			p.refuses[fmt.Sprintf("%s/%d", w.subjects[0].Log, i+3)] = true
+		}
+		w.begin()
+		w.grow(0, 100)
+		w.wait(10 * time.Minute)
+		w.end()
+		p.expect(0, bad...)
+		if s := w.state(0, 0); len(s.Parked) != len(bad) || s.Failure != nil || s.Refused != 0 || s.Next != 100 {
+			t.Errorf("%d parked, state %+v", len(s.Parked), s)
+		}
+	})
+}
+
 // A place that hangs holds up its own delivery only, and is tried again for ever.
 func TestAPlaceThatHangsStopsNoOther(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -63,35 +63,53 @@ func (r *runner) accepted(f *feed, events []Event, refused []Refusal) error {
 	s.Parked = slices.DeleteFunc(s.Parked, func(p Parked) bool { // After a replay the place has decided anew.
 		return p.Entry >= events[0].Index && p.Entry <= events[len(events)-1].Index
 	})
-	full := error(nil)
+	all, stop := len(refused) == len(events), error(nil)
+	if !all {
+		s.Refused = 0
+	}
 	for i, of := range refused {
-		if len(s.Parked) >= MaxParked {
-			full = &placeError{fmt.Errorf("%d events are parked already; send them again or discard them. The next is "+
-				"refused too: %s", MaxParked, of.Reason)}
+		if len(s.Parked) >= MaxParked || i > 0 && s.doubtful() != nil {
+			stop = stopped(s, of.Reason)
 			events, refused = events[:of.At], refused[:i]
 			break
 		}
 		entry := events[of.At].Index
 		s.Parked = append(s.Parked, Parked{Entry: entry, Reason: cut(of.Reason), At: now})
+		if all {
+			s.Refused++
+		}
 		r.engine.o.Logger.Warn("an event is parked, because the place refuses it", "delivery", r.delivery.ID,
 			"log", f.subject.Log, "entry", entry, "reason", cut(of.Reason))
 	}
-	if len(events) == 0 {
-		return full
+	if all && stop == nil && s.doubtful() != nil {
+		stop = stopped(s, refused[len(refused)-1].Reason)
+	}
+	if r.proven = r.proven && stop == nil; len(events) == 0 {
+		return stop
 	}
 	s.Next = events[len(events)-1].Index + 1
 	if n := len(events) - len(refused); n > 0 {
 		s.Accepted += int64(n)
 		s.Last = now
 	}
-	if full == nil {
+	if stop == nil {
 		r.proven = true
 		r.grow()
 		r.succeeded(f)
 	}
 	f.touch(true)
 	r.engine.metrics.sent(r.delivery.Type, len(events)-len(refused), len(refused))
-	return full
+	return stop
+}
+
+// stopped says why no more events are parked than are, although the place refuses the next one too.
+func stopped(s *State, reason string) error {
+	if n := len(s.doubtful()); n > 0 {
+		return &placeError{fmt.Errorf("the place has refused %d events in turn and accepted none since, as if it were "+
+			"broken; the first of them is tried again, and one more: %s", n, reason)}
+	}
+	return &placeError{fmt.Errorf("%d events are parked already; send them again or discard them. The next is "+
+		"refused too: %s", MaxParked, reason)}
 }
 
 // shrink makes the next batches half as large as one that was too much.
@@ -138,6 +156,30 @@ func (r *runner) again(f *feed) error {
 	return nil
 }
 
+// probe sends the first of the events again that a place refused which is taken for broken. If it is accepted, the
+// place is mended, and the others follow: nobody has to ask for that. Otherwise it returns why it is refused.
+func (r *runner) probe(f *feed) (refused string, err error) {
+	s := &f.state.Value
+	for of := s.doubtful(); len(of) > 0; of = s.doubtful() {
+		first, accepted := len(s.Parked)-len(of), s.Accepted
+		refused, err := r.sendAgain(f, of[0].Entry)
+		if err != nil || refused != "" {
+			return refused, err
+		}
+		s.Parked = slices.Delete(s.Parked, first, first+1)
+		f.touch(true)
+		if s.Accepted == accepted {
+			s.Refused = len(of) - 1 // Retention has removed it: it says nothing of the place.
+			continue
+		}
+		for i := range s.Parked[first:] {
+			s.Parked[first+i].Again = true
+		}
+		return "", r.again(f)
+	}
+	return "", nil
+}
+
 // sendAgain sends one event, and returns why the place refuses it.
 func (r *runner) sendAgain(f *feed, entry int64) (refused string, err error) {
 	release, err := r.take(r.engine.unproven, readingBytes)
@@ -171,6 +213,7 @@ func (r *runner) sendAgain(f *feed, entry int64) (refused string, err error) {
 		return reasons[0].Reason, nil
 	}
 	f.state.Value.Accepted++
+	f.state.Value.Refused = 0
 	f.state.Value.Last = time.Now().UTC()
 	r.engine.metrics.sent(r.delivery.Type, 1, 0)
 	return "", nil

@@ -15,6 +15,9 @@ type State struct {
 	Until  int64    `json:"until,omitempty"` // If above Next, the next batch ends before this entry. See Steady.
 	Parked []Parked `json:"parked,omitempty"`
 
+	// Refused is how many events in turn were refused, and none accepted since: the last of Parked.
+	Refused int `json:"refused,omitempty"`
+
 	Accepted int64     `json:"accepted,omitempty"` // events, in all
 	Last     time.Time `json:"last,omitzero"`      // when the place has last accepted one
 	Pace     Pace      `json:"pace,omitzero"`
@@ -32,6 +35,19 @@ type Parked struct {
 
 // MaxParked is how many events of a log are parked at most. A delivery that would park more waits for its owner.
 const MaxParked = 100
+
+// inTurn is how many events in turn a place may refuse, and accept none, before it is taken for broken, and not the
+// events.
+const inTurn = 20
+
+// doubtful returns the parked events of which it is not known whether they are refused, or whether the place is broken;
+// none if the place is not taken for broken.
+func (s *State) doubtful() []Parked {
+	if n := min(s.Refused, len(s.Parked)); n >= inTurn {
+		return s.Parked[len(s.Parked)-n:]
+	}
+	return nil
+}
 
 // maxReason bounds reasons and errors, in bytes.
 const maxReason = 256

@@ -52,8 +52,15 @@ func (r *runner) deliver(f *feed) error {
 	}
 	r.setNews(f, false) // What is committed from here on is news again.
 	err := r.again(f)
+	refused := ""
+	if err == nil {
+		refused, err = r.probe(f)
+	}
 	if err == nil {
 		err = r.goOn(f)
+	}
+	if s := &f.state.Value; err == nil && s.doubtful() != nil { // There was no other event to try the place with.
+		err = stopped(s, refused)
 	}
 	keepErr := f.keepIfDue(r)
 	if err == nil {
@@ -123,7 +130,10 @@ func (r *runner) load(f *feed) error {
 // goOn gives the place what the log has. A place that is not proven is given one small batch, for which less memory is
 // taken while it may hang.
 func (r *runner) goOn(f *feed) error {
-	size, most := r.window, r.batch.Bytes
+	size, most, events := r.window, r.batch.Bytes, r.batch.Events
+	if f.state.Value.doubtful() != nil {
+		events = 1
+	}
 	if !r.proven {
 		size = min(size, probeBytes)
 		if most = probeBytes; f.state.Value.Until > f.state.Value.Next {
@@ -136,7 +146,7 @@ func (r *runner) goOn(f *feed) error {
 	}
 	defer release()
 	began := time.Now()
-	c := &collector{subject: f.subject, filter: r.filter, events: r.batch.Events, bytes: size,
+	c := &collector{subject: f.subject, filter: r.filter, events: events, bytes: size,
 		next: f.state.Value.Next}
 	err = r.read(f, c, func() error {
 		if !r.proven {

@@ -243,12 +243,14 @@ func (n *node) verifiers() []note.Verifier {
 	return all
 }
 
-// committed tells the witnesses and the deliveries that a log has a new checkpoint, and so new entries.
+// committed tells the witnesses, the deliveries and the rules of alerts that a log has a new checkpoint, and so new
+// entries.
 func (n *node) committed(log string) {
 	for _, a := range n.askers {
 		a.Committed(log)
 	}
 	n.deliverer.Committed(log)
+	n.alerts.Committed(log)
 }
 
 // makeDeliverer creates the sender of deliveries.
