@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/failures"
@@ -57,20 +56,13 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Memory for batches, in bytes. A place that has not accepted anything since it last failed takes from memory of its
-// own, so that those that hang cannot take that of the others.
-const (
-	memory        = 256 << 20
-	unprovenBytes = 64 << 20
-)
-
 // Engine runs the deliveries whose logs this node looks after. A delivery without news costs neither a goroutine nor a
 // request: who sequences a log says that it has grown, and all deliveries of a log share the looks at it.
 type Engine struct {
 	o        Options
 	metrics  *metrics
-	proven   *semaphore.Weighted
-	unproven *semaphore.Weighted
+	proven   *pool
+	unproven *pool
 
 	work sync.WaitGroup
 
@@ -84,8 +76,8 @@ type Engine struct {
 // New returns an engine. It does nothing before Run.
 func New(o Options) *Engine {
 	o.setDefaults()
-	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: semaphore.NewWeighted(memory),
-		unproven: semaphore.NewWeighted(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
+	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: newPool(memory),
+		unproven: newPool(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
 		polled: map[string]time.Time{}}
 }
 

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,8 +146,22 @@ func (w *world) All(context.Context) iter.Seq2[*Set, error] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looks++
-	set := w.set
-	return func(yield func(*Set, error) bool) { yield(&set, nil) }
+	sets := []*Set{{Project: w.set.Project}}
+	for _, d := range w.set.Deliveries {
+		project := cmp.Or(d.Project, w.set.Project)
+		i := slices.IndexFunc(sets, func(s *Set) bool { return s.Project == project })
+		if i < 0 {
+			i, sets = len(sets), append(sets, &Set{Project: project})
+		}
+		sets[i].Deliveries = append(sets[i].Deliveries, d)
+	}
+	return func(yield func(*Set, error) bool) {
+		for _, set := range sets {
+			if !yield(set, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Subjects implements Source.

@@ -272,6 +272,45 @@ func TestAPlaceThatHangsStopsNoOther(t *testing.T) {
 	})
 }
 
+// Places that accept something and then hang hold the memory of their project only.
+func TestPlacesOfOneProjectLeaveMemoryForOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const batch = 4 << 20
+		w := newWorld(t, 1)
+		var greedy []*place
+		for range 40 {
+			greedy = append(greedy, w.add(Delivery{Project: "greedy", Batch: Batch{Bytes: batch}}))
+		}
+		modest := w.add(Delivery{Project: "modest"})
+		w.begin()
+		w.grow(0, 10)
+		w.wait(5 * time.Second)
+		w.mu.Lock()
+		for _, p := range greedy {
+			p.fault = func(ctx context.Context, _ []Event) (bool, error) { <-ctx.Done(); return false, ctx.Err() }
+		}
+		w.mu.Unlock()
+		for range 5 {
+			w.grow(0, 10)
+			w.wait(time.Second)
+			modest.expect(0)
+		}
+		held := 0
+		for _, p := range greedy {
+			if p.sends > 1 {
+				held++
+			}
+		}
+		if held == 0 || held > memory/2/(copies*batch) {
+			t.Errorf("%d places of one project hang at a time", held)
+		}
+		w.end()
+		if n := len(w.engine.proven.projects) + len(w.engine.unproven.projects); n > 0 {
+			t.Errorf("%d projects still have memory", n)
+		}
+	})
+}
+
 func TestAPlaceSaysWhenToComeAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, 1)

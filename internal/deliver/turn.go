@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -140,7 +138,7 @@ func (r *runner) goOn(f *feed) error {
 			most = r.batch.Bytes
 		}
 	}
-	release, err := r.take(r.engine.proven, readingBytes+copies*int64(most))
+	release, err := r.engine.proven.take(r.ctx, r.delivery.Project, readingBytes+copies*int64(most))
 	if err != nil {
 		return err
 	}
@@ -165,7 +163,7 @@ func (r *runner) goOn(f *feed) error {
 		return err
 	}
 	release()
-	if release, err = r.take(r.engine.unproven, copies*int64(most)); err != nil {
+	if release, err = r.engine.unproven.take(r.ctx, r.delivery.Project, copies*int64(most)); err != nil {
 		return err
 	}
 	defer release()
@@ -173,20 +171,6 @@ func (r *runner) goOn(f *feed) error {
 		return err
 	}
 	return errTurn
-}
-
-// take takes memory, which release gives back, once.
-func (r *runner) take(from *semaphore.Weighted, bytes int64) (release func(), err error) {
-	if err := from.Acquire(r.ctx, bytes); err != nil {
-		return nil, err
-	}
-	done := false
-	return func() {
-		if !done {
-			done = true
-			from.Release(bytes)
-		}
-	}, nil
 }
 
 // read reads the log from where the feed is, and calls do for each batch.
