@@ -13,6 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/alert/notify"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
@@ -75,6 +76,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	projects map[string]*project // by id, those of this node
+	said     map[string]said     // by id of the project; "" is for all
 }
 
 const (
@@ -82,6 +84,7 @@ const (
 	usualLook     = time.Minute
 	usualPoll     = time.Minute
 	usualParallel = 4
+	sayAgain      = time.Hour
 )
 
 // New returns an Engine.
@@ -110,7 +113,8 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("the query of the events of alerts: %w", err)
 	}
 	return &Engine{Options: o, findings: m, metrics: newMetrics(o.Registry), turns: make(chan struct{}, o.Parallel),
-		news: news{when: map[string]int64{}}, wake: make(chan struct{}, 1), projects: map[string]*project{}}, nil
+		news: news{when: map[string]int64{}}, wake: make(chan struct{}, 1), projects: map[string]*project{},
+		said: map[string]said{}}, nil
 }
 
 // Run evaluates rules until ctx ends, and returns when all that it has begun has come to its end.
@@ -185,9 +189,8 @@ func (e *Engine) pass(ctx context.Context, p *project, set *Set) {
 	select {
 	case e.turns <- struct{}{}:
 		var err error
-		if more, err = p.pass(ctx, set); err != nil {
-			e.failed(ctx, set.Project, err)
-		}
+		more, err = p.pass(ctx, set)
+		e.failed(ctx, set.Project, err)
 		<-e.turns
 	case <-ctx.Done():
 	}
@@ -216,22 +219,40 @@ func (e *Engine) look(ctx context.Context) {
 		}
 	}
 	e.sets, e.looked = nil, time.Now()
+	var errs failures.Brief
 	for set, err := range e.Sets.All(ctx) {
-		if err != nil {
-			e.failed(ctx, "", err)
-			e.looked = time.Time{} // again in the next pass
-			continue
+		if errs.Add(err); err == nil {
+			e.sets = append(e.sets, set)
 		}
-		e.sets = append(e.sets, set)
+	}
+	err := errs.Err()
+	if e.failed(ctx, "", err); err != nil {
+		e.looked = time.Time{} // again in the next pass
 	}
 }
 
 func (e *Engine) mine(project string) bool { return e.Mine == nil || e.Mine(project) }
 
+// said is an error that the log has, and since when.
+type said struct {
+	text string
+	at   time.Time
+}
+
+// failed counts an error of a project's pass, or of the look at all projects. The log has it once, and again when it is
+// another one or an hour has passed. If err is nil, the next error is a new one.
 func (e *Engine) failed(ctx context.Context, project string, err error) {
-	if ctx.Err() == nil {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(e.said, project)
+	case ctx.Err() == nil:
 		e.metrics.failures.Inc()
-		e.Logger.Error("rules of alerts cannot be evaluated", "project", project, "err", err)
+		if last := e.said[project]; err.Error() != last.text || time.Since(last.at) >= sayAgain {
+			e.said[project] = said{err.Error(), time.Now()}
+			e.Logger.Error("rules of alerts cannot be evaluated", "project", project, "err", err)
+		}
 	}
 }
 
@@ -243,6 +264,7 @@ func (e *Engine) forget(mine map[string]bool) {
 	for id, p := range e.projects {
 		if !mine[id] && !p.busy {
 			delete(e.projects, id)
+			delete(e.said, id)
 			e.news.forget(p.rules)
 			continue
 		}

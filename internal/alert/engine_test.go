@@ -422,6 +422,39 @@ func TestDeletedRuleEndsItsAlerts(t *testing.T) {
 	})
 }
 
+// A rule whose state cannot be read stops no other. The log says so once, not with each pass, and the rule counts later
+// what it has missed.
+func TestRuleThatCannotBeLoadedStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		second := threshold
+		second.Name = "second"
+		w.put(threshold, second)
+		broken := "alertstate/rule0"
+		w.faulty.Before = func(_ context.Context, _ bucketest.Op, key string) error {
+			if broken != "" && strings.HasPrefix(key, broken) {
+				return errors.New("broken")
+			}
+			return nil
+		}
+		var lines strings.Builder
+		e := w.engine()
+		e.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		for range 3 {
+			w.record(0, time.Now(), "anna")
+		}
+		w.pass(e, time.Minute)
+		w.expect("fired", w.fired(), "anna")
+		w.pass(e, 50*time.Minute)
+		if n := strings.Count(lines.String(), "cannot be evaluated"); n != 1 {
+			t.Errorf("said %d times in an hour: %.500s", n, lines.String())
+		}
+		broken = ""
+		w.pass(e, time.Minute)
+		w.expect("fired", w.fired(), "anna", "anna")
+	})
+}
+
 // A rule that looks for something else begins anew, and its old alerts end.
 func TestChangedRuleBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

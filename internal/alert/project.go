@@ -84,15 +84,13 @@ func (p *project) pass(ctx context.Context, set *Set) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := p.load(ctx, set, now); err != nil {
-		return false, err
-	}
-	more, readErr := p.read(ctx, of, now)
+	var errs failures.Brief
+	errs.Add(p.load(ctx, set, now)) // A rule that is not loaded stops no other, and counts later what it has missed.
+	more, err = p.read(ctx, of, now)
 	if ctx.Err() != nil || !p.engine.mine(p.id) {
 		return false, nil // It has not looked at all logs, and says nothing.
 	}
-	var errs failures.Brief
-	errs.Add(readErr)
+	errs.Add(err)
 	p.outbox.note(p.sorted())
 	var settled []*held
 	for _, h := range p.sorted() {
