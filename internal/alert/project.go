@@ -176,7 +176,16 @@ func (p *project) open(ctx context.Context, r rule.Rule, now time.Time) (*held, 
 	if h.wrong != nil {
 		h.eval = &rule.Evaluator{Rule: &h.rule, State: s}
 	}
+	h.eval.Together = p.use
 	return h, nil
+}
+
+// use returns how much the rules of the project remember.
+func (p *project) use() (all rule.Use) {
+	for _, h := range p.rules {
+		all = all.Add(h.eval.Use())
+	}
+	return all
 }
 
 // active tells whether the rule counts events.

@@ -234,3 +234,49 @@ func FuzzDefinition(f *testing.F) {
 		}
 	})
 }
+
+// The rules of a project have room together. One that remembers little has its part, whatever the others have taken;
+// what is beyond is counted together, which is said, and no group is missed.
+func TestRulesOfAProjectHaveRoomTogether(t *testing.T) {
+	var all []*Evaluator
+	together := func() (u Use) {
+		for _, e := range all {
+			u = u.Add(e.Use())
+		}
+		return u
+	}
+	for range 20 {
+		r := ruleOf(Definition{Name: "r", Kind: Threshold, Count: 5, Within: Duration(20 * day), By: []string{"who"}})
+		e := evaluator(t, r, NewState(r))
+		e.Together = together
+		all = append(all, e)
+	}
+	for _, e := range all[:19] {
+		many(t, e, maxGroups, 1)
+	}
+	if u := together(); u.Groups > 2*groupsTogether || u.Steps > 2*stepsTogether {
+		t.Errorf("together %+v", u)
+	}
+	last := all[19]
+	for i := range groupsTogether / len(all) {
+		o := occurrence{at(int64(i)), fmt.Sprint("g", i), "v"}
+		if err := last.Count(o.event(int64(i)), at(int64(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if last.State.Crowded != 0 || len(last.State.Groups) != groupsTogether/len(all) {
+		t.Errorf("the last rule has %d groups, crowded %d", len(last.State.Groups), last.State.Crowded)
+	}
+	crowded := 0
+	for _, e := range all[:19] {
+		if e.State.Crowded > 0 {
+			crowded++
+			if !has(e.State, Others) {
+				t.Error("a rule that counts groups together has not fired for them")
+			}
+		}
+	}
+	if crowded == 0 {
+		t.Error("no rule says that it counts less exactly")
+	}
+}

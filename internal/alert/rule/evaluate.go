@@ -15,6 +15,9 @@ type Evaluator struct {
 	Rule  *Rule
 	State *State
 
+	// Together returns how much all rules of the project remember, this one included. If nil, it is the only one.
+	Together func() Use
+
 	matcher *query.Matcher
 	extract *query.Extract
 	by      [][]int // of each field of By, and then the one that is looked at, the numbers of its fields in extract
@@ -173,7 +176,7 @@ func (e *Evaluator) count(key string, values []string, x Event, now int64) {
 	if len(reached) > 0 && e.Rule.Kind != Absence {
 		e.reach(key, old, reached, x, now)
 	}
-	if e.size > maxSteps {
+	if _, steps := e.most(); e.size > steps {
 		e.shrink(now)
 	}
 }
@@ -375,14 +378,15 @@ func (e *Evaluator) group(key string, now int64) (string, *group) {
 	if g := groups[key]; g != nil {
 		return key, g
 	}
-	if len(groups) >= maxGroups && !(e.Rule.Kind == Absence && now < e.State.Crowded) {
+	most, _ := e.most()
+	if len(groups) >= most && !(e.Rule.Kind == Absence && now < e.State.Crowded) {
 		e.shrink(now)
 	}
 	if g := groups[others]; g != nil && e.Rule.Kind == Threshold {
 		return others, g // the key's earlier events may have been counted there
 	}
 	g := &group{}
-	if len(groups) >= maxGroups {
+	if len(groups) >= most {
 		return key, g // of an absence: it is not expected to be seen again
 	}
 	groups[key] = g
@@ -396,7 +400,8 @@ func (e *Evaluator) shrink(now int64) {
 	e.crowded(now)
 	e.forgetBefore(e.soonest(now))
 	groups := e.State.Groups
-	if len(groups) < maxGroups && e.size <= maxSteps || e.Rule.Kind == Absence && e.size <= maxSteps {
+	mostGroups, mostSteps := e.most()
+	if e.size <= mostSteps && (len(groups) < mostGroups || e.Rule.Kind == Absence) {
 		return
 	}
 	keys := slices.Collect(maps.Keys(groups))
@@ -410,14 +415,14 @@ func (e *Evaluator) shrink(now int64) {
 		})
 	}
 	for _, key := range keys {
-		if len(groups) <= maxGroups*9/10 && e.size <= maxSteps*9/10 {
+		if len(groups) <= mostGroups*9/10 && e.size <= mostSteps*9/10 {
 			return
 		}
 		if key != others {
 			e.drop(key, now)
 		}
 	}
-	if together := groups[others]; together != nil && e.size > maxSteps*9/10 {
+	if together := groups[others]; together != nil && e.size > mostSteps*9/10 {
 		e.size -= together.size()
 		together.Values = nil // The same value counts again.
 		e.size += together.size()
