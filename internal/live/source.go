@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,7 +54,11 @@ func (s *source) visit(ctx context.Context, fresh *Listener, whole bool) error {
 		return nil
 	}
 	began := time.Now()
-	if err := s.tell(ctx, fresh, whole); err != nil {
+	err := s.tell(ctx, fresh, whole)
+	if errors.Is(err, tlog.ErrPruned) && !whole { // What waited is gone. Nobody was told what they will be told again.
+		err = s.tell(ctx, fresh, whole)
+	}
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
