@@ -269,7 +269,11 @@ func (h integrations) prepare(c *call, w *wanted) (err error) {
 	if err := h.checkStart(c, w); err != nil {
 		return err
 	}
-	if w.delivery.Settings, err = places.Hide(h.deliveries.Box, &w.delivery, w.settings); err != nil {
+	w.delivery.Settings, err = places.Hide(h.deliveries.Box, &w.delivery, w.settings)
+	if large := new(places.TooLarge); errors.As(err, &large) {
+		return invalid("Attributes are too large: " + large.Error() + ".")
+	}
+	if err != nil {
 		return err
 	}
 	return h.tryIfAsked(c, w)

@@ -1,10 +1,17 @@
 package api
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/deliver"
@@ -254,5 +261,35 @@ func TestParkedEventsAreShownSentAgainAndDiscarded(t *testing.T) {
 	want[any](t, 200, w.as(account.GroupOwner, post, integrationsOwn+"/"+id+":discardParked", ""))
 	if s := status(); len(s.Parked) != 0 {
 		t.Errorf("status %+v", s)
+	}
+}
+
+// Attributes that are each within their bounds, but too large together, are the caller's fault and not the server's.
+func TestSettingsThatAreTooLargeTogetherAreRefused(t *testing.T) {
+	w := newWorld(t, Options{})
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, of, of, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment := strings.Repeat("# what others say of it\n", 60<<10/24)
+	body, err := json.Marshal(map[string]any{"type": "SYSLOG_LOG_EXPORT", "logTypes": []string{"STREAMS_AUDIT"},
+		"syslogAddress":     "syslog.example.org:6514",
+		"clientCertificate": comment + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})),
+		"clientKey":         comment + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := w.as(account.GroupOwner, post, integrationsV2, string(body))
+	if rec.Code != 400 || !strings.Contains(rec.Body.String(), "too large") {
+		t.Errorf("%d %.300s", rec.Code, rec.Body)
 	}
 }

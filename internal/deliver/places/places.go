@@ -94,7 +94,14 @@ func unknown(name string) error {
 // maxSettings bounds the settings of a delivery as they are stored, in bytes.
 const maxSettings = 128 << 10
 
-// Hide returns settings as they are stored at the place of a delivery.
+// TooLarge is returned by Hide for settings that are each within their bounds, but too large together.
+type TooLarge struct{ Bytes, Most int }
+
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("the settings have %d bytes as they are stored, and may have %d", e.Bytes, e.Most)
+}
+
+// Hide returns settings as they are stored at the place of a delivery. If they are too large, it returns a *TooLarge.
 func Hide(box seal.Box, d *deliver.Delivery, s deliver.Settings) (json.RawMessage, error) {
 	hidden, err := copied(d.Type, s)
 	if err != nil {
@@ -110,7 +117,7 @@ func Hide(box seal.Box, d *deliver.Delivery, s deliver.Settings) (json.RawMessag
 	}
 	data, err := json.Marshal(hidden)
 	if err == nil && len(data) > maxSettings {
-		err = fmt.Errorf("the settings have %d bytes, and may have %d", len(data), maxSettings)
+		err = &TooLarge{len(data), maxSettings}
 	}
 	return data, err
 }
