@@ -581,6 +581,7 @@ func TestBrowserOnASmallScreen(t *testing.T) {
 	b.until(`document.querySelector('.facets').offsetHeight > 0`)
 	fits("filter")
 	b.press("?")
+	b.until(`document.querySelector('dialog[open]')`) // which takes the next key
 	fits("help")
 	b.press(kb.Escape)
 	b.until(`!document.querySelector('dialog[open]')`) // which takes no key of the page's
@@ -620,6 +621,7 @@ func TestBrowserViewsAreAccessible(t *testing.T) {
 		b.until(`document.querySelector('.detail .tree')`)
 		check("event")
 		b.press("?")
+		b.until(`document.querySelector('dialog[open]')`)
 		check("help")
 		b.press(kb.Escape)
 		b.until(`!document.querySelector('dialog')`) // which would take the click
