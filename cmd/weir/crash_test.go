@@ -124,7 +124,7 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		rounds = min(rounds, 20)
 	}
-	// On a busy machine a process may do nothing before it is killed: then there are more rounds.
+	// On a busy machine a process may do nothing before it is killed: then there are more rounds, and longer ones.
 	shown := func() bool { return len(h.acked) > 0 && downloads > 0 && len(watched.checkpoints) > 0 }
 	round := 0
 	for ; round < rounds || !shown() && round < 10*rounds; round++ {
@@ -137,7 +137,7 @@ func TestCrash(t *testing.T) {
 		clean := 0
 		work.Go(func() { clean = consume(ctx, t, s, h) })
 		work.Go(func() { watched.follow(ctx, s) })
-		time.Sleep(time.Duration(20+rand.IntN(120)) * time.Millisecond)
+		time.Sleep(time.Duration((20+rand.IntN(120))*(1+round/rounds)) * time.Millisecond)
 		s.kill(t)
 		stop()
 		work.Wait()
