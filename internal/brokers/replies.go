@@ -18,11 +18,11 @@ import (
 const (
 	maxSmall    = 64 << 10  // of what has no list that grows with a cluster
 	maxOffsets  = 512 << 10 // of offsets of 1,000 partitions
-	maxMetadata = 2 << 20   // of what a cluster has: some 10,000 topics of three partitions
+	maxMetadata = 3 << 19   // of what a cluster has: some 7,000 topics of three partitions
 
 	// ListMemory is what finding out what a cluster has holds at most, in bytes: Metadata of the largest size, all of it
 	// the elements that become the largest.
-	ListMemory = 32 * maxMetadata
+	ListMemory = 42 * maxMetadata
 )
 
 // versions returns the latest versions of requests that are sent. From a version on a reply can have tags in each
