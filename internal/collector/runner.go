@@ -299,8 +299,7 @@ func (r *Runner) round(ctx context.Context, of *running, p *atlas.Pace) error {
 	before := state.State.Counts
 	to := &targets{r.Accounts, r.Recorder, s, s.Naming(), &state.State}
 	round := collect.Round{Source: from, Sink: &sink{r.Recorder, s, project.Org, r.maxEvent()},
-		State: &state.State, By: s.By(),
-		Most: r.maxEvent(), Target: to.of, Save: state.Save, Large: r.large}
+		State: &state.State, By: s.By(), Most: r.maxEvent(), Target: to.of, Save: state.Save, Large: r.large}
 	err = round.Run(ctx)
 	after := state.State.Counts
 	r.events.WithLabelValues("recorded").Add(float64(after.Recorded - before.Recorded))

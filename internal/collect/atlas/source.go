@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/collect"
+	"github.com/weirlog/weir/internal/failures"
 )
 
 // Kind is one of the things that can be collected.
@@ -66,13 +67,13 @@ const (
 // Units implements collect.Source. It asks for the projects and their workspaces anew.
 func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 	var units []collect.Unit
-	var failed failures
+	var errs failures.Brief
 	projects, err := s.projects(ctx)
-	failed.add("list the projects", err)
+	errs.Add(doing("list the projects", err))
 	listed := map[string]bool{}
 	for _, p := range projects {
 		all, err := s.workspaces(ctx, p)
-		failed.add("list the workspaces of project "+p.ID, err)
+		errs.Add(doing("list the workspaces of project "+p.ID, err))
 		if errors.Is(err, collect.ErrAway) || ctx.Err() != nil {
 			break
 		}
@@ -82,41 +83,27 @@ func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 					continue
 				}
 				if len(units) == maxUnits {
-					failed.add("list the logs", errTooMany)
-					return units, failed.err()
+					errs.Add(errTooMany)
+					return units, errs.Err()
 				}
 				listed[u.ID] = true
 				units = append(units, u)
 			}
 		}
 	}
-	return units, failed.err()
+	return units, errs.Err()
 }
 
 // errTooMany is returned for a server that has more logs than a source may have.
-var errTooMany = fmt.Errorf("there are more than %d logs to collect: leave some out, or make another source for them",
+var errTooMany = fmt.Errorf("list the logs: there are more than %d logs to collect: leave some out, or make another source for them",
 	maxUnits)
 
-// failures is the first error of some, and how many there are.
-type failures struct {
-	first error
-	n     int
-}
-
-func (f *failures) add(doing string, err error) {
+// doing says of an error what was being done; it returns nil if there is none.
+func doing(what string, err error) error {
 	if err == nil {
-		return
+		return nil
 	}
-	if f.n++; f.n == 1 {
-		f.first = fmt.Errorf("%s: %w", doing, err)
-	}
-}
-
-func (f *failures) err() error {
-	if f.n < 2 {
-		return f.first
-	}
-	return fmt.Errorf("%w (and %d more errors)", f.first, f.n-1)
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // projects returns those that are to be collected.
