@@ -22,7 +22,7 @@ import (
 
 // Limits of a project.
 const (
-	MaxRules     = 100
+	MaxRules     = rule.MaxRules
 	MaxNotifiers = 20
 )
 

@@ -172,9 +172,13 @@ func (e *Evaluator) count(key string, values []string, x Event, now int64) {
 		g.Values[v] = seen
 	}
 	g.Last = max(g.Last, x.Time)
-	e.size += g.size() - before
+	grown := g.size() - before
+	e.size += grown
 	if len(reached) > 0 && e.Rule.Kind != Absence {
 		e.reach(key, old, reached, x, now)
+	}
+	if grown <= 0 {
+		return
 	}
 	if _, steps := e.most(); e.size > steps {
 		e.shrink(now)

@@ -5,8 +5,10 @@ package rule
 const (
 	groupsTogether = 50_000
 	stepsTogether  = 200_000
-	rulesTogether  = 100 // as many as a project may have
 )
+
+// MaxRules is the maximum number of rules of a project.
+const MaxRules = 100
 
 // Use is how much some rules remember.
 type Use struct{ Rules, Groups, Steps int }
@@ -22,7 +24,7 @@ func (u Use) Add(other Use) Use {
 // most returns how many groups and steps the rule may have now.
 func (e *Evaluator) most() (groups, steps int) {
 	own := e.Use()
-	if e.Together == nil || own.Groups < groupsTogether/rulesTogether && own.Steps < stepsTogether/rulesTogether {
+	if e.Together == nil || own.Groups < groupsTogether/MaxRules && own.Steps < stepsTogether/MaxRules {
 		return maxGroups, maxSteps
 	}
 	all := e.Together()
