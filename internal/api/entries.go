@@ -83,7 +83,7 @@ func (h entries) await(c *call, log string, from int64) (*tlog.Reader, error) {
 
 // waitFor returns nil when a log has an entry at an index. If ctx ends first, it returns an error.
 func (h entries) waitFor(ctx context.Context, holders []string, log string, index int64) error {
-	release, err := h.waiters.Take(ctx, holders...)
+	release, err := h.waiters.Take(ctx, 1, holders...)
 	if err != nil {
 		return err
 	}

@@ -243,7 +243,7 @@ func TestWaitersAreBounded(t *testing.T) {
 	own := w.callers[account.GroupOwner].ID
 	var releases []func()
 	take := func(caller string) {
-		release, err := w.server.waiters.Take(t.Context(), caller)
+		release, err := w.server.waiters.Take(t.Context(), 1, caller)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,13 +44,13 @@ const (
 // newSearchShares bounds concurrent searches, so that other work continues. There are enough shares to keep the CPUs
 // busy while some searches wait for the storage. One credential may have half of them.
 func newSearchShares() *limit.Shares[string] {
-	n := runtime.GOMAXPROCS(0)
+	n := int64(runtime.GOMAXPROCS(0))
 	return shares(2*n, n, waitingShares)
 }
 
 // shares returns shares for credentials, each of which may have ofOne; those of a project may together have three
 // quarters, those of an organization seven eighths. So no tenant stops another, however many credentials it makes.
-func shares(all, ofOne, waiting int) *limit.Shares[string] {
+func shares(all, ofOne, waiting int64) *limit.Shares[string] {
 	return limit.NewShares[string](all, waiting, ofOne, max(1, all*3/4), max(1, all*7/8))
 }
 
@@ -85,7 +85,7 @@ func (h events) searching(c *call, q *question, find func(context.Context, searc
 func (h events) share(c *call) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(c.context(), searchesWait)
 	defer cancel()
-	release, err = h.shares.Take(ctx, c.holders()...)
+	release, err = h.shares.Take(ctx, 1, c.holders()...)
 	if errors.Is(err, limit.ErrBusy) {
 		err = tooManySearches()
 	}

@@ -374,7 +374,7 @@ func TestSearchesOfOneLeaveRoomForOthers(t *testing.T) {
 	w.server.searches = shares(3, 1, 0)
 	w.server.table = w.server.operations()
 	w.bearer(account.GroupOwner)
-	release, err := w.server.searches.Take(t.Context(), w.callers[account.GroupOwner].ID) // a search that continues
+	release, err := w.server.searches.Take(t.Context(), 1, w.callers[account.GroupOwner].ID) // a search that continues
 	if err != nil {
 		t.Fatal(err)
 	}

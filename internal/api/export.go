@@ -64,7 +64,7 @@ func exportOptions(c *call, format export.Format) (export.Options, error) {
 func (h events) total(c *call, q *question) (int64, bool) {
 	ctx, cancel := context.WithTimeout(c.context(), countWithin)
 	defer cancel()
-	release, err := h.shares.Take(ctx, c.caller.ID)
+	release, err := h.shares.Take(ctx, 1, c.holders()...)
 	if err != nil {
 		return 0, false
 	}

@@ -15,20 +15,20 @@ func TestTenantsLeaveRoomForOthers(t *testing.T) {
 	} {
 		taken := 0
 		for i := range 10_000 {
-			if _, err := s.TryTake(fmt.Sprint("greedy ", i), "its project", "its organization"); err == nil {
+			if _, err := s.TryTake(1, fmt.Sprint("greedy ", i), "its project", "its organization"); err == nil {
 				taken++
 			}
 		}
 		ofProject := taken
 		for i := range 10_000 {
-			if _, err := s.TryTake(fmt.Sprint("more ", i), fmt.Sprint("project ", i), "its organization"); err == nil {
+			if _, err := s.TryTake(1, fmt.Sprint("more ", i), fmt.Sprint("project ", i), "its organization"); err == nil {
 				taken++
 			}
 		}
 		if ofProject == 0 {
 			t.Errorf("%s: a project has no share", name)
 		}
-		if _, err := s.TryTake("modest", "another project", "another organization"); err != nil {
+		if _, err := s.TryTake(1, "modest", "another project", "another organization"); err != nil {
 			t.Errorf("%s: one tenant has all %d (a project %d): %v", name, taken, ofProject, err)
 		}
 	}

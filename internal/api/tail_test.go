@@ -236,7 +236,7 @@ func TestTailsOfOneAreBounded(t *testing.T) {
 	w.server.tails = limit.NewShares[string](1, 0, 1, 1, 1)
 	w.server.table = w.server.operations()
 	w.server.route()
-	if _, err := w.server.tails.Take(t.Context(), "somebody"); err != nil {
+	if _, err := w.server.tails.Take(t.Context(), 1, "somebody"); err != nil {
 		t.Fatal(err)
 	}
 	if rec := w.get(tailPath, account.OrgOwner); rec.Code != 429 {

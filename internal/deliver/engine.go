@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/failures"
+	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -56,13 +58,21 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// Memory for batches, in bytes. A place that has not accepted anything since it last failed takes from memory of its
+// own, so that those that hang cannot take that of the others. The deliveries of one project may have half, so that
+// those of another go on, however many places accept something and then hang.
+const (
+	memory        = 256 << 20
+	unprovenBytes = 64 << 20
+)
+
 // Engine runs the deliveries whose logs this node looks after. A delivery without news costs neither a goroutine nor a
 // request: who sequences a log says that it has grown, and all deliveries of a log share the looks at it.
 type Engine struct {
 	o        Options
 	metrics  *metrics
-	proven   *pool
-	unproven *pool
+	proven   *limit.Shares[string] // bytes, by project
+	unproven *limit.Shares[string]
 
 	work sync.WaitGroup
 
@@ -76,9 +86,14 @@ type Engine struct {
 // New returns an engine. It does nothing before Run.
 func New(o Options) *Engine {
 	o.setDefaults()
-	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: newPool(memory),
-		unproven: newPool(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
+	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: memoryOf(memory),
+		unproven: memoryOf(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
 		polled: map[string]time.Time{}}
+}
+
+// memoryOf returns memory of which a project may have half.
+func memoryOf(bytes int64) *limit.Shares[string] {
+	return limit.NewShares[string](bytes, math.MaxInt64/2, bytes/2)
 }
 
 // Run delivers until ctx ends. Then it keeps how far it has come, and returns when nothing goes on any more.

@@ -305,8 +305,12 @@ func TestPlacesOfOneProjectLeaveMemoryForOthers(t *testing.T) {
 			t.Errorf("%d places of one project hang at a time", held)
 		}
 		w.end()
-		if n := len(w.engine.proven.projects) + len(w.engine.unproven.projects); n > 0 {
-			t.Errorf("%d projects still have memory", n)
+		for _, project := range []string{"greedy", "modest"} {
+			_, proven := w.engine.proven.TryTake(memory/2, project)
+			_, unproven := w.engine.unproven.TryTake(unprovenBytes/2, project)
+			if proven != nil || unproven != nil {
+				t.Errorf("afterwards there is not all memory for project %s: %v, %v", project, proven, unproven)
+			}
 		}
 	})
 }

@@ -182,7 +182,7 @@ func (r *runner) probe(f *feed) (refused string, err error) {
 
 // sendAgain sends one event, and returns why the place refuses it.
 func (r *runner) sendAgain(f *feed, entry int64) (refused string, err error) {
-	release, err := r.engine.unproven.take(r.ctx, r.delivery.Project, readingBytes)
+	release, err := r.take(r.engine.unproven, readingBytes)
 	if err != nil {
 		return "", err
 	}

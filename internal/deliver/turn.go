@@ -3,9 +3,11 @@ package deliver
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -138,7 +140,7 @@ func (r *runner) goOn(f *feed) error {
 			most = r.batch.Bytes
 		}
 	}
-	release, err := r.engine.proven.take(r.ctx, r.delivery.Project, readingBytes+copies*int64(most))
+	release, err := r.take(r.engine.proven, readingBytes+copies*int64(most))
 	if err != nil {
 		return err
 	}
@@ -163,7 +165,7 @@ func (r *runner) goOn(f *feed) error {
 		return err
 	}
 	release()
-	if release, err = r.engine.unproven.take(r.ctx, r.delivery.Project, copies*int64(most)); err != nil {
+	if release, err = r.take(r.engine.unproven, copies*int64(most)); err != nil {
 		return err
 	}
 	defer release()
@@ -171,6 +173,15 @@ func (r *runner) goOn(f *feed) error {
 		return err
 	}
 	return errTurn
+}
+
+// take takes memory, which release gives back, once.
+func (r *runner) take(from *limit.Shares[string], bytes int64) (release func(), err error) {
+	release, err = from.Take(r.ctx, bytes, r.delivery.Project)
+	if err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(release), nil
 }
 
 // read reads the log from where the feed is, and calls do for each batch.

@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // ErrBusy is returned by Shares.Take if too many callers are waiting under the first key. A later call may succeed.
 var ErrBusy = errors.New("too much is waiting already")
 
-// Shares bounds how much happens at a time: in total, and under each of any number of keys. Who asks has a key at each
+// Shares bounds how much there is at a time: in total, and under each of any number of keys. Who asks has a key at each
 // of some levels, from narrow to wide, such as a credential and its organization. So one that asks for much delays
 // itself and not others, and those that are together one do so too. It may be used concurrently.
 type Shares[K comparable] struct {
-	all     chan struct{} // has an element for each share that is taken
-	most    []int         // by level
-	waiting int
+	all     *semaphore.Weighted
+	most    []int64 // by level
+	waiting int64
 
 	mu    sync.Mutex
 	byKey map[place[K]]*share
@@ -29,81 +31,77 @@ type place[K comparable] struct {
 
 // share counts the users of a key.
 type share struct {
-	slots chan struct{}
-	users int // number that have a slot or wait for one
+	taken *semaphore.Weighted
+	users int64 // number that have some of it, or wait for it
 }
 
 // NewShares returns Shares that allow all at a time in total, and most[i] under one key of level i. Under each key of
-// level 0, waiting more callers may wait.
-func NewShares[K comparable](all, waiting int, most ...int) *Shares[K] {
-	return &Shares[K]{all: make(chan struct{}, all), most: most, waiting: waiting, byKey: map[place[K]]*share{}}
+// level 0, waiting more callers may wait than can have 1 each.
+func NewShares[K comparable](all, waiting int64, most ...int64) *Shares[K] {
+	return &Shares[K]{all: semaphore.NewWeighted(all), most: most, waiting: waiting, byKey: map[place[K]]*share{}}
 }
 
-// Take waits for a share under one key of each level, from level 0 on. The caller must call release once when it is
-// done. The error is ErrBusy, or that of the context.
-func (s *Shares[K]) Take(ctx context.Context, keys ...K) (release func(), err error) {
-	return s.take(keys, func(slots chan struct{}) error {
-		select {
-		case slots <- struct{}{}:
-			return nil
-		case <-ctx.Done():
+// Take waits for n under one key of each level, from level 0 on. The caller must call release once when it is done. The
+// error is ErrBusy, or that of the context, which is certain if n is more than there may be.
+func (s *Shares[K]) Take(ctx context.Context, n int64, keys ...K) (release func(), err error) {
+	return s.take(n, keys, func(of *semaphore.Weighted) error {
+		if of.Acquire(ctx, n) != nil {
 			return context.Cause(ctx)
 		}
+		return nil
 	})
 }
 
-// TryTake is Take for callers that do not wait, since shares may be taken for long. If none is free, it returns
-// ErrBusy.
-func (s *Shares[K]) TryTake(keys ...K) (release func(), err error) {
-	return s.take(keys, func(slots chan struct{}) error {
-		select {
-		case slots <- struct{}{}:
-			return nil
-		default:
+// TryTake is Take for callers that do not wait, since what they ask for may be taken for long. If there is not enough,
+// it returns ErrBusy.
+func (s *Shares[K]) TryTake(n int64, keys ...K) (release func(), err error) {
+	return s.take(n, keys, func(of *semaphore.Weighted) error {
+		if !of.TryAcquire(n) {
 			return ErrBusy
 		}
+		return nil
 	})
 }
 
-// take takes a slot of each key, and then one of all.
-func (s *Shares[K]) take(keys []K, enter func(slots chan struct{}) error) (release func(), err error) {
-	slots, err := s.join(keys)
+// take takes n under each key, and then of all.
+func (s *Shares[K]) take(n int64, keys []K, enter func(*semaphore.Weighted) error) (release func(), err error) {
+	of, err := s.join(keys)
 	if err != nil {
 		return nil, err
 	}
-	slots = append(slots, s.all)
-	for i, of := range slots {
-		if err := enter(of); err != nil {
-			s.leave(keys, slots[:i])
+	of = append(of, s.all)
+	for i, one := range of {
+		if err := enter(one); err != nil {
+			s.leave(n, keys, of[:i])
 			return nil, err
 		}
 	}
-	return func() { s.leave(keys, slots) }, nil
+	return func() { s.leave(n, keys, of) }, nil
 }
 
-func (s *Shares[K]) join(keys []K) (slots []chan struct{}, err error) {
+func (s *Shares[K]) join(keys []K) (of []*semaphore.Weighted, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, key := range keys {
 		at := place[K]{i, key}
 		own := s.byKey[at]
 		if own == nil {
-			own = &share{slots: make(chan struct{}, s.most[i])}
+			own = &share{taken: semaphore.NewWeighted(s.most[i])}
 			s.byKey[at] = own
 		}
 		if i == 0 && own.users == s.most[0]+s.waiting {
 			return nil, ErrBusy
 		}
 		own.users++
-		slots = append(slots, own.slots)
+		of = append(of, own.taken)
 	}
-	return slots, nil
+	return of, nil
 }
 
-// leave gives back the slots that were entered.
-func (s *Shares[K]) leave(keys []K, entered []chan struct{}) {
-	for _, slots := range entered {
-		<-slots
+// leave gives back n of those that were entered.
+func (s *Shares[K]) leave(n int64, keys []K, entered []*semaphore.Weighted) {
+	for _, of := range entered {
+		of.Release(n)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
