@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/seal"
 )
@@ -25,7 +26,7 @@ const looks = 3
 // CrossCheck compares documents that refer to each other, and calls report for each inconsistency. Damaged and forged
 // documents are skipped. An error means that the check could not be carried out.
 func (s *Directory) CrossCheck(ctx context.Context, report func(Inconsistency)) error {
-	check := func(look func(crossCheck) ([]Inconsistency, error)) error { return s.lookAgain(report, look) }
+	check := func(look func(crossCheck) ([]Inconsistency, error)) error { return lookAgain(s.bucket, report, look) }
 	for p, err := range s.AllProjects(ctx) {
 		if err == nil {
 			err = check(func(fresh crossCheck) ([]Inconsistency, error) { return fresh.project(ctx, p.ID) })
@@ -65,14 +66,15 @@ func failed(err error) error {
 type crossCheck struct{ *Directory }
 
 // lookAgain reports the inconsistencies that are found each time.
-func (s *Directory) lookAgain(report func(Inconsistency), look func(crossCheck) ([]Inconsistency, error)) error {
-	found, err := look(crossCheck{NewDirectory(s.bucket)})
+func lookAgain(b bucket.Bucket, report func(Inconsistency),
+	look func(crossCheck) ([]Inconsistency, error)) error {
+	found, err := look(crossCheck{NewDirectory(b)})
 	for range looks - 1 {
 		if err != nil || len(found) == 0 {
 			return err
 		}
 		var again []Inconsistency
-		again, err = look(crossCheck{NewDirectory(s.bucket)})
+		again, err = look(crossCheck{NewDirectory(b)})
 		found = slices.DeleteFunc(found, func(x Inconsistency) bool { return !slices.Contains(again, x) })
 	}
 	for _, x := range found {

@@ -44,7 +44,7 @@ func shardID(org, kind string, n int) string { return fmt.Sprintf("%s/%s/%02d", 
 
 // enter adds an entry for id under key. allowed tells whether it may replace an existing entry of another id.
 func (s *Directory) enter(ctx context.Context, org, kind, key, id string, allowed func(Entry) (bool, error)) error {
-	return s.changeShard(ctx, directoryID(org, kind, key), func(d *shard) error {
+	_, err := s.directory.UpdateOrCreate(ctx, directoryID(org, kind, key), func(d *shard) error {
 		have, ok := d.Entries[key]
 		if ok && have.ID == id {
 			return nil
@@ -64,20 +64,17 @@ func (s *Directory) enter(ctx context.Context, org, kind, key, id string, allowe
 		d.Entries[key] = Entry{id, time.Now().UTC()}
 		return nil
 	})
+	return err
 }
 
 // leave removes the entry of id under key.
 func (s *Directory) leave(ctx context.Context, org, kind, key, id string) error {
-	return s.changeShard(ctx, directoryID(org, kind, key), func(d *shard) error {
+	_, err := s.directory.UpdateOrCreate(ctx, directoryID(org, kind, key), func(d *shard) error {
 		if d.Entries[key].ID == id {
 			delete(d.Entries, key)
 		}
 		return nil
 	})
-}
-
-func (s *Directory) changeShard(ctx context.Context, id string, change func(*shard) error) error {
-	_, err := s.directory.UpdateOrCreate(ctx, id, change)
 	return err
 }
 

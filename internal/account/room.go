@@ -40,15 +40,26 @@ func (p *Project) AddWorkspace(w Workspace) error {
 	return nil
 }
 
-// RoomForProject returns a *Full if an organization may have no more projects.
-func (s *Directory) RoomForProject(ctx context.Context, org string) error {
-	return s.room(ctx, org, projectNames, &Full{"An organization", "projects", MaxProjects})
+// Listed is what an organization has, of which there may be so much.
+type Listed struct {
+	kind string
+	full Full
 }
 
-// RoomForCredential returns a *Full if an organization may have no more credentials. Who gets an owner's rights back
-// (weir init --recover-owner) does not ask.
-func (s *Directory) RoomForCredential(ctx context.Context, org string) error {
-	return s.room(ctx, org, userIDs, &Full{"An organization", "credentials", MaxCredentials})
+// What an organization has.
+var (
+	ListedProjects    = Listed{projectNames, Full{"An organization", "projects", MaxProjects}}
+	ListedCredentials = Listed{userIDs, Full{"An organization", "credentials", MaxCredentials}}
+)
+
+// Room returns a *Full if an organization may have no more of something. Who gets an owner's rights back (weir init
+// --recover-owner) does not ask.
+func (s *Directory) Room(ctx context.Context, org string, of Listed) error {
+	entries, err := s.list(ctx, org, of.kind)
+	if err == nil && len(entries) >= of.full.Most {
+		err = &of.full
+	}
+	return err
 }
 
 // MakeOrganization stores a new organization that an owner of another one makes. It sets Root. If there are too many,
@@ -81,12 +92,4 @@ func (s *Directory) MakeOrganization(ctx context.Context, maker string, o Organi
 		return err
 	}
 	return s.CreateOrganization(ctx, o)
-}
-
-func (s *Directory) room(ctx context.Context, org, kind string, full *Full) error {
-	entries, err := s.list(ctx, org, kind)
-	if err == nil && len(entries) >= full.Most {
-		err = full
-	}
-	return err
 }

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -14,10 +13,10 @@ import (
 func TestOrganizationsAreFull(t *testing.T) {
 	for kind, c := range map[string]struct {
 		most int
-		room func(*Directory, context.Context, string) error
+		of   Listed
 	}{
-		projectNames: {MaxProjects, (*Directory).RoomForProject},
-		userIDs:      {MaxCredentials, (*Directory).RoomForCredential},
+		projectNames: {MaxProjects, ListedProjects},
+		userIDs:      {MaxCredentials, ListedCredentials},
 	} {
 		s := NewDirectory(bucketest.NewMemory())
 		const org = "32b6e34b3d91647abb20e7b8"
@@ -31,27 +30,28 @@ func TestOrganizationsAreFull(t *testing.T) {
 			entries[id][of(i)] = Entry{ID: of(i), Since: time.Now()}
 		}
 		for id, of := range entries {
-			if err := s.changeShard(t.Context(), id, func(d *shard) error { d.Entries = of; return nil }); err != nil {
+			fill := func(d *shard) error { d.Entries = of; return nil }
+			if _, err := s.directory.UpdateOrCreate(t.Context(), id, fill); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := c.room(s, t.Context(), org); err != nil {
+		if err := s.Room(t.Context(), org, c.of); err != nil {
 			t.Errorf("%s: room for one more: %v", kind, err)
 		}
 		if err := s.enter(t.Context(), org, kind, "last", "last", nil); err != nil {
 			t.Fatal(err)
 		}
 		full := new(Full)
-		if err := c.room(s, t.Context(), org); !errors.As(err, &full) || full.Most != c.most {
+		if err := s.Room(t.Context(), org, c.of); !errors.As(err, &full) || full.Most != c.most {
 			t.Errorf("%s: %v, want that it is full", kind, err)
 		}
-		if err := c.room(s, t.Context(), "an organization besides"); err != nil {
+		if err := s.Room(t.Context(), "an organization besides", c.of); err != nil {
 			t.Errorf("%s: another organization: %v", kind, err)
 		}
 		if err := s.leave(t.Context(), org, kind, of(7), of(7)); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.room(s, t.Context(), org); err != nil {
+		if err := s.Room(t.Context(), org, c.of); err != nil {
 			t.Errorf("%s: when one is gone: %v", kind, err)
 		}
 	}

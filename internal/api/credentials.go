@@ -89,7 +89,7 @@ func changedCredential(c *call, a event.Activity, which *account.Credential) cha
 
 // store stores a new credential.
 func (h credentials) store(c *call, which account.Credential) error {
-	if err := h.accounts.RoomForCredential(c.context(), which.Org); err != nil {
+	if err := h.accounts.Room(c.context(), which.Org, account.ListedCredentials); err != nil {
 		return err
 	}
 	return h.change(c, changedCredential(c, event.Create, &which), func() (any, any, error) {

@@ -187,7 +187,7 @@ func (h projects) create(c *call) (any, error) {
 	if c.caller.Kind == account.Person && !c.caller.May(account.Own, &account.Project{Org: org}) {
 		return nil, forbidden(account.OwnOrg) // a person's roles are set by rules, so it cannot get one on the project
 	}
-	if err := h.accounts.RoomForProject(c.context(), org); err != nil {
+	if err := h.accounts.Room(c.context(), org, account.ListedProjects); err != nil {
 		return nil, err
 	}
 	p := account.Project{ID: account.NewID(c.now), Org: org, Name: name, Tags: in.Tags, Created: c.now.UTC(),
