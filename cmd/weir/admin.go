@@ -25,8 +25,8 @@ func adminCommand() *cobra.Command {
 	admin := &cobra.Command{
 		Use:   "admin",
 		Short: "Manage organizations, projects, workspaces, credentials and logs, through the API",
-		Long: `Admin manages what weir keeps beside events. It asks the API, so it works from anywhere, with the environment variables
-that Atlas's tools use; most of it works against MongoDB Atlas too.
+		Long: `Admin manages what weir keeps beside events. It asks the API, so it works from anywhere, with the
+environment variables that Atlas's tools use; most of it works against MongoDB Atlas too.
 ` + exitHelp + `
 MONGODB_ATLAS_ORG_ID names the organization.`,
 	}

@@ -86,8 +86,10 @@ var examples = map[string]string{
 
 	"weir admin service-account":      `  weir admin service-account list`,
 	"weir admin service-account list": `  weir admin service-account list`,
-	"weir admin service-account create": `  weir admin service-account create collector --description "sends events" --role ORG_MEMBER
-  weir admin service-account create reader --project 32b6e34b3d91647abb20e7b8 --description "reads logs" --role GROUP_READ_ONLY`,
+	"weir admin service-account create": `  weir admin service-account create collector ` +
+		`--description "sends events" --role ORG_MEMBER
+  weir admin service-account create reader --project 32b6e34b3d91647abb20e7b8 ` +
+		`--description "reads logs" --role GROUP_READ_ONLY`,
 	"weir admin service-account describe": `  weir admin service-account describe ` +
 		`mdb_sa_id_6a793f48c0eb9e7a17712f00`,
 	"weir admin service-account update": `  weir admin service-account update ` +

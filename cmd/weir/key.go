@@ -16,11 +16,13 @@ func keyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Make, show and change the keys that sign logs",
-		Long: `The keys that sign logs are in a file apart from the bucket (--signing-key-file), or in WEIR_SIGNING_KEY: one on each line.
-Private keys sign, all of them; public keys are those of earlier days, whose signatures are still believed.
+		Long: `The keys that sign logs are in a file apart from the bucket (--signing-key-file), or in
+WEIR_SIGNING_KEY: one on each line. Private keys sign, all of them; public keys are those of earlier days, whose
+signatures are still believed.
 
-To change the key: "weir key rotate", restart weir, tell those who verify the new public key; once they know it, "weir key
-retire" and restart. On several nodes put the new public key into every node's file before any node signs with it.`,
+To change the key: "weir key rotate", restart weir, tell those who verify the new public key; once they know it,
+"weir key retire" and restart. On several nodes put the new public key into every node's file before any node signs
+with it.`,
 	}
 	cmd.AddCommand(keyGenerate(), keyShow(), keyRotate(), keyRetire())
 	return cmd

@@ -21,8 +21,8 @@ func proveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prove FILE.gz",
 		Short: "Complete the proof of a download with what was not sequenced when it was made",
-		Long: `Prove asks the log that a file was downloaded from for what it has sequenced since, and writes FILE.gz.proof anew. The file
-itself stays as it is.
+		Long: `Prove asks the log that a file was downloaded from for what it has sequenced since, and writes FILE.gz.proof
+anew. The file itself stays as it is.
 ` + exitHelp,
 		Example: "  weir prove prod.gz",
 		Args:    cobra.ExactArgs(1),

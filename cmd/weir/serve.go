@@ -21,8 +21,8 @@ func serveCommand() *cobra.Command {
 		Short: "Record and serve audit logs",
 		Long: `Serve records and serves audit logs, with all state in one bucket.
 
-Each flag can also be set in the environment (--admin-listen is WEIR_ADMIN_LISTEN) and in a YAML file (admin-listen: …);
-the command line wins over the environment, the environment over the file.`,
+Each flag can also be set in the environment (--admin-listen is WEIR_ADMIN_LISTEN) and in a YAML file
+(admin-listen: …); the command line wins over the environment, the environment over the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings.Complete(cmd.Flags(), configFile(cmd, file), os.LookupEnv); err != nil {

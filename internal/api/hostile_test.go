@@ -328,7 +328,8 @@ func TestStaleNonce(t *testing.T) {
 	response := hash(hash(key.ID+":"+account.Realm+":"+private) + ":" + nonce + ":00000001:c:auth:" +
 		hash("GET:"+resource))
 	golden(t, "401 stale", w.do("GET", resource, "", "Accept: "+download, fmt.Sprintf(
-		`Authorization: Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="c", response="%s"`,
+		`Authorization: Digest username="%s", realm="%s", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="c", `+
+			`response="%s"`,
 		key.ID, account.Realm, nonce, resource, response)))
 }
 

@@ -31,7 +31,8 @@ func TestOrganizations(t *testing.T) {
 
 	made := want[newOrgView](t, 201, w.as(owner, "POST", "/api/atlas/v2/orgs",
 		`{"name":"second","orgOwnerId":"6a793f48c0eb9e7a17712c99",
-		"apiKey":{"desc":"first","roles":["ORG_OWNER"]},"serviceAccount":{"name":"sa","description":"d","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}}`))
+		"apiKey":{"desc":"first","roles":["ORG_OWNER"]},
+		"serviceAccount":{"name":"sa","description":"d","roles":["ORG_OWNER"],"secretExpiresAfterHours":8}}`))
 	second := "/api/atlas/v2/orgs/" + made.Organization.ID
 	if len(made.APIKey.PrivateKey) != 36 || made.APIKey.PrivateKey[0] == '*' ||
 		!strings.HasPrefix(made.ServiceAccount.Secrets[0].Secret, "mdb_sa_sk_") {

@@ -54,7 +54,7 @@ func (h tails) tail(c *call) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := h.going.TryTake(1, c.holders()...) // a tail takes its place for long, so that waiting for one is useless
+	release, err := h.going.TryTake(1, c.holders()...) // A tail takes its place for long: waiting for one is useless.
 	if err != nil {
 		return nil, tooManyTails()
 	}

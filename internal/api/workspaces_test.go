@@ -12,7 +12,8 @@ func TestWorkspaces(t *testing.T) {
 	owner := account.GroupOwner
 	made := want[workspaceView](t, 200, w.as(owner, "POST", groupV2+"/streams",
 		`{"name":"new","dataProcessRegion":{"cloudProvider":"AZURE","region":"eastus"},
-		"streamConfig":{"tier":"SP10","maxTierSize":"SP50"},"failoverRegions":[{"cloudProvider":"AWS","region":"OHIO_USA"}],"sampleConnections":{"solar":true}}`))
+		"streamConfig":{"tier":"SP10","maxTierSize":"SP50"},
+		"failoverRegions":[{"cloudProvider":"AWS","region":"OHIO_USA"}],"sampleConnections":{"solar":true}}`))
 	if made.Region != (regionView{"AZURE", "eastus"}) || *made.StreamConfig.Tier != "SP10" ||
 		*made.StreamConfig.MaxTier != "SP50" || len(made.Failover) != 1 {
 		t.Errorf("made %+v", made)

@@ -33,7 +33,8 @@ const nginxConfig = `daemon off; pid %[1]s/pid; error_log %[1]s/log; worker_proc
 events { worker_connections 256; }
 http {
 	access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
-	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
+	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s;
+	uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
 	server { listen %[2]s; root %[1]s/files; }
 }
 `

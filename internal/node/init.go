@@ -299,7 +299,8 @@ See what happened in a browser (the link signs in once, within ten minutes):
 func (c *credentials) commands() string {
 	resource := fmt.Sprintf("%s/api/atlas/v2/groups/%s/streams/%s/auditLogs", c.url, c.project, c.workspace)
 	return fmt.Sprintf(`# The audit log of the last 30 days, with a service account
-TOKEN=$(curl -s -u '%s:%s' -d grant_type=client_credentials '%s/api/oauth/token' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+TOKEN=$(curl -s -u '%s:%s' -d grant_type=client_credentials '%s/api/oauth/token' |
+  sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 curl -s -H "Authorization: Bearer $TOKEN" -H 'Accept: application/vnd.atlas.2025-03-12+gzip' -o audit.log.gz '%s'
 zcat audit.log.gz | head -3
 
@@ -307,7 +308,8 @@ zcat audit.log.gz | head -3
 curl -s --digest -u '%s:%s' -H 'Accept: application/vnd.atlas.2025-03-12+gzip' -o audit.log.gz '%s'
 
 # Record an event
-curl -s --digest -u '%s:%s' -H 'Content-Type: application/x-ndjson' --data-binary "{\"time\":$(date +%%s)000,\"class_uid\":0}" '%s'
+curl -s --digest -u '%s:%s' -H 'Content-Type: application/x-ndjson' \
+  --data-binary "{\"time\":$(date +%%s)000,\"class_uid\":0}" '%s'
 `, c.clientID, c.clientSecret, c.url, resource, c.publicKey, c.privateKey, resource, c.publicKey, c.privateKey,
 		resource)
 }

@@ -161,7 +161,12 @@ func (c *Corpus) event(dst []byte, s *session, ms int64) []byte {
 		status, outcome, severity = 2, "Failure", 3
 	}
 	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":%d,"class_uid":%d,"type_uid":%d,"time":%d,`+
-		`"severity_id":%d,"status_id":%d,"status":%q,"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},"src_endpoint":{"ip":"%s","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},"unmapped":{"atype":"%s"}`,
+		`"severity_id":%d,"status_id":%d,"status":%q,`+
+		`"metadata":{"version":"1.8.0","product":{"name":"Atlas Stream Processing","vendor_name":"MongoDB"},`+
+		`"uid":"%s","log_name":"prod-orders","tenant_uid":"6a793f48c0eb9e7a17712c9a","correlation_uid":"%s"},`+
+		`"actor":{"user":{"type_id":1,"name":"admin.user-%d","groups":[{"name":"admin.atlasAdmin"}]}},`+
+		`"src_endpoint":{"ip":"%s","port":%d},"dst_endpoint":{"ip":"10.20.0.7","port":27017},`+
+		`"unmapped":{"atype":"%s"}`,
 		k.activity, k.class/1000, k.class, k.class*100+k.activity, ms, severity, status, outcome, c.uuid(uint64(ms)),
 		s.correlation, s.user, s.ip, s.port, k.atype)
 	name := Processor(s.processor)

@@ -19,8 +19,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// Options say how to reach a storage. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), otherwise from the
-// shared file (~/.aws/credentials, AWS_PROFILE), otherwise from the role of the container or machine.
+// Options say how to reach a storage. Credentials come from the environment (AWS_ACCESS_KEY_ID, …), otherwise from
+// the shared file (~/.aws/credentials, AWS_PROFILE), otherwise from the role of the container or machine.
 type Options struct {
 	// URL (default AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's); TLS is used unless it begins with http://
 	Endpoint   string

@@ -83,7 +83,7 @@ func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 					continue
 				}
 				if len(units) == maxUnits {
-					errs.Add(errTooMany)
+					errs.Add(doing("list the logs", errTooMany))
 					return units, errs.Err()
 				}
 				listed[u.ID] = true
@@ -95,7 +95,7 @@ func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 }
 
 // errTooMany is returned for a server that has more logs than a source may have.
-var errTooMany = fmt.Errorf("list the logs: there are more than %d logs to collect: leave some out, or make another source for them",
+var errTooMany = fmt.Errorf("there are more than %d logs to collect: leave some out, or make another source for them",
 	maxUnits)
 
 // doing says of an error what was being done; it returns nil if there is none.
