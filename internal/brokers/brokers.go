@@ -23,8 +23,7 @@ import (
 )
 
 const (
-	handshakeFor = 10 * time.Second
-	tokenFor     = 30 * time.Second
+	tokenFor = 30 * time.Second
 )
 
 // Options returns what a client needs to connect as the policy says, to what the cluster calls its brokers too. trouble
@@ -99,21 +98,10 @@ func (a *Access) bearer(p *egress.Policy) (sasl.Mechanism, error) {
 
 // dial connects to a broker, with TLS if verify is not nil.
 func dial(ctx context.Context, p *egress.Policy, verify *tls.Config, network, address string) (net.Conn, error) {
-	plain, err := p.Dial(ctx, network, address)
-	if err != nil || verify == nil {
-		return plain, err
+	if verify == nil {
+		return p.DialPlain(ctx, network, address)
 	}
-	c := verify.Clone()
-	if c.ServerName, _, err = net.SplitHostPort(address); err != nil {
-		return nil, errors.Join(err, plain.Close())
-	}
-	ctx, cancel := context.WithTimeout(ctx, handshakeFor)
-	defer cancel()
-	secure := tls.Client(plain, c)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("TLS: %w", err), plain.Close())
-	}
-	return secure, nil
+	return p.DialTLS(ctx, network, address, verify)
 }
 
 // Trouble remembers why the last broker could not be connected to: what waits for a broker fails with its context,

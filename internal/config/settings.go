@@ -80,7 +80,7 @@ func (c *Config) nodeSettings() []*setting {
 				"that clients are in"},
 		{name: "egress-allow", unset: "none; with --dev loopback", value: networks(&c.EgressAllow),
 			help: "networks, between commas, that projects may have weir connect to beside public addresses, to " +
-				"fetch events or to send them"},
+				"fetch events or to send them; also without TLS"},
 		{name: "dev", value: onOff(&c.Dev),
 			help: "make a project, a workspace, credentials and sample events in an empty bucket, " +
 				"and print how to use them"},

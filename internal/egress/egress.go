@@ -4,7 +4,8 @@
 // opened them.
 //
 // The address is checked where the connection is made, after the name was resolved, so that a name which resolves
-// differently the next time gains nothing. Redirects are not followed. TLS is always verified.
+// differently the next time gains nothing. Redirects are not followed. TLS is always verified, and what goes to public
+// addresses is always encrypted.
 package egress
 
 import (
@@ -25,6 +26,9 @@ import (
 // ErrRefused is returned (wrapped) for a connection to an address that is not open. Trying again does not help before
 // the node's settings or the name's addresses change.
 var ErrRefused = errors.New("weir may not connect to this address (see --egress-allow)")
+
+// errPlain is returned (wrapped, with ErrRefused) for a connection without TLS to a public address.
+var errPlain = errors.New("weir connects without TLS only to addresses that its operator has opened")
 
 // Policy says which addresses may be reached. It may be used concurrently. The zero Policy reaches public ones only.
 type Policy struct {
@@ -75,17 +79,53 @@ const (
 )
 
 // Dial connects to an address that may be reached, as net.Dialer.DialContext does: tries each address of a name, and
-// fails after ten seconds.
+// fails after ten seconds. The caller encrypts what it sends (see DialPlain).
 func (p *Policy) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return p.dial(ctx, network, address, p.Check)
+}
+
+// DialPlain is Dial for a connection over which something is sent that is not encrypted. So it reaches only what the
+// operator has opened: whoever opens a network knows who listens there.
+func (p *Policy) DialPlain(ctx context.Context, network, address string) (net.Conn, error) {
+	return p.dial(ctx, network, address, func(a netip.Addr) error {
+		if err := p.Check(a); err != nil || in(p.allow, a.Unmap().WithZone("")) {
+			return err
+		}
+		return fmt.Errorf("%s: %w: %w", a, errPlain, ErrRefused)
+	})
+}
+
+// DialTLS is Dial with a handshake by TLS, for the name in the address.
+func (p *Policy) DialTLS(ctx context.Context, network, address string, c *tls.Config) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := p.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c = c.Clone()
+	c.ServerName = host
+	secure := tls.Client(plain, c)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("TLS: %w", err), plain.Close())
+	}
+	return secure, nil
+}
+
+func (p *Policy) dial(ctx context.Context, network, address string, check func(netip.Addr) error) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Resolver: p.resolve,
 		ControlContext: func(_ context.Context, network, address string, _ syscall.RawConn) error {
-			return p.connects(network, address)
+			return connects(network, address, check)
 		}}
 	return d.DialContext(ctx, network, address)
 }
 
 // connects checks a connection that is about to be made.
-func (p *Policy) connects(network, address string) error {
+func connects(network, address string, check func(netip.Addr) error) error {
 	if network != "tcp4" && network != "tcp6" && network != "tcp" {
 		return fmt.Errorf("%s over %s: %w", address, network, ErrRefused)
 	}
@@ -93,7 +133,7 @@ func (p *Policy) connects(network, address string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return p.Check(a.Addr())
+	return check(a.Addr())
 }
 
 // Options are what one place that is connected to asks for.
@@ -116,8 +156,12 @@ func (p *Policy) Client(o Options) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{DialContext: p.Dial, TLSClientConfig: t, ForceAttemptHTTP2: true,
-		TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: time.Minute, MaxIdleConns: 4, MaxIdleConnsPerHost: 2,
+	t.NextProtos = []string{"h2", "http/1.1"}
+	transport := &http.Transport{DialContext: p.DialPlain, ForceAttemptHTTP2: true,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return p.DialTLS(ctx, network, address, t)
+		},
+		IdleConnTimeout: time.Minute, MaxIdleConns: 4, MaxIdleConnsPerHost: 2,
 		MaxResponseHeaderBytes: maxReplyHeader, DisableCompression: true}
 	return &http.Client{Transport: transport, Timeout: o.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil

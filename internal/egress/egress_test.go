@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bytes"
+	"context"
 	"encoding/pem"
 	"errors"
 	"net"
@@ -82,6 +83,44 @@ func TestOpenAddressesAreReached(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // of the node's environment, which is not the owner's
 	if code, err := get(client(t, loopback, nil), s.URL); err != nil || code != http.StatusTeapot {
 		t.Error(code, err)
+	}
+}
+
+// Nothing is sent in these: what is refused is refused before a connection is made.
+func TestOnlyOpenedNetworksAreReachedWithoutTLS(t *testing.T) {
+	opened := New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("93.184.216.0/24")})
+	for address, want := range map[string]error{"93.184.216.34:80": errPlain, "[2606:4700::1111]:80": errPlain,
+		"10.1.2.3:80": ErrRefused} {
+		_, dialled := New(nil).DialPlain(t.Context(), "tcp", address)
+		_, asked := get(client(t, New(nil), nil), "http://"+address)
+		for _, err := range []error{dialled, asked} {
+			if !errors.Is(err, want) || !errors.Is(err, ErrRefused) {
+				t.Errorf("%s: %v, want %v", address, err, want)
+			}
+		}
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, address := range []string{"93.184.216.34:80", "10.1.2.3:80"} {
+		if _, err := opened.DialPlain(over, "tcp", address); errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v, although it was opened", address, err)
+		}
+	}
+	if _, err := New(nil).Dial(over, "tcp", "93.184.216.34:443"); errors.Is(err, ErrRefused) {
+		t.Errorf("with TLS: %v", err)
+	}
+}
+
+func TestHTTP2IsSpoken(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(r.ProtoMajor * 100)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if code, err := get(client(t, loopback, ca), s.URL); err != nil || code != 200 {
+		t.Errorf("HTTP/%d: %v", code/100, err)
 	}
 }
 
