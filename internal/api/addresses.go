@@ -13,6 +13,11 @@ func (c *call) shown(address string) string {
 	if address == "" || c.caller.May(account.Own, c.scope.project) {
 		return address
 	}
+	return masked(address)
+}
+
+// masked returns an address without its path, which may be a secret.
+func masked(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "…"

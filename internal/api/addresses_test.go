@@ -36,3 +36,22 @@ func TestReadersDoNotSeeAddressesOfWebhooks(t *testing.T) {
 		t.Errorf("an address with nothing to hide: %s", text)
 	}
 }
+
+// An owner may get an address from somebody who sees it masked.
+func TestMaskedAddressesStay(t *testing.T) {
+	w := newWorld(t, Options{})
+	const address = "https://hooks.example.org/services/T0"
+	w.own(post, notifiersPath, `{"name":"hook","type":"WEBHOOK","url":"`+address+`"}`, 201)
+	seen := want[map[string]any](t, 200, w.as(account.GroupReadOnly, get, notifiersPath+"/hook", ""))["url"].(string)
+	for given, after := range map[string]string{seen: address, "https://other.example.org/…": ""} {
+		if after == "" {
+			w.own(patch, notifiersPath+"/hook", `{"url":"`+given+`"}`, 400)
+			after = address
+		} else {
+			w.own(patch, notifiersPath+"/hook", `{"url":"`+given+`"}`, 200)
+		}
+		if got := w.own(get, notifiersPath+"/hook", "", 200)["url"]; got != after {
+			t.Errorf("%s: the address is %v", given, got)
+		}
+	}
+}

@@ -33,10 +33,13 @@ type givenNotifier struct {
 	Secret   *string          `json:"secret"`
 }
 
-// on applies the given attributes to a notifier. The type never changes.
+// on applies the given attributes to a notifier. The type never changes, nor an address that comes back as readers see
+// it.
 func (in *givenNotifier) on(n *notify.Notifier) {
 	set(&n.Name, in.Name)
-	set(&n.URL, in.URL)
+	if in.URL != nil && *in.URL != masked(n.URL) {
+		n.URL = *in.URL
+	}
 	set(&n.Address, in.Address)
 	set(&n.Security, in.Security)
 	set(&n.From, in.From)

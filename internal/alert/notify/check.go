@@ -49,12 +49,15 @@ func (n *Notifier) Check(secret string) []rule.Problem {
 	return k
 }
 
+// notURL tells whether a character is none that a URL has. So the mask of an address is none.
+func notURL(r rune) bool { return r <= ' ' || r > '~' }
+
 func (n *Notifier) checkHTTP(k *checks, secret string) {
 	u, err := url.Parse(n.URL)
 	ok := err == nil && len(n.URL) <= maxURL && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" &&
-		u.User == nil && u.Fragment == ""
+		u.User == nil && u.Fragment == "" && !strings.ContainsFunc(n.URL, notURL)
 	k.check(ok, "url", fmt.Sprintf("must be an address that begins with https:// or http://, of at most %d bytes, "+
-		"without a user and a fragment", maxURL))
+		"in ASCII, without a user and a fragment", maxURL))
 	k.check(n.Address == "" && n.Security == "" && n.From == "" && len(n.To) == 0, "type",
 		"has no address, security, from and to, which are of SMTP")
 	if n.Type == Webhook {

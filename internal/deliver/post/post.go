@@ -180,8 +180,8 @@ func Excerpt[T string | []byte](of T) string {
 func CheckURL(w *deliver.Wrong, name, value string) {
 	u, err := url.Parse(value)
 	w.Unless(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
-		u.Fragment == "" && len(value) <= maxURL, name,
-		"must be a URL that begins with https:// or http://, has no user in it, and at most %d bytes", maxURL)
+		u.Fragment == "" && len(value) <= maxURL && IsHeaderValue(value), name,
+		"must be a URL in ASCII that begins with https:// or http://, has no user in it, and at most %d bytes", maxURL)
 }
 
 const maxURL = 2048
