@@ -214,7 +214,7 @@ func (h accessLists) add(c *call, which *account.Credential) (*account.Credentia
 
 func checkLength(n int) error {
 	if n > maxAccess {
-		return invalid("An access list has at most 200 entries.")
+		return &account.Full{Of: "An access list", What: "entries", Most: maxAccess}
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func (h alertNotifiers) create(c *call) (any, error) {
 				return notifierNameTaken(n.Name)
 			}
 			if len(s.Notifiers) >= alert.MaxNotifiers {
-				return invalid("A project has at most 20 notifiers. Delete one first.")
+				return &account.Full{Of: "A project", What: "notifiers", Most: alert.MaxNotifiers}
 			}
 			s.Project, s.Notifiers = c.scope.project.ID, append(s.Notifiers, n)
 			return nil

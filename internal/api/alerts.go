@@ -106,7 +106,8 @@ func (h alerts) create(c *call) (any, error) {
 				return err
 			}
 			if len(s.Living()) >= alert.MaxRules || len(s.Rules) >= 2*alert.MaxRules {
-				return invalid("A project has at most 100 rules. Delete one first; it takes a while until a deleted one is gone.")
+				return &account.Full{Of: "A project", What: "rules, and those whose deletion is not over",
+					Most: alert.MaxRules}
 			}
 			s.Project, s.Rules = c.scope.project.ID, append(s.Rules, r)
 			return nil

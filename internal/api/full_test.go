@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/alert"
+	"github.com/weirlog/weir/internal/deliver"
+	"github.com/weirlog/weir/internal/source"
 )
 
 // What owners make has bounds, and one more is refused in words.
@@ -54,3 +57,37 @@ func TestWhatIsFullIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// As many as there may be are made by requests; one more is refused in words, and nothing is changed.
+func TestProjectsKeepUpToABound(t *testing.T) {
+	for _, kind := range []struct {
+		path, body, says string
+		most             int
+	}{
+		{notifiersPath, `{"name":"n#","type":"WEBHOOK","url":"https://hooks.example.org/weir"}`, "20 notifiers",
+			alert.MaxNotifiers},
+		{alertsPath, `{"name":"r#","kind":"threshold","query":"outcome:failure","count":5,"within":"10m"}`, "100 rules",
+			alert.MaxRules},
+		{sourcesPath, `{"name":"s#","type":"ATLAS","atlas":{"clientId":"a","clientSecret":"b"}}`, "100 sources",
+			source.Most},
+		{integrationsV2, goodIntegration, "100 log integrations", deliver.MaxDeliveries},
+		{tokensPath, `{"name":"t#"}`, "1000 ingest tokens", maxIngestTokens},
+	} {
+		w := newWorld(t, Options{})
+		for i := range kind.most {
+			if rec := w.as(account.GroupOwner, post, kind.path, numbered(kind.body, i)); rec.Code/100 != 2 {
+				t.Fatalf("%s: number %d of %d: %d %s", kind.path, i+1, kind.most, rec.Code, rec.Body)
+			}
+		}
+		rec := w.as(account.GroupOwner, post, kind.path, numbered(kind.body, kind.most))
+		if rec.Code != 400 || !strings.Contains(rec.Body.String(), "A project has at most "+kind.says) ||
+			!strings.Contains(rec.Body.String(), "Delete one first") {
+			t.Errorf("%s: %d %s", kind.path, rec.Code, rec.Body)
+		}
+		if all := w.own(get, kind.path, "", 200); all["totalCount"] != float64(kind.most) {
+			t.Errorf("%s: %v afterwards, want %d", kind.path, all["totalCount"], kind.most)
+		}
+	}
+}
+
+func numbered(body string, i int) string { return strings.ReplaceAll(body, "#", fmt.Sprint(i)) }

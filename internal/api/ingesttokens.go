@@ -102,7 +102,7 @@ func (h ingestTokens) create(c *call) (any, error) {
 		return nil, err
 	}
 	if len(have) >= maxIngestTokens {
-		return nil, invalid("A project has at most 1000 ingest tokens. Delete one first.")
+		return nil, &account.Full{Of: "A project", What: "ingest tokens", Most: maxIngestTokens}
 	}
 	var life time.Duration
 	if in.Hours != nil {

@@ -238,11 +238,7 @@ func (h integrations) create(c *call) (any, error) {
 		return nil, err
 	}
 	return view, h.change(c, h.changed(event.Create, d, c), func() (any, any, error) {
-		err := h.deliveries.Create(c.detached(), *d, w.start)
-		if errors.Is(err, setup.ErrTooMany) {
-			err = invalid("A project has at most 100 log integrations. Delete one first.")
-		}
-		return view, nil, err
+		return view, nil, h.deliveries.Create(c.detached(), *d, w.start)
 	})
 }
 

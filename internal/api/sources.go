@@ -281,11 +281,7 @@ func (h sources) create(c *call) (any, error) {
 	view := showSource(c, s)
 	return view, h.change(c, changed{activity: event.Create, kind: "Source", id: s.ID, name: s.Name, project: p},
 		func() (any, any, error) {
-			err := h.sources.Add(c.detached(), s)
-			if errors.Is(err, source.ErrTooMany) {
-				err = invalid("A project has at most 100 sources. Delete one first.")
-			}
-			return nil, view, err
+			return nil, view, h.sources.Add(c.detached(), s)
 		})
 }
 

@@ -128,9 +128,6 @@ func NewDirectory(b bucket.Bucket, box seal.Box) *Directory {
 		states: doc.NewCache[collect.State](b, "sourcestate/", maxStates)}
 }
 
-// ErrTooMany is returned by Add for more sources than a project may have.
-var ErrTooMany = errors.New("the project has as many sources as it may have")
-
 // List returns the sources of a project, which nobody may change, in the order in which they were made.
 func (d *Directory) List(ctx context.Context, project string) ([]Source, error) {
 	l, err := d.lists.GetOrEmpty(ctx, project)
@@ -156,11 +153,11 @@ func (d *Directory) Get(ctx context.Context, project, id string) (*Source, error
 
 func notFound(id string) error { return fmt.Errorf("source %s: %w", id, account.ErrNotFound) }
 
-// Add stores a new source.
+// Add stores a new source. If its project has as many as it may, it returns an *account.Full.
 func (d *Directory) Add(ctx context.Context, s Source) error {
 	_, err := d.lists.UpdateOrCreate(ctx, s.Project, func(l *list) error {
 		if len(l.Sources) >= Most {
-			return ErrTooMany
+			return &account.Full{Of: "A project", What: "sources", Most: Most}
 		}
 		l.Sources = append(l.Sources, s)
 		return nil

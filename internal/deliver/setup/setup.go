@@ -48,9 +48,6 @@ func New(p Parts) *Deliveries {
 
 var _ deliver.Source = (*Deliveries)(nil)
 
-// ErrTooMany is returned (wrapped) if a project has as many deliveries as it may.
-var ErrTooMany = fmt.Errorf("a project has at most %d deliveries", deliver.MaxDeliveries)
-
 // Of returns the deliveries of a project, in the order in which they were made.
 func (s *Deliveries) Of(ctx context.Context, project string) ([]deliver.Delivery, error) {
 	set, err := s.sets.GetOrEmpty(ctx, project)
@@ -81,7 +78,8 @@ func find(all []deliver.Delivery, id string) (*deliver.Delivery, error) {
 	return &all[i], nil
 }
 
-// Create adds a delivery to its project, once its beginning in each log is kept.
+// Create adds a delivery to its project, once its beginning in each log is kept. If the project has as many as it may,
+// it returns an *account.Full (wrapped).
 func (s *Deliveries) Create(ctx context.Context, d deliver.Delivery, start Start) error {
 	if err := s.begin(ctx, &d, start); err != nil {
 		return err
@@ -89,13 +87,13 @@ func (s *Deliveries) Create(ctx context.Context, d deliver.Delivery, start Start
 	d.Generation = 1
 	_, err := s.sets.UpdateOrCreate(ctx, d.Project, func(set *deliver.Set) error {
 		if len(set.Deliveries) >= deliver.MaxDeliveries {
-			return ErrTooMany
+			return &account.Full{Of: "A project", What: "log integrations", Most: deliver.MaxDeliveries}
 		}
 		set.Project = d.Project
 		set.Deliveries = append(slices.Clone(set.Deliveries), d)
 		return nil
 	})
-	if errors.Is(err, ErrTooMany) {
+	if errors.As(err, new(*account.Full)) {
 		return errors.Join(err, deliver.DropStates(ctx, s.Bucket, d.ID))
 	}
 	return err
