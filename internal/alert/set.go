@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
 
 	"github.com/weirlog/weir/internal/alert/notify"
@@ -111,6 +113,34 @@ func (s *Store) State(ctx context.Context, r *rule.Rule) (*rule.State, error) {
 		return nil, err
 	}
 	return state, nil
+}
+
+// Projects yields the ids of the projects that have rules or notifiers.
+func (s *Store) Projects(ctx context.Context) iter.Seq2[string, error] {
+	return s.Names(ctx, func(set *Set) string {
+		if len(set.Rules)+len(set.Notifiers) == 0 {
+			return ""
+		}
+		return set.Project
+	})
+}
+
+// Drop removes all rules and notifiers of a project, and what the rules have counted.
+func (s *Store) Drop(ctx context.Context, project string) error {
+	set, err := s.GetOrEmpty(ctx, project)
+	if err != nil {
+		return err
+	}
+	for _, r := range set.Rules {
+		if err := doc.Clean(ctx, s.bucket, statePrefix(r.ID), math.MaxInt64); err != nil {
+			return err
+		}
+	}
+	_, err = s.Update(ctx, project, func(set *Set) error {
+		set.Rules, set.Notifiers = nil, nil
+		return nil
+	})
+	return err
 }
 
 // statePrefix is where the state of a rule lies.

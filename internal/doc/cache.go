@@ -203,6 +203,21 @@ func (c *Cache[T]) All(ctx context.Context) iter.Seq2[*T, error] {
 	}
 }
 
+// Names yields what name returns for each document, unless it is empty. Errors are as for All.
+func (c *Cache[T]) Names(ctx context.Context, name func(*T) string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for v, err := range c.All(ctx) {
+			of := ""
+			if err == nil {
+				of = name(v)
+			}
+			if (err != nil || of != "") && !yield(of, err) {
+				return
+			}
+		}
+	}
+}
+
 // at returns a document, given the highest version that a listing showed and when the listing began. The document may
 // be newer.
 func (c *Cache[T]) at(ctx context.Context, id string, version int64, at time.Time) (*T, error) {

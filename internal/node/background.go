@@ -167,7 +167,8 @@ func (n *node) leave(ctx context.Context) {
 // another node between two passes, that node handles it in its next pass.
 func (n *node) retain(ctx context.Context) error {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log,
-		Mine: func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) }}
+		Mine:   func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) },
+		Setups: []retention.Setup{n.sources, n.deliveries, n.rules}}
 	return job.Run(ctx)
 }
 

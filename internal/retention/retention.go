@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math"
 	"slices"
@@ -27,6 +28,19 @@ type Job struct {
 	// Mine tells whether this job handles a log. If nil, it handles all. If several jobs handle a log, they repeat the
 	// work.
 	Mine func(log string) bool
+
+	// Setups are dropped for deleted projects.
+	Setups []Setup
+}
+
+// Setup is what projects have set up beside their logs, such as deliveries.
+type Setup interface {
+	// Projects yields the ids of the projects that have set something up. An error concerns one of them, or ends the
+	// sequence.
+	Projects(ctx context.Context) iter.Seq2[string, error]
+
+	// Drop removes what a project has set up, and how far that had come. It may be repeated, and be interrupted.
+	Drop(ctx context.Context, project string) error
 }
 
 func (j *Job) mine(log string) bool { return j.Mine == nil || j.Mine(log) }
@@ -35,10 +49,14 @@ func (j *Job) mine(log string) bool { return j.Mine == nil || j.Mine(log) }
 // the end.
 func (j *Job) Run(ctx context.Context) error {
 	var failed failures
+	deleted := map[string]bool{}
 	for p, err := range j.Accounts.AllProjects(ctx) {
 		if err != nil {
 			failed.add(err)
 			continue
+		}
+		if !p.Deleted.IsZero() && j.mine(p.ID) {
+			deleted[p.ID] = true
 		}
 		if err := j.project(ctx, p); err != nil {
 			failed.add(fmt.Errorf("retention of project %s: %w", p.ID, err))
@@ -56,7 +74,23 @@ func (j *Job) Run(ctx context.Context) error {
 			failed.add(fmt.Errorf("retention of organization %s: %w", o.ID, err))
 		}
 	}
+	for _, s := range j.Setups {
+		j.drop(ctx, s, deleted, &failed)
+	}
 	return failed.err()
+}
+
+// drop drops what deleted projects had set up. Nothing works by it any more, but secrets are among it. A project whose
+// document is missing is not known to be deleted.
+func (j *Job) drop(ctx context.Context, s Setup, deleted map[string]bool, failed *failures) {
+	for id, err := range s.Projects(ctx) {
+		if err == nil && deleted[id] {
+			err = s.Drop(ctx, id)
+		}
+		if err != nil {
+			failed.add(fmt.Errorf("what deleted projects had set up: %w", err))
+		}
+	}
 }
 
 // failures has the first errors of a pass, since everything fails if the bucket is unavailable.

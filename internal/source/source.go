@@ -242,6 +242,31 @@ func (d *Directory) All(ctx context.Context) iter.Seq2[Source, error] {
 	}
 }
 
+// Projects yields the ids of the projects that have sources.
+func (d *Directory) Projects(ctx context.Context) iter.Seq2[string, error] {
+	return d.lists.Names(ctx, func(l *list) string {
+		if len(l.Sources) == 0 {
+			return ""
+		}
+		return l.Sources[0].Project
+	})
+}
+
+// Drop removes all sources of a project, and how far they had come.
+func (d *Directory) Drop(ctx context.Context, project string) error {
+	all, err := d.List(ctx, project)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if err := d.forget(ctx, s.ID); err != nil {
+			return err
+		}
+	}
+	_, err = d.lists.Update(ctx, project, func(l *list) error { l.Sources = nil; return nil })
+	return err
+}
+
 // State returns how far a source has come, as it was saved last.
 func (d *Directory) State(ctx context.Context, id string) (*collect.State, error) {
 	return d.states.GetOrEmpty(ctx, id)

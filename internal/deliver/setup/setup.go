@@ -150,6 +150,31 @@ func (s *Deliveries) Delete(ctx context.Context, project, id string) error {
 	return deliver.DropStates(ctx, s.Bucket, id)
 }
 
+// Projects yields the ids of the projects that have deliveries.
+func (s *Deliveries) Projects(ctx context.Context) iter.Seq2[string, error] {
+	return s.sets.Names(ctx, func(set *deliver.Set) string {
+		if len(set.Deliveries) == 0 {
+			return ""
+		}
+		return set.Project
+	})
+}
+
+// Drop removes all deliveries of a project, and what is kept of them.
+func (s *Deliveries) Drop(ctx context.Context, project string) error {
+	all, err := s.Of(ctx, project)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if err := deliver.DropStates(ctx, s.Bucket, d.ID); err != nil {
+			return err
+		}
+	}
+	_, err = s.sets.Update(ctx, project, func(set *deliver.Set) error { set.Deliveries = nil; return nil })
+	return err
+}
+
 // All implements deliver.Source.
 func (s *Deliveries) All(ctx context.Context) iter.Seq2[*deliver.Set, error] { return s.sets.All(ctx) }
 
