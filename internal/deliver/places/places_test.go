@@ -111,3 +111,33 @@ func change(s deliver.Settings, i int) bool {
 	}
 	return true
 }
+
+// together are attributes of which is said what is wrong with another one, too.
+var together = map[string]string{"clientKey": "clientCertificate", "password": "apiKey"}
+
+// Each text of each kind of place has a bound, and who exceeds it is told which it is.
+func TestLongAttributesAreRefused(t *testing.T) {
+	for _, kind := range Types() {
+		for i, name := range attributes(settingsOf(t, kind, kept[kind].settings)) {
+			long := settingsOf(t, kind, kept[kind].settings)
+			v := reflect.ValueOf(long).Elem().Field(i)
+			if v.Kind() != reflect.String {
+				continue
+			}
+			v.SetString(v.String() + strings.Repeat("x", 128<<10))
+			var w deliver.Wrong
+			long.Check(&w)
+			named := slices.ContainsFunc(w.Attributes, func(a deliver.Attribute) bool {
+				return a.Name == name || a.Name == together[name]
+			})
+			for _, a := range w.Attributes {
+				if len(a.Reason) > 1024 {
+					t.Errorf("%s: %s: a reason of %d bytes", kind, name, len(a.Reason))
+				}
+			}
+			if !named {
+				t.Errorf("%s: a long %s is taken", kind, name)
+			}
+		}
+	}
+}

@@ -59,6 +59,7 @@ func (s *Settings) Check(w *deliver.Wrong) {
 	w.Unless(s.AccessKey != "" && len(s.AccessKey) <= maxText && post.IsHeaderValue(s.AccessKey), "accessKeyId",
 		"must be given in place of iamRoleId: weir signs in with credentials")
 	w.Unless(s.SecretKey != "" && len(s.SecretKey) <= maxText, "secretAccessKey", "must have 1 to %d bytes", maxText)
+	w.Unless(len(s.Role) <= maxText, "iamRoleId", "must have at most %d bytes", maxText)
 	_, _, err := d.endpoint()
 	w.Unless(err == nil, "s3Endpoint", "%v", err)
 	w.Unless(regionName.MatchString(d.Region), "s3Region", "must be the name of a region, such as eu-central-1")
