@@ -29,6 +29,16 @@ const (
 // Options returns what a client needs to connect as the policy says, to what the cluster calls its brokers too. trouble
 // remembers why that failed.
 func (a *Access) Options(p *egress.Policy, trouble *Trouble) ([]kgo.Opt, error) {
+	return a.options(p, trouble, maxMetadata, nil)
+}
+
+// ProducerOptions are Options for a client that only produces to one topic, and holds at most ProducerMemory besides
+// what it produces. writing is called before each request with messages is written, which waits for its return.
+func (a *Access) ProducerOptions(p *egress.Policy, trouble *Trouble, writing func()) ([]kgo.Opt, error) {
+	return a.options(p, trouble, maxTopicMetadata, writing)
+}
+
+func (a *Access) options(p *egress.Policy, trouble *Trouble, maxMetadata int32, writing func()) ([]kgo.Opt, error) {
 	verify, err := egress.TLS([]byte(a.CA))
 	if err != nil {
 		return nil, fmt.Errorf("caCertificate: %w", err)
@@ -42,7 +52,7 @@ func (a *Access) Options(p *egress.Policy, trouble *Trouble) ([]kgo.Opt, error) 
 			if err != nil {
 				return nil, err
 			}
-			return &replies{Conn: c}, nil
+			return &replies{Conn: c, maxMetadata: maxMetadata, writing: writing}, nil
 		}), kgo.MaxVersions(versions()), kgo.WithHooks(trouble)}
 	m, err := a.mechanism(p)
 	if err == nil && m != nil {

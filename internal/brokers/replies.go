@@ -23,6 +23,12 @@ const (
 	// ListMemory is what finding out what a cluster has holds at most, in bytes: Metadata of the largest size, all of it
 	// the elements that become the largest.
 	ListMemory = 42 * maxMetadata
+
+	maxTopicMetadata = 64 << 10 // of what a cluster has of one topic: some 1,500 partitions of three replicas
+
+	// ProducerMemory is what a client that produces to one topic holds at most, in bytes: what the largest Metadata of
+	// the topic becomes while it is read, and as the partitions that the client knows then.
+	ProducerMemory = 6 << 20
 )
 
 // versions returns the latest versions of requests that are sent. From a version on a reply can have tags in each
@@ -43,12 +49,12 @@ func versions() *kversion.Versions {
 }
 
 // maxReply returns how many bytes a reply may have. Of messages it is the client that bounds them.
-func maxReply(key kmsg.Key) int32 {
+func (r *replies) maxReply(key kmsg.Key) int32 {
 	switch key {
 	case kmsg.Fetch:
 		return 1<<31 - 1
 	case kmsg.Metadata:
-		return maxMetadata
+		return r.maxMetadata
 	case kmsg.ListOffsets, kmsg.OffsetFetch, kmsg.OffsetCommit, kmsg.Produce:
 		return maxOffsets
 	}
@@ -64,6 +70,8 @@ type question struct {
 // replies is a connection whose replies are bounded by what they answer. Brokers answer in the order of requests.
 type replies struct {
 	net.Conn
+	maxMetadata int32  // bytes
+	writing     func() // called before messages are written; nil if nobody wants to know
 
 	mu    sync.Mutex
 	asked []question
@@ -74,8 +82,12 @@ type replies struct {
 // Write implements net.Conn. The client writes a request at a time.
 func (r *replies) Write(b []byte) (int, error) {
 	if len(b) >= 8 {
+		about := question{kmsg.Key(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:]))}
+		if about.key == kmsg.Produce && r.writing != nil {
+			r.writing()
+		}
 		r.mu.Lock()
-		r.asked = append(r.asked, question{kmsg.Key(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:]))})
+		r.asked = append(r.asked, about)
 		r.mu.Unlock()
 	}
 	return r.Conn.Write(b)
@@ -113,7 +125,7 @@ func (r *replies) begin() error {
 	about := r.asked[0]
 	r.asked = r.asked[1:]
 	r.mu.Unlock()
-	if most := maxReply(about.key); size < 0 || size > most {
+	if most := r.maxReply(about.key); size < 0 || size > most {
 		return fmt.Errorf("the broker's reply to %s has %d bytes, at most %d are taken: is it a broker of Kafka, and is "+
 			"what is asked for named rather than matched?", about.key.Name(), size, most)
 	}

@@ -162,3 +162,59 @@ func TestRepliesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A client that produces to one topic holds no more than is accounted for, however many partitions a cluster says that
+// the topic has.
+func TestProducersAreBounded(t *testing.T) {
+	many := topicOf((maxTopicMetadata - 200) / 18)
+	address := hostile(t, kmsg.Metadata, func(int16) []byte { return many })
+	var trouble Trouble
+	a := Access{BootstrapServers: address, Plaintext: true}
+	options, err := a.ProducerOptions(egress.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), &trouble, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	ready := partitioned{make(chan struct{})}
+	client, err := kgo.NewClient(append(options, kgo.ManualFlushing(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.WithHooks(ready))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	client.Produce(t.Context(), &kgo.Record{Topic: "t"}, func(*kgo.Record, error) {})
+	select {
+	case <-ready.first: // It knows the partitions.
+	case <-time.After(20 * time.Second):
+		t.Fatal("the client does not take what the broker says")
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > ProducerMemory {
+		t.Errorf("a producer holds %d bytes, at most %d should be", held, ProducerMemory)
+	}
+}
+
+// topicOf returns what a broker says of a topic with many partitions.
+func topicOf(partitions int) []byte {
+	r := kmsg.NewPtrMetadataResponse()
+	r.Version = 12
+	broker := kmsg.NewMetadataResponseBroker()
+	broker.Host, broker.Port = "127.0.0.1", 1
+	name, topic := "t", kmsg.NewMetadataResponseTopic()
+	topic.Topic = &name
+	for i := range partitions {
+		p := kmsg.NewMetadataResponseTopicPartition()
+		p.Partition = int32(i)
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	r.Brokers, r.Topics = append(r.Brokers, broker), append(r.Topics, topic)
+	return r.AppendTo([]byte{0}) // the tags of the head
+}
+
+// partitioned tells when a client has found the partition of a record.
+type partitioned struct{ first chan struct{} }
+
+func (p partitioned) OnProduceRecordPartitioned(*kgo.Record, int32) { close(p.first) }

@@ -66,6 +66,10 @@ const (
 	unprovenBytes = 64 << 20
 )
 
+// heldBytes is memory for what sinks hold between two batches. A sink for which there is none, or none that its project
+// may have, is closed after each batch.
+const heldBytes = 128 << 20
+
 // Engine runs the deliveries whose logs this node looks after. A delivery without news costs neither a goroutine nor a
 // request: who sequences a log says that it has grown, and all deliveries of a log share the looks at it.
 type Engine struct {
@@ -73,6 +77,7 @@ type Engine struct {
 	metrics  *metrics
 	proven   *limit.Shares[string] // bytes, by project
 	unproven *limit.Shares[string]
+	held     *limit.Shares[string]
 
 	work sync.WaitGroup
 
@@ -87,8 +92,8 @@ type Engine struct {
 func New(o Options) *Engine {
 	o.setDefaults()
 	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: memoryOf(memory),
-		unproven: memoryOf(unprovenBytes), runners: map[string]*runner{}, readers: map[string][]*runner{},
-		polled: map[string]time.Time{}}
+		unproven: memoryOf(unprovenBytes), held: memoryOf(heldBytes), runners: map[string]*runner{},
+		readers: map[string][]*runner{}, polled: map[string]time.Time{}}
 }
 
 // memoryOf returns memory of which a project may have half.

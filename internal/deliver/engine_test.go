@@ -171,10 +171,13 @@ func (w *world) Subjects(context.Context, *Delivery) ([]Subject, error) { return
 func (w *world) Open(d *Delivery) (Sink, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if p := w.places[d.ID]; !p.steady {
-		return p, nil
-	} else {
+	switch p := w.places[d.ID]; {
+	case p.steady:
 		return steadyPlace{p}, nil
+	case p.holds > 0:
+		return holding{p}, nil
+	default:
+		return p, nil
 	}
 }
 
@@ -195,6 +198,8 @@ type place struct {
 	refuses map[string]bool // ids of events that it refuses alone
 	most    int             // events that it takes at once; 0: any number
 	steady  bool
+	holds   int64 // bytes, between two batches
+	closed  int
 
 	fault func(context.Context, []Event) (accept bool, err error) // of one Send; nil: none
 }
@@ -241,7 +246,12 @@ func (p *place) Send(ctx context.Context, batch []Event) ([]Refusal, error) {
 }
 
 // Close implements Sink.
-func (p *place) Close() error { return nil }
+func (p *place) Close() error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.closed++
+	return nil
+}
 
 // expect checks that the place has accepted each of the entries of a log, in order, but for some. Repeats are allowed.
 func (p *place) expect(log int, but ...int64) {

@@ -36,9 +36,10 @@ type runner struct {
 
 	// Of the goroutine.
 	sink    Sink
-	window  int  // bytes of lines that are sent at once
-	careful bool // More of them were too much.
-	proven  bool // The place has accepted something since it last failed.
+	letGo   func() // gives back the memory of what the sink holds; nil if it holds nothing
+	window  int    // bytes of lines that are sent at once
+	careful bool   // More of them were too much.
+	proven  bool   // The place has accepted something since it last failed.
 	pauses  *retry.Pauses
 	turn    int // number of the feed that is looked at next
 }
@@ -194,14 +195,16 @@ func (r *runner) run() {
 	for r.ctx.Err() == nil {
 		f, pause := r.next(time.Now(), idle)
 		if f != nil {
-			if err := r.deliver(f); err != nil && r.ctx.Err() == nil {
+			err := r.deliver(f)
+			r.hold(err)
+			if err != nil && r.ctx.Err() == nil {
 				retry.Wait(r.ctx, r.failed(f, err))
 			}
 			idle = time.Now()
 			continue
 		}
 		if pause > 0 {
-			r.wait(pause)
+			r.wait(r.lull(pause, time.Since(idle)))
 			continue
 		}
 		r.close()
@@ -210,6 +213,17 @@ func (r *runner) run() {
 		}
 	}
 	r.finish()
+}
+
+// lull returns how long to wait of a pause. It closes the sink if nothing was sent for long.
+func (r *runner) lull(pause, idle time.Duration) time.Duration {
+	if idle >= linger {
+		r.close()
+	}
+	if r.sink == nil {
+		return pause
+	}
+	return min(pause, linger-idle)
 }
 
 // next returns the feed that is due; or nil, and how long to wait for one. The pause is not above 0 if there has been
@@ -298,8 +312,27 @@ func (r *runner) finish() {
 	r.end()
 }
 
+// hold closes a sink that holds something, if the place failed, or there is no memory for what it holds.
+func (r *runner) hold(failed error) {
+	of, ok := r.sink.(Holder)
+	if !ok || failed == nil && r.letGo != nil {
+		return
+	}
+	if failed == nil {
+		var err error
+		if r.letGo, err = r.engine.held.TryTake(of.Holds(), r.delivery.Project); err == nil {
+			return
+		}
+	}
+	r.close()
+}
+
 // close closes the sink.
 func (r *runner) close() {
+	if r.letGo != nil {
+		defer r.letGo()
+		r.letGo = nil
+	}
 	if r.sink == nil {
 		return
 	}

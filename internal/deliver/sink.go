@@ -41,7 +41,15 @@ type Sink interface {
 	// later (with the pause that a *RetryAfter in the chain asks for).
 	Send(ctx context.Context, batch []Event) (refused []Refusal, err error)
 
+	// Close lets go of all that is held. A sink is closed if nothing was sent for a while, and when its delivery stops,
+	// is paused or changes.
 	Close() error
+}
+
+// Holder is implemented by sinks that hold something between two batches, such as a session with their place. Close
+// ends it, and Send would begin another.
+type Holder interface {
+	Holds() int64 // bytes, at most
 }
 
 // Refusal says that a place refuses an event for ever.

@@ -1,8 +1,9 @@
 // Package kafka hands events over to a topic of Kafka, or of what speaks as Kafka does.
 //
 // The key of a message is the id of the event's log, so a log is in one partition, in order. The producer is
-// idempotent: what it repeats by itself is there once. After an error of Send the next one uses a new producer, for
-// which this does not hold, so a message may be there twice; its header weir-id tells.
+// idempotent: what it repeats by itself is there once. It stays for as long as the sink is open. After an error of Send
+// the next one uses a new producer, for which this does not hold, so a message may be there twice; its header weir-id
+// tells.
 package kafka
 
 import (
@@ -35,12 +36,14 @@ type Sink struct {
 	options []kgo.Opt
 	most    int // bytes of a batch
 	trouble brokers.Trouble
+	gate    gate
+	client  *kgo.Client // nil if there is none
 }
 
 // New returns a sink that connects as the policy says, to what the cluster calls its brokers too.
 func New(s Settings, p *egress.Policy) (*Sink, error) {
 	sink := &Sink{most: s.maxMessage()}
-	options, err := s.Access.Options(p, &sink.trouble)
+	options, err := s.Access.ProducerOptions(p, &sink.trouble, sink.gate.pass)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
@@ -50,7 +53,7 @@ func New(s Settings, p *egress.Policy) (*Sink, error) {
 		kgo.RecordRetries(tries),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.AllowIdempotentProduceCancellation(), // a context that ends, ends Send
-		kgo.MetadataMinAge(metadataFor))
+		kgo.MetadataMinAge(metadataFor), kgo.WithHooks(&sink.gate))
 	if err := kgo.ValidateOpts(sink.options...); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
@@ -83,49 +86,37 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) (refused []deliv
 	return refused, nil
 }
 
-// open makes a producer, and sees that a broker lets it in.
-func (s *Sink) open(ctx context.Context) (*kgo.Client, error) {
+// open makes a producer unless there is one, and sees that a broker lets it in.
+func (s *Sink) open(ctx context.Context) error {
+	if s.client != nil {
+		return nil
+	}
 	client, err := kgo.NewClient(s.options...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
-		return nil, err
+		return err
 	}
-	return client, nil
+	s.client = client
+	return nil
 }
 
 // produce produces records that make one batch of Kafka, and waits until all are acknowledged by all replicas in sync.
-// Each batch has a producer of its own: one that has just sent may send the first of the next records before the others
-// are there, and if the brokers refused these, the others would overtake them.
 func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	client, err := s.open(ctx)
-	if err != nil {
+	if err := s.open(ctx); err != nil {
 		return fmt.Errorf("kafka: %w", s.trouble.Explain(err))
 	}
-	defer client.Close()
-	var failed error
-	results := make(chan error, len(records))
-	for _, r := range records {
-		client.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
-	}
-	flushed := client.Flush(ctx)
-	if flushed != nil {
-		client.Close() // fails what is left, so that each record has a result
-	}
-	for range records {
-		if err := <-results; err != nil && failed == nil {
-			failed = err
-		}
-	}
+	failed := s.flush(ctx, records)
 	if failed == nil {
 		return nil
 	}
-	failed = s.trouble.Explain(errors.Join(flushed, failed))
+	s.close() // It may still be about to repeat what failed.
+	failed = s.trouble.Explain(failed)
 	for _, about := range []error{kerr.MessageTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp,
 		kerr.RecordListTooLarge} {
 		if errors.Is(failed, about) { // one of the records, but which?
@@ -133,6 +124,48 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 		}
 	}
 	return fmt.Errorf("kafka: %w", failed)
+}
+
+// flush has the producer send records, and returns the first error.
+//
+// A producer that has just sent may take the first of the next records before the others are there. If the brokers
+// refused these, the others would overtake them. So nothing is written before the producer has all: then it fails what
+// stands behind a record that is refused, in the same partition.
+func (s *Sink) flush(ctx context.Context, records []*kgo.Record) error {
+	s.gate.shut(len(records))
+	defer s.gate.open()
+	results := make(chan error, len(records))
+	left := len(records)
+	for _, r := range records {
+		s.client.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
+	}
+	var failed error
+	select {
+	case <-s.gate.full: // The producer has a partition for each.
+		s.gate.open()
+		failed = s.client.Flush(ctx)
+	case failed = <-results: // Such as that there is no such topic. None is accepted yet.
+		left--
+	case <-ctx.Done():
+		failed = ctx.Err()
+	}
+	if failed != nil {
+		s.client.Close() // fails what is left, so that each record has a result
+	}
+	for range left {
+		if err := <-results; failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// close ends the producer. What it still has fails.
+func (s *Sink) close() {
+	if s.client != nil {
+		s.client.Close()
+		s.client = nil
+	}
 }
 
 // record returns an event as a message.
@@ -157,5 +190,11 @@ func sizeOf(r *kgo.Record) int {
 	return n
 }
 
-// Close implements deliver.Sink. Nothing is open between batches.
-func (s *Sink) Close() error { return nil }
+// Close implements deliver.Sink.
+func (s *Sink) Close() error {
+	s.close()
+	return nil
+}
+
+// Holds implements deliver.Holder.
+func (s *Sink) Holds() int64 { return brokers.ProducerMemory }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -309,6 +310,106 @@ func TestOrder(t *testing.T) {
 	}
 	if next != int64(done) {
 		t.Errorf("%d of %d events", next, done)
+	}
+}
+
+// A producer stays for as long as nothing fails: batches after the first ask for no other id, and connect to nobody.
+func TestProducerStays(t *testing.T) {
+	var l counter
+	c := cluster(t, kfake.ListenFn(l.Listen))
+	producers := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Observe: true, Count: -1})
+	sink := sinkTo(t, c, Settings{Access: plaintext})
+	send := func(first int) {
+		t.Helper()
+		if _, err := sink.Send(t.Context(), events(first, 3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(0)
+	made := l.made.Load()
+	for i := range 5 {
+		send(3 + 3*i)
+	}
+	if producers.Hits() != 1 || l.made.Load() != made {
+		t.Errorf("%d producers, %d connections after the first batch", producers.Hits(), l.made.Load()-made)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.ended.Wait() // It has let go of all connections.
+	send(18)
+	if got := indices(read(t, c)); producers.Hits() != 2 || len(got) != 21 || !slices.IsSorted(got) {
+		t.Errorf("%d producers, messages %d", producers.Hits(), got)
+	}
+}
+
+// counter counts connections.
+type counter struct {
+	made  atomic.Int64
+	ended sync.WaitGroup
+}
+
+func (l *counter) Listen(network, address string) (net.Listener, error) {
+	of, err := net.Listen(network, address)
+	return countingListener{of, l}, err
+}
+
+type countingListener struct {
+	net.Listener
+	l *counter
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.l.made.Add(1)
+		l.l.ended.Add(1)
+		c = &countingConn{Conn: c, ended: sync.OnceFunc(l.l.ended.Done)}
+	}
+	return c, err
+}
+
+type countingConn struct {
+	net.Conn
+	ended func()
+}
+
+func (c *countingConn) Close() error {
+	c.ended()
+	return c.Conn.Close()
+}
+
+// A producer that sends the first messages before it has the others lets none overtake one that is refused, however
+// much later the others come.
+func TestEagerProducer(t *testing.T) {
+	c := cluster(t)
+	sink := sinkTo(t, c, Settings{Access: plaintext})
+	sink.options = slices.DeleteFunc(sink.options, func(o kgo.Opt) bool {
+		client, err := kgo.NewClient(o)
+		if err != nil {
+			return false // of those that need others
+		}
+		defer client.Close()
+		return client.OptValue(kgo.ManualFlushing) == true
+	})
+	sink.options = append(sink.options, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(
+		func(string) func(*kgo.Record, int) int {
+			return func(r *kgo.Record, _ int) int {
+				if strings.HasSuffix(string(r.Value), `"n":300}`) {
+					time.Sleep(50 * time.Millisecond) // in which those before it could be refused
+				}
+				return 0
+			}
+		})))
+	if _, err := sink.Send(t.Context(), events(0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.PolicyViolation, Count: 1})
+	if _, err := sink.Send(t.Context(), events(1, 500)); !errors.Is(err, kerr.PolicyViolation) {
+		t.Fatal(err)
+	}
+	if got := indices(read(t, c)); len(got) != 1 {
+		t.Errorf("messages %d", got)
 	}
 }
 

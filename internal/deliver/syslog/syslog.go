@@ -4,7 +4,8 @@
 // receiver that dies. So a batch has a connection of its own: the sender says that nothing more comes (close_notify)
 // and waits until the receiver says the same, as RFC 5425 (section 4.4) asks of it, and ends the connection. A receiver
 // that ends before it has read all, such as one that is restarted, resets the connection or leaves bytes
-// unacknowledged, which counts as a failure. What a receiver does with what it has read remains unknown.
+// unacknowledged, which counts as a failure. What a receiver does with what it has read remains unknown. So there is no
+// session to hold between two batches, other than that of TLS, which is resumed.
 package syslog
 
 import (
