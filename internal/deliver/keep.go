@@ -51,9 +51,35 @@ func (r *runner) succeeded(f *feed) {
 // touch notes that the state differs from what is kept.
 func (f *feed) touch(urgent bool) { f.dirty, f.urgent = true, f.urgent || urgent }
 
+// What a node that dies has sent since it last kept a state is sent again. So it is kept after each batch while batches
+// are rare, and else as often as its cost does not matter beside that of the batches.
+const (
+	// keepShare is how many times longer a delivery is busy than what it has not kept of that.
+	keepShare = 4
+
+	// keepBatches is after how many batches a state is kept, however soon that is.
+	keepBatches = 64
+)
+
+// batchSent notes that there was a batch.
+func (f *feed) batchSent(every time.Duration) {
+	now := time.Now()
+	if now.Sub(f.last) >= every {
+		f.busy = now
+	}
+	f.last = now
+	f.sent++
+}
+
+// spacing returns the least time between two versions of a state, but for those after many batches.
+func (f *feed) spacing(every time.Duration) time.Duration {
+	return min(max(f.kept.Sub(f.busy)/(keepShare-1), every/20), every)
+}
+
 // keepIfDue keeps the state if it was not for a while.
 func (f *feed) keepIfDue(r *runner) error {
-	if !f.urgent || time.Since(f.kept) < r.engine.o.KeepEvery {
+	every, since := r.engine.o.KeepEvery, time.Since(f.kept)
+	if !f.urgent || since < every/20 || since < f.spacing(every) && f.sent < keepBatches {
 		return nil
 	}
 	return f.keep(r.ctx)
@@ -69,7 +95,7 @@ func (f *feed) keep(ctx context.Context) error {
 	if err := f.state.Keep(ctx); err != nil {
 		return err
 	}
-	f.dirty, f.urgent, f.kept, f.was = false, false, time.Now(), s.Accepted
+	f.dirty, f.urgent, f.kept, f.was, f.sent = false, false, time.Now(), s.Accepted, 0
 	return nil
 }
 

@@ -555,28 +555,71 @@ func TestIdleDeliveriesCostLittle(t *testing.T) {
 	})
 }
 
-// What is written of a busy delivery does not grow with the events.
-func TestABusyDeliveryWritesSeldom(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := newWorld(t, 1)
-		p := w.add(Delivery{})
-		writes := 0
-		w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
-			if op == bucketest.PutNew && strings.HasPrefix(key, "deliverystate/") {
-				writes++
-			}
-			return nil
+// What is written of a delivery is bounded by the time, whether its batches are rare or many, and by the batches.
+func TestWhatADeliveryWritesIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lasts time.Duration
+		pause func(batch int) time.Duration // after a batch
+		most  int                           // versions of a state
+	}{
+		{"each second", 10 * time.Minute, func(int) time.Duration { return time.Second }, 75},
+		{"rare", 10 * time.Minute, func(int) time.Duration { return 15 * time.Second }, 41},
+		{"in bursts", 10 * time.Minute, func(i int) time.Duration {
+			return time.Second + time.Duration(i%20/19)*12*time.Second
+		}, 220},
+		{"many", 30 * time.Second, func(int) time.Duration { return 20 * time.Millisecond }, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				p := w.add(Delivery{})
+				writes := 0
+				w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+					if op == bucketest.PutNew && strings.HasPrefix(key, "deliverystate/") {
+						writes++
+					}
+					return nil
+				}
+				w.begin()
+				for i, began := 0, time.Now(); time.Since(began) < c.lasts; i++ {
+					w.grow(0, 1)
+					w.wait(c.pause(i))
+				}
+				p.expect(0)
+				if writes > c.most || writes < c.most*2/3 {
+					t.Errorf("%d writes for %d batches, want at most %d", writes, p.sends, c.most)
+				}
+			})
+		})
+	}
+}
+
+// A node that dies repeats little of what it has sent, however soon it dies.
+func TestADeathRepeatsLittle(t *testing.T) {
+	for _, lives := range []time.Duration{time.Second, 3 * time.Second, 8 * time.Second, 25 * time.Second} {
+		for name, pause := range map[string]time.Duration{"many batches": 70 * time.Millisecond,
+			"few": 700 * time.Millisecond} {
+			t.Run(fmt.Sprint(lives, ", ", name), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					w := newWorld(t, 1)
+					p := w.add(Delivery{})
+					for range 5 {
+						w.begin()
+						for began := time.Now(); time.Since(began) < lives; {
+							w.grow(0, 1)
+							w.wait(pause)
+						}
+						w.kill()
+					}
+					sent, are := len(p.got[w.subjects[0].Log]), w.sizes[w.subjects[0].Log]
+					if sent > are*13/10 {
+						t.Errorf("%d events were sent for %d", sent, are)
+					}
+				})
+			})
 		}
-		w.begin()
-		for range 600 {
-			w.grow(0, 1)
-			w.wait(time.Second)
-		}
-		p.expect(0)
-		if writes > 62 {
-			t.Errorf("%d writes in ten minutes", writes)
-		}
-	})
+	}
 }
 
 func TestEventsWaitForOthersForAnInterval(t *testing.T) {

@@ -61,6 +61,9 @@ type feed struct {
 	urgent bool      // and not only in when it was last tried.
 	kept   time.Time // when it was last kept, or loaded
 	was    int64     // State.Accepted as it was then
+	busy   time.Time // since when there have been batches, without a pause as long as KeepEvery
+	last   time.Time // when there was one
+	sent   int       // batches since it was last kept
 }
 
 const (
@@ -271,7 +274,7 @@ func (f *feed) due(r *runner) (at time.Time) {
 		return f.since
 	}
 	if f.dirty {
-		at = f.kept.Add(r.engine.o.KeepEvery)
+		at = f.kept.Add(f.spacing(r.engine.o.KeepEvery))
 		if !f.urgent {
 			at = f.kept.Add(keepFailures)
 		}

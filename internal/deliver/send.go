@@ -33,6 +33,7 @@ func (r *runner) hand(f *feed, c *collector) error {
 	}
 	s.Next, s.Until = end, 0
 	f.touch(len(events) > 0)
+	f.batchSent(r.engine.o.KeepEvery)
 	return nil
 }
 

@@ -123,7 +123,8 @@ func (r *runner) load(f *feed) error {
 		return err
 	}
 	f.state, f.loaded, f.dirty, f.urgent = state, true, false, false
-	f.kept, f.was = time.Now(), state.Value.Accepted
+	f.kept, f.was, f.sent = time.Now(), state.Value.Accepted, 0
+	f.busy, f.last = f.kept, f.kept
 	return nil
 }
 
