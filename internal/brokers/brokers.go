@@ -33,12 +33,14 @@ func (a *Access) Options(p *egress.Policy, trouble *Trouble) ([]kgo.Opt, error) 
 }
 
 // ProducerOptions are Options for a client that only produces to one topic, and holds at most ProducerMemory besides
-// what it produces. writing is called before each request with messages is written, which waits for its return.
-func (a *Access) ProducerOptions(p *egress.Policy, trouble *Trouble, writing func()) ([]kgo.Opt, error) {
+// what it produces. writing is called before each request with messages is written, which waits for its return, and
+// fails with its error.
+func (a *Access) ProducerOptions(p *egress.Policy, trouble *Trouble, writing func() error) ([]kgo.Opt, error) {
 	return a.options(p, trouble, maxTopicMetadata, writing)
 }
 
-func (a *Access) options(p *egress.Policy, trouble *Trouble, maxMetadata int32, writing func()) ([]kgo.Opt, error) {
+func (a *Access) options(p *egress.Policy, trouble *Trouble, maxMetadata int32, writing func() error) ([]kgo.Opt,
+	error) {
 	verify, err := egress.TLS([]byte(a.CA))
 	if err != nil {
 		return nil, fmt.Errorf("caCertificate: %w", err)

@@ -70,8 +70,8 @@ type question struct {
 // replies is a connection whose replies are bounded by what they answer. Brokers answer in the order of requests.
 type replies struct {
 	net.Conn
-	maxMetadata int32  // bytes
-	writing     func() // called before messages are written; nil if nobody wants to know
+	maxMetadata int32        // bytes
+	writing     func() error // called before messages are written; nil if nobody wants to know
 
 	mu    sync.Mutex
 	asked []question
@@ -84,7 +84,9 @@ func (r *replies) Write(b []byte) (int, error) {
 	if len(b) >= 8 {
 		about := question{kmsg.Key(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:]))}
 		if about.key == kmsg.Produce && r.writing != nil {
-			r.writing()
+			if err := r.writing(); err != nil {
+				return 0, err
+			}
 		}
 		r.mu.Lock()
 		r.asked = append(r.asked, about)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,21 +12,28 @@ type gate struct {
 	mu     sync.Mutex
 	left   int           // records that are not yet in a partition's queue
 	full   chan struct{} // closed once there is none left
-	opened chan struct{} // closed once messages may be written
+	opened chan struct{} // closed once messages may be written, or never will be
+	failed bool          // They never will be.
 }
 
 // shut shuts the gate for a batch of so many records. It is open.
 func (g *gate) shut(records int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.left, g.full, g.opened = records, make(chan struct{}), make(chan struct{})
+	g.left, g.full, g.opened, g.failed = records, make(chan struct{}), make(chan struct{}), false
 }
 
-// open opens the gate, if it is shut.
-func (g *gate) open() {
+// open lets messages pass.
+func (g *gate) open() { g.end(false) }
+
+// fail fails what waits at the gate, and what comes later. A producer that ends waits for what it writes.
+func (g *gate) fail() { g.end(true) }
+
+func (g *gate) end(failed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.opened != nil {
+		g.failed = failed
 		close(g.opened)
 		g.opened = nil
 	}
@@ -40,12 +48,21 @@ func (g *gate) OnProduceRecordPartitioned(*kgo.Record, int32) {
 	}
 }
 
-// pass waits until the gate is open.
-func (g *gate) pass() {
+// errNotSent is what messages of a batch that was given up fail with.
+var errNotSent = errors.New("the batch was given up before it was sent")
+
+// pass waits until the gate is open. It returns an error if it never will be.
+func (g *gate) pass() error {
 	g.mu.Lock()
 	opened := g.opened
 	g.mu.Unlock()
 	if opened != nil {
 		<-opened
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed {
+		return errNotSent
+	}
+	return nil
 }

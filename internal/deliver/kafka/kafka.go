@@ -133,7 +133,6 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 // stands behind a record that is refused, in the same partition.
 func (s *Sink) flush(ctx context.Context, records []*kgo.Record) error {
 	s.gate.shut(len(records))
-	defer s.gate.open()
 	results := make(chan error, len(records))
 	left := len(records)
 	for _, r := range records {
@@ -150,6 +149,7 @@ func (s *Sink) flush(ctx context.Context, records []*kgo.Record) error {
 		failed = ctx.Err()
 	}
 	if failed != nil {
+		s.gate.fail()
 		s.client.Close() // fails what is left, so that each record has a result
 	}
 	for range left {

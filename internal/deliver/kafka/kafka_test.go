@@ -379,10 +379,9 @@ func (c *countingConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A producer that sends the first messages before it has the others lets none overtake one that is refused, however
-// much later the others come.
-func TestEagerProducer(t *testing.T) {
-	c := cluster(t)
+// eager returns a sink whose producer sends the first messages before it has the others, and calls at before it has one
+// in the middle.
+func eager(t *testing.T, c *kfake.Cluster, at func()) *Sink {
 	sink := sinkTo(t, c, Settings{Access: plaintext})
 	sink.options = slices.DeleteFunc(sink.options, func(o kgo.Opt) bool {
 		client, err := kgo.NewClient(o)
@@ -396,11 +395,41 @@ func TestEagerProducer(t *testing.T) {
 		func(string) func(*kgo.Record, int) int {
 			return func(r *kgo.Record, _ int) int {
 				if strings.HasSuffix(string(r.Value), `"n":300}`) {
-					time.Sleep(50 * time.Millisecond) // in which those before it could be refused
+					at()
 				}
 				return 0
 			}
 		})))
+	return sink
+}
+
+// A batch that ends before the producer has all of it is not sent, and is not waited for.
+func TestABatchIsGivenUpBeforeItIsSent(t *testing.T) {
+	c := cluster(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	sink := eager(t, c, func() {
+		time.Sleep(50 * time.Millisecond) // in which the producer begins to write
+		cancel()
+	})
+	if _, err := sink.Send(t.Context(), events(0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sink.Send(ctx, events(1, 500)); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := sink.Send(t.Context(), events(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if got := indices(read(t, c)); !slices.Equal(got, []int64{0, 1, 2}) {
+		t.Errorf("messages %d", got)
+	}
+}
+
+// A producer that sends the first messages before it has the others lets none overtake one that is refused, however
+// much later the others come.
+func TestEagerProducer(t *testing.T) {
+	c := cluster(t)
+	sink := eager(t, c, func() { time.Sleep(50 * time.Millisecond) }) // in which those before it could be refused
 	if _, err := sink.Send(t.Context(), events(0, 1)); err != nil {
 		t.Fatal(err)
 	}
