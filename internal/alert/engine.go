@@ -76,7 +76,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	projects map[string]*project // by id, those of this node
-	said     map[string]said     // by id of the project; "" is for all
+	told     failures.Once       // what fails, by id of the project; "" is for all
 }
 
 const (
@@ -84,7 +84,6 @@ const (
 	usualLook     = time.Minute
 	usualPoll     = time.Minute
 	usualParallel = 4
-	sayAgain      = time.Hour
 )
 
 // New returns an Engine.
@@ -113,8 +112,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("the query of the events of alerts: %w", err)
 	}
 	return &Engine{Options: o, findings: m, metrics: newMetrics(o.Registry), turns: make(chan struct{}, o.Parallel),
-		news: news{when: map[string]int64{}}, wake: make(chan struct{}, 1), projects: map[string]*project{},
-		said: map[string]said{}}, nil
+		news: news{when: map[string]int64{}}, wake: make(chan struct{}, 1), projects: map[string]*project{}}, nil
 }
 
 // Run evaluates rules until ctx ends, and returns when all that it has begun has come to its end.
@@ -233,26 +231,17 @@ func (e *Engine) look(ctx context.Context) {
 
 func (e *Engine) mine(project string) bool { return e.Mine == nil || e.Mine(project) }
 
-// said is an error that the log has, and since when.
-type said struct {
-	text string
-	at   time.Time
-}
-
-// failed counts an error of a project's pass, or of the look at all projects. The log has it once, and again when it is
-// another one or an hour has passed. If err is nil, the next error is a new one.
+// failed counts an error of a project's pass, or of the look at all projects. If err is nil, the next error is a new
+// one.
 func (e *Engine) failed(ctx context.Context, project string, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch {
-	case err == nil:
-		delete(e.said, project)
-	case ctx.Err() == nil:
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	if err != nil {
 		e.metrics.failures.Inc()
-		if last := e.said[project]; err.Error() != last.text || time.Since(last.at) >= sayAgain {
-			e.said[project] = said{err.Error(), time.Now()}
-			e.Logger.Error("rules of alerts cannot be evaluated", "project", project, "err", err)
-		}
+	}
+	if e.told.Tell(project, err) {
+		e.Logger.Error("rules of alerts cannot be evaluated", "project", project, "err", err)
 	}
 }
 
@@ -264,7 +253,7 @@ func (e *Engine) forget(mine map[string]bool) {
 	for id, p := range e.projects {
 		if !mine[id] && !p.busy {
 			delete(e.projects, id)
-			delete(e.said, id)
+			e.told.Forget(id)
 			e.news.forget(p.rules)
 			continue
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/event"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/source"
@@ -53,6 +54,7 @@ type Runner struct {
 	room    chan struct{}       // has an element if a round has ended and others wait
 	waiting atomic.Bool         // Sources are due for which there was no room.
 	work    sync.WaitGroup
+	told    failures.Once // what fails, by id of the source; "" is for all
 
 	perMinute int // requests of a credential
 }
@@ -101,7 +103,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+		if err := r.pass(ctx); ctx.Err() == nil && r.told.Tell("", err) {
 			r.Logger.Error("the sources of projects cannot be looked at", "err", err)
 		}
 		timer := time.NewTimer(lookEvery)
@@ -137,6 +139,7 @@ func (r *Runner) pass(ctx context.Context) error {
 		case !of.seen && len(errs) == 0:
 			of.stop()
 			delete(r.running, id)
+			r.told.Forget(id)
 		case of.cancel != nil:
 			active++
 			ofProject[of.source.Project]++
@@ -221,13 +224,16 @@ func (r *Runner) start(ctx context.Context, of *running) {
 		case err == nil:
 			of.retries.Reset()
 			r.rounds.WithLabelValues("success").Inc()
+			r.told.Tell(of.source.ID, nil)
 		case errors.Is(err, doc.ErrConflict):
 			r.rounds.WithLabelValues("conflict").Inc() // Another node collects, too.
 		default:
 			every = min(every, of.retries.Next(err))
 			r.rounds.WithLabelValues("failure").Inc()
-			r.Logger.Warn("a source could not be collected from", "source", of.source.ID, "project", of.source.Project,
-				"err", short(err))
+			if r.told.Tell(of.source.ID, err) {
+				r.Logger.Warn("a source could not be collected from", "source", of.source.ID, "project", of.source.Project,
+					"err", short(err))
+			}
 		}
 		of.due = began.Add(every)
 	})

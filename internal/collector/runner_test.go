@@ -234,6 +234,21 @@ func TestSourceOnAClosedAddressIsNotReached(t *testing.T) {
 	}
 }
 
+// A source that fails in each round is in the log once.
+func TestFailingSourceIsLoggedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.add(newServer(t, 1, "shop"))
+	var lines bytes.Buffer
+	w.runner.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	for range 5 {
+		w.pass(t.Context())
+		w.due()
+	}
+	if n := strings.Count(lines.String(), "could not be collected"); n != 1 {
+		t.Errorf("logged %d times: %s", n, lines.String())
+	}
+}
+
 // Nothing is collected from a source that is paused, of another node, or of a project that is deleted.
 func TestSourceIsCollectedWhileItIsThisNodes(t *testing.T) {
 	w := newWorld(t, loopback)

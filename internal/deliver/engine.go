@@ -78,6 +78,7 @@ type Engine struct {
 	proven   *limit.Shares[string] // bytes, by project
 	unproven *limit.Shares[string]
 	held     *limit.Shares[string]
+	told     failures.Once // what fails of the look, and of each delivery in each log
 
 	work sync.WaitGroup
 
@@ -109,7 +110,7 @@ func (e *Engine) Run(ctx context.Context) {
 	e.ctx = ctx
 	e.mu.Unlock()
 	for {
-		if err := e.look(ctx); err != nil && ctx.Err() == nil {
+		if err := e.look(ctx); ctx.Err() == nil && e.told.Tell("look", err) {
 			e.o.Logger.Error("not all deliveries are known", "err", err)
 		}
 		if !e.wait(ctx) {

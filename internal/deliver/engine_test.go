@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ type world struct {
 	missed   [][2]int64
 	looks    int // at the deliveries
 
+	logger *slog.Logger
 	engine *Engine
 	stop   func()
 }
@@ -80,7 +82,7 @@ func (w *world) change(i int, change func(*Delivery)) {
 // begin starts the engine.
 func (w *world) begin() {
 	ctx, cancel := context.WithCancel(w.Context())
-	engine := New(Options{Bucket: w.faulty, Logs: w.logs, Source: w})
+	engine := New(Options{Bucket: w.faulty, Logs: w.logs, Source: w, Logger: w.logger})
 	w.engine = engine
 	done := make(chan struct{})
 	go func() {

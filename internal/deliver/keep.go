@@ -16,7 +16,7 @@ func (r *runner) failed(f *feed, err error) time.Duration {
 	var asks *RetryAfter
 	var of *placeError
 	if !errors.As(err, &of) {
-		if !errors.Is(err, doc.ErrConflict) {
+		if !errors.Is(err, doc.ErrConflict) && r.engine.told.Tell(r.about(f), err) {
 			r.engine.o.Logger.Error("a delivery cannot go on", "delivery", r.delivery.ID, "log", f.subject.Log,
 				"err", cut(err.Error()))
 		}
@@ -27,9 +27,11 @@ func (r *runner) failed(f *feed, err error) time.Duration {
 	s := &f.state.Value
 	if s.Failure == nil {
 		s.Failure = &Failure{Since: now}
+		f.touch(true)
+	}
+	if r.engine.told.Tell(r.about(f), of) {
 		r.engine.o.Logger.Warn("a delivery fails, and is tried again", "delivery", r.delivery.ID, "log", f.subject.Log,
 			"err", cut(of.Error()))
-		f.touch(true)
 	}
 	s.Failure.Last, s.Failure.Error = now, cut(of.Error())
 	f.touch(false)
@@ -42,11 +44,15 @@ func (r *runner) failed(f *feed, err error) time.Duration {
 // succeeded notes that a feed has come to the end of what there was.
 func (r *runner) succeeded(f *feed) {
 	r.pauses.Reset()
+	r.engine.told.Tell(r.about(f), nil)
 	if f.state.Value.Failure != nil {
 		f.state.Value.Failure = nil
 		f.touch(true)
 	}
 }
+
+// about names a feed among all.
+func (r *runner) about(f *feed) string { return r.delivery.ID + "/" + f.subject.Log }
 
 // touch notes that the state differs from what is kept.
 func (f *feed) touch(urgent bool) { f.dirty, f.urgent = true, f.urgent || urgent }

@@ -1,9 +1,11 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -423,6 +425,47 @@ func TestAPlaceSaysWhenToComeAgain(t *testing.T) {
 			t.Errorf("sent %d times in an hour", p.sends)
 		}
 	})
+}
+
+// What fails again and again, the place or the bucket, is in the log once an hour.
+func TestLastingFailuresAreLoggedSeldom(t *testing.T) {
+	for name, breaks := range map[string]func(w *world, p *place){
+		"the place": func(_ *world, p *place) {
+			p.fault = func(context.Context, []Event) (bool, error) { return false, errors.New("it fails") }
+		},
+		"the bucket": func(w *world, _ *place) {
+			w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+				if op == bucketest.List && strings.HasPrefix(key, "logs/") {
+					return errors.New("broken")
+				}
+				return nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				p := w.add(Delivery{})
+				var lines bytes.Buffer
+				w.logger = slog.New(slog.NewTextHandler(&lines, nil))
+				w.begin()
+				w.grow(0, 1)
+				w.wait(time.Minute)
+				w.mu.Lock()
+				breaks(w, p)
+				w.mu.Unlock()
+				w.engine.Committed(w.subjects[0].Log)
+				if name == "the place" {
+					w.grow(0, 1)
+				}
+				w.wait(3*time.Hour - 10*time.Minute)
+				w.end()
+				if n := strings.Count(lines.String(), "a delivery "); n != 3 {
+					t.Errorf("logged %d times in three hours: %.800s", n, lines.String())
+				}
+			})
+		})
+	}
 }
 
 func TestWhatRetentionRemovedIsTold(t *testing.T) {

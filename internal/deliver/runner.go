@@ -350,4 +350,5 @@ func (r *runner) release(f *feed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.feeds = slices.DeleteFunc(r.feeds, func(have *feed) bool { return have == f })
+	r.engine.told.Forget(r.about(f))
 }

@@ -1,4 +1,5 @@
-// Package failures makes one short error of many, as when the bucket is away and everything fails.
+// Package failures makes one short error of many, as when the bucket is away and everything fails, and has a log tell a
+// failure once that lasts.
 package failures
 
 import "fmt"

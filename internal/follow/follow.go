@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/tlog"
 )
 
@@ -44,6 +45,8 @@ type Follower struct {
 
 	Every  time.Duration // time between two passes over the logs (default 2 seconds)
 	Logger *slog.Logger  // if nil, nothing is logged
+
+	told failures.Once // what fails, by log; "" is for all
 }
 
 // ErrAhead is returned (wrapped) if a cursor is beyond the end of its log. Then the log must have lost entries.
@@ -52,7 +55,7 @@ var ErrAhead = errors.New("the cursor is beyond the end of the log")
 // cursorEvery is the number of entries after which a cursor is written within a pass.
 const cursorEvery = 10_000
 
-// Run follows the logs until ctx ends. An error is logged, and the next pass tries again.
+// Run follows the logs until ctx ends. An error is logged once for as long as it lasts, and the next pass tries again.
 func (f *Follower) Run(ctx context.Context) {
 	every := f.Every
 	if every <= 0 {
@@ -73,8 +76,7 @@ func (f *Follower) Run(ctx context.Context) {
 
 func (f *Follower) pass(ctx context.Context) {
 	logs, err := f.All(ctx)
-	if err != nil {
-		f.failed(ctx, "", err)
+	if f.failed(ctx, "", err); err != nil {
 		return
 	}
 	for _, log := range logs {
@@ -84,14 +86,12 @@ func (f *Follower) pass(ctx context.Context) {
 		if !f.mine(log) {
 			continue
 		}
-		if err := f.Follow(ctx, log); err != nil {
-			f.failed(ctx, log, err)
-		}
+		f.failed(ctx, log, f.Follow(ctx, log))
 	}
 }
 
 func (f *Follower) failed(ctx context.Context, log string, err error) {
-	if f.Logger != nil && ctx.Err() == nil {
+	if f.Logger != nil && ctx.Err() == nil && f.told.Tell(log, err) {
 		f.Logger.Error("a follower cannot go on", "follower", f.Name, "log", log, "err", err)
 	}
 }

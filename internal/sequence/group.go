@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -39,6 +40,7 @@ type Group struct {
 	shards  []*Sequencer
 	options Options
 	wake    chan struct{} // look again soon
+	told    failures.Once // what fails of the look
 }
 
 // NewGroup returns the sequencers of shards many shards.
@@ -110,8 +112,10 @@ func (g *Group) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		if g.told.Tell("look", err) {
 			g.options.Logger.Error("cannot see what waits in the write-ahead log", "err", err)
+		}
+		if err != nil {
 			wait = g.shortest()
 		}
 		last = now
@@ -175,7 +179,7 @@ func (g *Group) wakeIfDue(s *Sequencer, now time.Time) time.Duration {
 	return time.Hour
 }
 
-// run makes rounds when it is woken, until ctx ends. It logs a round that fails, and tries again. Meanwhile the events
+// run makes rounds when it is woken, until ctx ends. It logs rounds that fail, and tries again. Meanwhile the events
 // stay in the write-ahead log, where readers find them.
 func (s *Sequencer) run(ctx context.Context) {
 	retry, tidy := stopped(), stopped()
@@ -203,9 +207,11 @@ func (s *Sequencer) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		if s.told.Tell("round", err) {
 			s.options.Logger.Error("sequencing failed; the events wait in the write-ahead log", "shard",
 				s.shard, "err", err)
+		}
+		if err != nil {
 			retry.Reset(min(time.Second, s.options.MaxDelay/4))
 		}
 		if at, ok := s.upkeep.next(); ok {

@@ -1,7 +1,9 @@
 package sequence
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -60,6 +62,7 @@ type process struct {
 
 	mu       sync.Mutex
 	requests map[string]int // by operation and first part of the key
+	broken   string         // which of them fail
 }
 
 func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b bucket.Bucket, o Options) *process {
@@ -69,12 +72,17 @@ func startProcess(t *testing.T, ctx context.Context, work *sync.WaitGroup, b buc
 		defer m.mu.Unlock()
 		part, _, _ := strings.Cut(key, "/")
 		m.requests[fmt.Sprint(op, " ", part)]++
+		if m.broken == fmt.Sprint(op, " ", part) {
+			return errors.New("broken")
+		}
 		return nil
 	}}
 	m.reader = wal.NewReader(faulty, seal.NewKey(make([]byte, 32)), 1<<20)
 	m.store = tlog.NewLogs(faulty, m.reader, tlog.Options{Keys: proof.NewKeys(signingKey), Origin: "example.org",
 		Shards: groupShards, MergeWidth: 2})
-	o.Logger = slog.New(slog.DiscardHandler)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	m.Group = NewGroup(faulty, m.reader, m.store, groupShards, o)
 	for shard := range groupShards {
 		m.writers = append(m.writers, wal.NewWriter(faulty, m.reader, shard, m.Shard(shard).Notify))
@@ -327,4 +335,32 @@ func TestTidyWithoutRecording(t *testing.T) {
 			t.Errorf("%v: it does not come to rest", got)
 		}
 	})
+}
+
+// What fails each second for hours is in the log once an hour.
+func TestLastingFailuresAreLoggedSeldom(t *testing.T) {
+	for broken, says := range map[string]string{"list wal": "cannot see", "put new plans": "sequencing failed"} {
+		t.Run(broken, func(t *testing.T) {
+			play(t, func(t *testing.T, start func(Options) *process) {
+				var lines bytes.Buffer
+				m := start(Options{Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+				m.record(1, 10)
+				m.mu.Lock()
+				m.broken = broken
+				m.mu.Unlock()
+				time.Sleep(3*time.Hour - 10*time.Minute)
+				synctest.Wait()
+				if n := strings.Count(lines.String(), says); n != 3 {
+					t.Errorf("logged %d times in three hours, which begin when it first fails: %.500s", n, lines.String())
+				}
+				m.mu.Lock()
+				m.broken = ""
+				m.mu.Unlock()
+				time.Sleep(time.Minute)
+				if m.sequenced() != 1 {
+					t.Error("it does not go on when all is mended")
+				}
+			})
+		})
+	}
 }

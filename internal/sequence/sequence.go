@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
 	"github.com/weirlog/weir/internal/wal"
@@ -72,6 +73,7 @@ type Sequencer struct {
 	wake     chan struct{} // requests a round
 	look     chan struct{} // requests a new listing; nil if nobody lists
 	waiting  waiting
+	told     failures.Once // what fails of rounds
 }
 
 // New returns a Sequencer that appends to the logs of store.
