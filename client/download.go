@@ -65,8 +65,7 @@ func (s Source) path() string {
 	case s.Log != "":
 		return s.LogPath(s.Log)
 	case s.Operational:
-		return "/api/atlas/v2/groups/" + url.PathEscape(s.Project) + "/streams/" + url.PathEscape(s.Workspace) +
-			":downloadOperationalLogs"
+		return streams(s.Project, s.Workspace) + ":downloadOperationalLogs"
 	}
 	return auditLogs(s.Project, s.Workspace)
 }
@@ -114,8 +113,12 @@ func clock(h http.Header) time.Time {
 }
 
 func auditLogs(project, workspace string) string {
-	return fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s/auditLogs", url.PathEscape(project),
-		url.PathEscape(workspace))
+	return streams(project, workspace) + "/auditLogs"
+}
+
+// streams returns the path of a workspace.
+func streams(project, workspace string) string {
+	return fmt.Sprintf("/api/atlas/v2/groups/%s/streams/%s", url.PathEscape(project), url.PathEscape(workspace))
 }
 
 // suggestedName returns the file name in a Content-Disposition header; empty if there is none or FileName rejects it.

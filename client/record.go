@@ -22,9 +22,20 @@ type Recorded struct {
 	} `json:"badRequestDetail"`
 }
 
-// Record records events, one on each line. If partial is set, the good events are recorded even if others are refused.
-// If it is unclear whether a call succeeded, the caller may repeat it: each event is recorded once.
+// Record records events in the audit log of a workspace, one on each line. If partial is set, the good events are
+// recorded even if others are refused. If it is unclear whether a call succeeded, the caller may repeat it: each event
+// is recorded once.
 func (c *Client) Record(ctx context.Context, project, workspace string, lines []byte, partial bool) (Recorded, error) {
+	return c.record(ctx, auditLogs(project, workspace), lines, partial)
+}
+
+// RecordOperational is Record for the operational log of a workspace.
+func (c *Client) RecordOperational(ctx context.Context, project, workspace string, lines []byte,
+	partial bool) (Recorded, error) {
+	return c.record(ctx, streams(project, workspace)+":recordOperationalLogs", lines, partial)
+}
+
+func (c *Client) record(ctx context.Context, path string, lines []byte, partial bool) (Recorded, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 	if err == nil {
@@ -36,7 +47,7 @@ func (c *Client) Record(ctx context.Context, project, workspace string, lines []
 	if err != nil {
 		return Recorded{}, err
 	}
-	req, err := c.request(ctx, http.MethodPost, auditLogs(project, workspace), packed.Bytes())
+	req, err := c.request(ctx, http.MethodPost, path, packed.Bytes())
 	if err != nil {
 		return Recorded{}, err
 	}

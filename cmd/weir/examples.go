@@ -11,6 +11,10 @@ var examples = map[string]string{
   weir serve --config weir.yaml`,
 	"weir init": `  weir init --bucket ./weir-data --organization acme --project audit --workspace prod ` +
 		`--env-file weir.env`,
+	"weir collect": `  WEIR_SOURCE_SECRET=mdb_sa_sk_... weir collect --once --client-id mdb_sa_id_6a793f48c0eb9e7a17712f00
+  weir collect --once --public-key gswvkocq --secret-file key --collect AUDIT,OPERATIONAL --state atlas.state
+  weir collect --once --url https://audit.example.com --client-id mdb_sa_id_6a793f48c0eb9e7a17712f00 ` +
+		`--secret-file secret`,
 	"weir watch": `  weir watch --key log.pub --state watch.json --webhook https://hooks.example.com/weir
   weir watch 6a793f48c0eb9e7a17712f00 --once
   weir watch --print 6a793f48c0eb9e7a17712f00 > kept.checkpoint`,

@@ -63,10 +63,10 @@ has for them, so that curl, Atlas's CLI and its SDKs work against it unchanged.`
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exit{2, fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), verifyCommand(), proveCommand(),
-		searchCommand(), summaryCommand(), exportCommand(), tailCommand(), followCommand(), watchCommand(), alertCommand(),
-		keyCommand(), bucketCommand(), adminCommand(), loginCommand(), logoutCommand(), profileCommand(),
-		versionCommand())
+	root.AddCommand(serveCommand(), initCommand(), downloadCommand(), recordCommand(), collectCommand(),
+		verifyCommand(), proveCommand(), searchCommand(), summaryCommand(), exportCommand(), tailCommand(),
+		followCommand(), watchCommand(), alertCommand(), keyCommand(), bucketCommand(), adminCommand(),
+		loginCommand(), logoutCommand(), profileCommand(), versionCommand())
 	if man := manCommand(); man != nil {
 		root.AddCommand(man)
 	}

@@ -66,7 +66,8 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 // nothing behind: neither the folder, nor one that it would copy to.
 func TestMissingBucketsEndCommandsWithStatus2(t *testing.T) {
 	// Commands that make what they are given, or have nothing to do with a bucket.
-	others := []string{"weir init", "weir key generate", "weir download", "weir record", "weir prove", "weir watch",
+	others := []string{"weir init", "weir key generate", "weir download", "weir record",
+		"weir collect", "weir prove", "weir watch",
 		"weir search", "weir summary", "weir export", "weir tail", "weir follow", "weir version", "weir login", "weir logout",
 		"weir profile list", "weir alert test"}
 	arguments := []string{"serve --bucket typo", "serve --bucket no/typo", "init --recover-owner --bucket typo",

@@ -54,6 +54,14 @@ func (f *adminFlags) kafkaBody() map[string]any {
 
 func addSourceFlags(s *pflag.FlagSet, f *adminFlags) {
 	o := &f.source
+	addAtlasFlags(s, o)
+	s.StringVar(&o.naming, "naming", "", "how workspaces are `named` here (default {workspace} if there is one "+
+		"--from-project, else {project}-{workspace}; of topics {topic})")
+	s.DurationVar(&o.interval, "interval", 0, "time between two rounds (default 5m, of topics 1m)")
+}
+
+// addAtlasFlags adds the flags that say what is collected from a server, and what signs in there.
+func addAtlasFlags(s *pflag.FlagSet, o *sourceFlags) {
 	s.StringVar(&o.url, "url", "", "`URL` of the server (default https://cloud.mongodb.com)")
 	s.StringVar(&o.clientID, "client-id", "", "client `id` of a service account there")
 	s.StringVar(&o.publicKey, "public-key", "", "public `key` of an API key there, in place of a service account")
@@ -64,9 +72,6 @@ func addSourceFlags(s *pflag.FlagSet, f *adminFlags) {
 	s.StringSliceVar(&o.collect, "collect", nil, "what to collect: AUDIT, OPERATIONAL; may be repeated (default AUDIT)")
 	s.StringSliceVar(&o.projects, "from-project", nil, "`id` of a project there; may be repeated (default: all)")
 	s.StringSliceVar(&o.workspaces, "from-workspace", nil, "`name` of a workspace there; may be repeated (default: all)")
-	s.StringVar(&o.naming, "naming", "", "how workspaces are `named` here (default {workspace} if there is one "+
-		"--from-project, else {project}-{workspace}; of topics {topic})")
-	s.DurationVar(&o.interval, "interval", 0, "time between two rounds (default 5m, of topics 1m)")
 }
 
 const maxSecretFile = 64 << 10 // bytes

@@ -356,6 +356,16 @@ func (r *Round) conclude(runs []*unitRun, err error) error {
 // Fail notes what failed.
 func (s *State) Fail(err error) { s.Failure, s.Error = time.Now().UTC(), bounded(err.Error()) }
 
+// Taken tells whether a workspace takes what comes from another place. Equal lines of two places would be one.
+func (s *State) Taken(workspace string, by Place) bool {
+	for _, p := range s.Units {
+		if p.Workspace == workspace && p.Place != by {
+			return true
+		}
+	}
+	return false
+}
+
 // Clone returns a copy of the state.
 func (s *State) Clone() State {
 	c := *s

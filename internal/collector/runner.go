@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/collect/atlas"
@@ -333,9 +332,6 @@ func (r *Runner) maxEvent() int {
 	return 1 << 20
 }
 
-// maxPage bounds a page of a list that a source sends, in bytes.
-const maxPage = 4 << 20
-
 // open returns what asks a source, and what lets go of its connections.
 func (r *Runner) open(s *source.Source, p *atlas.Pace) (from collect.Source, hang func(), err error) {
 	secret := ""
@@ -364,18 +360,11 @@ func (r *Runner) openAtlas(a *source.AtlasSettings, secret string, p *atlas.Pace
 	if t, ok := h.Transport.(*http.Transport); ok {
 		t.ResponseHeaderTimeout = 2 * time.Minute
 	}
-	config := client.Config{URL: a.URL, UserAgent: r.UserAgent, Transport: h.Transport, MaxReply: maxPage}
-	if a.ClientID != "" {
-		config.ClientID, config.ClientSecret = a.ClientID, secret
-	} else {
-		config.PublicKey, config.PrivateKey = a.PublicKey, secret
-	}
-	c, err := client.New(config)
+	from, err := a.Open(secret, h.Transport, r.UserAgent, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	return atlas.New(atlas.Options{Client: c, Pace: p, Kinds: a.Kinds, Projects: a.Projects, Workspaces: a.Workspaces}),
-		h.CloseIdleConnections, nil
+	return from, h.CloseIdleConnections, nil
 }
 
 // sink records what was collected from a source.

@@ -37,7 +37,7 @@ func (t *targets) of(ctx context.Context, u collect.Unit, had string) (collect.T
 	}
 	name := source.WorkspaceName(t.naming, u.Place)
 	w, ok := p.Workspace(name)
-	if ok && t.taken(w.ID, u.Place) {
+	if ok && t.state.Taken(w.ID, u.Place) {
 		name = source.DistinctName(name, u.Place)
 		w, ok = p.Workspace(name)
 	}
@@ -55,16 +55,6 @@ func target(w *account.Workspace, operational bool) collect.Target {
 		t.Log = w.OperationalLog
 	}
 	return t
-}
-
-// taken tells whether a workspace takes what comes from another place. Equal lines of two places would be one.
-func (t *targets) taken(workspace string, by collect.Place) bool {
-	for _, p := range t.state.Units {
-		if p.Workspace == workspace && p.Place != by {
-			return true
-		}
-	}
-	return false
 }
 
 // create makes a workspace. It is announced before and reported after, as every change is.

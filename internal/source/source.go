@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"slices"
 	"time"
 
+	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/collect"
@@ -59,6 +61,26 @@ type AtlasSettings struct {
 	Projects   []string     `json:"projects,omitempty"`   // ids; if empty, all
 	Workspaces []string     `json:"workspaces,omitempty"` // names; if empty, all
 	Naming     string       `json:"naming,omitempty"`     // see WorkspaceName
+}
+
+// maxPage bounds a page of a list that a source sends, in bytes.
+const maxPage = 4 << 20
+
+// Open returns what asks the server, with its secret, by a transport that does not unpack bodies. It sends nothing.
+func (a *AtlasSettings) Open(secret string, t http.RoundTripper, userAgent string, p *atlas.Pace) (*atlas.Source,
+	error) {
+	config := client.Config{URL: a.URL, UserAgent: userAgent, Transport: t, MaxReply: maxPage}
+	if a.ClientID != "" {
+		config.ClientID, config.ClientSecret = a.ClientID, secret
+	} else {
+		config.PublicKey, config.PrivateKey = a.PublicKey, secret
+	}
+	c, err := client.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return atlas.New(atlas.Options{Client: c, Pace: p, Kinds: a.Kinds, Projects: a.Projects,
+		Workspaces: a.Workspaces}), nil
 }
 
 // By returns how events say that they are of a source.

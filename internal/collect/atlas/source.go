@@ -27,6 +27,9 @@ const (
 // Kinds returns all kinds.
 func Kinds() []Kind { return []Kind{Audit, Operational} }
 
+// IsKind tells whether there is a kind.
+func IsKind(k Kind) bool { return slices.Contains(Kinds(), k) }
+
 // Options say what is collected.
 type Options struct {
 	Client     *client.Client

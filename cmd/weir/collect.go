@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlog/weir/client"
+	"github.com/weirlog/weir/internal/collect"
+	"github.com/weirlog/weir/internal/collect/atlas"
+	"github.com/weirlog/weir/internal/collector/once"
+	"github.com/weirlog/weir/internal/visible"
+)
+
+type collectFlags struct {
+	source                 sourceFlags
+	once                   bool
+	project, state, output string
+	retry                  client.RetryOptions
+}
+
+// theAtlas is the server that is collected from if none is named.
+const theAtlas = "https://cloud.mongodb.com"
+
+func collectCommand() *cobra.Command {
+	var f collectFlags
+	cmd := &cobra.Command{
+		Use:   "collect --once",
+		Short: "Copy what is new in the logs of MongoDB Atlas, or of another weir, once",
+		Long: `Collect asks MongoDB Atlas, or another weir (--url), for what is new in its logs, records it in a weir, and
+ends. It is what a source ("weir admin source create") does at the server all the time, for those who have
+no source there: run it by a timer, at least every few days, since Atlas keeps logs for 30 days.
+
+--client-id or --public-key say what signs in there; its secret is in WEIR_SOURCE_SECRET or --secret-file.
+Where events go is said as for "weir record": WEIR_INGEST_TOKEN may be a token of the project. Workspaces
+that are missing are made, if the credential may do that.
+
+How far it came stands in the state file (--state), which is written once lines are recorded: when it is
+killed, the next one goes on there, and what was sent twice is recorded once. Logs begin 30 days back.
+Lines that cannot be read as events are kept as they are. Lines that the server refuses are counted, and
+the exit status is 5.
+` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return collectOnce(cmd, &f) },
+	}
+	addServerFlags(cmd.Flags())
+	addAtlasFlags(cmd.Flags(), &f.source)
+	cmd.Flags().StringVar(&f.source.naming, "naming", "", "how workspaces are `named` here (default {workspace} if "+
+		"there is one --from-project, else {project}-{workspace})")
+	cmd.Flags().BoolVar(&f.once, "once", false, "do one round; must be given")
+	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project that takes the events (default "+
+		"MONGODB_ATLAS_PROJECT_ID)")
+	cmd.Flags().StringVar(&f.state, "state", "weir-collect.state", "`file` that says how far it came")
+	cmd.Flags().DurationVar(&f.retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again that "+
+		"records")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
+	return cmd
+}
+
+// settings returns what is collected, and what signs in there.
+func (f *collectFlags) settings() (once.Source, error) {
+	o := &f.source
+	a := once.Source{URL: cmp.Or(o.url, theAtlas), ClientID: o.clientID, PublicKey: o.publicKey,
+		Projects: o.projects, Workspaces: o.workspaces, Naming: o.naming, Kinds: []atlas.Kind{atlas.Audit}}
+	if len(o.collect) > 0 {
+		a.Kinds = nil
+	}
+	for _, kind := range o.collect {
+		if k := atlas.Kind(strings.ToUpper(kind)); !slices.Contains(a.Kinds, k) {
+			a.Kinds = append(a.Kinds, k)
+		}
+	}
+	if !f.once {
+		return a, errors.New("give --once; to collect all the time, make a source: weir admin source create --help")
+	}
+	if f.output != "" && f.output != "json" {
+		return a, errors.New("--output must be json or left out")
+	}
+	if (o.clientID == "") == (o.publicKey == "") {
+		return a, errors.New("give --client-id of a service account or --public-key of an API key there")
+	}
+	var err error
+	if a.Secret, err = o.secret(); err == nil && a.Secret == "" {
+		err = errors.New("its secret is missing: set WEIR_SOURCE_SECRET or give --secret-file")
+	}
+	if err == nil && o.caFile != "" {
+		a.CA, err = readSmall(o.caFile)
+	}
+	if err != nil {
+		return a, err
+	}
+	return a, once.Check(&a)
+}
+
+func collectOnce(cmd *cobra.Command, f *collectFlags) error {
+	from, err := f.settings()
+	if err != nil {
+		return &exit{2, err}
+	}
+	c, project, err := connectBy(cmd, f.project, dialToRecord)
+	if err != nil {
+		return err
+	}
+	f.retry.Waiting = waiting(cmd, c)
+	counts, state, err := once.Run(cmd.Context(), once.Options{From: from, UserAgent: "weir/" + versionText(), To: c,
+		Project: project, Retry: f.retry, StateFile: f.state})
+	switch {
+	case errors.Is(err, once.ErrState):
+		return &exit{2, err}
+	case state == nil:
+		return err
+	}
+	tellFailed(cmd, state)
+	if err == nil && counts.Refused > 0 {
+		err = &exit{5, fmt.Errorf("%d lines were refused", counts.Refused)}
+	}
+	if f.output == "json" {
+		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(counts))
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d events recorded, %d were there already, %d refused, %d kept that could not be "+
+		"read\n", counts.Recorded, counts.Repeated, counts.Refused, counts.Unread)
+	return err
+}
+
+// tellFailed names the logs that could not be collected, and those that have lines which were refused or not read.
+func tellFailed(cmd *cobra.Command, state *collect.State) {
+	const most = 20
+	told := 0
+	for _, id := range slices.Sorted(maps.Keys(state.Units)) {
+		u := state.Units[id]
+		for _, why := range []string{u.Failed, u.Reason} {
+			if why == "" {
+				continue
+			}
+			if told++; told > most {
+				continue
+			}
+			visible.Printf(cmd.ErrOrStderr(), "%s: %s\n", u.Label, why)
+		}
+	}
+	if told > most {
+		fmt.Fprintf(cmd.ErrOrStderr(), "and %d more\n", told-most)
+	}
+}
