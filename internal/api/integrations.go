@@ -36,6 +36,7 @@ type integrationWeir struct {
 	Workspaces []string          `json:"workspaces,omitempty"` // names; if empty, all
 	Filter     string            `json:"filter,omitempty"`
 	From       string            `json:"from,omitempty"`
+	Format     string            `json:"format,omitempty"` // if empty, as the settings of the destination say
 	Batch      *integrationBatch `json:"batch,omitempty"`
 }
 
@@ -138,6 +139,10 @@ func (w *wanted) readWeir(c *call, k *checks, in *integrationWeir) {
 		k.check(false, "weir.filter", "may not have times that are relative to now")
 	}
 	var err error
+	if in.Format != "" {
+		refused := places.SetFormat(d.Type, w.settings, in.Format)
+		k.check(refused == "", "weir.format", "%s", refused)
+	}
 	w.start, err = setup.ParseStart(in.From)
 	k.check(err == nil, "weir.from", "%v", err)
 	d.Batch = deliver.Batch{}
@@ -354,8 +359,8 @@ func showIntegration(d *deliver.Delivery) (integrationView, error) {
 		integrationWeir
 		Paused  bool      `json:"paused"`
 		Created time.Time `json:"createdAt"`
-	}{integrationWeir{Workspaces: d.Workspaces, Filter: d.Filter, From: d.From}, d.Paused,
-		d.Created.Truncate(time.Second)}
+	}{integrationWeir{Workspaces: d.Workspaces, Filter: d.Filter, From: d.From,
+		Format: places.FormatOf(d.Type, settings)}, d.Paused, d.Created.Truncate(time.Second)}
 	if b := d.Batch; b != (deliver.Batch{}) {
 		shown.Batch = &integrationBatch{b.Events, b.Bytes, int(b.Interval / time.Second)}
 	}

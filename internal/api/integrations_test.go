@@ -67,6 +67,31 @@ func TestLogIntegrationsAreMadeShownChangedAndDeleted(t *testing.T) {
 }
 
 // A masked secret that is sent back keeps the stored secret. A mask without a stored secret is refused.
+// The format is what the place's own attribute says, whichever of the two is given.
+func TestFormatOfALogIntegration(t *testing.T) {
+	w := newWorld(t, Options{})
+	body := func(more string) string {
+		return `{"type":"S3_LOG_EXPORT","logTypes":["EVENTS"],"bucketName":"events","prefixPath":"","accessKeyId":"k",` +
+			`"secretAccessKey":"s"` + more + "}"
+	}
+	formats := func(of map[string]any) string {
+		return fmt.Sprint(of["s3Format"], " ", of["weir"].(map[string]any)["format"])
+	}
+	made := w.makeIntegration(body(`,"weir":{"format":"PARQUET"}`))
+	if got := formats(made); got != "PARQUET PARQUET" {
+		t.Errorf("made with %s", got)
+	}
+	if got := formats(w.makeIntegration(body(""))); got != "<nil> RECORDED" {
+		t.Errorf("made without a format with %s", got)
+	}
+	at := integrationsV2 + "/" + made["id"].(string)
+	changed := want[map[string]any](t, 200, w.as(account.GroupOwner, put, at, body(`,"s3Format":"NDJSON"`)))
+	if got := formats(changed); got != "NDJSON RECORDED" {
+		t.Errorf("changed to %s", got)
+	}
+	want[any](t, 400, w.as(account.GroupOwner, put, at, body(`,"s3Format":"NDJSON","weir":{"format":"PARQUET"}`)))
+}
+
 func TestMaskedSecretsStay(t *testing.T) {
 	w := newWorld(t, Options{})
 	id := w.makeIntegration(goodOTLP)["id"].(string)
@@ -134,6 +159,8 @@ func TestBadLogIntegrationsAreRefused(t *testing.T) {
 		with(`{"filter":"time > now-1h"}`):                                           "weir.filter",
 		with(`{"from":"yesterday"}`):                                                 "weir.from",
 		with(`{"from":"6a793f48c0eb9e7a17712f00/1"}`):                                "from",
+		with(`{"format":"PARQUET"}`):                                                 "weir.format",
+		with(`{"format":"XML"}`):                                                     "weir.format",
 		with(`{"batch":{"events":-1}}`):                                              "weir.batch.events",
 		with(`{"batch":{"bytes":100000000}}`):                                        "weir.batch.bytes",
 		with(`[]`):                                                                   "weir",

@@ -25,27 +25,28 @@ type kind struct {
 	name     string
 	settings func() deliver.Settings // an empty one
 	open     func(deliver.Settings, *egress.Policy) (deliver.Sink, error)
+	formats  []format // that it knows, the usual one first
 }
 
 // kinds is the table.
 var kinds = []kind{
-	row("OTEL_LOG_EXPORT", otlp.New),
-	row("SPLUNK_LOG_EXPORT", splunk.New),
-	row("WEBHOOK_LOG_EXPORT", webhook.New),
-	row("ELASTIC_LOG_EXPORT", elastic.New),
-	row("DATADOG_LOG_EXPORT", datadog.New),
-	row("S3_LOG_EXPORT", s3.New),
-	row("SYSLOG_LOG_EXPORT", syslog.New),
-	row("KAFKA_LOG_EXPORT", kafka.New),
+	row("OTEL_LOG_EXPORT", otlp.New, otlpOnly),
+	row("SPLUNK_LOG_EXPORT", splunk.New, recordedOnly),
+	row("WEBHOOK_LOG_EXPORT", webhook.New, recordedOnly),
+	row("ELASTIC_LOG_EXPORT", elastic.New, recordedOnly),
+	row("DATADOG_LOG_EXPORT", datadog.New, recordedOnly),
+	row("S3_LOG_EXPORT", s3.New, []format{{Recorded, s3.NDJSON}, {Parquet, s3.Parquet}}),
+	row("SYSLOG_LOG_EXPORT", syslog.New, []format{{Recorded, syslog.JSON}, {CEF, syslog.CEF}}),
+	row("KAFKA_LOG_EXPORT", kafka.New, recordedOnly),
 }
 
 // row returns a kind of place that a package knows.
 func row[S any, P interface {
 	*S
 	deliver.Settings
-}, K deliver.Sink](name string, open func(S, *egress.Policy) (K, error)) kind {
+}, K deliver.Sink](name string, open func(S, *egress.Policy) (K, error), formats []format) kind {
 	return kind{name, func() deliver.Settings { return P(new(S)) },
-		func(s deliver.Settings, p *egress.Policy) (deliver.Sink, error) { return open(*s.(P), p) }}
+		func(s deliver.Settings, p *egress.Policy) (deliver.Sink, error) { return open(*s.(P), p) }, formats}
 }
 
 // absent says why weir does not send to the kinds of places that Atlas has besides.

@@ -69,6 +69,9 @@ func (s *Settings) Check(w *deliver.Wrong) {
 	w.Unless(accountID.MatchString(d.Account), "s3AccountId", "must have 1 to 64 letters, digits, - or _")
 }
 
+// OwnFormat returns the attribute that says in which format events are sent.
+func (s *Settings) OwnFormat() (attribute *string, name string) { return &s.Format, "s3Format" }
+
 // Secrets implements deliver.Settings.
 func (s *Settings) Secrets() map[string]*string {
 	return map[string]*string{"secretAccessKey": &s.SecretKey}

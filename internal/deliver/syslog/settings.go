@@ -60,6 +60,9 @@ func (s *Settings) Check(w *deliver.Wrong) {
 	w.Unless(s.Number >= 0 && s.Number < 1<<32, "syslogEnterprise", "must be a private enterprise number")
 }
 
+// OwnFormat returns the attribute that says in which format events are sent.
+func (s *Settings) OwnFormat() (attribute *string, name string) { return &s.Format, "syslogFormat" }
+
 // Secrets implements deliver.Settings.
 func (s *Settings) Secrets() map[string]*string { return map[string]*string{"clientKey": &s.Key} }
 
