@@ -125,11 +125,14 @@ func (r *Runner) pass(ctx context.Context) error {
 		of.settle()
 	}
 	for s, err := range r.Sources.All(ctx) {
-		switch {
-		case err != nil:
+		if err == nil && !s.Paused && r.Holds(s.Credential()) {
+			_, err = r.Accounts.Project(ctx, s.Project)
+			if err == nil {
+				r.see(s)
+			}
+		}
+		if err != nil && !errors.Is(err, account.ErrNotFound) { // A deleted project collects nothing.
 			errs = append(errs, err)
-		case !s.Paused && r.Holds(s.Credential()) && r.lives(ctx, s.Project):
-			r.see(s)
 		}
 	}
 	active, ofProject := 0, map[string]int{}
@@ -161,12 +164,6 @@ func (r *Runner) pass(ctx context.Context) error {
 	r.waiting.Store(waiting)
 	r.forgetPaces()
 	return errors.Join(errs...)
-}
-
-// lives tells whether a project is there.
-func (r *Runner) lives(ctx context.Context, project string) bool {
-	_, err := r.Accounts.Project(ctx, project)
-	return err == nil
 }
 
 // see notes that a source is to be collected from by this node.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -287,6 +288,27 @@ func TestSourceIsCollectedWhileItIsThisNodes(t *testing.T) {
 	}
 	if w.pass(t.Context()); from.count() > 0 {
 		t.Error("a source of a deleted project was asked")
+	}
+}
+
+// A source goes on, and what is known of it stays, while its project cannot be read.
+func TestSourceStaysWhileTheStoreIsAway(t *testing.T) {
+	w := newWorld(t, loopback)
+	s := w.add(newServer(t, 1, "shop"))
+	w.pass(t.Context())
+	of := w.runner.running[s.ID]
+	w.runner.Accounts = account.NewDirectory(w.bucket) // which remembers nothing
+	w.bucket.Before = func(_ context.Context, _ bucketest.Op, key string) error {
+		if strings.HasPrefix(key, "projects/") {
+			return errors.New("away")
+		}
+		return nil
+	}
+	if err := w.runner.pass(t.Context()); err == nil {
+		t.Error("that a project cannot be read is not said")
+	}
+	if w.runner.running[s.ID] != of || of == nil {
+		t.Error("the source was given up")
 	}
 }
 
