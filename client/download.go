@@ -81,19 +81,11 @@ func (s Source) LogPath(log string) string {
 
 // Download requests a log. An error reply of the server is an *Error. The caller closes the Download.
 func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, error) {
-	req, err := c.request(ctx, http.MethodGet, s.path(), nil)
+	d, resp, err := c.get(ctx, s.path(), q.values(), fileType)
 	if err != nil {
 		return nil, err
 	}
-	req.URL.RawQuery = q.values().Encode()
-	req.Header.Set("Accept", fileType)
-	resp, err := c.do(req)
-	if err != nil {
-		return nil, err
-	}
-	d := &Download{ReadCloser: resp.Body, Size: resp.ContentLength,
-		Name: suggestedName(resp.Header.Get("Content-Disposition")),
-		Date: clock(resp.Header), Log: resp.Header.Get("Weir-Log"), Removed: resp.Header.Get("Weir-Removed")}
+	d.Log, d.Removed = resp.Header.Get("Weir-Log"), resp.Header.Get("Weir-Removed")
 	if d.Log != "" {
 		if d.Sequenced, err = strconv.ParseInt(resp.Header.Get("Weir-Checkpoint-Size"), 10, 64); err != nil {
 			resp.Body.Close()
@@ -101,6 +93,35 @@ func (c *Client) Download(ctx context.Context, s Source, q Query) (*Download, er
 		}
 	}
 	return d, nil
+}
+
+// GetFile requests another gzip file at a path of the API. An error reply of the server is an *Error. The caller closes
+// the Download.
+func (c *Client) GetFile(ctx context.Context, path string, query url.Values) (*Download, error) {
+	d, _, err := c.get(ctx, path, query, fileType)
+	return d, err
+}
+
+// GetJSON is GetFile for JSON. The caller bounds what it reads.
+func (c *Client) GetJSON(ctx context.Context, path string, query url.Values) (*Download, error) {
+	d, _, err := c.get(ctx, path, query, adminType)
+	return d, err
+}
+
+func (c *Client) get(ctx context.Context, path string, query url.Values, accept string) (*Download, *http.Response,
+	error) {
+	req, err := c.request(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.URL.RawQuery = query.Encode()
+	req.Header.Set("Accept", accept)
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Download{ReadCloser: resp.Body, Size: resp.ContentLength,
+		Name: suggestedName(resp.Header.Get("Content-Disposition")), Date: clock(resp.Header)}, resp, nil
 }
 
 // clock returns the server's time; zero if the reply does not have it.

@@ -69,7 +69,8 @@ func addAtlasFlags(s *pflag.FlagSet, o *sourceFlags) {
 		"(default: what WEIR_SOURCE_SECRET has)")
 	s.StringVar(&o.caFile, "trust", "", "PEM `file` of certificate authorities that the server is checked by, in place "+
 		"of the system's")
-	s.StringSliceVar(&o.collect, "collect", nil, "what to collect: AUDIT, OPERATIONAL; may be repeated (default AUDIT)")
+	s.StringSliceVar(&o.collect, "collect", nil, "what to collect: AUDIT, OPERATIONAL, PROJECT_EVENTS, "+
+		"ORGANIZATION_EVENTS, DATABASE_ACCESS, CLUSTER_AUDIT; may be repeated (default AUDIT)")
 	s.StringSliceVar(&o.projects, "from-project", nil, "`id` of a project there; may be repeated (default: all)")
 	s.StringSliceVar(&o.workspaces, "from-workspace", nil, "`name` of a workspace there; may be repeated (default: all)")
 }

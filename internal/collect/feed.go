@@ -65,6 +65,7 @@ type Place struct {
 	ProjectID string `json:"projectId,omitempty"` // of the source; empty if it is of no project
 	Project   string `json:"project,omitempty"`   // its name
 	Name      string `json:"name"`                // of the workspace or cluster, or another name for what it is
+	Kind      string `json:"kind,omitempty"`      // of what it is; empty for a workspace, which may have the same name
 }
 
 // path returns what a unit is asked for by. It begins as no id does.

@@ -9,8 +9,8 @@ import (
 	"github.com/weirlog/weir/internal/collect"
 )
 
-// Names of workspaces are made of these, which stand for the name or the id of a project and for the name of a
-// workspace, or of what else there is, at the source.
+// Names of workspaces are made of these, which stand for the name or the id of a project, or of the organization where
+// there is none, and for the name of a workspace, or of what else there is, at the source.
 const (
 	projectName = "{project}"
 	projectID   = "{projectId}"
@@ -55,7 +55,11 @@ func WorkspaceName(pattern string, at collect.Place) string {
 
 // DistinctName returns a name that only one place has.
 func DistinctName(name string, at collect.Place) string {
-	sum := sha256.Sum256([]byte(at.ProjectID + "\n" + at.Name))
+	id := at.ProjectID + "\n" + at.Name
+	if at.Kind != "" {
+		id += "\n" + at.Kind
+	}
+	sum := sha256.Sum256([]byte(id))
 	end := "-" + hex.EncodeToString(sum[:4])
 	return strings.TrimLeft(name[:min(len(name), maxName-len(end))]+end, "-")
 }

@@ -40,8 +40,12 @@ func TestEveryPlaceHasAName(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if DistinctName(name, at) == DistinctName(name, other) {
-			t.Fatalf("%q and %q have one name", at, other)
+		kind := at
+		kind.Kind = "PROJECT_EVENTS"
+		for _, other := range []collect.Place{other, kind} {
+			if DistinctName(name, at) == DistinctName(name, other) {
+				t.Fatalf("%q and %q have one name", at, other)
+			}
 		}
 	})
 }

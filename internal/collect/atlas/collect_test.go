@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -37,11 +38,13 @@ type world struct {
 	saves  int            // how often it was saved
 	logs   map[string]int // workspaces of weir, by name
 	said   int            // lines so far
+	kinds  []Kind
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	eventtest.PassTime()
-	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), logs: map[string]int{}, saved: []byte("{}")}
+	w := &world{t: t, kinds: []Kind{Audit}, rnd: rand.New(rand.NewPCG(seed, 1)), logs: map[string]int{},
+		saved: []byte("{}")}
 	w.atlas = &server{rnd: rand.New(rand.NewPCG(seed, 2))}
 	listener := newPipes()
 	s := &http.Server{Handler: w.atlas}
@@ -84,8 +87,11 @@ func (w *world) process() func(context.Context) error {
 	if err := json.Unmarshal(w.saved, &state); err != nil {
 		w.t.Fatal(err)
 	}
-	r := collect.Round{State: &state, Sink: w, By: "source",
-		Source: New(Options{Client: w.client, Pace: NewPace(PerMinute), Kinds: []Kind{Audit}}),
+	source := New(Options{Client: w.client, Pace: NewPace(PerMinute), Kinds: w.kinds})
+	if w.atlas.feeds != nil {
+		source.accesses.usual = w.atlas.feeds.perPage
+	}
+	r := collect.Round{State: &state, Sink: w, By: "source", Source: source,
 		Target: func(_ context.Context, u collect.Unit, _ string) (collect.Target, error) {
 			n, ok := w.logs[u.Place.Name]
 			if !ok {
@@ -193,18 +199,29 @@ func (w *world) sequence() {
 	}
 }
 
-// texts returns how often a log of weir has each line of the source.
-func (w *world) texts(log string) map[string]int {
-	r, err := w.node.Logs.Read(w.t.Context(), log, tlog.All)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	found := map[string]int{}
-	for e, err := range r.Entries(w.t.Context(), r.First()) {
+// lines yields the lines of a log of weir.
+func (w *world) lines(log string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		r, err := w.node.Logs.Read(w.t.Context(), log, tlog.All)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		found[sent(w.t, e.Line)]++
+		for e, err := range r.Entries(w.t.Context(), r.First()) {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if !yield(e.Line) {
+				return
+			}
+		}
+	}
+}
+
+// texts returns how often a log of weir has each line of the source.
+func (w *world) texts(log string) map[string]int {
+	found := map[string]int{}
+	for line := range w.lines(log) {
+		found[sent(w.t, line)]++
 	}
 	return found
 }

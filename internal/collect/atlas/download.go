@@ -16,7 +16,7 @@ import (
 // download is a log that is downloaded as a gzip file.
 type download struct {
 	*Source
-	log client.Source
+	get func(ctx context.Context, w collect.Window) (*client.Download, error)
 }
 
 const (
@@ -43,13 +43,9 @@ func (d *download) Fetch(ctx context.Context, w collect.Window, to io.Writer) (n
 func (d *download) fetch(ctx context.Context, w collect.Window, to io.Writer) (time.Time, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("%w within %s", collect.ErrIncomplete, longest))
 	defer cancel()
-	q := client.Query{Start: &w.Start}
-	if w.End > 0 {
-		q.End = &w.End
-	}
 	var got *client.Download
 	err := d.pace.do(ctx, func() (err error) {
-		got, err = d.client.Download(ctx, d.log, q)
+		got, err = d.get(ctx, w)
 		return err
 	})
 	if err != nil {

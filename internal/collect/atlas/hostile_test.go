@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"runtime"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func listing(t *testing.T, workspaces string) *Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Options{Client: c, Pace: NewPace(PerMinute), Kinds: Kinds()})
+	return New(Options{Client: c, Pace: NewPace(PerMinute), Kinds: []Kind{Audit, Operational}})
 }
 
 // workspaces returns the list of some workspaces, of which each stands there so many times.
@@ -80,5 +81,81 @@ func TestItemsAreReadOneByOne(t *testing.T) {
 	}
 	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(16*len(list)) {
 		t.Errorf("a list of %d bytes took %d bytes", len(list), took)
+	}
+}
+
+// serving returns a source at a server that replies so.
+func serving(t *testing.T, reply http.HandlerFunc) *Source {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/oauth/token" {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"access_token":"t","expires_in":3600,"token_type":"Bearer"}`)
+			return
+		}
+		reply(w, r)
+	}))
+	t.Cleanup(s.Close)
+	c, err := client.New(client.Config{URL: s.URL, ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(Options{Client: c, Pace: NewPace(10_000_000), Kinds: Kinds()})
+}
+
+func placeOf(name string) collect.Place {
+	return collect.Place{ProjectID: groupID, Project: "shop", Name: name}
+}
+
+// fetchAll asks a feed for a day.
+func fetchAll(t *testing.T, feed collect.Feed, to io.Writer) error {
+	const day = 24 * 3600
+	_, err := feed.Fetch(t.Context(), collect.Window{Start: 1795158062, End: 1795158062 + day}, to)
+	return err
+}
+
+func isIncomplete(err error) bool { return errors.Is(err, collect.ErrIncomplete) }
+func isTooMuch(err error) bool    { return errors.Is(err, collect.ErrTooMuch) }
+func isBounded(err error) bool    { return isIncomplete(err) || isTooMuch(err) }
+
+// Of clusters and hosts, too, a source has no more than a round takes, and only those that can be parts of paths.
+func TestListsOfClustersAreBounded(t *testing.T) {
+	items := func(n int, format string) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(format, i))
+		}
+		return strings.Join(all, ",")
+	}
+	for _, c := range []struct {
+		name, clusters, hosts string
+		units                 int
+		want                  error
+	}{
+		{"a few", items(2, `{"name":"c%d"}`), items(3, `{"hostname":"h%d","typeName":"SHARD_MONGOS"}`), 5, nil},
+		{"many hosts", "", items(maxUnits+1, `{"hostname":"h%d"}`), maxUnits, errTooMany},
+		{"more than is read", items(maxListed+1, `{"name":"c%d"}`), "", 0, collect.ErrTooMuch},
+		{"no hosts", "", `{"hostname":"a/b"}`, 0, collect.ErrIncomplete},
+		{"no clusters", `{"name":".."}`, "", 0, collect.ErrIncomplete},
+	} {
+		s := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			list := ""
+			if r.URL.Query().Get("pageNum") == "1" {
+				list = map[string]string{"groups": `{"id":"` + groupID + `","name":"shop"}`, "clusters": c.clusters,
+					"processes": c.hosts}[path.Base(r.URL.Path)]
+			}
+			fmt.Fprintf(w, `{"results":[%s]}`, list)
+		})
+		s.options.Kinds = []Kind{DatabaseAccess, ClusterAudit}
+		units, err := s.Units(t.Context())
+		wrong := len(units) != c.units && c.want != collect.ErrTooMuch
+		if wrong || !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: %d units, %v", c.name, len(units), err)
+		}
+		for _, u := range units {
+			if again, ok := s.Again(u.ID, u.Place); !ok || again.Label != u.Label || again.Place != u.Place {
+				t.Errorf("%+v is %+v when it is asked for again", u, again)
+			}
+		}
 	}
 }

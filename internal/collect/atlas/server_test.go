@@ -25,6 +25,7 @@ type server struct {
 	logs   []*serverLog
 	asked  int // requests for logs
 	empty  int // in a row
+	feeds  *feeds
 
 	kill     func() // ends whoever asks, at a request
 	killLeft int
@@ -115,6 +116,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		writeList(w, all)
+	case s.feeds != nil && s.feeds.answer(w, r):
 	case strings.HasSuffix(r.URL.Path, "/auditLogs"):
 		i := slices.IndexFunc(s.logs, func(l *serverLog) bool { return l.name == parts[len(parts)-2] })
 		if s.asked++; i < 0 {

@@ -2,7 +2,6 @@
 package atlas
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,21 +13,6 @@ import (
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/failures"
 )
-
-// Kind is one of the things that can be collected.
-type Kind string
-
-// The kinds.
-const (
-	Audit       Kind = "AUDIT"       // of Stream Processing workspaces
-	Operational Kind = "OPERATIONAL" // of Stream Processing workspaces
-)
-
-// Kinds returns all kinds.
-func Kinds() []Kind { return []Kind{Audit, Operational} }
-
-// IsKind tells whether there is a kind.
-func IsKind(k Kind) bool { return slices.Contains(Kinds(), k) }
 
 // Options say what is collected.
 type Options struct {
@@ -44,12 +28,16 @@ type Source struct {
 	options Options
 	client  *client.Client
 	pace    *Pace
+
+	accesses accesses
 }
 
 // New returns a Source. It sends nothing.
-func New(o Options) *Source { return &Source{o, o.Client, o.Pace} }
+func New(o Options) *Source {
+	return &Source{o, o.Client, o.Pace, accesses{usualAccesses, mostAccesses}}
+}
 
-// project is a project of Atlas.
+// project is a project of Atlas, or an organization.
 type project struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
@@ -61,40 +49,94 @@ type workspace struct {
 	Name string `json:"name"`
 }
 
+// cluster is a cluster of Atlas.
+type cluster struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// host is a process of a cluster on a host.
+type host struct {
+	Name string `json:"hostname"`
+	Type string `json:"typeName"`
+}
+
+// log returns the name of the audit log that a process has.
+func (h host) log() string {
+	if h.Type == "SHARD_MONGOS" {
+		return mongos
+	}
+	return mongod
+}
+
+// place returns a name for what the log is of, which no other host of the project has.
+func (h host) place() string {
+	name := strings.TrimSuffix(h.Name, ".mongodb.net")
+	if h.log() == mongos {
+		name += "-mongos"
+	}
+	return name + auditSuffix
+}
+
 // Bounds on what a server lists, whatever it says.
 const (
 	maxUnits  = 2000   // as a round has
 	maxListed = 10_000 // items of a list
 )
 
-// Units implements collect.Source. It asks for the projects and their workspaces anew.
+// Units implements collect.Source. It asks for the projects, and for what is in them, anew.
 func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
-	var units []collect.Unit
-	var errs failures.Brief
-	projects, err := s.projects(ctx)
-	errs.Add(doing("list the projects", err))
-	listed := map[string]bool{}
-	for _, p := range projects {
-		all, err := s.workspaces(ctx, p)
-		errs.Add(doing("list the workspaces of project "+p.ID, err))
-		if errors.Is(err, collect.ErrAway) || ctx.Err() != nil {
-			break
-		}
-		for _, w := range all {
-			for _, u := range s.logsOf(p, w) {
-				if listed[u.ID] {
-					continue
-				}
-				if len(units) == maxUnits {
-					errs.Add(doing("list the logs", errTooMany))
-					return units, errs.Err()
-				}
-				listed[u.ID] = true
-				units = append(units, u)
+	all := unitList{listed: map[string]bool{}}
+	if s.collects(OrganizationEvents) {
+		organizations, err := list[project](ctx, s, "/api/atlas/v2/orgs")
+		all.errs.Add(doing("list the organizations", err))
+		for _, o := range organizations {
+			if !all.add(s.organizationUnit(o)) {
+				return all.units, all.errs.Err()
 			}
 		}
 	}
-	return units, errs.Err()
+	if len(s.options.Kinds) == 1 && s.collects(OrganizationEvents) {
+		return all.units, all.errs.Err()
+	}
+	projects, err := s.projects(ctx)
+	all.errs.Add(doing("list the projects", err))
+	for _, p := range projects {
+		f, errs := s.find(ctx, p)
+		all.errs.Add(errors.Join(errs...))
+		if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, collect.ErrAway) }) || ctx.Err() != nil {
+			break
+		}
+		for _, kind := range s.options.Kinds {
+			if !all.add(s.units(kind, f)...) {
+				return all.units, all.errs.Err()
+			}
+		}
+	}
+	return all.units, all.errs.Err()
+}
+
+// unitList is the units that are known so far.
+type unitList struct {
+	units  []collect.Unit
+	listed map[string]bool // by id
+	errs   failures.Brief
+}
+
+// add adds units, each once. It is false if there are more than a source may have.
+func (l *unitList) add(units ...collect.Unit) bool {
+	for _, u := range units {
+		if l.listed[u.ID] {
+			continue
+		}
+		if len(l.units) == maxUnits {
+			l.errs.Add(doing("list the logs", errTooMany))
+			return false
+		}
+		l.listed[u.ID] = true
+		l.units = append(l.units, u)
+	}
+	return true
 }
 
 // errTooMany is returned for a server that has more logs than a source may have.
@@ -164,39 +206,8 @@ func (p project) valid() bool { return validID(p.ID) && len(p.Name) <= maxName }
 func (w workspace) valid() bool {
 	return w.Name != "" && len(w.Name) <= maxName && (w.ID == "" || validID(w.ID))
 }
-
-// logsOf returns the logs of a workspace.
-func (s *Source) logsOf(p project, w workspace) (units []collect.Unit) {
-	for _, kind := range s.options.Kinds {
-		id := strings.Join([]string{string(kind), p.ID, cmp.Or(w.ID, w.Name)}, "/")
-		units = append(units, s.unit(kind, id, collect.Place{ProjectID: p.ID, Project: p.Name, Name: w.Name}))
-	}
-	return units
-}
-
-// Again implements collect.Source.
-func (s *Source) Again(id string, at collect.Place) (collect.Unit, bool) {
-	text, _, _ := strings.Cut(id, "/")
-	kind, o := Kind(text), s.options
-	if !slices.Contains(o.Kinds, kind) || len(o.Projects) > 0 && !slices.Contains(o.Projects, at.ProjectID) ||
-		len(o.Workspaces) > 0 && !slices.Contains(o.Workspaces, at.Name) {
-		return collect.Unit{}, false
-	}
-	return s.unit(kind, id, at), true
-}
-
-// unit returns the unit of a kind at a place.
-func (s *Source) unit(kind Kind, id string, at collect.Place) collect.Unit {
-	operational, text := kind == Operational, "audit log"
-	if operational {
-		text = "operational log"
-	}
-	return collect.Unit{
-		ID:          id,
-		Label:       fmt.Sprintf("the %s of workspace %s in project %s", text, at.Name, at.Project),
-		Place:       at,
-		Operational: operational,
-		Feed:        &download{s, client.Source{Project: at.ProjectID, Workspace: at.Name, Operational: operational}},
-		Format:      collect.Lines{},
-	}
+func (c cluster) valid() bool { return workspace(c).valid() && !strings.HasPrefix(c.Name, ".") }
+func (h host) valid() bool {
+	return h.Name != "" && len(h.Name) <= maxName && len(h.Type) <= maxName && !strings.HasPrefix(h.Name, ".") &&
+		!strings.Contains(h.Name, "/")
 }

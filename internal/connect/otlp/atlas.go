@@ -3,9 +3,9 @@ package otlp
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/connect/mongodb"
 )
 
 // atlasService is the name of the service as which MongoDB Atlas sends its events.
@@ -13,12 +13,12 @@ const atlasService = "mongodb-atlas-events"
 
 // atlasEvent is what is read of an event of Atlas.
 type atlasEvent struct {
-	kind, project, payload string
-	created                int64 // milliseconds since the epoch
+	kind, payload string
+	created       int64 // milliseconds since the epoch
 
-	// of the payload
-	processor, workspace, cluster, organization string
-	user, userID, address                       string
+	// of the payload, but for the project
+	mongodb.Subject
+	user, userID, address string
 }
 
 // atlas returns the event that one of Atlas becomes: OCSF's Entity Management, of the stream processor, the
@@ -31,7 +31,7 @@ func (m *Mapping) atlas(r record, body []byte) ([]byte, error) {
 	if err := m.CheckTime(e.created); err != nil {
 		return nil, err
 	}
-	activity, name := activityOf(e.kind)
+	activity, name := mongodb.Activity(e.kind)
 	dst := fmt.Appendf(m.made[:0], `{"activity_id":%d,"category_uid":3,"class_uid":3004,"type_uid":%d,"time":%d,`+
 		`"severity_id":%d`, activity, 300400+activity, e.created, severityOf(r.severity))
 	if name != "" {
@@ -42,11 +42,11 @@ func (m *Mapping) atlas(r record, body []byte) ([]byte, error) {
 		`"vendor_name":"MongoDB"}`...)
 	dst = connect.String(connect.Name(dst, "uid"), r.atlasEvent)
 	dst = connect.String(connect.Name(dst, "event_code"), e.kind)
-	if e.project != "" {
-		dst = connect.String(connect.Name(dst, "tenant_uid"), e.project)
+	if e.Project != "" {
+		dst = connect.String(connect.Name(dst, "tenant_uid"), e.Project)
 	}
 	dst = e.appendWho(append(dst, '}'))
-	kind, subject := e.subject()
+	kind, subject := e.Entity()
 	dst = connect.String(append(connect.Name(dst, "entity"), `{"name":`...), subject)
 	dst = append(connect.String(connect.Name(dst, "type"), kind), `,"type_id":99}`...)
 	dst = append(connect.Name(dst, "unmapped"), '{')
@@ -76,19 +76,8 @@ func (e *atlasEvent) appendWho(dst []byte) []byte {
 	return dst
 }
 
-// subject returns the kind and the name of what an event is about.
-func (e *atlasEvent) subject() (kind, name string) {
-	for _, of := range [][2]string{{"Stream Processor", e.processor}, {"Stream Workspace", e.workspace},
-		{"Cluster", e.cluster}, {"Project", e.project}, {"Organization", e.organization}} {
-		if of[1] != "" {
-			return of[0], of[1]
-		}
-	}
-	return "Atlas", "MongoDB Atlas"
-}
-
 func readAtlas(body []byte) (e atlasEvent, err error) {
-	texts := map[string]*string{"eventType": &e.kind, "projectId": &e.project, "eventPayload": &e.payload}
+	texts := map[string]*string{"eventType": &e.kind, "projectId": &e.Project, "eventPayload": &e.payload}
 	err = connect.Members(body, func(name string, value []byte) error {
 		if to := texts[name]; to != nil {
 			*to, _ = connect.Text(value)
@@ -107,8 +96,8 @@ func readAtlas(body []byte) (e atlasEvent, err error) {
 	case e.kind == "" || e.created == 0:
 		return e, errors.New("an event of Atlas without eventType or createdDate")
 	}
-	payload := map[string]*string{"processorName": &e.processor, "instanceName": &e.workspace, "clusterName": &e.cluster,
-		"orgId": &e.organization, "username": &e.user, "userId": &e.userID, "remoteAddress": &e.address}
+	payload := map[string]*string{"processorName": &e.Processor, "instanceName": &e.Workspace, "clusterName": &e.Cluster,
+		"orgId": &e.Organization, "username": &e.user, "userId": &e.userID, "remoteAddress": &e.address}
 	_ = connect.Members([]byte(e.payload), func(name string, value []byte) error { // It stays a text if it is none.
 		if to := payload[name]; to != nil {
 			*to, _ = connect.Text(value)
@@ -116,18 +105,4 @@ func readAtlas(body []byte) (e atlasEvent, err error) {
 		return nil
 	})
 	return e, nil
-}
-
-// activityOf returns the number that Entity Management has for a kind of event, or 99 and a name.
-func activityOf(kind string) (int, string) {
-	for _, of := range []struct {
-		suffix   string
-		activity int
-	}{{"_CREATED", 1}, {"_ADDED", 1}, {"_VIEWED", 2}, {"_LISTED", 2}, {"_LOGS", 2}, {"_UPDATED", 3}, {"_MODIFIED", 3},
-		{"_DELETED", 4}, {"_REMOVED", 4}, {"_DROPPED", 4}, {"_STARTED", 10}, {"_STOPPED", 11}} {
-		if strings.HasSuffix(kind, of.suffix) {
-			return of.activity, ""
-		}
-	}
-	return 99, kind
 }
