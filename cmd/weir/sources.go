@@ -33,7 +33,7 @@ func addKafkaFlags(s *pflag.FlagSet, f *adminFlags) {
 	s.StringSliceVar(&k.topics, "topic", nil, "`name` of a topic there; may be repeated")
 	s.StringVar(&k.pattern, "topic-pattern", "", "regular `expression` for whole names of topics, in place of --topic")
 	s.StringVar(&k.group, "group", "", "`name` of a consumer group that is told how far the topics were collected")
-	s.StringVar(&k.mapping, "mapping", "", "what the messages are: OCSF, JSON or RAW (default RAW)")
+	s.StringVar(&k.mapping, "mapping", "", "what the messages are: OCSF, CONFLUENT, JSON or RAW (default RAW)")
 	s.StringVar(&k.timeField, "time-field", "", "where an object in JSON has its time, with dots between `names`")
 	s.StringVar(&k.mechanism, "sasl", "", "how brokers let it in: PLAIN, SCRAM-256, SCRAM-512 or OAUTHBEARER")
 	s.StringVar(&k.username, "username", "", "`user` there, or id of the client that gets tokens")

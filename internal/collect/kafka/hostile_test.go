@@ -279,7 +279,7 @@ func TestHostileMessages(t *testing.T) {
 
 // A message that cannot be read keeps its key and headers, and says where it lies. All of it is accounted for.
 func TestUnreadMessagesAreKeptWhole(t *testing.T) {
-	for _, mapping := range []Mapping{OCSF, JSON} {
+	for _, mapping := range []Mapping{OCSF, Confluent, JSON} {
 		w := newWorld(t, 1)
 		w.settings.Mapping, w.hold = mapping, &counted{}
 		key := strings.Repeat("k", 20<<10)

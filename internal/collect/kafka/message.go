@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/connect/confluent"
 )
 
 // Bounds on what is shown of a message beside its value.
@@ -45,6 +46,8 @@ func (p *partition) Name() string {
 	switch p.source.settings.Mapping {
 	case OCSF:
 		return "an event of OCSF"
+	case Confluent:
+		return confluent.Format
 	case JSON:
 		return "an object in JSON"
 	}
@@ -67,6 +70,12 @@ func (p *partition) Map(dst []byte, m *collect.Message, received time.Time) ([]b
 			return dst, err
 		}
 		return connect.WithUID(dst, m.Value, m.UID), nil
+	case Confluent:
+		made, ms, err := confluent.Map(dst, m.Value, m.Time)
+		if err == nil {
+			err = d.CheckTime(ms)
+		}
+		return made, err
 	case JSON:
 		return p.mapJSON(dst, m, &d)
 	}

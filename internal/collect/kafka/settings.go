@@ -25,13 +25,14 @@ type Mapping string
 
 // The mappings.
 const (
-	OCSF Mapping = "OCSF" // events of OCSF
-	JSON Mapping = "JSON" // objects in JSON
-	Raw  Mapping = "RAW"  // bytes
+	OCSF      Mapping = "OCSF"      // events of OCSF
+	Confluent Mapping = "CONFLUENT" // audit events of Confluent
+	JSON      Mapping = "JSON"      // objects in JSON
+	Raw       Mapping = "RAW"       // bytes
 )
 
 // Mappings returns all mappings.
-func Mappings() []Mapping { return []Mapping{OCSF, JSON, Raw} }
+func Mappings() []Mapping { return []Mapping{OCSF, Confluent, JSON, Raw} }
 
 const (
 	topicName = "{topic}" // stands for the name of a topic

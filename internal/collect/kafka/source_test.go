@@ -312,6 +312,26 @@ func TestEventsKeepWhatTheyAre(t *testing.T) {
 	t.Error("the field with the time is not read")
 }
 
+// An audit event of Confluent has the identity that Confluent gives it: one that its producer sent again is no other.
+func TestConfluentEventsHaveTheirOwnIdentity(t *testing.T) {
+	w := newWorld(t, 1)
+	w.settings.Mapping = Confluent
+	event := func(id string) *kgo.Record {
+		return &kgo.Record{Value: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"crn://confluent.cloud/","type":`+
+			`"io.confluent.kafka.server/authorization","time":"2026-11-20T07:01:02Z","data":{"methodName":` +
+			`"kafka.CreateTopics"}}`, id)}
+	}
+	w.produce(event("a"), event("b"), event("a"))
+	w.collect()
+	uids := ""
+	for _, e := range w.entries() {
+		uids += " " + e.Metadata.UID
+	}
+	if uids != " a b" {
+		t.Errorf("the events are%s", uids)
+	}
+}
+
 // A source is let in by each mechanism, by TLS, and by nobody who is not trusted.
 func TestAccess(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil) // for its certificate
