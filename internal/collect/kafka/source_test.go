@@ -318,7 +318,7 @@ func TestConfluentEventsHaveTheirOwnIdentity(t *testing.T) {
 	w.settings.Mapping = Confluent
 	event := func(id string) *kgo.Record {
 		return &kgo.Record{Value: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"crn://confluent.cloud/","type":`+
-			`"io.confluent.kafka.server/authorization","time":"2026-11-20T07:01:02Z","data":{"methodName":` +
+			`"io.confluent.kafka.server/authorization","time":"2026-11-20T07:01:02Z","data":{"methodName":`+
 			`"kafka.CreateTopics"}}`, id)}
 	}
 	w.produce(event("a"), event("b"), event("a"))

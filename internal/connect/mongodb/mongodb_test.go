@@ -15,12 +15,12 @@ type format interface {
 
 const (
 	anEvent = `{"id":"6a793f48c0eb9e7a17712f00","created":"2026-11-20T07:00:00Z","eventTypeName":` +
-		`"STREAM_PROCESSOR_STARTED","groupId":"6a793f48c0eb9e7a17712f01","instanceName":"prod","processorName":"orders","username":"a@example.org",` +
-		`"remoteAddress":"203.0.113.7"}`
+		`"STREAM_PROCESSOR_STARTED","groupId":"6a793f48c0eb9e7a17712f01","instanceName":"prod","processorName":"orders",` +
+		`"username":"a@example.org","remoteAddress":"203.0.113.7"}`
 	anAccess = `{"authResult":false,"authSource":"admin","failureReason":"UserNotFound",` +
-		`"groupId":"6a793f48c0eb9e7a17712f01","hostname":"h0.example.mongodb.net","ipAddress":"203.0.113.7","logLine":"{\"t\":{\"$date\":` +
-		`\"2026-11-20T07:00:00.123+00:00\"},\"attr\":{\"mechanism\":\"SCRAM-SHA-256\"}}","timestamp":` +
-		`"Fri Nov 20 07:00:00 GMT 2026","username":"etl"}`
+		`"groupId":"6a793f48c0eb9e7a17712f01","hostname":"h0.example.mongodb.net","ipAddress":"203.0.113.7",` +
+		`"logLine":"{\"t\":{\"$date\":\"2026-11-20T07:00:00.123+00:00\"},\"attr\":{\"mechanism\":\"SCRAM-SHA-256\"}}",` +
+		`"timestamp":"Fri Nov 20 07:00:00 GMT 2026","username":"etl"}`
 	aLine = `{"atype":"dropCollection","ts":{"$date":"2026-11-20T08:00:00.123+01:00"},"param":{"ns":"db.c"},"result":0}`
 )
 
