@@ -583,8 +583,8 @@ func TestIdleDeliveriesCostLittle(t *testing.T) {
 		requests, looks := 0, w.looks
 		w.faulty.Before = func(context.Context, bucketest.Op, string) error { requests++; return nil }
 		w.wait(time.Hour)
-		if perHour := 3 * 12; requests > perHour+10 || w.looks-looks > 361 {
-			t.Errorf("%d requests and %d looks in an hour, want %d and 360", requests, w.looks-looks, perHour)
+		if perHour := 3 * 12; requests > perHour+10 || w.looks-looks > 61 {
+			t.Errorf("%d requests and %d looks in an hour, want %d and 60", requests, w.looks-looks, perHour)
 		}
 		if before > 20 {
 			t.Errorf("%d goroutines while all is idle", before)
