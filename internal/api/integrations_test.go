@@ -72,6 +72,7 @@ func TestFormatOfALogIntegration(t *testing.T) {
 	w := newWorld(t, Options{})
 	body := func(more string) string {
 		return `{"type":"S3_LOG_EXPORT","logTypes":["EVENTS"],"bucketName":"events","prefixPath":"","accessKeyId":"k",` +
+			`"iamRoleId":"6a793f48c0eb9e7a17712c00",` +
 			`"secretAccessKey":"s"` + more + "}"
 	}
 	formats := func(of map[string]any) string {
