@@ -57,6 +57,9 @@ func TestWeirCollectsFromWeir(t *testing.T) {
 	for _, workspace := range []string{"source-demo", "once-demo"} {
 		c.compare(workspace, before)
 	}
+	if c.sent == 0 || kills["collected weir killed"]+kills["collecting weir killed"] == 0 {
+		t.Error("nothing was recorded or killed: this has shown nothing")
+	}
 	t.Logf("%v; %d batches were recorded, %d lines were there, %d connections cut", kills, c.sent, len(before),
 		c.wire.cuts.Load())
 }
@@ -133,7 +136,8 @@ func (c *collecting) chaos(id string) map[string]int {
 	done := map[string]int{}
 	between := func(most int) { pause(c.t.Context(), time.Duration(20+rand.IntN(most))*time.Millisecond) }
 	begun := time.Now()
-	for time.Since(begun) < *collectFor || time.Since(begun) < 10*(*collectFor) && !c.collected(id) {
+	shown := func() bool { return len(done) == 3 && c.collected(id) }
+	for time.Since(begun) < *collectFor || time.Since(begun) < 10*(*collectFor) && !shown() {
 		once := c.once()
 		if err := once.Start(); err != nil {
 			c.t.Fatal(err)
@@ -247,10 +251,14 @@ func part(e map[string]any, name string) map[string]any {
 func (c *collecting) compare(workspace string, before map[string]map[string]any) {
 	c.t.Helper()
 	after, got := c.lines(c.there, "demo"), c.lines(c.here, workspace)
+	missing, one := 0, ""
 	for uid := range before {
 		if got[uid] == nil {
-			c.t.Errorf("%s is missing in %s", uid, workspace)
+			missing, one = missing+1, uid
 		}
+	}
+	if missing > 0 {
+		c.t.Errorf("%d of %d lines are missing in %s, such as %s", missing, len(before), workspace, one)
 	}
 	for uid, e := range got {
 		weir := part(part(e, "unmapped"), "weir")
