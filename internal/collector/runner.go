@@ -21,6 +21,7 @@ import (
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/failures"
+	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/record"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/source"
@@ -47,11 +48,12 @@ type Runner struct {
 	rounds *prometheus.CounterVec
 	events *prometheus.CounterVec
 
-	running map[string]*running // by id of the source
-	paces   map[string]*pace    // by credential
-	large   chan struct{}       // see collect.Round
-	room    chan struct{}       // has an element if a round has ended and others wait
-	waiting atomic.Bool         // Sources are due for which there was no room.
+	running map[string]*running   // by id of the source
+	paces   map[string]*pace      // by credential
+	large   chan struct{}         // see collect.Round
+	memory  *limit.Shares[string] // see atlas.Options
+	room    chan struct{}         // has an element if a round has ended and others wait
+	waiting atomic.Bool           // Sources are due for which there was no room.
 	work    sync.WaitGroup
 	told    failures.Once // what fails, by id of the source; "" is for all
 
@@ -87,7 +89,7 @@ const (
 // NewRunner returns a Runner.
 func NewRunner(o Options) *Runner {
 	r := &Runner{Options: o, running: map[string]*running{}, paces: map[string]*pace{}, perMinute: atlas.PerMinute,
-		large: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		large: make(chan struct{}, 1), memory: atlas.Memory(), room: make(chan struct{}, 1),
 		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_source_rounds_total",
 			Help: "Times that a source was collected from, by result."}, []string{"result"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weir_source_events_total",
@@ -346,18 +348,19 @@ func (r *Runner) open(s *source.Source, p *atlas.Pace) (from collect.Source, han
 		}
 		return k, k.Close, nil
 	}
-	return r.openAtlas(s.Atlas, secret, p)
+	return r.openAtlas(s, secret, p)
 }
 
-func (r *Runner) openAtlas(a *source.AtlasSettings, secret string, p *atlas.Pace) (collect.Source, func(), error) {
-	h, err := r.Egress.Client(egress.Options{CA: []byte(a.CA)})
+func (r *Runner) openAtlas(s *source.Source, secret string, p *atlas.Pace) (collect.Source, func(), error) {
+	h, err := r.Egress.Client(egress.Options{CA: []byte(s.Atlas.CA)})
 	if err != nil {
 		return nil, nil, err
 	}
 	if t, ok := h.Transport.(*http.Transport); ok {
 		t.ResponseHeaderTimeout = 2 * time.Minute
 	}
-	from, err := a.Open(secret, h.Transport, r.UserAgent, p)
+	from, err := s.Atlas.Open(secret, h.Transport, r.UserAgent,
+		atlas.Options{Pace: p, Memory: r.memory, Holder: s.Project})
 	if err != nil {
 		return nil, nil, err
 	}

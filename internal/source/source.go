@@ -66,8 +66,9 @@ type AtlasSettings struct {
 // maxPage bounds a page of a list that a source sends, in bytes.
 const maxPage = 4 << 20
 
-// Open returns what asks the server, with its secret, by a transport that does not unpack bodies. It sends nothing.
-func (a *AtlasSettings) Open(secret string, t http.RoundTripper, userAgent string, p *atlas.Pace) (*atlas.Source,
+// Open returns what asks the server, with its secret, by a transport that does not unpack bodies. Of the options it
+// needs what is not in the settings. It sends nothing.
+func (a *AtlasSettings) Open(secret string, t http.RoundTripper, userAgent string, o atlas.Options) (*atlas.Source,
 	error) {
 	config := client.Config{URL: a.URL, UserAgent: userAgent, Transport: t, MaxReply: maxPage}
 	if a.ClientID != "" {
@@ -79,8 +80,8 @@ func (a *AtlasSettings) Open(secret string, t http.RoundTripper, userAgent strin
 	if err != nil {
 		return nil, err
 	}
-	return atlas.New(atlas.Options{Client: c, Pace: p, Kinds: a.Kinds, Projects: a.Projects,
-		Workspaces: a.Workspaces}), nil
+	o.Client, o.Kinds, o.Projects, o.Workspaces = c, a.Kinds, a.Projects, a.Workspaces
+	return atlas.New(o), nil
 }
 
 // By returns how events say that they are of a source.

@@ -63,6 +63,9 @@ func (l *accessList) ask(ctx context.Context, s slice, n int, most int64) (r rep
 	}
 	r.now = now
 	if err := connect.Elements(members["accessLogs"], func(item []byte) error {
+		if len(r.items) == maxItems {
+			return errTooManyItems
+		}
 		r.items = append(r.items, settled(item))
 		return nil
 	}); err != nil {

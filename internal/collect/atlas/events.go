@@ -28,9 +28,12 @@ type eventList struct {
 const (
 	eventsPerPage = 500
 	pageBytes     = 4 << 20
-	maxPages      = 200 // of a second
-	maxReadings   = 6   // of the pages of a second, until two in a row have the same
+	maxPages      = 200          // of a second
+	maxItems      = mostAccesses // of a reply, however many were asked for
+	maxReadings   = 6            // of the pages of a second, until two in a row have the same
 )
+
+var errTooManyItems = fmt.Errorf("it has more than %d items", maxItems)
 
 // isoSeconds is how Atlas writes times in queries.
 const isoSeconds = "2006-01-02T15:04:05Z"
@@ -48,7 +51,7 @@ func (l *eventList) read(ctx context.Context, s slice) (reply, error) {
 
 // readShortest implements itemList. Pages shift while they are read, so they are read until nothing new comes.
 func (l *eventList) readShortest(ctx context.Context, s slice) (reply, error) {
-	all, seen := reply{}, map[[32]byte]bool{}
+	all, seen, size := reply{}, map[[32]byte]bool{}, 0
 	for range maxReadings {
 		known := len(seen)
 		for number := 1; ; number++ {
@@ -64,7 +67,11 @@ func (l *eventList) readShortest(ctx context.Context, s slice) (reply, error) {
 				if key := sha256.Sum256(item); !seen[key] {
 					seen[key] = true
 					all.items = append(all.items, item)
+					size += len(item)
 				}
+			}
+			if size > mostBytes {
+				return all, fmt.Errorf("%w: a second has events of more than %d bytes", collect.ErrTooMuch, mostBytes)
 			}
 			if len(r.items) == 0 {
 				break
@@ -93,6 +100,9 @@ func (l *eventList) page(ctx context.Context, s slice, number int) (r reply, tot
 	}
 	r.now = now
 	if err := connect.Elements(members["results"], func(item []byte) error {
+		if len(r.items) == maxItems {
+			return errTooManyItems
+		}
 		r.items = append(r.items, settled(item))
 		return nil
 	}); err != nil {

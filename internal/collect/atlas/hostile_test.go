@@ -107,10 +107,12 @@ func placeOf(name string) collect.Place {
 	return collect.Place{ProjectID: groupID, Project: "shop", Name: name}
 }
 
+// window is a day.
+var window = collect.Window{Start: 1795158062, End: 1795158062 + 24*3600}
+
 // fetchAll asks a feed for a day.
 func fetchAll(t *testing.T, feed collect.Feed, to io.Writer) error {
-	const day = 24 * 3600
-	_, err := feed.Fetch(t.Context(), collect.Window{Start: 1795158062, End: 1795158062 + day}, to)
+	_, err := feed.Fetch(t.Context(), window, to)
 	return err
 }
 

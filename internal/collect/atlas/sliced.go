@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/connect"
+	"github.com/weirlog/weir/internal/limit"
 )
 
 // sliced is a feed of items of which a server gives out a bounded number at once.
@@ -80,31 +82,79 @@ func (f *sliced) Fetch(ctx context.Context, w collect.Window, to io.Writer) (now
 		}
 		s := left[len(left)-1]
 		left = left[:len(left)-1]
-		r, err := f.items.read(ctx, s)
-		if older, younger, ok := s.halves(); ok && (errors.Is(err, collect.ErrTooMuch) || err == nil && r.more) {
+		p, err := f.part(ctx, s, out)
+		if err != nil {
+			return now, err
+		}
+		if older, younger, ok := s.halves(); ok && p.full {
 			left = append(left, younger, older)
 			continue
 		}
-		full := errors.Is(err, collect.ErrTooMuch) || err == nil && r.more
-		if full {
-			r, err = f.items.readShortest(ctx, s)
-		}
-		if err != nil {
-			return now, err
-		}
-		fresh, err := out.write(r.items)
-		if err != nil {
-			return now, err
-		}
-		if stale++; fresh > 0 || !full {
+		if stale++; p.fresh > 0 || !p.full {
 			stale = 0
 		}
 		if stale == maxStale {
 			return now, fmt.Errorf("%w: the server replies with the same whatever it is asked for", collect.ErrIncomplete)
 		}
-		now = earlier(now, r.now)
+		now = earlier(now, p.now)
 	}
 	return now, nil
+}
+
+// part is what became of a slice.
+type part struct {
+	full  bool // There may be more than one reply has. Only of the shortest slice something is written then.
+	fresh int  // items that were written
+	now   time.Time
+}
+
+// part reads a slice and writes what is new in it.
+func (f *sliced) part(ctx context.Context, s slice, out *onceEach) (p part, err error) {
+	release, err := f.options.hold(ctx, replyMemory)
+	if err != nil {
+		return p, err
+	}
+	defer func() { release() }()
+	r, err := f.items.read(ctx, s)
+	p.full = errors.Is(err, collect.ErrTooMuch) || err == nil && r.more
+	if p.full {
+		if _, _, ok := s.halves(); ok {
+			return p, nil
+		}
+		r = reply{}
+		release()
+		if release, err = f.options.hold(ctx, shortestMemory); err != nil {
+			release = func() {}
+			return p, err
+		}
+		r, err = f.items.readShortest(ctx, s)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.now = r.now
+	p.fresh, err = out.write(r.items)
+	return p, err
+}
+
+// What is held of replies: the bytes, and as much again twice as items.
+const (
+	replyMemory    = 3 * max(pageBytes, accessBytes)
+	shortestMemory = 3 * mostBytes
+)
+
+// Memory returns what the replies of all sources of a process may hold together. Those of one holder leave room for
+// others.
+func Memory() *limit.Shares[string] {
+	return limit.NewShares[string](256<<20, math.MaxInt64/2, shortestMemory)
+}
+
+// hold waits until a reply may take so many bytes.
+func (o *Options) hold(ctx context.Context, bytes int64) (release func(), err error) {
+	if o.Memory == nil {
+		return func() {}, nil
+	}
+	return o.Memory.Take(ctx, bytes, o.Holder)
 }
 
 // earlier returns the earlier of two times that are known.

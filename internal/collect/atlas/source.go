@@ -12,6 +12,7 @@ import (
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/failures"
+	"github.com/weirlog/weir/internal/limit"
 )
 
 // Options say what is collected.
@@ -21,6 +22,10 @@ type Options struct {
 	Kinds      []Kind
 	Projects   []string // ids; if empty, all that the credential may see
 	Workspaces []string // names; if empty, all
+
+	// Memory bounds what replies hold, in bytes, of which the holder has a share. If nil, nothing is counted.
+	Memory *limit.Shares[string]
+	Holder string
 }
 
 // Source is what a credential of Atlas may see.

@@ -89,6 +89,7 @@ func (o *Options) open() (collect.Source, func(), error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.DisableCompression = t, true
 	transport.ResponseHeaderTimeout = responseWithin
-	from, err := o.From.Open(o.From.Secret, transport, o.UserAgent, atlas.NewPace(atlas.PerMinute))
+	from, err := o.From.Open(o.From.Secret, transport, o.UserAgent,
+		atlas.Options{Pace: atlas.NewPace(atlas.PerMinute)})
 	return from, transport.CloseIdleConnections, err
 }
