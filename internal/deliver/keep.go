@@ -77,15 +77,19 @@ func (f *feed) batchSent(every time.Duration) {
 	f.sent++
 }
 
-// spacing returns the least time between two versions of a state, but for those after many batches.
+// spacing returns the least time between two versions of a state, but for those after many batches. The first batch of
+// a node is kept at once, so that one that always dies soon comes forward.
 func (f *feed) spacing(every time.Duration) time.Duration {
+	if f.fresh {
+		return 0
+	}
 	return min(max(f.kept.Sub(f.busy)/(keepShare-1), every/20), every)
 }
 
 // keepIfDue keeps the state if it was not for a while.
 func (f *feed) keepIfDue(r *runner) error {
 	every, since := r.engine.o.KeepEvery, time.Since(f.kept)
-	if !f.urgent || since < every/20 || since < f.spacing(every) && f.sent < keepBatches {
+	if !f.urgent || since < f.spacing(every) && (since < every/20 || f.sent < keepBatches) {
 		return nil
 	}
 	return f.keep(r.ctx)
@@ -101,7 +105,7 @@ func (f *feed) keep(ctx context.Context) error {
 	if err := f.state.Keep(ctx); err != nil {
 		return err
 	}
-	f.dirty, f.urgent, f.kept, f.was, f.sent = false, false, time.Now(), s.Accepted, 0
+	f.dirty, f.urgent, f.fresh, f.kept, f.was, f.sent = false, false, false, time.Now(), s.Accepted, 0
 	return nil
 }
 

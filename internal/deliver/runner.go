@@ -64,6 +64,7 @@ type feed struct {
 	busy   time.Time // since when there have been batches, without a pause as long as KeepEvery
 	last   time.Time // when there was one
 	sent   int       // batches since it was last kept
+	fresh  bool      // It was not kept since it was loaded.
 }
 
 const (

@@ -124,7 +124,7 @@ func (r *runner) load(f *feed) error {
 	}
 	f.state, f.loaded, f.dirty, f.urgent = state, true, false, false
 	f.kept, f.was, f.sent = time.Now(), state.Value.Accepted, 0
-	f.busy, f.last = f.kept, f.kept
+	f.busy, f.last, f.fresh = f.kept, f.kept, true
 	return nil
 }
 
