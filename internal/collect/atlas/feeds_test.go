@@ -324,10 +324,14 @@ func (w *world) payloads(log string) map[string]int {
 			w.t.Fatal(err)
 		}
 		sent := []byte(e.Raw)
-		for _, name := range []string{"payload", "access", "audit"} {
+		for _, name := range []string{"payload", "access"} {
 			if raw := e.Unmapped[name]; raw != nil {
 				sent = raw
 			}
+		}
+		if e.Unmapped["ts"] != nil {
+			delete(e.Unmapped, "weir")
+			sent, _ = json.Marshal(e.Unmapped)
 		}
 		found[string(settled(sent))]++
 	}
