@@ -1,6 +1,7 @@
 package atlas
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -159,5 +160,46 @@ func TestListsOfClustersAreBounded(t *testing.T) {
 				t.Errorf("%+v is %+v when it is asked for again", u, again)
 			}
 		}
+	}
+}
+
+// Where nothing is new, each list and each feed is asked for once.
+func TestFeedsWithNothingNewAreAskedOnce(t *testing.T) {
+	asked := map[string]int{}
+	s := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		asked[r.URL.Path]++
+		switch path.Base(r.URL.Path) {
+		case "groups", "orgs":
+			fmt.Fprintf(w, `{"results":[{"id":%q,"name":"shop"}]}`, groupID)
+		case "clusters":
+			io.WriteString(w, `{"results":[{"name":"c0"}]}`)
+		case "processes":
+			io.WriteString(w, `{"results":[{"hostname":"h0"}]}`)
+		case "events":
+			io.WriteString(w, `{"results":[],"totalCount":0}`)
+		case "c0":
+			io.WriteString(w, `{"accessLogs":[]}`)
+		default:
+			z := gzip.NewWriter(w)
+			z.Close()
+		}
+	})
+	s.options.Kinds = []Kind{ProjectEvents, OrganizationEvents, DatabaseAccess, ClusterAudit}
+	units, err := s.Units(t.Context())
+	if err != nil || len(units) != 4 {
+		t.Fatalf("%d units, %v", len(units), err)
+	}
+	for _, u := range units {
+		if err := fetchAll(t, u.Feed, io.Discard); err != nil {
+			t.Errorf("%s: %v", u.Label, err)
+		}
+	}
+	for place, n := range asked {
+		if n != 1 {
+			t.Errorf("%s was asked for %d times", place, n)
+		}
+	}
+	if lists := 4; len(asked) != lists+len(units) {
+		t.Errorf("%v was asked for", asked)
 	}
 }
