@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -419,5 +421,69 @@ func TestIdleRoundCostsLittle(t *testing.T) {
 	t.Log(asked)
 	if asked[bucketest.PutNew]+asked[bucketest.Put] > 0 || asked[bucketest.List] > 10+workspaces {
 		t.Errorf("operations on the bucket: %v", asked)
+	}
+}
+
+var manyWorkspaces = flag.Int("collector.workspaces", 20, "workspaces of each source of TestManySourcesCostLittle")
+
+// Many sources of many workspaces, of several projects, are all collected from, and a round that finds nothing new
+// costs a request for each log there, and little here.
+func TestManySourcesCostLittle(t *testing.T) {
+	projects, each, workspaces := 5, 10, *manyWorkspaces
+	if testing.Short() {
+		projects, each = 2, 5
+	}
+	w := newWorld(t, loopback)
+	var from []*server
+	for i := range projects {
+		p := account.Project{ID: fmt.Sprintf("6a793f48c0eb9e7a17712d%02d", i), Org: orgID, Name: fmt.Sprint("audit", i)}
+		if err := w.accounts.CreateProject(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		for j := range each {
+			s := newServer(t, workspaces, fmt.Sprint("shop", j))
+			from = append(from, s)
+			w.addTo(p.ID, s.URL)
+		}
+	}
+	rounds := func() {
+		w.due()
+		for w.pass(t.Context()); w.runner.waiting.Load(); w.pass(t.Context()) {
+		}
+	}
+	rounds()
+	for _, s := range from {
+		if n := s.count(); n < workspaces {
+			t.Fatalf("a source was asked %d times for %d logs", n, workspaces)
+		}
+	}
+	for range 2 { // Until all is sequenced and in memory.
+		for more := true; more; {
+			var err error
+			if more, err = w.node.Sequencers[0].Round(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rounds()
+	}
+	asked := 0
+	for _, s := range from {
+		s.count()
+	}
+	var operations atomic.Int64
+	w.bucket.Before = func(context.Context, bucketest.Op, string) error { operations.Add(1); return nil }
+	began := time.Now()
+	rounds()
+	for _, s := range from {
+		asked += s.count()
+	}
+	logs := projects * each * workspaces
+	t.Logf("%d logs of %d sources: %d requests, %d operations on the bucket, %v", logs, len(from), asked,
+		operations.Load(), time.Since(began))
+	if most := logs + 3*len(from); asked > most {
+		t.Errorf("%d requests for %d logs, want at most %d", asked, logs, most)
+	}
+	if most := int64(10 + 3*len(from)); operations.Load() > most {
+		t.Errorf("%d operations on the bucket, want at most %d", operations.Load(), most)
 	}
 }
