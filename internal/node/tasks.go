@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -11,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weirlog/weir/internal/config"
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/retry"
 )
 
@@ -28,6 +31,7 @@ type runner struct {
 
 	failures *prometheus.CounterVec
 	running  *prometheus.GaugeVec
+	told     failures.Once // by task
 	work     sync.WaitGroup
 }
 
@@ -91,9 +95,16 @@ func (r *runner) once(ctx context.Context, t task) (err error) {
 	return t.run(ctx)
 }
 
-// failed counts and logs an error of a task.
+// errEnded is the failure of a task that has no other.
+var errEnded = errors.New("it has ended")
+
+// failed counts an error of a task. The log has it once for as long as it lasts.
 func (r *runner) failed(ctx context.Context, t task, err error, more ...any) {
 	r.failures.WithLabelValues(t.name).Inc()
+	err = cmp.Or(err, errEnded)
+	if !r.told.Tell(t.name, err) {
+		return
+	}
 	r.log.ErrorContext(ctx, "background work failed", append([]any{"task", t.name, "err", err}, more...)...)
 }
 
@@ -109,6 +120,8 @@ func (r *runner) periodic(t task, first, interval time.Duration, do func(context
 				return nil
 			} else if err != nil {
 				r.failed(ctx, t, err)
+			} else {
+				r.told.Tell(t.name, nil)
 			}
 			pause = interval - time.Since(began)
 		}

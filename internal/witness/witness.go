@@ -24,6 +24,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
+	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/tlog"
 )
@@ -74,6 +75,8 @@ type Asker struct {
 	http    *http.Client
 	// the size that the witness signed last, by log; it may be wrong, and then the witness says so
 	signed *otter.Cache[string, int64]
+
+	told failures.Once // why it has not cosigned, by log
 
 	mu   sync.Mutex
 	due  map[string]bool // logs with new checkpoints
@@ -148,12 +151,14 @@ func (a *Asker) Run(ctx context.Context) {
 			return
 		}
 		a.count(err)
+		if a.told.Tell(log, err) {
+			a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log",
+				log, "err", err)
+		}
 		if err == nil {
 			pauses.Reset()
 			continue
 		}
-		a.options.Logger.Warn("a witness has not cosigned", "witness", a.witness.Verifier.Name(), "log",
-			log, "err", err)
 		if errors.Is(err, errRefused) {
 			continue // the next checkpoint may succeed
 		}

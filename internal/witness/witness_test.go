@@ -179,12 +179,19 @@ func (w *strict) answer(r *http.Request) (status int, reply []byte) {
 
 // start runs an Asker of the witness until the test ends.
 func start(t *testing.T, g *growing, w *strict) *Asker {
+	a, _ := startLogged(t, g, w)
+	return a
+}
+
+// startLogged is start. The returned function ends the asker, and returns what it has logged.
+func startLogged(t *testing.T, g *growing, w *strict) (a *Asker, logged func() string) {
 	server := httptest.NewServer(w)
 	parsed, err := Parse(w.signer.Verifier().String() + " " + server.URL + "/w/")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(parsed, g, Options{Pause: 1, Logger: slog.New(slog.DiscardHandler)})
+	var lines bytes.Buffer
+	a = New(parsed, g, Options{Pause: 1, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { a.Run(ctx) })
@@ -193,7 +200,11 @@ func start(t *testing.T, g *growing, w *strict) *Asker {
 		work.Wait()
 		server.Close()
 	})
-	return a
+	return a, func() string {
+		stop()
+		work.Wait()
+		return lines.String()
+	}
 }
 
 func wantStatuses(t *testing.T, w *strict, want ...int) {
@@ -283,6 +294,21 @@ func TestBadWitnessesAreNotBelieved(t *testing.T) {
 	err := a.ask(t.Context(), logID)
 	if !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "put back") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A witness that is away for long is one line in the log, not one for each try.
+func TestAWitnessThatFailsIsLoggedOnce(t *testing.T) {
+	g := newGrowing(t)
+	g.grow(10)
+	w := newStrict(t, g)
+	w.fail = []int{500, 500, 500, 500, 500}
+	a, logged := startLogged(t, g, w)
+	a.Committed(logID)
+	wantStatuses(t, w, 500, 500, 500, 500, 500, 200)
+	wantKept(t, g, w, 10)
+	if text := logged(); strings.Count(text, "has not cosigned") != 1 {
+		t.Errorf("logged %s", text)
 	}
 }
 
