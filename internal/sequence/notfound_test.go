@@ -100,6 +100,58 @@ func TestLostPlansLoseNoEvents(t *testing.T) {
 	}
 }
 
+// A plan that is damaged while a round finds that its number was used before ends no round with an error, and loses
+// nothing: the next round makes another one.
+func TestPlanThatIsDamagedMeanwhileIsMadeAgain(t *testing.T) {
+	const log = "aaaaaaaaaaaaaaaaaaaaaaaa"
+	b := bucketest.NewMemory()
+	record := func(n *node, serial int) {
+		line, _ := makeEvent(serial, epoch+int64(serial), "")
+		if err := n.writer.Append(t.Context(), eventtest.Batch(log, line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round := func(n *node) {
+		t.Helper()
+		if _, err := n.sequencer.Round(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := startNode(b)
+	defer first.writer.Close()
+	last := ""
+	for serial := range 3 {
+		record(first, serial)
+		round(first)
+	}
+	for info := range b.List(t.Context(), "plans/", "") {
+		last = info.Key
+	}
+	if err := b.Delete(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	n := startNode(b)
+	defer n.writer.Close()
+	record(n, 3)
+	damaged := false
+	n.faulty.Before = func(ctx context.Context, op bucketest.Op, key string) error {
+		if op != bucketest.Get || key != last || damaged {
+			return nil
+		}
+		damaged = true
+		return b.Put(ctx, key, []byte("no plan"))
+	}
+	round(n)
+	if n.faulty.Before = nil; !damaged {
+		t.Fatal("the plan was not read: this has shown nothing")
+	}
+	round(n)
+	d, err := n.store.Download(t.Context(), log, tlog.Query{Start: epoch, End: epoch + 10})
+	if err != nil || d.Head().Size != 4 {
+		t.Errorf("%d events are sequenced, want 4; %v", d.Head().Size, err)
+	}
+}
+
 // If the plan of a WAL object is lost, the object may hold an event that was sequenced and then removed by retention. A
 // download that includes the object, and finds it gone, reports the removal.
 func TestRemovedEventInTheWriteAheadLog(t *testing.T) {

@@ -319,8 +319,8 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 		return err
 	}
 	current, err := s.wal.ReadPlan(ctx, s.shard, highest)
-	if errors.Is(err, bucket.ErrNotExist) || err == nil && current.Nonce != p.Nonce {
-		return nil // the next round sees the change
+	if errors.Is(err, bucket.ErrNotExist) || errors.Is(err, seal.ErrForged) || err == nil && current.Nonce != p.Nonce {
+		return nil // The next round sees the change. A plan that does not verify is not used then.
 	}
 	if err != nil {
 		return err
