@@ -117,7 +117,7 @@ func collectOnce(cmd *cobra.Command, f *collectFlags) error {
 	case state == nil:
 		return err
 	}
-	tellFailed(cmd, state)
+	tellFailed(cmd, state, from.Kinds)
 	if err == nil && counts.Refused > 0 {
 		err = &exit{5, fmt.Errorf("%d lines were refused", counts.Refused)}
 	}
@@ -129,11 +129,16 @@ func collectOnce(cmd *cobra.Command, f *collectFlags) error {
 	return err
 }
 
-// tellFailed names the logs that could not be collected, and those that have lines which were refused or not read.
-func tellFailed(cmd *cobra.Command, state *collect.State) {
+// tellFailed names the logs of some kinds that could not be collected, and those that have lines which were refused or
+// not read. The state also has logs of kinds that were collected at another time.
+func tellFailed(cmd *cobra.Command, state *collect.State, kinds []atlas.Kind) {
 	const most = 20
 	told := 0
 	for _, id := range slices.Sorted(maps.Keys(state.Units)) {
+		kind, _, _ := strings.Cut(id, "/")
+		if !slices.Contains(kinds, atlas.Kind(kind)) {
+			continue
+		}
 		u := state.Units[id]
 		for _, why := range []string{u.Failed, u.Reason} {
 			if why == "" {
