@@ -481,8 +481,8 @@ func TestBrowserByKeyboardOnly(t *testing.T) {
 	}
 	b.until(`document.querySelector('.suggestions:not([hidden]) li')?.textContent.startsWith('outcome')`)
 	b.press(kb.Tab)
-	b.until(`document.querySelector('.box input').value === 'outcome:' &&
-		document.querySelector('.suggestions:not([hidden]) li')`)
+	b.until(`document.querySelector('.box input').value === 'outcome:' && // The names of fields may still be shown.
+		document.querySelector('.suggestions:not([hidden]) li')?.textContent.startsWith('success')`)
 	b.press(kb.ArrowDown, kb.Enter)
 	b.until(`document.querySelector('.box input').value.trim() === 'outcome:success'`)
 	b.press(kb.Enter)
