@@ -48,7 +48,8 @@ func TestWeirCollectsFromWeir(t *testing.T) {
 	id := c.addSource()
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
-	work.Go(func() { c.produce(ctx) })
+	config, project := c.there.config, c.there.project // which are read again at each start, and stay
+	work.Go(func() { c.produce(ctx, config, project) })
 	kills := c.chaos(id)
 	cancel()
 	work.Wait()
@@ -109,7 +110,7 @@ func (c *collecting) addSource() (id string) {
 }
 
 // produce records batches where it is collected from, some of late events.
-func (c *collecting) produce(ctx context.Context) {
+func (c *collecting) produce(ctx context.Context, config client.Config, project string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		var lines strings.Builder
 		for i := range 1 + n*7%40 {
@@ -117,10 +118,9 @@ func (c *collecting) produce(ctx context.Context) {
 			fmt.Fprintf(&lines, `{"time":%d,"message":"sent %d of %d"}`+"\n", at.UnixMilli(), i, n)
 		}
 		for ctx.Err() == nil {
-			config := c.there.config // The address stays; the credential, too.
 			cl, err := client.New(config)
 			if err == nil {
-				_, err = cl.Record(ctx, c.there.project, "demo", []byte(lines.String()), false)
+				_, err = cl.Record(ctx, project, "demo", []byte(lines.String()), false)
 			}
 			if err == nil {
 				c.sent++
