@@ -29,8 +29,8 @@ func String(dst []byte, s string) []byte {
 	return quoted
 }
 
-// given appends a member that is a string, unless that is empty.
-func given(dst []byte, name, s string) []byte {
+// Given appends a member that is a string, unless that is empty.
+func Given(dst []byte, name, s string) []byte {
 	if s == "" {
 		return dst
 	}

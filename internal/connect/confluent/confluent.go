@@ -164,11 +164,11 @@ func (e *audited) appendEvent(dst []byte, ms int64) []byte {
 	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":"Confluent Cloud",`+
 		`"vendor_name":"Confluent"}`...)
 	dst = connect.String(connect.Name(dst, "uid"), e.id)
-	dst = given(dst, "original_time", e.time)
-	dst = given(dst, "tenant_uid", e.organization)
-	dst = given(dst, "log_source", e.source)
-	dst = given(dst, "event_code", e.method)
-	dst = append(given(dst, "correlation_uid", e.meta.text("connectionId")), '}')
+	dst = connect.Given(dst, "original_time", e.time)
+	dst = connect.Given(dst, "tenant_uid", e.organization)
+	dst = connect.Given(dst, "log_source", e.source)
+	dst = connect.Given(dst, "event_code", e.method)
+	dst = append(connect.Given(dst, "correlation_uid", e.meta.text("connectionId")), '}')
 	switch class {
 	case authentication:
 		dst = e.appendAuthentication(dst)
@@ -179,7 +179,7 @@ func (e *audited) appendEvent(dst []byte, ms int64) []byte {
 	}
 	dst = append(connect.Name(dst, "unmapped"), '{')
 	dst = connect.String(connect.Name(dst, "type"), e.kind)
-	dst = given(given(dst, "methodName", e.method), "subject", e.subject)
+	dst = connect.Given(connect.Given(dst, "methodName", e.method), "subject", e.subject)
 	if e.data != nil {
 		dst = append(connect.Name(dst, "data"), e.data...)
 	}

@@ -115,11 +115,3 @@ func address(text string) (netip.Addr, uint16) {
 	}
 	return a.Addr().WithZone(""), a.Port()
 }
-
-// given appends a member that is a text, unless it is empty.
-func given(dst []byte, name, text string) []byte {
-	if text == "" {
-		return dst
-	}
-	return connect.String(connect.Name(dst, name), text)
-}

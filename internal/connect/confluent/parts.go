@@ -28,9 +28,9 @@ func (e *audited) appendStatus(dst []byte, success bool) []byte {
 	}
 	code := cmp.Or(e.result.text("status"), e.authz.text("result"), e.authn.text("result"))
 	if code != "SUCCESS" {
-		dst = given(dst, "status_code", code)
+		dst = connect.Given(dst, "status_code", code)
 	}
-	return given(dst, "status_detail", cmp.Or(e.result.text("message"), e.authn.text("errorMessage")))
+	return connect.Given(dst, "status_detail", cmp.Or(e.result.text("message"), e.authn.text("errorMessage")))
 }
 
 // appendUser appends a member with the principal, the one to show.
@@ -48,7 +48,7 @@ func (e *audited) appendUser(dst []byte, name string) []byte {
 		}
 	}
 	dst = append(connect.Name(dst, name), '{')
-	dst = given(given(dst, "uid", uid), "email_addr", cmp.Or(of.text("email"), e.authn.text("email")))
+	dst = connect.Given(connect.Given(dst, "uid", uid), "email_addr", cmp.Or(of.text("email"), e.authn.text("email")))
 	dst = connect.Name(dst, "type_id")
 	switch {
 	case kind == "confluentUser" || strings.HasPrefix(uid, "u-"):
@@ -112,7 +112,7 @@ func (e *audited) appendAuthentication(dst []byte) []byte {
 	dst = e.appendUser(dst, "user")
 	mechanism := cmp.Or(e.authn.object("credentials").text("mechanism"), e.authn.object("metadata").text("mechanism"))
 	if mechanism != "" {
-		dst = append(given(dst, "auth_protocol", mechanism), `,"auth_protocol_id":99`...)
+		dst = append(connect.Given(dst, "auth_protocol", mechanism), `,"auth_protocol_id":99`...)
 	}
 	dst = e.appendEndpoint(dst, false)
 	return append(connect.String(append(connect.Name(dst, "service"), `{"name":`...), cmp.Or(e.service, e.source)), '}')
@@ -142,6 +142,6 @@ func (e *audited) appendCall(dst []byte) []byte {
 	}
 	kind, name := last(e.subject)
 	dst = connect.String(append(connect.Name(dst, "resources"), `[{"uid":`...), e.subject)
-	dst = given(given(dst, "name", name), "type", kind)
-	return append(given(dst, "namespace", e.environment), "}]"...)
+	dst = connect.Given(connect.Given(dst, "name", name), "type", kind)
+	return append(connect.Given(dst, "namespace", e.environment), "}]"...)
 }

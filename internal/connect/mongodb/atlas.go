@@ -11,8 +11,8 @@ import (
 // Subject is what an event of Atlas names.
 type Subject struct{ Processor, Workspace, Cluster, Project, Organization string }
 
-// Entity returns the kind and the name of what an event is about: the nearest thing that it names.
-func (s *Subject) Entity() (kind, name string) {
+// entity returns the kind and the name of what an event is about: the nearest thing that it names.
+func (s *Subject) entity() (kind, name string) {
 	for _, of := range [][2]string{{"Stream Processor", s.Processor}, {"Stream Workspace", s.Workspace},
 		{"Cluster", s.Cluster}, {"Project", s.Project}, {"Organization", s.Organization}} {
 		if of[1] != "" {
@@ -28,62 +28,73 @@ type Event struct{}
 // Name returns what the format is called.
 func (Event) Name() string { return "an event of MongoDB Atlas" }
 
-// happening is what is read of one.
-type happening struct {
-	id, kind, created, user, userID, key, address string
-	Subject
-}
-
-func readEvent(line []byte) (e happening, err error) {
-	err = fields(line, map[string]*string{"id": &e.id, "eventTypeName": &e.kind, "created": &e.created,
-		"username": &e.user, "userId": &e.userID, "publicKey": &e.key, "remoteAddress": &e.address,
-		"processorName": &e.Processor, "instanceName": &e.Workspace, "clusterName": &e.Cluster, "groupId": &e.Project,
-		"orgId": &e.Organization})
-	if err == nil && (e.id == "" || e.kind == "" || e.created == "") {
+func readEvent(line []byte) (h Happening, address string, err error) {
+	err = fields(line, map[string]*string{"id": &h.UID, "eventTypeName": &h.Kind, "created": &h.OriginalTime,
+		"username": &h.User, "userId": &h.UserID, "publicKey": &h.Key, "remoteAddress": &address,
+		"processorName": &h.Processor, "instanceName": &h.Workspace, "clusterName": &h.Cluster, "groupId": &h.Project,
+		"orgId": &h.Organization})
+	if err == nil && (h.UID == "" || h.Kind == "" || h.OriginalTime == "") {
 		err = errors.New("it lacks id, eventTypeName or created")
 	}
-	return e, err
+	if err == nil {
+		h.Time, err = instant(h.OriginalTime)
+	}
+	return h, address, err
 }
 
 // Map appends the event of OCSF's Entity Management that an event of Atlas becomes. Its uid is the id.
 func (Event) Map(dst, line []byte, _ string) ([]byte, error) {
-	e, err := readEvent(line)
+	h, address, err := readEvent(line)
 	if err != nil {
 		return dst, err
 	}
-	ms, err := instant(e.created)
-	if err != nil {
-		return dst, err
-	}
-	activity, name := Activity(e.kind)
-	dst = head(dst, 3004, activity, ms, false, false)
-	dst = given(dst, "activity_name", name)
-	dst = connect.String(connect.Name(dst, "message"), e.kind)
-	dst = product(dst, "MongoDB Atlas")
-	dst = connect.String(connect.Name(dst, "uid"), e.id)
-	dst = connect.String(connect.Name(dst, "event_code"), e.kind)
-	dst = given(dst, "tenant_uid", e.Project)
-	dst = connect.String(connect.Name(dst, "original_time"), e.created)
-	dst = e.appendActor(append(dst, '}'))
-	kind, subject := e.Entity()
-	dst = connect.String(append(connect.Name(dst, "entity"), `{"name":`...), subject)
-	dst = append(connect.String(connect.Name(dst, "type"), kind), `,"type_id":99}`...)
-	dst = append(connect.Name(dst, "unmapped"), '{')
-	dst = connect.String(connect.Name(dst, "atype"), e.kind)
-	return append(append(connect.Name(dst, "payload"), line...), "}}"...), nil
+	h.Severity = 1
+	dst = endpoint(h.Begin(dst), "src_endpoint", address, "")
+	return append(append(connect.Name(h.About(dst), "payload"), line...), "}}"...), nil
 }
 
-// appendActor appends who did it, and from where.
-func (e *happening) appendActor(dst []byte) []byte {
+// Happening is an event of Atlas, however it came. What is empty is left out.
+type Happening struct {
+	Kind         string // as Atlas names it
+	UID          string
+	Time         int64 // milliseconds since the epoch
+	OriginalTime string
+	Severity     int // OCSF's number
+
+	User, UserID string // who did it
+	Key          string // an API key, if no user did
+	Subject
+}
+
+// Begin begins an event of OCSF's Entity Management, up to who did it.
+func (h *Happening) Begin(dst []byte) []byte {
+	activity, name := activityOf(h.Kind)
+	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":3,"class_uid":3004,"type_uid":%d,"time":%d,"severity_id":%d`,
+		activity, 300400+activity, h.Time, h.Severity)
+	dst = connect.Given(dst, "activity_name", name)
+	dst = connect.String(connect.Name(dst, "message"), h.Kind)
+	dst = product(dst, "MongoDB Atlas")
+	dst = connect.String(connect.Name(dst, "uid"), h.UID)
+	dst = connect.String(connect.Name(dst, "event_code"), h.Kind)
+	dst = connect.Given(dst, "tenant_uid", h.Project)
+	dst = append(connect.Given(dst, "original_time", h.OriginalTime), '}')
 	switch {
-	case e.user != "" || e.userID != "":
+	case h.User != "" || h.UserID != "":
 		dst = append(connect.Name(dst, "actor"), `{"user":{"type_id":1`...)
-		dst = append(given(given(dst, "name", e.user), "uid", e.userID), "}}"...)
-	case e.key != "":
+		return append(connect.Given(connect.Given(dst, "name", h.User), "uid", h.UserID), "}}"...)
+	case h.Key != "":
 		dst = append(connect.Name(dst, "actor"), `{"user":{"type_id":99,"type":"API Key"`...)
-		dst = append(given(dst, "uid", e.key), "}}"...)
+		return append(connect.Given(dst, "uid", h.Key), "}}"...)
 	}
-	return endpoint(dst, "src_endpoint", e.address, "")
+	return dst
+}
+
+// About appends what the event is about, and begins unmapped.
+func (h *Happening) About(dst []byte) []byte {
+	kind, subject := h.entity()
+	dst = connect.String(append(connect.Name(dst, "entity"), `{"name":`...), subject)
+	dst = append(connect.String(connect.Name(dst, "type"), kind), `,"type_id":99}`...)
+	return connect.String(connect.Name(append(connect.Name(dst, "unmapped"), '{'), "atype"), h.Kind)
 }
 
 // endpoint appends the place of an address, or of a name. A text that is no address is a name.
@@ -97,7 +108,7 @@ func endpoint(dst []byte, name, address, host string) []byte {
 		return dst
 	}
 	dst = append(connect.Name(dst, name), '{')
-	return append(given(given(dst, "ip", address), "hostname", host), '}')
+	return append(connect.Given(connect.Given(dst, "ip", address), "hostname", host), '}')
 }
 
 // Access is the format of accesses to databases, as Atlas's Admin API lists them.
@@ -152,20 +163,24 @@ func (Access) Map(dst, line []byte, uid string) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	const logon = 1
-	dst = head(dst, 3002, logon, ms, string(a.result) == "true", true)
-	dst = given(dst, "status_detail", a.failure)
+	dst = fmt.Appendf(dst, `{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":%d`, ms)
+	if string(a.result) == "true" {
+		dst = append(dst, `,"severity_id":1,"status_id":1,"status":"Success"`...)
+	} else {
+		dst = append(dst, `,"severity_id":3,"status_id":2,"status":"Failure"`...)
+	}
+	dst = connect.Given(dst, "status_detail", a.failure)
 	dst = product(dst, "MongoDB Server")
-	dst = given(dst, "uid", uid)
-	dst = given(dst, "tenant_uid", a.project)
-	dst = append(given(dst, "original_time", a.at), '}')
+	dst = connect.Given(dst, "uid", uid)
+	dst = connect.Given(dst, "tenant_uid", a.project)
+	dst = append(connect.Given(dst, "original_time", a.at), '}')
 	if a.source != "" {
 		a.user = a.source + "." + a.user
 	}
 	dst = connect.String(append(connect.Name(dst, "user"), `{"type_id":1,"name":`...), a.user)
 	dst = append(dst, '}')
 	if a.mechanism != "" {
-		dst = fmt.Appendf(given(dst, "auth_protocol", a.mechanism), `,"auth_protocol_id":99`)
+		dst = fmt.Appendf(connect.Given(dst, "auth_protocol", a.mechanism), `,"auth_protocol_id":99`)
 	}
 	dst = endpoint(dst, "src_endpoint", a.address, "")
 	dst = endpoint(dst, "dst_endpoint", "", a.host)

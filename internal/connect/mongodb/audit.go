@@ -37,7 +37,7 @@ func (Audit) Map(dst, line []byte, uid string) ([]byte, error) {
 	}
 	dst = a.appendStatus(fmt.Appendf(dst, `,"time":%d`, ms))
 	dst = product(dst, "MongoDB Server")
-	dst = given(given(dst, "uid", uid), "correlation_uid", a.connection)
+	dst = connect.Given(connect.Given(dst, "uid", uid), "correlation_uid", a.connection)
 	if class == networkActivity || class == 0 {
 		dst = append(connect.Name(dst, "profiles"), `["host"]`...)
 	}
@@ -178,5 +178,5 @@ func (a *audited) appendStatus(dst []byte) []byte {
 		dst = append(dst, `,"severity_id":2`...)
 	}
 	dst = fmt.Appendf(dst, `,"status_id":2,"status":"Failure","status_code":"%d"`, a.result)
-	return given(dst, "status_detail", results[a.result])
+	return connect.Given(dst, "status_detail", results[a.result])
 }

@@ -126,7 +126,7 @@ func (a *audited) appendAuthentication(dst []byte) []byte {
 	dst = fmt.Appendf(connect.Name(dst, "user"), `{"type_id":%d,"name":`, kind)
 	dst = append(connect.String(dst, database+"."+name), '}')
 	if a.mechanism != "" {
-		dst = append(given(dst, "auth_protocol", a.mechanism), `,"auth_protocol_id":99`...)
+		dst = append(connect.Given(dst, "auth_protocol", a.mechanism), `,"auth_protocol_id":99`...)
 	}
 	return dst
 }
@@ -221,7 +221,7 @@ func (a *audited) appendCall(dst []byte) []byte {
 	}
 	if a.known {
 		dst = fmt.Appendf(connect.Name(dst, "response"), `{"code":%d`, a.result)
-		dst = append(given(dst, "error", results[a.result]), '}')
+		dst = append(connect.Given(dst, "error", results[a.result]), '}')
 	}
 	dst = append(dst, '}')
 	if a.ns != "" {
@@ -235,9 +235,9 @@ func (a *audited) appendCall(dst []byte) []byte {
 func (a *audited) appendDevice(dst []byte, class int) []byte {
 	dst = append(connect.Name(dst, "device"), `{"type_id":1,"type":"Server"`...)
 	if a.local.ip != "" {
-		dst = given(dst, "ip", a.local.ip)
+		dst = connect.Given(dst, "ip", a.local.ip)
 	} else {
-		dst = given(dst, "name", "mongod")
+		dst = connect.Given(dst, "name", "mongod")
 	}
 	dst = append(dst, '}')
 	if class != processActivity {
@@ -245,5 +245,5 @@ func (a *audited) appendDevice(dst []byte, class int) []byte {
 	}
 	dst = append(connect.Name(dst, "process"), `{"name":"mongod","uid":"mongod"}`...)
 	message, _ := connect.Text(member(a.param, "msg"))
-	return given(dst, "message", message)
+	return connect.Given(dst, "message", message)
 }

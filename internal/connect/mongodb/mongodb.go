@@ -7,7 +7,6 @@ package mongodb
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -49,35 +48,14 @@ func instant(text string) (ms int64, err error) {
 	return 0, errors.New("its time is in none of the forms that MongoDB writes")
 }
 
-// head begins an event of a class, up to its metadata, which stay open.
-func head(dst []byte, class, activity int, ms int64, success, known bool) []byte {
-	dst = fmt.Appendf(dst, `{"activity_id":%d,"category_uid":%d,"class_uid":%d,"type_uid":%d,"time":%d`, activity,
-		class/1000, class, class*100+activity, ms)
-	switch {
-	case !known:
-		return append(dst, `,"severity_id":1`...)
-	case success:
-		return append(dst, `,"severity_id":1,"status_id":1,"status":"Success"`...)
-	}
-	return append(dst, `,"severity_id":3,"status_id":2,"status":"Failure"`...)
-}
-
 // product appends the metadata with what made the event; they stay open.
 func product(dst []byte, name string) []byte {
 	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":`...)
 	return append(connect.String(dst, name), `,"vendor_name":"MongoDB"}`...)
 }
 
-// given appends a member that is a text, unless it is empty.
-func given(dst []byte, name, text string) []byte {
-	if text == "" {
-		return dst
-	}
-	return connect.String(connect.Name(dst, name), text)
-}
-
-// Activity returns the number that OCSF's Entity Management has for a kind of event of Atlas, or 99 and a name.
-func Activity(kind string) (int, string) {
+// activityOf returns the number that OCSF's Entity Management has for a kind of event of Atlas, or 99 and a name.
+func activityOf(kind string) (int, string) {
 	for _, of := range []struct {
 		suffix   string
 		activity int
