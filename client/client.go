@@ -25,6 +25,9 @@ import (
 	"golang.org/x/oauth2"
 )
 
+// Atlas is the URL of MongoDB Atlas.
+const Atlas = "https://cloud.mongodb.com"
+
 // Config says which server a Client asks, and with which credentials. Set an ingest token (a client of weir can only
 // record with it), the client id and secret of a service account, or an API key. If several are set, the first of these
 // counts.
@@ -56,7 +59,7 @@ func FromEnvironment(getenv func(string) string) (Config, error) {
 		c.URL = getenv("MONGODB_ATLAS_OPS_MANAGER_URL")
 	}
 	if c.URL == "" {
-		c.URL = "https://cloud.mongodb.com"
+		c.URL = Atlas
 	}
 	if (c.ClientID == "" || c.ClientSecret == "") && (c.PublicKey == "" || c.PrivateKey == "") {
 		return c, errors.New("no credentials: set MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET, " +

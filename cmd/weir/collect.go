@@ -26,9 +26,6 @@ type collectFlags struct {
 	retry                  client.RetryOptions
 }
 
-// theAtlas is the server that is collected from if none is named.
-const theAtlas = "https://cloud.mongodb.com"
-
 func collectCommand() *cobra.Command {
 	var f collectFlags
 	cmd := &cobra.Command{
@@ -67,7 +64,7 @@ the exit status is 5.
 // settings returns what is collected, and what signs in there.
 func (f *collectFlags) settings() (once.Source, error) {
 	o := &f.source
-	a := once.Source{URL: cmp.Or(o.url, theAtlas), ClientID: o.clientID, PublicKey: o.publicKey,
+	a := once.Source{URL: cmp.Or(o.url, client.Atlas), ClientID: o.clientID, PublicKey: o.publicKey,
 		Projects: o.projects, Workspaces: o.workspaces, Naming: o.naming, Kinds: []atlas.Kind{atlas.Audit}}
 	if len(o.collect) > 0 {
 		a.Kinds = nil

@@ -11,11 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/profile"
 	"github.com/weirlog/weir/internal/visible"
 )
-
-const atlasURL = "https://cloud.mongodb.com"
 
 func loginCommand() *cobra.Command {
 	var p profile.Profile
@@ -101,11 +100,11 @@ func askForCredential(cmd *cobra.Command, p *profile.Profile) error {
 	}
 	defer from.end()
 	if p.URL == "" {
-		if p.URL, err = from.ask("URL of the server (empty: " + atlasURL + "): "); err != nil {
+		if p.URL, err = from.ask("URL of the server (empty: " + client.Atlas + "): "); err != nil {
 			return err
 		}
 	}
-	p.URL = cmp.Or(p.URL, atlasURL)
+	p.URL = cmp.Or(p.URL, client.Atlas)
 	u, err := url.Parse(p.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return &exit{2, errors.New("what was given as the URL of the server is none: want https://… or http://…")}

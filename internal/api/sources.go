@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/collect/atlas"
 	"github.com/weirlog/weir/internal/collect/kafka"
@@ -90,8 +91,6 @@ const (
 	maxCA     = 32 << 10 // bytes
 	maxText   = 256      // bytes of a URL, a credential, a name
 )
-
-const atlasURL = "https://cloud.mongodb.com"
 
 func (in *newSource) check(k *checks) {
 	k.plainText("name", in.Name, 64)
@@ -272,7 +271,7 @@ func (h sources) create(c *call) (any, error) {
 	if s.Type == source.Kafka {
 		s.Every, s.Kafka = minInterval*time.Second, new(kafka.Settings)
 	} else {
-		s.Atlas = &source.AtlasSettings{URL: atlasURL, Kinds: []atlas.Kind{atlas.Audit}}
+		s.Atlas = &source.AtlasSettings{URL: client.Atlas, Kinds: []atlas.Kind{atlas.Audit}}
 	}
 	in.apply(&s)
 	if err := h.hide(&s, &in, nil); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
 )
@@ -73,7 +74,7 @@ func TestSecretOfASourceStaysWithItsServer(t *testing.T) {
 		}
 	}
 	v := want[sourceView](t, 200, w.as(account.GroupOwner, get, sourcesPath+"/"+made.ID, ""))
-	if v.Atlas.URL != atlasURL || v.Atlas.ClientID != "mdb_sa_id_x" {
+	if v.Atlas.URL != client.Atlas || v.Atlas.ClientID != "mdb_sa_id_x" {
 		t.Errorf("%+v", v.Atlas)
 	}
 	rec := w.as(account.GroupOwner, patch, sourcesPath+"/"+made.ID,

@@ -357,7 +357,7 @@ func (r *Runner) openAtlas(s *source.Source, secret string, p *atlas.Pace) (coll
 		return nil, nil, err
 	}
 	if t, ok := h.Transport.(*http.Transport); ok {
-		t.ResponseHeaderTimeout = 2 * time.Minute
+		t.ResponseHeaderTimeout = atlas.AnswersWithin
 	}
 	from, err := s.Atlas.Open(secret, h.Transport, r.UserAgent,
 		atlas.Options{Pace: p, Memory: r.memory, Holder: s.Project})

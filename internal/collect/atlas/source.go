@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/collect"
@@ -27,6 +28,9 @@ type Options struct {
 	Memory *limit.Shares[string]
 	Holder string
 }
+
+// AnswersWithin is how long a server may take until it begins to answer.
+const AnswersWithin = 2 * time.Minute
 
 // Source is what a credential of Atlas may see.
 type Source struct {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/collect"
@@ -49,9 +48,6 @@ func Check(a *Source) error {
 	return err
 }
 
-// responseWithin is how long the source may take until it begins to answer.
-const responseWithin = 2 * time.Minute
-
 // Run collects once, and returns what became of the lines and the state after it. The state says which logs failed. One
 // process at a time uses a state file.
 func Run(ctx context.Context, o Options) (collect.Counts, *collect.State, error) {
@@ -88,7 +84,7 @@ func (o *Options) open() (collect.Source, func(), error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.DisableCompression = t, true
-	transport.ResponseHeaderTimeout = responseWithin
+	transport.ResponseHeaderTimeout = atlas.AnswersWithin
 	from, err := o.From.Open(o.From.Secret, transport, o.UserAgent,
 		atlas.Options{Pace: atlas.NewPace(atlas.PerMinute)})
 	return from, transport.CloseIdleConnections, err
