@@ -12,11 +12,14 @@ import (
 )
 
 // ask searches all logs for what q selects, and checks what came, as of a download: of the pages of a search, which go
-// on while everything moves, and of the number of events.
+// on while everything moves, of the numbers of events, and of their fields.
 func (c *cluster) ask(ctx context.Context, rnd *rand.Rand, n *node, q tlog.Query) {
 	err := c.page(ctx, rnd, n, q)
 	if err == nil {
-		err = c.count(ctx, n, q)
+		err = c.count(ctx, rnd, n, q)
+	}
+	if err == nil {
+		err = c.fields(ctx, n, q)
 	}
 	if err != nil && !expected(ctx, n.process(), err) && !errors.Is(err, search.ErrTooSlow) {
 		c.world.Wrong(fmt.Errorf("search: %w", err))
@@ -43,10 +46,7 @@ func (c *cluster) page(ctx context.Context, rnd *rand.Rand, n *node, q tlog.Quer
 	}
 	order := []search.Order{search.Newest, search.Oldest}[rnd.IntN(2)]
 	s := search.New(n.logs, search.Options{Workers: 2})
-	must := map[string][]string{}
-	for _, log := range c.logs {
-		must[log.id] = c.acknowledged(log)
-	}
+	must := c.acknowledgedNow()
 	found := map[string][]string{}
 	for after, more := (*search.Position)(nil), true; more; more = after != nil {
 		p, err := s.Page(ctx, asked, order, after, 1+rnd.IntN(30))
@@ -59,43 +59,119 @@ func (c *cluster) page(ctx context.Context, rnd *rand.Rand, n *node, q tlog.Quer
 		after = p.Next
 	}
 	for _, log := range c.logs {
-		if err := c.compare(log, found[log.id], must[log.id], q); err != nil {
+		if err := c.compare(log, found[log.id], must[log], q); err != nil {
 			return fmt.Errorf("log %s: %w", log.id, err)
 		}
 	}
 	return nil
 }
 
-// count compares the number of events with what it must be at least and at most.
-func (c *cluster) count(ctx context.Context, n *node, q tlog.Query) error {
+// count compares what a summary says with what it must say at least and at most: how many events there are, how many
+// in each bar, and how many of each value.
+func (c *cluster) count(ctx context.Context, rnd *rand.Rand, n *node, q tlog.Query) error {
 	asked, err := c.question(q)
 	if err != nil {
 		return err
 	}
-	least := c.number(q, true)
-	s, err := search.New(n.logs, search.Options{Workers: 2}).Summary(ctx, asked, search.Outline{})
+	outline := search.Outline{Facets: []query.Field{processorField}, Top: 1 + rnd.IntN(3)}
+	if q.Start > tlog.All.Start {
+		outline.Bars = 1 + rnd.IntN(20)
+	}
+	before := c.acknowledgedNow()
+	s, err := search.New(n.logs, search.Options{Workers: 2}).Summary(ctx, asked, outline)
 	if err != nil {
 		return err
 	}
-	if most := c.number(q, false); s.Total < least || s.Total > most {
-		return fmt.Errorf("%d events counted, there are %d to %d", s.Total, least, most)
+	facet, sum := s.Facets[0], int64(0)
+	for _, v := range facet.Values {
+		sum += v.Count
+		err = errors.Join(err, c.within(v.Count, before, q, func(e simulatedEvent) bool {
+			return e.processor == v.Value.Text
+		}))
 	}
-	return nil
+	if sum+facet.Other+facet.Missing != s.Total {
+		err = errors.Join(err, fmt.Errorf("%+v of %d events", facet, s.Total))
+	}
+	sum = 0
+	for i, bar := range s.Histogram {
+		sum += bar.Count
+		end := q.End
+		if i+1 < len(s.Histogram) {
+			end = s.Histogram[i+1].Start
+		}
+		err = errors.Join(err, c.within(bar.Count, before, q, func(e simulatedEvent) bool {
+			return e.time >= bar.Start && e.time < end
+		}))
+	}
+	if outline.Bars > 0 && sum != s.Total {
+		err = errors.Join(err, fmt.Errorf("%d events in the bars, %d in all", sum, s.Total))
+	}
+	return errors.Join(err, c.within(s.Total, before, q, anyEvent))
 }
 
-// number returns how many events that q selects were acknowledged and cannot be gone, or how many were sent.
-func (c *cluster) number(q tlog.Query, acknowledged bool) (n int64) {
+// processorField is a field that some events have.
+const processorField query.Field = "entity.name"
+
+func anyEvent(simulatedEvent) bool { return true }
+
+func hasProcessor(e simulatedEvent) bool { return e.processor != "" }
+
+// fields compares what is said of the fields of events with what must be said at least and at most.
+func (c *cluster) fields(ctx context.Context, n *node, q tlog.Query) error {
+	asked, err := c.question(q)
+	if err != nil {
+		return err
+	}
+	before := c.acknowledgedNow()
+	all, err := search.New(n.logs, search.Options{Workers: 2}).Fields(ctx, asked)
+	if err != nil {
+		return err
+	}
+	err = c.within(all.Total, before, q, anyEvent)
+	said := map[query.Field]search.Field{}
+	for _, f := range all.Fields {
+		said[f.Field] = f
+	}
+	if uid := said["metadata.uid"]; uid.Events != all.Total {
+		err = errors.Join(err, fmt.Errorf("%d of %d events have a uid", uid.Events, all.Total))
+	}
+	processors := said[processorField]
+	return errors.Join(err, c.within(processors.Events, before, q, hasProcessor))
+}
+
+// acknowledgedNow returns the events that are acknowledged now, by log.
+func (c *cluster) acknowledgedNow() map[*simulatedLog][]string {
+	all := map[*simulatedLog][]string{}
+	for _, log := range c.logs {
+		all[log] = c.acknowledged(log)
+	}
+	return all
+}
+
+// within returns an error unless n may be the number of those events that q selects and for which is returns true:
+// acknowledged before and not to be removed meanwhile, or at least sent.
+func (c *cluster) within(n int64, before map[*simulatedLog][]string, q tlog.Query,
+	is func(simulatedEvent) bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, log := range c.logs {
-		for line, e := range log.sent {
-			if e.time < q.Start || e.time >= q.End || q.Processor != "" && q.Processor != e.processor {
-				continue
+	counts := func(e simulatedEvent) bool {
+		return e.time >= q.Start && e.time < q.End && (q.Processor == "" || q.Processor == e.processor) && is(e)
+	}
+	var least, most int64
+	for log, acked := range before {
+		for _, line := range acked {
+			if counts(log.sent[line]) && !log.mayBeGone(line) {
+				least++
 			}
-			if !acknowledged || log.acked[line] && !log.mayBeGone(line) {
-				n++
+		}
+		for _, e := range log.sent {
+			if counts(e) {
+				most++
 			}
 		}
 	}
-	return n
+	if n < least || n > most {
+		return fmt.Errorf("%d events counted, there are %d to %d", n, least, most)
+	}
+	return nil
 }
