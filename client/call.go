@@ -122,7 +122,7 @@ func eachResult(page []byte, fn func(json.RawMessage) error) (n int, err error) 
 	if first, err := d.Token(); errors.Is(err, io.EOF) || first == nil && err == nil {
 		return 0, nil // The page has no results, or they are null.
 	} else if err != nil || first != json.Delim('[') {
-		return 0, errors.New("the server's reply: its results are no list")
+		return 0, errors.New("the server's reply: its results are not a list")
 	}
 	for item := json.RawMessage(nil); d.More(); n++ {
 		if err := d.Decode(&item); err != nil {

@@ -84,7 +84,7 @@ func loadCA(file string) (*x509.CertPool, error) {
 	}
 	data, err := os.ReadFile(file)
 	if err == nil && !pool.AppendCertsFromPEM(data) {
-		err = fmt.Errorf("%s holds no certificate in PEM", file)
+		err = fmt.Errorf("%s has no certificate in PEM", file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)
@@ -111,10 +111,10 @@ func NewTransport(caFile string) (*http.Transport, error) {
 func New(c Config) (*Client, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the URL of a server", c.URL)
+		return nil, fmt.Errorf("%q is not the URL of a server: want https://… or http://…", c.URL)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("the URL of the server, %s, has a user, '?' or '#': give it without", place(u))
+		return nil, fmt.Errorf("the URL of the server, %s, must not have a user, '?' or '#'", place(u))
 	}
 	base := strings.TrimRight(c.URL, "/")
 	transport, err := c.transport()

@@ -55,8 +55,7 @@ func (e *Error) Error() string {
 	return visible.Text(text)
 }
 
-const noAPI = "what answers there is not the API: is it weir's admin address (--admin-listen), or does the URL " +
-	"lack a path?"
+const noAPI = "this URL is not that of the API: is it weir's admin address (--admin-listen), or does it lack a path?"
 
 // connectionError turns a refused token into an *Error, and adds advice to an error about a private certificate
 // authority. It leaves out the query of the request, which may be long.
@@ -65,7 +64,7 @@ func connectionError(err error) error {
 		u.URL, _, _ = strings.Cut(u.URL, "?")
 	}
 	if errors.As(err, new(x509.UnknownAuthorityError)) {
-		return fmt.Errorf("%w; if it is a private authority, name its PEM file: --ca-file, WEIR_CA_FILE", err)
+		return fmt.Errorf("%w; if it is a private authority, name its PEM file with --ca-file or WEIR_CA_FILE", err)
 	}
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil {

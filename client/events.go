@@ -251,7 +251,7 @@ var ErrRemoved = errors.New("retention has removed the entries")
 type RemovedError struct{ First int64 }
 
 func (e *RemovedError) Error() string {
-	return fmt.Sprintf("%v: the oldest that is there is %d", ErrRemoved, e.First)
+	return fmt.Sprintf("%v: the oldest that still exists is %d", ErrRemoved, e.First)
 }
 func (e *RemovedError) Unwrap() error { return ErrRemoved }
 
@@ -286,7 +286,7 @@ func (c *Client) Entries(ctx context.Context, logPath string, from int64, limit 
 		return nil, err
 	}
 	if len(e.Lines) > maxPage || int64(bytes.Count(e.Lines, []byte{'\n'})) != e.Next-from {
-		return nil, fmt.Errorf("the server's reply: it does not have the entries from %d to %d", from, e.Next-1)
+		return nil, fmt.Errorf("the server's reply: the entries from %d to %d are missing", from, e.Next-1)
 	}
 	return e, nil
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -16,9 +15,8 @@ type RedirectError struct {
 }
 
 func (e *RedirectError) Error() string {
-	return fmt.Sprintf("%s redirects to %s %s, which is not followed: credentials and events stay with the server "+
-		"that they are for; "+
-		"if that one is meant, give its URL", e.From, e.Method, e.To)
+	return fmt.Sprintf("%s redirects to %s %s, which is not followed: credentials and events go only to the server that "+
+		"they are for; if that one is right, give its URL", e.From, e.Method, e.To)
 }
 
 // NewHTTPClient returns the HTTP client that weir's commands use for every request. It follows a redirect only within
@@ -36,7 +34,7 @@ func stayAtOrigin(req *http.Request, via []*http.Request) error {
 		return &RedirectError{From: place(first.URL), To: place(req.URL), Method: req.Method}
 	}
 	if len(via) >= maxRedirects {
-		return errors.New("the server redirects in a circle")
+		return fmt.Errorf("the server redirects more than %d times", maxRedirects)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("it has more than %d bytes", b.most)
+		return 0, fmt.Errorf("more than %d bytes", b.most)
 	}
 	return n, err
 }

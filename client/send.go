@@ -73,7 +73,7 @@ func (e *Interrupted) Error() string {
 	case unsent > 1:
 		return fmt.Sprintf("interrupted: lines %d to %d were read and not sent: %v", e.Done+1, e.Read, e.Err)
 	}
-	return "interrupted: all that was read is sent"
+	return "interrupted: all lines that were read were sent"
 }
 
 func (e *Interrupted) Unwrap() error { return e.Err }

@@ -23,7 +23,7 @@ type Told struct {
 
 // ErrSilent is returned (wrapped) by Tail if the server has sent nothing for 30 s: the server or the connection is
 // gone.
-var ErrSilent = errors.New("the server has fallen silent")
+var ErrSilent = errors.New("the server sends nothing any more")
 
 // silence is how long a server may send nothing. A server sends a heartbeat every 5 s.
 const silence = 30 * time.Second
@@ -72,7 +72,7 @@ func (c *Client) Tail(ctx context.Context, q Question, read string, begun func(r
 		err = cause
 	}
 	if err == nil {
-		err = errors.New("the tail was cut")
+		err = errors.New("the reply ended without a reason")
 	}
 	return &url.Error{Op: "read the reply of", URL: place(resp.Request.URL), Err: err}
 }

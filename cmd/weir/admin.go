@@ -25,8 +25,9 @@ func adminCommand() *cobra.Command {
 	admin := &cobra.Command{
 		Use:   "admin",
 		Short: "Manage organizations, projects, workspaces, credentials and logs, through the API",
-		Long: `Admin manages what weir keeps beside events. It asks the API, so it works from anywhere, with the
-environment variables that Atlas's tools use; most of it works against MongoDB Atlas too.
+		Long: `Admin manages organizations, projects, workspaces and credentials, and what is set up for their logs. It
+uses the API, so it works from anywhere, with the environment variables that Atlas's tools use; most of it works
+against MongoDB Atlas too.
 ` + exitHelp + `
 MONGODB_ATLAS_ORG_ID names the organization.`,
 	}
@@ -152,7 +153,7 @@ func isTerminal(in io.Reader) bool {
 // environment.
 func notEmpty(_ *cobra.Command, args []string) error {
 	if slices.Contains(args, "") {
-		return errors.New("an argument is empty")
+		return errors.New("an argument is empty: was it an unset variable?")
 	}
 	return nil
 }

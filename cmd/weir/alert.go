@@ -43,7 +43,7 @@ func alertVerbs() []verb {
 		{"create", "Create a rule from a file", nil, flagsOf{projectFlag, fileFlag}, send("POST", path(), oneDocument),
 			columns},
 		{"describe RULE", "Show a rule, by name or id", one, flagsOf{projectFlag}, ask("GET", path()), columns},
-		{"status RULE", "Show how far a rule is evaluated, its alerts, and who was told of them", one,
+		{"status RULE", "Show how far a rule is evaluated, its alerts, and which notifiers were told", one,
 			flagsOf{projectFlag}, ask("GET", path("status")), status},
 		{"delete RULE", "Delete a rule; its alerts end", one, flagsOf{projectFlag}, ask("DELETE", path()), nil},
 	}
@@ -57,11 +57,11 @@ func alertNotifierVerbs() []verb {
 	}
 	here := func(f *adminFlags, _ []string) (string, error) { return path(f, nil) }
 	return []verb{
-		{"list", "List who is told of the alerts of a project", nil, flagsOf{projectFlag}, list(here), columns},
+		{"list", "List the notifiers of a project", nil, flagsOf{projectFlag}, list(here), columns},
 		{"create", "Create a notifier from a file; the secret of a webhook is shown this once", nil,
 			flagsOf{projectFlag, fileFlag}, send("POST", here, oneDocument), columns},
 		{"describe NOTIFIER", "Show a notifier, by name or id", one, flagsOf{projectFlag}, ask("GET", path), columns},
-		{"update NOTIFIER", "Change what a file says of a notifier", one, flagsOf{projectFlag, fileFlag},
+		{"update NOTIFIER", "Change the attributes of a notifier that a file has", one, flagsOf{projectFlag, fileFlag},
 			send("PATCH", path, oneDocument), columns},
 		{"delete NOTIFIER", "Delete a notifier that no rule names", one, flagsOf{projectFlag}, ask("DELETE", path), nil},
 	}
@@ -86,7 +86,7 @@ func oneDocument(f *adminFlags, _ []string) (any, error) {
 	}
 	all, err := rulefile.Documents(data)
 	if err == nil && len(all) != 1 {
-		err = fmt.Errorf("it has %d documents instead of one", len(all))
+		err = fmt.Errorf("the file has %d documents, want one", len(all))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.file, err)
@@ -99,9 +99,9 @@ func applyAlerts() *cobra.Command {
 	var files []string
 	var project string
 	var dry bool
-	cmd := &cobra.Command{Use: "apply -f FILE", Short: "Create or change rules as files say, and show what changes",
-		Long: `Apply creates the rules of files of YAML, or changes those of the same names, and shows what changes. A
-file has one rule or several, with --- between them. Rules that no file names stay as they are.`,
+	cmd := &cobra.Command{Use: "apply -f FILE", Short: "Create or change rules from files, and show what changes",
+		Long: `Apply reads rules from YAML files. It creates each rule, or changes the rule of the same name, and shows
+what changes. A file has one rule or several, with --- between them. Other rules of the project stay as they are.`,
 		Args: cobra.NoArgs}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "`file` of YAML; may be repeated")
 	cmd.Flags().StringVar(&project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
@@ -180,7 +180,7 @@ func apply(cmd *cobra.Command, c *client.Client, path string, all []rule.Definit
 }
 
 func alertCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "alert", Short: "Try rules of alerts on what was recorded (weir only)"}
+	cmd := &cobra.Command{Use: "alert", Short: "Try alert rules on recorded events (weir only)"}
 	cmd.AddCommand(alertTestCommand())
 	return cmd
 }
@@ -195,9 +195,9 @@ func alertTestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test RULE --since TIME",
 		Short: "Print the alerts that a rule would have had (weir only)",
-		Long: `Test evaluates a rule, of a file or of the server by its name, on the events that were recorded, and prints
-the alerts that it would have had. It takes the events as if each had been recorded when it happened, and
-none of the logs that you may not read.
+		Long: `Test evaluates a rule on recorded events, and prints the alerts that it would have had. RULE is a file, or the
+name of a rule at the server. Each event counts as if it had been recorded when it happened. Logs that you may
+not read are left out.
 ` + exitHelp,
 		Example: `  weir alert test failed-logons.yaml --since 30d
   weir alert test failed-logons`,

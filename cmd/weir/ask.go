@@ -65,7 +65,7 @@ type dialog struct {
 	before   *term.State
 }
 
-var errNoAnswer = errors.New("nothing was answered")
+var errNoAnswer = errors.New("no answer was given")
 
 func (d *dialog) ask(question string) (string, error) {
 	d.terminal.SetPrompt(visible.Text(question))

@@ -26,7 +26,7 @@ import (
 
 func bucketCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bucket",
-		Short: "Copy a bucket, check all that is in it, or say which objects a log consists of"}
+		Short: "Copy a bucket, check everything in it, or list the objects of a log"}
 	cmd.AddCommand(bucketCopyCommand(), bucketCheckCommand(), bucketKeysCommand())
 	return cmd
 }
@@ -50,7 +50,7 @@ func mustExist(where string) error {
 	}
 	info, err := os.Stat(where)
 	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is no folder", where)
+		err = fmt.Errorf("%s is not a folder", where)
 	}
 	if err != nil {
 		return &exit{2, fmt.Errorf("open bucket: %w", err)}
@@ -86,16 +86,15 @@ func bucketCopyCommand() *cobra.Command {
 	f.to.AddPrefixedFlags(settings, "to-", config.Store)
 	cmd := &cobra.Command{
 		Use:   "copy SRC DST",
-		Short: "Copy a bucket, which may be in use, to another place; again, to bring the copy forward",
-		Long: `Copy copies a bucket, a folder or s3://name/prefix each, while nodes use it. All that was
-acknowledged before it began is in the copy. Broken off, it goes on where it was when it is run
-again; run later, it brings the copy forward and removes from it what the source has no more. What
-it brought is verified: digests, and signatures if there is a public key (--key). Until it is
-complete no node starts on the copy. A copy that a node has worked on is not written to any more.
-Keys are not in the bucket: bring the file with the signing keys, and the node's secret, yourself.
+		Short: "Copy a bucket, which may be in use, or bring an older copy forward",
+		Long: `Copy copies the bucket SRC to DST while nodes use it. Each is a folder or s3://name/prefix. The copy has
+all events that were acknowledged before it began. If it is interrupted, run it again to continue.
+If it is run later, it brings the copy forward, and removes objects that SRC does not have any more.
+It verifies what it has copied: digests, and signatures if a public key is given (--key). No node
+starts on a copy that is not complete. Copy does not write to a copy that a node has worked on.
+Keys are in no bucket: copy the file with the signing keys, and the nodes' secret, yourself.
 
-Exit status: 0 complete; 5 DST is something else than an older copy of SRC; 7 what was copied does
-not verify; 1 failed.`,
+Exit status: 0 complete; 5 DST is not an older copy of SRC; 7 copied objects do not verify; 1 failed.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(f.from.Complete(settings, "", os.LookupEnv),
@@ -208,14 +207,16 @@ func bucketCheckCommand() *cobra.Command {
 	f.config.AddFlag(s3, "key-file")
 	cmd := &cobra.Command{
 		Use:   "check [BUCKET]",
-		Short: "Look at every object of a bucket, which may be in use",
-		Long: `Check reads every object of a bucket, a folder (./weir-data if none is named) or s3://name/prefix:
-documents, the write-ahead log, plans, every log with all its manifests, and what nothing names.
-Digests are compared, signatures if there is a public key (--key), and the nodes' seals if their
-secret is there. It changes nothing. What a node is just writing looks like something that nothing
-names. --repair moves what nothing names below quarantine/<time>/ in the bucket, each under the key
-that it had: nothing is deleted that has not been read back there, and what a log consists of is not
-touched. No node may use the bucket meanwhile. What is damaged can only be put back from a copy.
+		Short: "Check every object of a bucket, which may be in use",
+		Long: `Check reads every object of a bucket, which is a folder (default ./weir-data) or s3://name/prefix:
+documents, the write-ahead log, plans, every log with all its manifests, and objects that nothing
+names. It checks digests, signatures if a public key is given (--key), and seals if the nodes' secret
+is given (--key-file or WEIR_SECRET). It changes nothing. An object that a node is writing at the
+moment can look like one that nothing names.
+
+--repair moves objects that nothing names below quarantine/<time>/ in the bucket, where each keeps its
+key. It deletes an object only after it has read the moved one back, and does not touch the objects of
+a log. No node may use the bucket meanwhile. A damaged object can only be put back from a copy.
 
 Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 failed otherwise.`,
 		Args: cobra.MaximumNArgs(1),
@@ -233,9 +234,9 @@ Exit status: 0 all is well; 7 something is damaged; 8 something is missing; 1 fa
 	cmd.Flags().AddFlagSet(s3)
 	addKeyFlag(cmd, &f.keys)
 	addSinceFlag(cmd, &f.since)
-	cmd.Flags().BoolVar(&f.repair, "repair", false, "move what nothing names below quarantine/")
+	cmd.Flags().BoolVar(&f.repair, "repair", false, "move objects that nothing names below quarantine/")
 	cmd.Flags().BoolVar(&f.stopped, "nodes-are-stopped", false,
-		"with --repair, on S3: you know that no node uses the bucket")
+		"with --repair, on S3: confirm that no node uses the bucket")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print a report as JSON")
 	return cmd
 }
@@ -246,7 +247,7 @@ func (f *checkFlags) open(ctx context.Context, where string) (bucket.Bucket, fun
 		return openToRead(where, node.StoreOptions(f.config.S3))
 	}
 	if location.IsS3(where) && !f.stopped {
-		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and say so " +
+		return nil, nil, &exit{2, errors.New("--repair needs a bucket that no node uses: stop all nodes, and confirm it " +
 			"with --nodes-are-stopped")}
 	}
 	if err := mustExist(where); err != nil {
@@ -287,8 +288,8 @@ func (f *checkFlags) run(cmd *cobra.Command, where string) error {
 	}
 	if seals.Err() != nil {
 		whole.Notes = append(whole.Notes,
-			"without the nodes' secret (--key-file, or WEIR_SECRET) digests were compared, "+
-				"but no seals of documents and of the write-ahead log")
+			"without the nodes' secret (--key-file or WEIR_SECRET), digests were checked, "+
+				"but not the seals of documents and of the write-ahead log")
 	}
 	if err := backup.Check(cmd.Context(), b); err != nil {
 		whole.Notes = append(whole.Notes, err.Error())
@@ -323,7 +324,7 @@ func printWhole(w io.Writer, whole *verify.Whole, signatures, since bool) {
 	for _, l := range whole.Intact {
 		visible.Printf(w, "log %s: intact as far as can be told, up to entry %d", l.Log, l.Entries)
 		if l.Since > 0 {
-			visible.Printf(w, "; it goes on from the checkpoint of %d entries", l.Since)
+			visible.Printf(w, "; it extends the older checkpoint of %d entries", l.Since)
 		}
 		fmt.Fprintln(w)
 	}
@@ -340,11 +341,11 @@ func printWhole(w io.Writer, whole *verify.Whole, signatures, since bool) {
 		visible.Printf(w, "note: %s\n", note)
 	}
 	if !since {
-		fmt.Fprintln(w, "note: without --since, it cannot be told whether a log was put back to an earlier "+
-			"state, or is gone")
+		fmt.Fprintln(w, "note: without --since, this check cannot detect a log that was put back to an earlier "+
+			"state or removed")
 	}
 	if !signatures {
-		fmt.Fprintln(w, "note: without --key, digests were compared, but no signatures")
+		fmt.Fprintln(w, "note: without --key, digests were checked, but not signatures")
 	}
 	if whole.Verdict == verify.Verified {
 		visible.Printf(w, "All is well: %d logs.\n", whole.Logs)

@@ -29,17 +29,17 @@ func bucketKeysCommand() *cobra.Command {
 	f.config.AddFlags(s3, config.Store)
 	cmd := &cobra.Command{
 		Use:   "keys LOG [BUCKET]",
-		Short: "Print the keys of the objects with the lines of a log, for other programs",
+		Short: "Print the keys of the objects that hold the lines of a log, for other programs",
 		Long: `Keys prints the keys of the segments that a log consists of now, one on each line, the oldest first,
 for programs such as DuckDB that read a bucket themselves: a folder (./weir-data if none is named) or
 s3://name/prefix. LOG is the id of the log. Each segment is a gzip file of whole lines, and each entry
-is in one of them. What waits to be sequenced is in none. Other segments may lie beside those that are
-printed: they were merged, and their lines would come twice. A segment stays for at least ten minutes
-after another has taken its place.
+is in exactly one of them. Events that are not sequenced yet are in none. The bucket may have other
+segments of the log, which were merged: their lines would come twice. A segment stays for at least ten
+minutes after it was merged.
 
-The manifest's signature is checked if there is a public key (--key). The segments are not read, so
-nothing is said of them: see "weir bucket check". With -o json the index of the first entry, the number
-of entries, the bytes and the range of times of each segment are printed too.
+The manifest's signature is checked if a public key is given (--key). The segments are not read; "weir
+bucket check" checks them. With -o json the index of the first entry, the number of entries, the bytes
+and the range of times of each segment are printed too.
 
 Exit status: 0 done; 7 the manifest, or a list that it names, is not what was signed; 8 the log has no
 segments yet, or something is missing; 1 failed otherwise.`,
@@ -63,7 +63,7 @@ segments yet, or something is missing; 1 failed otherwise.`,
 
 func (f *keysFlags) run(cmd *cobra.Command, log, where string) error {
 	if !account.ValidID(log) {
-		return &exit{2, fmt.Errorf("%.40q is no id of a log: want 24 hexadecimal digits", log)}
+		return &exit{2, fmt.Errorf("%.40q is not the id of a log: want 24 hexadecimal digits", log)}
 	}
 	keys, err := keysIfAny(f.keys)
 	if err != nil {

@@ -31,18 +31,18 @@ func collectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "collect --once",
 		Short: "Copy what is new in the logs of MongoDB Atlas, or of another weir, once",
-		Long: `Collect asks MongoDB Atlas, or another weir (--url), for what is new in its logs, records it in a weir, and
-ends. It is what a source ("weir admin source create") does at the server all the time, for those who have
-no source there: run it by a timer, at least every few days, since Atlas keeps logs for 30 days.
+		Long: `Collect reads what is new in the logs of MongoDB Atlas, or of another weir (--url), records it in a weir, and
+ends. A source of a project ("weir admin source create") does the same at the server, all the time. Without
+such a source, run collect by a timer, at least every few days, since Atlas keeps logs for 30 days.
 
---client-id or --public-key say what signs in there; its secret is in WEIR_SOURCE_SECRET or --secret-file.
-Where events go is said as for "weir record": WEIR_INGEST_TOKEN may be a token of the project. Workspaces
-that are missing are made, if the credential may do that.
+--client-id or --public-key name the credential there; its secret is in WEIR_SOURCE_SECRET or --secret-file.
+The weir that records is named as for "weir record": WEIR_INGEST_TOKEN may be a token of the project. Missing
+workspaces are created, if the credential may do that.
 
-How far it came stands in the state file (--state), which is written once lines are recorded: when it is
-killed, the next one goes on there, and what was sent twice is recorded once. Logs begin 30 days back.
-Lines that cannot be read as events are kept as they are. Lines that the server refuses are counted, and
-the exit status is 5.
+The state file (--state) says how far each log was collected. It is written after the lines are recorded: if
+collect is killed, the next run continues there, and lines that were sent twice are recorded once. Logs begin
+30 days back. Lines that cannot be read as events are kept as they are. Lines that the server refuses are
+counted, and the exit status is 5.
 ` + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return collectOnce(cmd, &f) },
@@ -51,12 +51,12 @@ the exit status is 5.
 	addAtlasFlags(cmd.Flags(), &f.source)
 	cmd.Flags().StringVar(&f.source.naming, "naming", "", "how workspaces are `named` here (default {workspace} if "+
 		"there is one --from-project, else {project}-{workspace})")
-	cmd.Flags().BoolVar(&f.once, "once", false, "do one round; must be given")
+	cmd.Flags().BoolVar(&f.once, "once", false, "collect once, and end; required")
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project that takes the events (default "+
 		"MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVar(&f.state, "state", "weir-collect.state", "`file` that says how far it came")
-	cmd.Flags().DurationVar(&f.retry.Most, "max-retry-time", 5*time.Minute, "how long a request is tried again that "+
-		"records")
+	cmd.Flags().DurationVar(&f.retry.Most, "max-retry-time", 5*time.Minute, "how long a failed request to "+
+		"record is tried again")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
 	return cmd
 }
@@ -75,17 +75,19 @@ func (f *collectFlags) settings() (once.Source, error) {
 		}
 	}
 	if !f.once {
-		return a, errors.New("give --once; to collect all the time, make a source: weir admin source create --help")
+		return a, errors.New("give --once; to collect all the time, create a source: weir admin source create --help")
 	}
 	if f.output != "" && f.output != "json" {
 		return a, errors.New("--output must be json or left out")
 	}
 	if (o.clientID == "") == (o.publicKey == "") {
-		return a, errors.New("give --client-id of a service account or --public-key of an API key there")
+		return a, errors.New("give either --client-id of a service account or --public-key of an API key of the server " +
+			"to collect from")
 	}
 	var err error
 	if a.Secret, err = o.secret(); err == nil && a.Secret == "" {
-		err = errors.New("its secret is missing: set WEIR_SOURCE_SECRET or give --secret-file")
+		err = errors.New("the secret of --client-id or --public-key is missing: set WEIR_SOURCE_SECRET or give " +
+			"--secret-file")
 	}
 	if err == nil && o.caFile != "" {
 		a.CA, err = readSmall(o.caFile)

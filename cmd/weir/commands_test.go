@@ -288,8 +288,8 @@ func TestRecordSaysWhatIsWrongWithAGzipFile(t *testing.T) {
 	}
 	whole := packed.String()
 	for content, want := range map[string]string{
-		whole: "", whole + whole: "", whole + "hello\n": "something behind the end of the gzip data",
-		whole + "\x1f": "something behind the end of the gzip data", whole + whole[:12]: "cut short",
+		whole: "", whole + whole: "", whole + "hello\n": "data after the end of the gzip data",
+		whole + "\x1f": "data after the end of the gzip data", whole + whole[:12]: "cut short",
 		whole[:len(whole)-3]: "cut short", whole[:5]: "cut short",
 	} {
 		file := filepath.Join(t.TempDir(), "events.gz")

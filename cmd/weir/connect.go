@@ -17,9 +17,9 @@ const caFlag, profileFlag = "ca-file", "profile"
 
 // addServerFlags adds the flags for the server and the certificate authorities of a command that uses the API.
 func addServerFlags(flags *pflag.FlagSet) {
-	flags.String(profileFlag, "", "`name` of a profile that \"weir login\" made: which server to ask, and as whom "+
+	flags.String(profileFlag, "", "`name` of a profile that \"weir login\" made: the server and the credential to use "+
 		"(default WEIR_PROFILE)")
-	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust beside the system's (default WEIR_CA_FILE)")
+	flags.String(caFlag, "", "PEM `file` of certificate authorities to trust besides the system's (default WEIR_CA_FILE)")
 }
 
 // caFile returns the file of certificate authorities in the flag or in the environment, or "".
@@ -31,7 +31,7 @@ func caFile(cmd *cobra.Command) string {
 func targetOf(cmd *cobra.Command) (profile.Target, error) {
 	named := cmd.Flag(profileFlag)
 	if named.Changed && named.Value.String() == "" {
-		return profile.Target{}, &exit{2, errors.New("--profile is empty")}
+		return profile.Target{}, &exit{2, errors.New("--profile must not be empty")}
 	}
 	t, err := profile.Choose(named.Value.String(), os.Getenv, loadProfiles)
 	if err != nil {
@@ -89,8 +89,8 @@ func dialToRecord(cmd *cobra.Command) (*client.Client, profile.Target, error) {
 		return nil, t, &exit{2, fmt.Errorf("%w, or WEIR_INGEST_TOKEN", err)}
 	}
 	if token != "" && t.Profile != "" {
-		return nil, t, &exit{2, fmt.Errorf("WEIR_INGEST_TOKEN is set, and profile %s says whom to ask: set the server in "+
-			"MONGODB_ATLAS_BASE_URL, or unset the token", t.Profile)}
+		return nil, t, &exit{2, fmt.Errorf("WEIR_INGEST_TOKEN cannot be used with the profile %s: leave one of them out; "+
+			"without a profile, name the server in MONGODB_ATLAS_BASE_URL", t.Profile)}
 	}
 	t.IngestToken = token
 	c, err := newClient(t.Config)

@@ -73,20 +73,21 @@ func deliveryVerbs() []verb {
 	}
 	mine := flagsOf{projectFlag}
 	return []verb{
-		{"list", "List where the events of a project are sent", nil, mine, list(here), columns},
-		{"create", "Have events sent to another system", nil, flagsOf{projectFlag, file}, send("POST", here, body), columns},
-		{"update ID", "Replace what a delivery is; secrets that are sent back as they were shown stay", one,
+		{"list", "List the deliveries of a project", nil, mine, list(here), columns},
+		{"create", "Create a delivery, which sends events to another system", nil, flagsOf{projectFlag, file},
+			send("POST", here, body), columns},
+		{"update ID", "Replace the settings of a delivery; secrets that are sent back masked stay", one,
 			flagsOf{projectFlag, file}, send("PUT", all, body), columns},
 		{"describe ID", "Show how far a delivery has come, and what failed; -o json shows each log, and what is parked", one,
 			mine, ask("GET", describes), status},
-		{"pause ID", "Send no more, until the delivery is resumed", one, mine, ask("POST", does("pause")), columns},
-		{"resume ID", "Go on to send where a delivery was paused", one, mine, ask("POST", does("resume")), columns},
-		{"replay ID", "Go on elsewhere: send again, or leave out", one, flagsOf{projectFlag, start},
+		{"pause ID", "Send nothing until the delivery is resumed", one, mine, ask("POST", does("pause")), columns},
+		{"resume ID", "Continue to send where a delivery was paused", one, mine, ask("POST", does("resume")), columns},
+		{"replay ID", "Continue at another entry: send events again, or skip some", one, flagsOf{projectFlag, start},
 			send("POST", does("replay"), from), columns},
-		{"retry-parked ID", "Send once more the events that the other side has refused", one, mine,
+		{"retry-parked ID", "Send the parked events, which the place refused, once more", one, mine,
 			ask("POST", does("retryParked")), columns},
-		{"discard-parked ID", "Give up the events that the other side has refused; their log keeps them", one, mine,
+		{"discard-parked ID", "Discard the parked events, which the place refused; their log keeps them", one, mine,
 			ask("POST", does("discardParked")), columns},
-		{"delete ID", "End a delivery", one, mine, ask("DELETE", all), nil},
+		{"delete ID", "Delete a delivery", one, mine, ask("DELETE", all), nil},
 	}
 }

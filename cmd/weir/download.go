@@ -19,16 +19,15 @@ import (
 )
 
 const exitHelp = `
-Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage, also if it is the server that
-finds it wrong; 3 not authenticated or not allowed; 4 not found; 5 events were refused; 6 the
-download was incomplete or damaged; 7 does not verify; 8 cannot tell, since something is missing.
+Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage, also if the server reports it;
+3 not authenticated or not allowed; 4 not found; 5 events were refused; 6 the download was incomplete
+or damaged; 7 does not verify; 8 cannot tell, since something is missing.
 
-The environment says whom to ask: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default
+The environment names the server and the credential: WEIR_URL or MONGODB_ATLAS_OPS_MANAGER_URL (default
 https://cloud.mongodb.com), MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with
 MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with MONGODB_ATLAS_PRIVATE_API_KEY.
-Instead "weir login" can keep that as a profile, which --profile or WEIR_PROFILE names. If the
-server's certificate is of a private authority, name that authority's file in WEIR_CA_FILE or
---ca-file.`
+"weir login" can keep these as a profile, which --profile or WEIR_PROFILE names. If a private authority
+issued the server's certificate, name that authority's PEM file in WEIR_CA_FILE or --ca-file.`
 
 // exitCode returns the exit status for an error of the client.
 func exitCode(err error) int {
@@ -64,9 +63,9 @@ func downloadCommand() *cobra.Command {
 		Use:   "download [WORKSPACE]",
 		Short: "Download the audit log of a workspace, from weir or from MongoDB Atlas",
 		Long: `Download writes the audit log of a workspace, or the log with an id (--log), to a .gz file. The file
-gets its name only when it is whole and its gzip was checked to the end. Without --output nothing is
-replaced. With it a file that it replaces stays until then; a symbolic link is followed; a device or
-a pipe is written to.
+gets its name only when it is whole and its gzip was checked to the end. Without --output no file is
+replaced. With --output an existing file stays until the new one is whole. --output may also be a
+symbolic link, which is followed, a device or a pipe.
 ` + exitHelp,
 		Example: `  weir download prod
   weir download prod --start 2026-11-01 --end 2026-11-07 -o week.gz
@@ -84,7 +83,7 @@ a pipe is written to.
 		"`file` to write, - for standard output (default: the name that the server suggests)")
 	cmd.Flags().BoolVar(&f.source.Operational, "operational", false, "the operational log, not the audit log")
 	cmd.Flags().BoolVar(&f.proof, "proof", false,
-		"write beside the file, as FILE.proof, what \"weir verify\" checks it by (weir only)")
+		"also write the file's proof, FILE.proof, for \"weir verify\" (weir only)")
 	addKeyFlag(cmd, &f.keys)
 	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace (weir only)")
@@ -108,7 +107,7 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 		f.output = "-"
 	}
 	if f.proof && f.output != "" && (f.output == "-" || !client.IsRegular(f.output)) {
-		return &exit{2, errors.New("--proof needs a file: give another --output")}
+		return &exit{2, errors.New("--proof needs a regular file: name one with --output")}
 	}
 	c, err := f.connect(cmd)
 	if err != nil {
@@ -128,7 +127,7 @@ func download(cmd *cobra.Command, f downloadFlags) error {
 		return err
 	}
 	if d.Removed != "" {
-		visible.Printf(cmd.ErrOrStderr(), "retention has removed of this range, as the server says: %s\n", d.Removed)
+		visible.Printf(cmd.ErrOrStderr(), "retention has removed events of this range: %s\n", d.Removed)
 	}
 	if f.proof {
 		return f.prove(cmd, c, d, q, name)
@@ -213,7 +212,7 @@ func fixRange(q *client.Query, now time.Time) {
 func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Download, q client.Query,
 	name string) error {
 	if d.Log == "" {
-		return errors.New("the server proves nothing of its logs: it is not weir")
+		return errors.New("the server gives no proofs, so it is not weir: download without --proof")
 	}
 	var text io.ReadCloser
 	err := client.Retry(cmd.Context(), client.RetryOptions{Most: f.retry, Waiting: waiting(cmd, c)},
@@ -222,12 +221,12 @@ func (f *downloadFlags) prove(cmd *cobra.Command, c *client.Client, d *client.Do
 			return err
 		})
 	if err != nil {
-		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
+		return fmt.Errorf("%s was written, but not its proof: %w", name, err)
 	}
 	defer text.Close()
 	copied := func(w io.Writer) error { _, err := io.Copy(w, text); return err }
 	if err := durable.ReplaceFrom(name+".proof", 0o644, copied); err != nil {
-		return fmt.Errorf("%s is there, but its proof is not: %w", name, err)
+		return fmt.Errorf("%s was written, but not its proof: %w", name, err)
 	}
 	return completeProof(cmd, c, name, f.keys)
 }

@@ -27,12 +27,12 @@ func exportCommand() *cobra.Command {
 		Use:   "export [WORKSPACE] QUERY",
 		Short: "Write all events that a query finds to a table: CSV, Parquet or lines of JSON (weir only)",
 		Long: `Export writes all events that a query finds, the oldest first: of a workspace, or of all logs of the
-project that you may read. The ending of the file says the format, and whether it is compressed:
+project that you may read. The ending of the file name chooses the format, and whether it is compressed:
 .csv, .ndjson, .parquet, .csv.gz, .ndjson.gz. The file gets its name only when it is whole.
 
 The columns are time, who, who_uid, from_ip, operation, class, target_type, target_name, target_uid,
 outcome, outcome_detail, session, event_uid, log, entry. --columns chooses others: any field or alias
-of the query language, and event, the whole event. Lines of JSON have the whole event without it.
+of the query language, and event, the whole event. Lines of JSON always have the whole event.
 ` + exitHelp,
 		Example: `  weir export prod 'outcome:failure' --start 90d -o failures.csv
   weir export 'who:admin.*' --start 2026-10-01 --end 2026-10-31 -o october.parquet
@@ -45,10 +45,10 @@ of the query language, and event, the whole event. Lines of JSON have the whole 
 	}
 	f.add(cmd)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write, - for standard output")
-	cmd.Flags().StringVar(&f.Format, "format", "", "csv, ndjson or parquet (default: by the file's ending)")
+	cmd.Flags().StringVar(&f.Format, "format", "", "csv, ndjson or parquet (default: by the ending of the file name)")
 	cmd.Flags().StringSliceVar(&f.Columns, "columns", nil, "`names` of columns")
-	cmd.Flags().BoolVar(&f.Raw, "raw", false, "leave cells that a spreadsheet takes for formulas as they are")
-	cmd.Flags().BoolVar(&f.BOM, "bom", false, "begin CSV with a byte-order mark, by which Excel knows UTF-8")
+	cmd.Flags().BoolVar(&f.Raw, "raw", false, "do not escape cells that a spreadsheet would take for formulas")
+	cmd.Flags().BoolVar(&f.BOM, "bom", false, "begin CSV with a byte-order mark, so that Excel reads it as UTF-8")
 	return cmd
 }
 
@@ -72,7 +72,7 @@ func (f *exportFlags) run(cmd *cobra.Command, workspace, text string) error {
 	case f.output == "":
 		return &exit{2, errors.New("name a file with --output, or - for standard output")}
 	case !slices.Contains(export.Formats(), f.Format):
-		return &exit{2, fmt.Errorf("the ending of %s says no format: give --format %s", f.output,
+		return &exit{2, fmt.Errorf("the ending of %s names no format: give --format, one of %s", f.output,
 			strings.Join(export.Formats(), ", "))}
 	case compressed && f.Format == string(export.Parquet):
 		return &exit{2, errors.New("a Parquet file is compressed already: leave .gz out")}

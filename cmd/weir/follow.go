@@ -28,14 +28,14 @@ func followCommand() *cobra.Command {
 	var f followFlags
 	cmd := &cobra.Command{
 		Use:   "follow [WORKSPACE] --state FILE",
-		Short: "Print the entries of a log in order, and go on where it was (weir only)",
+		Short: "Print the entries of a log in order, from where the last run ended (weir only)",
 		Long: `Follow prints a line {"index":N,"event":{…}} for each entry of a workspace's audit log, or of the log
-with an id (--log), in order, and waits for more. The state file says which entry comes next: started
-again, follow goes on there. It is written after the lines, so if follow is killed at most the last of
-them come again, with their indexes; none is left out.
+with an id (--log), in order, and waits for more. The state file says which entry comes next: the next
+run of follow continues there. It is written after the lines, so if follow is killed, its last lines may
+come again, with the same indexes; none is left out.
 
-What retention has removed before it was read is said on the standard error, and follow goes on
-behind it. An interrupt ends it.
+If retention has removed entries before follow read them, it reports that on standard error and
+continues after them. An interrupt ends it.
 ` + exitHelp,
 		Example: `  weir follow prod --state prod.follow | siem-shipper
   weir follow --log 6a793f48c0eb9e7a17712f00 --from 1000 --state log.follow --once > entries.ndjson`,
@@ -49,12 +49,12 @@ behind it. An interrupt ends it.
 	}
 	addServerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.state, "state", "", "`file` that says which entry comes next")
-	cmd.Flags().Int64Var(&f.from, "from", 0, "`index` of the first entry, where there is no state yet")
+	cmd.Flags().Int64Var(&f.from, "from", 0, "`index` of the first entry, if there is no state file yet")
 	cmd.Flags().StringVar(&f.source.Log, "log", "", "`id` of a log, such as that of a deleted workspace")
 	cmd.Flags().StringVar(&f.source.Organization, "org", "", "`id` of the organization whose own log --log names")
 	cmd.Flags().StringVar(&f.source.Project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().DurationVar(&f.retry, "max-retry-time", time.Hour, "how long a failed request is tried again")
-	cmd.Flags().BoolVar(&f.once, "once", false, "end when all entries that are there are printed")
+	cmd.Flags().BoolVar(&f.once, "once", false, "end when all present entries are printed")
 	return cmd
 }
 
@@ -69,8 +69,11 @@ type followState struct {
 const followVersion = 1
 
 func (f *followFlags) run(cmd *cobra.Command) error {
-	if f.state == "" || f.from < 0 {
-		return &exit{2, errors.New("name a file with --state; --from may not be negative")}
+	if f.state == "" {
+		return &exit{2, errors.New("name a state file with --state")}
+	}
+	if f.from < 0 {
+		return &exit{2, errors.New("--from must be at least 0")}
 	}
 	c, err := f.connect(cmd)
 	if err != nil {
@@ -132,11 +135,11 @@ func (f *followFlags) load(log string) (*followState, error) {
 	}
 	s := new(followState)
 	if err := json.Unmarshal(data, s); err != nil || s.Version != followVersion || s.Next < 0 {
-		return nil, &exit{2, fmt.Errorf("%s is no state of weir follow: name another file, or remove it to begin anew",
+		return nil, &exit{2, fmt.Errorf("%s is not a state file of weir follow: name another, or remove it to begin again",
 			f.state)}
 	}
 	if s.Log != log {
-		return nil, &exit{2, fmt.Errorf("%s is the state of %s: name another file for %s", f.state, s.Log, log)}
+		return nil, &exit{2, fmt.Errorf("%s is the state file of %s: name another for %s", f.state, s.Log, log)}
 	}
 	return s, nil
 }

@@ -165,7 +165,7 @@ func TestFollowRefusesTheStateOfAnotherServer(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	code, stdout, stderr := toServer(t, log.ServeHTTP)(followArguments(state, "--once")...)
-	if code != 2 || stdout != "" || !strings.Contains(stderr, "is the state of http") {
+	if code != 2 || stdout != "" || !strings.Contains(stderr, "is the state file of http") {
 		t.Errorf("status %d: %s%s", code, stdout, stderr)
 	}
 }

@@ -16,13 +16,12 @@ func keyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Make, show and change the keys that sign logs",
-		Long: `The keys that sign logs are in a file apart from the bucket (--signing-key-file), or in
-WEIR_SIGNING_KEY: one on each line. Private keys sign, all of them; public keys are those of earlier days, whose
-signatures are still believed.
+		Long: `The keys that sign logs are in a file outside the bucket (--signing-key-file), or in WEIR_SIGNING_KEY, one on
+each line. Every private key signs. Public keys are earlier ones, whose signatures still count.
 
-To change the key: "weir key rotate", restart weir, tell those who verify the new public key; once they know it,
-"weir key retire" and restart. On several nodes put the new public key into every node's file before any node signs
-with it.`,
+To change the key, run "weir key rotate", restart weir, and give the new public key to everyone who verifies. When
+they all have it, run "weir key retire" and restart weir. On several nodes, put the new public key into every node's
+file before any node signs with it.`,
 	}
 	cmd.AddCommand(keyGenerate(), keyShow(), keyRotate(), keyRetire())
 	return cmd
@@ -61,28 +60,28 @@ func onKeys(use, short string, run func(cmd *cobra.Command, file string) error) 
 }
 
 func keyGenerate() *cobra.Command {
-	return onKeys("generate [FILE]", "Make a key in a file that does not exist yet, - for standard output, and print "+
-		"the public key", func(cmd *cobra.Command, file string) error {
-		key, err := proof.GenerateKey()
-		if err != nil {
-			return err
-		}
-		if file == "-" {
-			fmt.Fprintln(cmd.OutOrStdout(), key)
-			fmt.Fprintln(cmd.ErrOrStderr(), key.PublicText())
+	return onKeys("generate [FILE]", "Make a key in a new file, - for standard output, and print the public key",
+		func(cmd *cobra.Command, file string) error {
+			key, err := proof.GenerateKey()
+			if err != nil {
+				return err
+			}
+			if file == "-" {
+				fmt.Fprintln(cmd.OutOrStdout(), key)
+				fmt.Fprintln(cmd.ErrOrStderr(), key.PublicText())
+				return nil
+			}
+			if err := proof.CreateKeys(file, key.String()+"\n"); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
 			return nil
-		}
-		if err := proof.CreateKeys(file, key.String()+"\n"); err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), key.PublicText())
-		return nil
-	})
+		})
 }
 
 func keyShow() *cobra.Command {
 	origin := ""
-	cmd := onKeys("show [FILE]", "Print the public keys, those that sign first",
+	cmd := onKeys("show [FILE]", "Print the public keys, signing keys first",
 		func(cmd *cobra.Command, file string) error {
 			keys, err := loadKeys(file)
 			if err != nil {
@@ -102,7 +101,7 @@ func keyShow() *cobra.Command {
 			return nil
 		})
 	cmd.Flags().StringVar(&origin, "origin", "",
-		"`origin` of a log, as its checkpoint begins: print the keys as other tools want them for that log")
+		"`origin` of a log, the first line of its checkpoint: print the keys in the form for other tools")
 	return cmd
 }
 
@@ -115,7 +114,7 @@ func loadKeys(file string) (*proof.Keys, error) {
 }
 
 func keyRotate() *cobra.Command {
-	return onKeys("rotate [FILE]", "Add a new key, which signs from the next start on, beside those that sign now",
+	return onKeys("rotate [FILE]", "Add a key, which signs from the next start on besides the present ones",
 		func(cmd *cobra.Command, file string) error {
 			if err := inFile(); err != nil {
 				return err
@@ -130,8 +129,8 @@ func keyRotate() *cobra.Command {
 }
 
 func keyRetire() *cobra.Command {
-	return onKeys("retire [FILE]", "Have only the newest key sign; of the others the public keys stay, so that what "+
-		"they signed is believed", func(cmd *cobra.Command, file string) error {
+	return onKeys("retire [FILE]", "Keep only the newest private key; earlier signatures still count, by the public "+
+		"keys", func(cmd *cobra.Command, file string) error {
 		if err := inFile(); err != nil {
 			return err
 		}

@@ -20,21 +20,21 @@ func loginCommand() *cobra.Command {
 	var p profile.Profile
 	cmd := &cobra.Command{
 		Use:   "login",
-		Short: "Keep a server and what signs in there as a profile",
+		Short: "Keep a server and a credential for it as a profile",
 		Long: `Login asks for the URL of a server, and for the client id and secret of a service account or the public
 and private key of an API key. It tries them on the server, and keeps them as the profile that --profile
-names, "default" if it names none, in place of one of that name. On a terminal the secret is not shown.
-Elsewhere the answers are lines of standard input: the URL, if --url does not say it, the id and the secret.
+names (default "default"). A profile of the same name is replaced. On a terminal the secret is not shown.
+Otherwise the answers are lines of standard input: the URL, unless --url gives it, the id and the secret.
 
 The file is weir/profiles.json in the user's folder for configuration; nobody else may read it. With
---profile commands ask its server, as whom it says, whatever the environment says of that.`,
+--profile a command uses the server and the credential of the profile, and not those in the environment.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return login(cmd, p) },
 	}
 	addProfileFlag(cmd)
 	cmd.Flags().StringVar(&p.URL, "url", "", "`URL` of the server")
 	cmd.Flags().StringVar(&p.CAFile, caFlag, "",
-		"PEM `file` of certificate authorities to trust beside the system's, which the profile names then")
+		"PEM `file` of certificate authorities to trust besides the system's; the profile keeps its name")
 	cmd.Flags().StringVar(&p.Organization, "org", "", "`id` of the organization, if a command names none")
 	cmd.Flags().StringVar(&p.Project, "project", "", "`id` of the project, if a command names none")
 	cmd.Flags().StringVar(&p.Workspace, "workspace", "",
@@ -83,7 +83,7 @@ func login(cmd *cobra.Command, p profile.Profile) error {
 		return err
 	}
 	if err := p.Try(cmd.Context(), c); err != nil {
-		return fmt.Errorf("profile %s is not kept: %w", name, err)
+		return fmt.Errorf("profile %s was not kept: %w", name, err)
 	}
 	if err := file.Put(name, p); err != nil {
 		return err
@@ -107,7 +107,7 @@ func askForCredential(cmd *cobra.Command, p *profile.Profile) error {
 	p.URL = cmp.Or(p.URL, client.Atlas)
 	u, err := url.Parse(p.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return &exit{2, errors.New("what was given as the URL of the server is none: want https://… or http://…")}
+		return &exit{2, errors.New("the URL of the server is malformed: want https://… or http://…")}
 	}
 	id, err := from.ask("Client id of a service account, or public key of an API key: ")
 	if err != nil {
@@ -131,7 +131,7 @@ func warnWithoutTLS(cmd *cobra.Command, server string) {
 		return
 	}
 	if address, err := netip.ParseAddr(u.Hostname()); err != nil || !address.IsLoopback() {
-		visible.Printf(cmd.ErrOrStderr(), "weir: %s is asked without TLS: whoever is on the way can read what is sent\n",
+		visible.Printf(cmd.ErrOrStderr(), "weir: %s is used without TLS: others on the network can read what is sent\n",
 			u.Host)
 	}
 }
@@ -139,8 +139,8 @@ func warnWithoutTLS(cmd *cobra.Command, server string) {
 func logoutCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logout",
-		Short: "Remove a profile, with the secret in it",
-		Long: `Logout removes the profile that --profile names, "default" if it names none, from this machine. The
+		Short: "Remove a profile and the secret in it",
+		Long: `Logout removes the profile that --profile names (default "default") from this machine. The
 credential stays valid: "weir admin service-account delete-secret" and "weir admin key delete" end it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

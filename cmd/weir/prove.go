@@ -20,9 +20,9 @@ func proveCommand() *cobra.Command {
 	var keys []string
 	cmd := &cobra.Command{
 		Use:   "prove FILE.gz",
-		Short: "Complete the proof of a download with what was not sequenced when it was made",
-		Long: `Prove asks the log that a file was downloaded from for what it has sequenced since, and writes FILE.gz.proof
-anew. The file itself stays as it is.
+		Short: "Complete the proof of a download with the events that were not sequenced yet",
+		Long: `Prove asks the log that a file was downloaded from for proofs of the events that were sequenced since, and
+replaces FILE.gz.proof. The file itself stays as it is.
 ` + exitHelp,
 		Example: "  weir prove prod.gz",
 		Args:    cobra.ExactArgs(1),
@@ -73,7 +73,7 @@ func completeProof(cmd *cobra.Command, c *client.Client, name string, keys []str
 	}
 	waiting := ""
 	if r.Unsequenced > 0 {
-		waiting = fmt.Sprintf("; %d are not sequenced yet: run \"weir prove %s\" after the next round",
+		waiting = fmt.Sprintf("; %d are not sequenced yet: run \"weir prove %s\" again later",
 			r.Unsequenced, name)
 	}
 	visible.Printf(cmd.ErrOrStderr(), "%s.proof: %d lines are entries of the log %s%s\n", name, r.Entries,

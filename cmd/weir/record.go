@@ -34,14 +34,14 @@ func recordCommand() *cobra.Command {
 		Short: "Record audit events, one JSON object on each line",
 		Long: `Record sends the lines of the files, or of standard input, to the audit log of a workspace. Text is
 UTF-8; files may be gzip. Failed requests are tried again; an event is recorded once, however often it was
-sent. When it is interrupted (SIGINT, SIGTERM) it sends what it has read, and names the lines that it could
-not send. WEIR_INGEST_TOKEN, if it is set, is used in place of other credentials.
+sent. When it is interrupted (SIGINT, SIGTERM), it sends the lines that it has read, and names those that it
+could not send. WEIR_INGEST_TOKEN, if it is set, is used in place of other credentials.
 
-With --follow it goes on with the files as they grow, also when they are rotated: renamed, copied and
-truncated, compressed (gzip, zstd). How far it came stands in the state file (--state), which is written
-once events are recorded: after a crash it goes on there, and what was sent twice is recorded once. Rotated
-files must lie beside the file, with a number or a date in their names. Lines that are refused are named,
-or told as a range where they are many, and left behind.
+With --follow it continues as the files grow, also when they are rotated: renamed, copied and truncated, or
+compressed (gzip, zstd). The state file (--state) says how far each file was sent. It is written after the
+events are recorded: after a crash record continues there, and lines that were sent twice are recorded once.
+Rotated files must lie in the same folder, with a number or a date in their names. Refused lines are
+reported, many of them as a range, and skipped.
 ` + exitHelp,
 		Example: `  weir record prod events.ndjson events-2026-10.ndjson.gz
   tail -f events.ndjson | weir record prod --partial
@@ -62,21 +62,36 @@ or told as a range where they are many, and left behind.
 	cmd.Flags().StringVar(&f.project, "project", "", "`id` of the project (default MONGODB_ATLAS_PROJECT_ID)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json: print what was recorded as JSON on standard output")
 	cmd.Flags().IntVar(&f.sender.MaxEvents, "batch", 5000, "events in one request")
-	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second, "how long a line waits for others")
+	cmd.Flags().DurationVar(&f.sender.MaxWait, "flush-interval", time.Second,
+		"how long a line waits for others to be sent with")
 	cmd.Flags().DurationVar(&f.sender.Grace, "grace", 10*time.Second,
-		"how long to send, when interrupted, what was read")
+		"how long lines that were read are still sent after an interrupt")
 	cmd.Flags().DurationVar(&f.sender.Retry.Most, "max-retry-time", 5*time.Minute,
-		"how long a request is tried again; with --follow without end unless it is given")
-	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false, "record good events although others are refused")
+		"how long a failed request is tried again (with --follow by default without end)")
+	cmd.Flags().BoolVar(&f.sender.Partial, "partial", false,
+		"record the good events of a request although others are refused")
 	cmd.Flags().BoolVar(&f.follow, "follow", false, "send lines as the files grow and rotate, until interrupted")
-	cmd.Flags().StringVar(&f.state, "state", "weir-record.state", "`file` that says how far --follow came")
+	cmd.Flags().StringVar(&f.state, "state", "weir-record.state", "`file` that says how far --follow has come")
 	return cmd
 }
 
+// checkBatches returns an error for flags that would make batches of nothing.
+func (f *recordFlags) checkBatches() error {
+	if f.sender.MaxEvents < 1 {
+		return &exit{2, errors.New("--batch must be at least 1")}
+	}
+	if f.sender.MaxWait <= 0 {
+		return &exit{2, errors.New("--flush-interval must be more than 0")}
+	}
+	return nil
+}
+
 func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordFlags) error {
-	if f.output != "" && f.output != "json" || f.sender.MaxEvents < 1 || f.sender.MaxWait <= 0 {
-		return &exit{2, errors.New("--output must be json or left out; --batch and --flush-interval must be " +
-			"more than 0")}
+	if f.output != "" && f.output != "json" {
+		return &exit{2, errors.New("--output must be json or left out")}
+	}
+	if err := f.checkBatches(); err != nil {
+		return err
 	}
 	c, project, err := connectBy(cmd, f.project, dialToRecord)
 	if err != nil {
@@ -91,7 +106,7 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	}
 	for i, name := range files {
 		if err = sendFile(cmd, s, name); err != nil {
-			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing behind it%s: %w",
+			err = fmt.Errorf("recorded %d events, all up to %s:%d, nothing after it%s: %w",
 				s.Sent.Recorded+s.Sent.Duplicates, display(name), s.Done(), left(files[i+1:]), err)
 			break
 		}
@@ -105,8 +120,8 @@ func recordFiles(cmd *cobra.Command, workspace string, files []string, f recordF
 	fmt.Fprintf(cmd.ErrOrStderr(), "%d events recorded, %d were there already, %d refused\n", s.Sent.Recorded,
 		s.Sent.Duplicates, s.Sent.Refused)
 	if s.Sent.Conflicts > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d of those recorded are conflicts: other events have the same time and "+
-			"metadata.uid, with other content\n", s.Sent.Conflicts)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of those recorded are conflicts: another event has the same time and "+
+			"metadata.uid, but other content\n", s.Sent.Conflicts)
 	}
 	return err
 }

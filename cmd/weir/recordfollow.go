@@ -20,10 +20,10 @@ import (
 // followFiles sends the lines of growing files until the command is interrupted.
 func followFiles(cmd *cobra.Command, workspace string, files []string, f recordFlags) error {
 	if len(files) == 0 {
-		return &exit{2, errors.New("--follow needs the names of files")}
+		return &exit{2, errors.New("--follow needs files: name them as arguments")}
 	}
-	if f.sender.MaxEvents < 1 || f.sender.MaxWait <= 0 {
-		return &exit{2, errors.New("--batch and --flush-interval must be positive")}
+	if err := f.checkBatches(); err != nil {
+		return err
 	}
 	for i, name := range files {
 		var err error
@@ -91,7 +91,7 @@ func (s *following) send(ctx context.Context, b logfile.Batch) error {
 		}
 	}
 	if more := r.Rejected - len(r.BadRequest.Fields); more > 0 {
-		visible.Printf(s.cmd.ErrOrStderr(), "%s: %d more lines from byte %d to the line at byte %d are refused\n", b.Name,
+		visible.Printf(s.cmd.ErrOrStderr(), "%s: %d more lines between the bytes %d and %d are refused\n", b.Name,
 			more, b.Offsets[0], b.Offsets[len(b.Offsets)-1])
 	}
 	s.sent.Recorded += r.Recorded

@@ -26,25 +26,25 @@ func projectFlag(s *pflag.FlagSet, f *adminFlags) {
 
 // scopeFlags select the organization or the project of credentials.
 func scopeFlags(s *pflag.FlagSet, f *adminFlags) {
-	s.StringVar(&f.project, "project", "", "`id` of a project: its credentials, and their roles on it (default: those "+
-		"of the organization)")
+	s.StringVar(&f.project, "project", "", "`id` of a project whose credentials, and their roles on it, are meant "+
+		"(default: those of the organization)")
 	orgFlag(s, f)
 }
 
 func nameFlag(s *pflag.FlagSet, f *adminFlags) { s.StringVar(&f.name, "name", "", "new `name`") }
 
 func descriptionFlag(s *pflag.FlagSet, f *adminFlags) {
-	s.StringVar(&f.description, "description", "", "what it is for; \"create\" needs one, of 1 to 250 characters")
+	s.StringVar(&f.description, "description", "", "purpose of the credential, 1 to 250 characters; \"create\" needs one")
 }
 
-var errNoDescription = errors.New("give a --description of what it is for")
+var errNoDescription = errors.New("give a --description: what is the credential for?")
 
 func rolesFlag(s *pflag.FlagSet, f *adminFlags) {
 	s.StringSliceVar(&f.roles, "role", nil, "a `role`, such as ORG_OWNER or GROUP_OWNER; may be repeated")
 }
 
 func hoursFlag(s *pflag.FlagSet, f *adminFlags) {
-	s.IntVar(&f.hours, "secret-hours", 365*24, "after so many hours the secret expires")
+	s.IntVar(&f.hours, "secret-hours", 365*24, "number of hours until the secret expires")
 }
 
 func tagsFlag(s *pflag.FlagSet, f *adminFlags) {
@@ -157,12 +157,12 @@ func resources() []resource {
 			serviceAccountVerbs(), nil},
 		{"ingest-token", nil, "Fixed tokens of a project, with which senders record events", ingestTokenVerbs(), nil},
 		{"alert", nil, "Rules of alerts of a project", alertVerbs(), []func() *cobra.Command{applyAlerts}},
-		{"alert-notifier", nil, "Who is told of the alerts of a project", alertNotifierVerbs(), nil},
-		{"source", nil, "What a project has collected from MongoDB Atlas, or from another weir", sourceVerbs(), nil},
-		{"delivery", nil, "Where the events of a project are sent", deliveryVerbs(), nil},
-		{"access-list", nil, "From where a project, an API key, a service account or an ingest token may be used",
+		{"alert-notifier", nil, "Notifiers, which are told of the alerts of a project", alertNotifierVerbs(), nil},
+		{"source", nil, "Sources, from which a project collects: MongoDB Atlas, another weir, Kafka", sourceVerbs(), nil},
+		{"delivery", nil, "Deliveries, which send the events of a project to other systems", deliveryVerbs(), nil},
+		{"access-list", nil, "Addresses from which a project, API key, service account or ingest token may be used",
 			accessVerbs(), nil},
-		{"failures", nil, "Failed sign-ins, which limit the address that they came from", failuresVerbs(), nil},
+		{"failures", nil, "Failed sign-ins, for which an address may be limited", failuresVerbs(), nil},
 		{"log", nil, "Logs, those of deleted workspaces too", logVerbs(), nil},
 	}
 }
@@ -194,10 +194,10 @@ func projectVerbs() []verb {
 	}
 	retentionFlags := func(s *pflag.FlagSet, f *adminFlags) {
 		s.StringVar(&f.retention, "retention-days", "",
-			"events of living logs are kept for so many days, at least 30, or \"forever\"")
+			"number of days that events are kept, at least 30, or \"forever\"")
 		s.StringVar(&f.deleted, "deleted-log-retention-days", "",
-			"logs of deleted workspaces are kept for so many days, at least 30")
-		s.BoolVar(&f.hold, "legal-hold", false, "nothing is removed")
+			"number of days that logs of deleted workspaces are kept, at least 30")
+		s.BoolVar(&f.hold, "legal-hold", false, "remove no events while it is set")
 	}
 	return []verb{
 		{"list", "List the projects that you may see", nil, nil, list(fixed("/api/atlas/v2/groups")), columns},
@@ -382,7 +382,7 @@ func ingestTokenVerbs() []verb {
 		col("TOKEN", "token", "maskedToken"), col("EXPIRES", "expiresAt"), col("LAST USED", "lastUsedAt")}
 	bounds := func(s *pflag.FlagSet, f *adminFlags) {
 		s.StringVar(&f.workspace, "workspace", "", "the only `workspace` that it may record in (default: all)")
-		s.IntVar(&f.hours, "expires-hours", 0, "after so many hours it expires (default: never)")
+		s.IntVar(&f.hours, "expires-hours", 0, "number of hours until it expires (default: never)")
 	}
 	path := func(f *adminFlags, args []string) (string, error) {
 		return own(f.projectPath(append([]string{"ingestTokens"}, args...)...))
@@ -398,7 +398,7 @@ func ingestTokenVerbs() []verb {
 		{"create NAME", "Create an ingest token; it is shown this once", one, flagsOf{projectFlag, bounds},
 			send("POST", here, create), columns},
 		{"describe ID", "Show an ingest token", one, flagsOf{projectFlag}, ask("GET", path), columns},
-		{"delete ID", "Delete an ingest token; within seconds no node takes it any more", one, flagsOf{projectFlag},
+		{"delete ID", "Delete an ingest token; all nodes refuse it within seconds", one, flagsOf{projectFlag},
 			ask("DELETE", path), nil},
 	}
 }
@@ -415,7 +415,7 @@ func accessVerbs() []verb {
 		orgFlag(s, f)
 	}
 	comment := func(s *pflag.FlagSet, f *adminFlags) {
-		s.StringVar(&f.comment, "comment", "", "what the entries of a project's list are for")
+		s.StringVar(&f.comment, "comment", "", "purpose of the entries, for a project's list")
 	}
 	path := func(f *adminFlags, args []string) (string, error) {
 		switch {
@@ -456,7 +456,7 @@ func accessVerbs() []verb {
 func failuresVerbs() []verb {
 	here := func(f *adminFlags, _ []string) (string, error) { return own(f.orgPath("failedSignIns:forget")) }
 	return []verb{
-		{"forget ADDRESS", "Have the node that answers forget the failed sign-ins of an address; other nodes do not", one,
+		{"forget ADDRESS", "Forget the failed sign-ins of an address, at the node that answers only", one,
 			flagsOf{orgFlag}, send("POST", here, func(_ *adminFlags, args []string) (any, error) {
 				return map[string]string{"ipAddress": args[0]}, nil
 			}), []column{col("NETWORK", "network"), col("NOTE", "note")}},
@@ -483,11 +483,11 @@ func logVerbs() []verb {
 	}
 	return []verb{
 		{"list", "List the logs of a project", nil, flagsOf{projectFlag}, list(ofProject), columns},
-		{"describe ID", "Show where what is proven of a log comes from: its origin, size, root and keys", one,
+		{"describe ID", "Show what proofs of a log rest on: its origin, size, root and keys", one,
 			flagsOf{projectFlag, ownOrgFlag}, ask("GET", document), proven},
-		{"update ID", "Make a log's checkpoints public, or not", one, flagsOf{projectFlag, ownOrgFlag,
+		{"update ID", "Publish a log's checkpoints, or stop that (--public=false)", one, flagsOf{projectFlag, ownOrgFlag,
 			func(s *pflag.FlagSet, f *adminFlags) {
-				s.BoolVar(&f.public, "public", false, "everybody may read them")
+				s.BoolVar(&f.public, "public", false, "let everybody read them, without a credential")
 			}}, send("PATCH", document, func(f *adminFlags, _ []string) (any,
 			error) {
 			return map[string]bool{"public": f.public}, nil

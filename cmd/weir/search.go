@@ -145,14 +145,14 @@ func searchCommand() *cobra.Command {
 		Use:   "search [WORKSPACE] QUERY",
 		Short: "Find events (weir only)",
 		Long: `Search prints the events that a query finds: of a workspace, or of all logs of the project that you
-may read. The newest come first. docs/search.md has the language; an empty query finds all.
+may read. The newest come first. docs/search.md describes the query language; an empty query finds all.
 
 Without --output it prints a table. With -o ndjson it prints {"log","index","event"} for each event, as
-the server sends it; -o json the same in an array; -o csv the columns.
+the server sends it. -o json prints the same in an array; -o csv prints the columns.
 
-With --proof FILE it prints nothing: the events become the lines of FILE, which gzip packs, as they
-were recorded, and FILE.proof shows that each is an entry of its log, for "weir verify FILE". That none
-was left out is not shown. "weir prove FILE" completes the proof with what was not sequenced yet.
+With --proof FILE it prints nothing. It writes the events as they were recorded to FILE, a gzip file, and
+to FILE.proof a proof that each of them is an entry of its log; "weir verify FILE" checks it. The proof does
+not show that no event was left out. "weir prove FILE" completes it with events that are not sequenced yet.
 ` + exitHelp,
 		Example: `  weir search prod 'who:admin.* outcome:failure' --start 7d
   weir search 'from:203.0.113.0/24 -what:authenticate' --all -o csv > found.csv
@@ -173,10 +173,10 @@ was left out is not shown. "weir prove FILE" completes the proof with what was n
 	}
 	f.questionFlags.add(cmd)
 	addKeyFlag(cmd, &f.keys)
-	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` to write, and beside it, as FILE.proof, what \"weir verify\" "+
-		"checks it by")
-	cmd.Flags().IntVar(&f.limit, "limit", 100, "print at most so many events")
-	cmd.Flags().BoolVar(&f.all, "all", false, "print all events, however many they are")
+	cmd.Flags().StringVar(&f.proof, "proof", "", "`file` to write the events to, with a proof, FILE.proof, for \"weir "+
+		"verify\"")
+	cmd.Flags().IntVar(&f.limit, "limit", 100, "maximum number of events to print")
+	cmd.Flags().BoolVar(&f.all, "all", false, "print all events")
 	cmd.Flags().BoolVar(&f.oldest, "oldest", false, "the oldest first")
 	f.outputFlags.add(cmd, "table, csv, json or ndjson")
 	return cmd
@@ -243,7 +243,7 @@ func printHints(cmd *cobra.Command, hints []client.Hint) {
 	for _, h := range hints {
 		text := "no event has the field " + h.Field
 		if len(h.Near) > 0 {
-			text += "; there is " + strings.Join(h.Near, ", ")
+			text += "; did you mean " + strings.Join(h.Near, " or ") + "?"
 		}
 		visible.Printf(cmd.ErrOrStderr(), "%s\n", text)
 	}

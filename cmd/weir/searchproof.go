@@ -25,14 +25,14 @@ var errNone = errors.New("no events")
 func (f *searchFlags) checkProof(cmd *cobra.Command, workspace string) error {
 	for _, flag := range []string{"output", "fields"} {
 		if cmd.Flags().Changed(flag) {
-			return fmt.Errorf("--%s does not go with --proof, which writes the events as they were recorded", flag)
+			return fmt.Errorf("--%s cannot be used with --proof, which writes the events as they were recorded", flag)
 		}
 	}
 	if len(f.logs) > 1 || (workspace == "") == (len(f.logs) == 0) {
-		return errors.New("a proof is of one log: name a workspace, whose audit log it is, or one log with --log")
+		return errors.New("--proof needs one log: name a workspace, for its audit log, or one log with --log")
 	}
 	if !client.IsRegular(f.proof) {
-		return fmt.Errorf("--proof %s: it must be a file", f.proof)
+		return fmt.Errorf("--proof %s: not a regular file", f.proof)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (f *searchFlags) prove(cmd *cobra.Command, workspace, text string) error {
 		err = durable.ReplaceFrom(f.proof+".proof", 0o644, p.Write)
 	}
 	if err != nil {
-		return fmt.Errorf("%s is there, but its proof is not: %w", f.proof, err)
+		return fmt.Errorf("%s was written, but not its proof: %w", f.proof, err)
 	}
 	return completeProof(cmd, c, f.proof, f.keys)
 }

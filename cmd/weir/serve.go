@@ -59,9 +59,9 @@ func initCommand() *cobra.Command {
 		Short: "Fill an empty bucket with an organization, a project and its owner's credentials",
 		Long: `Init fills an empty bucket with an organization, a project and its owner's credentials.
 
-With --recover-owner it instead makes new credentials that own an organization of a bucket in use, for when no owner can
-sign in any more. It needs the bucket, the nodes' secret and the signing keys, and the organization's log has an event
-of it. A bucket that is a folder must not be served meanwhile.`,
+With --recover-owner it makes new credentials that own an organization of a bucket in use, if no owner can sign in any
+more. It needs the bucket, the nodes' secret and the signing keys, and records an event in the organization's log. If
+the bucket is a folder, stop weir first.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings.Complete(cmd.Flags(), "", os.LookupEnv); err != nil {
@@ -84,7 +84,7 @@ of it. A bucket that is a folder must not be served meanwhile.`,
 	cmd.Flags().StringVar(&setup.Project, "project", "default", "`name` of the project")
 	cmd.Flags().StringVar(&setup.Workspace, "workspace", "default", "`name` of a first workspace; empty: none")
 	cmd.Flags().StringVar(&setup.Origin, "origin", "",
-		"`name` of the bucket in its logs' checkpoints, such as audit.example.com, fixed for ever (default: one that "+
+		"`name` of the bucket in its logs' checkpoints, such as audit.example.com, which never changes (default: one that "+
 			"no other bucket has)")
 	cmd.Flags().BoolVar(&setup.IfEmpty, "if-empty", false,
 		"leave a bucket that is initialised already as it is, without an error")

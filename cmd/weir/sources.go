@@ -29,14 +29,14 @@ type kafkaFlags struct {
 
 func addKafkaFlags(s *pflag.FlagSet, f *adminFlags) {
 	k := &f.source.kafka
-	s.StringVar(&k.servers, "brokers", "", "brokers of a Kafka cluster, in place of a server: `host:port,...`")
+	s.StringVar(&k.servers, "brokers", "", "brokers of a Kafka cluster, in place of --url: `host:port,...`")
 	s.StringSliceVar(&k.topics, "topic", nil, "`name` of a topic there; may be repeated")
 	s.StringVar(&k.pattern, "topic-pattern", "", "regular `expression` for whole names of topics, in place of --topic")
-	s.StringVar(&k.group, "group", "", "`name` of a consumer group that is told how far the topics were collected")
-	s.StringVar(&k.mapping, "mapping", "", "what the messages are: OCSF, CONFLUENT, JSON or RAW (default RAW)")
-	s.StringVar(&k.timeField, "time-field", "", "where an object in JSON has its time, with dots between `names`")
-	s.StringVar(&k.mechanism, "sasl", "", "how brokers let it in: PLAIN, SCRAM-256, SCRAM-512 or OAUTHBEARER")
-	s.StringVar(&k.username, "username", "", "`user` there, or id of the client that gets tokens")
+	s.StringVar(&k.group, "group", "", "`name` of a consumer group in which offsets are committed, for monitoring")
+	s.StringVar(&k.mapping, "mapping", "", "format of the messages: OCSF, CONFLUENT, JSON or RAW (default RAW)")
+	s.StringVar(&k.timeField, "time-field", "", "field with the time of a JSON message: `names` with dots between them")
+	s.StringVar(&k.mechanism, "sasl", "", "SASL mechanism: PLAIN, SCRAM-256, SCRAM-512 or OAUTHBEARER")
+	s.StringVar(&k.username, "username", "", "SASL `user`, or id of the OAuth client")
 	s.StringVar(&k.tokenURL, "token-url", "", "`URL` where tokens for OAUTHBEARER are issued; without it the secret is a "+
 		"token")
 	s.StringVar(&k.scope, "scope", "", "`scope` of these tokens")
@@ -67,8 +67,8 @@ func addAtlasFlags(s *pflag.FlagSet, o *sourceFlags) {
 	s.StringVar(&o.publicKey, "public-key", "", "public `key` of an API key there, in place of a service account")
 	s.StringVar(&o.secretFile, "secret-file", "", "`file` with the secret, or the private key; - is standard input "+
 		"(default: what WEIR_SOURCE_SECRET has)")
-	s.StringVar(&o.caFile, "trust", "", "PEM `file` of certificate authorities that the server is checked by, in place "+
-		"of the system's")
+	s.StringVar(&o.caFile, "trust", "", "PEM `file` of certificate authorities to trust for the server, in place of the "+
+		"system's")
 	s.StringSliceVar(&o.collect, "collect", nil, "what to collect: AUDIT, OPERATIONAL, PROJECT_EVENTS, "+
 		"ORGANIZATION_EVENTS, DATABASE_ACCESS, CLUSTER_AUDIT; may be repeated (default AUDIT)")
 	s.StringSliceVar(&o.projects, "from-project", nil, "`id` of a project there; may be repeated (default: all)")
@@ -182,7 +182,7 @@ func updateSource(f *adminFlags, _ []string) (any, error) {
 		body["name"] = f.name
 	}
 	if len(body) == 0 {
-		return nil, errors.New("nothing to change; see --help")
+		return nil, errors.New("nothing to change: give the flags of what to change; see --help")
 	}
 	return body, nil
 }
@@ -201,20 +201,20 @@ func sourceVerbs() []verb {
 		return func(*adminFlags, []string) (any, error) { return map[string]any{"paused": paused}, nil }
 	}
 	return []verb{
-		{"list", "List what a project has collected from elsewhere", nil, flagsOf{projectFlag}, list(here), columns},
-		{"create NAME", "Have the logs of MongoDB Atlas, or of another weir, or topics of Kafka collected", one,
+		{"list", "List the sources of a project", nil, flagsOf{projectFlag}, list(here), columns},
+		{"create NAME", "Create a source: logs of MongoDB Atlas or another weir, or topics of Kafka", one,
 			flagsOf{projectFlag, addSourceFlags, addKafkaFlags}, send("POST", here, createSource), columns},
 		{"describe ID", "Show a source", one, flagsOf{projectFlag}, ask("GET", path), columns},
-		{"update ID", "Change a source; with another server or credential its secret is needed again", one,
+		{"update ID", "Change a source; a change of the server or the credential needs the secret again", one,
 			flagsOf{projectFlag, nameFlag, addSourceFlags, addKafkaFlags}, send("PATCH", path, updateSource), columns},
-		{"pause ID", "Collect no more from a source, until it is resumed", one, flagsOf{projectFlag},
+		{"pause ID", "Collect nothing from a source until it is resumed", one, flagsOf{projectFlag},
 			send("PATCH", path, pause(true)), columns},
-		{"resume ID", "Go on to collect from a source where it was paused", one, flagsOf{projectFlag},
+		{"resume ID", "Continue to collect where a source was paused", one, flagsOf{projectFlag},
 			send("PATCH", path, pause(false)), columns},
 		{"status ID", "Show how far a source has come, and what failed; -o json shows each log", one,
 			flagsOf{projectFlag}, ask("GET", func(f *adminFlags, args []string) (string, error) {
 				return path(f, append(args, "status"))
 			}), status},
-		{"delete ID", "End a source; what was collected stays", one, flagsOf{projectFlag}, ask("DELETE", path), nil},
+		{"delete ID", "Delete a source; what was collected stays", one, flagsOf{projectFlag}, ask("DELETE", path), nil},
 	}
 }

@@ -38,9 +38,9 @@ may read. A single argument is the query, or nothing to count all events. The co
 	}
 	f.add(cmd)
 	cmd.Flags().StringSliceVar(&f.Facets, "by", nil, "count by `fields` of events and aliases")
-	cmd.Flags().IntVar(&f.Top, "top", 10, "values of each field")
-	cmd.Flags().IntVar(&f.Bars, "buckets", 30, "at most so many bars of time")
-	cmd.Flags().StringVar(&f.Zone, "time-zone", "UTC", "`name` of the zone that bars of days begin in")
+	cmd.Flags().IntVar(&f.Top, "top", 10, "maximum number of values shown for each field")
+	cmd.Flags().IntVar(&f.Bars, "buckets", 30, "maximum number of bars of time")
+	cmd.Flags().StringVar(&f.Zone, "time-zone", "UTC", "`name` of the time zone in which days begin")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, or json: the API's reply")
 	return cmd
 }
@@ -50,7 +50,7 @@ func (f *summaryFlags) run(cmd *cobra.Command, workspace, text string) error {
 		return &exit{2, fmt.Errorf("--output %s: want text or json", f.output)}
 	}
 	if f.Top < 1 || f.Bars < 1 {
-		return &exit{2, errors.New("--top and --buckets must be at least 1")}
+		return &exit{2, errors.New("--top and --buckets must both be at least 1")}
 	}
 	c, q, err := f.connect(cmd, workspace, text)
 	if err != nil {

@@ -25,8 +25,8 @@ func tailCommand() *cobra.Command {
 		Long: `Tail prints events that match a query as they are recorded: of a workspace, or of all logs of the
 project that you may read. A single argument is the query, or nothing to print all. An interrupt ends it.
 
-It shows what comes while it runs. It says on the standard error if it was too slow for some events, or
-if the connection was cut and some may be missing; "weir follow" misses none.
+It prints only events that are recorded while it runs. If it misses some, because it was too slow or because
+the connection was cut, it reports that on standard error; "weir follow" misses none.
 ` + exitHelp,
 		Example: `  weir tail prod ''
   weir tail 'outcome:failure' --for 10m
@@ -48,10 +48,14 @@ if the connection was cut and some may be missing; "weir follow" misses none.
 
 func (f *tailFlags) run(cmd *cobra.Command, workspace, text string) error {
 	if f.start != "" || f.end != "" {
-		return &exit{2, errors.New("a tail is of what comes: --start and --end mean nothing here")}
+		return &exit{2, errors.New("tail takes no --start and --end: it prints events as they are recorded; " +
+			"\"weir search\" finds earlier ones")}
 	}
-	if f.format == "json" || f.last < 0 {
-		return &exit{2, errors.New("--output is table, csv or ndjson, and --for a time that is not negative")}
+	if f.format == "json" {
+		return &exit{2, errors.New("--output json: want table, csv or ndjson")}
+	}
+	if f.last < 0 {
+		return &exit{2, errors.New("--for must not be negative")}
 	}
 	out, err := f.printer(cmd)
 	if err != nil {
@@ -99,7 +103,7 @@ func (f *tailFlags) tail(ctx context.Context, cmd *cobra.Command, c *client.Clie
 			continue
 		}
 		if ctx.Err() == nil {
-			t.say("the connection was cut (%s); events that come before it is there again are not shown\n", t.reason())
+			t.say("the connection was cut (%s); events are not shown until it is back\n", t.reason())
 		}
 		select {
 		case <-ctx.Done():
@@ -120,7 +124,7 @@ type teller struct {
 
 func (t *teller) reason() string {
 	if t.ended == "" {
-		return "by no word of the server"
+		return "the server gave no reason"
 	}
 	return t.ended
 }
@@ -146,7 +150,7 @@ func (t *teller) tell(told client.Told) error {
 		if t.behind = behind; behind {
 			t.say("the server cannot read some of the logs since %s\n", told.UpTo)
 		} else {
-			t.say("the server reads all logs again\n")
+			t.say("the server can read all logs again\n")
 		}
 	}
 	return nil

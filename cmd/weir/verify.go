@@ -60,10 +60,10 @@ func verifyCommand() *cobra.Command {
   - a bucket in a folder or on S3, one log of it, or a folder of segments: every byte, without weir,
     even with the manifest gone;
   - a log by its id, over the API: all that can be downloaded of it.
-It prints which entries of the log are proven to be there. What a proof merely claims is named so:
-no verdict depends on it. --since compares with a checkpoint that was kept elsewhere, which shows
-too whether everything was put back to an earlier state; a proof or a file with a signed checkpoint
-serves. --witness-key requires that witnesses have cosigned the checkpoint.
+It prints which entries of the log are proven. Lines that begin with "claimed" are statements of the
+proof that nothing confirms; no verdict depends on them. --since compares with a checkpoint that was
+kept elsewhere, in a proof or a file of its own, and so detects that everything was put back to an
+earlier state. --witness-key requires that witnesses have cosigned the checkpoint.
 
 Exit status: 0 verified; 7 does not verify; 8 cannot tell, since something is missing; 2 wrong
 usage; 1 failed otherwise, as other commands do.`,
@@ -133,8 +133,8 @@ func (f *verifyFlags) run(cmd *cobra.Command, target string) error {
 // addSinceFlag adds --since.
 func addSinceFlag(cmd *cobra.Command, since *[]string) {
 	cmd.Flags().StringArrayVar(since, "since", nil,
-		"`file` with an older checkpoint, or proof, that its log must go on "+
-			"from, or a folder of them; may be repeated")
+		"`file` with an older checkpoint or proof that the log must "+
+			"extend, or a folder of them; may be repeated")
 }
 
 // loadSince loads the checkpoints that --since names.
@@ -289,7 +289,7 @@ func printReport(w io.Writer, r *verify.Report) {
 			t.Last.UTC().Format(time.RFC3339Nano), t.Lines)
 	}
 	if r.Since > 0 {
-		line("since   ", "it goes on from the checkpoint of %d entries", r.Since)
+		line("since   ", "it extends the older checkpoint of %d entries", r.Since)
 	}
 	for _, id := range r.Witnesses {
 		line("witness ", "%s has cosigned the tree", id)

@@ -29,11 +29,11 @@ func watchCommand() *cobra.Command {
 	var f watchFlags
 	cmd := &cobra.Command{
 		Use:   "watch [LOG-ID…]",
-		Short: "Follow logs from outside, and warn when one is rewritten, cut, or stops",
-		Long: `Watch keeps of each log the last good checkpoint in a file of its own, and checks that the log goes
-on from there. It follows the logs that are named by id, those at --url, or all logs of the project.
-What is wrong is written to the standard error and sent to --webhook, once when it begins and once
-when it ends: docs/watch.md.
+		Short: "Check logs from outside, and warn when one is rewritten, shortened or stops",
+		Long: `Watch keeps the last good checkpoint of each log in a state file, and checks that the log extends it.
+It checks the logs that are named by id, those at --url, or all logs of the project. It writes each
+problem to standard error and sends it to --webhook, once when it begins and once when it ends. See
+docs/watch.md.
 
 Exit status, with --once or when it is interrupted: 0 all good; 7 a problem was found; 8 cannot
 tell, since a log is unreachable; 2 wrong usage; 1 failed otherwise, such as a damaged state file.`,
@@ -48,11 +48,11 @@ tell, since a log is unreachable; 2 wrong usage; 1 failed otherwise, such as a d
 	cmd.Flags().StringVar(&f.options.State, "state", "weir-watch.json",
 		"`file` to keep checkpoints in; one watch uses it at a time")
 	cmd.Flags().DurationVar(&f.options.Interval, "interval", time.Minute,
-		"how long from one check of all logs to the next")
+		"time between two checks of all logs")
 	cmd.Flags().DurationVar(&f.options.StalledAfter, "stalled-after", 0,
-		"how long a log may go without a new entry; 0: for ever")
+		"how long a log may be without a new entry; 0: no limit")
 	cmd.Flags().DurationVar(&f.options.UnreachableAfter, "unreachable-after", 5*time.Minute,
-		"how long a log may be out of reach; with --once not at all")
+		"how long a log may be unreachable; with --once not at all")
 	cmd.Flags().StringVar(&f.options.Webhook, "webhook", "", "`URL` to post problems to, as JSON")
 	cmd.Flags().BoolVar(&f.once, "once", false, "check once, and end")
 	cmd.Flags().StringVar(&f.print, "print", "",
@@ -102,7 +102,7 @@ func (f *watchFlags) run(cmd *cobra.Command, ids []string) error {
 func (f *watchFlags) check(ids []string) error {
 	for _, id := range ids {
 		if !logID.MatchString(id) {
-			return fmt.Errorf("%q is not the id of a log", id)
+			return fmt.Errorf("%q is not the id of a log: want 24 hexadecimal digits", id)
 		}
 	}
 	urls := f.urls
@@ -111,11 +111,16 @@ func (f *watchFlags) check(ids []string) error {
 	}
 	for _, text := range urls {
 		if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("%q is not a URL with http or https", text)
+			return fmt.Errorf("%q is not a URL that begins with http:// or https://", text)
 		}
 	}
-	if f.options.Interval <= 0 || f.options.StalledAfter < 0 || f.options.UnreachableAfter < 0 {
-		return errors.New("--interval must be more than 0, --stalled-after and --unreachable-after at least 0")
+	switch {
+	case f.options.Interval <= 0:
+		return errors.New("--interval must be more than 0")
+	case f.options.StalledAfter < 0:
+		return errors.New("--stalled-after must be at least 0")
+	case f.options.UnreachableAfter < 0:
+		return errors.New("--unreachable-after must be at least 0")
 	}
 	return nil
 }

@@ -241,7 +241,7 @@ func (e *Engine) failed(ctx context.Context, project string, err error) {
 		e.metrics.failures.Inc()
 	}
 	if e.told.Tell(project, err) {
-		e.Logger.Error("rules of alerts cannot be evaluated", "project", project, "err", err)
+		e.Logger.Error("cannot evaluate the alert rules of a project", "project", project, "err", err)
 	}
 }
 

@@ -446,7 +446,7 @@ func TestRuleThatCannotBeLoadedStopsNoOther(t *testing.T) {
 		w.pass(e, time.Minute)
 		w.expect("fired", w.fired(), "anna")
 		w.pass(e, 50*time.Minute)
-		if n := strings.Count(lines.String(), "cannot be evaluated"); n != 1 {
+		if n := strings.Count(lines.String(), "cannot evaluate the alert rules"); n != 1 {
 			t.Errorf("said %d times in an hour: %.500s", n, lines.String())
 		}
 		broken = ""

@@ -159,9 +159,9 @@ func (p *project) open(ctx context.Context, r rule.Rule, now time.Time) (*held, 
 		h.version, err = doc.Read(ctx, b, prefix, old)
 		switch {
 		case errors.Is(err, seal.ErrForged), errors.Is(err, doc.ErrDamaged):
-			p.engine.failed(ctx, p.id, fmt.Errorf("rule %s counts anew, since its state does not count: %w", r.ID, err))
+			p.engine.failed(ctx, p.id, fmt.Errorf("rule %s counts from its beginning again: %w", r.ID, err))
 			h.version = highest
-			h.lose(now, "what it had counted was damaged; it has counted anew")
+			h.lose(now, "what it had counted was damaged; it has counted from its beginning again")
 		case err != nil:
 			return nil, err
 		case old.Since.Equal(r.Since):
@@ -371,10 +371,11 @@ func (h *held) begin(log string, r *tlog.Reader, now time.Time) {
 	next := h.eval.State.Next[log]
 	switch {
 	case next > r.Next(): // as after a bucket was put back from an older copy
-		h.lose(now, "the log %s has %d entries, of which it had counted %d: some must have been lost", log, r.Next(), next)
+		h.lose(now, "the log %s has %d entries, but the rule had counted %d: entries must have been lost", log, r.Next(),
+			next)
 		h.eval.State.Next[log], h.moved = r.Next(), true
 	case next > 0 && next < r.First():
-		h.lose(now, "retention has removed the entries %d to %d of log %s before they were counted", next, r.First()-1,
+		h.lose(now, "retention removed the entries %d to %d of log %s before they were counted", next, r.First()-1,
 			log)
 	}
 }

@@ -66,7 +66,7 @@ func (h *held) look(now time.Time) {
 	case h.lost != "" && now.Sub(h.lostAt) < lostFor:
 		text = h.lost
 	case s.Crowded > ms:
-		text = "it has too much to remember: groups are counted together, or not waited for"
+		text = "it has more groups or points in time than can be kept: groups are counted together, or not waited for"
 	}
 	s.Trouble(&h.rule, text, ms)
 }

@@ -45,7 +45,7 @@ func wantEmail(value string) string {
 	if value == "" || email.MatchString(value) {
 		return ""
 	}
-	return "must be an address of e-mail, not " + quoted(value)
+	return "must be an e-mail address, not " + quoted(value)
 }
 
 func wantAddress(value string) string {

@@ -47,7 +47,7 @@ func (in *newAccess) network(k *checks) network {
 	}
 	if in.Address != nil { // if both are given, Atlas takes the address
 		a, err := netip.ParseAddr(*in.Address)
-		k.check(err == nil && a.Zone() == "", "ipAddress", "%.50q is not an address", *in.Address)
+		k.check(err == nil && a.Zone() == "", "ipAddress", "%.50q is not an IP address", *in.Address)
 		p, _ := account.ParseBlock(*in.Address)
 		if p != n.block {
 			n.written.Block = ""

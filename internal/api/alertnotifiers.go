@@ -169,7 +169,7 @@ func (h alertNotifiers) update(c *call) (any, error) {
 		return nil, err
 	}
 	if in.Type != nil && *in.Type != was.Type {
-		return nil, invalidAttributes(field{"type", "cannot be changed; make another notifier"})
+		return nil, invalidAttributes(field{"type", "cannot be changed; create another notifier"})
 	}
 	var now notify.Notifier
 	err = h.change(c, h.changed(c, event.Update, was), func() (before, after any, err error) {
@@ -205,7 +205,8 @@ func (h alertNotifiers) renewSecret(c *call, in *givenNotifier, was, now *notify
 		secret = *in.Secret
 	case was.Secret == "":
 	case !was.SameTarget(now) && was.Type != notify.Webhook:
-		return invalidAttributes(field{"secret", "is missing: where it is sent to, or as whom, has changed"})
+		return invalidAttributes(field{"secret",
+			"must be given again, because the address that it is sent to, or the user name, changes"})
 	default:
 		var err error
 		if secret, err = h.box.Show(notify.SecretPlace(c.scope.project.ID, was.ID), was.Secret); err != nil {

@@ -106,7 +106,7 @@ func (h alerts) create(c *call) (any, error) {
 				return err
 			}
 			if len(s.Living()) >= alert.MaxRules || len(s.Rules) >= 2*alert.MaxRules {
-				return &account.Full{Of: "A project", What: "rules, and those whose deletion is not over",
+				return &account.Full{Of: "A project", What: "rules, with those that are still being deleted",
 					Most: alert.MaxRules}
 			}
 			s.Project, s.Rules = c.scope.project.ID, append(s.Rules, r)

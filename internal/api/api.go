@@ -115,7 +115,7 @@ func New(accounts *account.Directory, authenticator *auth.Authenticator, logs *t
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.refusals.record = recorder.RecordOwn
 	s.refusals.failed = func(logs []string, err error) {
-		s.options.Logger.Error("repeated refusals not recorded", "logs", logs, "err", err)
+		s.options.Logger.Error("cannot record repeated refusals in the logs", "logs", logs, "err", err)
 	}
 	s.feed = live.New(logs, live.Options{Failed: failedLook(o.Logger)})
 	s.table = s.operations()
@@ -130,7 +130,7 @@ func damagedIndex(l *slog.Logger, logs *tlog.Logs) func(string, error) {
 	return func(key string, err error) {
 		logs.Damaged(key)
 		if ok, _, _ := told.Take(key, time.Now()); ok {
-			l.Warn("an index cannot be used; searches read the lines until it is made anew", "key", key, "err", err)
+			l.Warn("cannot use an index; searches read the lines until it is made again", "key", key, "err", err)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func failedLook(l *slog.Logger) func(string, error) {
 	told := limit.New[string](1)
 	return func(log string, err error) {
 		if ok, _, _ := told.Take(log, time.Now()); ok {
-			l.Error("who tails a log is told nothing of it at the moment", "log", log, "err", err)
+			l.Error("cannot read a log for open tails; they get no new events of it for now", "log", log, "err", err)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func decodeSettings(c *call, known []atlasSetting) (account.Kept, error) {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		i := slices.IndexFunc(known, func(s atlasSetting) bool { return strings.EqualFold(s.name, name) })
 		if i < 0 {
-			k.check(false, name, "is not a setting that weir knows")
+			k.check(false, name, "is not the name of a setting")
 			continue
 		}
 		bad := known[i].want(in[name])

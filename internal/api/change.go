@@ -149,8 +149,8 @@ func (s *Server) signInFailed(c *call, err error) {
 			})
 		}
 		if err != nil {
-			s.options.Logger.Error("failed authentication not recorded", "credential", by.ID, "address",
-				act.Address, "err", err)
+			s.options.Logger.Error("cannot record a failed authentication in the organization's log", "credential", by.ID,
+				"address", act.Address, "err", err)
 		}
 	})
 }
@@ -176,7 +176,7 @@ func memberGrants(c *call, roles []account.Role) []account.Grant {
 // roles checks that roles can be assigned on an organization, or on a project.
 func (k *checks) roles(name string, roles []account.Role, ofOrganization bool) {
 	for _, r := range roles {
-		k.check(slices.Contains(account.Roles(ofOrganization), r), name, "%q is none of %v", r,
+		k.check(slices.Contains(account.Roles(ofOrganization), r), name, "%q is not one of %v", r,
 			account.Roles(ofOrganization))
 	}
 }

@@ -131,7 +131,7 @@ func (h entries) collect(c *call, r *tlog.Reader, from int64, most int) (body []
 func entriesRemoved(from, first int64) *problem {
 	return &problem{status: http.StatusGone, code: "ENTRIES_REMOVED", parameters: []any{first},
 		headers: http.Header{"Weir-Next": {strconv.FormatInt(first, 10)}},
-		detail:  fmt.Sprintf("Retention has removed entries from %d on. The oldest that is there is %d.", from, first)}
+		detail:  fmt.Sprintf("Retention has removed entries from %d on. The oldest entry left is %d.", from, first)}
 }
 
 func tooManyWaiters() *problem {

@@ -201,7 +201,7 @@ func overloaded(cause error) *problem {
 // elsewhere is the reply for an operation that only nodes with another role serve.
 func elsewhere(role string) *problem {
 	return &problem{status: 503, code: "SERVICE_UNAVAILABLE", parameters: []any{role}, retryAfter: time.Second,
-		detail: fmt.Sprintf("This node does not have the role %s. Please ask one that has.", role)}
+		detail: fmt.Sprintf("This node does not have the role %s. Please send the request to a node that has it.", role)}
 }
 
 func unexpected() *problem {
@@ -260,7 +260,7 @@ func (s *Server) problemOf(c *call, err error) *problem {
 		return p
 	case errors.Is(err, context.DeadlineExceeded):
 		p = unavailable(err)
-		p.detail = "This took too long. Please retry."
+		p.detail = "The service took too long. Please retry."
 		return p
 	}
 	return unavailable(err)

@@ -102,7 +102,7 @@ func tooSlow(err error) error {
 		return err
 	}
 	p := unavailable(err)
-	p.detail = "The search was given up since it took too long. Please ask for a shorter range of time or for fewer logs."
+	p.detail = "The search took too long and was stopped. Please ask for a shorter range of time or for fewer logs."
 	return p
 }
 
@@ -119,7 +119,8 @@ func (h events) find(c *call) (result, error) {
 	var after *search.Position
 	if c.query.Get("cursor") != "" {
 		if after = positionOf(q.after, orderName); after == nil {
-			return nil, invalidQuery(field{"cursor", "is none that this credential got for this question and order"})
+			return nil, invalidQuery(field{"cursor", "is not one that this credential got for this query, range, logs and " +
+				"order: leave it out to begin at the first page"})
 		}
 	}
 	limit := int(c.integer("limit", 100))

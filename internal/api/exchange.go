@@ -78,7 +78,8 @@ func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
 	}
 	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.BodyTimeout))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.options.Logger.Error("deadline of a body", "err", err, "request", w.Header().Get("X-Request-Id"))
+		s.options.Logger.Error("cannot set the deadline of a request body", "err", err, "request",
+			w.Header().Get("X-Request-Id"))
 	}
 }
 
@@ -88,8 +89,8 @@ func (x *exchange) aborted(panicked any) bool {
 	if panicked == nil || panicked == http.ErrAbortHandler {
 		return panicked != nil
 	}
-	x.server.options.Logger.Error("panic", "value", visible(fmt.Sprint(panicked), maxDetail), "stack",
-		string(debug.Stack()), "request", x.call.id)
+	x.server.options.Logger.Error("panic while answering a request", "value", visible(fmt.Sprint(panicked), maxDetail),
+		"stack", string(debug.Stack()), "request", x.call.id)
 	if x.w.status != 0 {
 		return true
 	}

@@ -83,10 +83,11 @@ func (h hec) take(c *call, in *record.Intake, read func(*record.Intake, io.Reade
 	h.reply(done, true)
 	switch {
 	case done.FirstRefused > 0:
-		return nil, hecProblem(hecFormat, "Refused, others are recorded: "+done.Reasons[0].Event+": "+done.Reasons[0].Text,
+		why := done.Reasons[0]
+		return nil, hecProblem(hecFormat, "Event refused, the others are recorded: "+why.Event+": "+why.Text,
 			done.FirstRefused-1)
 	case broken != nil:
-		return nil, hecProblem(hecFormat, "Invalid data format, what stands before is recorded: "+broken.Error(), taken)
+		return nil, hecProblem(hecFormat, "Invalid data format, the events before it are recorded: "+broken.Error(), taken)
 	}
 	reply := hecReply{Text: "Success"}
 	if channel != "" {

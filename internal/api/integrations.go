@@ -82,7 +82,7 @@ func (h integrations) read(c *call, have *deliver.Delivery) (*wanted, error) {
 	w := &wanted{settings: places.Empty(kind)}
 	if have != nil {
 		w.delivery = *have
-		k.check(kind == have.Type, "type", "is %s, and does not change", have.Type)
+		k.check(kind == have.Type, "type", "is %s, and cannot be changed", have.Type)
 	}
 	if w.settings == nil {
 		return nil, invalidAttributes(field{"type", wrongType(kind)})
@@ -105,18 +105,18 @@ func wrongType(kind string) string {
 	if why := places.Absent(kind); why != "" {
 		return why
 	}
-	return fmt.Sprintf("%s is none of %v", quoted(kind), places.Types())
+	return fmt.Sprintf("%s is not one of %v", quoted(kind), places.Types())
 }
 
 func checkLogTypes(k *checks, logTypes []string) {
 	k.check(len(logTypes) > 0 && len(logTypes) <= maxLogTypes, "logTypes", "must have from 1 to %d elements", maxLogTypes)
 	seen := map[string]bool{}
 	for _, t := range logTypes[:min(len(logTypes), maxLogTypes)] {
-		k.check(!slices.Contains(atlasLogTypes, t), "logTypes", "weir has no logs of clusters, such as %.40q; it has %v", t,
+		k.check(!slices.Contains(atlasLogTypes, t), "logTypes", "weir has no logs of clusters such as %.40q; it has %v", t,
 			setup.LogTypes())
-		k.check(slices.Contains(setup.LogTypes(), t) || slices.Contains(atlasLogTypes, t), "logTypes", "%s is none of %v",
+		k.check(slices.Contains(setup.LogTypes(), t) || slices.Contains(atlasLogTypes, t), "logTypes", "%s is not one of %v",
 			quoted(t), setup.LogTypes())
-		k.check(!seen[t], "logTypes", "%s is there twice", quoted(t))
+		k.check(!seen[t], "logTypes", "%s is given twice", quoted(t))
 		seen[t] = true
 	}
 }
@@ -136,7 +136,7 @@ func (w *wanted) readWeir(c *call, k *checks, in *integrationWeir) {
 	if q, err := query.Parse(in.Filter); err != nil {
 		k.check(false, "weir.filter", "%s", cut(err.Error(), maxDetail))
 	} else if _, err := query.Compile(q); err != nil {
-		k.check(false, "weir.filter", "may not have times that are relative to now")
+		k.check(false, "weir.filter", "must not have times that are relative to now")
 	}
 	var err error
 	if in.Format != "" {
@@ -155,7 +155,7 @@ func (w *wanted) readWeir(c *call, k *checks, in *integrationWeir) {
 }
 
 func within(k *checks, name string, value, most int) {
-	k.check(value >= 0 && value <= most, name, "must be from 0, which is weir's default, to %d", most)
+	k.check(value >= 0 && value <= most, name, "must be from 0 to %d; 0 means weir's default", most)
 }
 
 // checkSettings checks the settings of the destination. Masked secrets are replaced by the secrets of have.
@@ -168,7 +168,7 @@ func (h integrations) checkSettings(k *checks, w *wanted, have *deliver.Delivery
 		}
 	}
 	for _, name := range places.Unmask(w.settings, old) {
-		k.check(false, name, "is masked; send the value, since there is none for where it would be sent")
+		k.check(false, name, "must not be masked here, because no value is kept for this destination: send the value")
 	}
 	var wrong deliver.Wrong
 	w.settings.Check(&wrong)
@@ -185,7 +185,7 @@ func (h integrations) tryIfAsked(c *call, w *wanted) error {
 		return nil
 	}
 	if err := h.deliveries.Try(c.context(), &w.delivery, w.settings, c.now); err != nil {
-		p := invalid("The place did not accept an event that tried it: " + cut(err.Error(), maxDetail/2))
+		p := invalid("The destination did not accept a test event: " + cut(err.Error(), maxDetail/2))
 		p.code = "LOG_INTEGRATION_NOT_VALID"
 		return p
 	}
@@ -272,7 +272,7 @@ func (h integrations) prepare(c *call, w *wanted) (err error) {
 	}
 	w.delivery.Settings, err = places.Hide(h.deliveries.Box, &w.delivery, w.settings)
 	if large := new(places.TooLarge); errors.As(err, &large) {
-		return invalid("Attributes are too large: " + large.Error() + ".")
+		return invalid("The attributes are too large: " + large.Error() + ".")
 	}
 	if err != nil {
 		return err
@@ -291,7 +291,7 @@ func (h integrations) checkStart(c *call, w *wanted) error {
 		return err
 	}
 	if !slices.ContainsFunc(subjects, func(s deliver.Subject) bool { return s.Log == log }) {
-		return invalidAttributes(field{"from", "names a log that the integration does not send"})
+		return invalidAttributes(field{"from", "names a log that this log integration does not send"})
 	}
 	return nil
 }
@@ -399,7 +399,7 @@ func (h integrations) replay(c *call) (any, error) {
 	var k checks
 	from := require(&k, "from", in.From)
 	start, err := setup.ParseStart(from)
-	k.check(err == nil && from != "" || in.From == nil, "from", "says where to go on: %v", err)
+	k.check(err == nil && from != "" || in.From == nil, "from", "must say where to continue: %v", err)
 	if err := k.err(); err != nil {
 		return nil, err
 	}

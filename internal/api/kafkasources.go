@@ -83,7 +83,7 @@ func (in *newKafka) secret(was, is *kafka.Settings) (string, error) {
 		"must be certificates in PEM, of at most %d bytes", maxCA)
 	moved := was == nil || !slices.Equal(was.Receiver(), is.Receiver())
 	k.check(is.Mechanism == "" || !moved || in.Password != nil, "kafka.password",
-		"must be given with the brokers, the authorities and the user that it is for")
+		"must be given, because the brokers, the certificates or the user that it is for are new")
 	if is.Mechanism == "" {
 		is.Password = ""
 	}

@@ -113,13 +113,15 @@ func (h tokens) refused(c *call, err error) error {
 // readForm reads the parameters of the body. The client's id and secret are in the Authorization header or in the body.
 func readForm(c *call) (form url.Values, id, secret string, err error) {
 	c.r.Body = http.MaxBytesReader(nil, c.r.Body, maxForm)
-	if err := c.r.ParseForm(); err != nil {
-		return nil, "", "", invalidForm("The body is not application/x-www-form-urlencoded, or too large.")
+	if err := c.r.ParseForm(); errors.As(err, new(*http.MaxBytesError)) {
+		return nil, "", "", invalidForm("The body may have at most %d bytes.", maxForm)
+	} else if err != nil {
+		return nil, "", "", invalidForm("The body, or the query, is not valid application/x-www-form-urlencoded.")
 	}
 	form = c.r.PostForm
 	for name, values := range form {
 		if len(values) > 1 { // RFC 6749, 3.2
-			return nil, "", "", invalidForm("The parameter %s stands there more than once.", quoted(name))
+			return nil, "", "", invalidForm("The parameter %s is given more than once.", quoted(name))
 		}
 	}
 	user, password, basic := c.r.BasicAuth()

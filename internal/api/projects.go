@@ -153,7 +153,7 @@ const maxTags = 50
 var regionRestrictions = []string{"COMMERCIAL_FEDRAMP_REGIONS_ONLY", "GOV_REGIONS_ONLY"}
 
 func (k *checks) tags(tags []account.Tag) {
-	k.check(len(tags) <= maxTags, "tags", "may be at most %d", maxTags)
+	k.check(len(tags) <= maxTags, "tags", "may have at most %d elements", maxTags)
 	for _, t := range tags {
 		k.check(isTag(t.Key) && isTag(t.Value), "tags", "must have keys and values of 1 to 255 characters")
 	}

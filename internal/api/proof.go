@@ -107,7 +107,7 @@ func nonNil(hashes []proof.Hash) []proof.Hash {
 func (h proofs) download(c *call) (*stream, error) {
 	if !c.query.Has(treeSize.name) {
 		return nil, invalidQuery(field{"index",
-			`want "index", or "from" and "to", or "size" with the parameters of a download`})
+			`is missing: give "index", or "from" and "to", or "size" with the parameters of a download`})
 	}
 	q, err := rangeOf(c.query, c.now)
 	if err != nil {

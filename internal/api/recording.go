@@ -154,8 +154,11 @@ func remarks(all []record.Remark) []field {
 // unreadable tells the client why its body could not be read, without details of the connection.
 func unreadable(err error) *problem {
 	var network net.Error
-	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return invalid("The body was cut short, or did not arrive in time.")
+	switch broken := errors.As(err, &network); {
+	case broken && network.Timeout():
+		return invalid("The body did not arrive in time.")
+	case broken || errors.Is(err, io.ErrUnexpectedEOF):
+		return invalid("The body was cut short.")
 	}
 	return invalid("The body could not be read: " + err.Error())
 }

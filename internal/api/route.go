@@ -125,7 +125,7 @@ func noEngine(x *exchange) (result, error) {
 			return nil, err
 		}
 		p.detail = "weir keeps the logs of stream workspaces; connections and stream processors belong to a stream " +
-			"engine, which it is not: " + p.detail
+			"engine, which weir is not: " + p.detail
 	}
 	return nil, p
 }

@@ -72,7 +72,7 @@ func (h sessions) authorize(c *call) (any, error) {
 	redirect := form.Get("redirect_uri")
 	u, err := url.Parse(redirect)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || len(redirect) > maxRedirect {
-		return nil, invalidForm("The parameter redirect_uri is missing, or is no URL of at most %d bytes.", maxRedirect)
+		return nil, invalidForm("The parameter redirect_uri must be an http or https URL of at most %d bytes.", maxRedirect)
 	}
 	var v authorization
 	if v.URL, v.Flow, err = h.auth.BeginPerson(c.context(), redirect); err != nil {
@@ -85,10 +85,11 @@ func (h sessions) authorize(c *call) (any, error) {
 func providerProblem(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrNoProvider):
-		return &problem{status: http.StatusNotFound, code: "NO_OPENID_PROVIDER", detail: "No OpenID provider is set."}
+		return &problem{status: http.StatusNotFound, code: "NO_OPENID_PROVIDER",
+			detail: "No OpenID provider is set up. Sign in with a service account or an API key."}
 	case errors.As(err, new(*oidc.Unavailable)):
 		return &problem{status: http.StatusServiceUnavailable, code: "OPENID_PROVIDER_UNAVAILABLE", cause: err,
-			detail:     "The OpenID provider cannot be asked at the moment. The log of this node says why.",
+			detail:     "The OpenID provider is not available at the moment. The log of this node says why.",
 			retryAfter: providerRetry}
 	}
 	return err
@@ -165,6 +166,6 @@ func sessionRecordsNothing() *problem {
 
 func sessionTooOld() *problem {
 	return &problem{status: http.StatusForbidden, code: "SESSION_TOO_OLD", parameters: []any{},
-		detail: fmt.Sprintf("A session changes things for %.0f minutes after the sign-in. Sign in again.",
+		detail: fmt.Sprintf("A session can change things only for %.0f minutes after the sign-in. Sign in again.",
 			auth.ChangesFor.Minutes())}
 }

@@ -31,7 +31,7 @@ func (h signIns) forget(c *call) (any, error) {
 	var k checks
 	text := require(&k, "ipAddress", in.Address)
 	address, err := netip.ParseAddr(text)
-	k.check(in.Address == nil || err == nil && address.Zone() == "", "ipAddress", "%.50q is not an address", text)
+	k.check(in.Address == nil || err == nil && address.Zone() == "", "ipAddress", "%.50q is not an IP address", text)
 	if err := k.err(); err != nil {
 		return nil, err
 	}

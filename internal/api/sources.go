@@ -103,7 +103,7 @@ func (in *newSource) check(k *checks) {
 
 func (in *newAtlas) check(k *checks) {
 	k.check(in.URL == nil || isServer(*in.URL), "atlas.baseUrl", "must be the https URL of a server, without user, '?' "+
-		"or '#'; http is for the machine itself")
+		"or '#'; http is allowed for loopback addresses only")
 	for name, text := range map[string]*string{"clientId": in.ClientID, "clientSecret": in.ClientSecret,
 		"publicKey": in.PublicKey, "privateKey": in.PrivateKey} {
 		k.check(text == nil || *text != "" && len(*text) <= maxText && isPrintable(*text), "atlas."+name,
@@ -112,16 +112,16 @@ func (in *newAtlas) check(k *checks) {
 	k.check(in.CA == nil || *in.CA == "" || len(*in.CA) <= maxCA && areCertificates(*in.CA), "atlas.caCertificates",
 		"must be certificates in PEM, of at most %d bytes", maxCA)
 	if in.Collect != nil {
-		k.check(len(*in.Collect) > 0, "atlas.collect", "must name one at least")
+		k.check(len(*in.Collect) > 0, "atlas.collect", "must have at least one element")
 		for _, kind := range *in.Collect {
-			k.check(slices.Contains(atlas.Kinds(), atlas.Kind(kind)), "atlas.collect", "%s is none of %v", quoted(kind),
+			k.check(slices.Contains(atlas.Kinds(), atlas.Kind(kind)), "atlas.collect", "%s is not one of %v", quoted(kind),
 				atlas.Kinds())
 		}
 	}
 	k.chosen("atlas.projectIds", in.Projects, account.ValidID, "ids of 24 hexadecimal digits")
 	k.chosen("atlas.workspaceNames", in.Workspaces, func(name string) bool {
 		return name != "" && len(name) <= maxText && isPrintable(name)
-	}, "names")
+	}, "names of workspaces")
 	k.check(in.Naming == nil || *in.Naming == "" || source.CheckNaming(*in.Naming), "atlas.workspaceNaming",
 		"must have {workspace}, and may have {project}, {projectId}, letters, digits, '-' and '_'")
 }
@@ -129,7 +129,7 @@ func (in *newAtlas) check(k *checks) {
 func (k *checks) chosen(name string, list *[]string, valid func(string) bool, what string) {
 	wrong := func(s string) bool { return !valid(s) }
 	k.check(list == nil || len(*list) <= maxChosen && !slices.ContainsFunc(*list, wrong),
-		name, "must be at most %d %s", maxChosen, what)
+		name, "must have at most %d elements, all of them %s", maxChosen, what)
 }
 
 func isPrintable(text string) bool {
@@ -223,13 +223,14 @@ func (in *newAtlas) secret(was, is *source.AtlasSettings) (string, error) {
 		name, given, other = "atlas.privateKey", in.PrivateKey, in.ClientSecret
 	}
 	var k checks
-	k.check(other == nil && (in.ClientID == nil || in.PublicKey == nil), "atlas", "has what belongs to two credentials: "+
+	k.check(other == nil && (in.ClientID == nil || in.PublicKey == nil), "atlas", "has attributes of two credentials: "+
 		"give clientId and clientSecret, or publicKey and privateKey")
 	k.check(is.ClientID != "" || is.PublicKey != "", "atlas", "needs clientId and clientSecret, or publicKey and "+
 		"privateKey")
 	moved := was == nil || was.URL != is.URL || was.CA != is.CA || was.ClientID != is.ClientID ||
 		was.PublicKey != is.PublicKey
-	k.check(!moved || given != nil, name, "must be given with baseUrl, caCertificates and the credential that it is for")
+	k.check(!moved || given != nil, name, "must be given, because the baseUrl, caCertificates or credential that it is "+
+		"for is new")
 	if err := k.err(); err != nil || given == nil {
 		return "", err
 	}
@@ -286,8 +287,8 @@ func (h sources) create(c *call) (any, error) {
 
 // checkType notes settings that are not those of a type.
 func (in *newSource) checkType(k *checks, t source.Type) {
-	k.check(in.Atlas == nil || t == source.Atlas, "atlas", "belongs to %s", source.Atlas)
-	k.check(in.Kafka == nil || t == source.Kafka, "kafka", "belongs to %s", source.Kafka)
+	k.check(in.Atlas == nil || t == source.Atlas, "atlas", "is for sources of type %s only", source.Atlas)
+	k.check(in.Kafka == nil || t == source.Kafka, "kafka", "is for sources of type %s only", source.Kafka)
 }
 
 // hide encrypts the secret of a body into a source. was is the source before; nil if it is new.
@@ -337,7 +338,7 @@ func (h sources) update(c *call) (any, error) {
 		return nil, err
 	}
 	var k checks
-	k.check(in.Type == nil || *in.Type == string(s.Type), "type", "cannot be changed")
+	k.check(in.Type == nil || *in.Type == string(s.Type), "type", "cannot be changed; create another source")
 	in.check(&k)
 	in.checkType(&k, s.Type)
 	if err := k.err(); err != nil {

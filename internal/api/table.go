@@ -451,7 +451,7 @@ func (h entries) operations() []operation {
 }
 
 func (h events) operations() []operation {
-	finds := traits{audit: audited("searchEvents", "it sends events; the pages behind the first are the same question"),
+	finds := traits{audit: audited("searchEvents", "it sends events; the pages after the first are the same question"),
 		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
 	counts := finds
 	counts.audit = audited("summarizeEvents", "it tells how many events there are of any kind that is asked for")
@@ -492,7 +492,7 @@ func (h proofs) operations() []operation {
 		node: readNode, limit: "api/weir/v1/logs/proof", kept: true, form: atlasForm}
 	byIndex := ofFile
 	byIndex.audit = audited("proveEntry",
-		"it shows the digest of one event, by which whoever knows its salt can confirm a guess of it")
+		"it shows the digest of one event, by which a caller that knows its salt can confirm a guess of it")
 	byIndex.with = entryIndex.name
 	var table []operation
 	for _, of := range []struct {

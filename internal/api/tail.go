@@ -68,7 +68,8 @@ func (h tails) tail(c *call) (result, error) {
 
 func tooManyTails() *problem {
 	return &problem{status: http.StatusTooManyRequests, code: "TOO_MANY_TAILS", retryAfter: time.Minute,
-		detail: "Too many tails are open, of this credential or in all. Please end one, or retry when some have ended."}
+		detail: "Too many tails are open at this node, of this credential, its project, its organization or all. " +
+			"Please end one, or retry when some have ended."}
 }
 
 // tail is a reply that continues while events are recorded.

@@ -124,7 +124,7 @@ func (in *newWorkspace) check(k *checks) {
 		}
 	}
 	if in.Failover != nil {
-		k.check(len(*in.Failover) <= maxFailover, "failoverRegions", "may be at most %d", maxFailover)
+		k.check(len(*in.Failover) <= maxFailover, "failoverRegions", "may have at most %d elements", maxFailover)
 		for i, r := range *in.Failover {
 			k.region(fmt.Sprintf("failoverRegions[%d].", i), r)
 		}

@@ -53,7 +53,7 @@ func (d *derived) compare(a *Audit, seg manifest.Segment) {
 		content, err := k.Build(d.made[i])
 		d.made[i] = nil
 		if err == nil && content == nil {
-			err = errors.New("its lines give none")
+			err = errors.New("its lines give no such object")
 		}
 		var o segment.Object
 		if err == nil {
@@ -63,7 +63,7 @@ func (d *derived) compare(a *Audit, seg manifest.Segment) {
 			if b.Part != k.ID() || err == nil && manifest.NewBeside(b.Key, o) == b {
 				continue
 			}
-			what := fmt.Errorf("%s of %s does not say what its lines say", b.Part, seg.Key)
+			what := fmt.Errorf("%s of %s does not match its lines", b.Part, seg.Key)
 			if err != nil {
 				what = fmt.Errorf("%w: %w", what, err)
 			}

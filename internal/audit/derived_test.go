@@ -69,7 +69,7 @@ func TestSignedLiesBesideSegmentsAreFound(t *testing.T) {
 				result.Content+result.Removed, result.Size)
 		}
 		for _, f := range found {
-			if !strings.Contains(f.Object, "/beside/") || !strings.Contains(f.What, "does not say what its lines say") {
+			if !strings.Contains(f.Object, "/beside/") || !strings.Contains(f.What, "does not match its lines") {
 				t.Errorf("%+v", f)
 			}
 		}

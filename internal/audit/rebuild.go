@@ -96,16 +96,16 @@ func checkFrame(ctx context.Context, b bucket.Bucket, seg manifest.Segment, x *s
 		want []byte
 		what string
 	}{
-		{bucket.Range{Offset: head.Offset, Length: head.Length}, []byte(gzipmember.Head), "begin"},
-		{bucket.Range{Offset: tail.Offset, Length: tail.Length}, x.Tail(), "go on behind its blocks"},
-		{bucket.Range{Offset: seg.TrailerSpan().Offset}, seg.Trailer(), "end"},
+		{bucket.Range{Offset: head.Offset, Length: head.Length}, []byte(gzipmember.Head), "head"},
+		{bucket.Range{Offset: tail.Offset, Length: tail.Length}, x.Tail(), "tail"},
+		{bucket.Range{Offset: seg.TrailerSpan().Offset}, seg.Trailer(), "trailer"},
 	} {
 		got, err := bucket.Read(ctx, b, seg.Key, part.at)
 		if err != nil {
 			return err
 		}
 		if !bytes.Equal(got, part.want) {
-			return fmt.Errorf("%w: it does not %s as it must", manifest.ErrNotAuthentic, part.what)
+			return fmt.Errorf("%w: its %s is not what it must be", manifest.ErrNotAuthentic, part.what)
 		}
 	}
 	return nil

@@ -58,9 +58,9 @@ func ParseRule(text string) (Rule, error) {
 	case !ok || claim == "" || value == "":
 		return Rule{}, errRuleForm
 	case !ofOrg && !slices.Contains(account.Roles(false), role):
-		return Rule{}, fmt.Errorf("%.80q is no role", role)
+		return Rule{}, fmt.Errorf("%.80q is not a role", role)
 	case !account.ValidID(id):
-		return Rule{}, fmt.Errorf("%.80q is no id of a project or an organization: want 24 hexadecimal digits", id)
+		return Rule{}, fmt.Errorf("%.80q is not the id of a project or an organization: want 24 hexadecimal digits", id)
 	case ofOrg:
 		return Rule{claim, value, account.Grant{Org: id, Role: role}}, nil
 	}

@@ -215,7 +215,7 @@ func (a *Authenticator) SignOutEverywhere(ctx context.Context, credential string
 }
 
 // errNoSecret says that a code cannot be made for a credential.
-var errNoSecret = errors.New("the credential is no service account with a secret that has not expired")
+var errNoSecret = errors.New("the credential is not a service account with a secret that has not expired")
 
 // Code returns a text by which who shows it at this node, once and within 10 minutes, signs in as a service account.
 func (a *Authenticator) Code(ctx context.Context, clientID string) (string, error) {

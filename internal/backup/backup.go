@@ -154,7 +154,7 @@ func (c *Copier) begin(ctx context.Context) error {
 	case known && c.state.Origin != settings.Origin:
 		return fmt.Errorf("%w: it is a copy of %s, the source is %s", ErrOther, c.state.Origin, settings.Origin)
 	case !known && len(c.there) > 0:
-		return fmt.Errorf("%w: it is not empty, and no copy", ErrOther)
+		return fmt.Errorf("%w: it is not empty, and not a copy", ErrOther)
 	}
 	if err := c.unmoved(ctx); err != nil {
 		return err
@@ -186,7 +186,7 @@ func (c *Copier) unmoved(ctx context.Context) error {
 func (c *Copier) sourceHas(ctx context.Context, key string) error {
 	o, err := c.From.Get(ctx, key, bucket.Range{Length: 1})
 	if errors.Is(err, bucket.ErrNotExist) {
-		return fmt.Errorf("%w: %s is only there", ErrOther, key)
+		return fmt.Errorf("%w: %s is only in the destination", ErrOther, key)
 	}
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func (c *Copier) put(ctx context.Context, key string, data []byte) error {
 		there, readErr := bucket.Read(ctx, c.To, key, bucket.Range{})
 		switch {
 		case readErr == nil && !bytes.Equal(there, data):
-			return fmt.Errorf("%w: %s is another one there", ErrOther, key)
+			return fmt.Errorf("%w: %s is different in the destination", ErrOther, key)
 		case readErr != nil:
 			return err
 		}
@@ -347,7 +347,7 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *audit.C
 	newer := &audit.Auditor{Bucket: c.To}
 	have, err := newer.Contents(ctx, log)
 	if err == nil && have.Version > contents.Version {
-		err = fmt.Errorf("%w: its log has gone on by itself", ErrOther)
+		err = fmt.Errorf("%w: its log has grown on its own", ErrOther)
 	}
 	if err != nil {
 		return err

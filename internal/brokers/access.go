@@ -38,7 +38,7 @@ const (
 // of an attribute, and what it must be.
 func (a *Access) Check(unless func(ok bool, name, format string, args ...any)) {
 	servers := a.servers()
-	unless(len(servers) <= maxServers, "bootstrapServers", "must be 1 to %d times host:port", maxServers)
+	unless(len(servers) <= maxServers, "bootstrapServers", "must have 1 to %d elements host:port", maxServers)
 	for _, server := range servers {
 		if !isHostPort(server) {
 			unless(false, "bootstrapServers", "must be host:port, with commas between several")
@@ -63,9 +63,10 @@ func (a *Access) Check(unless func(ok bool, name, format string, args ...any)) {
 	if a.Mechanism != "" {
 		unless(a.Password != "" && len(a.Password) <= most, "password", "must have 1 to %d bytes", most)
 	}
-	unless(a.TokenURL == "" && a.Scope == "" || a.Mechanism == OAuthBearer, "tokenUrl", "belongs to %s", OAuthBearer)
+	unless(a.TokenURL == "" && a.Scope == "" || a.Mechanism == OAuthBearer, "tokenUrl", "and scope are for %s only",
+		OAuthBearer)
 	unless(a.TokenURL == "" || isServer(a.TokenURL), "tokenUrl",
-		"must be an https URL, without user or '#'; http is for the machine itself")
+		"must be an https URL, without user or '#'; http is allowed for loopback addresses only")
 	unless(len(a.Scope) <= maxText, "scope", "must have at most %d bytes", maxText)
 	unless(!a.Plaintext || a.Mechanism == "" && a.CA == "", "plaintext",
 		"must not be given together with mechanism or caCertificate")

@@ -122,14 +122,14 @@ func (r *replies) begin() error {
 	r.mu.Lock()
 	if len(r.asked) == 0 {
 		r.mu.Unlock()
-		return errors.New("the broker sends a reply that nobody asked for")
+		return errors.New("the broker sends a reply without a request")
 	}
 	about := r.asked[0]
 	r.asked = r.asked[1:]
 	r.mu.Unlock()
 	if most := r.maxReply(about.key); size < 0 || size > most {
-		return fmt.Errorf("the broker's reply to %s has %d bytes, at most %d are taken: is it a broker of Kafka, and is "+
-			"what is asked for named rather than matched?", about.key.Name(), size, most)
+		return fmt.Errorf("the broker's reply to %s has %d bytes, at most %d are taken: is it a Kafka broker? If it is, "+
+			"name the topics instead of giving a pattern", about.key.Name(), size, most)
 	}
 	if about.key == kmsg.Fetch {
 		seen := &bytes.Buffer{}

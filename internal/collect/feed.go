@@ -24,11 +24,11 @@ type Feed interface {
 // Errors of feeds.
 var (
 	// ErrTooMuch is returned (wrapped) for a window that has more than is taken at a time. A shorter one may do.
-	ErrTooMuch = errors.New("it is more than is taken at a time")
+	ErrTooMuch = errors.New("the source has more than is taken at a time")
 
 	// ErrIncomplete is returned (wrapped) for a reply that broke off, or is not what was asked for. It may do when it is
 	// asked for again, or for a shorter window.
-	ErrIncomplete = errors.New("the reply is not complete")
+	ErrIncomplete = errors.New("the reply is incomplete or malformed")
 
 	// ErrGone is returned (wrapped) if the source does not have the feed any more.
 	ErrGone = errors.New("the source does not have it any more")

@@ -45,7 +45,7 @@ const twinMemory = 64
 
 // errLater is returned for a line whose time is not come by this node's clock, while by the source's it is. The line is
 // met again.
-var errLater = errors.New("the time of the line is not come")
+var errLater = errors.New("the time of the line is in the future")
 
 // unread is the error of a line that is kept as it is.
 type unread struct {

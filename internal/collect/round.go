@@ -56,7 +56,7 @@ const (
 )
 
 // ErrFailed is returned (wrapped) by Run if something could not be collected. The state says what.
-var ErrFailed = errors.New("not all could be collected")
+var ErrFailed = errors.New("not everything could be collected")
 
 // unitRun is a unit in a round.
 type unitRun struct {
@@ -161,7 +161,7 @@ func (r *Round) begin(units []Unit, err *error) []*unitRun {
 		p := r.State.Units[u.ID]
 		if p == nil {
 			if len(r.State.Units) >= r.MaxUnit {
-				*err = errors.Join(*err, fmt.Errorf("there are more than %d logs to collect: leave some out, or make "+
+				*err = errors.Join(*err, fmt.Errorf("there are more than %d logs to collect: leave some out, or create "+
 					"another source for them", r.MaxUnit))
 				break
 			}
@@ -334,7 +334,7 @@ func (r *Round) conclude(runs []*unitRun, err error) error {
 		case u.err != nil:
 			u.Failed = bounded(u.err.Error())
 		case !u.pass.done:
-			u.Failed = "the round ended before it"
+			u.Failed = "the round ended before it was collected"
 		default:
 			continue
 		}

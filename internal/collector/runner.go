@@ -105,7 +105,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer cancel()
 	for {
 		if err := r.pass(ctx); ctx.Err() == nil && r.told.Tell("", err) {
-			r.Logger.Error("the sources of projects cannot be looked at", "err", err)
+			r.Logger.Error("cannot read the sources of projects", "err", err)
 		}
 		timer := time.NewTimer(lookEvery)
 		select {
@@ -229,7 +229,7 @@ func (r *Runner) start(ctx context.Context, of *running) {
 			every = min(every, of.retries.Next(err))
 			r.rounds.WithLabelValues("failure").Inc()
 			if r.told.Tell(of.source.ID, err) {
-				r.Logger.Warn("a source could not be collected from", "source", of.source.ID, "project", of.source.Project,
+				r.Logger.Warn("cannot collect from a source", "source", of.source.ID, "project", of.source.Project,
 					"err", short(err))
 			}
 		}
@@ -297,7 +297,8 @@ func (r *Runner) round(ctx context.Context, of *running, p *atlas.Pace) error {
 		return err
 	}
 	if of.state = state; state.Lost != nil {
-		r.Logger.Error("a source is collected from the beginning again", "source", s.ID, "err", state.Lost)
+		r.Logger.Error("the state of a source is not valid; the source is collected from the beginning again", "source",
+			s.ID, "err", state.Lost)
 		state.Lost = nil
 	}
 	before := state.State.Counts

@@ -247,7 +247,7 @@ func TestFailingSourceIsLoggedOnce(t *testing.T) {
 		w.pass(t.Context())
 		w.due()
 	}
-	if n := strings.Count(lines.String(), "could not be collected"); n != 1 {
+	if n := strings.Count(lines.String(), "cannot collect from a source"); n != 1 {
 		t.Errorf("logged %d times: %s", n, lines.String())
 	}
 }

@@ -156,7 +156,7 @@ func (c *Config) beside(file, extension, setting, variable string) (string, erro
 		return file, nil
 	case c.OnS3():
 		return "", c.Invalid(setting, "must be set, or "+variable+" in the environment: "+
-			"the bucket is on S3, where no secret belongs")
+			"the bucket is on S3, and secrets must not be in it")
 	}
 	return strings.TrimRight(c.Bucket, "/") + extension, nil
 }

@@ -86,7 +86,7 @@ func shown(text string) string { return fmt.Sprintf("%.80q", text) }
 func text(at *string, kind, standard string, valid func(string) error) *field[string] {
 	checked := func(s string) error {
 		if strings.ContainsFunc(s, unicode.IsControl) {
-			return fmt.Errorf("%s has control characters", shown(s))
+			return fmt.Errorf("%s must not have control characters", shown(s))
 		}
 		if valid == nil {
 			return nil
@@ -114,7 +114,7 @@ func notEmpty(s string) error {
 // word refuses a text with spaces.
 func word(s string) error {
 	if strings.ContainsFunc(s, unicode.IsSpace) {
-		return fmt.Errorf("%s has spaces", shown(s))
+		return fmt.Errorf("%s must not have spaces", shown(s))
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func webURL(at *string) *field[string] {
 			return fmt.Errorf("%s is not a URL such as https://audit.example.com", shown(s))
 		}
 		if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("%s: a user, a query or a fragment has no place here", shown(s))
+			return fmt.Errorf("%s must not have a user, a query or a fragment", shown(s))
 		}
 		return nil
 	})
@@ -173,7 +173,7 @@ func webURL(at *string) *field[string] {
 func choice(at *string, standard string, choices ...string) *field[string] {
 	f := text(at, "word", standard, func(s string) error {
 		if !slices.Contains(choices, s) {
-			return fmt.Errorf("%s is none of %s", shown(s), strings.Join(choices, ", "))
+			return fmt.Errorf("%s is not one of %s", shown(s), strings.Join(choices, ", "))
 		}
 		return nil
 	})
@@ -284,7 +284,7 @@ func words(at *[]string, standard ...string) *field[[]string] {
 		format: func(l []string) string { return strings.Join(l, ",") },
 		valid: each(func(s string) error {
 			if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
-				return fmt.Errorf("%s is no word", shown(s))
+				return fmt.Errorf("%s has a character other than printable ASCII, or a quote or a backslash", shown(s))
 			}
 			return nil
 		})}
@@ -336,7 +336,7 @@ func roles(at *Roles) *field[Roles] {
 	return &field[Roles]{at: at, kind: "roles", standard: AllRoles, parse: ParseRoles, format: Roles.String,
 		limits: "ingest, read, background, all", valid: func(r Roles) error {
 			if r == (Roles{}) {
-				return errors.New("must not be empty: want some of ingest, read and background, or all")
+				return errors.New("must not be empty: name some of ingest, read and background, or all")
 			}
 			return nil
 		}}

@@ -34,7 +34,7 @@ func (c *Config) bucketSettings() []*setting {
 			help: "folder with all state, or s3://name/prefix; S3 credentials come from AWS's environment, shared " +
 				"file or role"},
 		{name: "shards", unset: "1 in a folder, 8 on S3", value: orZero(whole(&c.Shards, 0, 1, 64)),
-			help: "number of parts of a bucket that is about to be filled, fixed for ever"},
+			help: "number of shards of a new bucket, which never changes"},
 		{name: "signing-key-file", unset: "the bucket's path with .signing-key", value: text(&c.SigningKeyFile,
 			"file", "", nil),
 			help: "file with the keys that sign logs; WEIR_SIGNING_KEY in the environment wins"},
@@ -53,10 +53,10 @@ func (c *Config) bucketSettings() []*setting {
 			help: "where requests name the S3 bucket; auto means host at Amazon, else path"},
 		{name: "s3-profile", group: Store, unset: "what AWS's environment says",
 			value: text(&c.S3.Profile, "profile", "", nil),
-			help:  "profile of ~/.aws/credentials to use, whatever the environment says"},
+			help:  "profile of ~/.aws/credentials to use; it wins over credentials in the environment"},
 		{name: "s3-ca-file", group: Store, unset: "the system's authorities", value: text(&c.S3.CAFile, "file",
 			"", existing),
-			help: "PEM file with authorities to trust for the S3 store beside the system's"},
+			help: "PEM file with authorities to trust for the S3 store besides the system's"},
 	}
 }
 
@@ -79,8 +79,8 @@ func (c *Config) nodeSettings() []*setting {
 			help: "networks whose X-Forwarded-For is believed, between commas; name your proxies, not the networks " +
 				"that clients are in"},
 		{name: "egress-allow", unset: "none; with --dev loopback", value: networks(&c.EgressAllow),
-			help: "networks, between commas, that projects may have weir connect to beside public addresses, to " +
-				"fetch events or to send them; also without TLS"},
+			help: "networks, between commas, to which sources, deliveries and notifiers of projects may connect besides " +
+				"public addresses; also without TLS"},
 		{name: "dev", value: onOff(&c.Dev),
 			help: "make a project, a workspace, credentials and sample events in an empty bucket, " +
 				"and print how to use them"},
@@ -92,7 +92,7 @@ func (c *Config) nodeSettings() []*setting {
 		{name: "log-format", value: choice(&c.LogFormat, "auto", "auto", "text", "json"),
 			help: "auto means text on a terminal, else json"},
 		{name: "log-level", value: choice(&c.LogLevel, "info", "debug", "info", "warn", "error"),
-			help: "least level that is logged"},
+			help: "lowest level that is logged"},
 	})
 }
 
@@ -101,16 +101,16 @@ func (c *Config) peopleSettings() []*setting {
 		{name: "oidc-issuer", unset: "none: people sign in with credentials", value: webURL(&c.OIDC.Issuer),
 			help: "URL of the OpenID provider at which people sign in to the page"},
 		{name: "oidc-client-id", unset: "none", value: text(&c.OIDC.ClientID, "id", "", word),
-			help: "the client that the provider knows weir as; it redirects to the page's URL and /web/session/callback"},
+			help: "weir's client id at the provider; its redirect URI is the page's URL with /web/session/callback"},
 		{name: "oidc-client-secret-file", unset: "none: a public client", value: text(&c.OIDC.SecretFile, "file", "",
 			existing), help: "file with the client's secret; WEIR_OIDC_CLIENT_SECRET in the environment wins"},
 		{name: "oidc-client-secret", secret: true, value: hidden(&c.OIDC.ClientSecret, "secret"),
 			help: "the client's secret"},
 		{name: "oidc-scopes", value: words(&c.OIDC.Scopes, "email"),
-			help: "what the provider is asked for beside openid, between commas or spaces, such as email, groups"},
+			help: "scopes to ask the provider for besides openid, between commas or spaces, such as email, groups"},
 		{name: "oidc-role", unset: "none: nobody has a role", value: lines(&c.OIDC.Rules, "rule", validRule),
-			help: "claim=value:ROLE@id gives those of whom the provider says so a role on the project or organization " +
-				"with the id; may be repeated, one on each line elsewhere"},
+			help: "claim=value:ROLE@id gives people with this claim the role on the project or organization with the id; " +
+				"may be repeated; in the environment, one on each line"},
 	})
 }
 
@@ -119,50 +119,48 @@ func (c *Config) limitSettings() []*setting {
 		{name: "drain", value: duration(&c.Drain, 20*time.Second, time.Millisecond, time.Hour),
 			help: "how long requests may go on after SIGTERM"},
 		{name: "idle-timeout", value: duration(&c.IdleTimeout, time.Minute, 100*time.Millisecond, 24*time.Hour),
-			help: "a client that takes or sends nothing for so long is dropped"},
+			help: "time after which a client that stops sending or reading is disconnected"},
 		{name: "body-timeout", value: duration(&c.BodyTimeout, 2*time.Minute, 100*time.Millisecond, 24*time.Hour),
 			help: "time within which a request's body must have arrived"},
 		{name: "max-connections", unset: "half of the files that the process may have open, less 64, at most 8192",
 			value: orZero(whole(&c.MaxConnections, 0, 1, 1_000_000)),
-			help:  "connections of clients; past it, idle ones are closed, and new ones if none is idle"},
+			help:  "maximum number of client connections; beyond it, idle ones are closed, or new ones if none is idle"},
 		{name: "download-rate", value: whole(&c.DownloadRate, 1200, 0, math.MaxInt32),
 			help: "downloads a minute for each credential; 0 means no limit"},
 		{name: "auth-failures", value: whole(&c.AuthFailures, 60, 0, math.MaxInt32),
-			help: "wrong credentials a minute for each address and credential that it claims, ten times as many " +
-				"for each address; " +
-				"0 means no limit"},
+			help: "wrong credentials a minute for each pair of an address and a claimed credential, and ten times as many " +
+				"for each address; 0 means no limit"},
 		{name: "token-lifetime", value: duration(&c.TokenLifetime, time.Hour, time.Second, time.Hour),
-			help: "how long a token of a service account lives; a shorter life is for trying what happens at its end"},
-		{name: "max-event-bytes", value: bytes(&c.MaxEventBytes, mib, kib, 64*mib), help: "size of one event"},
+			help: "how long a token of a service account is valid; a shorter time is for tests of clients"},
+		{name: "max-event-bytes", value: bytes(&c.MaxEventBytes, mib, kib, 64*mib), help: "maximum size of one event"},
 		{name: "max-request-bytes", value: bytes(&c.MaxRequestBytes, 64*mib, kib, gib),
-			help: "size of the events of one request, after decompression"},
+			help: "maximum size of the events of one request, after decompression"},
 		{name: "max-request-events", value: whole(&c.MaxRequestEvents, 100_000, 1, 10_000_000),
-			help: "events in one request"},
+			help: "maximum number of events in one request"},
 		{name: "max-memory-bytes", value: bytes(&c.MaxMemoryBytes, 640*mib, mib, 1024*gib),
-			help: "size of all request bodies at one time; past it, 503"},
+			help: "maximum size of all request bodies at one time; beyond it, requests get 503"},
 		{name: "max-waiting-bytes", value: bytes(&c.MaxWaitingBytes, 256*mib, mib, 1024*gib),
-			help: "size of the write-ahead log; past it, 503"},
+			help: "maximum size of the write-ahead log; beyond it, requests to record get 503"},
 	})
 }
 
 func (c *Config) backgroundSettings() []*setting {
 	return inGroup(Serve, []*setting{
 		{name: "wal-interval", value: duration(&c.WALInterval, 100*time.Millisecond, time.Millisecond, time.Minute),
-			help: "on S3, the least time between two write-ahead log objects of this node: a request to record waits " +
-				"up to so long, " +
-				"and each object is a request to pay for"},
+			help: "on S3, the shortest time between two write-ahead log objects of this node: a request to record waits " +
+				"at most that long, and each object costs a request"},
 		{name: "sequence-delay", value: duration(&c.SequenceDelay, time.Minute, 10*time.Millisecond, 24*time.Hour),
-			help: "an event is in its log after so long at the latest; with --dev 2s if it is not set"},
+			help: "longest time until a recorded event is sequenced into its log; with --dev 2s if it is not set"},
 		{name: "retention-interval", value: duration(&c.RetentionInterval, time.Hour, time.Second, 30*24*time.Hour),
-			help: "how often events and logs that are no longer to be kept are looked for"},
+			help: "time between two searches for events and logs that retention removes"},
 		{name: "witness", unset: "none", value: list(&c.Witnesses, "witness", validWitness),
 			help: "\"key URL\" of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may " +
 				"be repeated"},
 		{name: "cache-dir", unset: "none", value: text(&c.CacheDir, "folder", "", nil),
-			help: "folder on a local disk that keeps what is read often of a bucket on S3"},
-		{name: "cache-size", value: bytes(&c.CacheSize, 10*gib, mib, math.MaxInt64/2), help: "size of --cache-dir"},
+			help: "folder on a local disk as a cache for a bucket on S3"},
+		{name: "cache-size", value: bytes(&c.CacheSize, 10*gib, mib, math.MaxInt64/2), help: "maximum size of --cache-dir"},
 		{name: "cache-memory", value: bytes(&c.CacheMemory, 64*mib, mib, 1024*gib),
-			help: "memory for what is read often of a bucket on S3"},
+			help: "memory as a cache for a bucket on S3"},
 	})
 }
 
@@ -234,12 +232,12 @@ func (c *Config) contradictions() error {
 	case c.OIDC.Issuer == "" && (c.OIDC.ClientID != "" || c.OIDC.SecretFile != "" || len(c.OIDC.Rules) > 0):
 		return c.Invalid("oidc-issuer", "must be set, because other settings of the OpenID provider are")
 	case c.CacheDir != "" && !c.OnS3():
-		return c.Invalid("cache-dir", "is for a bucket on S3: a folder is on a disk already")
+		return c.Invalid("cache-dir", "is only for a bucket on S3; this bucket is a folder, so leave it out")
 	case c.Dev && c.Roles != AllRoles:
 		return c.Invalid("role", "must be all with --dev")
 	case !c.Roles.Background && !c.OnS3():
-		return c.Invalid("role", "must have background: one process has a folder for itself, so nobody else would "+
-			"do that work")
+		return c.Invalid("role", "must include background: only one node can use a bucket that is a folder, so no "+
+			"other node would do that work")
 	case c.MaxRequestBytes < c.MaxEventBytes:
 		return c.Invalid("max-request-bytes", "must not be less than --max-event-bytes")
 	case c.MaxMemoryBytes < c.MaxRequestBytes:

@@ -140,7 +140,7 @@ func setYAML(s *setting, set func(string) error, value any) error {
 	case []any:
 		separator, ok := separators[s.Type()]
 		if !ok {
-			return errors.New("want one value, not a list")
+			return errors.New("must be one value, not a list")
 		}
 		var all []string
 		for _, part := range v {
@@ -148,9 +148,9 @@ func setYAML(s *setting, set func(string) error, value any) error {
 		}
 		return set(strings.Join(all, separator))
 	case nil:
-		return errors.New("it has no value")
+		return errors.New("must have a value")
 	case map[string]any:
-		return errors.New("want a value, not a group of settings")
+		return errors.New("must be a value, not a group of settings")
 	}
 	return set(fmt.Sprint(value))
 }

@@ -13,7 +13,7 @@ func Instant(value []byte) (ms int64, err error) {
 	if !ok {
 		text = string(value)
 	}
-	wrong := errors.New("its time is no number of seconds since the epoch")
+	wrong := errors.New("its time is not a number of seconds since the epoch")
 	if len(text) > 40 {
 		return 0, wrong
 	}

@@ -38,7 +38,7 @@ func Given(dst []byte, name, s string) []byte {
 }
 
 // ErrNoObject is returned for JSON that is no object.
-var ErrNoObject = errors.New("it is no JSON object")
+var ErrNoObject = errors.New("it is not a JSON object")
 
 // Members calls each with the name and the value of the members of an object, in their order; the value lies in raw.
 // An error is that raw is not JSON or no object, or that of each, which ends it.
@@ -74,7 +74,7 @@ func places(raw []byte, each func(name string, start, end int) error) error {
 		return notJSON(err)
 	}
 	if len(bytes.TrimLeft(raw[d.InputOffset():], " \t\r\n")) > 0 {
-		return errors.New("it is not JSON: something stands behind its end")
+		return errors.New("it is not JSON: there is data after its end")
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func Elements(raw []byte, each func(value []byte) error) error {
 	case err != nil:
 		return notJSON(err)
 	case t.Kind() != '[':
-		return errors.New("it is no JSON array")
+		return errors.New("it is not a JSON array")
 	}
 	for d.PeekKind() != ']' {
 		v, err := d.ReadValue()

@@ -111,7 +111,7 @@ func (e *Engine) Run(ctx context.Context) {
 	e.mu.Unlock()
 	for {
 		if err := e.look(ctx); ctx.Err() == nil && e.told.Tell("look", err) {
-			e.o.Logger.Error("not all deliveries are known", "err", err)
+			e.o.Logger.Error("cannot read all deliveries", "err", err)
 		}
 		if !e.wait(ctx) {
 			break
@@ -175,7 +175,7 @@ func (e *Engine) update(ctx context.Context, set *Set) error {
 			e.work.Go(func() { // nobody asks for what is kept of it any more
 				<-r.ended
 				if err := DropStates(context.WithoutCancel(ctx), e.o.Bucket, id); err != nil {
-					e.o.Logger.Warn("the states of a delivery that was deleted remain", "delivery", id, "err", err)
+					e.o.Logger.Warn("cannot delete the states of a deleted delivery", "delivery", id, "err", err)
 				}
 			})
 		}

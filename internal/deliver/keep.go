@@ -17,7 +17,7 @@ func (r *runner) failed(f *feed, err error) time.Duration {
 	var of *placeError
 	if !errors.As(err, &of) {
 		if !errors.Is(err, doc.ErrConflict) && r.engine.told.Tell(r.about(f), err) {
-			r.engine.o.Logger.Error("a delivery cannot go on", "delivery", r.delivery.ID, "log", f.subject.Log,
+			r.engine.o.Logger.Error("a delivery cannot continue", "delivery", r.delivery.ID, "log", f.subject.Log,
 				"err", cut(err.Error()))
 		}
 		return r.pauses.Next(err)

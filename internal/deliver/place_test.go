@@ -183,7 +183,7 @@ func TestAPlaceThatRefusesAllIsBroken(t *testing.T) {
 					w.wait(10 * time.Minute)
 					s := w.state(0, 0)
 					if len(s.Parked) < inTurn || len(s.Parked) > inTurn+15 || s.Failure == nil ||
-						!strings.Contains(s.Failure.Error, "in turn") {
+						!strings.Contains(s.Failure.Error, "in a row") {
 						t.Errorf("%d parked, %+v", len(s.Parked), s.Failure)
 					}
 					if p.sends > 100 {

@@ -306,8 +306,8 @@ func (r *runner) finish() {
 	r.mu.Unlock()
 	for _, f := range feeds {
 		if err := f.keep(ctx); err != nil && !errors.Is(err, doc.ErrConflict) {
-			r.engine.o.Logger.Warn("a delivery repeats what it has sent last", "delivery", r.delivery.ID,
-				"log", f.subject.Log, "err", err)
+			r.engine.o.Logger.Warn("cannot keep how far a delivery has come; its last events are sent again later",
+				"delivery", r.delivery.ID, "log", f.subject.Log, "err", err)
 		}
 	}
 	r.mu.Lock()
@@ -341,7 +341,7 @@ func (r *runner) close() {
 		return
 	}
 	if err := r.sink.Close(); err != nil {
-		r.engine.o.Logger.Debug("the sink of a delivery did not close", "delivery", r.delivery.ID, "err", err)
+		r.engine.o.Logger.Debug("cannot close the connection of a delivery", "delivery", r.delivery.ID, "err", err)
 	}
 	r.sink = nil
 }

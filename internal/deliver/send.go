@@ -106,8 +106,8 @@ func (r *runner) accepted(f *feed, events []Event, refused []Refusal) error {
 // stopped says why no more events are parked than are, although the place refuses the next one too.
 func stopped(s *State, reason string) error {
 	if n := len(s.doubtful()); n > 0 {
-		return &placeError{fmt.Errorf("the place has refused %d events in turn and accepted none since, as if it were "+
-			"broken; the first of them is tried again, and one more: %s", n, reason)}
+		return &placeError{fmt.Errorf("the place has refused %d events in a row and accepted none since, as if it were "+
+			"broken; only the first of them and the next event are tried again: %s", n, reason)}
 	}
 	return &placeError{fmt.Errorf("%d events are parked already; send them again or discard them. The next is "+
 		"refused too: %s", MaxParked, reason)}
@@ -263,7 +263,7 @@ func sendTo(ctx context.Context, s Sink, events []Event) (refused []Refusal, err
 	before := -1
 	for _, one := range refused {
 		if one.At <= before || one.At >= len(events) {
-			return nil, fmt.Errorf("the place refuses event %d of a batch of %d, behind event %d", one.At, len(events),
+			return nil, fmt.Errorf("the place refuses event %d of a batch of %d, after event %d", one.At, len(events),
 				before)
 		}
 		before = one.At

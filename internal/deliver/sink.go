@@ -61,7 +61,7 @@ type Refusal struct {
 // ErrTooMuch is wrapped by the error of a Send whose batch the other side does not take as a whole: because of its
 // size, or because it does not say which event it refuses. It asks for a smaller batch at once. A batch of one event
 // that fails with it is refused.
-var ErrTooMuch = errors.New("the other side does not take this batch")
+var ErrTooMuch = errors.New("the place does not take this batch")
 
 // RetryAfter is the error of a Send after which the other side asks for a pause.
 type RetryAfter struct {

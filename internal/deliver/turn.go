@@ -117,8 +117,8 @@ func (r *runner) setNews(f *feed, news bool) {
 func (r *runner) load(f *feed) error {
 	state := stateOf(r.engine.o.Bucket, r.delivery.ID, f.subject.Log)
 	if err := state.Load(r.ctx); errors.Is(err, doc.ErrDoesNotCount) {
-		r.engine.o.Logger.Error("a delivery begins at the first entry again", "delivery", r.delivery.ID,
-			"log", f.subject.Log, "err", err)
+		r.engine.o.Logger.Error("the state of a delivery is not valid; it begins at the first entry again", "delivery",
+			r.delivery.ID, "log", f.subject.Log, "err", err)
 	} else if err != nil {
 		return err
 	}
@@ -196,8 +196,8 @@ func (r *runner) read(f *feed, c *collector, do func() error) error {
 	r.mu.Unlock()
 	s := &f.state.Value
 	if s.Next > reader.Next() {
-		return &placeError{fmt.Errorf("entry %d is the next to be sent, but the log ends at %d: it was put back; replay "+
-			"the delivery from where it is to go on", s.Next, reader.Next())}
+		return &placeError{fmt.Errorf("entry %d is the next to be sent, but the log ends at %d: it was put back to an "+
+			"earlier state; replay the delivery to say where it continues", s.Next, reader.Next())}
 	}
 	if s.Next < reader.First() {
 		if err := r.missed(f, reader.First()); err != nil {

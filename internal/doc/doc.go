@@ -24,7 +24,7 @@ import (
 )
 
 // ErrConflict is returned (wrapped) by Write if another writer has created the version.
-var ErrConflict = errors.New("the document was changed by somebody else")
+var ErrConflict = errors.New("the document was changed at the same time by another request or node")
 
 // stored is the content of a version's object.
 type stored struct {

@@ -46,7 +46,7 @@ func (k *Kept[T]) Load(ctx context.Context) error {
 }
 
 // ErrDoesNotCount is returned (wrapped) if the newest version of a document was damaged, or written by somebody else.
-var ErrDoesNotCount = errors.New("the document does not count")
+var ErrDoesNotCount = errors.New("the document is not valid")
 
 // Keep writes the value. It returns ErrConflict (wrapped) if another writer has written since Load, however much: this
 // process may have slept while others created the next version and deleted it again. Then the version written here is

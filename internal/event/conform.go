@@ -90,7 +90,7 @@ func Conform(line []byte) ([]string, error) {
 			return c.warnings, nil
 		}
 	}
-	return []string{fmt.Sprintf("class_uid %d is none of the classes that are known here", uid)}, nil
+	return []string{fmt.Sprintf("class_uid %d is not one of the OCSF classes that weir knows", uid)}, nil
 }
 
 // check collects the deviations of one event from its class.
@@ -110,11 +110,11 @@ func (c *check) warn(format string, args ...any) {
 // numbers checks the two numbers that the class determines.
 func (c *check) numbers(class shape, event map[string]any) {
 	if got, ok := integer(event["category_uid"]); ok && got != class.CategoryUID {
-		c.warn("category_uid is %d, that of %s is %d", got, class.ClassName, class.CategoryUID)
+		c.warn("category_uid is %d, but that of %s is %d", got, class.ClassName, class.CategoryUID)
 	}
 	activity, known := integer(event["activity_id"])
 	if got, ok := integer(event["type_uid"]); ok && known && got != class.ClassUID*100+activity {
-		c.warn("type_uid is %d, class_uid and activity_id make it %d", got, class.ClassUID*100+activity)
+		c.warn("type_uid is %d, but class_uid and activity_id make it %d", got, class.ClassUID*100+activity)
 	}
 }
 

@@ -17,14 +17,14 @@ func TestConform(t *testing.T) {
 	}
 	event := string(sampleLines()[2])
 	for _, tt := range []struct{ old, new, want string }{
-		{`"class_uid":3004`, `"class_uid":4242`, "class_uid 4242 is none of the classes that are known here"},
+		{`"class_uid":3004`, `"class_uid":4242`, "class_uid 4242 is not one of the OCSF classes that weir knows"},
 		{`"class_uid":3004,`, ``, "class_uid is missing"},
 		{`"class_uid":3004`, `"class_uid":3004.5`, "class_uid must be an integer"},
 		{`"severity_id":1,`, ``, "severity_id is missing"},
 		{`"severity_id":1`, `"severity_id":"high"`, "severity_id must be an integer"},
 		{`"severity_id":1`, `"severity_id":42`, "severity_id has no value 42"},
-		{`"activity_id":1`, `"activity_id":2`, "type_uid is 300401, class_uid and activity_id make it 300402"},
-		{`"category_uid":3`, `"category_uid":6`, "category_uid is 6, that of Entity Management is 3"},
+		{`"activity_id":1`, `"activity_id":2`, "type_uid is 300401, but class_uid and activity_id make it 300402"},
+		{`"category_uid":3`, `"category_uid":6`, "category_uid is 6, but that of Entity Management is 3"},
 		{`{"name":"Atlas Stream Processing","vendor_name":"MongoDB"}`, `"MongoDB Server"`,
 			"metadata.product must be an object"},
 		{`"version":"1.8.0",`, ``, "metadata.version is missing"},

@@ -147,8 +147,8 @@ func (p *Parser) check(event []byte, origin Origin) (Fields, *Error) {
 	case !rest.missing() && event[rest.start] != '{':
 		p.fail(rest.start, "unmapped must be an object")
 	case !uid.missing() && len(f.UID) == 0:
-		p.fail(uid.start, "metadata.uid must be a string that is not empty; where there is none, one is derived "+
-			"from the event")
+		p.fail(uid.start, "metadata.uid must be a non-empty string; if it is left out, it is derived from "+
+			"the event")
 	case len(f.UID) > maxUID:
 		p.fail(uid.start, "metadata.uid has %d bytes, at most %d are allowed", len(f.UID), maxUID)
 	default:
@@ -196,15 +196,15 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	text := at.of(event)
 	switch {
 	case at.missing() && p.Operational:
-		p.fail(0, "time is missing: a line needs it, an integer, in milliseconds since the epoch, or t.$date as "+
-			"mongod writes it")
+		p.fail(0, "time is missing: a line must have it, as an integer in milliseconds since the epoch, or "+
+			"t.$date, as mongod writes it")
 		return 0, false
 	case at.missing() && !p.values[tsDate].missing():
 		p.fail(0, "time is missing, and there is ts.$date: this is mongod's own audit schema, not OCSF; "+
 			"set auditLog.schema to OCSF, or convert it")
 		return 0, false
 	case at.missing():
-		p.fail(0, "time is missing: an event needs it, an integer, in milliseconds since the epoch")
+		p.fail(0, "time is missing: an event must have it, as an integer in milliseconds since the epoch")
 		return 0, false
 	case !isInteger(text):
 		p.fail(at.start, "time must be an integer without fraction or exponent, in milliseconds since the "+
@@ -233,7 +233,7 @@ func (p *Parser) checkTime(event []byte, received time.Time) (int64, bool) {
 	case t < Earliest:
 		p.fail(at.start, "time %.40s is before the year 2008; time is in milliseconds since the epoch", text)
 	default:
-		p.fail(at.start, "time %.40s is more than 10 minutes in the future: it is %d here; time is in milliseconds "+
+		p.fail(at.start, "time %.40s is more than 10 minutes in the future: the node's clock says %d, in milliseconds "+
 			"since the epoch",
 			text, received.UnixMilli())
 	}

@@ -25,7 +25,7 @@ func (p *Parser) scan(b []byte, maxDepth int) bool {
 	if len(b) == 0 || b[0] != '{' {
 		p.fail(0, "an event is a JSON object: it begins with { and ends with }")
 	} else if end = p.object(b, 0, 1, root); end >= 0 && end < len(b) {
-		end = p.fail(end, "there is something behind the event's closing brace")
+		end = p.fail(end, "there is data after the event's closing brace")
 	}
 	if end < 0 {
 		p.names, p.read = nil, nil // release the input
@@ -110,7 +110,7 @@ func (p *Parser) object(b []byte, i, depth int, at place) int {
 			return i
 		}
 		if p.unique && !seen.add(p, name) {
-			return p.fail(start, "the name %q stands twice in one object", shortened(name))
+			return p.fail(start, "the name %q is given twice in one object", shortened(name))
 		}
 		if at != other {
 			n = at.member(name)

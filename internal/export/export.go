@@ -69,7 +69,7 @@ func New(f Format, w io.Writer, o Options) (Writer, error) {
 		}
 		return &ndjsonWriter{w: w, table: t}, nil
 	}
-	return nil, fmt.Errorf("%q is no format: want %s", f, strings.Join(Formats(), ", "))
+	return nil, fmt.Errorf("%q is not a format: want %s", f, strings.Join(Formats(), ", "))
 }
 
 // usual lists the columns that are written if none are named.

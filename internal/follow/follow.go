@@ -92,7 +92,7 @@ func (f *Follower) pass(ctx context.Context) {
 
 func (f *Follower) failed(ctx context.Context, log string, err error) {
 	if f.Logger != nil && ctx.Err() == nil && f.told.Tell(log, err) {
-		f.Logger.Error("a follower cannot go on", "follower", f.Name, "log", log, "err", err)
+		f.Logger.Error("a follower cannot continue", "follower", f.Name, "log", log, "err", err)
 	}
 }
 
@@ -103,7 +103,7 @@ func (f *Follower) mine(log string) bool { return f.Mine == nil || f.Mine(log) }
 func (f *Follower) Follow(ctx context.Context, log string) error {
 	c := &cursor{Kept: doc.NewKept[position](f.Bucket, "cursors/"+f.Name+"/"+log)}
 	if err := c.load(ctx); errors.Is(err, doc.ErrDoesNotCount) {
-		f.failed(ctx, log, fmt.Errorf("it begins at the first entry again, since its cursor does not count: %w", err))
+		f.failed(ctx, log, fmt.Errorf("it begins at the first entry again: cursor: %w", err))
 	} else if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrBehind is returned (wrapped) for a gzip file that has other data after its end.
-var ErrBehind = errors.New("there is something behind the end of the gzip data that is not gzip")
+var ErrBehind = errors.New("there is data after the end of the gzip data that is not gzip")
 
 // ErrCut is returned (wrapped) for a gzip file that ends too early.
 var ErrCut = fmt.Errorf("the gzip data is cut short: %w", io.ErrUnexpectedEOF)

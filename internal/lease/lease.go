@@ -142,10 +142,10 @@ func (m *Member) Run(ctx context.Context) {
 func (m *Member) logFailure(err error, failing bool) {
 	switch {
 	case err != nil && !failing:
-		m.options.Logger.Warn("cannot beat; others will take over what this node does in the background", "member",
+		m.options.Logger.Warn("cannot write a beat; other nodes will take over this node's background work", "member",
 			m.id, "err", err)
 	case err == nil && failing:
-		m.options.Logger.Info("beating again", "member", m.id)
+		m.options.Logger.Info("writing beats again", "member", m.id)
 	}
 }
 
@@ -184,7 +184,7 @@ func (m *Member) remove(ctx context.Context, past []string) {
 		return
 	}
 	if err := m.bucket.Delete(ctx, past...); err != nil {
-		m.options.Logger.Debug("past beats could not be deleted", "member", m.id, "err", err)
+		m.options.Logger.Debug("cannot delete past beats", "member", m.id, "err", err)
 	}
 }
 

@@ -87,8 +87,8 @@ func (m *Member) begin(now time.Time) {
 	m.epoch++
 	close(m.changed)
 	m.changed = make(chan struct{})
-	m.options.Logger.Info("background work is spread anew", "member", m.id, "epoch", m.epoch, "members", m.live,
-		"shards", m.held(now))
+	m.options.Logger.Info("background work is spread again over the nodes", "member", m.id, "epoch", m.epoch, "members",
+		m.live, "shards", m.held(now))
 }
 
 // Changed returns a channel that is closed when the members change, or when this one reaches the bucket again.

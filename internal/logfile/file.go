@@ -27,7 +27,7 @@ type Lost struct {
 }
 
 func (e *Lost) Error() string {
-	return fmt.Sprintf("%s: what it had from byte %d on is not in it, nor in a rotated file beside it; it may be lost",
+	return fmt.Sprintf("%s: the lines from byte %d on are neither in it nor in a rotated file beside it; they may be lost",
 		e.Name, e.Offset)
 }
 
@@ -302,7 +302,7 @@ func (f *File) openFirst(list func() []sibling) error {
 		}
 		s.close()
 	}
-	return fmt.Errorf("%s: it is renamed all the time", f.Name)
+	return fmt.Errorf("%s: the file was renamed each time that it was opened", f.Name)
 }
 
 // sibling is a rotated file.

@@ -54,11 +54,11 @@ func LoadState(name, target string) (State, error) {
 	}
 	var have State
 	if err := json.Unmarshal(data, &have); err != nil || have.Files == nil {
-		return s, fmt.Errorf("%s is no state file; name another one, or remove it and all files are read from their "+
-			"beginning", name)
+		return s, fmt.Errorf("%s is not a state file of weir record: name another, or remove it to read all files from "+
+			"their beginning", name)
 	}
 	if have.Target != target {
-		return s, fmt.Errorf("the state in %s is that of %s, not of %s: name another file for this one", name, have.Target,
+		return s, fmt.Errorf("%s is the state file of %s, not of %s: name another for this", name, have.Target,
 			target)
 	}
 	return have, nil

@@ -137,7 +137,7 @@ func (m *Manifest) VerifyCheckpoint(keys *proof.Keys, origin string) error {
 // authenticated returns an error unless data has the digest sum.
 func authenticated(data []byte, sum proof.Hash, what, key string) error {
 	if proof.Digest(data) != sum {
-		return fmt.Errorf("%s of %s: %w, its digest is another one: %w", what, key, ErrNotAuthentic,
+		return fmt.Errorf("%s of %s: %w, its digest does not match: %w", what, key, ErrNotAuthentic,
 			gzipmember.ErrCorrupt)
 	}
 	return nil

@@ -49,7 +49,7 @@ func (n *node) ready(ctx context.Context) error {
 	}
 	if !n.config.Roles.API() {
 		if n.member != nil && !n.member.Status().InTouch {
-			return errors.New("the bucket does not take this node's beats")
+			return errors.New("this node cannot write its beats to the bucket")
 		}
 		return nil
 	}

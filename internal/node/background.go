@@ -57,7 +57,7 @@ func (n *node) measureLeases(shards int) {
 	}
 	gauge("weir_lease_members", "Nodes that do background work and live, as this one sees it.",
 		func() float64 { return float64(n.member.Status().Members) })
-	gauge("weir_lease_epoch", "How often this node has seen the background work spread anew.",
+	gauge("weir_lease_epoch", "How often this node has seen the background work spread again.",
 		func() float64 { return float64(n.member.Status().Epoch) })
 	gauge("weir_lease_beat_age_seconds", "Since this node's last good beat began; -1 before the first.",
 		func() float64 {
@@ -159,7 +159,7 @@ func (n *node) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
 	defer cancel()
 	if err := n.member.Leave(ctx); err != nil {
-		n.log.Warn("others will take over later than they could", "err", err)
+		n.log.Warn("cannot tell other nodes that this one stops; they take over its background work later", "err", err)
 	}
 }
 

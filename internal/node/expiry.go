@@ -72,7 +72,7 @@ func (e *expiry) warn(ctx context.Context, now time.Time) error {
 			e.log.Warn("the last owner of an organization will not be able to sign in: make another secret",
 				append(attributes, "owns", x.Owner)...)
 		} else {
-			e.log.Warn("the last secret of a service account expires soon", attributes...)
+			e.log.Warn("the last secret of a service account expires soon: make another secret", attributes...)
 		}
 	}
 	if more := len(found) - maxExpiryLogs; more > 0 {

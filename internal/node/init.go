@@ -48,7 +48,7 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 		return err
 	}
 	if strings.ContainsAny(s.Origin, "+ \t\n") {
-		return fmt.Errorf("--origin %q: it must have neither spaces nor '+'", s.Origin)
+		return fmt.Errorf("--origin %q must not have spaces or '+'", s.Origin)
 	}
 	if s.Workspace != "" {
 		if _, err := account.NewWorkspace(s.Workspace, time.Now()); err != nil {
@@ -64,7 +64,7 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 		fmt.Fprintf(out, "The bucket %s is initialised already; nothing was done.\n", c.Bucket)
 		return nil
 	} else if err == nil {
-		return fmt.Errorf("the bucket %s is initialised already", c.Bucket)
+		return fmt.Errorf("the bucket %s is initialised already: name another with --bucket", c.Bucket)
 	} else if !errors.Is(err, account.ErrNotFound) {
 		return err
 	}
@@ -265,16 +265,15 @@ func (n *node) recordSamples(ctx context.Context, c credentials) error {
 func (n *node) devCredentials(ctx context.Context) (credentials, error) {
 	c, err := readFile(n.config.EnvFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("the bucket %s was filled by an earlier start, whose credentials were in %s, and "+
-			"that file is gone; "+
-			"put it back, name another with --env-file, or serve without --dev", n.config.Bucket, n.config.EnvFile)
+		return c, fmt.Errorf("the bucket %s was filled by an earlier start, but the file with its credentials, %s, does not "+
+			"exist: put it back, name another with --env-file, or serve without --dev", n.config.Bucket, n.config.EnvFile)
 	}
 	if err != nil {
 		return c, fmt.Errorf("environment file: %w", err)
 	}
 	for _, id := range []string{c.clientID, c.publicKey} {
 		if _, err := n.accounts.Credential(ctx, id); err != nil {
-			return c, fmt.Errorf("%s holds credentials of another bucket than %s: name its own with --env-file",
+			return c, fmt.Errorf("%s does not have valid credentials of the bucket %s: name the right file with --env-file",
 				n.config.EnvFile, n.config.Bucket)
 		}
 	}

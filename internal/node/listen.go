@@ -110,7 +110,7 @@ func (c *certificate) load() error {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		st, err := os.Stat(name)
 		if err != nil {
-			return fmt.Errorf("TLS: %w", err)
+			return fmt.Errorf("TLS (--tls-cert, --tls-key): %w", err)
 		}
 		stamp[i] = st.ModTime()
 	}
@@ -119,7 +119,7 @@ func (c *certificate) load() error {
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("TLS: %w", err)
+		return fmt.Errorf("TLS (--tls-cert, --tls-key): %w", err)
 	}
 	c.current, c.stamp = &pair, stamp
 	return nil

@@ -169,7 +169,7 @@ func (n *node) start(ctx context.Context) (err error) {
 		return err
 	}
 	if found.made != "" {
-		n.log.Info("made a key that signs the logs; keep it, and apart from the bucket", "file", found.made)
+		n.log.Info("made a key that signs the logs; back it up, apart from the bucket", "file", found.made)
 	}
 	n.keys, n.secretID = found.keys, found.secret.ID()
 	n.sealed, n.box = seal.NewBucket(n.bucket, found.seals()), seal.NewBox(found.secret[:])
@@ -306,7 +306,7 @@ func (n *node) confirm(ctx context.Context, claimed account.Settings) error {
 	}
 	written, err := n.accounts.Settings(ctx)
 	if err == nil && written != claimed {
-		err = errors.New("the bucket's settings change while they are read")
+		err = errors.New("the bucket's settings changed while they were read: start again")
 	}
 	return err
 }
@@ -356,20 +356,20 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 	if n.config.Roles.API() {
 		l, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Listen)
 		if err != nil {
-			return fmt.Errorf("listen: %w", err)
+			return fmt.Errorf("listen (--listen): %w", err)
 		}
 		defer l.Close()
 	}
 	if n.config.AdminListen != "" {
 		admin, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.AdminListen)
 		if errors.Is(err, syscall.EADDRINUSE) && n.config.AdminListen == config.Default().AdminListen {
-			n.log.Warn("the default --admin-listen is taken; a free port serves instead", "address",
+			n.log.Warn("the address of --admin-listen is in use; a free port is used instead", "address",
 				n.config.AdminListen)
 			// A second node must not need a flag to start.
 			admin, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		}
 		if err != nil {
-			return fmt.Errorf("admin listen (--admin-listen): %w", err)
+			return fmt.Errorf("listen (--admin-listen): %w", err)
 		}
 		defer admin.Close()
 	}
@@ -467,7 +467,7 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		n.log.Info("stopping; requests may go on", "for", n.config.Drain)
+		n.log.Info("stopping; running requests may finish", "for", n.config.Drain)
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Drain)
 	defer cancel()

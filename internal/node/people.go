@@ -42,7 +42,7 @@ func peopleOf(c *config.Config) (*auth.People, error) {
 		people.Rules = append(people.Rules, rule)
 	}
 	if len(people.Rules) > auth.MaxRules {
-		return nil, c.Invalid("oidc-role", fmt.Sprintf("there are more than %d", auth.MaxRules))
+		return nil, c.Invalid("oidc-role", fmt.Sprintf("has more than %d rules", auth.MaxRules))
 	}
 	return people, nil
 }
@@ -66,9 +66,9 @@ func clientSecret(c *config.Config) (string, error) {
 	case err != nil:
 		return "", err
 	case len(data) > maxClientSecret:
-		return "", fmt.Errorf("it has more than %d bytes", maxClientSecret)
+		return "", fmt.Errorf("the file has more than %d bytes", maxClientSecret)
 	case secret == "":
-		return "", errors.New("it is empty")
+		return "", errors.New("the file is empty")
 	}
 	return secret, nil
 }

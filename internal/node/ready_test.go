@@ -24,7 +24,7 @@ func TestNodeWhoseDiskTakesNothingIsNotReady(t *testing.T) {
 	if err := os.Remove(filepath.Join(c.Bucket, ".tmp")); err != nil { // where each new file begins
 		t.Fatal(err)
 	}
-	checkUnready(t, n, "the disk of the bucket: it takes no 65536 bytes")
+	checkUnready(t, n, "the disk of the bucket: it cannot store 65536 bytes")
 }
 
 // initialized returns a node on a bucket that it makes. The caller closes it.
@@ -81,7 +81,7 @@ func TestNodeWhoseStoreTakesNothingIsNotReady(t *testing.T) {
 	if n.bucket.Put(t.Context(), "probe/x", nil) == nil {
 		t.Fatal("the store has taken an object")
 	}
-	checkUnready(t, n, "the store of the bucket: it takes no 65536 bytes")
+	checkUnready(t, n, "the store of the bucket: it cannot store 65536 bytes")
 	if n, err := open(t.Context(), c, tuning{}, slog.New(slog.DiscardHandler)); err == nil {
 		n.close()
 		t.Error("a node started on a store that takes nothing")

@@ -35,7 +35,7 @@ func RecoverOwner(ctx context.Context, c config.Config, s Recovery, version stri
 	}
 	creds.url = "http://" + c.Listen
 	fmt.Fprintf(out, "Made new owners of organization %s: service account %s and API key %s. The organization's "+
-		"log says so.\n",
+		"log has events of it.\n",
 		creds.org, creds.clientID, creds.publicKey)
 	if s.EnvFile != "" {
 		fmt.Fprintf(out, "Their credentials are in %s; they are stored nowhere else.\n", s.EnvFile)

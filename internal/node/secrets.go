@@ -145,8 +145,8 @@ func knownSecrets(ctx context.Context, c *config.Config, b bucket.Bucket, origin
 
 // foreignSecret is the error for a secret that is not that of the bucket's nodes. wanted is the name of theirs.
 func foreignSecret(c *config.Config, given auth.Secret, wanted string) error {
-	return c.Invalid("key-file", fmt.Sprintf("the bucket needs the nodes' secret named %s; the one that was given "+
-		"(in the file or in WEIR_SECRET) is %s", wanted, given.ID()))
+	return c.Invalid("key-file", fmt.Sprintf("the bucket needs the nodes' secret named %s, but the one in the file or in "+
+		"WEIR_SECRET is %s: put the right one back", wanted, given.ID()))
 }
 
 // knownKeys returns the keys that sign the logs of a bucket in use.
@@ -178,7 +178,7 @@ func knownKeys(ctx context.Context, c *config.Config, b bucket.Bucket, origin st
 	found, err := audit.FindSigners(ctx, b, keys, origin)
 	if err == nil && found.Logs > 0 && !found.Known {
 		err = c.Invalid("signing-key-file",
-			fmt.Sprintf("the bucket's logs are signed by another key%s; what is %s is %s",
+			fmt.Sprintf("the bucket's logs are signed by another key%s; the keys %s are %s: put the right key back",
 				wanted(found), given, strings.Join(found.Given, ", ")))
 	}
 	return keys, err
@@ -199,7 +199,7 @@ func keysFromEnvironment(c *config.Config) (*proof.Keys, error) {
 	}
 	keys, err := proof.ParseKeys(c.SigningKeys)
 	if err == nil && len(keys.Signers) == 0 {
-		err = errors.New("it holds no private key")
+		err = errors.New("it has no private key")
 	}
 	if err != nil {
 		return nil, c.Invalid("signing-key", err.Error())

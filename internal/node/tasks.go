@@ -96,7 +96,7 @@ func (r *runner) once(ctx context.Context, t task) (err error) {
 }
 
 // errEnded is the failure of a task that has no other.
-var errEnded = errors.New("it has ended")
+var errEnded = errors.New("the task ended without an error")
 
 // failed counts an error of a task. The log has it once for as long as it lasts.
 func (r *runner) failed(ctx context.Context, t task, err error, more ...any) {

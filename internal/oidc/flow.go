@@ -159,11 +159,11 @@ func (p *Provider) ask(ctx context.Context, m *metadata, found *Person, token *o
 		return &Unavailable{errors.New("its userinfo endpoint gave no usable answer")}
 	}
 	if info.Subject != found.Subject { // OpenID Connect Core 1.0, 5.3.2
-		return &Refused{"the provider said two subjects", found}
+		return &Refused{"the provider named two subjects", found}
 	}
 	more := map[string]json.RawMessage{}
 	if err := info.Claims(&more); err != nil {
-		return &Unavailable{errors.New("its userinfo endpoint sent no JSON object")}
+		return &Unavailable{errors.New("its userinfo endpoint did not send a JSON object")}
 	}
 	_, told := found.claims["email"] // The address and whether it is verified come from one place.
 	for name, value := range more {
@@ -194,7 +194,7 @@ func newPerson(issuer string, id *oidc.IDToken) (*Person, error) {
 		return nil, errors.New("its ID token has no subject, or one that cannot be used")
 	}
 	if err := id.Claims(&p.claims); err != nil {
-		return nil, errors.New("its ID token is no JSON object")
+		return nil, errors.New("its ID token is not a JSON object")
 	}
 	p.Email = p.verifiedEmail()
 	return p, nil

@@ -63,11 +63,11 @@ type metadata struct {
 func New(o Options) (*Provider, error) {
 	u, err := url.Parse(o.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("the issuer is no URL: %w", err)
+		return nil, fmt.Errorf("the issuer is not a URL: %w", err)
 	}
 	local := u.Scheme == "http" && isLoopback(u.Hostname())
 	if u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && !local {
-		return nil, fmt.Errorf("the issuer is no https:// URL without user, query and fragment")
+		return nil, fmt.Errorf("the issuer must be an https:// URL without user, query and fragment")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = maxHeaders
@@ -143,11 +143,11 @@ func (p *Provider) discover(ctx context.Context) (*metadata, error) {
 	endpoint := found.Endpoint()
 	for _, at := range []string{endpoint.AuthURL, endpoint.TokenURL, said.JWKS} {
 		if !p.mayBeAsked(at) {
-			return nil, fmt.Errorf("the provider names %.200q, which is no https:// URL", at)
+			return nil, fmt.Errorf("the provider names %.200q, which is not an https:// URL", at)
 		}
 	}
 	if at := found.UserInfoEndpoint(); at != "" && !p.mayBeAsked(at) {
-		return nil, fmt.Errorf("the provider names %.200q, which is no https:// URL", at)
+		return nil, fmt.Errorf("the provider names %.200q, which is not an https:// URL", at)
 	}
 	endpoint.AuthStyle = oauth2.AuthStyleInHeader // what every provider takes that says nothing else
 	if p.options.ClientSecret == "" || len(said.Methods) > 0 && !slices.Contains(said.Methods, "client_secret_basic") {

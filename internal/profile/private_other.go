@@ -11,7 +11,7 @@ import (
 func isPrivate(f *os.File) error {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("it is no file: it has mode %s", info.Mode())
+		err = fmt.Errorf("not a regular file: it has mode %s", info.Mode())
 	}
 	return err
 }

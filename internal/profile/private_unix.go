@@ -15,11 +15,11 @@ func isPrivate(f *os.File) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("it is no file: it has mode %s", info.Mode())
+		return fmt.Errorf("not a regular file: it has mode %s", info.Mode())
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("others can use it, and it has secrets: it has mode %04o; chmod 600 it, and make new secrets if "+
-			"others may have read it", mode)
+		return fmt.Errorf("it has secrets, and others can read or write it: it has mode %04o; run chmod 600 on it, and "+
+			"make new secrets if others may have read it", mode)
 	}
 	folder := filepath.Dir(f.Name())
 	info, err = os.Stat(folder)
@@ -27,7 +27,7 @@ func isPrivate(f *os.File) error {
 		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("others can replace it: %s has mode %04o; chmod 700 that folder", folder, mode)
+		return fmt.Errorf("others can replace it: its folder has mode %04o; run chmod 700 %s", mode, folder)
 	}
 	return nil
 }

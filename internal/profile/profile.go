@@ -58,9 +58,9 @@ func (p Profile) check() error {
 	account, key := p.ClientID != "" && p.ClientSecret != "", p.PublicKey != "" && p.PrivateKey != ""
 	switch {
 	case p.URL == "":
-		return errors.New("it has no url")
+		return errors.New("url is missing")
 	case account == key || p.ClientID != "" && p.PublicKey != "":
-		return errors.New("it needs clientId and clientSecret, or publicKey and privateKey")
+		return errors.New("it must have either clientId and clientSecret, or publicKey and privateKey")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (p *Profile) SetCredential(id, secret string) {
 func (p Profile) Try(ctx context.Context, c *client.Client) error {
 	const base = "/api/atlas/v2/"
 	if _, err := c.Call(ctx, http.MethodGet, base+"groups", url.Values{"itemsPerPage": {"1"}}, nil); err != nil {
-		return fmt.Errorf("signing in: %w", err)
+		return fmt.Errorf("sign in: %w", err)
 	}
 	project := base + "groups/" + url.PathEscape(p.Project)
 	for _, named := range []struct{ what, name, path string }{

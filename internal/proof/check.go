@@ -88,7 +88,7 @@ func (f *File) Check(keys *Keys, mark bool) (*Checker, error) {
 		}
 		covered += p.Count
 		if _, ok := levelOf(p.Count); p.Hashed && (!ok || p.First%p.Count != 0) {
-			return nil, &Differs{Why: fmt.Sprintf("%d entries from entry %d on are no subtree", p.Count, p.First)}
+			return nil, &Differs{Why: fmt.Sprintf("%d entries from entry %d on are not a subtree", p.Count, p.First)}
 		}
 		if p.Held {
 			c.byLine = append(c.byLine, int32(i))

@@ -59,7 +59,7 @@ func ParseKeys(text string) (*Keys, error) {
 		k.Trusted = append(k.Trusted, signer.Public())
 	}
 	if len(k.Trusted) == 0 {
-		return nil, errors.New("keys: there is none")
+		return nil, errors.New("keys: there is none; want one on each line")
 	}
 	return k, nil
 }
@@ -79,7 +79,7 @@ func LoadKeys(file string) (*Keys, error) {
 	}
 	k, err := ParseKeys(string(text))
 	if err == nil && len(k.Signers) == 0 {
-		err = errors.New("it holds no private key")
+		err = errors.New("it has no private key")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %s: %w", file, err)

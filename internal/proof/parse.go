@@ -169,7 +169,7 @@ func parsePart(line string) (p Part, err error) {
 		return p, err
 	}
 	if p.Count == 0 || p.line() != line {
-		return p, fmt.Errorf("%.80q is no part", line)
+		return p, fmt.Errorf("%.80q is not a part of a proof", line)
 	}
 	return p, nil
 }
@@ -184,7 +184,7 @@ func parseNumbers(text string, least int64, numbers ...*int64) error {
 	for i, field := range fields {
 		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil || n < least || least >= 0 && n > most || strconv.FormatInt(n, 10) != field {
-			return fmt.Errorf("%.40q is not a number that can stand there", field)
+			return fmt.Errorf("%.40q is not a valid number here", field)
 		}
 		*numbers[i] = n
 	}

@@ -20,7 +20,7 @@ func (e *UntrustedError) Error() string {
 	if len(e.SignedBy) > 0 {
 		by = "it is signed by " + strings.Join(e.SignedBy, ", ")
 	}
-	return fmt.Sprintf("checkpoint: no trusted key has signed it: %s; what is trusted is %s", by,
+	return fmt.Sprintf("checkpoint: no trusted key has signed it: %s; the trusted keys are %s", by,
 		strings.Join(e.TrustedIDs(), ", "))
 }
 
@@ -72,7 +72,7 @@ func (k *Keys) Signatures(origin, signed string, witnesses []note.Verifier) (Sig
 	for _, sig := range n.Sigs {
 		if data, err := base64.StdEncoding.DecodeString(sig.Base64); err != nil ||
 			base64.StdEncoding.EncodeToString(data) != sig.Base64 {
-			return Signatures{}, fmt.Errorf("checkpoint: the signature by %s is written in an odd way",
+			return Signatures{}, fmt.Errorf("checkpoint: the signature by %s is not in canonical base64",
 				keyID(sig.Name, sig.Hash))
 		}
 	}

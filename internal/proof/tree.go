@@ -52,7 +52,7 @@ type Tree struct {
 // Check returns an error unless the edge fits the size.
 func (t *Tree) Check() error {
 	if t.Size < 0 || bits.OnesCount64(uint64(t.Size)) != len(t.Edge) {
-		return fmt.Errorf("a tree of size %d has not %d hashes at its edge", t.Size, len(t.Edge))
+		return fmt.Errorf("a tree of size %d does not have %d hashes at its edge", t.Size, len(t.Edge))
 	}
 	return nil
 }

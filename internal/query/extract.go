@@ -46,7 +46,7 @@ func (x *Extract) Read(line []byte) error {
 	x.scan.start(line, false)
 	clear(x.values)
 	if x.scan.event(); x.scan.failed {
-		return errors.New("read an event: the line is no JSON object")
+		return errors.New("read an event: the line is not a JSON object")
 	}
 	for i, alias := range x.aliases {
 		if alias >= 0 {

@@ -46,7 +46,7 @@ func parseObject(line []byte) (object, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("there is something behind the event")
+		return nil, errors.New("there is data after the event")
 	}
 	event, ok := value.(object)
 	if !ok {

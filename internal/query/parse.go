@@ -205,7 +205,7 @@ func (p *parser) not(operand func() (Node, error)) (Node, error) {
 
 func (p *parser) deeper() error {
 	if p.depth++; p.depth > MaxDepth {
-		return p.failHere(fmt.Sprintf("at most %d parentheses and nots within each other", MaxDepth))
+		return p.failHere(fmt.Sprintf("at most %d nested parentheses and nots", MaxDepth))
 	}
 	return nil
 }
@@ -237,7 +237,7 @@ func (p *parser) notATerm(expected string) error {
 	case c == ')':
 		return p.fail(p.i, p.i+1, expected+" before the closing parenthesis")
 	case p.keyword("and") || p.keyword("or"):
-		return p.failHere(expected + "; the word itself stands in double quotes")
+		return p.failHere(expected + "; put the word itself in double quotes")
 	case c == ':' && !p.address():
 		return p.fail(p.i, p.i+1, "the name of a field before the colon")
 	case c == '<' || c == '>':
@@ -310,7 +310,7 @@ func (p *parser) minus() (Node, error) {
 	}
 	p.i++
 	if r, size := utf8.DecodeRuneInString(p.text[p.i:]); size == 0 || unicode.IsSpace(r) || r == '-' || r == ')' {
-		return nil, p.fail(p.i-1, p.i+size, "a term directly behind the minus; a value that begins with - stands in "+
+		return nil, p.fail(p.i-1, p.i+size, "a term directly after the minus; put a value that begins with - in "+
 			"double quotes")
 	}
 	n, err := p.term()
@@ -339,7 +339,7 @@ func (p *parser) made(f Field, m Condition) (Node, error) {
 	return Term{f, m}, nil
 }
 
-const aValue = "a value behind the colon, such as `word`, `\"some words\"` or `*`"
+const aValue = "a value after the colon, such as `word`, `\"some words\"` or `*`"
 
 // values parses the values after a field's colon. pieces are the ones that were read already.
 func (p *parser) values(f Field, pieces []piece) (Node, error) {
@@ -404,8 +404,8 @@ func (p *parser) listed(f Field) (Node, error) {
 	}
 	p.space()
 	if p.i < len(p.text) && p.peek() != ')' && !p.keyword("and") && !p.keyword("or") {
-		return nil, p.failHere("`or`, `and` or a closing parenthesis behind a value of a list; a value of several " +
-			"words stands in double quotes")
+		return nil, p.failHere("`or`, `and` or a closing parenthesis after a value of a list; put a value of several " +
+			"words in double quotes")
 	}
 	return n, nil
 }

@@ -53,7 +53,7 @@ func (p *parser) plain() error {
 			}
 			size += n
 		case !canBeSeen(r):
-			return p.fail(p.i, p.i+size, "no character that cannot be seen outside of double quotes")
+			return p.fail(p.i, p.i+size, "no invisible character outside of double quotes")
 		}
 		p.i += size
 	}
@@ -201,7 +201,7 @@ func (p *parser) field(pieces []piece, start int) (Field, error) {
 				continue
 			}
 			if !open {
-				return "", p.fail(at.start, at.end, "a dot behind a quoted part of a field's name")
+				return "", p.fail(at.start, at.end, "a dot after a quoted part of a field's name")
 			}
 			if !plainName(part, len(names) == 0) {
 				return "", p.fail(start, at.end, notAName(part))
@@ -213,11 +213,11 @@ func (p *parser) field(pieces []piece, start int) (Field, error) {
 	case len(pieces) == 0:
 		return "", p.fail(start, p.i, "the name of a field before the colon")
 	case open:
-		return "", p.fail(start, pieces[len(pieces)-1].end, "a name behind the last dot of a field")
+		return "", p.fail(start, pieces[len(pieces)-1].end, "a name after the last dot of a field")
 	}
 	if len(pieces) == 1 && !pieces[0].quoted && len(names) == 1 {
 		if isKeyword(names[0]) {
-			return "", p.fail(start, pieces[0].end, "a field; one whose name is a keyword stands in double quotes")
+			return "", p.fail(start, pieces[0].end, "a field; put a name that is a keyword in double quotes")
 		}
 		return Field(names[0]), nil
 	}
@@ -230,7 +230,7 @@ func notAName(name string) string {
 		return "the whole name of a field: there are no wildcards in names"
 	}
 	return "a field before the colon or operator: its name begins with a letter or _ and has letters, digits, _, $, " +
-		"- and dots; other names stand in double quotes, and so do values with a colon"
+		"- and dots; put other names in double quotes, and values with a colon too"
 }
 
 // value returns the condition of pieces, of which there is at least one. f is empty if there is no field.
@@ -238,7 +238,7 @@ func (p *parser) value(pieces []piece, f Field) (Condition, error) {
 	first := pieces[0]
 	switch {
 	case len(pieces) > 1 && !pieces[1].quoted:
-		return nil, p.fail(pieces[1].start, pieces[1].end, "white space behind the quoted value")
+		return nil, p.fail(pieces[1].start, pieces[1].end, "white space after the quoted value")
 	case len(pieces) > 1:
 		return nil, p.fail(pieces[1].start, pieces[1].end, "white space before a quoted value, or quotes around all")
 	case first.quoted:
@@ -343,15 +343,15 @@ func shape(text string, hasField bool) string {
 	case hasField && strings.EqualFold(text, "not"):
 		return "`not` before the field, or double quotes around the word"
 	case isKeyword(text):
-		return "a value; the word itself stands in double quotes"
+		return "a value; put the word itself in double quotes"
 	case text[0] == '+':
-		return "no plus, since all terms must match anyway; a value that begins with + stands in double quotes"
+		return "no plus, since all terms must match anyway; put a value that begins with + in double quotes"
 	case text[0] == '-' && !isNumber(text):
 		return "the minus before the field, or double quotes around the value"
 	case hasField && strings.HasPrefix(text, "//"):
 		return "double quotes around all of a URL"
 	case slash && (err == nil || likeIPv4) && length != "" && digits(length, 0) == len(length) && !isNetwork:
-		return "a network such as 203.0.113.0/24, without bits set behind its length, or double quotes around the value"
+		return "a network such as 203.0.113.0/24, with no bits set after its prefix length, or double quotes around the value"
 	case len(relative) <= 3 || relative[:3] != "now" || strings.IndexByte("+-/", relative[3]) < 0:
 	case isRelative && !hasField:
 		return "a field for a time, as in `time >= now-1d`, or double quotes around the word"

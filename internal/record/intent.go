@@ -165,11 +165,11 @@ func (r *Recorder) own(logs []string, own ...[]byte) (batches []event.Batch, don
 		all = append(all, in)
 		for _, one := range own {
 			if err := in.Add(one); err != nil {
-				return nil, done, fmt.Errorf("own event: %w", err)
+				return nil, done, fmt.Errorf("event of weir itself: %w", err)
 			}
 		}
 		if in.refused > 0 {
-			return nil, done, fmt.Errorf("own event: %s", in.reasons[0].Text)
+			return nil, done, fmt.Errorf("event of weir itself: %s", in.reasons[0].Text)
 		}
 		batches = append(batches, in.batches...)
 	}

@@ -65,7 +65,7 @@ func (r *Reservation) Grow(n int64) error {
 	switch {
 	case n <= 0:
 	case r.held+n > m.share:
-		return &TooLarge{What: "bytes of memory", Most: m.share}
+		return &TooLarge{What: "bytes in the memory of the node: send it in parts", Most: m.share}
 	case m.used+n > m.limit, slices.ContainsFunc(r.holders, func(h holder) bool { return m.held[h]+n > m.most(h.level) }):
 		return ErrOverloaded
 	}

@@ -242,7 +242,7 @@ func (e *elements) next() (int, []byte, error) {
 	case c == '{' && e.many:
 		return e.element()
 	case c != 0:
-		return 0, nil, e.malformed(0, "there is something behind the end of the JSON; one event a line is sent as "+
+		return 0, nil, e.malformed(0, "there is data after the end of the JSON; to send one event on each line, use "+
 			"application/x-ndjson")
 	}
 	return 0, nil, io.EOF

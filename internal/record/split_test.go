@@ -79,8 +79,8 @@ func TestElementsAreSplitAtTheirEnds(t *testing.T) {
 		`[{"a":]}]`:                `error: not JSON: a comma`,
 		`[{"a" 1}, {"b":1,"b":2}]`: `{"a" 1} {"b":1,"b":2}`,
 		"\xef\xbb\xbf[1]":          `1`,
-		"{}\n{}": `error: there is something behind the end of the JSON; one event a line is sent ` +
-			`as application/x-ndjson`,
+		"{}\n{}": `error: there is data after the end of the JSON; to send one event on each line, ` +
+			`use application/x-ndjson`,
 		`7`:          `error: the body is neither`,
 		`[1,]`:       `error: not JSON: an element is missing`,
 		`[1 2]`:      `error: not JSON: a comma`,

@@ -68,7 +68,7 @@ func (f *frames) frame() error {
 	if err := h.Decode(head); errors.Is(err, io.ErrUnexpectedEOF) {
 		return errCut
 	} else if err != nil {
-		return fmt.Errorf("there is something that is not zstd: %w", err)
+		return fmt.Errorf("there is data that is not zstd: %w", err)
 	}
 	f.pass = int64(h.HeaderSize)
 	if h.Skippable {

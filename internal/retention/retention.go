@@ -88,7 +88,7 @@ func (j *Job) drop(ctx context.Context, s Setup, deleted map[string]bool, failed
 			err = s.Drop(ctx, id)
 		}
 		if err != nil {
-			failed.add(fmt.Errorf("what deleted projects had set up: %w", err))
+			failed.add(fmt.Errorf("remove what deleted projects had set up: %w", err))
 		}
 	}
 }

@@ -120,7 +120,7 @@ func DecodeIndex(s Info, data []byte) (*Index, error) {
 func decodeIndex(s Info, data []byte) (*Index, error) {
 	end := s.Blocks - int64(gzipmember.TailSize) // of the last block
 	if end < int64(gzipmember.HeadSize) || s.Index < 0 || s.Parts < 0 {
-		return nil, errors.New("it is of a segment with lengths that none can have")
+		return nil, errors.New("it has lengths that no segment can have")
 	}
 	data, err := gzipmember.Aside(data, index.aside())
 	if err != nil {

@@ -173,7 +173,8 @@ func (g *Group) wakeIfDue(s *Sequencer, now time.Time) time.Duration {
 		return at.Sub(now)
 	}
 	if rank > 0 {
-		g.options.Logger.Warn("sequencing what another node should have", "shard", s.shard, "bytes", s.Waiting())
+		g.options.Logger.Warn("sequencing a shard that another node should have sequenced", "shard", s.shard, "bytes",
+			s.Waiting())
 	}
 	signal(s.wake)
 	return time.Hour

@@ -333,8 +333,8 @@ func (s *Sequencer) planAgain(ctx context.Context, p wal.Plan, w work) error {
 		}
 		number = max(number, last)
 	}
-	s.options.Logger.Warn("logs carry higher plans than the bucket has: it is a copy, or plans were lost; what waits "+
-		"is planned again",
+	s.options.Logger.Warn("logs have higher plans than the bucket: the bucket is a copy, or plans were lost; events that "+
+		"wait are planned again",
 		"shard", s.shard, "plan", p.Number, "again", number+1)
 	return s.create(ctx, number+1, w.objects)
 }

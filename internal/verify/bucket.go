@@ -160,7 +160,7 @@ func (c Check) cosigned(ctx context.Context, r *Report, b bucket.Bucket, a *audi
 		s, err := c.Keys.Signatures(a.Origin, a.Checkpoint+kept.Line, c.Witnesses)
 		switch {
 		case err != nil || len(s.Witnesses)+len(s.Unchecked) == 0:
-			r.add(Problem{Object: kept.Key, What: "it is no cosignature of the checkpoint; delete it"})
+			r.add(Problem{Object: kept.Key, What: "it is not a cosignature of the checkpoint; delete it"})
 		case len(s.Witnesses) > 0 && !known[s.Witnesses[0]]:
 			known[s.Witnesses[0]] = true
 			signed += kept.Line
@@ -195,7 +195,7 @@ func (r *Report) goesOn(a *audit.Audit, since []Checkpoint) {
 			r.Log = c.Origin // nothing here contradicts it; the root will
 		}
 		if c.Origin != r.Log {
-			r.add(Problem{What: fmt.Sprintf("the older checkpoint is of the log %q", c.Origin)})
+			r.add(Problem{What: fmt.Sprintf("the older checkpoint is of another log, %q", c.Origin)})
 			continue
 		}
 		roots := map[int64]proof.Hash{}
@@ -212,7 +212,7 @@ func (r *Report) noManifest(a *audit.Audit, since []Checkpoint) {
 	if !a.Rebuilt {
 		return
 	}
-	r.note("there is no manifest: the log was put together from its segments")
+	r.note("there is no manifest: the log was rebuilt from its segments")
 	signed := int64(0)
 	for _, c := range since {
 		signed = max(signed, c.Size)
@@ -220,7 +220,7 @@ func (r *Report) noManifest(a *audit.Audit, since []Checkpoint) {
 	switch {
 	case len(since) == 0:
 		r.add(Problem{What: fmt.Sprintf("a signed checkpoint to compare with: give one that was kept "+
-			"elsewhere with --since; what is there has %d entries and the root %s", a.Size, a.Root), Missing: true})
+			"elsewhere with --since; the segments have %d entries and the root %s", a.Size, a.Root), Missing: true})
 	case signed < a.Size:
 		r.add(Problem{Entry: &signed, What: fmt.Sprintf("a signed checkpoint for the entries from %d on", signed),
 			Missing: true})

@@ -219,12 +219,12 @@ func (r *Report) since(c *Checkpoint, roots map[int64]proof.Hash, otherwise stri
 	case c.Size > r.Size:
 		size := r.Size
 		r.add(Problem{Entry: &size, What: fmt.Sprintf("the log had %d entries when the older checkpoint was signed "+
-			"and has %d now: it was put back, or cut", c.Size, r.Size)})
+			"and has %d now: it was put back to an earlier state, or shortened", c.Size, r.Size)})
 	case !known:
 		r.add(Problem{What: otherwise, Missing: true})
 	case root != c.Root:
-		r.add(Problem{What: fmt.Sprintf("the log is not the one that the older checkpoint of %d entries signs: its "+
-			"history was changed, or it has two", c.Size)})
+		r.add(Problem{What: fmt.Sprintf("the log does not extend the older checkpoint of %d entries: its history was "+
+			"changed, or there are two versions of it", c.Size)})
 	default:
 		r.Since = max(r.Since, c.Size)
 	}

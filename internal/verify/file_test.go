@@ -242,7 +242,7 @@ func TestAccidentsAreExplained(t *testing.T) {
 		want Verdict
 		says string
 	}{
-		"unpacked":   {[]byte(text), Differs, "pack it again"},
+		"unpacked":   {[]byte(text), Differs, "compress it again"},
 		"UTF-16":     {zip(utf16), Differs, "UTF-16LE"},
 		"marked":     {zip("\xef\xbb\xbf" + text), Verified, "byte-order mark"},
 		"merged":     {slices.Concat(packed, packed), Differs, "several downloads"},

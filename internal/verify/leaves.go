@@ -95,8 +95,8 @@ func openGzip(r io.Reader) (io.Reader, error) {
 		return nil, err
 	}
 	if !bytes.HasPrefix([]byte("\x1f\x8b"), head) && len(head) > 0 {
-		return nil, fmt.Errorf("%w: it is not packed; if it was unpacked, pack it again with gzip: only its "+
-			"lines count", ErrNotGzip)
+		return nil, fmt.Errorf("%w: it is not compressed; if it was decompressed, compress it again with gzip: only "+
+			"its lines count", ErrNotGzip)
 	}
 	z, err := gzip.NewReader(b)
 	if err != nil {

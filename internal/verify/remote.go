@@ -28,7 +28,7 @@ func (c Check) Log(ctx context.Context, from *client.Client, source client.Sourc
 	}
 	defer d.Close()
 	if d.Log == "" {
-		return nil, fmt.Errorf("the server proves nothing of its logs: it is not weir")
+		return nil, fmt.Errorf("the server gives no proofs, so it is not weir")
 	}
 	r := &Report{Subject: "log " + d.Log}
 	defer r.judge()
@@ -157,7 +157,7 @@ func (c Check) settle(ctx context.Context, from *client.Client, p *proof.File, f
 	pending []proof.Run) error {
 	path := p.Claims.Source
 	if !strings.HasPrefix(path, "/api/weir/v1/") || strings.ContainsAny(path, "?#%") || strings.Contains(path, "..") {
-		return fmt.Errorf("the proof does not say where its log is: %.200q is not the path of one", path)
+		return fmt.Errorf("the proof does not say where its log is: %.200q is not the path of a log", path)
 	}
 	signed, err := from.Fetch(ctx, path+"/checkpoint", nil)
 	if err != nil {

@@ -69,7 +69,7 @@ func (c Check) Everything(ctx context.Context, b bucket.Bucket) (*Whole, error) 
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(waiting.Damaged)) {
-		what := waiting.Damaged[key].Error() + "; nothing of it that does not verify is used: put it back from a copy"
+		what := waiting.Damaged[key].Error() + "; parts that do not verify are not used: put it back from a copy"
 		w.problem(Problem{Object: key, What: what})
 	}
 	if waiting.Events > 0 {
@@ -107,7 +107,7 @@ func (w *Whole) stray(key, why string, movable bool) {
 func (w *Whole) inconsistent(x account.Inconsistency) {
 	if x.Certain {
 		w.problem(Problem{Object: x.Object, Missing: true,
-			What: x.What + ": a version of it was deleted, or put back to an earlier one; put it back from a copy"})
+			What: x.What + ": a version of it was deleted, or an earlier one put back; put the latest back from a copy"})
 		return
 	}
 	w.Notes = append(w.Notes, fmt.Sprintf("%s: %s: a change was broken off, or a version was deleted",
@@ -129,7 +129,7 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 		}
 		kind, ok := layout.Of(info.Key)
 		if !ok {
-			w.stray(info.Key, "it is of no kind that this version of weir knows", false)
+			w.stray(info.Key, "it is not of a kind that this version of weir knows", false)
 			continue
 		}
 		name := kind.Top()
@@ -140,7 +140,7 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 		counts[name].Bytes += info.Size
 		switch kind.Check {
 		case layout.AsLeftover:
-			w.stray(info.Key, "a node that started died before it had removed what it tried the store with", true)
+			w.stray(info.Key, "left by a node that died at its start, while it tried the store", true)
 		case layout.AsDocument, layout.AsSealed:
 			if err := w.sealed(ctx, b, info.Key, kind); err != nil {
 				return err
@@ -190,7 +190,7 @@ func (w *Whole) needed(ctx context.Context, accounts *account.Directory) (map[st
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		w.Notes = append(w.Notes, "which logs belong to somebody cannot be told: "+err.Error())
+		w.Notes = append(w.Notes, "cannot tell which logs belong to a project or an organization: "+err.Error())
 		return nil, nil
 	}
 	for o, err := range accounts.AllOrganizations(ctx) {
@@ -261,8 +261,8 @@ func (w *Whole) unnamed(a *audit.Audit) {
 	for _, key := range a.Unnamed {
 		why := "no manifest names it: left by a merge or a writer that died, or just being written"
 		if isBehind(key, a.Size) {
-			why = fmt.Sprintf("no manifest names it, and it goes on behind entry %d, the last one: it is just being "+
-				"written, a writer died, or a later manifest was deleted. A checkpoint that was kept (--since) tells",
+			why = fmt.Sprintf("no manifest names it, and it follows entry %d, the last one: it is just being "+
+				"written, a writer died, or a later manifest was deleted; a kept checkpoint (--since) tells which",
 				a.Size)
 		}
 		w.stray(key, why, movable)
@@ -303,7 +303,7 @@ func quarantine(ctx context.Context, b bucket.Bucket, from, to string) error {
 		there, err = bucket.Read(ctx, b, to, bucket.Range{})
 	}
 	if err == nil && string(there) != string(data) {
-		err = errors.New("the copy is not what was written")
+		err = errors.New("the copy that was read back differs from the original")
 	}
 	if err != nil {
 		return err

@@ -217,7 +217,7 @@ func decodeIndex(index []byte, size int64) ([]Section, error) {
 		copy(s.sums.lines[:], d.Bytes(sha256.Size))
 		copy(s.sums.entries[:], d.Bytes(sha256.Size))
 		if s.Offset+s.Length+s.EntriesLength > size {
-			return nil, fmt.Errorf("section %d: %w, it ends behind the object", i, gzipmember.ErrCorrupt)
+			return nil, fmt.Errorf("section %d: %w, it ends after the object", i, gzipmember.ErrCorrupt)
 		}
 	}
 	return sections, d.Err()

@@ -38,7 +38,7 @@ func decodePlan(data []byte, number int64) (Plan, error) {
 		return p, fmt.Errorf("%w: %w", seal.ErrForged, err)
 	}
 	if p.Sum != p.sum() {
-		return p, fmt.Errorf("%w: its digest does not fit", seal.ErrForged)
+		return p, fmt.Errorf("%w: its digest does not match", seal.ErrForged)
 	}
 	if p.Number != number {
 		return p, fmt.Errorf("%w: it is plan %d", seal.ErrForged, p.Number)

@@ -50,15 +50,15 @@ func (w *Watcher) check(ctx context.Context, s Source, kept *Log, whole bool) fi
 	if kept.Checkpoint != "" {
 		c, err := read(kept.Checkpoint)
 		if err != nil {
-			return bad(Damaged, signed, "what is kept of the log: %v", err) // ParseState has checked it
+			return bad(Damaged, signed, "the kept checkpoint of the log: %v", err) // ParseState has checked it
 		}
 		before = c.Tree
 	}
 	switch {
 	case now.N < before.N:
-		return bad(Shrunk, signed, "it has %d entries, and had %d", now.N, before.N)
+		return bad(Shrunk, signed, "it has %d entries, but had %d before", now.N, before.N)
 	case now.N == before.N && now.Hash != before.Hash:
-		return bad(Forked, signed, "two trees of %d entries were signed, with other roots", now.N)
+		return bad(Forked, signed, "two trees of %d entries with different roots were signed", now.N)
 	case now.N > before.N || whole:
 		if kind, err := follow(ctx, f, before, now.Tree); err != nil {
 			return bad(kind, signed, "%v", err)
@@ -83,7 +83,7 @@ func (w *Watcher) open(s Source, kept *Log, signed string) (torchwood.Checkpoint
 func follow(ctx context.Context, f *fetcher, before, now tlog.Tree) (Kind, error) {
 	if now.N == 0 {
 		if now.Hash != before.Hash {
-			return Forked, errors.New("the root of an empty tree is another")
+			return Forked, errors.New("the checkpoint has no entries, but its root is not that of an empty tree")
 		}
 		return "", nil
 	}
@@ -97,9 +97,9 @@ func follow(ctx context.Context, f *fetcher, before, now tlog.Tree) (Kind, error
 		case unreached(err):
 			return Unreachable, err
 		case err != nil:
-			return Damaged, fmt.Errorf("its tiles are not those of its checkpoint of %d entries: %w", now.N, err)
+			return Damaged, fmt.Errorf("its tiles do not match its checkpoint of %d entries: %w", now.N, err)
 		case root != tree.Hash:
-			return Forked, fmt.Errorf("its %d entries do not go on from the %d that were signed before",
+			return Forked, fmt.Errorf("its %d entries do not extend the %d that were signed before",
 				now.N, before.N)
 		}
 	}

@@ -38,8 +38,8 @@ type Log struct {
 const maxEvidence = 16
 
 // ErrDamaged is returned (wrapped) for a state file that is not as a Watcher wrote it.
-var ErrDamaged = errors.New("the state file is damaged: restore it from a copy, or remove it to trust anew what the " +
-	"logs are now")
+var ErrDamaged = errors.New("the state file is damaged: restore it from a copy, or remove it to trust the logs as " +
+	"they are now")
 
 // ParseState parses the result of Encode. All errors are ErrDamaged (wrapped): starting with an empty state instead
 // would drop the checkpoints that logs must extend.
@@ -79,7 +79,7 @@ func (l *Log) check() error {
 	}
 	for _, p := range append([]*Problem{l.Problem}, l.Evidence...) {
 		if p != nil && !p.Kind.known() {
-			return fmt.Errorf("%.40q is no problem that is known", p.Kind)
+			return fmt.Errorf("%.40q is not a known problem", p.Kind)
 		}
 	}
 	for _, p := range l.Evidence {
@@ -102,7 +102,7 @@ func read(signed string) (torchwood.Checkpoint, error) {
 		return c, fmt.Errorf("checkpoint: %w", err)
 	}
 	if c.N == 0 && c.Hash != new(proof.Tree).Root() {
-		return c, errors.New("checkpoint: the root of an empty tree is another")
+		return c, errors.New("checkpoint: it has no entries, but its root is not that of an empty tree")
 	}
 	return c, nil
 }

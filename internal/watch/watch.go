@@ -81,7 +81,7 @@ func (w *Watcher) Run(ctx context.Context) (Result, error) {
 	for {
 		r, err := w.Round(ctx)
 		if err != nil {
-			w.options.Logger.Error("what the logs must go on from is not safe", "err", err)
+			w.options.Logger.Error("cannot write the state file, so checkpoints are not kept", "err", err)
 		}
 		if ctx.Err() == nil {
 			failed = err
@@ -175,7 +175,7 @@ func (w *Watcher) settle(name string, f finding) []*Problem {
 		}
 		if outlives || now.Sub(l.Failing) < w.options.UnreachableAfter { // it may be reachable again soon
 			if first {
-				w.options.Logger.Warn("log not reached", "log", name, "detail", f.detail)
+				w.options.Logger.Warn("cannot reach a log; it may be reachable again soon", "log", name, "detail", f.detail)
 			}
 			return nil
 		}
@@ -218,7 +218,7 @@ func (w *Watcher) advance(name string, l *Log, f finding, now time.Time) finding
 	if err != nil || f.tree.N > before.N {
 		l.Grown = now
 		if err != nil {
-			w.options.Logger.Info("log followed from now on", "log", name, "origin", proof.Origin(f.signed),
+			w.options.Logger.Info("watching a log from now on", "log", name, "origin", proof.Origin(f.signed),
 				"size", f.tree.N)
 		}
 	}
@@ -247,7 +247,7 @@ func (w *Watcher) report(ctx context.Context, reports []*Problem) {
 		}
 		group.Go(func() error {
 			if err := w.post(telling, p); err != nil {
-				w.options.Logger.Error("the webhook was not told", "log", p.Log, "problem", p.Kind, "err", err)
+				w.options.Logger.Error("cannot post a problem to the webhook", "log", p.Log, "problem", p.Kind, "err", err)
 			}
 			return nil
 		})

@@ -400,7 +400,7 @@ func TestProblemsAreSentToTheWebhook(t *testing.T) {
 		*l = *newLog(t, k, 9)
 		w.round(Shrunk)
 		want, err := json.Marshal(map[string]any{"log": "log", "origin": testOrigin, "problem": "shrunk",
-			"detail": "it has 9 entries, and had 10", "checkpoints": []string{good, l.checkpoint()},
+			"detail": "it has 9 entries, but had 10 before", "checkpoints": []string{good, l.checkpoint()},
 			"time": w.state.Logs["log"].Problem.Time})
 		if err != nil {
 			t.Fatal(err)
@@ -411,7 +411,7 @@ func TestProblemsAreSentToTheWebhook(t *testing.T) {
 		h.refuse = 1000
 		l.grow(1, "entry")
 		w.round("") // though every report fails
-		w.said("the webhook was not told", 1)
+		w.said("cannot post a problem to the webhook", 1)
 		h.refuse = 0
 		*l = *newLog(t, k, 8)
 		w.round(Shrunk)
@@ -471,7 +471,7 @@ func TestProblemOutlivesOutage(t *testing.T) {
 	}
 	w.said("msg=problem ", 1)
 	w.said("problem ended", 0)
-	w.said("log not reached", 1)
+	w.said("cannot reach a log", 1)
 }
 
 // A log that is added to the list is followed, and also after it is removed from the list. If the list fails, nothing

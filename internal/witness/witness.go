@@ -267,7 +267,7 @@ func (a *Asker) add(ctx context.Context, log string, old, size int64, checkpoint
 func parseSize(reply []byte) (int64, error) {
 	size, err := strconv.ParseInt(strings.TrimSpace(string(reply)), 10, 64)
 	if err != nil || size < 0 {
-		return -1, fmt.Errorf("%w: it replies 409, but %.40q is no size", errRefused, reply)
+		return -1, fmt.Errorf("%w: it replies 409, but %.40q is not a size", errRefused, reply)
 	}
 	return size, nil
 }
@@ -279,5 +279,5 @@ func (a *Asker) keep(ctx context.Context, log string, size int64, checkpoint, re
 			return a.logs.KeepCosignature(ctx, log, size, line)
 		}
 	}
-	return fmt.Errorf("%w: what it replies is not its cosignature: %.200q", errRefused, reply)
+	return fmt.Errorf("%w: its reply is not its cosignature: %.200q", errRefused, reply)
 }

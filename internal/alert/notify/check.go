@@ -32,11 +32,11 @@ func (n *Notifier) Check(secret string) []rule.Problem {
 	k.check(len(n.CA) <= maxCA, "ca", fmt.Sprintf("must have at most %d bytes", maxCA))
 	if n.CA != "" {
 		_, err := egress.TLS([]byte(n.CA))
-		k.check(err == nil && onlyCertificates(n.CA), "ca", "must be certificates of authorities, in PEM")
+		k.check(err == nil && onlyCertificates(n.CA), "ca", "must be certificates of authorities in PEM")
 	}
 	k.check(len(n.Username) <= maxAddress && isPlain(n.Username), "username",
-		fmt.Sprintf("must have at most %d bytes that print", maxAddress))
-	k.check(len(secret) <= maxSecret && isPlain(secret), "secret", fmt.Sprintf("must have at most %d bytes that print",
+		fmt.Sprintf("must have at most %d printable bytes", maxAddress))
+	k.check(len(secret) <= maxSecret && isPlain(secret), "secret", fmt.Sprintf("must have at most %d printable bytes",
 		maxSecret))
 	switch n.Type {
 	case Alertmanager, Webhook:
@@ -56,17 +56,17 @@ func (n *Notifier) checkHTTP(k *checks, secret string) {
 	u, err := url.Parse(n.URL)
 	ok := err == nil && len(n.URL) <= maxURL && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" &&
 		u.User == nil && u.Fragment == "" && !strings.ContainsFunc(n.URL, notURL)
-	k.check(ok, "url", fmt.Sprintf("must be an address that begins with https:// or http://, of at most %d bytes, "+
-		"in ASCII, without a user and a fragment", maxURL))
+	k.check(ok, "url", fmt.Sprintf("must be a URL in ASCII that begins with https:// or http://, without user and "+
+		"fragment, of at most %d bytes", maxURL))
 	k.check(n.Address == "" && n.Security == "" && n.From == "" && len(n.To) == 0, "type",
-		"has no address, security, from and to, which are of SMTP")
+		"takes no address, security, from and to, which are for SMTP")
 	if n.Type == Webhook {
 		_, err := webhook.ParseSecret(secret)
 		k.check(err == nil, "secret", webhook.ErrSecret.Error())
-		k.check(n.Username == "", "username", "is nothing that a webhook has")
+		k.check(n.Username == "", "username", "cannot be given for a webhook")
 		return
 	}
-	k.check(!ok || u.RawQuery == "", "url", "must have no query")
+	k.check(!ok || u.RawQuery == "", "url", "must not have a query")
 	k.check(secret == "" || !ok || u.Scheme == "https", "url", "must begin with https:// if there is a secret")
 	k.check(n.Username == "" || secret != "", "secret", "is missing: a user name needs a password")
 }
@@ -76,13 +76,13 @@ func (n *Notifier) checkMail(k *checks, secret string) {
 	number, portErr := strconv.ParseUint(port, 10, 16)
 	k.check(err == nil && portErr == nil && number > 0 && host != "" && len(n.Address) <= maxAddress &&
 		isPlain(n.Address), "address", `must be a host and a port, such as "mail.example.org:587"`)
-	k.check(n.URL == "", "url", "is nothing that SMTP has")
+	k.check(n.URL == "", "url", "cannot be given for SMTP")
 	k.check(slices.Contains([]Security{"", StartTLS, TLS}, n.Security), "security", "must be STARTTLS or TLS")
-	k.check(isAddress(n.From), "from", "must be an address of mail")
+	k.check(isAddress(n.From), "from", "must be an e-mail address")
 	k.check(0 < len(n.To) && len(n.To) <= maxReceivers && !slices.ContainsFunc(n.To, func(to string) bool {
 		return !isAddress(to)
-	}), "to", fmt.Sprintf("must have 1 to %d addresses of mail", maxReceivers))
-	k.check((n.Username == "") == (secret == ""), "username", "and secret are given together, or neither is")
+	}), "to", fmt.Sprintf("must have 1 to %d e-mail addresses", maxReceivers))
+	k.check((n.Username == "") == (secret == ""), "username", "must be given together with secret")
 }
 
 // isAddress tells whether a text is one address of mail, which may have a name.

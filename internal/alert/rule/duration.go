@@ -19,7 +19,7 @@ var units = []struct {
 	length time.Duration
 }{{'w', 7 * day}, {'d', day}, {'h', time.Hour}, {'m', time.Minute}, {'s', time.Second}}
 
-var errDuration = errors.New("it must be a whole number and a unit: s, m, h, d or w, such as 10m")
+var errDuration = errors.New("a duration must be a whole number and a unit (s, m, h, d or w), such as 10m")
 
 // ParseDuration reads a Duration of at most 99999 of a unit.
 func ParseDuration(text string) (Duration, error) {

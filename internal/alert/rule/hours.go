@@ -13,7 +13,7 @@ type hours struct {
 	zone     *time.Location
 }
 
-var errHours = errors.New(`it must be days, times of day and a time zone, such as "Mon-Fri 08:00-18:00 Europe/Berlin"`)
+var errHours = errors.New(`must be days, times of day and a time zone, such as "Mon-Fri 08:00-18:00 Europe/Berlin"`)
 
 // parseHours reads hours such as "Mon-Fri 08:00-18:00 Europe/Berlin". Days may be several, with commas between them.
 func parseHours(text string) (*hours, error) {

@@ -141,7 +141,7 @@ func Decode(data []byte) (Definition, error) {
 		return d, fmt.Errorf("read a rule: %w", err)
 	}
 	if decoder.More() {
-		return d, errors.New("read a rule: something follows it")
+		return d, errors.New("read a rule: there is data after its end")
 	}
 	return d, nil
 }
@@ -157,7 +157,7 @@ func (d *Definition) Check() []Problem {
 	if q, err := query.Parse(d.Query); err != nil {
 		k.check(false, "query", err.Error())
 	} else {
-		k.check(q.Resolved(), "query", "must name no time relative to now")
+		k.check(q.Resolved(), "query", "must not have times that are relative to now")
 	}
 	for _, log := range d.Logs {
 		k.check(slices.Contains([]Log{AuditLog, OperationalLog, ProjectLog}, log), "logs",
@@ -212,7 +212,7 @@ func (d *Definition) checkKind(k *checks) {
 		given bool
 	}{{"count", d.Count != 0}, {"within", d.Within != 0}, {"distinct", d.Distinct != ""}, {"field", d.Field != ""},
 		{"notSeenFor", d.NotSeenFor != 0}, {"fewerThan", d.FewerThan != 0}, {"delay", d.Delay != 0}} {
-		k.check(!a.given || of[a.name], a.name, fmt.Sprintf("is nothing that a rule of kind %s has", d.Kind))
+		k.check(!a.given || of[a.name], a.name, fmt.Sprintf("cannot be given for a rule of kind %s", d.Kind))
 	}
 }
 

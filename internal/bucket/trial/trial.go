@@ -95,7 +95,7 @@ func (t *Trial) run(ended chan<- struct{}) {
 		t.taken.Store(time.Now().UnixNano())
 	} else {
 		t.Noted(size, err)
-		err = fmt.Errorf("it takes no %d bytes: %w", size, err)
+		err = fmt.Errorf("it cannot store %d bytes: %w", size, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -82,7 +82,7 @@ func (l *eventList) readShortest(ctx context.Context, s slice) (reply, error) {
 			return all, nil
 		}
 	}
-	return all, fmt.Errorf("%w: the pages of a second go on changing", collect.ErrIncomplete)
+	return all, fmt.Errorf("%w: the pages of a second change again and again", collect.ErrIncomplete)
 }
 
 // page returns a page of the events in a slice, and how many there are in all as far as the server says.

@@ -94,7 +94,7 @@ func (f *sliced) Fetch(ctx context.Context, w collect.Window, to io.Writer) (now
 			stale = 0
 		}
 		if stale == maxStale {
-			return now, fmt.Errorf("%w: the server replies with the same whatever it is asked for", collect.ErrIncomplete)
+			return now, fmt.Errorf("%w: the server sends the same for every range of time", collect.ErrIncomplete)
 		}
 		now = earlier(now, p.now)
 	}

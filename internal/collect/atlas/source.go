@@ -149,7 +149,7 @@ func (l *unitList) add(units ...collect.Unit) bool {
 }
 
 // errTooMany is returned for a server that has more logs than a source may have.
-var errTooMany = fmt.Errorf("there are more than %d logs to collect: leave some out, or make another source for them",
+var errTooMany = fmt.Errorf("there are more than %d logs to collect: leave some out, or create another source for them",
 	maxUnits)
 
 // doing says of an error what was being done; it returns nil if there is none.
@@ -192,7 +192,7 @@ func list[T interface{ valid() bool }](ctx context.Context, s *Source, path stri
 		return s.client.Each(ctx, path, nil, func(item json.RawMessage) error {
 			var v T
 			if err := json.Unmarshal(item, &v); err != nil || !v.valid() {
-				return fmt.Errorf("%w: an item of the list %s is not what it should be", collect.ErrIncomplete, path)
+				return fmt.Errorf("%w: the list %s has a malformed item", collect.ErrIncomplete, path)
 			}
 			if len(all) == maxListed {
 				return fmt.Errorf("%w: the list %s has more than %d items", collect.ErrTooMuch, path, maxListed)

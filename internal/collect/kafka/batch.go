@@ -74,14 +74,14 @@ func (r *reader) batch(first int64, raw []byte) error {
 		if first < r.next {
 			return nil
 		}
-		return r.refuse(r.next, first, "they are in a format from before Kafka 0.11, which is not read")
+		return r.refuse(r.next, first, "they are in a format from before Kafka 0.11, which weir does not read")
 	}
 	var b kmsg.RecordBatch
 	if len(raw) < headBytes || b.ReadFrom(raw) != nil || b.LastOffsetDelta < 0 || first < 0 {
-		return fmt.Errorf("%w: it is no batch", collect.ErrIncomplete)
+		return fmt.Errorf("%w: it is not a batch", collect.ErrIncomplete)
 	}
 	if crc32.Checksum(raw[crcAt:], castagnoli) != uint32(b.CRC) {
-		return fmt.Errorf("%w: its checksum is another", collect.ErrIncomplete)
+		return fmt.Errorf("%w: its checksum does not match", collect.ErrIncomplete)
 	}
 	last := first + int64(b.LastOffsetDelta)
 	if last < r.next {
@@ -148,7 +148,7 @@ func (r *reader) refuse(first, last int64, why string) error {
 
 // records reads the messages of a batch.
 func (r *reader) records(b *kmsg.RecordBatch, in []byte) error {
-	wrong := fmt.Errorf("%w: its messages are not as it says", collect.ErrIncomplete)
+	wrong := fmt.Errorf("%w: its messages do not match its header", collect.ErrIncomplete)
 	before := b.FirstOffset - 1
 	for range b.NumRecords {
 		size, n := kbin.Varint(in)

@@ -64,7 +64,7 @@ func (p *partition) Map(dst []byte, m *collect.Message, received time.Time) ([]b
 	case OCSF:
 		ms, ok := connect.OCSF(m.Value)
 		if !ok {
-			return dst, errors.New("it is no object in JSON with class_uid and time")
+			return dst, errors.New("it is not a JSON object with class_uid and time")
 		}
 		if err := d.CheckTime(ms); err != nil {
 			return dst, err
@@ -184,7 +184,8 @@ func timeIn(object []byte, path []string) (ms int64, err error) {
 		}
 	}
 	if ms, err = connect.Instant(found); err != nil {
-		return 0, fmt.Errorf("its %.100s is no time as in RFC 3339, and no number of seconds since the epoch", path[0])
+		return 0, fmt.Errorf("its %.100s is neither a time in the form of RFC 3339 nor a number of seconds since the epoch",
+			path[0])
 	}
 	return ms, nil
 }

@@ -139,7 +139,7 @@ func (p *partition) relocate(ctx context.Context) error {
 	case now.failed != nil:
 		return now.failed
 	case now.bounds.ID != p.bounds.ID:
-		return fmt.Errorf("kafka: %s was made anew", p.topic)
+		return fmt.Errorf("kafka: topic %s was deleted and made again", p.topic)
 	}
 	p.leader = now.leader
 	return nil

@@ -45,22 +45,22 @@ const (
 // Check tells what is wrong with the settings, but for the certificates; see brokers.Access.Check.
 func (s *Settings) Check(unless func(ok bool, name, format string, args ...any)) {
 	s.Access.Check(unless)
-	unless((len(s.Topics) == 0) != (s.Pattern == ""), "topics", "or topicPattern must be given, not both")
+	unless((len(s.Topics) == 0) != (s.Pattern == ""), "topics", "must be given, or topicPattern, and not both")
 	wrong := func(topic string) bool { return !brokers.IsTopic(topic) }
 	unless(len(s.Topics) <= maxTopics && !slices.ContainsFunc(s.Topics, wrong), "topics",
-		"must be at most %d names of topics", maxTopics)
+		"must have at most %d elements, all of them names of topics", maxTopics)
 	_, err := s.pattern()
 	unless(err == nil && len(s.Pattern) <= maxPattern, "topicPattern", "must be a regular expression of at most %d bytes",
 		maxPattern)
 	unless(len(s.Group) <= maxName && isPlain(s.Group), "group", "must have at most %d printable characters", maxName)
 	unless(slices.Contains(Mappings(), s.Mapping), "mapping", "must be one of %v", Mappings())
-	unless(s.TimeField == "" || s.Mapping == JSON, "timeField", "belongs to %s", JSON)
+	unless(s.TimeField == "" || s.Mapping == JSON, "timeField", "is for the mapping %s only", JSON)
 	unless(len(s.TimeField) <= maxName && isPlain(s.TimeField), "timeField", "must have at most %d printable characters",
 		maxName)
 	rest := strings.ReplaceAll(s.Naming, topicName, "")
 	unless(len(s.Naming) <= maxName && !strings.ContainsFunc(rest, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-	}), "workspaceNaming", "may have {topic}, letters, digits, '-' and '_'")
+	}), "workspaceNaming", "may only have {topic}, letters, digits, '-' and '_'")
 }
 
 func isPlain(text string) bool {

@@ -145,7 +145,7 @@ func (s *Source) partitions(ctx context.Context, topics []string) (all []*partit
 			err = errors.Join(err, fmt.Errorf("topic %.300q: %w", *t.Topic, kerr.ErrorForCode(t.ErrorCode)))
 			continue
 		case len(all)+len(t.Partitions) > maxPartitions:
-			return all, errors.Join(err, fmt.Errorf("there are more than %d partitions to collect: make another source for "+
+			return all, errors.Join(err, fmt.Errorf("there are more than %d partitions to collect: create another source for "+
 				"some of the topics", maxPartitions))
 		}
 		for j := range t.Partitions {
@@ -219,7 +219,7 @@ func (s *Source) offsets(ctx context.Context, all []*partition, which int64, set
 		}
 	}
 	for p := range waits {
-		p.failed = errors.Join(fmt.Errorf("%s, partition %d: the cluster does not say what it has", p.topic, p.number),
+		p.failed = errors.Join(fmt.Errorf("%s, partition %d: the cluster did not report its offsets", p.topic, p.number),
 			failed)
 	}
 	return nil
@@ -293,7 +293,7 @@ func (s *Source) Commit(ctx context.Context, units map[string]*collect.Progress)
 	for _, t := range reply.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("group %q does not take offsets, while events are recorded: topic %.300q: %w",
+				return fmt.Errorf("cannot commit offsets to group %q, but events are recorded: topic %.300q: %w",
 					s.settings.Group, t.Topic, err)
 			}
 		}

@@ -77,7 +77,7 @@ func TestGroupThatTakesNoOffsets(t *testing.T) {
 	w.produce(numbered(0, 1)...)
 	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.GroupAuthorizationFailed, Count: -1})
 	state, err := w.round(t.Context())
-	if !errors.Is(err, kerr.GroupAuthorizationFailed) || !strings.Contains(state.Error, "does not take offsets") ||
+	if !errors.Is(err, kerr.GroupAuthorizationFailed) || !strings.Contains(state.Error, "cannot commit offsets") ||
 		state.Recorded != 1 {
 		t.Errorf("%+v, %v", state, err)
 	}

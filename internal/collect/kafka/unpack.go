@@ -17,7 +17,7 @@ import (
 )
 
 // errUnpacked is returned for a batch that is more than is taken once it is unpacked.
-var errUnpacked = fmt.Errorf("they are packed, and have more than %d bytes together", maxUnpacked)
+var errUnpacked = fmt.Errorf("they have more than %d bytes together after decompression", maxUnpacked)
 
 // The ways in which batches are packed.
 const (
@@ -68,7 +68,7 @@ func (r *reader) unpack(b *kmsg.RecordBatch) ([]byte, error) {
 			in = d
 		}
 	default:
-		return nil, fmt.Errorf("%w: it is packed in an unknown way, %d", collect.ErrIncomplete, codec)
+		return nil, fmt.Errorf("%w: its compression, %d, is unknown", collect.ErrIncomplete, codec)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", collect.ErrIncomplete, err)

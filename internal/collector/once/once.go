@@ -37,7 +37,7 @@ type Options struct {
 func Check(a *Source) error {
 	for _, kind := range a.Kinds {
 		if !atlas.IsKind(kind) {
-			return fmt.Errorf("%.40q cannot be collected, only %v", kind, atlas.Kinds())
+			return fmt.Errorf("cannot collect %.40q: want one of %v", kind, atlas.Kinds())
 		}
 	}
 	if !source.CheckNaming(a.Pattern()) {

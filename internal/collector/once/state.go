@@ -20,7 +20,7 @@ type stateFile struct {
 }
 
 // ErrState is returned (wrapped) for a state file that cannot be used.
-var ErrState = errors.New("the state file cannot be used")
+var ErrState = errors.New("cannot use the state file")
 
 // load returns the state in a file, or that of a beginning if there is no such file.
 func load(name, target string) (*stateFile, error) {
@@ -34,11 +34,11 @@ func load(name, target string) (*stateFile, error) {
 	}
 	have := stateFile{name: name}
 	if err := json.Unmarshal(data, &have); err != nil || have.Target == "" {
-		return nil, fmt.Errorf("%w: %s is none; name another file, or remove it and all is read from its beginning again",
-			ErrState, name)
+		return nil, fmt.Errorf("%w: %s is not a state file of weir collect: name another, or remove it to collect "+
+			"everything again", ErrState, name)
 	}
 	if have.Target != target {
-		return nil, fmt.Errorf("%w: %s is that of %s, not of %s; name another file for this one", ErrState, name,
+		return nil, fmt.Errorf("%w: %s is the state file of %s, not of %s: name another for this", ErrState, name,
 			have.Target, target)
 	}
 	return &have, nil

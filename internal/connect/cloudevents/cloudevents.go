@@ -72,7 +72,7 @@ func read(raw []byte) (a attributes, err error) {
 			return nil
 		}
 		if *to, ok = connect.Text(value); !ok {
-			return fmt.Errorf("its attribute %s is no string", name)
+			return fmt.Errorf("its attribute %s is not a string", name)
 		}
 		return nil
 	})
@@ -93,7 +93,7 @@ func (m *Mapping) timeOf(a attributes) (int64, error) {
 	}
 	at, err := time.Parse(time.RFC3339, a.time)
 	if err != nil {
-		return 0, errors.New("its time is not as in RFC 3339")
+		return 0, errors.New("its time is not in the form of RFC 3339")
 	}
 	return at.UnixMilli(), m.CheckTime(at.UnixMilli())
 }

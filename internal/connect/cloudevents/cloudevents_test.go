@@ -67,18 +67,18 @@ func TestDataThatIsOCSFStays(t *testing.T) {
 func TestWhatIsNoCloudEventIsNamed(t *testing.T) {
 	const begun = `{"specversion":"1.0","id":"i","source":"s","type":`
 	for raw, why := range map[string]string{
-		`7`:          "no JSON object",
+		`7`:          "not a JSON object",
 		`{`:          "not JSON",
 		`{}`:         "missing",
 		"":           "not JSON",
 		"\xff":       "not JSON",
-		begun + `7}`: "type is no string",
+		begun + `7}`: "type is not a string",
 		`{"specversion":"0.3","id":"i","source":"s","type":"t"}`: "specversion",
 		begun + `"t","time":"yesterday"}`:                        "RFC 3339",
 		begun + `"t","time":"1999-01-01T00:00:00Z"}`:             "before the year 2008",
 		begun + `"t","time":"2099-01-01T00:00:00Z"}`:             "in the future",
 		begun + `"t","data":{"class_uid":0,"time":1}}`:           "before the year 2008",
-		begun + `"t","time":"2026-11-20T07:01:02Z"} {"a":1}`:     "behind its end",
+		begun + `"t","time":"2026-11-20T07:01:02Z"} {"a":1}`:     "after its end",
 	} {
 		if made, err := mapped(raw); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %s %v, want %q", raw, made, err, why)

@@ -49,7 +49,7 @@ func Map(dst, raw []byte, at int64) (made []byte, ms int64, err error) {
 	if ms = at; e.time != "" {
 		t, err := time.Parse(time.RFC3339, e.time)
 		if err != nil {
-			return dst, 0, errors.New("its time is not as in RFC 3339")
+			return dst, 0, errors.New("its time is not in the form of RFC 3339")
 		}
 		ms = t.UnixMilli()
 	}

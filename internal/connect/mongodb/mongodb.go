@@ -45,7 +45,7 @@ func instant(text string) (ms int64, err error) {
 			return at.UnixMilli(), nil
 		}
 	}
-	return 0, errors.New("its time is in none of the forms that MongoDB writes")
+	return 0, errors.New("its time is not in a form that MongoDB writes")
 }
 
 // product appends the metadata with what made the event; they stay open.

@@ -59,7 +59,7 @@ func lists(object []byte, name string, each func([]byte) error) error {
 		return err
 	}
 	if list[0] != '[' {
-		return fmt.Errorf("%w: %s is no list", ErrJSON, name)
+		return fmt.Errorf("%w: %s is not a list", ErrJSON, name)
 	}
 	return connect.Elements(list, each)
 }

@@ -260,7 +260,7 @@ func (r *record) readRecord(name string, value []byte) error {
 		*numbers[name], ok = long(value)
 	}
 	if !ok {
-		return errors.New(name + " has not the form that OTLP's JSON has")
+		return errors.New(name + " does not have the form of OTLP's JSON")
 	}
 	return nil
 }

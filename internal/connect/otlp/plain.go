@@ -25,7 +25,7 @@ func appendAttributes(dst, list []byte) ([]byte, error) {
 	return keyValues(d, dst, maxDepth)
 }
 
-var errShape = errors.New("a value has not the shape that OTLP's JSON has")
+var errShape = errors.New("a value does not have the form of OTLP's JSON")
 
 // open reads the token that opens an object or a list.
 func open(d *jsontext.Decoder, kind jsontext.Kind) error {

@@ -39,7 +39,7 @@ type Sink struct {
 func New(s Settings, p *egress.Policy) (*Sink, error) {
 	site := sites[s.Region]
 	if site == "" {
-		return nil, fmt.Errorf("region %q is none of Datadog's", s.Region)
+		return nil, fmt.Errorf("region %q is not one of Datadog's", s.Region)
 	}
 	return newAt("https://http-intake.logs."+site+"/api/v2/logs", s, p)
 }
@@ -86,9 +86,9 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) (refused []deliv
 func unfit(e *deliver.Event, size int) string {
 	switch {
 	case size > maxEntry:
-		return fmt.Sprintf("it has %d bytes as an entry; Datadog cuts what has more than %d", size, maxEntry)
+		return fmt.Sprintf("it has %d bytes as an entry; Datadog cuts entries with more than %d", size, maxEntry)
 	case time.Since(time.UnixMilli(e.Time)) > maxAge:
-		return "its time is 18 hours ago or more; Datadog drops such"
+		return "its time is at least 18 hours ago; Datadog drops such events"
 	}
 	return ""
 }
@@ -130,7 +130,7 @@ func (s *Sink) post(ctx context.Context) error {
 // accepted tells whether a reply says that all entries of a request were accepted.
 func accepted(status int, body []byte) error {
 	if status != http.StatusAccepted {
-		return fmt.Errorf("the other side answered %d, not 202 Accepted: %s", status, post.Excerpt(body))
+		return fmt.Errorf("the place answered %d, not 202 Accepted: %s", status, post.Excerpt(body))
 	}
 	if len(body) == 0 {
 		return nil

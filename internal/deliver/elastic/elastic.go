@@ -83,7 +83,7 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) (refused []deliv
 	for i, r := range results {
 		switch e := &batch[sent[i]]; {
 		case r.id != "" && r.id != e.ID():
-			return nil, fmt.Errorf("elasticsearch: the reply tells of %q in the place of %s", post.Excerpt(r.id), e.ID())
+			return nil, fmt.Errorf("elasticsearch: the reply names %q instead of %s", post.Excerpt(r.id), e.ID())
 		case r.accepted():
 		case r.refused():
 			refused = append(refused, deliver.Refusal{At: sent[i], Reason: r.String()})

@@ -49,7 +49,7 @@ func parse(body []byte, n int) (results []result, err error) {
 		}
 		return connect.Elements(value, func(element []byte) error {
 			if len(results) == n {
-				return fmt.Errorf("it tells of more than the %d events that were sent", n)
+				return fmt.Errorf("it names more than the %d events that were sent", n)
 			}
 			r, err := parseItem(element)
 			results = append(results, r)
@@ -57,7 +57,7 @@ func parse(body []byte, n int) (results []result, err error) {
 		})
 	})
 	if err == nil && len(results) < n {
-		err = fmt.Errorf("it tells of %d of the %d events that were sent", len(results), n)
+		err = fmt.Errorf("it names %d of the %d events that were sent", len(results), n)
 	}
 	return results, err
 }

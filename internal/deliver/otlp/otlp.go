@@ -46,7 +46,7 @@ func (s *Settings) Check(w *deliver.Wrong) {
 		size += len(h.Name) + len(h.Value)
 		lower := strings.ToLower(h.Name)
 		w.Unless(post.IsHeader(h.Name, h.Value) && !seen[lower] && !ours[lower], name,
-			"must have names and values of HTTP headers, each once, and none of those that weir sets")
+			"must have valid HTTP headers, each name once, and none that weir sets itself")
 		seen[lower] = true
 	}
 	w.Unless(size <= maxHeaderBytes, name, "may have at most %d bytes", maxHeaderBytes)
@@ -205,7 +205,7 @@ func partialJSON(body []byte) (rejected int64, why string, err error) {
 		return 0, reply.Partial.Message, nil
 	}
 	if err := json.Unmarshal([]byte(text), &rejected); err != nil {
-		return 0, "", errors.New("rejectedLogRecords is no number")
+		return 0, "", errors.New("rejectedLogRecords is not a number")
 	}
 	return rejected, reply.Partial.Message, nil
 }

@@ -66,7 +66,7 @@ func SetFormat(kind string, s deliver.Settings, name string) (refused string) {
 	known := formatsOf(kind)
 	i := slices.IndexFunc(known, func(f format) bool { return f.name == name })
 	if i < 0 && !slices.Contains(allFormats, name) {
-		return fmt.Sprintf("%.40q is none of %s", name, strings.Join(allFormats, ", "))
+		return fmt.Sprintf("%.40q is not one of %s", name, strings.Join(allFormats, ", "))
 	}
 	if i < 0 {
 		return fmt.Sprintf("%s does not take %s; it takes %s", kind, name, strings.Join(Formats(kind), " and "))
@@ -77,7 +77,8 @@ func SetFormat(kind string, s deliver.Settings, name string) (refused string) {
 	}
 	own, attribute := of.OwnFormat()
 	if *own != "" && *own != known[i].own {
-		return fmt.Sprintf("is %s, which %s calls %s, but that is %.40q", name, attribute, known[i].own, *own)
+		return fmt.Sprintf("is %s, which is %q in %s, but %s is %.40q: leave one of the two out", name, known[i].own,
+			attribute, attribute, *own)
 	}
 	*own = known[i].own
 	return ""

@@ -77,7 +77,7 @@ func TestFormatsDoNotContradictThePlace(t *testing.T) {
 	for kind, own := range map[string]string{"S3_LOG_EXPORT": `{"s3Format":"PARQUET"}`,
 		"SYSLOG_LOG_EXPORT": `{"syslogFormat":"CEF"}`} {
 		s := settingsOf(t, kind, own)
-		if refused := SetFormat(kind, s, Recorded); !strings.Contains(refused, "Format calls") {
+		if refused := SetFormat(kind, s, Recorded); !strings.Contains(refused, "which is \"") {
 			t.Errorf("%s: %q", kind, refused)
 		}
 		if name := FormatOf(kind, s); name == Recorded || SetFormat(kind, s, name) != "" {

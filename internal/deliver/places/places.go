@@ -51,9 +51,9 @@ func row[S any, P interface {
 
 // absent says why weir does not send to the kinds of places that Atlas has besides.
 var absent = map[string]string{
-	"GCS_LOG_EXPORT": "weir does not write to Google Cloud Storage, which wants a role that Atlas has there; use its " +
-		"interoperability with S3",
-	"AZURE_LOG_EXPORT": "weir does not write to Azure Blob Storage, which wants a role that Atlas has there",
+	"GCS_LOG_EXPORT": "weir cannot write to Google Cloud Storage, which needs a role of Atlas there: use S3_LOG_EXPORT " +
+		"and its interoperability with S3",
+	"AZURE_LOG_EXPORT": "weir cannot write to Azure Blob Storage, which needs a role of Atlas there",
 }
 
 // Absent returns why weir does not send to a kind of place that Atlas has; empty if it does, or nobody has it.
@@ -89,7 +89,7 @@ func Open(name string, s deliver.Settings, p *egress.Policy) (deliver.Sink, erro
 }
 
 func unknown(name string) error {
-	return fmt.Errorf("this version of weir has no place of the type %.40q", name)
+	return fmt.Errorf("this version of weir does not know the type %.40q", name)
 }
 
 // maxSettings bounds the settings of a delivery as they are stored, in bytes.
@@ -99,7 +99,7 @@ const maxSettings = 128 << 10
 type TooLarge struct{ Bytes, Most int }
 
 func (e *TooLarge) Error() string {
-	return fmt.Sprintf("the settings have %d bytes as they are stored, and may have %d", e.Bytes, e.Most)
+	return fmt.Sprintf("the settings have %d bytes as they are stored, at most %d are allowed", e.Bytes, e.Most)
 }
 
 // Hide returns settings as they are stored at the place of a delivery. If they are too large, it returns a *TooLarge.

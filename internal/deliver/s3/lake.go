@@ -69,8 +69,8 @@ func (l *lake) files(batch []deliver.Event) ([]file, error) {
 		groups[g] = append(groups[g], e)
 	}
 	if len(order) > maxFiles {
-		return nil, fmt.Errorf("%w: it has events of %d days and classes, and may have of %d", deliver.ErrTooMuch, len(order),
-			maxFiles)
+		return nil, fmt.Errorf("%w: it has events of %d days and classes, at most %d are allowed", deliver.ErrTooMuch,
+			len(order), maxFiles)
 	}
 	var files []file
 	for _, g := range order {

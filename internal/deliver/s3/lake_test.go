@@ -368,8 +368,8 @@ func TestManyDays(t *testing.T) {
 	}
 }
 
-// A line of any bytes becomes a row with values that the columns take. Writing the row would cost a fuzz target seconds;
-// TestAnyEventFits does that.
+// A line of any bytes becomes a row with values that the columns take. Writing the row, as TestAnyEventFits does, would
+// cost a fuzz target seconds.
 func FuzzRow(f *testing.F) {
 	for _, e := range sampleEvents(3) {
 		f.Add(e.Line)

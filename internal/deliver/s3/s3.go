@@ -121,7 +121,7 @@ func (s *Sink) put(ctx context.Context, f file, first *deliver.Event) error {
 		return explain(err)
 	}
 	if info.ETag == "" { // which every store names
-		return errors.New("the other side answers 200, but not as a store of S3 does")
+		return errors.New("the place answers 200, but not as an S3 store does")
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func TestFailures(t *testing.T) {
 			w.Header().Set("Location", "http://127.0.0.1:1/")
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		}, "307", false},
-		{"an error page", answer(200, "<html>Welcome</html>"), "not as a store", false},
+		{"an error page", answer(200, "<html>Welcome</html>"), "not as an S3 store", false},
 		{"breaks", func(http.ResponseWriter, func()) { panic(http.ErrAbortHandler) }, "closed", false},
 		{"breaks after acceptance", func(_ http.ResponseWriter, apply func()) { apply(); panic(http.ErrAbortHandler) },
 			"closed", false},

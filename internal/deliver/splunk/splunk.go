@@ -73,7 +73,7 @@ func New(s Settings, p *egress.Policy) (*Sink, error) {
 	if s.Acknowledge {
 		u, err := url.Parse(address)
 		if err != nil {
-			return nil, errors.New("hecUrl is no URL")
+			return nil, errors.New("hecUrl is not a URL")
 		}
 		channel := newChannel()
 		u.Path, u.RawQuery = "/services/collector/ack", "channel="+channel

@@ -131,7 +131,7 @@ func (s *Sink) awaitEnd(ctx context.Context, c *tls.Conn, below *watchedConn) er
 func discard(r io.Reader) error {
 	n, err := io.Copy(io.Discard, io.LimitReader(r, maxReply))
 	if n == maxReply {
-		return errors.New("it sends data, which no receiver of syslog does")
+		return errors.New("the receiver sends data, which a receiver of syslog never does")
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func (s *Settings) Check(w *deliver.Wrong) {
 	post.CheckURL(w, "webhookUrl", s.URL)
 	post.CheckCA(w, "caCertificate", s.CA)
 	_, err := webhook.ParseSecret(s.Secret)
-	w.Unless(err == nil, "webhookSecret", "is none: %v", err)
+	w.Unless(err == nil, "webhookSecret", "is not valid: %v", err)
 }
 
 // Secrets implements deliver.Settings.

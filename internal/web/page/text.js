@@ -12,7 +12,7 @@ export const t = {
   cancel: 'Cancel',
   retry: 'Try again',
   copied: 'Copied',
-  failed: 'The node cannot be reached. See whether it runs, and try again.',
+  failed: 'The node cannot be reached. Check that it runs, and try again.',
   notFound: 'There is no such project, or this credential may not see it.',
 
   signIn: {
@@ -30,7 +30,8 @@ export const t = {
         'Ask an owner of this weir for one.',
       often: 'Too many sign-ins from your address have failed. Try again in a minute.',
       unavailable:
-        'The provider could not be asked. Try again; if it stays so, an operator finds the cause in the log of weir.',
+        'The provider is not available. Try again. If that does not help, ' +
+        'ask an operator: the log of weir has the cause.',
     },
     wrong: 'These credentials are wrong, or not valid any more.',
     elsewhere: 'This credential may not be used from your address: it is not on its access list.',
@@ -62,7 +63,7 @@ export const t = {
     search: 'Search',
     clear: 'Clear',
     hideReads: 'Hide reads',
-    hideReadsTitle: 'Leave out the events that say who read the logs, which this page makes too',
+    hideReadsTitle: 'Leave out the events about reads of the logs, which this page causes too',
     help: 'Help',
     fields: 'Fields',
     values: 'Values',
@@ -149,8 +150,8 @@ export const t = {
     heading: (n) => (n ? count(n, 'new event', 'new events') : 'Waiting for events'),
     pause: 'Pause',
     go: (n) => (n ? `Go on (${number(n)})` : 'Go on'),
-    missed: (n) => `${count(n, 'event is', 'events are')} not shown: they came faster than they could be.`,
-    cut: 'The connection was cut. It is tried again; events that come meanwhile are not shown.',
+    missed: (n) => `${count(n, 'event is', 'events are')} not shown: they came too fast.`,
+    cut: 'The connection was cut. Events are not shown until it is back.',
   },
 
   detail: {
@@ -190,11 +191,11 @@ export const t = {
     pin: 'Pin',
     pinned: (name) => `Key ${name}`,
     unpin: 'Forget this key',
-    badKey: 'That is no key: want name+hash+base64, as “weir key show” prints it.',
+    badKey: 'This is not a key: want name+hash+base64, as “weir key show” prints it.',
     unsupported: 'This browser cannot check Ed25519 signatures. Use a newer one, or “weir verify”.',
     later: 'The event was recorded a moment ago. Try again when it is sequenced.',
     reasons: {
-      checkpoint: 'the checkpoint is no checkpoint',
+      checkpoint: 'the checkpoint is malformed',
       origin: 'the checkpoint is of another log',
       signature: 'no signature of the checkpoint is by the pinned key',
       digest: 'the proof is of another event than the one shown',
@@ -207,8 +208,8 @@ export const t = {
     button: 'Overview',
     title: 'Overview',
     note:
-      'Reads of the logs are left out of what is counted, since this page makes some; ' +
-      'they are not left out of what is new.',
+      'Reads of the logs are not counted, since this page causes some. ' +
+      'Under “New in the last 24 hours” they are included.',
     workspaces: 'Workspaces, last 30 days',
     bars: (n, failed) => `Events a day in the last 30 days: ${number(n)} in all, ${number(failed)} failed`,
     bar: (day, n, failed) => `${day}\n${count(n, 'event', 'events')}` + (failed ? `, ${number(failed)} failed` : ''),
@@ -240,7 +241,7 @@ export const t = {
     button: 'Manage',
     title: 'Manage the project',
     reader: 'Only owners of the project change things here.',
-    old: 'A session changes things for 15 minutes after the sign-in.',
+    old: 'A session can change things only for 15 minutes after the sign-in.',
     again: 'Sign in again',
     until: (time) => `You can change things until ${time}`,
     add: (one) => `New ${one}`,
@@ -249,11 +250,11 @@ export const t = {
     save: 'Save',
     remove: (one) => `Delete ${one}`,
     removeButton: 'Delete',
-    gone: 'It cannot be brought back.',
-    removesEvents: 'Events may be removed that are kept now. They cannot be brought back.',
+    gone: 'This cannot be undone.',
+    removesEvents: 'Events that are kept now may be removed. This cannot be undone.',
     type: 'To go on, type',
     onceTitle: 'Keep this now',
-    once: 'It is shown this once. Who has it may do what its roles allow.',
+    once: 'It is shown only this once. Anyone who has it can do what its roles allow.',
     empty: 'There is none yet.',
     first: (n) => `The first ${number(n)}. The API and “weir admin” list all.`,
     optional: 'optional',
@@ -271,51 +272,55 @@ export const t = {
       serviceAccounts: {
         one: 'service account',
         many: 'Service accounts',
-        about: 'What programs sign in with, by OAuth 2.0.',
-        gone: 'What uses it is refused from now on. An account with roles elsewhere loses only those on this project.',
+        about: 'Credentials of programs that sign in by OAuth 2.0.',
+        gone:
+          'Programs that use it are refused from now on. ' +
+          'An account with roles elsewhere loses only those on this project.',
       },
       apiKeys: {
         one: 'API key',
         many: 'API keys',
-        about: 'What programs sign in with that cannot do OAuth. Prefer service accounts.',
-        gone: 'What uses it is refused from now on. A key with roles elsewhere loses only those on this project.',
+        about: 'Credentials of programs that cannot use OAuth. Prefer service accounts.',
+        gone:
+          'Programs that use it are refused from now on. ' +
+          'A key with roles elsewhere loses only those on this project.',
       },
       ingestTokens: {
         one: 'ingest token',
         many: 'Ingest tokens',
-        about: 'What senders of events show. They may record, and nothing else.',
-        gone: 'What uses it is refused from now on.',
+        about: 'Credentials of senders of events. They may record, and nothing else.',
+        gone: 'Programs that use it are refused from now on.',
       },
       accessList: {
         one: 'address',
         many: 'Access list',
-        about: 'From where it may be used.',
-        empty: 'From everywhere.',
+        about: 'Addresses from which it may be used.',
+        empty: 'It may be used from everywhere.',
       },
       secrets: {
         one: 'secret',
         many: 'Secrets',
         about: 'At most two; make the second before the first expires.',
-        gone: 'What uses it is refused from now on.',
+        gone: 'Programs that use it are refused from now on.',
       },
       sources: {
         one: 'source',
         many: 'Sources',
-        about: 'Where weir collects events by asking for them.',
+        about: 'Systems from which weir collects events.',
         gone: 'Nothing more is collected. What was recorded stays.',
       },
       deliveries: {
         one: 'delivery',
         many: 'Deliveries',
-        about: 'Where weir sends events.',
-        gone: 'Nothing more is sent, and how far it had come is forgotten.',
+        about: 'Systems to which weir sends events.',
+        gone: 'Nothing more is sent, and weir forgets how far it had come.',
       },
-      alerts: { one: 'rule', many: 'Alert rules', about: 'What somebody wants to hear of.', gone: 'Its alerts end.' },
+      alerts: { one: 'rule', many: 'Alert rules', about: 'Queries that cause alerts.', gone: 'Its alerts end.' },
       notifiers: {
         one: 'notifier',
         many: 'Notifiers',
-        about: 'Who is told of alerts.',
-        gone: 'It is told of nothing more.',
+        about: 'Receivers of alerts.',
+        gone: 'It gets no more notifications.',
       },
       settings: {
         many: 'Settings',
@@ -463,7 +468,7 @@ export const t = {
       within: 'Such as 10m or 1d.',
       workspaces: 'Empty: all.',
       notify: 'Names; empty: all.',
-      secret: 'Empty for a webhook: one is made.',
+      secret: 'For a webhook leave it empty: weir makes one.',
     },
     options: {
       GROUP_OWNER: 'owner',
