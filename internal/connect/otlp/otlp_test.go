@@ -268,6 +268,33 @@ func TestBodyThatIsOCSFStays(t *testing.T) {
 	}
 }
 
+// A text that is not UTF-8 makes no other text: its record is kept with the bytes that came.
+func TestTextsThatAreNotUTF8AreKept(t *testing.T) {
+	const wrong = "\xff a \"J\xfcrgen\"\xe2\x82"
+	const escaped = "\xff a \\\"J\xfcrgen\\\"\xe2\x82"
+	message := func(number protowire.Number, content []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), content)
+	}
+	text := message(1, []byte(wrong)) // an AnyValue, and a KeyValue without a value
+	good := message(5, message(1, []byte("good")))
+	for what, record := range map[string][]byte{"body": message(5, text), "name": message(12, []byte(wrong)),
+		"key": message(6, text), "attribute": message(6, message(2, text))} {
+		body := message(1, message(2, append(message(2, record), message(2, good)...)))
+		made, err := mapAll(body, Protobuf)
+		if err != nil || len(made) != 2 || !strings.Contains(made[1], `"message":"good"`) {
+			t.Fatalf("%s: %s %v", what, made, err)
+		}
+		var kept struct {
+			Activity string `json:"activity_name"`
+			Raw      []byte `json:"raw_data"`
+		}
+		err = json.Unmarshal([]byte(made[0]), &kept)
+		if err != nil || kept.Activity != "Unread" || !strings.Contains(string(kept.Raw), `"`+escaped+`"`) {
+			t.Errorf("%s: %s, of %q: %v", what, made[0], kept.Raw, err)
+		}
+	}
+}
+
 // JSON of others: numbers as texts or not, names of severities, members in any order, unknown ones.
 func TestJSONOfOthersIsRead(t *testing.T) {
 	made, err := mapAll([]byte(`{"x":1,"resourceLogs":[{"schemaUrl":"u","scopeLogs":[{"logRecords":[`+

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -224,7 +225,7 @@ func appendField(dst []byte, f field, as form, r room) ([]byte, error) {
 	}
 	switch as {
 	case textForm:
-		return connect.String(dst, string(f.bytes)), nil
+		return appendText(dst, f.bytes), nil
 	case hexForm:
 		return connect.String(dst, hex.EncodeToString(f.bytes)), nil
 	case intForm:
@@ -233,6 +234,33 @@ func appendField(dst []byte, f field, as form, r room) ([]byte, error) {
 		return append(strconv.AppendUint(append(dst, '"'), f.bits, 10), '"'), nil
 	}
 	return appendValue(dst, f.bytes, r)
+}
+
+// appendText appends a text. Bytes that are not UTF-8, which none may have, stay: so the record is one that cannot be
+// read, and is kept as it is.
+func appendText(dst, text []byte) []byte {
+	if utf8.Valid(text) {
+		return connect.String(dst, string(text))
+	}
+	dst = append(dst, '"')
+	for len(text) > 0 {
+		n := 0
+		for size := 0; n < len(text); n += size {
+			var r rune
+			if r, size = utf8.DecodeRune(text[n:]); r == utf8.RuneError && size == 1 {
+				break
+			}
+		}
+		begin := len(dst)
+		dst = connect.String(dst, string(text[:n]))
+		dst = append(dst[:begin], dst[begin+1:len(dst)-1]...) // without quotes
+		if n < len(text) {
+			dst = append(dst, text[n])
+			n++
+		}
+		text = text[n:]
+	}
+	return append(dst, '"')
 }
 
 func appendKeyValue(dst, message []byte, r room) ([]byte, error) {
@@ -247,7 +275,7 @@ func appendKeyValue(dst, message []byte, r room) ([]byte, error) {
 	if n := len(dst); dst[n-1] != '[' {
 		dst = append(dst, ',')
 	}
-	dst = connect.String(append(dst, `{"key":`...), string(key))
+	dst = appendText(append(dst, `{"key":`...), key)
 	dst, err = appendValue(append(dst, `,"value":`...), value, r)
 	return append(dst, '}'), err
 }
@@ -280,7 +308,7 @@ func appendOneOf(dst []byte, f field, r room) ([]byte, error) {
 	}
 	switch f.number {
 	case 1:
-		return connect.String(connect.Name(dst, "stringValue"), string(f.bytes)), nil
+		return appendText(connect.Name(dst, "stringValue"), f.bytes), nil
 	case 2:
 		return strconv.AppendBool(connect.Name(dst, "boolValue"), f.bits != 0), nil
 	case 3:
