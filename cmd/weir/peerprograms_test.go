@@ -19,9 +19,9 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// program is one of others, which listens at an address.
+// program is one of others.
 type program struct {
-	address string
+	address string // at which it listens; empty if it does not
 	command []string
 
 	// asked: it is asked to end, and not killed, since it says that it has taken what it still holds in memory.
@@ -37,7 +37,7 @@ func (p *program) start(t *testing.T) {
 	if err := p.process.Start(); err != nil {
 		t.Fatalf("%s: %v; .ci/run installs what WEIR_PEERS wants", p.command[0], err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); p.address != ""; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", p.address)
 		if err == nil {
 			c.Close()
@@ -57,7 +57,8 @@ func (p *program) kill(t *testing.T) {
 		signal = syscall.SIGTERM
 	}
 	if err := p.process.Process.Signal(signal); err != nil {
-		t.Fatal(err)
+		said, _ := os.ReadFile(p.output.Name())
+		t.Fatalf("%s: %v\n%s", p.command[0], err, said[max(0, len(said)-2000):])
 	}
 	p.process.Wait()
 }
@@ -65,13 +66,19 @@ func (p *program) kill(t *testing.T) {
 // add adds a program to those that are killed.
 func (f *field) add(t *testing.T, name string, p *program) {
 	t.Helper()
+	p.output = f.output(t, name)
+	f.victims = append(f.victims, p)
+}
+
+// output returns a file for what a program says.
+func (f *field) output(t *testing.T, name string) *os.File {
+	t.Helper()
 	output, err := os.OpenFile(filepath.Join(f.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { output.Close() })
-	p.output = output
-	f.victims = append(f.victims, p)
+	return output
 }
 
 // victoria adds VictoriaLogs, which takes three protocols. It accepts what it has in memory only.

@@ -64,6 +64,7 @@ func TestDeliveriesIntoRealPeers(t *testing.T) {
 	for _, p := range f.peers {
 		p.check(t, f)
 	}
+	f.checkRecords(t)
 	f.checkAlerts(t)
 }
 
@@ -80,8 +81,14 @@ type field struct {
 	client  *client.Client
 	victims []victim
 	peers   []*peer
-	alerts  string           // URL of Alertmanager
-	entries map[string]int64 // by uid: what the log has
+	alerts  string // URL of Alertmanager
+
+	// What the log has, by uid:
+	logID   string
+	entries map[string]int64
+	events  map[string]json.RawMessage
+
+	received *received // by the OpenTelemetry Collector
 }
 
 // peer is one way to hand events over.
@@ -103,6 +110,7 @@ func startField(t *testing.T) *field {
 	f.victoria(t)
 	f.syslogs(t)
 	f.stores(t)
+	f.collector(t)
 	f.alertmanager(t)
 	for _, v := range f.victims {
 		v.start(t)
@@ -190,7 +198,7 @@ func (f *field) log(t *testing.T, recorded int) {
 		t.Fatalf("the log %q: %v", id, err)
 	}
 	path := client.Source{Project: f.weir.project, Workspace: peerWorkspace}.LogPath(id)
-	f.entries = map[string]int64{}
+	f.logID, f.entries, f.events = id, map[string]int64{}, map[string]json.RawMessage{}
 	for next := int64(0); len(f.entries) < recorded; {
 		all, err := f.client.Entries(t.Context(), path, next, 10_000, 20*time.Second, "")
 		if err != nil || all.Next == next {
@@ -205,7 +213,7 @@ func (f *field) log(t *testing.T, recorded int) {
 				t.Fatal(err)
 			}
 			if uid := uidIn(string(entry.Event)); uid != "" {
-				f.entries[uid] = entry.Index
+				f.entries[uid], f.events[uid] = entry.Index, entry.Event
 			}
 		}
 		next = all.Next
