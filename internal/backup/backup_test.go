@@ -302,7 +302,11 @@ func TestCopyOfALiveBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := proof.NewKeys(key)
-	for seed := range uint64(40) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			s := newSource(t, seed, keys)
 			defer s.Close()
