@@ -211,33 +211,41 @@ func (c *collecting) finish(id string) {
 // lines returns the events of a workspace by their uids.
 func (c *collecting) lines(s *server, workspace string) map[string]map[string]any {
 	c.t.Helper()
-	d, err := c.client(s).Download(c.t.Context(), client.Source{Project: s.project, Workspace: workspace}, client.Query{})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer d.Close()
-	z, err := gzip.NewReader(d)
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	found := map[string]map[string]any{}
-	in := bufio.NewScanner(z)
-	in.Buffer(nil, 1<<20)
-	for in.Scan() {
+	eachDownloaded(c.t, c.client(s), client.Source{Project: s.project, Workspace: workspace}, func(line []byte) {
 		var e map[string]any
-		if err := json.Unmarshal(in.Bytes(), &e); err != nil {
+		if err := json.Unmarshal(line, &e); err != nil {
 			c.t.Fatal(err)
 		}
 		uid := part(e, "metadata")["uid"].(string)
 		if found[uid] != nil {
-			c.t.Errorf("%s has %s twice: %s", workspace, uid, in.Bytes())
+			c.t.Errorf("%s has %s twice: %s", workspace, uid, line)
 		}
 		found[uid] = e
+	})
+	return found
+}
+
+// eachDownloaded calls do with each line of a download of the last 30 days, which is valid until do returns.
+func eachDownloaded(t *testing.T, from *client.Client, of client.Source, do func(line []byte)) {
+	t.Helper()
+	d, err := from.Download(t.Context(), of, client.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	z, err := gzip.NewReader(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewScanner(z)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		do(in.Bytes())
 	}
 	if err := errors.Join(in.Err(), z.Close()); err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return found
 }
 
 // part returns a member that is an object.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -19,8 +18,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/event"
@@ -314,27 +311,13 @@ func (c *collected) log() map[string]int {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	d, err := from.Download(c.t.Context(), client.Source{Project: c.weir.project, Workspace: "prod"}, client.Query{})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer d.Close()
-	z, err := gzip.NewReader(d)
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	got := map[string]int{}
 	var p event.Parser
-	in := bufio.NewScanner(z)
-	in.Buffer(nil, 1<<20)
-	for in.Scan() {
-		if what := sentLine(c.t, in.Bytes(), &p); what != "" {
+	eachDownloaded(c.t, from, client.Source{Project: c.weir.project, Workspace: "prod"}, func(line []byte) {
+		if what := sentLine(c.t, line, &p); what != "" {
 			got[what]++
 		}
-	}
-	if err := errors.Join(in.Err(), z.Close()); err != nil {
-		c.t.Fatal(err)
-	}
+	})
 	return got
 }
 
