@@ -159,11 +159,17 @@ func (b *tab) value(script string) string {
 	return run1(b, chromedp.Evaluate[string](`String(`+script+`)`))
 }
 
-// press sends keys to what has the focus.
+// press sends keys to what has the focus, as a keyboard does: what a key types goes with it, so that it is not typed if
+// the page takes the key for itself.
 func (b *tab) press(keys ...string) {
 	b.t.Helper()
-	for _, k := range keys {
-		b.do(chromedp.KeyEvent(k))
+	for _, r := range strings.Join(keys, "") {
+		key := kb.Encode(r)
+		if len(key) == 3 { // down, what it types, up
+			key[0].Text = key[1].Text
+		}
+		call(b, input.DispatchKeyEvent, *key[0])
+		call(b, input.DispatchKeyEvent, *key[len(key)-1])
 	}
 }
 
@@ -209,16 +215,10 @@ func (b *tab) arrive() {
 	b.settled()
 }
 
-// slash presses "/" as a keyboard does: the character is not typed if the page takes the key for itself.
+// slash presses "/", which brings the focus to the query.
 func (b *tab) slash() {
 	b.t.Helper()
-	for _, what := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
-		key := input.DispatchKeyEventParams{Type: what, Key: "/", Code: "Slash", WindowsVirtualKeyCode: 191}
-		if what == input.DispatchKeyEventTypeKeyDown {
-			key.Text = "/"
-		}
-		call(b, input.DispatchKeyEvent, key)
-	}
+	b.press("/")
 	b.until(`document.activeElement.closest('.box')`)
 }
 

@@ -41,41 +41,42 @@ const plain = (v) =>
 // QueryBox is where a query is typed. An error is shown at its column.
 export function QueryBox({ state, summary, run, problem, input }) {
   const [text, setText] = useState(state.q);
-  const [fields, setFields] = useState({ key: '', all: [] });
-  const [shown, setShown] = useState(null); // {at, list, chosen}
+  const [fields, setFields] = useState([]);
+  const [at, setAt] = useState(null); // the word that suggestions are shown for; null: none are shown
+  const [chosen, setChosen] = useState(null); // the text of the suggestion that the keys are on
+  const asked = useRef(''); // the key of the fields that have come or will
   const blurred = useRef(0);
   useEffect(() => {
     setText(state.q);
-    setShown(null);
+    close();
   }, [state.q]);
-  const key = JSON.stringify([state.project, question(state)]);
-  const look = (value, cursor, all) => {
-    const at = atCursor(value, cursor);
-    const list = suggest(at, all, summary);
-    const done = list.length === 1 && list[0].text === at?.text;
-    setShown(list.length && !done ? { at, list, chosen: -1 } : null);
+  // Fields and values may come while somebody types. What is chosen then stays so.
+  const all = suggest(at, fields, summary);
+  const shown = all.length === 1 && all[0].text === at.text ? [] : all;
+  const on = shown.findIndex((one) => one.text === chosen);
+  const look = (value, cursor) => {
+    setAt(atCursor(value, cursor));
+    setChosen(null);
   };
+  const close = () => setAt(null);
+  const key = JSON.stringify([state.project, question(state)]);
   const load = async () => {
-    if (fields.key === key || !state.project) return fields.all;
+    if (asked.current === key || !state.project) return;
+    asked.current = key;
     try {
       const got = await api.fields(state.project, question(state));
-      setFields({ key, all: got.fields });
-      return got.fields;
+      if (asked.current === key) setFields(got.fields);
     } catch {
-      return fields.all; // a query that is wrong has no fields to suggest
+      if (asked.current === key) asked.current = ''; // A query that is wrong has no fields to suggest.
     }
   };
-  const typed = async (e) => {
+  const typed = (e) => {
     const { value, selectionStart } = e.target;
     setText(value);
-    look(value, selectionStart, fields.all);
-    if (fields.key !== key) {
-      const all = await load();
-      if (input.current === document.activeElement) look(input.current.value, input.current.selectionStart, all);
-    }
+    look(value, selectionStart);
+    load();
   };
   const accept = (one) => {
-    const { at } = shown;
     const next =
       text.slice(0, at.from) + one.text + (one.more ? '' : ' ') + text.slice(at.to).replace(one.more ? /^:/ : /^ /, '');
     const cursor = at.from + one.text.length + (one.more ? 0 : 1);
@@ -83,52 +84,52 @@ export function QueryBox({ state, summary, run, problem, input }) {
     input.current.value = next;
     input.current.focus();
     input.current.setSelectionRange(cursor, cursor);
-    look(next, cursor, fields.all);
+    look(next, cursor);
   };
   const keys = (e) => {
     if (e.key === 'Escape') {
-      if (shown) e.stopPropagation();
+      if (shown.length) e.stopPropagation();
       else input.current.blur();
-      setShown(null);
-    } else if (shown && (e.key === 'ArrowDown' || e.key === 'ArrowUp')) {
+      close();
+    } else if (shown.length && (e.key === 'ArrowDown' || e.key === 'ArrowUp')) {
       e.preventDefault();
-      const n = shown.list.length,
+      const n = shown.length,
         step = e.key === 'ArrowDown' ? 1 : -1;
-      setShown({ ...shown, chosen: (shown.chosen + step + n + (shown.chosen < 0 && step < 0 ? 1 : 0)) % n });
-    } else if (shown && shown.chosen >= 0 && (e.key === 'Enter' || e.key === 'Tab')) {
+      setChosen(shown[(on + step + n + (on < 0 && step < 0 ? 1 : 0)) % n].text);
+    } else if (on >= 0 && (e.key === 'Enter' || e.key === 'Tab')) {
       e.preventDefault();
-      accept(shown.list[shown.chosen]);
-    } else if (shown && e.key === 'Tab' && shown.at.text) {
+      accept(shown[on]);
+    } else if (shown.length && e.key === 'Tab' && at.text) {
       e.preventDefault();
-      accept(shown.list[0]);
+      accept(shown[0]);
     }
   };
   const submit = (e) => {
     e.preventDefault();
     clearTimeout(blurred.current);
-    setShown(null);
+    close();
     input.current.blur(); // The keys are the list's from now on.
     document.querySelector('.rows')?.focus({ preventScroll: true });
     run(text.trim());
   };
-  const at = problem ? column(problem) : 0;
+  const wrong = problem ? column(problem) : 0;
   const goTo = () => {
     input.current.focus();
-    input.current.setSelectionRange(at - 1, at - 1);
+    input.current.setSelectionRange(wrong - 1, wrong - 1);
   };
   useEffect(() => {
-    if (at > 0) goTo();
+    if (wrong > 0) goTo();
   }, [problem]);
   return html`<form class="query" role="search" onSubmit=${submit}>
     <div class="box">
-      <input ref=${input} value=${text} onInput=${typed} onKeyDown=${keys} onClick=${() => setShown(null)}
+      <input ref=${input} value=${text} onInput=${typed} onKeyDown=${keys} onClick=${close}
         onBlur=${() => {
-          blurred.current = setTimeout(() => setShown(null), 150);
+          blurred.current = setTimeout(close, 150);
         }}
         aria-label=${t.query.label} placeholder=${t.query.placeholder} spellcheck=${false} autocapitalize="none"
         autocomplete="off" autocorrect="off" maxlength="4096" role="combobox" aria-autocomplete="list"
-        aria-expanded=${Boolean(shown)} aria-controls="suggestions"
-        aria-activedescendant=${shown?.chosen >= 0 ? 'suggestion-' + shown.chosen : undefined}
+        aria-expanded=${shown.length > 0} aria-controls="suggestions"
+        aria-activedescendant=${on >= 0 ? 'suggestion-' + on : undefined}
         aria-invalid=${Boolean(problem)} />
       ${
         text &&
@@ -140,10 +141,10 @@ export function QueryBox({ state, summary, run, problem, input }) {
         }}>✕</button>`
       }
       <ul id="suggestions" class="suggestions" role="listbox"
-          aria-label=${shown?.at.field ? t.query.values : t.query.fields} hidden=${!shown}>
-        ${shown?.list.map(
+          aria-label=${at?.field ? t.query.values : t.query.fields} hidden=${!shown.length}>
+        ${shown.map(
           (one, i) => html`<li key=${one.text} id=${'suggestion-' + i} role="option"
-          aria-selected=${i === shown.chosen} class=${i === shown.chosen ? 'chosen' : ''}
+          aria-selected=${i === on} class=${i === on ? 'chosen' : ''}
           onPointerDown=${(e) => {
             e.preventDefault();
             accept(one);
@@ -156,10 +157,10 @@ export function QueryBox({ state, summary, run, problem, input }) {
       problem &&
       html`<div class="query-problem" role="alert" onClick=${goTo}>
       ${
-        at > 0 &&
-        html`<pre aria-hidden="true">${text.slice(Math.max(0, at - 41), at - 1)}<mark>${
-          text.slice(at - 1, at) || ' '
-        }</mark>${text.slice(at, at + 40)}</pre>`
+        wrong > 0 &&
+        html`<pre aria-hidden="true">${text.slice(Math.max(0, wrong - 41), wrong - 1)}<mark>${
+          text.slice(wrong - 1, wrong) || ' '
+        }</mark>${text.slice(wrong, wrong + 40)}</pre>`
       }
       ${problem}</div>`
     }
