@@ -62,6 +62,12 @@ type cluster struct {
 type clusterNode struct {
 	listen, admin string
 	process       *exec.Cmd
+	ended         chan struct{} // closed when the process has ended
+}
+
+func (n *clusterNode) kill() {
+	n.process.Process.Kill()
+	<-n.ended
 }
 
 func freeAddress(t *testing.T) string {
@@ -90,8 +96,12 @@ func newCluster(t *testing.T, program string) *cluster {
 	}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
-			n.process.Process.Kill()
-			n.process.Wait()
+			n.kill()
+		}
+		for i := range c.nodes {
+			if log, _ := os.ReadFile(filepath.Join(c.dir, fmt.Sprintf("node%d.log", i))); t.Failed() {
+				t.Logf("node %d: %s", i, log[max(0, len(log)-4000):])
+			}
 		}
 	})
 	c.balance(t)
@@ -133,6 +143,34 @@ func (c *cluster) start(t *testing.T, i int) {
 	if err := n.process.Start(); err != nil {
 		t.Fatal(err)
 	}
+	process, ended := n.process, make(chan struct{})
+	n.ended = ended
+	go func() {
+		process.Wait()
+		close(ended)
+	}()
+}
+
+// restart does what a supervisor does: it starts a node again that has ended by itself. That may happen only while a
+// node starts: it cannot reach the bucket, or a connection out of this machine has its port.
+func (c *cluster) restart(t *testing.T, i int) (again bool) {
+	t.Helper()
+	select {
+	case <-c.nodes[i].ended:
+	default:
+		return false
+	}
+	log, err := os.ReadFile(filepath.Join(c.dir, fmt.Sprintf("node%d.log", i)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "weir: open s3://weir/cluster: ") &&
+		!strings.Contains(last, "address already in use") {
+		t.Errorf("node %d ended by itself: %.2000s", i, last)
+	}
+	c.start(t, i)
+	return true
 }
 
 // balance starts nginx with the configuration of deploy, for these addresses.
@@ -198,12 +236,6 @@ func (c *cluster) test(t *testing.T) {
 	if len(c.history.acked) == 0 || downloads.Load() == 0 || len(c.watched.checkpoints) < 2 {
 		t.Error("nothing was recorded, downloaded or sequenced: this has shown nothing")
 	}
-	if t.Failed() {
-		for i := range c.nodes {
-			log, _ := os.ReadFile(filepath.Join(c.dir, fmt.Sprintf("node%d.log", i)))
-			t.Logf("node %d: %s", i, log[max(0, len(log)-4000):])
-		}
-	}
 }
 
 // pause waits, or until ctx ends.
@@ -219,12 +251,16 @@ func (c *cluster) chaos(t *testing.T) map[string]int {
 	done := map[string]int{}
 	between := func(low, high int) { pause(t.Context(), time.Duration(low+rand.IntN(high-low))*time.Millisecond) }
 	for end := time.Now().Add(*clusterFor); time.Now().Before(end); between(200, 1500) {
+		for i := range c.nodes {
+			if c.restart(t, i) {
+				done["nodes started again, for they could not start"]++
+			}
+		}
 		i := rand.IntN(len(c.nodes))
 		switch n := c.nodes[i]; rand.IntN(10) {
 		case 0, 1, 2, 3:
 			done["nodes killed"]++
-			n.process.Process.Kill()
-			n.process.Wait()
+			n.kill()
 			between(10, 3000)
 			c.start(t, i)
 		case 4, 5:
@@ -251,6 +287,7 @@ func (c *cluster) chaos(t *testing.T) map[string]int {
 func (c *cluster) ready(t *testing.T, i int) {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; pause(t.Context(), 50*time.Millisecond) {
+		c.restart(t, i)
 		r, err := http.Get("http://" + c.nodes[i].admin + "/readyz")
 		if err == nil {
 			r.Body.Close()
