@@ -227,7 +227,7 @@ func (a *audited) neverServed(what string, want []string) {
 // forge makes a segment like the one at key, with changed lines and matching digests.
 func (a *audited) forge(key string, change func(lines [][]byte)) []byte {
 	s := manifest.NewObjects(a.b, 1<<20)
-	seg, err := readTrailer(a.t.Context(), a.b, bucket.Info{Key: key, Size: int64(len(a.object(key)))})
+	seg, err := readTrailer(a.t.Context(), a.b, bucket.Sized(key, int64(len(a.object(key)))))
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -33,7 +33,9 @@ func TestSegmentsHoldEachEntryOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sizes[info.Key] = info.Size
+		if sizes[info.Key], err = info.Size(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, seg := range found.Segments {
 		if seg.First != next || sizes[seg.Key] != seg.Size() {

@@ -27,7 +27,14 @@ func (d *Auditor) rebuild(ctx context.Context, s *manifest.Objects, a *Audit) (*
 			return nil, err
 		}
 		first, err := firstOf(info.Key)
-		if count := info.Size / modtlog.HashSize; err == nil && count > digests[first].Count {
+		if err != nil {
+			continue
+		}
+		size, err := info.Size()
+		if err != nil {
+			return nil, err
+		}
+		if count := size / modtlog.HashSize; count > digests[first].Count {
 			digests[first] = manifest.Digests{Key: info.Key, First: first, Count: count}
 		}
 	}
@@ -118,7 +125,11 @@ func readTrailer(ctx context.Context, b bucket.Bucket, info bucket.Info) (manife
 	if err != nil {
 		return seg, err
 	}
-	if seg.Info, err = segment.DecodeTrailer(tail, info.Size); err != nil {
+	size, err := info.Size()
+	if err != nil {
+		return seg, err
+	}
+	if seg.Info, err = segment.DecodeTrailer(tail, size); err != nil {
 		return seg, fmt.Errorf("%w: %w", manifest.ErrNotAuthentic, err)
 	}
 	at := seg.IndexSpan()

@@ -145,7 +145,9 @@ func (c *Copier) begin(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("destination: %w", err)
 		}
-		c.there[info.Key] = info.Size
+		if c.there[info.Key], err = info.Size(); err != nil {
+			return fmt.Errorf("destination: %w", err)
+		}
 	}
 	known, err := readState(ctx, c.To, &c.state)
 	switch {
@@ -246,14 +248,25 @@ func (c *Copier) copyAll(ctx context.Context, infos []bucket.Info) error {
 	group.SetLimit(parallel)
 	for _, info := range infos {
 		c.keep[info.Key] = true
-		if size, ok := c.there[info.Key]; ok && (info.Size < 0 || size == info.Size) {
-			c.already.Add(1)
-			continue
-		}
-		group.Go(func() error { return c.object(groupCtx, info.Key) })
+		group.Go(func() error {
+			if there, ok := c.there[info.Key]; ok {
+				size, err := info.Size()
+				if err != nil {
+					return err
+				}
+				if size == anySize || size == there {
+					c.already.Add(1)
+					return nil
+				}
+			}
+			return c.object(groupCtx, info.Key)
+		})
 	}
 	return group.Wait()
 }
+
+// anySize is the size of an object whose key is never written again with other content, so that existence is enough.
+const anySize = -1
 
 // copyWAL copies the waiting events. It first records their keys, so that they do not seem to come from a node.
 func (c *Copier) copyWAL(ctx context.Context) error {
@@ -323,7 +336,7 @@ func (c *Copier) copyLog(ctx context.Context, auditor *audit.Auditor, log string
 		}
 		var infos []bucket.Info
 		for _, key := range contents.Objects {
-			infos = append(infos, bucket.Info{Key: key, Size: -1}) // keys are never reused, so existence is enough
+			infos = append(infos, bucket.Sized(key, anySize))
 		}
 		err = c.copyAll(ctx, infos)
 		if errors.Is(err, bucket.ErrNotExist) { // merged or removed meanwhile
@@ -398,8 +411,9 @@ func (c *Copier) copyKinds(ctx context.Context, when layout.Backup) error {
 				}
 				err := c.copyAll(ctx, []bucket.Info{info})
 				if err == nil {
-					c.there[info.Key] = info.Size
-				} else if !errors.Is(err, bucket.ErrNotExist) { // an object that is no longer needed
+					c.there[info.Key], err = info.Size()
+				}
+				if err != nil && !errors.Is(err, bucket.ErrNotExist) { // an object that is no longer needed
 					return err
 				}
 			}

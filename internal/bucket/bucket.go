@@ -39,7 +39,8 @@ type Bucket interface {
 	// PutNew stores data at key, or fails with ErrExist if the key has an object, whatever its content.
 	PutNew(ctx context.Context, key string, data []byte) error
 	// List yields the objects whose keys begin with prefix and are greater than after, in the byte order of
-	// their keys. It ends after the first error.
+	// their keys. It ends after the first error. An object that is written or deleted meanwhile may be left out or
+	// not.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
 	// Delete removes objects; a key without an object is not an error.
 	Delete(ctx context.Context, keys ...string) error
@@ -64,8 +65,27 @@ type Prober interface {
 // Info describes an object in a listing.
 type Info struct {
 	Key  string
-	Size int64 // bytes
+	size func() (int64, error)
 }
+
+// Listed describes an object whose size is found with a call.
+func Listed(key string, size func() (int64, error)) Info { return Info{key, size} }
+
+// Sized describes an object of a size in bytes.
+func Sized(key string, size int64) Info {
+	return Info{key, func() (int64, error) { return size, nil }}
+}
+
+// Size returns the object's size in bytes, as it was in the listing or is now. It may ask the storage, which a listing
+// of keys alone need not do for each of them; then it returns ErrNotExist (wrapped) if the object was deleted since.
+func (i Info) Size() (int64, error) {
+	if i.size == nil {
+		return 0, errNoObject
+	}
+	return i.size()
+}
+
+var errNoObject = errors.New("size of no object: the listing has ended with an error")
 
 // Range selects a part of an object. The zero Range is all of it.
 type Range struct {

@@ -177,8 +177,15 @@ func (b *Bucket) PutNew(ctx context.Context, key string, data []byte) error {
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Info, error] {
 	return func(yield func(bucket.Info, error) bool) {
 		for info, err := range b.under.List(ctx, prefix, after) {
-			info.Size = max(0, info.Size-int64(lineSize))
-			if !yield(info, err) {
+			if err != nil {
+				yield(info, err)
+				return
+			}
+			contents := bucket.Listed(info.Key, func() (int64, error) {
+				size, err := info.Size()
+				return max(0, size-int64(lineSize)), err
+			})
+			if !yield(contents, nil) {
 				return
 			}
 		}

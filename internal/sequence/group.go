@@ -136,7 +136,10 @@ func (g *Group) look(ctx context.Context, elapsed time.Duration) (time.Duration,
 	}
 	wait := g.options.MaxDelay / 2
 	for shard, s := range g.shards {
-		objects, bytes := s.waiting.listed(all[shard], began)
+		objects, bytes, err := s.waiting.listed(all[shard], began)
+		if err != nil {
+			return 0, err
+		}
 		if len(all[shard]) == 0 {
 			continue
 		}

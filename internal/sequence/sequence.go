@@ -134,7 +134,9 @@ func (s *Sequencer) plan(ctx context.Context, number int64, all bool) (more bool
 	if err != nil {
 		return false, err
 	}
-	s.waiting.listed(waiting, time.Now())
+	if _, _, err := s.waiting.listed(waiting, time.Now()); err != nil {
+		return false, err
+	}
 	if len(waiting) == 0 || !all && s.due().After(time.Now()) {
 		return false, nil
 	}

@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -28,10 +29,14 @@ func (w *waiting) add(bytes int64) {
 }
 
 // listed updates w from a listing. It returns how many objects and bytes are new.
-func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int, moreBytes int64) {
+func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int, moreBytes int64, err error) {
 	var bytes int64
 	for _, o := range objects {
-		bytes += o.Size
+		size, err := o.Size()
+		if err != nil && !errors.Is(err, bucket.ErrNotExist) { // one that another process has sequenced meanwhile
+			return 0, 0, err
+		}
+		bytes += size
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -39,7 +44,7 @@ func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int,
 	w.objects, w.bytes = len(objects), bytes
 	if len(objects) == 0 {
 		w.oldest = ""
-		return moreObjects, moreBytes
+		return moreObjects, moreBytes, nil
 	}
 	if key := objects[0].Key; key != w.oldest {
 		w.oldest, w.since, w.written = key, now, now
@@ -48,7 +53,7 @@ func (w *waiting) listed(objects []bucket.Info, now time.Time) (moreObjects int,
 			w.written = written
 		}
 	}
-	return moreObjects, moreBytes
+	return moreObjects, moreBytes, nil
 }
 
 // many tells whether so much waits that it is sequenced at once. The caller holds the lock.

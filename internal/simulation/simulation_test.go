@@ -61,7 +61,11 @@ func (c *counter) check(bucketest.Op, string) error {
 	n := 0
 	for info := range c.world.Bucket.List(context.Background(), "n", "") {
 		if n++; info.Key == "n" {
-			n = int(info.Size)
+			size, err := info.Size()
+			if err != nil {
+				return err
+			}
+			n = int(size)
 		}
 	}
 	if n < c.told {

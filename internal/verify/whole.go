@@ -132,12 +132,19 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 			w.stray(info.Key, "it is not of a kind that this version of weir knows", false)
 			continue
 		}
+		size, err := info.Size()
+		if errors.Is(err, bucket.ErrNotExist) {
+			continue // deleted while the bucket was listed
+		}
+		if err != nil {
+			return err
+		}
 		name := kind.Top()
 		if counts[name] == nil {
 			counts[name] = &Kind{Name: name}
 		}
 		counts[name].Objects++
-		counts[name].Bytes += info.Size
+		counts[name].Bytes += size
 		switch kind.Check {
 		case layout.AsLeftover:
 			w.stray(info.Key, "left by a node that died at its start, while it tried the store", true)

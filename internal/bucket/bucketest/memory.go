@@ -112,7 +112,7 @@ func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[bucke
 		var infos []bucket.Info
 		for key, content := range m.objects {
 			if strings.HasPrefix(key, prefix) && key > after {
-				infos = append(infos, bucket.Info{Key: key, Size: int64(len(content.data))})
+				infos = append(infos, bucket.Sized(key, int64(len(content.data))))
 			}
 		}
 		m.mu.RUnlock()

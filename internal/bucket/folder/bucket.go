@@ -403,17 +403,25 @@ func (b *Bucket) listEntry(ctx context.Context, key, prefix, after string, yield
 	if !strings.HasPrefix(key, prefix) || key <= after {
 		return nil
 	}
-	st, err := os.Lstat(b.path(key))
-	if err == nil {
-		err = b.readable(key)
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, bucket.ErrNotExist):
-		return nil // deleted since the folder was read, or not durable yet
+	switch err := b.readable(key); {
+	case errors.Is(err, bucket.ErrNotExist):
+		return nil // not durable yet
 	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)
-	case !yield(bucket.Info{Key: key, Size: st.Size()}, nil):
+	case !yield(bucket.Listed(key, func() (int64, error) { return b.size(key) }), nil):
 		return errStop
 	}
 	return nil
+}
+
+// size returns the size of an object in bytes.
+func (b *Bucket) size(key string) (int64, error) {
+	st, err := os.Lstat(b.path(key))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, fmt.Errorf("size of %s: %w", key, bucket.ErrNotExist)
+	case err != nil:
+		return 0, fmt.Errorf("size of %s: %w", key, err)
+	}
+	return st.Size(), nil
 }

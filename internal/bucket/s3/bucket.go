@@ -317,7 +317,7 @@ func (b *Bucket) list(ctx context.Context, prefix, after string) iter.Seq2[bucke
 			if bucket.CheckKey(key) != nil {
 				continue // not an object of weir, such as the marker of a folder
 			}
-			if !yield(bucket.Info{Key: key, Size: o.Size}, nil) {
+			if !yield(bucket.Sized(key, o.Size), nil) {
 				return
 			}
 		}
