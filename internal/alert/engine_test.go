@@ -565,6 +565,121 @@ func (h *hanging) Send(ctx context.Context, n *notify.Notifier, messages []notif
 	return 0, ctx.Err()
 }
 
+// However many alerts last, and however slow an Alertmanager is that has to be told of them again: it is told of each
+// one while it lasts, again before it takes it for one that is over, and of its end.
+func TestAlertmanagerIsToldOfEachAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		single := threshold
+		single.Count = 1
+		w.put(single, single, single, single)
+		_, err := w.sets.Update(t.Context(), w.project.ID, func(s *Set) error {
+			s.Notifiers[0].Type = notify.Alertmanager
+			return nil
+		})
+		w.must(err)
+		slow := &slowPhone{phone: w.phone, last: map[string]time.Time{}}
+		e := w.engine()
+		e.Notifier = slow
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { e.Run(ctx) })
+		for range 4 { // so that the alerts last
+			for i := range 90 {
+				w.record(0, time.Now(), fmt.Sprint(i))
+			}
+			time.Sleep(4 * time.Minute)
+			slow.mu.Lock()
+			if len(slow.last) != 4*90 {
+				t.Errorf("it knows %d alerts of %d", len(slow.last), 4*90)
+			}
+			for id, last := range slow.last {
+				if ago := time.Since(last); ago > 3*time.Minute {
+					t.Errorf("it was told of %s %v ago", id, ago)
+				}
+			}
+			slow.mu.Unlock()
+		}
+		time.Sleep(time.Hour)
+		slow.mu.Lock()
+		if len(slow.last) != 2*4*90 {
+			t.Errorf("it knows of %d alerts and ends, not of %d", len(slow.last), 2*4*90)
+		}
+		slow.mu.Unlock()
+		cancel()
+		running.Wait()
+	})
+}
+
+// slowPhone takes 20 seconds for each request.
+type slowPhone struct {
+	*phone
+	mu   sync.Mutex
+	last map[string]time.Time // when it was last told, by the id of a message
+}
+
+func (p *slowPhone) Send(ctx context.Context, n *notify.Notifier, messages []notify.Message) (int, error) {
+	time.Sleep(20 * time.Second)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range messages {
+		p.last[m.ID()] = time.Now()
+	}
+	return p.phone.Send(ctx, n, messages)
+}
+
+// However many alerts a notifier does not take, the log and the other notifiers have each of them.
+func TestDeadNotifierTakesNoAlertAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		single := threshold
+		single.Count, single.Within = 1, rule.Duration(time.Minute)
+		w.put(single)
+		_, err := w.sets.Update(t.Context(), w.project.ID, func(s *Set) error {
+			s.Notifiers = append(s.Notifiers, notify.Notifier{ID: "n2", Name: "dead", Type: notify.Webhook})
+			return nil
+		})
+		w.must(err)
+		e := w.engine()
+		e.Notifier = deadBeside{w.phone}
+		var names []string
+		const alerts = 420 // in less time than after which a notification is given up
+		for i := range alerts {
+			names = append(names, fmt.Sprint(i))
+			w.record(0, time.Now(), names[i])
+			w.pass(e, time.Minute)
+		}
+		w.pass(e, 20*time.Minute)
+		w.expect("fired", w.fired(), names...)
+		heard := map[string]bool{}
+		for _, id := range w.phone.heard {
+			heard[id] = true
+		}
+		if len(heard) != 2*alerts {
+			t.Errorf("the other notifier was told of %d alerts and ends, not of %d", len(heard), 2*alerts)
+		}
+		givenUp := 0
+		for _, one := range w.told() {
+			if strings.Contains(one.Message, "needed its place") {
+				givenUp++
+			}
+		}
+		if givenUp < alerts-mostWaiting-10 {
+			t.Errorf("%d alerts say that they were given up", givenUp)
+		}
+	})
+}
+
+// deadBeside is a phone beside a notifier that takes nothing.
+type deadBeside struct{ *phone }
+
+func (d deadBeside) Send(ctx context.Context, n *notify.Notifier, messages []notify.Message) (int, error) {
+	if n.Name == "phone" {
+		return d.phone.Send(ctx, n, messages)
+	}
+	return 0, errPhone
+}
+
 // Whatever fails, dies or does the same twice, in whatever order events come: no part of time in which a rule's count
 // is reached goes untold, nothing else is told, and each alert is told once in the log and at least once elsewhere.
 func TestNoAlertIsMissed(t *testing.T) {

@@ -16,7 +16,8 @@ const day = 24 * time.Hour
 const (
 	giveUpAfter = 3 * day         // for which a notification is tried again
 	sendTime    = 2 * time.Minute // for the messages of a pass to one notifier
-	mostAtOnce  = 20              // of these messages
+	mostAtOnce  = 20              // of these messages, if each is sent by itself
+	mostInOne   = 1000            // of them, if a notifier takes all with one request: some 1 MiB
 	repeatEvery = time.Minute     // for a notifier that has to be told again while an alert lasts
 	leastShown  = 2 * time.Minute // between telling such a notifier of an alert and of its end
 )
@@ -92,8 +93,11 @@ func (o *outbox) send(ctx context.Context, set *Set, rules []*held, now time.Tim
 	}
 }
 
-// due returns what a notifier is to be told now, in order. Only what is in a state that was written is told.
+// due returns what a notifier is to be told now, in order: what it does not know yet, and then again what it was told
+// longest ago, so that what is repeated never keeps it from something new. Only what is in a state that was written is
+// told.
 func (o *outbox) due(set *Set, n *notify.Notifier, l *line, rules []*held, now time.Time) (all []notify.Message) {
+	var repeats []notify.Message
 	lasting := map[string]bool{}
 	for _, h := range rules {
 		if h.urgent || !slices.ContainsFunc(set.notifiersOf(&h.rule), func(of *notify.Notifier) bool {
@@ -107,9 +111,11 @@ func (o *outbox) due(set *Set, n *notify.Notifier, l *line, rules []*held, now t
 				continue
 			}
 			lasting[a.ID] = a.Lasts()
-			again := n.Repeats() && a.Lasts() && now.Sub(l.repeated[a.ID]) >= repeatEvery
-			if sent.Count == 0 || again {
+			switch again := n.Repeats() && a.Lasts() && now.Sub(l.repeated[a.ID]) >= repeatEvery; {
+			case sent.Count == 0:
 				all = append(all, o.message(set, h, a, false))
+			case again:
+				repeats = append(repeats, o.message(set, h, a, false))
 			}
 			if shown := !n.Repeats() || sent.Count > 0 && now.Sub(sent.At) >= leastShown; shown && !a.Lasts() &&
 				sent.Count < 2 {
@@ -122,7 +128,15 @@ func (o *outbox) due(set *Set, n *notify.Notifier, l *line, rules []*held, now t
 			delete(l.repeated, id)
 		}
 	}
-	return all[:min(len(all), mostAtOnce)]
+	slices.SortStableFunc(repeats, func(a, b notify.Message) int {
+		return l.repeated[a.Alert.ID].Compare(l.repeated[b.Alert.ID])
+	})
+	most := mostAtOnce
+	if n.Repeats() {
+		most = mostInOne
+	}
+	all = append(all, repeats...)
+	return all[:min(len(all), most)]
 }
 
 func (o *outbox) message(set *Set, h *held, a *rule.Alert, resolved bool) notify.Message {

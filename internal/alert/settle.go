@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weirlog/weir/internal/alert/notify"
 	"github.com/weirlog/weir/internal/alert/rule"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/event"
@@ -31,6 +32,9 @@ func (p *project) settle(ctx context.Context, set *Set, h *held, now time.Time) 
 // finish forgets the alerts of a rule that are over and told, and the rule if it is deleted.
 func (p *project) finish(ctx context.Context, set *Set, h *held) error {
 	s, notifiers := h.eval.State, set.notifiersOf(&h.rule)
+	if makeRoom(s, notifiers, time.Now()) {
+		h.moved, h.urgent = true, true
+	}
 	if s.Forget(func(a *rule.Alert) bool {
 		for _, n := range notifiers {
 			if sent := a.Sent[n.ID]; sent.Count < 2 && !(sent.Given && sent.Told) {
@@ -45,6 +49,51 @@ func (p *project) finish(ctx context.Context, set *Set, h *held) error {
 		return p.remove(ctx, h)
 	}
 	return nil
+}
+
+// mostWaiting is how many alerts of a rule that are over may wait for notifiers that fail. It leaves room for as many
+// new ones as a rule may have.
+const mostWaiting = 150
+
+// makeRoom gives up notifications by notifiers that fail, of the alerts that are over for longest, so that a dead
+// notifier takes new alerts away from nobody.
+func makeRoom(s *rule.State, notifiers []*notify.Notifier, now time.Time) (changed bool) {
+	if len(s.Alerts) <= mostWaiting {
+		return false
+	}
+	fails, over := map[string]bool{}, 0
+	for _, a := range s.Alerts {
+		if !a.Lasts() {
+			over++
+		}
+		for id, sent := range a.Sent {
+			fails[id] = fails[id] || sent.Error != "" && !sent.Given
+		}
+	}
+	for _, a := range s.Alerts {
+		if over <= mostWaiting {
+			break
+		}
+		if a.Lasts() {
+			continue
+		}
+		over--
+		for _, n := range notifiers {
+			sent := a.Sent[n.ID]
+			if sent.Count == 2 || sent.Given || !fails[n.ID] {
+				continue
+			}
+			if sent.At.IsZero() || sent.Error == "" {
+				sent.At, sent.Error = now.UTC(), "it accepts nothing"
+			}
+			if a.Sent == nil {
+				a.Sent = map[string]rule.Sent{}
+			}
+			sent.Given = true
+			a.Sent[n.ID], changed = sent, true
+		}
+	}
+	return changed
 }
 
 // look looks at the time.
@@ -135,13 +184,21 @@ func (p *project) prepare(set *Set, h *held) {
 			}
 			f := p.finding(h, a, event.AlertGivenUp, sent.At.UnixMilli())
 			f.UID += "-" + n.ID
-			f.Text = fmt.Sprintf("The notifier %s did not accept a notification of this alert for %d days: %s", n.Name,
-				int(giveUpAfter/day), sent.Error)
+			f.Text = fmt.Sprintf("The notifier %s did not accept a notification of this alert %s: %s", n.Name,
+				triedFor(a, sent), sent.Error)
 			sent.Told = true
 			a.Sent[n.ID] = sent
 			add(a, f)
 		}
 	}
+}
+
+// triedFor says why no notification of an alert is tried any more.
+func triedFor(a *rule.Alert, sent rule.Sent) string {
+	if sent.At.Sub(time.UnixMilli(max(a.Fired, a.Resolved))) > giveUpAfter {
+		return fmt.Sprintf("for %d days", int(giveUpAfter/day))
+	}
+	return "until newer alerts needed its place"
 }
 
 // mostEvents bounds how many events of alerts are recorded in a pass. They come into the log together.
