@@ -11,7 +11,12 @@ import (
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/smtp"
+	"net/textproto"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -33,11 +38,7 @@ func (s *Sender) mail(ctx context.Context, n *Notifier, secret string, messages 
 	}
 	defer c.Close()
 	if n.Username != "" {
-		host, _, err := net.SplitHostPort(n.Address)
-		if err == nil {
-			err = c.Auth(smtp.PlainAuth("", n.Username, secret, host))
-		}
-		if err != nil {
+		if err := signIn(c, n, secret); err != nil {
 			return 0, fmt.Errorf("sign in: %w", err)
 		}
 	}
@@ -48,6 +49,43 @@ func (s *Sender) mail(ctx context.Context, n *Notifier, secret string, messages 
 	}
 	_ = c.Quit() // All mails were accepted.
 	return len(messages), nil
+}
+
+// signIn signs in by PLAIN, or by LOGIN where the server offers only that.
+func signIn(c *smtp.Client, n *Notifier, secret string) error {
+	host, _, err := net.SplitHostPort(n.Address)
+	if err != nil {
+		return err
+	}
+	_, offers := c.Extension("AUTH")
+	ways := strings.Fields(strings.ToUpper(offers))
+	if !slices.Contains(ways, "PLAIN") && slices.Contains(ways, "LOGIN") {
+		return c.Auth(&login{username: n.Username, password: secret})
+	}
+	return c.Auth(smtp.PlainAuth("", n.Username, secret, host))
+}
+
+// login is the mechanism LOGIN (draft-murchison-sasl-login). It is used over TLS only, as dialMail knows no other way.
+type login struct{ username, password string }
+
+func (l *login) Start(server *smtp.ServerInfo) (mechanism string, first []byte, err error) {
+	if !server.TLS {
+		return "", nil, errors.New("the connection has no TLS")
+	}
+	return "LOGIN", nil, nil
+}
+
+// Next answers the two challenges, whose texts differ between servers: the name is asked for first.
+func (l *login) Next(_ []byte, more bool) (reply []byte, err error) {
+	if !more {
+		return nil, nil
+	}
+	if l.username != "" {
+		reply, l.username = []byte(l.username), ""
+		return reply, nil
+	}
+	reply, l.password = []byte(l.password), ""
+	return reply, nil
 }
 
 // dialMail connects to a server of mail by TLS. The connection ends with ctx.
@@ -79,6 +117,9 @@ func (s *Sender) dialMail(ctx context.Context, n *Notifier) (*smtp.Client, error
 	if err != nil {
 		return fail(err)
 	}
+	if err := c.Hello(ownName(raw)); err != nil {
+		return fail(err)
+	}
 	if n.Security == TLS {
 		return c, nil
 	}
@@ -90,6 +131,24 @@ func (s *Sender) dialMail(ctx context.Context, n *Notifier) (*smtp.Client, error
 	}
 	return c, nil
 }
+
+// ownName returns what a client calls itself: its name, if that is whole, or its address (RFC 5321 section 4.1.3).
+// Servers that relay mail refuse others.
+func ownName(c net.Conn) string {
+	if name, err := os.Hostname(); err == nil && strings.Contains(name, ".") && hostName.MatchString(name) {
+		return name
+	}
+	at, err := netip.ParseAddrPort(c.LocalAddr().String())
+	switch {
+	case err != nil:
+		return "localhost"
+	case at.Addr().Unmap().Is4():
+		return "[" + at.Addr().Unmap().String() + "]"
+	}
+	return "[IPv6:" + at.Addr().WithZone("").String() + "]"
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])$`)
 
 // boundedConn ends when the other side has sent too much.
 type boundedConn struct {
@@ -106,20 +165,28 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// sendMail sends a mail to those that the server takes it for. What it says of the others for good stands in the mail.
 func sendMail(c *smtp.Client, n *Notifier, m *Message) error {
 	if err := c.Mail(bare(n.From)); err != nil {
 		return err
 	}
+	var refused []error
 	for _, to := range n.To {
-		if err := c.Rcpt(bare(to)); err != nil {
-			return errors.Join(err, c.Reset())
+		err := c.Rcpt(bare(to))
+		if err == nil {
+			continue
+		}
+		refused = append(refused, fmt.Errorf("%s: %w", to, err))
+		var said *textproto.Error
+		if forGood := errors.As(err, &said) && said.Code >= 500; !forGood || len(refused) == len(n.To) {
+			return errors.Join(errors.Join(refused...), c.Reset())
 		}
 	}
 	w, err := c.Data()
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(mailOf(n, m)); err != nil {
+	if _, err := w.Write(mailOf(n, m, refused...)); err != nil {
 		return err
 	}
 	return w.Close()
@@ -136,7 +203,7 @@ func bare(address string) string {
 
 // mailOf returns a mail. Whatever an event or a rule says stands in one encoded word of the subject, or in the
 // body, which is quoted-printable: it can make no header, and no line that ends the mail.
-func mailOf(n *Notifier, m *Message) []byte {
+func mailOf(n *Notifier, m *Message, refused ...error) []byte {
 	var b bytes.Buffer
 	state, at := "FIRING", m.Alert.Fired
 	if m.Resolved {
@@ -159,14 +226,14 @@ func mailOf(n *Notifier, m *Message) []byte {
 	header("Content-Transfer-Encoding", "quoted-printable")
 	b.WriteString("\r\n")
 	w := quotedprintable.NewWriter(&b)
-	for _, line := range bodyLines(m) {
+	for _, line := range bodyLines(m, refused...) {
 		_, _ = io.WriteString(w, oneLine(line)+"\r\n") // a buffer takes everything
 	}
 	_ = w.Close()
 	return b.Bytes()
 }
 
-func bodyLines(m *Message) []string {
+func bodyLines(m *Message, refused ...error) []string {
 	a := &m.Alert
 	moment := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 	lines := []string{m.Rule.Text(a), m.Rule.Description, "",
@@ -180,6 +247,12 @@ func bodyLines(m *Message) []string {
 	lines = append(lines, "Query:   "+m.Rule.Query, "Project: "+m.Project, "Alert:   "+a.ID)
 	if m.URL != "" {
 		lines = append(lines, "", m.URL)
+	}
+	if len(refused) > 0 {
+		lines = append(lines, "", "The mail server refused to give this mail to:")
+	}
+	for _, err := range refused {
+		lines = append(lines, "  "+Shown(err))
 	}
 	return lines
 }

@@ -3,8 +3,10 @@ package notify
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -17,6 +19,7 @@ import (
 	"net/http/httptest"
 	"net/mail"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,9 +214,11 @@ type mailServer struct {
 	net.Listener
 	ca        string
 	config    *tls.Config
-	hides     bool // It does not offer STARTTLS.
-	refuses   string
-	talks     bool // without end
+	hides     bool   // It does not offer STARTTLS.
+	refuses   string // what a command that it refuses begins with
+	answers   string // what it then says
+	ways      string // to sign in
+	talks     bool   // without end
 	mu        sync.Mutex
 	mails     []string
 	passwords []string
@@ -264,7 +269,7 @@ func (m *mailServer) serve(c net.Conn, secure bool) {
 		line = strings.TrimSpace(line)
 		verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
 		m.mu.Lock()
-		refuses, talks := m.refuses, m.talks
+		refuses, answers, ways, talks := m.refuses, cmp.Or(m.answers, "554 no"), cmp.Or(m.ways, "PLAIN"), m.talks
 		if !secure {
 			m.clear = append(m.clear, verb)
 		}
@@ -277,12 +282,25 @@ func (m *mailServer) serve(c net.Conn, secure bool) {
 			}
 		}
 		switch {
-		case verb == refuses:
-			say("554 no")
+		case refuses != "" && strings.HasPrefix(line, refuses):
+			say(answers)
+		case verb == "EHLO" && !strings.Contains(line, "."):
+			say("550 who is that?")
 		case verb == "EHLO" && !secure && !m.hides:
-			say("250-mail\r\n250-STARTTLS\r\n250 AUTH PLAIN")
+			say("250-mail\r\n250-STARTTLS\r\n250 AUTH " + ways)
 		case verb == "EHLO":
-			say("250-mail\r\n250 AUTH PLAIN")
+			say("250-mail\r\n250 AUTH " + ways)
+		case line == "AUTH LOGIN":
+			for _, asks := range []string{"User Name", "Password"} {
+				say("334 " + base64.StdEncoding.EncodeToString([]byte(asks)))
+				answer, _ := in.ReadString('\n')
+				text, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(answer))
+				line += " " + string(text)
+			}
+			m.mu.Lock()
+			m.passwords = append(m.passwords, line)
+			m.mu.Unlock()
+			say("235 ok")
 		case verb == "STARTTLS":
 			say("220 go")
 			t := tls.Server(c, m.config)
@@ -359,6 +377,47 @@ func TestMailIsNotSentInClear(t *testing.T) {
 			if verb == "AUTH" || verb == "MAIL" {
 				t.Errorf("%s: %s in clear", name, verb)
 			}
+		}
+		m.mu.Unlock()
+	}
+}
+
+func TestMailSignsInAsTheServerOffers(t *testing.T) {
+	plain := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00weir\x00sesame"))
+	for ways, want := range map[string]string{"PLAIN": plain, "LOGIN PLAIN": plain, "plain": plain,
+		"LOGIN": "AUTH LOGIN weir sesame", "XOAUTH2 LOGIN": "AUTH LOGIN weir sesame"} {
+		m := newMailServer(t, false)
+		m.ways = ways
+		accepted, err := send(t, m.notifier(t, StartTLS), message("anna", false))
+		m.mu.Lock()
+		if accepted != 1 || err != nil || !slices.Equal(m.passwords, []string{want}) {
+			t.Errorf("%s: %d, %v: %q", ways, accepted, err, m.passwords)
+		}
+		m.mu.Unlock()
+	}
+}
+
+// A receiver who is refused for good takes the mail from no other, and they are told of it. What is refused for now is
+// sent again to all.
+func TestMailGoesToThoseWhoAreTaken(t *testing.T) {
+	for _, tt := range []struct {
+		refuses, answers string
+		sent             bool
+	}{
+		{"RCPT TO:<ops@example.org>", "550 5.1.1 no such user", true},
+		{"RCPT TO:<b@example.org>", "554 no relay", true},
+		{"RCPT TO:<b@example.org>", "450 greylisted", false},
+		{"RCPT", "550 5.1.1 no such user", false},
+	} {
+		m := newMailServer(t, false)
+		m.refuses, m.answers = tt.refuses, tt.answers
+		accepted, err := send(t, m.notifier(t, StartTLS), message("anna", false))
+		m.mu.Lock()
+		if (accepted == 1) != tt.sent || (err == nil) != tt.sent || (len(m.mails) == 1) != tt.sent {
+			t.Errorf("%s, %s: %d, %v, %d mails", tt.refuses, tt.answers, accepted, err, len(m.mails))
+		}
+		if said := "refused to give this mail to:"; tt.sent && !strings.Contains(m.mails[0], said) {
+			t.Errorf("the mail does not say who is refused: %s", m.mails[0])
 		}
 		m.mu.Unlock()
 	}
