@@ -121,9 +121,10 @@ func (s *Directory) Credential(ctx context.Context, id string) (*Credential, err
 	return c, nil
 }
 
-// Remembers tells whether a credential is in memory, so that Credential is cheap.
-func (s *Directory) Remembers(id string) bool {
-	return s.credentials.Remembers(id)
+// Listed tells whether there is a credential, so that Credential finds one. What it costs does not depend on how often it
+// is asked; see doc.Cache.Listed.
+func (s *Directory) Listed(ctx context.Context, id string) bool {
+	return s.credentials.Listed(ctx, id)
 }
 
 // CreateOrganization stores a new organization.

@@ -275,8 +275,8 @@ const addressShare = 10
 //
 // A right credential is taken however often its address, or others under its name, have failed: weir makes all secrets
 // itself, with 120 random bits or more, so the limit is not what protects them from being guessed. It bounds what wrong
-// ones cost. They are answered as too many, and check is told to look for nothing in the bucket. The answer to a wrong
-// one does not depend on whether there is such a credential.
+// ones cost. They are answered as too many, and check is told to look for none in the bucket that is not listed there.
+// The answer to a wrong one does not depend on whether there is such a credential.
 func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential,
 	error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone
@@ -315,11 +315,12 @@ func known(c *account.Credential) *account.Credential {
 	return c
 }
 
-// credential returns the credential of that id and kind, or nobody. For a caller that is limited it looks at those in
-// memory only.
+// credential returns the credential of that id and kind, or nobody. For a caller that is limited it looks at those only
+// that are in memory or were there a moment ago: made-up ids cost nothing, and a right credential is taken by a node that
+// has not seen it yet.
 func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind,
 	limited bool) (*account.Credential, error) {
-	if !account.ValidCredentialID(kind, id) || limited && !a.accounts.Remembers(id) {
+	if !account.ValidCredentialID(kind, id) || limited && !a.accounts.Listed(ctx, id) {
 		return nobody, nil
 	}
 	c, err := a.accounts.Credential(ctx, id)

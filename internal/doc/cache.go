@@ -26,6 +26,7 @@ type Cache[T any] struct {
 	prefix string
 	docs   *otter.Cache[string, cached[T]]
 
+	known   listing
 	changed chan struct{} // has an element if a document was changed through this cache
 }
 
@@ -37,7 +38,8 @@ type cached[T any] struct {
 
 // NewCache returns the documents below a prefix of b, which ends with a slash. It remembers at most size documents.
 func NewCache[T any](b bucket.Bucket, prefix string, size int) *Cache[T] {
-	return &Cache[T]{b, prefix, otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size}), make(chan struct{}, 1)}
+	return &Cache[T]{bucket: b, prefix: prefix, docs: otter.Must(&otter.Options[string, cached[T]]{MaximumSize: size}),
+		changed: make(chan struct{}, 1)}
 }
 
 // Prefix returns the prefix of a document, with which the keys of its versions begin.
@@ -166,12 +168,6 @@ func (c *Cache[T]) UpdateOrCreate(ctx context.Context, id string, change func(*T
 			return nil, err
 		}
 	}
-}
-
-// Remembers tells whether a document is in memory, so that Get is cheap.
-func (c *Cache[T]) Remembers(id string) bool {
-	_, ok := c.docs.GetIfPresent(id)
-	return ok
 }
 
 // Invalidate forgets a document, so that the next Get reads it from the bucket.
