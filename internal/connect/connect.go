@@ -2,12 +2,13 @@
 // format. None of them knows how bytes arrive.
 //
 // What becomes of something that has an identity, or a time, does not depend on when it arrives, so that what is sent
-// again is recognised (Delivery.Time, Delivery.Twin). Of something that has neither nobody can tell whether it is sent
-// again or has happened again: it is an event each time (Delivery.Anew). What cannot be read is kept as it is
+// again is recognised (Delivery.Time, Delivery.Distinct). Of something that has neither nobody can tell whether it is
+// sent again or has happened again: it is an event each time (Delivery.Anew). What cannot be read is kept as it is
 // (Delivery.Keep).
 package connect
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -25,23 +26,28 @@ type Delivery struct {
 	Received time.Time // when it was taken in
 	First    *First    // If nil, what has no time gets that of its receipt, also when it is sent again.
 
-	equal map[[16]byte]int // how many came of what is equal
+	equal map[[16]byte]int // number of equal events, by their hash
 }
 
-// Twin tells apart what is equal in all its bytes, its time among them, and comes several times in one delivery. It
-// returns an empty uid for the first, which the bytes of the event identify, and the same uids when the delivery is
-// sent again. Of each it remembers 16 bytes.
-func (d *Delivery) Twin(raw []byte) (uid string) {
+// Distinct returns an event so that it is recorded beside the equal events of the delivery: the first of them stays as
+// it is, since its bytes identify it, and each other one gets a uid, unless it has one. The uids are the same when the
+// delivery is sent again. Events are compared as they are recorded, not as they arrive, because two that differ only
+// in what a mapping leaves out are one event in the log. Distinct may change what is behind the event. Of each event it
+// remembers 16 bytes.
+func (d *Delivery) Distinct(made []byte) []byte {
+	if bytes.ContainsAny(made, "\r\n") {
+		made = event.AppendCompact(made[:0], made) // as event.Parser records it
+	}
 	if d.equal == nil {
 		d.equal = map[[16]byte]int{}
 	}
-	sum := sha256.Sum256(raw)
+	sum := sha256.Sum256(made)
 	key := [16]byte(sum[:])
 	d.equal[key]++
 	if n := d.equal[key]; n > 1 {
-		return fmt.Sprintf("%x-%d", key, n)
+		return addUID(made, 0, fmt.Sprintf("%x-%d", key, n))
 	}
-	return ""
+	return made
 }
 
 // Anew returns a time and a uid for something that has neither a time nor an identity: those of no other.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -164,32 +165,39 @@ func UID(parts ...string) string {
 // WithUID appends an event, an object of at least one member, and gives it a uid if it has none. All else stays byte
 // for byte.
 func WithUID(dst, raw []byte, uid string) []byte {
-	raw = bytes.Trim(raw, " \t\r\n")
-	start, end := 0, 0 // of its metadata
+	return addUID(append(dst, bytes.Trim(raw, " \t\r\n")...), len(dst), uid)
+}
+
+// addUID gives the event behind start in dst a uid, unless it has one or uid is empty.
+func addUID(dst []byte, start int, uid string) []byte {
+	if uid == "" {
+		return dst
+	}
+	raw := dst[start:]
+	begin, end := 0, 0 // of its metadata
 	err := places(raw, func(name string, s, e int) error {
 		if name == "metadata" {
-			start, end = s, e
+			begin, end = s, e
 		}
 		return nil
 	})
-	if err != nil || uid == "" {
-		return append(dst, raw...)
+	if err != nil {
+		return dst
 	}
+	member := String([]byte(`"uid":`), uid)
 	if end == 0 {
-		dst = append(append(dst, raw[:len(raw)-1]...), `,"metadata":{"uid":`...)
-		return append(String(dst, uid), "}}"...)
+		member = append(append([]byte(`,"metadata":{`), member...), '}')
+		return slices.Insert(dst, len(dst)-1, member...)
 	}
 	has, empty := false, true
-	if Members(raw[start:end], func(name string, _ []byte) error {
+	if Members(raw[begin:end], func(name string, _ []byte) error {
 		has, empty = has || name == "uid", false
 		return nil
 	}) != nil || has {
-		return append(dst, raw...)
+		return dst
 	}
-	at := end - 1 // of the bracket that ends the metadata
-	dst = append(dst, raw[:at]...)
 	if !empty {
-		dst = append(dst, ',')
+		member = append([]byte(","), member...)
 	}
-	return append(String(append(dst, `"uid":`...), uid), raw[at:]...)
+	return slices.Insert(dst, start+end-1, member...) // before the bracket that ends the metadata
 }

@@ -76,7 +76,7 @@ func (p *Parser) Append(dst, raw []byte, origin Origin) ([]byte, Fields, error) 
 		return dst, Fields{}, err
 	}
 	if p.lineBreaks {
-		p.compact = appendCompact(p.compact[:0], event)
+		p.compact = AppendCompact(p.compact[:0], event)
 		event = p.compact
 		p.scan(event, p.maxDepth) // cannot fail; it notes the new offsets
 		f = p.fields(event, f.Time)
@@ -304,8 +304,8 @@ func appendQuoted(dst []byte, s string) []byte {
 	return quoted
 }
 
-// appendCompact appends valid JSON without its insignificant white space.
-func appendCompact(dst, b []byte) []byte {
+// AppendCompact appends valid JSON without its insignificant white space. dst may be the beginning of b.
+func AppendCompact(dst, b []byte) []byte {
 	quoted := false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {

@@ -54,16 +54,13 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 		whole = []byte(text)
 	}
 	if ms, ok := connect.OCSF(whole); ok {
-		if r.uid == "" {
-			r.uid = m.Twin(raw)
-		}
-		m.made = connect.WithUID(m.made[:0], whole, r.uid)
+		m.made = m.Distinct(connect.WithUID(m.made[:0], whole, r.uid))
 		return m.made, m.CheckTime(ms)
 	}
 	if r.service == atlasService && r.atlasEvent != "" {
 		return m.atlas(r, []byte(text))
 	}
-	ms, err := m.identify(&r, raw)
+	ms, err := m.identify(&r)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +78,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 	m.made = b.Append(m.made[:0], func(dst []byte) []byte {
 		return append(m.appendAll(append(connect.Name(dst, "unmapped"), '{'), r), '}')
 	})
+	m.made = m.Distinct(m.made)
 	return m.made, nil
 }
 
@@ -90,21 +88,17 @@ func (m *Mapping) Keep(raw []byte, why string) []byte {
 	return m.made
 }
 
-// identify returns when something happened, or was observed, in milliseconds since the epoch, and gives the record a
-// uid if it needs one.
-func (m *Mapping) identify(r *record, raw []byte) (ms int64, err error) {
-	ms = cmp.Or(r.time, r.observed) / 1_000_000
-	switch {
-	case ms != 0 && r.uid == "":
-		r.uid = m.Twin(raw)
-	case ms != 0:
-	case r.uid != "":
-		return m.Time([]byte(r.uid)), nil
-	default:
-		ms, r.uid = m.Anew()
-		return ms, nil
+// identify returns when something happened, or was observed, in milliseconds since the epoch. It gives a uid to a
+// record that has neither a time nor a uid.
+func (m *Mapping) identify(r *record) (ms int64, err error) {
+	if ms = cmp.Or(r.time, r.observed) / 1_000_000; ms != 0 {
+		return ms, m.CheckTime(ms)
 	}
-	return ms, m.CheckTime(ms)
+	if r.uid != "" {
+		return m.Time([]byte(r.uid)), nil
+	}
+	ms, r.uid = m.Anew()
+	return ms, nil
 }
 
 // severityOf returns OCSF's severity: OpenTelemetry has four numbers for each of trace, debug, info, warn, error,

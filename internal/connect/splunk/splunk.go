@@ -53,7 +53,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 		whole = []byte(text)
 	}
 	if ms, ok := connect.OCSF(whole); ok {
-		m.made = connect.WithUID(m.made[:0], whole, m.Twin(raw))
+		m.made = m.Distinct(connect.WithUID(m.made[:0], whole, ""))
 		return m.made, m.CheckTime(ms)
 	}
 	b := connect.Base{Activity: "Log", Message: text, Product: Format, Code: kind}
@@ -63,9 +63,8 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 		if b.Time, err = connect.Instant(at); err == nil {
 			err = m.CheckTime(b.Time)
 		}
-		b.UID = m.Twin(raw)
 	}
-	m.made = b.AppendWith(m.made[:0], "hec", raw)
+	m.made = m.Distinct(b.AppendWith(m.made[:0], "hec", raw))
 	return m.made, err
 }
 
