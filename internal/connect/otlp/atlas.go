@@ -50,7 +50,7 @@ func readAtlas(body []byte) (e atlasEvent, err error) {
 			}
 		}
 		if name == "createdDate" {
-			e.Time, _ = long(value)
+			e.Time, _ = connect.Whole(value)
 		}
 		return nil
 	})

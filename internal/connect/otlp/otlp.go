@@ -251,7 +251,7 @@ func (r *record) readRecord(name string, value []byte) error {
 		text, _ := connect.Text(value)
 		r.severity = severityNumbers[text] // 0 for a name that is not known
 	case numbers[name] != nil:
-		*numbers[name], ok = long(value)
+		*numbers[name], ok = connect.Whole(value)
 	}
 	if !ok {
 		return errors.New(name + " does not have the form of OTLP's JSON")

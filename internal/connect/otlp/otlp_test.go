@@ -308,6 +308,25 @@ func TestJSONOfOthersIsRead(t *testing.T) {
 	}
 }
 
+// The JSON of protobuf has several forms of an integer.
+func TestIntegersInAnyFormAreRead(t *testing.T) {
+	for _, at := range []string{`1786331578000000000`, `"1786331578000000000"`, `1.786331578E18`, `"1.786331578e+18"`,
+		`1786331578000000000.0`} {
+		made, err := mapAll([]byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":`+at+
+			`,"body":{"intValue":15e2}}]}]}]}`), JSON)
+		if err != nil || len(made) != 1 || !strings.Contains(made[0], `"time":1786331578000,`) ||
+			!strings.Contains(made[0], `"body":1500,`) {
+			t.Errorf("%s: %s %v", at, made, err)
+		}
+	}
+	for _, at := range []string{`1.5`, `1e99`, `1e1000`, `""`, `"x"`, `true`, `{}`} {
+		made, err := mapAll([]byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":`+at+`}]}]}]}`), JSON)
+		if err != nil || len(made) != 1 || !strings.Contains(made[0], "Unread") {
+			t.Errorf("%s: %s %v", at, made, err)
+		}
+	}
+}
+
 // A request that is made to cost much costs no more than one of its size, and never a deep stack.
 func TestHostileProtobufIsBounded(t *testing.T) {
 	message := func(number protowire.Number, content []byte) []byte {

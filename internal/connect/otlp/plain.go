@@ -80,7 +80,7 @@ func oneOf(d *jsontext.Decoder, dst []byte, name string, depth int) ([]byte, err
 		name == "boolValue" && (kind == 't' || kind == 'f'), name == "doubleValue" && (kind == '0' || kind == '"'):
 		return append(dst, v...), nil
 	case name == "intValue":
-		n, ok := long(v)
+		n, ok := connect.Whole(v)
 		if !ok {
 			return dst, errShape
 		}
@@ -185,12 +185,4 @@ func keyValue(d *jsontext.Decoder, dst []byte, depth int) ([]byte, error) {
 		dst = append(dst, "null"...)
 	}
 	return slices.Insert(dst, start, append(connect.String(nil, key), ':')...), nil
-}
-
-// long returns an integer that stands there as a number or as a text.
-func long(v []byte) (int64, bool) {
-	if text, ok := connect.Text(v); ok {
-		return connect.Integer([]byte(text))
-	}
-	return connect.Integer(v)
 }

@@ -3,6 +3,7 @@ package splunk
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,12 +23,14 @@ func TestTimesOfSenders(t *testing.T) {
 	for text, want := range map[string]int64{`1786331570`: 1786331570000, `1786331570.123`: 1786331570123,
 		`"1786331570.123456"`: 1786331570123, `1786331570.9999`: 1786331570999, `"1786331570"`: 1786331570000,
 		`1786331570123`: 1786331570123, `1786331570123456`: 1786331570123, `1786331570123456789`: 1786331570123,
-		`"1786331570.1234567890123"`: 1786331570123} {
+		`"1786331570.1234567890123"`: 1786331570123, `1.786331570123E9`: 1786331570123, `"1.786331570e+9"`: 1786331570000,
+		`1e9`: 1_000_000_000_000, `17863315701239e-4`: 1786331570123, `1.786331570123456789e18`: 1786331570123} {
 		if got, err := connect.Instant([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %d %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{`"now"`, `""`, `"."`, `true`, `{}`, `-1`, `"1/3"`, `1e9`, `"0x10"`,
+	for _, text := range []string{`"now"`, `""`, `"."`, `true`, `{}`, `-1`, `"1/3"`, `"0x10"`, `-1e9`, `1e`, `e9`,
+		`1e9.5`, `1e1000`, `1e-1000`, `1e99999999999`, `1e999`, `"1p9"`, `"1_000"`, `"+1"`,
 		strings.Repeat("9", 41), `"` + strings.Repeat("9", 39) + `"`} {
 		if got, err := connect.Instant([]byte(text)); err == nil && got < 1<<60 {
 			t.Errorf("%s: %d", text, got)
@@ -35,18 +38,85 @@ func TestTimesOfSenders(t *testing.T) {
 	}
 }
 
-// A time in seconds with any fraction is cut to milliseconds, exactly.
+// A time in seconds with any fraction is cut to milliseconds, exactly, wherever its point is and whatever its exponent
+// says of it.
 func TestFractionsAreCutExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seconds := rapid.Int64Range(1_200_000_000, 1_786_331_570).Draw(t, "seconds")
-		digits := rapid.StringMatching(`[0-9]{0,20}`).Draw(t, "digits")
-		text := fmt.Sprintf("%d.%s", seconds, digits)
-		ms, _ := strconv.ParseInt((digits + "000")[:3], 10, 64)
-		if got, err := connect.Instant([]byte(text)); err != nil || got != seconds*1000+ms {
-			want := seconds*1000 + ms
-			t.Fatalf("%s: %d %v, want %d", text, got, err, want)
+		fraction := rapid.StringMatching(`[0-9]{0,16}`).Draw(t, "fraction")
+		ms, _ := strconv.ParseInt((fraction + "000")[:3], 10, 64)
+		want := seconds*1000 + ms
+		digits := fmt.Sprint(seconds) + fraction
+		at := rapid.IntRange(0, len(digits)).Draw(t, "place of the point")
+		texts := []string{fmt.Sprintf("%d.%s", seconds, fraction), fmt.Sprintf("%d.%se0", seconds, fraction),
+			fmt.Sprintf("%s.%s%s%d", digits[:at], digits[at:], rapid.SampledFrom([]string{"e", "E"}).Draw(t, "e"), 10-at)}
+		if at < 10 {
+			texts = append(texts, fmt.Sprintf("%s.%sE+%02d", digits[:at], digits[at:], 10-at))
+		}
+		for _, text := range texts {
+			for _, text := range []string{text, strconv.Quote(text)} {
+				if got, err := connect.Instant([]byte(text)); err != nil || got != want {
+					t.Fatalf("%s: %d %v, want %d", text, got, err, want)
+				}
+			}
 		}
 	})
+}
+
+// Whatever stands there as a time, it is refused, or it is the number that a reader of decimal digits makes of it.
+func FuzzInstant(f *testing.F) {
+	for _, text := range []string{"1786331570.123", "1.795158062345E9", `"1e-3"`, "1e999", "-1", "0.0e0", "00012.5"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := connect.Instant([]byte(text))
+		if err != nil {
+			return
+		}
+		plain, ok := connect.Text([]byte(text))
+		if !ok {
+			plain = text
+		}
+		if want, ok := millis(plain); !ok || got != want {
+			t.Fatalf("%s: %d, want %d, %v", text, got, want, ok)
+		}
+	})
+}
+
+// millis moves the point of a number by its exponent, one digit after another, and cuts it.
+func millis(text string) (int64, bool) {
+	digits, exponent := strings.ToLower(text), 0
+	if at := strings.IndexByte(digits, 'e'); at >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(digits[at+1:]); err != nil {
+			return 0, false
+		}
+		digits = digits[:at]
+	}
+	whole, fraction, _ := strings.Cut(digits, ".")
+	move := func(n int) {
+		for ; n > 0; n-- {
+			if fraction == "" {
+				fraction = "0"
+			}
+			whole, fraction = whole+fraction[:1], fraction[1:]
+		}
+		for ; n < 0; n++ {
+			if whole == "" {
+				whole = "0"
+			}
+			whole, fraction = whole[:len(whole)-1], whole[len(whole)-1:]+fraction
+		}
+	}
+	move(exponent + 3)
+	value := func() *big.Int { n, _ := new(big.Int).SetString("0"+whole, 10); return n }
+	for i := 0; i < 3 && value() != nil && value().Cmp(big.NewInt(1e14)) >= 0; i++ {
+		move(-3)
+	}
+	if value() == nil || strings.Trim(fraction, "0123456789") != "" {
+		return 0, false
+	}
+	return value().Int64(), value().IsInt64()
 }
 
 func TestEventThatIsOCSFStays(t *testing.T) {
