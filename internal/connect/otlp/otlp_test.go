@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 
 	"github.com/weirlog/weir/internal/connect"
@@ -197,6 +199,104 @@ func TestRecordsOfOthersEncodersAreReadWhole(t *testing.T) {
 			t.Fatalf("%v\n%s\n%s", err, fromJSON, fromProtobuf)
 		}
 	})
+}
+
+// What a later version of the protocol adds, anywhere, changes nothing: a record becomes the same event, in JSON and in
+// protobuf.
+func TestUnknownFieldsAreIgnoredAnywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		body, _ := drawValue(t, 3)
+		attributes, _ := drawAttributes(t, 3)
+		of, _ := drawAttributes(t, 1)
+		ofScope, _ := drawAttributes(t, 1)
+		data := &logs.LogsData{ResourceLogs: []*logs.ResourceLogs{{Resource: &resource.Resource{Attributes: of},
+			ScopeLogs: []*logs.ScopeLogs{{Scope: &common.InstrumentationScope{Name: "s", Attributes: ofScope},
+				LogRecords: []*logs.LogRecord{{TimeUnixNano: 1786331578123456789, Body: body, Attributes: attributes}}}}}}}
+		text, err := protojson.Marshal(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		var tree any
+		if err := d.Decode(&tree); err != nil {
+			t.Fatal(err)
+		}
+		addMembers(t, tree)
+		longer, err := json.Marshal(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, err := proto.Marshal(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addFields(t, data.ProtoReflect())
+		longerPacked, err := proto.Marshal(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := mapAll(packed, Protobuf)
+		if err != nil || len(want) != 1 || strings.Contains(want[0], `"activity_name":"Unread"`) {
+			t.Fatalf("%s %v", want, err)
+		}
+		for _, c := range []struct {
+			body []byte
+			read func([]byte, int, func([]byte, int) error) error
+		}{{text, JSON}, {longer, JSON}, {longerPacked, Protobuf}} {
+			got, err := mapAll(c.body, c.read)
+			if err != nil || !reflect.DeepEqual(stripped(got), stripped(want)) {
+				t.Fatalf("%q: %v\n%s\n%s", c.body, err, got, want)
+			}
+		}
+	})
+}
+
+// addMembers adds members to the objects of a request in JSON, and members that are null to some: these are not set.
+func addMembers(t *rapid.T, tree any) {
+	switch node := tree.(type) {
+	case map[string]any:
+		for _, value := range node {
+			addMembers(t, value)
+		}
+		if rapid.Bool().Draw(t, "add") {
+			values := []any{nil, true, 7, "x", []any{1, nil}, map[string]any{"stringValue": "y"}}
+			for _, name := range []string{"a", "later_value", "zValue"} { // before, between and behind those that are known
+				node[name] = rapid.SampledFrom(values).Draw(t, "more")
+			}
+		}
+		for _, name := range []string{"stringValue", "arrayValue", "values", "key", "value", "attributes"} {
+			if _, ok := node[name]; !ok && rapid.Bool().Draw(t, "null") {
+				node[name] = nil
+			}
+		}
+	case []any:
+		for _, value := range node {
+			addMembers(t, value)
+		}
+	}
+}
+
+// addFields adds fields with numbers that are not known to messages of a request.
+func addFields(t *rapid.T, m protoreflect.Message) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Kind() != protoreflect.MessageKind:
+		case f.IsList():
+			for i := range v.List().Len() {
+				addFields(t, v.List().Get(i).Message())
+			}
+		default:
+			addFields(t, v.Message())
+		}
+		return true
+	})
+	if rapid.Bool().Draw(t, "add") {
+		more := protowire.AppendVarint(protowire.AppendTag(nil, 101, protowire.VarintType), 7)
+		more = protowire.AppendBytes(protowire.AppendTag(more, 102, protowire.BytesType), []byte("x"))
+		more = protowire.AppendFixed32(protowire.AppendTag(more, 103, protowire.Fixed32Type), 7)
+		m.SetUnknown(protowire.AppendFixed64(protowire.AppendTag(more, 104, protowire.Fixed64Type), 7))
+	}
 }
 
 // stripped returns events without what two right encoders write differently: the text of a floating-point number, and

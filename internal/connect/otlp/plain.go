@@ -46,23 +46,47 @@ func anyValue(d *jsontext.Decoder, dst []byte, depth int) ([]byte, error) {
 		return dst, err
 	}
 	start := len(dst)
-	for d.PeekKind() != '}' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return dst, errShape
+	err := members(d, func(name string) (err error) {
+		if !valueMembers[name] {
+			return d.SkipValue()
 		}
-		if dst, err = oneOf(d, dst[:start], name.String(), depth); err != nil { // The last one counts.
-			return dst, err
-		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return dst, errShape
-	}
+		dst, err = oneOf(d, dst[:start], name, depth) // The last one counts.
+		return err
+	})
 	if len(dst) == start {
 		dst = append(dst, "null"...)
 	}
-	return dst, nil
+	return dst, err
 }
+
+// members calls each with the names of the members of an object that was opened. It leaves out members that are null:
+// to the JSON of protobuf they are not set.
+func members(d *jsontext.Decoder, each func(name string) error) error {
+	for d.PeekKind() != '}' {
+		t, err := d.ReadToken()
+		if err != nil {
+			return errShape
+		}
+		name := t.String()
+		if d.PeekKind() == 'n' {
+			err = d.SkipValue()
+		} else {
+			err = each(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return errShape
+	}
+	return nil
+}
+
+// valueMembers are the members of an AnyValue. Others are of later versions of the protocol, which demands that they
+// are ignored.
+var valueMembers = map[string]bool{"stringValue": true, "boolValue": true, "intValue": true, "doubleValue": true,
+	"arrayValue": true, "kvlistValue": true, "bytesValue": true}
 
 func oneOf(d *jsontext.Decoder, dst []byte, name string, depth int) ([]byte, error) {
 	switch name {
@@ -96,22 +120,17 @@ func within(d *jsontext.Decoder, dst []byte, depth int, values func(*jsontext.De
 		return dst, err
 	}
 	start := len(dst)
-	for d.PeekKind() != '}' {
-		name, err := d.ReadToken()
-		if err != nil || name.String() != "values" {
-			return dst, errShape
+	err := members(d, func(name string) (err error) {
+		if name != "values" {
+			return d.SkipValue()
 		}
-		if dst, err = values(d, dst[:start], depth-1); err != nil {
-			return dst, err
-		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return dst, errShape
-	}
+		dst, err = values(d, dst[:start], depth-1)
+		return err
+	})
 	if len(dst) == start {
 		dst = append(dst, none...)
 	}
-	return dst, nil
+	return dst, err
 }
 
 func elements(d *jsontext.Decoder, dst []byte, depth int) ([]byte, error) {
@@ -156,30 +175,23 @@ func keyValue(d *jsontext.Decoder, dst []byte, depth int) ([]byte, error) {
 		return dst, err
 	}
 	key, start := "", len(dst)
-	for d.PeekKind() != '}' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return dst, errShape
-		}
-		switch t.String() {
+	err := members(d, func(name string) (err error) {
+		switch name {
 		case "key":
 			v, err := d.ReadValue()
 			if err != nil || v.Kind() != '"' {
-				return dst, errShape
+				return errShape
 			}
 			key, _ = connect.Text(v)
+			return nil
 		case "value":
-			if dst, err = anyValue(d, dst[:start], depth); err != nil {
-				return dst, err
-			}
-		default:
-			if err := d.SkipValue(); err != nil {
-				return dst, errShape
-			}
+			dst, err = anyValue(d, dst[:start], depth)
+			return err
 		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return dst, errShape
+		return d.SkipValue()
+	})
+	if err != nil {
+		return dst, err
 	}
 	if len(dst) == start {
 		dst = append(dst, "null"...)

@@ -287,6 +287,9 @@ func appendValue(dst, message []byte, r room) ([]byte, error) {
 	}
 	start := len(dst)
 	err := fields(message, func(f field) (err error) {
+		if int(f.number) >= len(valueKinds) {
+			return nil // of a later version of the protocol
+		}
 		dst, err = appendOneOf(append(dst[:start], '{'), f, r) // The last one counts.
 		dst = append(dst, '}')
 		return err
@@ -297,13 +300,12 @@ func appendValue(dst, message []byte, r room) ([]byte, error) {
 	return dst, err
 }
 
+// valueKinds are the types of the fields of an AnyValue, by their numbers.
+var valueKinds = [...]protowire.Type{1: protowire.BytesType, 2: protowire.VarintType, 3: protowire.VarintType,
+	4: protowire.Fixed64Type, 5: protowire.BytesType, 6: protowire.BytesType, 7: protowire.BytesType}
+
 func appendOneOf(dst []byte, f field, r room) ([]byte, error) {
-	kinds := [...]protowire.Type{1: protowire.BytesType, 2: protowire.VarintType, 3: protowire.VarintType,
-		4: protowire.Fixed64Type, 5: protowire.BytesType, 6: protowire.BytesType, 7: protowire.BytesType}
-	if int(f.number) >= len(kinds) {
-		return dst, nil // of a later version of the protocol
-	}
-	if f.kind != kinds[f.number] {
+	if f.kind != valueKinds[f.number] {
 		return dst, ErrProtobuf
 	}
 	switch f.number {
