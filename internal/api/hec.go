@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/weirlog/weir/internal/connect"
 	"github.com/weirlog/weir/internal/connect/splunk"
 	"github.com/weirlog/weir/internal/record"
 )
@@ -43,16 +45,21 @@ func hecProblem(code, detail string, invalid ...any) *problem {
 
 // events records JSON objects that follow one another.
 func (h hec) events(c *call) (any, error) {
-	in := h.intakeOf(c, auditLog, true, &splunk.Mapping{Delivery: h.delivery(c, auditLog)})
-	return h.take(c, in, (*record.Intake).ReadObjects)
+	m := h.mapping(c)
+	return h.take(c, h.intakeOf(c, auditLog, true, &m), (*record.Intake).ReadObjects)
 }
 
 // raw records lines of text.
 func (h hec) raw(c *call) (any, error) {
-	lines := &splunk.Lines{Mapping: splunk.Mapping{Delivery: h.delivery(c, auditLog)}, Host: c.query.Get(hecHost.name),
-		Source: c.query.Get(hecSource.name), SourceType: c.query.Get(hecSourceType.name),
-		Index: c.query.Get(hecIndex.name)}
+	lines := &splunk.Lines{Mapping: h.mapping(c)}
 	return h.take(c, h.intakeOf(c, auditLog, true, lines), (*record.Intake).ReadLines)
+}
+
+// mapping returns a mapping with what the query says of all events.
+func (h hec) mapping(c *call) splunk.Mapping {
+	return splunk.Mapping{Delivery: h.delivery(c, auditLog), Defaults: splunk.Metadata{Time: c.query.Get(hecTime.name),
+		Host: c.query.Get(hecHost.name), Source: c.query.Get(hecSource.name), SourceType: c.query.Get(hecSourceType.name),
+		Index: c.query.Get(hecIndex.name)}}
 }
 
 // take records the events that read reads, even if later ones cannot be read or are refused. Splunk does the same; the
@@ -223,8 +230,25 @@ var (
 		}
 		return "must be a GUID"
 	}}
-	hecHost       = parameter{name: "host", want: wantText(maxName)}
-	hecSource     = parameter{name: "source", want: wantText(maxName)}
-	hecSourceType = parameter{name: "sourcetype", want: wantText(maxName)}
-	hecIndex      = parameter{name: "index", want: wantText(maxName)}
+	hecTime = parameter{name: "time", want: func(value string) string {
+		if _, err := connect.Instant(connect.String(nil, value)); err != nil {
+			return "must be a number of seconds since the epoch"
+		}
+		return ""
+	}}
+	// hecExtract changes nothing: weir reads no time in the text of an event.
+	hecExtract = parameter{name: "auto_extract_timestamp", want: wantFlag}
+
+	hecHost       = parameter{name: "host", want: wantMetadata}
+	hecSource     = parameter{name: "source", want: wantMetadata}
+	hecSourceType = parameter{name: "sourcetype", want: wantMetadata}
+	hecIndex      = parameter{name: "index", want: wantMetadata}
 )
+
+// wantMetadata bounds a text as it is recorded of each event, in which some characters become six bytes.
+func wantMetadata(value string) string {
+	if len(connect.String(nil, value)) <= maxName+len(`""`) {
+		return ""
+	}
+	return fmt.Sprintf("may have at most %d bytes in JSON", maxName)
+}

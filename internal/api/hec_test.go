@@ -56,6 +56,36 @@ func TestSplunkTwinsAreKept(t *testing.T) {
 	}
 }
 
+// Senders say in the query what holds for all events. It is recorded, and what is not of the protocol is refused.
+func TestSplunkQueryHoldsForAllEvents(t *testing.T) {
+	w := newWorld(t, Options{})
+	const query = "?auto_extract_timestamp=true&channel=" + channel +
+		"&time=1786331570.25&host=h1&source=s1&sourcetype=t1&index=i1"
+	for _, path := range []string{"", "/event", "/event/1.0"} {
+		if rec := w.send(hecPath+path+query, "", `{"event":"one"}{"host":"h2","event":"two"}`); rec.Code != 200 {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	raw := strings.Replace(query, "auto_extract_timestamp=true&", "", 1)
+	for _, path := range []string{"/raw", "/raw/1.0"} {
+		if rec := w.send(hecPath+path+raw, "", "three"); rec.Code != 200 {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	text := w.logged()
+	for what, count := range map[string]int{`"hec":`: 3, `"time":1786331570250,`: 3, `"host":"h1"`: 2, `"host":"h2"`: 1,
+		`"source":"s1"`: 3, `"event_code":"t1"`: 3, `"index":"i1"`: 3} {
+		if got := strings.Count(text, what); got != count {
+			t.Errorf("%s: %d, want %d: %s", what, got, count, text)
+		}
+	}
+	for _, wrong := range []string{"?time=soon", "?auto_extract_timestamp=maybe", "?hosts=h"} {
+		if rec := w.send(hecPath+wrong, "", `{"event":"x"}`); rec.Code != 400 {
+			t.Errorf("%s: %d %s", wrong, rec.Code, rec.Body)
+		}
+	}
+}
+
 // Elements that cannot be read are recorded. The reply has the number of the first element that is refused or
 // incomplete, and the others are recorded.
 func TestSplunkReplyNamesTheFirstThatIsNotTaken(t *testing.T) {
@@ -127,6 +157,7 @@ func TestSplunkErrors(t *testing.T) {
 		{"/ack", `{"acks":[1]}`, "", 400, 10},
 		{"/ack?channel=" + channel, `{`, "", 400, 6},
 		{"/raw?host=" + strings.Repeat("x", 300), "x", "", 400, 6},
+		{"?host=" + strings.Repeat("%01", 50), `{"event":1}`, "", 400, 6},
 	} {
 		var headers []string
 		if c.header != "" {

@@ -388,12 +388,13 @@ func (h hec) operations() []operation {
 	acks := takes
 	acks.audit, acks.with = unaudited("it tells whether a node gave out a number"), hecChannelName.name
 	channel := []parameter{hecChannelName}
-	lines := with(channel, hecHost, hecSource, hecSourceType, hecIndex)
+	lines := with(channel, hecTime, hecHost, hecSource, hecSourceType, hecIndex)
+	events := with(lines, hecExtract)
 	const collector = ownTenant + "/hec/services/collector"
 	return []operation{
-		{"recordSplunkEvents", post, collector, own, account.Record, 200, channel, asJSON(h.events), takes},
-		{"recordSplunkEventsAtEvent", post, collector + "/event", own, account.Record, 200, channel, asJSON(h.events), takes},
-		{"recordSplunkEventsAtVersion", post, collector + "/event/1.0", own, account.Record, 200, channel,
+		{"recordSplunkEvents", post, collector, own, account.Record, 200, events, asJSON(h.events), takes},
+		{"recordSplunkEventsAtEvent", post, collector + "/event", own, account.Record, 200, events, asJSON(h.events), takes},
+		{"recordSplunkEventsAtVersion", post, collector + "/event/1.0", own, account.Record, 200, events,
 			asJSON(h.events), takes},
 		{"recordSplunkLines", post, collector + "/raw", own, account.Record, 200, lines, asJSON(h.raw), takes},
 		{"recordSplunkLinesAtVersion", post, collector + "/raw/1.0", own, account.Record, 200, lines, asJSON(h.raw), takes},

@@ -37,7 +37,7 @@ func TestWhatComesInSeveralEnvelopesIsSeveralEvents(t *testing.T) {
 	newHEC := func() mapping { return &splunk.Mapping{Delivery: from} }
 	newOTLP := func() mapping { return &otlp.Mapping{Delivery: from} }
 	newCloudEvents := func() mapping { return &cloudevents.Mapping{Delivery: from} }
-	newLines := func() mapping { return &splunk.Lines{Mapping: splunk.Mapping{Delivery: from}, Host: "h"} }
+	newLines := func() mapping { return &splunk.Lines{Mapping: splunk.Mapping{Delivery: from}} }
 	for name, c := range map[string]struct {
 		mapping func() mapping
 		wrap    func(body string, n int) string

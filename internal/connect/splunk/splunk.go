@@ -3,6 +3,7 @@
 package splunk
 
 import (
+	"bytes"
 	"errors"
 	"unicode/utf8"
 
@@ -19,36 +20,30 @@ const Format = "Splunk HEC"
 // It is for one delivery, and may not be used concurrently.
 type Mapping struct {
 	connect.Delivery
-	made []byte
+	Defaults Metadata
+	made     []byte
+	whole    []byte // an object with the defaults that it lacked
 }
+
+// Metadata is what a request says of all its events. An object that has a member of the same name keeps it. What is
+// empty is not said.
+type Metadata struct{ Time, Host, Source, SourceType, Index string }
 
 // Map returns the event that an object becomes, valid until the next call. An event that is OCSF, as an object or as
 // text, is the event. Anything else becomes an event of the base class that has the object in unmapped.
 func (m *Mapping) Map(raw []byte) ([]byte, error) {
-	var event, at []byte
-	var kind string
-	err := connect.Members(raw, func(name string, value []byte) error {
-		switch name {
-		case "event":
-			event = value
-		case "time":
-			at = value
-		case "sourcetype":
-			kind, _ = connect.Text(value)
-		}
-		return nil
-	})
+	o, err := m.read(raw)
 	if err != nil {
 		return nil, err
 	}
-	text, isText := connect.Text(event)
+	text, isText := connect.Text(o.event)
 	switch {
-	case event == nil || string(event) == "null":
+	case isNull(o.event):
 		return nil, errors.New("its member event is missing")
 	case isText && text == "":
 		return nil, errors.New("its member event is blank")
 	}
-	whole := event
+	whole := o.event
 	if isText {
 		whole = []byte(text)
 	}
@@ -56,16 +51,52 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 		m.made = m.Distinct(connect.WithUID(m.made[:0], whole, ""))
 		return m.made, m.CheckTime(ms)
 	}
-	b := connect.Base{Activity: "Log", Message: text, Product: Format, Code: kind}
-	if at == nil || string(at) == "null" {
+	b := connect.Base{Activity: "Log", Message: text, Product: Format, Code: o.kind}
+	if isNull(o.time) {
 		b.Time, b.UID = m.Anew()
-	} else {
-		if b.Time, err = connect.Instant(at); err == nil {
-			err = m.CheckTime(b.Time)
+	} else if b.Time, err = connect.Instant(o.time); err == nil {
+		err = m.CheckTime(b.Time)
+	}
+	m.made = m.Distinct(b.AppendWith(m.made[:0], "hec", o.all))
+	return m.made, err
+}
+
+// object is what is read of an object.
+type object struct {
+	event, time []byte
+	kind        string
+	all         []byte // the object with the defaults that it lacks
+}
+
+func isNull(value []byte) bool { return value == nil || string(value) == "null" }
+
+func (m *Mapping) read(raw []byte) (o object, err error) {
+	has := map[string][]byte{}
+	if err := connect.Members(raw, func(name string, value []byte) error { has[name] = value; return nil }); err != nil {
+		return o, err
+	}
+	o.event, o.time, o.all = has["event"], has["time"], raw
+	o.kind, _ = connect.Text(has["sourcetype"])
+	end := bytes.LastIndexByte(raw, '}')
+	m.whole = append(m.whole[:0], raw[:end]...)
+	for _, d := range []struct{ name, text string }{{"time", m.Defaults.Time}, {"host", m.Defaults.Host},
+		{"source", m.Defaults.Source}, {"sourcetype", m.Defaults.SourceType}, {"index", m.Defaults.Index}} {
+		if _, ok := has[d.name]; !ok && d.text != "" {
+			m.whole = connect.String(connect.Name(m.whole, d.name), d.text)
+			o.all = nil
 		}
 	}
-	m.made = m.Distinct(b.AppendWith(m.made[:0], "hec", raw))
-	return m.made, err
+	if o.all == nil {
+		m.whole = append(m.whole, '}')
+		o.all = m.whole
+	}
+	if o.time == nil && m.Defaults.Time != "" {
+		o.time = connect.String(nil, m.Defaults.Time)
+	}
+	if o.kind == "" {
+		o.kind = m.Defaults.SourceType
+	}
+	return o, nil
 }
 
 // Keep returns an event that keeps what could not be read.
@@ -74,11 +105,10 @@ func (m *Mapping) Keep(raw []byte, why string) []byte {
 	return m.made
 }
 
-// Lines makes events of lines of text, with what the request says of all of them.
+// Lines makes events of lines of text. What the request says of all of them stands in the defaults.
 type Lines struct {
 	Mapping
-	Host, Source, SourceType, Index string
-	object                          []byte
+	object []byte
 }
 
 // Map returns the event that a line becomes, valid until the next call: the one of an object with the line as its
@@ -87,13 +117,6 @@ func (l *Lines) Map(line []byte) ([]byte, error) {
 	if !utf8.Valid(line) {
 		return nil, errors.New("it is not UTF-8")
 	}
-	l.object = append(l.object[:0], '{')
-	for _, m := range [][2]string{{"host", l.Host}, {"source", l.Source}, {"sourcetype", l.SourceType}, {"index", l.Index},
-		{"event", string(line)}} {
-		if m[1] != "" {
-			l.object = connect.String(connect.Name(l.object, m[0]), m[1])
-		}
-	}
-	l.object = append(l.object, '}')
+	l.object = append(connect.String(connect.Name(append(l.object[:0], '{'), "event"), string(line)), '}')
 	return l.Mapping.Map(l.object)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +151,41 @@ func TestBaseEventConforms(t *testing.T) {
 	}
 }
 
+// What the request says of all events stands in each that does not say it itself.
+func TestDefaultsFillWhatAnObjectLacks(t *testing.T) {
+	m := mapping()
+	m.Defaults = Metadata{Time: "1786331570", Host: `h"`, SourceType: "t"}
+	const said = `"time":"1786331570","host":"h\"","sourcetype":"t"}`
+	for raw, want := range map[string]string{
+		`{"event":"x"}`: `{"event":"x",` + said,
+		`{"time":1786331570.0,"event":"x","host":"own"}`: `{"time":1786331570.0,"event":"x","host":"own","sourcetype":"t"}`,
+		`{"event":"x","host":null,"time":null}`:          `{"event":"x","host":null,"time":null,"sourcetype":"t"}`,
+		` {"event":{"a":"}"} } `:                         `{"event":{"a":"}"},` + said,
+	} {
+		made, err := m.Map([]byte(raw))
+		if err != nil {
+			t.Errorf("%s: %v", raw, err)
+			continue
+		}
+		var e struct {
+			Time     int64
+			Metadata struct {
+				Code string `json:"event_code"`
+			}
+			Unmapped struct{ HEC json.RawMessage }
+		}
+		if err := json.Unmarshal(made, &e); err != nil {
+			t.Fatalf("%s: %v", made, err)
+		}
+		var got, wanted any
+		_, _ = json.Unmarshal(e.Unmapped.HEC, &got), json.Unmarshal([]byte(want), &wanted)
+		timed := !strings.Contains(raw, `"time":null`)
+		if !reflect.DeepEqual(got, wanted) || e.Metadata.Code != "t" || timed != (e.Time == 1786331570000) {
+			t.Errorf("%s: %s, want %s", raw, made, want)
+		}
+	}
+}
+
 // Whatever arrives becomes an event that is taken, or that keeps what arrived.
 func FuzzMap(f *testing.F) {
 	f.Add(`{"time":1786331570.5,"host":"h","event":"one","fields":{}}`, false)
@@ -159,7 +195,8 @@ func FuzzMap(f *testing.F) {
 		if len(raw) > 1<<16 {
 			return
 		}
-		l := Lines{Mapping: mapping(), Host: "h"}
+		l := Lines{Mapping: mapping()}
+		l.Defaults.Host = "h"
 		of, keep := l.Mapping.Map, l.Keep
 		if lines {
 			of = l.Map
