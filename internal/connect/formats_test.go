@@ -87,3 +87,39 @@ func line(body string, _ int) string { return body }
 func cloudEvent(data string, n int) string {
 	return fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"s","type":"t","data":%s}`, n, data)
 }
+
+// An event with an identity that comes in another envelope is recorded beside the first, as a conflict, if the envelope
+// is recorded, and is the same event if it is not.
+func TestAnotherEnvelopeIsAnotherEventUnlessItIsOCSF(t *testing.T) {
+	const otel = `{"resource":{},"scope":{},"logRecord":{"timeUnixNano":"1786331570000000000","body":{"stringValue":%s},` +
+		`"observedTimeUnixNano":"178633157%d000000000","attributes":[{"key":"log.record.uid","value":{"stringValue":"u"}}]}}`
+	const cloud = `{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-08-10T03:00:00Z","data":%s,"x":%d}`
+	const ocsf = `{"class_uid":3002,"time":1786331570000}`
+	from := connect.Delivery{Log: "a", Received: time.UnixMilli(1_786_331_580_000)}
+	key := func(raw string) event.Key {
+		var m interface{ Map([]byte) ([]byte, error) } = &otlp.Mapping{Delivery: from}
+		if strings.Contains(raw, "specversion") {
+			m = &cloudevents.Mapping{Delivery: from}
+		}
+		made, err := m.Map([]byte(raw))
+		var p event.Parser
+		var b event.Batch
+		if err == nil {
+			err = p.AddEvent(&b, made, event.Origin{By: "x", Received: from.Received})
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		return b.Entries[0].Key
+	}
+	for _, c := range []struct {
+		envelope, body string
+		same           bool
+	}{{otel, `"hello"`, false}, {otel, strconv.Quote(ocsf), true}, {cloud, `"hello"`, false}, {cloud, ocsf, true}} {
+		one, again, other := key(fmt.Sprintf(c.envelope, c.body, 1)), key(fmt.Sprintf(c.envelope, c.body, 1)),
+			key(fmt.Sprintf(c.envelope, c.body, 2))
+		if one != again || one.ID() != other.ID() || (one == other) != c.same {
+			t.Errorf("%s, %s: %x, again %x, in another envelope %x", c.envelope, c.body, one, again, other)
+		}
+	}
+}
