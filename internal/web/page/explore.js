@@ -284,7 +284,11 @@ export function Explore({ who, state, change, projects, logs, problem, pinned, r
       <button class="icon" title=${t.close} aria-label=${t.close} onClick=${close}>✕</button></header>
       <p class="notice">${t.detail.gone}</p></aside>`
     }
-    ${handing && html`<${HandOver} state=${state} summary=${summary} logs=${logs} close=${() => setHanding(false)} />`}
+    ${
+      handing &&
+      html`<${HandOver} state=${state} summary=${results.busy ? null : summary} logs=${logs}
+      close=${() => setHanding(false)} />`
+    }
   </div>`;
 }
 

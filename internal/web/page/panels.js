@@ -4,6 +4,7 @@ import * as api from './api.js';
 import * as time from './time.js';
 import * as proof from './proof.js';
 import { question, write } from './state.js';
+import { add } from './query.js';
 import { visible } from './visible.js';
 import { Copy } from './copy.js';
 import { Dialog } from './dialog.js';
@@ -110,23 +111,31 @@ export function LogPanel({ state, logs, pinned, changed, only, close }) {
 // quote writes a text as a word of a shell.
 const quote = (text) => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-function commands(state) {
-  const api1 = location.origin + api.address(api.group(state.project) + '/events', question(state), '/api');
-  const words = ['weir', 'search', '--project', state.project];
+// commands returns what gives the events of a summary elsewhere: all of them, the oldest first. Their times are those
+// of the range that was answered, since programs read times in other ways than the page does, and at another time.
+function commands(state, { startDate, endDate }) {
+  const words = ['weir', 'search', '--project', state.project, '--oldest', '--all'];
   for (const log of state.logs) words.push('--log', log);
-  const moment = (text) => text.replace(/^now-(\d+)([smhdw])$/, '$1$2');
-  words.push('--start', moment(state.from));
-  if (state.to) words.push('--end', moment(state.to));
-  words.push('--', state.q || '*'); // A query may begin with '-'.
-  return { curl: `curl -s -H "Authorization: Bearer $TOKEN" ${quote(api1)}`, weir: words.map(quote).join(' ') };
+  // The command takes whole seconds, the last one included. The query says what is missing to the millisecond.
+  const [start, end] = [Date.parse(startDate), Date.parse(endDate)];
+  const exact = (ms) => new Date(ms).toISOString();
+  const second = (ms) => exact(ms - (ms % 1000)).replace('.000', '');
+  words.push('--start', second(start), '--end', second(end));
+  let { q } = state;
+  if (start % 1000 !== 0) q = add(q, 'time >= ' + exact(start));
+  if (end % 1000 !== 999) q = add(q, 'time <= ' + exact(end));
+  words.push('--', q || '*'); // A query may begin with '-'.
+  const asked = { ...question(state), startDate: exact(start), endDate: exact(end), format: 'ndjson' };
+  const address = location.origin + api.address(api.group(state.project) + '/events:export', asked, '/api');
+  return { curl: `curl -fsS -H "Authorization: Bearer $TOKEN" ${quote(address)}`, weir: words.map(quote).join(' ') };
 }
 
 // HandOver gives what is shown to others: as a file, as commands, as a link.
 export function HandOver({ state, summary, logs, close }) {
-  const said = commands(state);
+  const said = summary ? commands(state, summary) : {};
   const shown = { ...state, from: summary?.startDate ?? state.from, to: summary?.endDate ?? state.to };
   return html`<${Dialog} title=${t.hand.title} close=${close}>
-    <p>${t.hand.note(summary?.total ?? 0)}</p>
+    <p>${t.hand.note(summary?.total)}</p>
     <div class="together exports">${['csv', 'parquet', 'ndjson'].map(
       (format) => html`
       <a class="button primary" download
@@ -149,12 +158,15 @@ export function HandOver({ state, summary, logs, close }) {
       ['link', location.origin + write(shown)],
       ['weir', said.weir],
       ['curl', said.curl],
-    ].map(
-      ([name, text]) => html`
+    ]
+      .filter(([, text]) => text)
+      .map(
+        ([name, text]) => html`
       <h3>${t.hand[name]}</h3>
+      ${t.hand.notes[name] && html`<p class="small">${t.hand.notes[name](location.origin)}</p>`}
       <div class="together command"><pre tabindex="0">${visible(text)}</pre><${Copy} text=${() => text}
           label=${t.hand.copy} /></div>`,
-    )}
+      )}
   <//>`;
 }
 

@@ -537,7 +537,9 @@ export const t = {
     csv: 'CSV',
     parquet: 'Parquet',
     ndjson: 'Lines of JSON',
-    note: (n) => `All ${count(n, 'event', 'events')} that the query finds in the range, the oldest first.`,
+    note: (n) =>
+      `All ${n === undefined ? 'events' : count(n, 'event', 'events')} that the query finds in the range, ` +
+      'the oldest first.',
     whole: 'As recorded, with proof',
     wholeNote:
       'All events of a log in the range, whatever the query: ' +
@@ -545,6 +547,12 @@ export const t = {
     link: 'Link',
     curl: 'curl',
     weir: 'weir search',
+    notes: {
+      weir: () => 'It asks the server of your profile, which “weir login” makes, or of your environment.',
+      curl: (origin) =>
+        'Lines of JSON. $TOKEN is a token of a service account, access_token in the reply to: ' +
+        `curl -fsS -u CLIENT_ID:CLIENT_SECRET -d grant_type=client_credentials ${origin}/api/oauth/token`,
+    },
     copy: 'Copy',
   },
 
