@@ -13,39 +13,62 @@ export function add(query, one) {
   const opposite = one.startsWith('-') ? one.slice(1) : '-' + one;
   const rest = remove(remove(query, opposite), one).trim();
   if (!rest) return one;
-  return (hasOr(rest) ? `(${rest})` : rest) + ' ' + one;
+  return (split(rest).some((part) => isWord(part, 'or')) ? `(${rest})` : rest) + ' ' + one;
 }
 
-// remove returns a query without a term that stands in it by itself.
+// remove returns a query without a term that stands in it by itself: all events that the query finds fit the term, and
+// what is left is the rest of the condition. A term in parentheses or beside an "or" is part of something larger.
 export function remove(query, one) {
-  const parts = query.split(one);
-  if (parts.length === 1) return query;
-  for (let i = 1; i < parts.length; i++) {
-    const before = parts.slice(0, i).join(one),
-      after = parts.slice(i).join(one);
-    const apart = (before === '' || before.endsWith(' ')) && (after === '' || after.startsWith(' '));
-    if (apart && !inQuotes(before) && !/\b(or|not|and)\s*$/i.test(before) && !/^\s*or\b/i.test(after)) {
-      return (before.trimEnd() + ' ' + after.trimStart()).trim();
-    }
-  }
-  return query;
+  const parts = split(query);
+  if (parts.some((part) => isWord(part, 'or'))) return query;
+  const i = parts.findIndex((part, n) => part.text === one && !goesOn(parts[n - 1]) && !follows(parts[n + 1]));
+  if (i < 0) return query;
+  // An "and" joins two terms, and goes with one of them.
+  const from = isWord(parts[i - 1], 'and') ? i - 1 : i;
+  const to = from === i && isWord(parts[i + 1], 'and') ? i + 1 : i;
+  const before = query.slice(0, parts[from].start).trimEnd(),
+    after = query.slice(parts[to].end).trimStart();
+  return remove((before + ' ' + after).trim(), one);
 }
 
 // has tells whether a query has a term by itself.
 export const has = (query, one) => remove(query, one) !== query;
 
-function inQuotes(text) {
-  return (text.replace(/\\./g, '').split('"').length - 1) % 2 === 1;
+// parts are white space, and what stands between: quoted text, an escaped character, parentheses, and other characters.
+const token = /[\s\u0085]+|"(?:[^"\\]|\\.)*"|\\.|[()]|[^\s\u0085()"\\]+|["\\]/gsu;
+
+// split returns the parts of a query that stand beside each other at its top: {text, start, end}. Those are terms,
+// groups in parentheses, keywords and operators.
+function split(query) {
+  const parts = [];
+  let depth = 0,
+    open = false; // the last part goes on
+  for (const { 0: text, index: start } of query.matchAll(token)) {
+    const end = start + text.length;
+    const last = parts.at(-1);
+    if (depth === 0 && /^[\s\u0085]/.test(text)) {
+      open = false;
+      continue;
+    }
+    // A parenthesis or a quote may follow a keyword at once.
+    if (depth === 0 && open && /^["(]/.test(text) && ['and', 'or', 'not'].some((word) => isWord(last, word)))
+      open = false;
+    if (open) Object.assign(last, { text: query.slice(last.start, end), end });
+    else parts.push({ text, start, end });
+    depth += text === '(' ? 1 : text === ')' ? -1 : 0;
+    open = depth > 0 || text !== ')';
+  }
+  return parts;
 }
 
-function hasOr(query) {
-  let depth = 0;
-  for (const m of query.matchAll(/"(?:[^"\\]|\\.)*"|[()]|[^\s()"]+/g)) {
-    if (m[0] === '(') depth++;
-    else if (m[0] === ')') depth--;
-    else if (depth === 0 && /^or$/i.test(m[0])) return true;
-  }
-  return false;
+const isWord = (part, word) => part?.text.toLowerCase() === word;
+
+// goesOn tells whether what follows a part belongs to it, and follows whether a part belongs to what is before it.
+const goesOn = (part) => isWord(part, 'not') || /[:<>=]$/.test(part?.text ?? '');
+const follows = (part) => /^[:<>=!]/.test(part?.text ?? '');
+
+function inQuotes(text) {
+  return (text.replace(/\\./g, '').split('"').length - 1) % 2 === 1;
 }
 
 // atCursor returns what is being typed: {from, to, field, text}, where field is null as long as it is a field itself.
