@@ -9,6 +9,7 @@ import { Explore } from './explore.js';
 import { Overview } from './overview.js';
 import { Manage } from './manage.js';
 import { LogPanel, Help } from './panels.js';
+import { Boundary } from './failed.js';
 
 // takeHash returns what the address says behind '#': a one-time code, or why a sign-in at a provider failed. It is then
 // no longer in the address, nor in the browser's history.
@@ -79,7 +80,7 @@ function App({ said }) {
     await api.signOut(everywhere);
     setState({ who: null, notice: '' });
   };
-  return html`<${Signed} who=${state.who} signOut=${leave} />`;
+  return html`<${Boundary}><${Signed} who=${state.who} signOut=${leave} /><//>`;
 }
 
 render(html`<${App} said=${takeHash()} />`, document.getElementById('page'));

@@ -90,10 +90,12 @@ export function indented(json) {
   return out;
 }
 
-// values returns the scalars at a path of an event. In arrays each element counts.
+// values returns the scalars at a path of an event. In arrays each element counts. What is no path has none.
 export function values(event, path) {
+  const names = splitPath(path);
+  if (!names) return [];
   let found = [event];
-  for (const name of splitPath(path)) {
+  for (const name of names) {
     found = found
       .flat(8)
       .map((v) => (v !== null && typeof v === 'object' && Object.hasOwn(v, name) ? v[name] : undefined))
@@ -102,8 +104,18 @@ export function values(event, path) {
   return found.flat(8).filter((v) => v !== null && typeof v !== 'object' && v !== '');
 }
 
-function splitPath(path) {
-  return [...path.matchAll(/"((?:[^"\\]|\\.)*)"|[^.]+/g)].map((m) => (m[1] === undefined ? m[0] : JSON.parse(m[0])));
+const name = String.raw`(?:"(?:[^"\\]|\\.)*"|[^\s".]+)`;
+const part = new RegExp(name, 'g'),
+  whole = new RegExp(`^${name}(?:\\.${name})*$`);
+
+// splitPath returns the names of a path; null if it is none. A path comes from an address or from somebody who types.
+export function splitPath(path) {
+  if (!whole.test(path)) return null;
+  try {
+    return path.match(part).map((one) => (one.startsWith('"') ? JSON.parse(one) : one));
+  } catch {
+    return null; // no escape of JSON
+  }
 }
 
 // first returns the first value that one of the paths has, with the path; null if there is none.

@@ -2,6 +2,7 @@ import { html, useState } from './html.js';
 import { t } from './text.js';
 import * as time from './time.js';
 import { usualColumns } from './state.js';
+import { splitPath } from './event.js';
 import { visible } from './visible.js';
 import { logName } from './panels.js';
 
@@ -57,6 +58,8 @@ export function Header({ state, who, projects, logs, change, signOut, show }) {
   </header>`;
 }
 
+const columnName = (c) => (Object.hasOwn(t.list.columns, c) ? t.list.columns[c] : visible(c));
+
 // Columns is the head of the list, where columns are moved, left out and added.
 export function Columns({ state, change }) {
   const [adding, setAdding] = useState(false);
@@ -64,13 +67,19 @@ export function Columns({ state, change }) {
   const missing = Object.keys(t.list.columns).filter((c) => !state.columns.includes(c));
   const add = (e) => {
     e.preventDefault();
-    const name = e.target.elements.field.value.trim();
+    const { field } = e.target.elements;
+    const name = field.value.trim();
+    if (name && !splitPath(name)) {
+      field.setCustomValidity(t.list.noField);
+      field.reportValidity();
+      return;
+    }
     if (name && !state.columns.includes(name)) set([...state.columns, name]);
     setAdding(false);
   };
   return html`<div class="head" role="rowgroup"><div class="row-head" role="row">${state.columns.map(
     (c, i) =>
-      html`<span key=${c} class="cell" role="columnheader"><bdi>${t.list.columns[c] ?? visible(c)}</bdi>
+      html`<span key=${c} class="cell" role="columnheader"><bdi>${columnName(c)}</bdi>
       <span class="actions">
         ${
           i > 0 &&
@@ -85,7 +94,8 @@ export function Columns({ state, change }) {
     ${
       adding &&
       html`<form class="sheet" onSubmit=${add}>
-      <input name="field" list="columns" aria-label=${t.list.add} placeholder=${t.list.example} spellcheck=${false} />
+      <input name="field" list="columns" aria-label=${t.list.add} placeholder=${t.list.example} spellcheck=${false}
+        onInput=${(e) => e.target.setCustomValidity('')} />
       <datalist id="columns">${missing.map((c) => html`<option value=${c} />`)}</datalist>
       <button>${t.list.add}</button></form>`
     }

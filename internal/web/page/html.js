@@ -2,6 +2,7 @@
 export {
   html,
   render,
+  Component,
   useState,
   useEffect,
   useRef,

@@ -214,7 +214,7 @@ export function template(columns) {
     what: 'minmax(5rem, 1.6fr)',
     target: 'minmax(5rem, 1.6fr)',
   };
-  return columns.map((c) => widths[c] ?? 'minmax(5rem, 1.4fr)').join(' ');
+  return columns.map((c) => (Object.hasOwn(widths, c) ? widths[c] : 'minmax(5rem, 1.4fr)')).join(' ');
 }
 
 // firstPage reads the first page of a state's question.

@@ -3,10 +3,18 @@
 export const usualColumns = ['time', 'outcome', 'who', 'what', 'target', 'from'];
 export const usualFrom = 'now-7d';
 
+const mostColumns = 20;
+
+// columnsOf returns the columns that a text names, each once. A comma in double quotes is part of a name.
+export function columnsOf(text) {
+  const names = text.match(/(?:"(?:[^"\\]|\\.)*"|[^,])+/g) ?? [];
+  return [...new Set(names.map((name) => name.trim()).filter(Boolean))].slice(0, mostColumns);
+}
+
 // read returns the state that an address says.
 export function read(search) {
   const p = new URLSearchParams(search);
-  const columns = p.get('columns')?.split(',').filter(Boolean).slice(0, 20);
+  const columns = columnsOf(p.get('columns') ?? '');
   return {
     view: ['overview', 'manage'].includes(p.get('view')) ? p.get('view') : '',
     section: p.get('section') ?? '',
@@ -18,7 +26,7 @@ export function read(search) {
     zone: p.get('zone') === 'local' ? 'local' : 'utc',
     order: p.get('order') === 'oldest' ? 'oldest' : 'newest',
     live: p.get('live') === 'on' ? 'on' : '',
-    columns: columns?.length ? columns : usualColumns,
+    columns: columns.length ? columns : usualColumns,
     event: p.get('event') ?? '',
   };
 }

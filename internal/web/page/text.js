@@ -15,6 +15,12 @@ export const t = {
   failed: 'The node cannot be reached. Check that it runs, and try again.',
   notFound: 'There is no such project, or this credential may not see it.',
 
+  broken: {
+    title: 'This cannot be shown',
+    note: 'The page has failed. What is recorded is not touched.',
+    afresh: 'Start afresh',
+  },
+
   signIn: {
     title: 'Sign in',
     hint: 'With a service account or an API key that may download logs.',
@@ -125,6 +131,7 @@ export const t = {
     choose: 'Columns',
     add: 'Add a field',
     example: 'entity.type',
+    noField: 'Type the name of a field, such as entity.type or unmapped."a b".',
     left: (name) => `Move ${name} to the left`,
     remove: (name) => `Leave out ${name}`,
     order: { newest: 'Newest first', oldest: 'Oldest first' },
