@@ -114,7 +114,7 @@ export function Detail({ state, row, change, include, exclude, addColumn, close,
     session = first(row.event, 'session');
   const at = row.event.time;
   const pretty = useMemo(() => indented(row.line).split('\n').map(visible).join('\n'), [row]);
-  const alone = (q) => change({ q, event: '' });
+  const alone = (q) => change({ q, event: '', live: '' }); // They are among what was recorded.
   return html`<aside class="detail" aria-label=${t.detail.title}>
     <header>
       <h2>${time.dateTime(at, state.zone)} <span class="quiet">${time.offset(at, state.zone)}</span></h2>

@@ -180,7 +180,7 @@ export function Overview({ who, state, change, projects, logs, listed, problem, 
   const since = useMemo(() => firstDay(state.zone), [state.project, state.zone, turn]);
   const all = useMemo(() => workspacesOf(logs), [logs]);
   useEffect(() => setWanted(atOnce), [state.project]);
-  const explore = (some) => change({ ...some, view: '', to: '', event: '', live: '' });
+  const explore = (some) => change({ ...some, view: '', to: '', event: '' });
   const same = { state, since, turn, explore };
   const zone = time.zoneName(state.zone);
   return html`<div class="overview">

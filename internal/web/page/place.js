@@ -16,7 +16,7 @@ export function useAddress() {
   const change = useCallback(
     (some, quietly) =>
       setState((old) => {
-        const next = { ...old, ...some };
+        const next = address.next(old, some);
         const to = address.write(next);
         if (to !== location.pathname + location.search) {
           const small = quietly || Object.keys(some).every((k) => k === 'event' || k === 'columns' || k === 'zone');

@@ -53,6 +53,12 @@ export function write(s) {
   return location.pathname + (text ? '?' + text : '');
 }
 
+// next returns a state with some of it changed. A range is of what was recorded, so that choosing one leaves Live.
+export function next(state, some) {
+  const ranged = ('from' in some || 'to' in some) && !('live' in some);
+  return { ...state, ...some, ...(ranged && { live: '' }) };
+}
+
 // question returns what of a state says which events are meant, as parameters of the API.
 export function question(s) {
   const p = { q: s.q, startDate: s.from, log: s.logs };
