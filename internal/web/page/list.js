@@ -5,16 +5,19 @@ import * as time from './time.js';
 import { column } from './event.js';
 import { visible } from './visible.js';
 import { question } from './state.js';
+import { scale, Scroller } from './scroll.js';
 
 const pageSize = 100;
 const keptPages = 12; // whose events are in memory; of the others only the cursor is, by which they come again
 const beyond = 12; // rows that are drawn above and below what is seen
 const longest = 300; // characters of a cell
+const resting = 200; // milliseconds without scrolling, after which the scroll bar is put right
 
 // Pages are the events of a question as far as somebody has scrolled.
 export class Pages {
   constructor(project, asked, order) {
     Object.assign(this, { project, asked, order, pages: [], total: 0, done: false, stopped: new AbortController() });
+    this.drawn = [0, 0]; // the first event that is drawn, and the one behind the last
   }
 
   stop() {
@@ -86,11 +89,15 @@ export class Pages {
     return true;
   }
 
-  // drop forgets the events of the pages that are farthest from one.
+  // drop forgets the events of the pages that are farthest from one. Those that are drawn stay, since they would be
+  // read again at once.
   drop(near) {
-    const loaded = this.pages.map((p, i) => [Math.abs(i - near), p]).filter(([, p]) => p.rows);
+    const [from, to] = this.drawn;
+    const isDrawn = (p) => p.first < to && p.first + p.count > from;
+    const loaded = this.pages.map((p, i) => [isDrawn(p) ? -1 : Math.abs(i - near), p]).filter(([, p]) => p.rows);
     loaded.sort((a, b) => a[0] - b[0]);
-    for (const [, p] of loaded.slice(keptPages)) p.rows = null;
+    const kept = Math.max(keptPages, loaded.filter(([distance]) => distance < 0).length);
+    for (const [, p] of loaded.slice(kept)) p.rows = null;
   }
 
   // kept returns the numbers of the events that are in memory.
@@ -140,48 +147,72 @@ function usePrinting() {
 
 // List shows events in a window of rows, however many there are.
 export function List({ pages, state, selected, open, failed, narrow, children }) {
-  const box = useRef(null);
-  const [view, setView] = useState({ top: 0, height: 600 });
+  const box = useRef(null),
+    scroller = useRef(null);
+  const [view, setView] = useState({ top: 0, bar: 0, height: 600 });
   const [, redraw] = useState(0);
   const rowHeight = narrow ? 70 : 30,
     headHeight = narrow ? 0 : 32;
   const again = useCallback(() => redraw((n) => n + 1), []);
+  const whole = pages.total * rowHeight;
+  const look = useCallback(() => {
+    const { place, bar } = scroller.current,
+      height = box.current.clientHeight;
+    const next = { top: place, bar, height };
+    setView((old) => (Object.keys(next).every((k) => next[k] === old[k]) ? old : next));
+  }, []);
   useLayoutEffect(() => {
     const el = box.current;
-    const measure = () => setView({ top: el.scrollTop, height: el.clientHeight });
-    const watch = new ResizeObserver(measure);
+    scroller.current = new Scroller(el);
+    let rest = 0;
+    const scrolled = () => {
+      scroller.current.scrolled();
+      look();
+      clearTimeout(rest);
+      rest = setTimeout(() => {
+        scroller.current.rested();
+        look();
+      }, resting);
+    };
+    const watch = new ResizeObserver(look);
     watch.observe(el);
-    el.addEventListener('scroll', measure, { passive: true });
+    el.addEventListener('scroll', scrolled, { passive: true });
     return () => {
+      clearTimeout(rest);
       watch.disconnect();
-      el.removeEventListener('scroll', measure);
+      el.removeEventListener('scroll', scrolled);
     };
   }, []);
+  useLayoutEffect(() => {
+    scroller.current.sized(whole);
+    look();
+  }, [whole]);
   useEffect(() => {
-    box.current.scrollTop = 0;
+    scroller.current.goTo(0);
+    look();
   }, [pages]);
   const printing = usePrinting();
   const from = Math.max(0, Math.floor(view.top / rowHeight) - beyond);
   const to = Math.min(pages.total, Math.ceil((view.top + view.height) / rowHeight) + beyond);
   useEffect(() => {
     if (!pages.done && to >= pages.total - beyond && pages.total > 0) pages.next().then(again, failed);
-    for (const i of [from, to - 1])
-      if (i >= 0 && i < pages.total && !pages.row(i)) pages.back(i).then((read) => read && again(), failed);
+    pages.drawn = [from, to];
+    for (let i = from; i < to; i++) if (!pages.row(i)) pages.back(i).then((read) => read && again(), failed);
   });
   useEffect(() => {
     if (selected < 0) return;
-    const el = box.current,
+    const { place } = scroller.current,
+      height = box.current.clientHeight,
       y = selected * rowHeight;
-    if (y < el.scrollTop) el.scrollTop = y;
-    else if (y + rowHeight + headHeight > el.scrollTop + el.clientHeight) {
-      el.scrollTop = y + rowHeight + headHeight - el.clientHeight;
-    }
+    if (y < place) scroller.current.goTo(y);
+    else if (y + rowHeight + headHeight > place + height) scroller.current.goTo(y + rowHeight + headHeight - height);
+    look();
   }, [selected, rowHeight]);
   const rows = [];
   for (const i of printing ? pages.kept() : Array.from({ length: Math.max(0, to - from) }, (_, n) => from + n)) {
     const row = pages.row(i);
     rows.push(html`<div key=${i} class=${'row' + (i === selected ? ' selected' : '')} role="row" aria-rowindex=${i + 2}
-      aria-selected=${i === selected} style=${{ top: i * rowHeight + 'px' }}
+      aria-selected=${i === selected} style=${{ top: i * rowHeight - view.top + view.bar + 'px' }}
       onClick=${() => open(i)}>
       ${
         row
@@ -193,7 +224,7 @@ export function List({ pages, state, selected, open, failed, narrow, children })
   return html`<div class="rows" ref=${box} tabindex="0" role="grid" aria-label=${t.list.label}
     aria-rowcount=${pages.done ? pages.total + 1 : -1}>
     ${children}
-    <div class="all" role="rowgroup" style=${{ height: pages.total * rowHeight + 'px' }}>${rows}</div>
+    <div class="all" role="rowgroup" style=${{ height: scale(whole).height + 'px' }}>${rows}</div>
     ${pages.done && pages.total > 0 && html`<p class="quiet end">${t.list.end}</p>`}
     ${
       printing &&
