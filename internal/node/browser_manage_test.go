@@ -3,7 +3,9 @@
 package node
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -240,5 +242,38 @@ func TestBrowserManageIsForOwners(t *testing.T) {
 	got = b.value(`[...document.querySelectorAll('.watched h3')].map((h) => h.textContent).join()`)
 	if got != "Collected,Alerts that last" {
 		t.Errorf("a reader is told of: %s", got)
+	}
+}
+
+// A form changes what it has, and leaves the rest of a delivery as it was.
+func TestBrowserChangesNothingElseOfADelivery(t *testing.T) {
+	b := openTab(t)
+	path := "/api/atlas/v2/groups/" + b.node.creds.project + "/logIntegrations"
+	read := func(method, path string, body any) (got map[string]any) {
+		t.Helper()
+		data, err := b.node.client(t).Call(t.Context(), method, path, nil, body)
+		if err == nil {
+			err = json.Unmarshal(data, &got)
+		}
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+		return got
+	}
+	made := read("POST", path, map[string]any{"type": "WEBHOOK_LOG_EXPORT", "logTypes": []string{"STREAMS_AUDIT"},
+		"webhookUrl": "https://hooks.example.org/1", "webhookSecret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"weir": map[string]any{"from": "beginning", "batch": map[string]any{"events": 7}}})
+	b.arrive()
+	b.manage("deliveries")
+	b.until(`document.querySelector('.item .together')`)
+	b.do(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll('.item button')].find((e) =>
+		e.textContent === 'Change').click(); undefined`))
+	b.until(`document.querySelector('dialog[open] form')`)
+	b.set(`dialog [name="weir.filter"]`, "outcome:failure")
+	b.click(`dialog form .primary`)
+	b.until(`!document.querySelector('dialog')`)
+	made["weir"].(map[string]any)["filter"] = "outcome:failure"
+	if got := read("GET", path+"/"+made["id"].(string), nil); !reflect.DeepEqual(got, made) {
+		t.Errorf("the delivery is %v, want %v", got, made)
 	}
 }

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import * as time from './time.js';
 import * as proof from './proof.js';
 import { visible } from './visible.js';
-import { sentence, rows, first, indented } from './event.js';
+import { sentence, rows, mostRows, first, indented } from './event.js';
 import { term } from './query.js';
 import { Copy } from './copy.js';
 
@@ -43,7 +43,8 @@ function Tree({ event, zone, include, exclude, addColumn }) {
           onClick=${() => addColumn(r.path)}>▤</button></span>`
       }
     </li>`;
-  })}</ul>`;
+  })}</ul>
+  ${all.length >= mostRows && html`<p class="notice small">${t.detail.more(mostRows)}</p>`}`;
 }
 
 // Key asks for the public key that is to be trusted, and pins it in this browser.

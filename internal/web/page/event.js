@@ -227,10 +227,13 @@ export function sentence(event) {
   return parts;
 }
 
+export const mostRows = 2000;
+
 // rows returns the fields of an event in order: {path, name, depth, value} with value undefined for what holds others.
+// There are at most mostRows of them; what has more is read as JSON.
 export function rows(value, prefix = '', depth = 0, out = []) {
-  if (out.length > 2000) return out; // what has more is read as JSON
   for (const [name, v] of Object.entries(value)) {
+    if (out.length >= mostRows) return out;
     const path = Array.isArray(value) ? prefix : (prefix ? prefix + '.' : '') + quoteName(name, !prefix);
     const shown = Array.isArray(value) ? `[${name}]` : name;
     if (v !== null && typeof v === 'object' && Object.keys(v).length) {

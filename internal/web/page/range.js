@@ -1,6 +1,7 @@
 import { html, useState, useRef, useEffect } from './html.js';
 import { t } from './text.js';
 import * as time from './time.js';
+import { usualFrom } from './state.js';
 
 // Range chooses the time: relative to now, or between two times; and the zone in which times are shown.
 export function Range({ state, change }) {
@@ -16,8 +17,8 @@ export function Range({ state, change }) {
   const submit = (e) => {
     e.preventDefault();
     change({
-      from: from.current.value.trim() || 'now-7d',
-      to: to.current.value.trim().replace(/^now$/, ''),
+      from: time.inZone(from.current.value.trim(), state.zone, false) || usualFrom,
+      to: time.inZone(to.current.value.trim().replace(/^now$/, ''), state.zone, true),
       event: '',
     });
   };
@@ -30,7 +31,7 @@ export function Range({ state, change }) {
       </select></label>
     ${
       custom &&
-      html`<form class="together" onSubmit=${submit} title=${t.range.hint}>
+      html`<form class="together" onSubmit=${submit} title=${t.range.hint(time.zoneName(state.zone))}>
       <input ref=${from} defaultValue=${state.from} key=${'f' + state.from} aria-label=${t.range.from}
           spellcheck=${false} maxlength="60" />
       <span aria-hidden="true">–</span>

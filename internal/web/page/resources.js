@@ -286,10 +286,17 @@ const deliveries = {
         },
   // A change sends all that there is; a secret that is sent as it was shown stays.
   method: 'PUT',
-  whole: ({ weir, ...item }, body) => ({
+  // Logs that come to it begin where it began, unless that is an entry of one log: that may not be sent any more.
+  whole: ({ weir: { workspaces, filter, from, batch } = {}, ...item }, body) => ({
     ...item,
     ...body,
-    weir: { workspaces: weir?.workspaces, filter: weir?.filter, batch: weir?.batch, ...body.weir },
+    weir: {
+      workspaces,
+      filter,
+      from: from?.includes('/') && (body.logTypes || body.weir?.workspaces) ? undefined : from,
+      batch,
+      ...body.weir,
+    },
   }),
   verbs: own('logIntegrations'),
   actions: (d, s) => [verb(d.weir?.paused ? 'resume' : 'pause'), ...(s?.facts.parked ? [verb('retryParked')] : [])],

@@ -30,6 +30,37 @@ export function dateTime(ms, zone, fraction = true) {
   );
 }
 
+// inZone returns a time that somebody has typed, as the API reads it: one without a zone is in the chosen zone, and a
+// day or a longer time begins and ends there. last is whether it ends a range. Times relative to now stay as they are.
+export function inZone(text, zone, last) {
+  if (zone !== 'local') return text;
+  const clock = text.match(/^(\d{4})-(\d\d)-(\d\d)T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)?$/);
+  if (clock) {
+    const [year, month, date, hour, minute = 0, second = 0] = clock
+      .slice(1)
+      .map((n) => (n === undefined ? n : Number(n)));
+    return text + offset(new Date(year, month - 1, date, hour, minute, second).getTime(), zone);
+  }
+  const days = daysOf(text);
+  if (!days) return text;
+  return last ? written(days[1].getTime() - 1, zone) : written(days[0].getTime(), zone);
+}
+
+// daysOf returns when a day, a week or a month begins and ends in the browser's zone; null if a text is none.
+function daysOf(text) {
+  const [, year, month, date] = text.match(/^(\d{4})-(\d\d)(?:-(\d\d))?$/)?.map(Number) ?? [];
+  if (year && date) return [new Date(year, month - 1, date), new Date(year, month - 1, date + 1)];
+  if (year) return [new Date(year, month - 1, 1), new Date(year, month, 1)];
+  const [, inYear, week] = text.match(/^(\d{4})-W(\d\d)$/)?.map(Number) ?? [];
+  if (!inYear) return null;
+  const fourth = new Date(inYear, 0, 4); // is in the first week, which begins on Monday
+  const monday = 4 - ((fourth.getDay() + 6) % 7) + (week - 1) * 7;
+  return [new Date(inYear, 0, monday), new Date(inYear, 0, monday + 7)];
+}
+
+// written writes a time as RFC 3339 does, with the offset of the zone.
+const written = (ms, zone) => dateTime(ms, zone).replace(' ', 'T') + offset(ms, zone);
+
 // short writes a time as far as the length of what it stands in needs.
 export function short(ms, zone, span) {
   const d = new Date(ms);
