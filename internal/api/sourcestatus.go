@@ -28,8 +28,9 @@ type unitView struct {
 	Cursor    time.Time  `json:"cursor"`
 	Error     string     `json:"error,omitempty"`
 	Gone      *time.Time `json:"goneSince,omitempty"`
-	Lag       *int64     `json:"lag,omitempty"`  // messages of a partition that wait, at most
-	Lost      int64      `json:"lost,omitempty"` // messages of a partition that were gone before, at most
+	Lag       *int64     `json:"lag,omitempty"`       // messages of a partition that wait, at most
+	Left      *time.Time `json:"leftSince,omitempty"` // The source is not to collect it.
+	Lost      int64      `json:"lost,omitempty"`      // messages of a partition that were gone before, at most
 	Name      string     `json:"name"`
 	Offset    *int64     `json:"offset,omitempty"`     // of the next message of a partition
 	Reason    string     `json:"lastReason,omitempty"` // why an event was not read, or was refused
@@ -39,7 +40,8 @@ type unitView struct {
 	Workspace string     `json:"workspaceId,omitempty"`
 }
 
-// maxUnits is the number of logs in a status: those with an error first, then those that are furthest behind.
+// maxUnits is the number of logs in a status: those with an error first, then those that are furthest behind, and at
+// last those of which nothing is to be collected.
 const maxUnits = 200
 
 func (h sources) status(c *call) (any, error) {
@@ -51,23 +53,30 @@ func (h sources) status(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return viewStatus(state, c.now), nil
+}
+
+func viewStatus(state *collect.State, now time.Time) sourceStatus {
 	v := sourceStatus{Error: state.Error, Success: momentOrNil(state.Success), Failure: momentOrNil(state.Failure),
 		Recorded: state.Recorded, Unread: state.Unread, Refused: state.Refused, Logs: []unitView{}}
 	units := slices.SortedFunc(maps.Values(state.Units), func(a, b *collect.Progress) int {
 		if (a.Failed == "") != (b.Failed == "") {
 			return cmp.Compare(b.Failed, a.Failed)
 		}
+		if (a.Idle() == 0) != (b.Idle() == 0) {
+			return cmp.Compare(a.Idle(), b.Idle())
+		}
 		return cmp.Or(cmp.Compare(a.Next, b.Next), cmp.Compare(a.Label, b.Label))
 	})
 	for _, p := range units {
-		if p.Gone == 0 {
-			v.Behind = max(v.Behind, c.now.Unix()-p.Next)
+		if p.Idle() == 0 {
+			v.Behind = max(v.Behind, now.Unix()-p.Next)
 		}
 		if v.More = len(v.Logs) == maxUnits; !v.More {
 			v.Logs = append(v.Logs, showUnit(p))
 		}
 	}
-	return v, nil
+	return v
 }
 
 func showUnit(p *collect.Progress) unitView {
@@ -78,6 +87,9 @@ func showUnit(p *collect.Progress) unitView {
 	}
 	if p.Gone > 0 {
 		v.Gone = momentOrNil(time.Unix(p.Gone, 0))
+	}
+	if p.Left > 0 {
+		v.Left = momentOrNil(time.Unix(p.Left, 0))
 	}
 	return v
 }

@@ -35,6 +35,9 @@ var (
 
 	// ErrAway is returned (wrapped) if the source did not answer, or does not let anybody in.
 	ErrAway = errors.New("the source does not answer")
+
+	// ErrNotChosen is returned (wrapped) by Again for a unit that is not to be collected any more.
+	ErrNotChosen = errors.New("it is not to be collected any more")
 )
 
 // Format makes events of what a feed has.
@@ -79,8 +82,10 @@ type Source interface {
 	// Units returns the units that there are. With an error they are some of them.
 	Units(ctx context.Context) ([]Unit, error)
 
-	// Again returns a unit that there was before, by its id and place. It is false if it is not to be collected any more.
-	Again(id string, at Place) (Unit, bool)
+	// Again returns a unit that there was before, and that is not among those that Units returned last, by its id and
+	// place. Errors are ErrNotChosen; ErrGone, with a unit that can be told of what is lost; or why the source cannot say
+	// (all wrapped).
+	Again(ctx context.Context, id string, at Place) (Unit, error)
 }
 
 // Lister is a Source whose Units holds up to so many bytes, which are accounted for before.

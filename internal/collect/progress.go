@@ -22,6 +22,7 @@ type Progress struct {
 	Failed string `json:"failed,omitempty"` // why it cannot go on; empty if it can
 	Gone   int64  `json:"gone,omitempty"`   // since when the source does not have it
 	Asked  int64  `json:"asked,omitempty"`  // when it was asked for last since then
+	Left   int64  `json:"left,omitempty"`   // since when it is not to be collected
 }
 
 // newProgress returns that of a unit that begins some time back.
@@ -35,6 +36,15 @@ func newProgress(u Unit, now time.Time) *Progress {
 	}
 	first := now.Add(-back).Unix()
 	return &Progress{First: first, Next: first, Swept: now.Unix(), Span: maxSpan}
+}
+
+// Idle returns since when nothing is to be collected of a unit: the source does not have it, or it is not to be
+// collected. It is 0 for one that is, and one may become such a one again.
+func (p *Progress) Idle() int64 {
+	if p.Left > 0 && p.Gone > 0 {
+		return min(p.Left, p.Gone)
+	}
+	return max(p.Left, p.Gone)
 }
 
 // pass is the windows that a unit is asked for in one round.

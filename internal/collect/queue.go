@@ -138,6 +138,18 @@ func (o *Offsets) lose(from, to int64, why string, now time.Time) {
 	o.Gap = &Gap{From: from, To: to, Why: why, At: now.UnixMilli()}
 }
 
+// owe tells whether there are messages of which a log has neither the event nor that they are lost.
+func (o *Offsets) owe() bool { return o != nil && (o.Gap != nil || o.Next < o.End) }
+
+// finish notes that the source does not have the queue any more. The cursor stays, so that the queue is collected whole
+// if it comes back after all; another one of its name begins at its start.
+func (o *Offsets) finish(now time.Time) {
+	if o.Gap == nil && o.Next < o.End { // as the last look has seen it
+		o.lose(o.Next, o.End, "the source does not have it any more", now)
+		o.End = o.Next // of which no other gap tells
+	}
+}
+
 // beginQueue makes a unit go on where it was.
 func (r *Round) beginQueue(ctx context.Context, u *unitRun) error {
 	b, now := u.unit.Queue.Bounds(), time.Now()
@@ -154,6 +166,9 @@ func (r *Round) beginQueue(ctx context.Context, u *unitRun) error {
 			return err
 		}
 	}
+	if u.wasGone > 0 && now.Unix()-u.wasGone >= believed && b.ID == "" && u.Offsets.Gap == nil {
+		u.Offsets.back(b.Start) // It may be another one.
+	}
 	u.Offsets.Resume(b, diverged, now)
 	return nil
 }
@@ -161,14 +176,18 @@ func (r *Round) beginQueue(ctx context.Context, u *unitRun) error {
 // stepQueue takes some messages of a unit. An error of the unit is noted in it; one that is returned ends the round.
 func (r *Round) stepQueue(ctx context.Context, u *unitRun) error {
 	if !u.resumed {
-		if u.err = r.beginQueue(ctx, u); u.err != nil {
+		if u.ended {
+			u.Offsets.finish(time.Now())
+		} else if u.err = r.beginQueue(ctx, u); u.err != nil {
 			return nil
 		}
 		u.resumed = true
 	}
 	o := u.Offsets
 	if o.Gap == nil && o.Next >= o.End {
-		u.pass.done, u.Next = true, time.Now().Unix()
+		if u.pass.done = true; !u.ended {
+			u.Next = time.Now().Unix()
+		}
 		return nil
 	}
 	target, err := r.target(ctx, u)

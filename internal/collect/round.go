@@ -30,7 +30,7 @@ type Round struct {
 	State   *State
 	By      string // whose share of memory it takes, and who recorded the events
 	Most    int    // size of a line, in bytes (default 1 MiB)
-	MaxUnit int    // number of units (default 2000)
+	MaxUnit int    // number of units (default 2000), of which those that are idle give way to others
 
 	// Target returns the log that a unit's lines go to. The workspace is the one that it returned before, or empty.
 	Target func(ctx context.Context, u Unit, workspace string) (Target, error)
@@ -62,8 +62,10 @@ var ErrFailed = errors.New("not everything could be collected")
 type unitRun struct {
 	*Progress
 	unit    Unit
-	listed  bool // The source says that there is it.
-	resumed bool // It is known where to go on in its queue.
+	listed  bool  // The source says that there is it.
+	resumed bool  // It is known where to go on in its queue.
+	ended   bool  // The source does not have its queue any more: what was not collected is lost.
+	wasGone int64 // since when the source did not have it, if it has it again
 	pass    pass
 	tooMuch int
 	broken  int
@@ -81,7 +83,10 @@ func (r *Round) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	runs := r.begin(units, &err)
+	runs := r.begin(ctx, units, &err)
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), r.save(context.WithoutCancel(ctx)))
+	}
 	failed := r.goOn(ctx, runs)
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), r.save(context.WithoutCancel(ctx)))
@@ -148,39 +153,125 @@ func (r *Round) commit(ctx context.Context) error {
 }
 
 // begin returns the units that are to be asked for: those that are there, and those that were. A source may have lines
-// of these for a while.
-func (r *Round) begin(units []Unit, err *error) []*unitRun {
-	var runs []*unitRun
+// of these for a while. What cannot be asked for is noted in err.
+func (r *Round) begin(ctx context.Context, units []Unit, err *error) []*unitRun {
 	now := time.Now()
 	listed := map[string]bool{} // by id and by path, which two may have of whom one is gone
-	for _, u := range units {
-		if listed[u.ID] {
-			continue
+	units = slices.DeleteFunc(units, func(u Unit) bool {
+		again := listed[u.ID]
+		listed[u.ID] = true
+		if u.Queue == nil {
+			listed[u.Place.path(u.ID)] = true
 		}
-		listed[u.ID], listed[u.Place.path(u.ID)] = true, true
+		return again
+	})
+	were := r.beginAgain(ctx, listed, now.Unix(), err) // which tells who gives way to new ones
+	runs := make([]*unitRun, 0, len(units)+len(were))
+	full := false
+	for _, u := range units {
 		p := r.State.Units[u.ID]
 		if p == nil {
-			if len(r.State.Units) >= r.MaxUnit {
-				*err = errors.Join(*err, fmt.Errorf("there are more than %d logs to collect: leave some out, or create "+
-					"another source for them", r.MaxUnit))
-				break
+			if full = full || !r.makeRoom(listed); full {
+				continue
 			}
 			p = newProgress(u, now)
 			r.State.Units[u.ID] = p
 		}
+		run := &unitRun{Progress: p, unit: u, listed: true, pass: p.begin(now.Unix()), wasGone: p.Gone}
 		p.Label, p.Place = u.Label, u.Place
-		runs = append(runs, &unitRun{Progress: p, unit: u, listed: true, pass: p.begin(now.Unix())})
+		p.Gone, p.Asked, p.Left = 0, 0, 0
+		runs = append(runs, run)
 	}
+	if full {
+		*err = errors.Join(*err, fmt.Errorf("there are more than %d logs to collect: leave some out, or create another "+
+			"source for them", r.MaxUnit))
+	}
+	return append(runs, were...)
+}
+
+// beginAgain returns the units that there were, and that are asked for again. It notes which others are idle, and in
+// failed why the source could not say that.
+func (r *Round) beginAgain(ctx context.Context, listed map[string]bool, now int64, failed *error) (runs []*unitRun) {
 	for _, id := range slices.Sorted(maps.Keys(r.State.Units)) {
 		p := r.State.Units[id]
-		if listed[id] || listed[p.Place.path(id)] || p.Gone > 0 && !p.askAgain(now.Unix()) {
+		switch {
+		case listed[id]:
+			continue
+		case listed[p.Place.path(id)]: // Another one has its name, so that it can never be asked for.
+			p.noteGone(now)
+			continue
+		case p.Gone > 0 && !p.askAgain(now) && !p.Offsets.owe():
 			continue
 		}
-		if u, ok := r.Source.Again(id, p.Place); ok {
-			runs = append(runs, &unitRun{Progress: p, unit: u, pass: p.begin(now.Unix())})
+		u, err := r.Source.Again(ctx, id, p.Place)
+		run := &unitRun{Progress: p, unit: u, pass: p.begin(now), err: err}
+		switch {
+		case ctx.Err() != nil:
+			return runs
+		case errors.Is(err, ErrNotChosen):
+			p.noteLeft(now)
+			continue
+		case errors.Is(err, ErrAway): // as Units may have said
+			if *failed == nil {
+				*failed = err
+			}
+			continue
+		case errors.Is(err, ErrGone):
+			if p.noteGone(now); now-p.Gone < believed || !p.Offsets.owe() {
+				continue
+			}
+			run.ended, run.err = true, nil
+		default:
+			p.Left = 0
 		}
+		runs = append(runs, run)
 	}
 	return runs
+}
+
+// believed is for how many seconds a queue must be gone before what it had counts as lost: a part of the source that
+// has just started may not know of it yet.
+const believed = 15 * 60
+
+// noteGone notes that the source does not have a unit.
+func (p *Progress) noteGone(now int64) {
+	if p.Asked = now; p.Gone == 0 {
+		p.Gone = now
+	}
+	p.Failed = ""
+}
+
+// noteLeft notes that a unit is not to be collected. How far it came is kept, so that it goes on there if it is to be
+// collected again.
+func (p *Progress) noteLeft(now int64) {
+	if p.Left == 0 {
+		p.Left = now
+	}
+	p.Failed = ""
+}
+
+// makeRoom makes room for one more unit: of those that are idle, the one that has been so for longest is forgotten. If
+// it comes back, it begins as a new one, and lines that the log has already are recognised. It returns false if there
+// is none.
+func (r *Round) makeRoom(listed map[string]bool) bool {
+	if len(r.State.Units) < r.MaxUnit {
+		return true
+	}
+	oldest := ""
+	for id, p := range r.State.Units {
+		if listed[id] || p.Idle() == 0 || p.Left == 0 && p.Offsets.owe() {
+			continue
+		}
+		if first := r.State.Units[oldest]; first == nil || p.Idle() < first.Idle() ||
+			p.Idle() == first.Idle() && id < oldest {
+			oldest = id
+		}
+	}
+	if oldest == "" {
+		return false
+	}
+	delete(r.State.Units, oldest)
+	return true
 }
 
 // askAgain tells whether one that is gone is asked for: now and then for a while, since it may come back.
@@ -241,7 +332,7 @@ func (r *Round) step(ctx context.Context, u *unitRun) error {
 	if err := r.record(ctx, u, lines, source); err != nil {
 		return err
 	}
-	if u.Gone, u.Asked = 0, 0; !lines.full() {
+	if u.Gone, u.Asked, u.Left = 0, 0, 0; !lines.full() {
 		u.Span = min(2*max(u.Span, 1), maxSpan)
 	}
 	clock := int64(0)
@@ -259,9 +350,7 @@ func (u *unitRun) fail(err error, w Window, now int64) error {
 	}
 	switch {
 	case errors.Is(err, ErrGone) && !u.listed:
-		if u.Asked = now; u.Gone == 0 {
-			u.Gone = now
-		}
+		u.noteGone(now)
 		u.pass.done = true
 		return nil
 	case errors.Is(err, ErrTooMuch):
@@ -392,7 +481,8 @@ func (s *State) Differs(earlier *State) bool {
 	for id, p := range s.Units {
 		q := earlier.Units[id]
 		if q == nil || p.Place != q.Place || p.Workspace != q.Workspace || p.Swept != q.Swept || p.Failed != q.Failed ||
-			p.Gone != q.Gone || p.Offsets.differs(q.Offsets) || p.Offsets == nil && p.Next-q.Next > noteworthy {
+			p.Gone != q.Gone || p.Left != q.Left || p.Offsets.differs(q.Offsets) ||
+			p.Offsets == nil && p.Next-q.Next > noteworthy {
 			return true
 		}
 	}

@@ -156,7 +156,8 @@ func TestListsOfClustersAreBounded(t *testing.T) {
 			t.Errorf("%s: %d units, %v", c.name, len(units), err)
 		}
 		for _, u := range units {
-			if again, ok := s.Again(u.ID, u.Place); !ok || again.Label != u.Label || again.Place != u.Place {
+			again, err := s.Again(t.Context(), u.ID, u.Place)
+			if err != nil || again.Label != u.Label || again.Place != u.Place {
 				t.Errorf("%+v is %+v when it is asked for again", u, again)
 			}
 		}

@@ -150,11 +150,11 @@ func (s *Source) unit(kind Kind, id string, at collect.Place) collect.Unit {
 }
 
 // Again implements collect.Source.
-func (s *Source) Again(id string, at collect.Place) (collect.Unit, bool) {
+func (s *Source) Again(_ context.Context, id string, at collect.Place) (collect.Unit, error) {
 	text, rest, _ := strings.Cut(id, "/")
 	kind, o := Kind(text), s.options
 	if !slices.Contains(o.Kinds, kind) {
-		return collect.Unit{}, false
+		return collect.Unit{}, collect.ErrNotChosen
 	}
 	isChosen := func(chosen []string, name string) bool { return len(chosen) == 0 || slices.Contains(chosen, name) }
 	ok := kind == OrganizationEvents || isChosen(o.Projects, at.ProjectID)
@@ -165,9 +165,9 @@ func (s *Source) Again(id string, at collect.Place) (collect.Unit, bool) {
 		ok = ok && strings.Count(rest, "/") == 2
 	}
 	if !ok {
-		return collect.Unit{}, false
+		return collect.Unit{}, collect.ErrNotChosen
 	}
-	return s.unit(kind, id, at), true
+	return s.unit(kind, id, at), nil
 }
 
 // workspaceLog returns the feed of a workspace's log.

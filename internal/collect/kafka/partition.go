@@ -29,6 +29,13 @@ type partition struct {
 	failed error
 }
 
+func (p *partition) id() string { return fmt.Sprintf("kafka/%s/%d", p.topic, p.number) }
+
+func (p *partition) unit() collect.Unit {
+	return collect.Unit{ID: p.id(), Queue: p, Label: fmt.Sprintf("%s, partition %d", p.topic, p.number),
+		Place: collect.Place{Name: p.source.settings.place(p.topic)}}
+}
+
 // parseID returns what the id of a unit says.
 func parseID(id string) (topic string, number int32, ok bool) {
 	rest, ok := strings.CutPrefix(id, "kafka/")

@@ -71,6 +71,14 @@ func (s *Settings) pattern() (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + s.Pattern + `)\z`)
 }
 
+// chooses tells whether a topic is to be collected, by its name alone.
+func (s *Settings) chooses(topic string, pattern *regexp.Regexp) bool {
+	if len(s.Topics) > 0 {
+		return slices.Contains(s.Topics, topic)
+	}
+	return pattern.MatchString(topic)
+}
+
 // place returns the name of what takes the messages of a topic.
 func (s *Settings) place(topic string) string {
 	if s.Naming == "" {

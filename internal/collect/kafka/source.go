@@ -42,8 +42,13 @@ type Source struct {
 	client   *kgo.Client
 	trouble  brokers.Trouble
 
-	cluster string          // its id
-	listed  map[string]bool // ids of units
+	cluster string // its id
+
+	// What the last call of Units has found, by ids of units, and what Again has found since, by topics.
+	listed map[string]bool
+	failed map[string]error
+	away   error // the cluster said nothing
+	looked map[string]look
 }
 
 // New returns a Source that connects as the policy says. Messages of more than most bytes are not taken. The caller
@@ -94,7 +99,11 @@ func (s *Source) ListMemory() int64 { return brokers.ListMemory }
 
 // Units implements collect.Source. It asks for the topics and their partitions anew.
 func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
+	s.listed, s.failed, s.looked = map[string]bool{}, map[string]error{}, map[string]look{}
 	all, err := s.partitions(ctx, s.settings.Topics)
+	if s.away = nil; errors.Is(err, collect.ErrAway) {
+		s.away = err
+	}
 	if len(all) == 0 {
 		return nil, err
 	}
@@ -104,22 +113,56 @@ func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 		if p.failed == nil {
 			known = append(known, p)
 		} else {
+			s.failed[p.id()] = p.failed
 			err = errors.Join(err, p.failed)
 		}
 	}
 	units := make([]collect.Unit, 0, len(known))
-	s.listed = map[string]bool{}
 	for _, p := range known {
-		id := fmt.Sprintf("kafka/%s/%d", p.topic, p.number)
-		s.listed[id] = true
-		units = append(units, collect.Unit{ID: id, Queue: p,
-			Label: fmt.Sprintf("%s, partition %d", p.topic, p.number), Place: collect.Place{Name: s.settings.place(p.topic)}})
+		s.listed[p.id()] = true
+		units = append(units, p.unit())
 	}
 	return units, errors.Join(bounded, err)
 }
 
-// Again implements collect.Source. A partition that is not listed is not there.
-func (s *Source) Again(string, collect.Place) (collect.Unit, bool) { return collect.Unit{}, false }
+// look is what a cluster says of a topic.
+type look struct {
+	partitions []*partition
+	err        error
+}
+
+// Again implements collect.Source. A topic that only a pattern names is asked for by its name: a cluster leaves one out
+// of a list that may not be described, too.
+func (s *Source) Again(ctx context.Context, id string, _ collect.Place) (collect.Unit, error) {
+	topic, number, ok := parseID(id)
+	switch {
+	case !ok || !s.settings.chooses(topic, s.pattern):
+		return collect.Unit{}, collect.ErrNotChosen
+	case s.away != nil:
+		return collect.Unit{}, s.away
+	case s.failed[id] != nil:
+		return collect.Unit{}, s.failed[id]
+	}
+	found, ok := s.looked[topic]
+	if !ok {
+		found.partitions, found.err = s.partitions(ctx, []string{topic})
+		if errors.Is(found.err, collect.ErrAway) {
+			s.away = found.err
+		}
+		s.looked[topic] = found
+	}
+	gone := (&partition{source: s, topic: topic, number: number, bounds: collect.Bounds{Epoch: -1, Committed: -1}}).unit()
+	switch p := find(found.partitions, topic, number); {
+	case errors.Is(found.err, kerr.UnknownTopicOrPartition):
+		return gone, fmt.Errorf("%w: %w", collect.ErrGone, found.err)
+	case found.err != nil:
+		return collect.Unit{}, found.err
+	case p == nil:
+		return gone, fmt.Errorf("%s, partition %d: %w", topic, number, collect.ErrGone)
+	}
+	return collect.Unit{}, fmt.Errorf("%s, partition %d: %w: the cluster did not list it", topic, number,
+		collect.ErrIncomplete)
+}
 
 // partitions returns the partitions of some topics, or of those that the pattern matches.
 func (s *Source) partitions(ctx context.Context, topics []string) (all []*partition, err error) {
