@@ -10,8 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirlog/weir/client"
@@ -70,7 +73,7 @@ const maxPage = 4 << 20
 // needs what is not in the settings. It sends nothing.
 func (a *AtlasSettings) Open(secret string, t http.RoundTripper, userAgent string, o atlas.Options) (*atlas.Source,
 	error) {
-	config := client.Config{URL: a.URL, UserAgent: userAgent, Transport: t, MaxReply: maxPage}
+	config := client.Config{URL: a.URL, UserAgent: userAgent, Transport: o.Pace.Transport(t), MaxReply: maxPage}
 	if a.ClientID != "" {
 		config.ClientID, config.ClientSecret = a.ClientID, secret
 	} else {
@@ -93,7 +96,21 @@ func (s *Source) Credential() string {
 		return s.Kafka.BootstrapServers + " " + s.Kafka.Username
 	}
 	a := s.Atlas
-	return a.URL + " " + a.ClientID + " " + a.PublicKey
+	return server(a.URL) + " " + a.ClientID + " " + a.PublicKey
+}
+
+// server returns a URL as all write it the same that mean one server.
+func server(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text
+	}
+	host := strings.ToLower(u.Hostname())
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(host, port) + strings.TrimRight(u.EscapedPath(), "/")
 }
 
 // Secret returns where the hidden secret of a source stands.

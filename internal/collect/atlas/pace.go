@@ -36,12 +36,32 @@ const (
 // tooMany is how long to wait where the server does not say.
 var tooMany = retry.Policy{First: 2 * time.Second, Longest: 2 * time.Minute}
 
-// NewPace returns the pace of a credential, with so many requests a minute.
+// NewPace returns the pace of a credential, with so many requests in any minute, which are more than 20.
 func NewPace(perMinute int) *Pace {
-	return &Pace{limit: rate.NewLimiter(rate.Limit(perMinute)/60, atOnce), pauses: tooMany.Pauses()}
+	return &Pace{limit: rate.NewLimiter(rate.Limit(perMinute-atOnce)/60, atOnce), pauses: tooMany.Pauses()}
 }
 
-// do asks when it may, and again when the server says that there were too many requests.
+// Transport returns a transport that sends a request by way of base when it may. It is to be the one below all that
+// authenticate, since a call of the API is several requests where it is challenged, needs a token or has pages.
+func (p *Pace) Transport(base http.RoundTripper) http.RoundTripper { return &paced{p, base} }
+
+type paced struct {
+	pace *Pace
+	base http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := p.pace.limit.Wait(r.Context()); err != nil {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, err
+	}
+	return p.base.RoundTrip(r)
+}
+
+// do calls when no pause is asked for, and again when the server says that there were too many requests.
 func (p *Pace) do(ctx context.Context, ask func() error) error {
 	for n := 1; ; n++ {
 		if err := p.wait(ctx); err != nil {
@@ -60,14 +80,14 @@ func (p *Pace) do(ctx context.Context, ask func() error) error {
 	}
 }
 
-// wait waits until the next request may be sent.
+// wait waits while a pause is asked for.
 func (p *Pace) wait(ctx context.Context) error {
 	for {
 		p.mu.Lock()
 		pause := time.Until(p.until)
 		p.mu.Unlock()
 		if pause <= 0 {
-			return p.limit.Wait(ctx)
+			return ctx.Err()
 		}
 		if !retry.Wait(ctx, pause) {
 			return context.Cause(ctx)

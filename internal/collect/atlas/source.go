@@ -18,7 +18,7 @@ import (
 
 // Options say what is collected.
 type Options struct {
-	Client     *client.Client
+	Client     *client.Client // whose requests go by Pace.Transport
 	Pace       *Pace
 	Kinds      []Kind
 	Projects   []string // ids; if empty, all that the credential may see
