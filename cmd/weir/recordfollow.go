@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -76,23 +77,35 @@ func (s *following) send(ctx context.Context, b logfile.Batch) error {
 	if len(strings.TrimSpace(string(b.Lines))) == 0 {
 		return nil
 	}
+	return client.InParts(b.Lines, func(part []byte, before int) error {
+		return s.sendPart(work, b.Name, part, b.Offsets[before:])
+	}, func(before int, said *client.Error) error {
+		s.refused(b.Name, b.Offsets[before], said.Error())
+		s.sent.Refused++
+		return nil
+	})
+}
+
+// sendPart sends some lines of a file, which are at offsets, and maybe more offsets behind them.
+func (s *following) sendPart(ctx context.Context, name string, lines []byte, offsets []int64) error {
 	var r client.Recorded
-	err := client.Retry(work, s.flags.sender.Retry, func() (err error) {
-		r, err = s.client.Record(work, s.project, s.workspace, b.Lines, true)
+	err := client.Retry(ctx, s.flags.sender.Retry, func() (err error) {
+		r, err = s.client.Record(ctx, s.project, s.workspace, lines, true)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s, from byte %d on: %w", b.Name, b.Offsets[0], err)
+		return fmt.Errorf("%s, from byte %d on: %w", name, offsets[0], err)
 	}
+	offsets = offsets[:min(len(offsets), bytes.Count(lines, []byte("\n")))]
 	for _, f := range r.BadRequest.Fields {
 		n, err := strconv.Atoi(strings.TrimPrefix(f.Field, "line "))
-		if err == nil && n >= 1 && n <= len(b.Offsets) {
-			s.refused(b.Name, b.Offsets[n-1], f.Description)
+		if err == nil && n >= 1 && n <= len(offsets) {
+			s.refused(name, offsets[n-1], f.Description)
 		}
 	}
 	if more := r.Rejected - len(r.BadRequest.Fields); more > 0 {
-		visible.Printf(s.cmd.ErrOrStderr(), "%s: %d more lines between the bytes %d and %d are refused\n", b.Name,
-			more, b.Offsets[0], b.Offsets[len(b.Offsets)-1])
+		visible.Printf(s.cmd.ErrOrStderr(), "%s: %d more lines between the bytes %d and %d are refused\n", name, more,
+			offsets[0], offsets[len(offsets)-1])
 	}
 	s.sent.Recorded += r.Recorded
 	s.sent.Duplicates += r.Duplicates

@@ -1,7 +1,6 @@
 package once
 
 import (
-	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -175,16 +174,6 @@ func TestStateIsOfOneSource(t *testing.T) {
 	o.Project = "other"
 	if _, _, err := Run(t.Context(), o); !errors.Is(err, ErrState) {
 		t.Error(err)
-	}
-}
-
-func TestHalvesAreLines(t *testing.T) {
-	for _, text := range []string{"a\n", "a\nb\n", "a\nbbbbbbbbbb\n", "aaaaaaaaaa\nb\n", "a\nb\nc\nd\n"} {
-		first, second := halves([]byte(text))
-		if got := string(first) + string(second); got != text || !bytes.HasSuffix(first, []byte{'\n'}) ||
-			(len(second) == 0) != (strings.Count(text, "\n") == 1) {
-			t.Errorf("%q: %q and %q", text, first, second)
-		}
 	}
 }
 

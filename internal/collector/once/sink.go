@@ -1,11 +1,8 @@
 package once
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/collect"
@@ -68,39 +65,27 @@ func (b *batch) Add(raw []byte) error {
 // Close implements collect.Batch.
 func (b *batch) Close() { b.lines = nil }
 
-// Record implements collect.Batch.
+// Record implements collect.Batch. Lines that are more than the weir takes at a time are recorded in parts.
 func (b *batch) Record(ctx context.Context) (result record.Result, err error) {
-	err = b.send(ctx, b.lines, &result)
-	return result, err
-}
-
-// send records lines, in halves if they are more than the weir takes at a time.
-func (b *batch) send(ctx context.Context, lines []byte, result *record.Result) error {
-	if len(lines) == 0 {
-		return nil
-	}
-	var got client.Recorded
-	err := client.Retry(ctx, b.retry, func() (err error) {
-		got, err = b.post(ctx, lines)
-		return err
-	})
-	refused := new(client.Error)
-	if errors.As(err, &refused) && refused.Status == http.StatusRequestEntityTooLarge {
-		if first, second := halves(lines); len(second) > 0 {
-			return errors.Join(b.send(ctx, first, result), b.send(ctx, second, result))
+	err = client.InParts(b.lines, func(part []byte, _ int) error {
+		var got client.Recorded
+		err := client.Retry(ctx, b.retry, func() (err error) {
+			got, err = b.post(ctx, part)
+			return err
+		})
+		result.Recorded += got.Recorded
+		result.Conflicts += got.Conflicts
+		result.Duplicates += got.Duplicates
+		result.Refused += got.Rejected
+		for _, f := range got.BadRequest.Fields {
+			result.Reasons = append(result.Reasons, record.Remark{Event: f.Field, Text: f.Description})
 		}
-	}
+		return err
+	}, func(_ int, said *client.Error) error { return said })
 	if err != nil {
-		return fmt.Errorf("workspace %s: %w", b.target.Workspace, err)
+		return result, fmt.Errorf("workspace %s: %w", b.target.Workspace, err)
 	}
-	result.Recorded += got.Recorded
-	result.Conflicts += got.Conflicts
-	result.Duplicates += got.Duplicates
-	result.Refused += got.Rejected
-	for _, f := range got.BadRequest.Fields {
-		result.Reasons = append(result.Reasons, record.Remark{Event: f.Field, Text: f.Description})
-	}
-	return nil
+	return result, nil
 }
 
 func (b *batch) post(ctx context.Context, lines []byte) (client.Recorded, error) {
@@ -108,17 +93,4 @@ func (b *batch) post(ctx context.Context, lines []byte) (client.Recorded, error)
 		return b.client.RecordOperational(ctx, b.project, b.target.Workspace, lines, true)
 	}
 	return b.client.Record(ctx, b.project, b.target.Workspace, lines, true)
-}
-
-// halves cuts lines behind the one in the middle. The second half of one line is empty.
-func halves(lines []byte) (first, second []byte) {
-	middle := (len(lines) - 1) / 2
-	end := middle + bytes.IndexByte(lines[middle:], '\n') + 1
-	if end == len(lines) {
-		end = bytes.LastIndexByte(lines[:len(lines)-1], '\n') + 1
-	}
-	if end == 0 {
-		return lines, nil
-	}
-	return lines[:end], lines[end:]
 }
