@@ -32,7 +32,7 @@ type Options struct {
 	MapEvery  time.Duration // time between two looks at which logs a delivery has, 1 minute
 	PollEvery time.Duration // time between two looks at a log of which nobody has said that it has grown, 5 minutes
 	KeepEvery time.Duration // time between two versions of a state, of a delivery that is busy for long, 10 seconds
-	SendLimit time.Duration // for one batch, 30 seconds
+	SendLimit time.Duration // for one batch, 30 seconds; ten times as long for one that cannot be made smaller
 	Pauses    retry.Policy  // after failures; from 1 second to 5 minutes
 
 	Logger     *slog.Logger          // If nil, nothing is logged.

@@ -31,6 +31,7 @@ type world struct {
 	set    Set
 	sizes  map[string]int // entries, by log
 	plan   int64
+	pad    string // of each line
 
 	mu       sync.Mutex
 	places   map[string]*place // by delivery
@@ -118,7 +119,8 @@ func (w *world) grow(log int, n int) {
 	var lines []string
 	for range n {
 		i := w.sizes[id]
-		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%s-%d"},"even":%v}`, i, id, i, i%2 == 0))
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":"%s-%d"},"even":%v%s}`, i, id, i, i%2 == 0,
+			w.pad))
 		w.sizes[id]++
 	}
 	w.plan++

@@ -264,7 +264,7 @@ func TestAPlaceThatHangsStopsNoOther(t *testing.T) {
 			p.fault = nil
 		}
 		w.mu.Unlock()
-		w.wait(10 * time.Minute)
+		w.wait(15 * time.Minute) // It may hang in a try of five minutes, before a pause of as long, or a half more.
 		for _, p := range hanging {
 			p.expect(0)
 			p.once()

@@ -35,13 +35,12 @@ type runner struct {
 	ended   chan struct{} // closed once the runner is stopped and nothing of it goes on
 
 	// Of the goroutine.
-	sink    Sink
-	letGo   func() // gives back the memory of what the sink holds; nil if it holds nothing
-	window  int    // bytes of lines that are sent at once
-	careful bool   // More of them were too much.
-	proven  bool   // The place has accepted something since it last failed.
-	pauses  *retry.Pauses
-	turn    int // number of the feed that is looked at next
+	sink   Sink
+	letGo  func() // gives back the memory of what the sink holds; nil if it holds nothing
+	window window
+	proven bool // The place has accepted something since it last failed.
+	pauses *retry.Pauses
+	turn   int // number of the feed that is looked at next
 }
 
 // feed is a delivery's way through one log.
@@ -82,7 +81,8 @@ const (
 )
 
 func newRunner(e *Engine, d *Delivery, before *runner) (*runner, error) {
-	r := &runner{engine: e, delivery: d, batch: d.Batch.withDefaults(), before: before, window: probeBytes,
+	batch := d.Batch.withDefaults()
+	r := &runner{engine: e, delivery: d, batch: batch, before: before, window: newWindow(batch.Bytes, e.o.SendLimit),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), pauses: e.o.Pauses.Pauses()}
 	if d.Filter != "" {
 		q, err := query.Parse(d.Filter)

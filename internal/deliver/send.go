@@ -39,9 +39,9 @@ func (r *runner) hand(f *feed, c *collector) error {
 
 // send gives the place consecutive events, in halves if it does not take them as a whole.
 func (r *runner) send(f *feed, events []Event) error {
-	refused, err := r.try(events)
+	refused, took, err := r.try(events)
 	if errors.Is(err, ErrTooMuch) && len(events) > 1 {
-		r.shrink(events)
+		r.window.tooMuch(sizeOf(events))
 		half := len(events) / 2
 		if err := r.send(f, events[:half]); err != nil {
 			return err
@@ -52,10 +52,21 @@ func (r *runner) send(f *feed, events []Event) error {
 		refused, err = []Refusal{{0, err.Error()}}, nil
 	}
 	if err != nil {
-		r.proven = false
+		r.failure(events, took, err)
 		return &placeError{err}
 	}
+	r.window.accepted(sizeOf(events), took)
 	return r.accepted(f, events, refused)
+}
+
+// failure notes that a batch failed after a time.
+func (r *runner) failure(events []Event, took time.Duration, err error) {
+	r.window.failure(sizeOf(events), took, r.proven)
+	r.proven = false
+	_, steady := r.sink.(Steady)
+	if errors.As(err, new(*lateError)) && (steady || len(events) == 1) {
+		r.window.longer()
+	}
 }
 
 // accepted moves a feed past events that the place has accepted, but for those that it refuses, which are parked.
@@ -95,7 +106,6 @@ func (r *runner) accepted(f *feed, events []Event, refused []Refusal) error {
 	}
 	if stop == nil {
 		r.proven = true
-		r.grow()
 		r.succeeded(f)
 	}
 	f.touch(true)
@@ -111,27 +121,6 @@ func stopped(s *State, reason string) error {
 	}
 	return &placeError{fmt.Errorf("%d events are parked already; send them again or discard them. The next is "+
 		"refused too: %s", MaxParked, reason)}
-}
-
-// shrink makes the next batches half as large as one that was too much.
-func (r *runner) shrink(events []Event) {
-	size := 0
-	for i := range events {
-		size += len(events[i].Line)
-	}
-	r.window, r.careful = min(r.window, max(size/2, probeBytes/4)), true
-}
-
-// grow makes the next batch larger: twice as large, or a little, if a larger one was too much before.
-func (r *runner) grow() {
-	if r.careful {
-		r.window += r.window / 8
-	} else {
-		r.window *= 2
-	}
-	if r.window >= r.batch.Bytes {
-		r.window, r.careful = r.batch.Bytes, false
-	}
 }
 
 // again sends the parked events again that are to be.
@@ -203,12 +192,13 @@ func (r *runner) sendAgain(f *feed, entry int64) (refused string, err error) {
 		c.add(&e)
 		break
 	}
-	reasons, err := r.try(c.take())
+	events := c.take()
+	reasons, took, err := r.try(events)
 	switch {
 	case errors.Is(err, ErrTooMuch):
 		return err.Error(), nil
 	case err != nil:
-		r.proven = false
+		r.failure(events, took, err)
 		return "", &placeError{err}
 	case len(reasons) > 0:
 		return reasons[0].Reason, nil
@@ -233,20 +223,26 @@ func (r *runner) open() error {
 	return nil
 }
 
-// try sends a batch once, within a bounded time.
-func (r *runner) try(events []Event) (refused []Refusal, err error) {
+// lateError says that a place did not answer in time.
+type lateError struct{ limit time.Duration }
+
+func (e *lateError) Error() string { return fmt.Sprintf("the place did not answer within %v", e.limit) }
+
+func (e *lateError) Unwrap() error { return context.DeadlineExceeded }
+
+// try sends a batch once, within a bounded time. It returns how long that took.
+func (r *runner) try(events []Event) (refused []Refusal, took time.Duration, err error) {
 	if err := r.open(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	limit := r.engine.o.SendLimit
-	ctx, cancel := context.WithTimeoutCause(r.ctx, limit,
-		fmt.Errorf("the place did not answer within %v: %w", limit, context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(r.ctx, r.window.limit, &lateError{r.window.limit})
 	defer cancel()
+	began := time.Now()
 	refused, err = sendTo(ctx, r.sink, events)
 	if err != nil && r.ctx.Err() == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return refused, err
+	return refused, time.Since(began), err
 }
 
 // sendTo sends a batch. A panic of a sink, and what makes no sense, is an error.

@@ -131,7 +131,7 @@ func (r *runner) load(f *feed) error {
 // goOn gives the place what the log has. A place that is not proven is given one small batch, for which less memory is
 // taken while it may hang.
 func (r *runner) goOn(f *feed) error {
-	size, most, events := r.window, r.batch.Bytes, r.batch.Events
+	size, most, events := r.window.bytes, r.batch.Bytes, r.batch.Events
 	if f.state.Value.doubtful() != nil {
 		events = 1
 	}
@@ -156,7 +156,7 @@ func (r *runner) goOn(f *feed) error {
 		if err := r.hand(f, c); err != nil {
 			return err
 		}
-		c.bytes = r.window
+		c.bytes = r.window.bytes
 		if time.Since(began) > turnLimit {
 			return errTurn
 		}
