@@ -33,6 +33,7 @@ type Options struct {
 	PollEvery time.Duration // time between two looks at a log of which nobody has said that it has grown, 5 minutes
 	KeepEvery time.Duration // time between two versions of a state, of a delivery that is busy for long, 10 seconds
 	SendLimit time.Duration // for one batch, 30 seconds; ten times as long for one that cannot be made smaller
+	AckLimit  time.Duration // for its acknowledgement by a place that gives one later (Acknowledger), 5 minutes
 	Pauses    retry.Policy  // after failures; from 1 second to 5 minutes
 
 	Logger     *slog.Logger          // If nil, nothing is logged.
@@ -42,7 +43,8 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	for of, def := range map[*time.Duration]time.Duration{&o.LookEvery: time.Minute, &o.MapEvery: time.Minute,
-		&o.PollEvery: 5 * time.Minute, &o.KeepEvery: 10 * time.Second, &o.SendLimit: 30 * time.Second} {
+		&o.PollEvery: 5 * time.Minute, &o.KeepEvery: 10 * time.Second, &o.SendLimit: 30 * time.Second,
+		&o.AckLimit: 5 * time.Minute} {
 		if *of <= 0 {
 			*of = def
 		}

@@ -180,6 +180,8 @@ func (w *world) Open(d *Delivery) (Sink, error) {
 		return steadyPlace{p}, nil
 	case p.holds > 0:
 		return holding{p}, nil
+	case p.ack > 0:
+		return acknowledging{p}, nil
 	default:
 		return p, nil
 	}
@@ -204,6 +206,7 @@ type place struct {
 	steady  bool
 	holds   int64 // bytes, between two batches
 	closed  int
+	ack     time.Duration // after which it acknowledges a batch, if above 0
 
 	fault func(context.Context, []Event) (accept bool, err error) // of one Send; nil: none
 }
@@ -211,6 +214,21 @@ type place struct {
 type steadyPlace struct{ *place }
 
 func (steadyPlace) Steady() {}
+
+type acknowledging struct{ *place }
+
+func (a acknowledging) Acknowledged(ctx context.Context) error {
+	a.w.mu.Lock()
+	timer := time.NewTimer(a.ack)
+	a.w.mu.Unlock()
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Send implements Sink.
 func (p *place) Send(ctx context.Context, batch []Event) ([]Refusal, error) {

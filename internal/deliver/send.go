@@ -230,28 +230,43 @@ func (e *lateError) Error() string { return fmt.Sprintf("the place did not answe
 
 func (e *lateError) Unwrap() error { return context.DeadlineExceeded }
 
-// try sends a batch once, within a bounded time. It returns how long that took.
+// try sends a batch once, within a bounded time. It returns how long the place took for it, without the time that it
+// let pass before it acknowledged the batch: that one does not depend on how large the batch is.
 func (r *runner) try(events []Event) (refused []Refusal, took time.Duration, err error) {
 	if err := r.open(); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeoutCause(r.ctx, r.window.limit, &lateError{r.window.limit})
-	defer cancel()
 	began := time.Now()
-	refused, err = sendTo(ctx, r.sink, events)
-	if err != nil && r.ctx.Err() == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	err = r.within(r.window.limit, &lateError{r.window.limit}, func(ctx context.Context) (err error) {
+		refused, err = sendTo(ctx, r.sink, events)
+		return err
+	})
+	took = time.Since(began)
+	if a, ok := r.sink.(Acknowledger); ok && err == nil {
+		limit := r.engine.o.AckLimit
+		late := fmt.Errorf("the place has taken the events, but did not acknowledge them within %v", limit)
+		err = r.within(limit, late, a.Acknowledged)
 	}
-	return refused, time.Since(began), err
+	return refused, took, err
 }
 
-// sendTo sends a batch. A panic of a sink, and what makes no sense, is an error.
-func sendTo(ctx context.Context, s Sink, events []Event) (refused []Refusal, err error) {
+// within does something of a sink within a limit. After it, the error is late. A panic is an error.
+func (r *runner) within(limit time.Duration, late error, do func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeoutCause(r.ctx, limit, late)
+	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			refused, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+		if err != nil && r.ctx.Err() == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
 	}()
+	return do(ctx)
+}
+
+// sendTo sends a batch. An answer that makes no sense is an error.
+func sendTo(ctx context.Context, s Sink, events []Event) (refused []Refusal, err error) {
 	refused, err = s.Send(ctx, events)
 	if err != nil {
 		return nil, err

@@ -36,9 +36,9 @@ func (e *Event) AppendID(dst []byte) []byte {
 // Sink hands events over to one place. It is used by one goroutine at a time.
 type Sink interface {
 	// Send hands over consecutive events of one log, in order. It returns after the other side has accepted them for
-	// good. refused names the events that the other side refuses alone and for ever, by position in the batch,
-	// ascending; all others were accepted. With an error nothing can be said of any event: all of them are sent again,
-	// later (with the pause that a *RetryAfter in the chain asks for).
+	// good; see Acknowledger. refused names the events that the other side refuses alone and for ever, by position in
+	// the batch, ascending; all others were accepted. With an error nothing can be said of any event: all of them are
+	// sent again, later (with the pause that a *RetryAfter in the chain asks for).
 	Send(ctx context.Context, batch []Event) (refused []Refusal, err error)
 
 	// Close lets go of all that is held. A sink is closed if nothing was sent for a while, and when its delivery stops,
@@ -56,6 +56,13 @@ type Holder interface {
 type Refusal struct {
 	At     int    // position in the batch
 	Reason string // as the other side says it; cut by the caller
+}
+
+// Acknowledger is implemented by sinks whose Send returns once the other side has taken a batch, but not yet accepted it
+// for good. Acknowledged returns after it has, for the batch of the last Send, which may take minutes. With an error the
+// batch is sent again.
+type Acknowledger interface {
+	Acknowledged(ctx context.Context) error
 }
 
 // ErrTooMuch is wrapped by the error of a Send whose batch the other side does not take as a whole: because of its

@@ -110,6 +110,32 @@ func TestAPlaceThatHungIsSoonFastAgain(t *testing.T) {
 	})
 }
 
+// A place that acknowledges late is given each batch once, and large ones. One that never does is given it again.
+func TestAPlaceMayAcknowledgeLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		p, sent := w.slow(func(int) time.Duration { return time.Second })
+		p.ack = 2 * time.Minute
+		w.grow(0, 3000)
+		w.begin()
+		w.wait(20 * time.Minute)
+		p.expect(0)
+		if s := w.state(0, 0); *sent != 3000 || s.Failure != nil {
+			t.Errorf("%d events are sent, of 3000; %v", *sent, s.Failure)
+		}
+		w.mu.Lock()
+		p.ack = time.Hour
+		w.mu.Unlock()
+		w.grow(0, 1)
+		w.wait(20 * time.Minute)
+		s := w.state(0, 0)
+		if *sent < 3002 || *sent > 3005 || s.Next != 3000 || s.Failure == nil ||
+			!strings.Contains(s.Failure.Error, "acknowledge") {
+			t.Errorf("%d events are sent; state %+v, %+v", *sent, s, s.Failure)
+		}
+	})
+}
+
 // slow adds a place that takes a time for a batch. sent counts the events that it is given.
 func (w *world) slow(takes func(events int) time.Duration) (p *place, sent *int) {
 	w.pad = `,"pad":"` + strings.Repeat("x", 2000) + `"`

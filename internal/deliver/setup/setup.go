@@ -246,7 +246,8 @@ func (s *Deliveries) Missed(ctx context.Context, d *deliver.Delivery, of deliver
 // tryWithin bounds how long a test of a place takes.
 const tryWithin = 10 * time.Second
 
-// Try sends one event that says that it is a test, and returns why it was not accepted.
+// Try sends one event that says that it is a test, and returns why it was not accepted. If the place has taken it, its
+// acknowledgement may come later than a test lasts.
 func (s *Deliveries) Try(ctx context.Context, d *deliver.Delivery, settings deliver.Settings, now time.Time) error {
 	sink, err := places.Open(d.Type, settings, s.Egress)
 	if err != nil {
@@ -259,6 +260,11 @@ func (s *Deliveries) Try(ctx context.Context, d *deliver.Delivery, settings deli
 	// No log has this id, so that no event is taken for a repetition of this one.
 	refused, err := sink.Send(ctx, []deliver.Event{{Log: account.NewID(now), Name: "test", Time: now.UnixMilli(),
 		Line: line}})
+	if a, ok := sink.(deliver.Acknowledger); ok && err == nil {
+		if err = a.Acknowledged(ctx); ctx.Err() != nil {
+			err = nil
+		}
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -59,6 +59,10 @@ type Sink struct {
 	body     []byte
 	acks     string // where acknowledgements are asked for; empty if they are not
 	channel  http.Header
+	taken    *int64 // the ackId of the batch that was sent last; nil if nothing of it was taken
+
+	// ask asks for an acknowledgement.
+	ask func(ctx context.Context, body []byte) (*post.Reply, error)
 }
 
 // New returns the sink that settings describe.
@@ -78,6 +82,9 @@ func New(s Settings, p *egress.Policy) (*Sink, error) {
 		channel := newChannel()
 		u.Path, u.RawQuery = "/services/collector/ack", "channel="+channel
 		sink.acks, sink.channel = u.String(), http.Header{"X-Splunk-Request-Channel": {channel}}
+		sink.ask = func(ctx context.Context, body []byte) (*post.Reply, error) {
+			return poster.SendTo(ctx, sink.acks, body, sink.channel)
+		}
 	}
 	return sink, nil
 }
@@ -121,6 +128,7 @@ const mostRefused = 8
 // does not say what became of those before it.
 func (s *Sink) Send(ctx context.Context, batch []deliver.Event) ([]deliver.Refusal, error) {
 	var refused []deliver.Refusal
+	s.taken = nil
 	left := make([]int, len(batch)) // positions in the batch
 	for i := range left {
 		left[i] = i
@@ -140,8 +148,8 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) ([]deliver.Refus
 		if err != nil {
 			return nil, err
 		}
-		if err := s.acknowledged(ctx, a); err != nil {
-			return nil, err
+		if s.taken = a.Ack; s.acks != "" && s.taken == nil {
+			return nil, errors.New("the collector gives no ackId: acknowledgements are not enabled for its token")
 		}
 		break
 	}
@@ -194,39 +202,59 @@ func read(r *post.Reply) (a answer, err error) {
 }
 
 // askAgain is when a collector is asked again whether it has indexed what it took.
-var askAgain = retry.Policy{First: 100 * time.Millisecond, Longest: 2 * time.Second}
+var askAgain = retry.Policy{First: 100 * time.Millisecond, Longest: 10 * time.Second}
 
-// acknowledged returns once the collector says that the events of a request are indexed.
-func (s *Sink) acknowledged(ctx context.Context, a answer) error {
-	if s.acks == "" {
+// askWithin bounds how long the collector has for an answer to that.
+const askWithin = 30 * time.Second
+
+// Acknowledged implements deliver.Acknowledger: it returns once the collector says that the events of the last batch are
+// indexed. An indexer that is busy takes minutes. Events that are sent again meanwhile make it busier, so a question
+// that fails on its way is asked again.
+func (s *Sink) Acknowledged(ctx context.Context) error {
+	if s.acks == "" || s.taken == nil {
 		return nil
 	}
-	if a.Ack == nil {
-		return errors.New("the collector gives no ackId: acknowledgements are not enabled for its token")
-	}
-	id := strconv.FormatInt(*a.Ack, 10)
 	pauses := askAgain.Pauses()
 	for {
-		reply, err := s.post.SendTo(ctx, s.acks, []byte(`{"acks":[`+id+`]}`), s.channel)
-		if err == nil && !reply.OK() {
-			err = errors.New(reply.Text())
+		indexed, err := s.indexed(ctx, strconv.FormatInt(*s.taken, 10))
+		if indexed || errors.As(err, new(*noAnswer)) {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("ask for an acknowledgement: %w", err)
+		if asks := (*deliver.RetryAfter)(nil); errors.As(err, &asks) {
+			err = retry.After(err, asks.Pause)
 		}
-		var status struct {
-			Acks map[string]bool `json:"acks"`
-		}
-		if err := json.Unmarshal(reply.Body, &status); err != nil {
-			return fmt.Errorf("ask for an acknowledgement: %w: %s", err, reply.Text())
-		}
-		if status.Acks[id] {
-			return nil
-		}
-		if !retry.Wait(ctx, pauses.Next(nil)) {
-			return fmt.Errorf("the events were taken, but not acknowledged: %w", context.Cause(ctx))
+		if !retry.Wait(ctx, pauses.Next(err)) {
+			return errors.Join(fmt.Errorf("the events were taken, but not acknowledged: %w", context.Cause(ctx)), err)
 		}
 	}
+}
+
+// noAnswer says that a collector does not tell, and will not, whether it has indexed something.
+type noAnswer struct{ text string }
+
+func (e *noAnswer) Error() string { return "ask for an acknowledgement: " + e.text }
+
+// indexed asks once whether the events of a request are indexed.
+func (s *Sink) indexed(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	reply, err := s.ask(ctx, []byte(`{"acks":[`+id+`]}`))
+	switch {
+	case reply != nil && reply.Status >= 400 && reply.Status < 500 && reply.Status != http.StatusTooManyRequests &&
+		reply.Status != http.StatusRequestTimeout:
+		return false, &noAnswer{reply.Text()}
+	case err != nil:
+		return false, fmt.Errorf("ask for an acknowledgement: %w", err)
+	case !reply.OK():
+		return false, fmt.Errorf("ask for an acknowledgement: %s", reply.Text())
+	}
+	var status struct {
+		Acks map[string]bool `json:"acks"`
+	}
+	if err := json.Unmarshal(reply.Body, &status); err != nil {
+		return false, &noAnswer{reply.Text()}
+	}
+	return status.Acks[id], nil
 }
 
 // append appends the object of an event.

@@ -2,7 +2,9 @@ package splunk
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weirlog/weir/internal/deliver"
@@ -172,12 +175,58 @@ func TestAcknowledgementsAreWaitedFor(t *testing.T) {
 		return delivertest.Answer{Body: fmt.Sprintf(`{"acks":{"12":%v}}`, asks == 2)}
 	})
 	sink := open(t, s, func(s *Settings) { s.Acknowledge = true })
-	if _, err := sink.Send(t.Context(), delivertest.Batch(0, 3)); err != nil || asks != 2 {
+	if _, err := sink.Send(t.Context(), delivertest.Batch(0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Acknowledged(t.Context()); err != nil || asks != 2 {
 		t.Errorf("asked %d times: %v", asks, err)
 	}
 	s.Says(delivertest.Answer{Body: accepted})
 	if _, err := sink.Send(t.Context(), delivertest.Batch(3, 3)); err == nil {
 		t.Error("a reply without an ackId counts")
+	}
+}
+
+// A collector whose indexer is busy is asked for minutes, seldom, and whatever happens to a question on its way. Only one
+// that will never tell ends that.
+func TestAcknowledgementsMayTakeMinutes(t *testing.T) {
+	for name, c := range map[string]struct {
+		early delivertest.Answer // before two minutes have passed
+		fails bool
+		most  int // questions
+	}{
+		"not yet":              {delivertest.Answer{Body: `{"acks":{"12":false}}`}, false, 60},
+		"a proxy's error":      {delivertest.Answer{Status: 502, Body: "Bad Gateway"}, false, 60},
+		"busy":                 {delivertest.Answer{Status: 503, Body: `{"text":"Server is busy","code":9}`}, false, 60},
+		"the way breaks":       {delivertest.Answer{Break: true}, false, 60},
+		"it hangs":             {delivertest.Answer{Hang: true}, false, 60},
+		"acknowledges nothing": {delivertest.Answer{Status: 400, Body: `{"text":"ACK is disabled","code":14}`}, true, 1},
+		"is no collector":      {delivertest.Answer{Body: "<html>"}, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked, began, id := 0, time.Now(), int64(12)
+				sink := &Sink{acks: "/ack", taken: &id, ask: func(ctx context.Context, _ []byte) (*post.Reply, error) {
+					asked++
+					switch a := c.early; {
+					case time.Since(began) >= 2*time.Minute:
+						return &post.Reply{Status: 200, Body: []byte(`{"acks":{"12":true}}`)}, nil
+					case a.Break:
+						return nil, io.ErrUnexpectedEOF
+					case a.Hang:
+						<-ctx.Done()
+						return nil, ctx.Err()
+					default:
+						return &post.Reply{Status: cmp.Or(a.Status, 200), Body: []byte(a.Body)}, nil
+					}
+				}}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+				if err := sink.Acknowledged(ctx); (err != nil) != c.fails || asked > c.most {
+					t.Errorf("asked %d times in %v: %v", asked, time.Since(began), err)
+				}
+			})
+		})
 	}
 }
 
