@@ -23,6 +23,10 @@ type State struct {
 	Pace     Pace      `json:"pace,omitzero"`
 	Missed   int64     `json:"missed,omitempty"` // entries that retention removed before they were sent
 	Failure  *Failure  `json:"failure,omitempty"`
+
+	// Gone is what the log was called that retention has dropped, with entries that were not sent; empty if there is none
+	// such.
+	Gone string `json:"gone,omitempty"`
 }
 
 // Parked is an event that the place refuses alone and for ever. Its log keeps it.

@@ -168,7 +168,7 @@ func (n *node) leave(ctx context.Context) {
 func (n *node) retain(ctx context.Context) error {
 	job := retention.Job{Accounts: n.accounts, Logs: n.logs, Recorder: n.recorder, Logger: n.log,
 		Mine:   func(log string) bool { return n.holds(wal.ShardOf(log, len(n.writers))) },
-		Setups: []retention.Setup{n.sources, n.deliveries, n.rules}}
+		Setups: []retention.Setup{n.sources, n.deliveries, n.rules}, Readers: []retention.Reader{n.deliveries}}
 	return job.Run(ctx)
 }
 

@@ -31,6 +31,16 @@ type Job struct {
 
 	// Setups are dropped for deleted projects.
 	Setups []Setup
+
+	// Readers are told of a log before nothing of it is left.
+	Readers []Reader
+}
+
+// Reader reads the logs of projects, at its own pace.
+type Reader interface {
+	// LogGone says that a log of a project is about to be dropped, and where it ends: its reader gets no other sign of
+	// entries that it has not read. It may be repeated.
+	LogGone(ctx context.Context, project, log string, end int64) error
 }
 
 // Setup is what projects have set up beside their logs, such as deliveries.
@@ -198,6 +208,14 @@ func (j *Job) remove(ctx context.Context, p *account.Project, log string) (gone 
 	info, err := j.Logs.Info(ctx, log, 0)
 	if err != nil || info.Entries > 0 || info.Removing {
 		return false, err
+	}
+	for _, r := range j.Readers {
+		if p == nil {
+			break
+		}
+		if err := r.LogGone(ctx, p.ID, log, info.Pruned.End()); err != nil {
+			return false, err
+		}
 	}
 	return true, j.Logs.Drop(ctx, log)
 }

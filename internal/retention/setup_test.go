@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func newSetups(t *testing.T) *setups {
 	s := &setups{t, w, source.NewDirectory(w.faulty, seal.Box{}),
 		setup.New(setup.Parts{Bucket: w.faulty, Accounts: w.Accounts, Logs: w.Logs, Recorder: w.Recorder}),
 		alert.NewStore(w.faulty)}
-	w.Setups = []Setup{s.sources, s.deliveries, s.rules}
+	w.Setups, w.Readers = []Setup{s.sources, s.deliveries, s.rules}, []Reader{s.deliveries}
 	return s
 }
 
@@ -146,6 +147,74 @@ func TestDroppingGoesOnAfterFailures(t *testing.T) {
 			}
 			if kinds, states := s.left(gone); len(kinds) > 0 || states > 0 {
 				t.Errorf("after failures from request %d on: %v, %d states", fail, kinds, states)
+			}
+		}
+	})
+}
+
+// A delivery that does not read a log of a deleted workspace to its end, since it is paused or no node delivers, has
+// missed the rest: an event says so, once, and its status, whatever request to the bucket fails meanwhile.
+func TestWhatDeliveriesMissOfADroppedLogIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for fail := 1; ; fail++ {
+			s := newSetups(t)
+			ctx, now := t.Context(), time.Now()
+			add := func(next int64) deliver.Delivery {
+				d := deliver.Delivery{ID: account.NewID(now), Project: s.w.project, LogTypes: []string{setup.StreamsAudit},
+					Paused: true}
+				log := s.w.change(func(*account.Project) {}).Workspaces[0].AuditLog
+				start, err := setup.ParseStart(fmt.Sprint(log, "/", next))
+				if err = errors.Join(err, s.deliveries.Create(ctx, d, start)); err != nil {
+					t.Fatal(err)
+				}
+				return d
+			}
+			behind, done := add(70), add(100)
+			var log string
+			s.w.change(func(p *account.Project) {
+				w := p.Workspaces[0]
+				log, p.Workspaces = w.AuditLog, nil
+				p.Gone = []account.DeletedWorkspace{{Workspace: w, Deleted: now}}
+			})
+			time.Sleep(400 * day)
+			n := 0
+			s.w.faulty.Before = func(context.Context, bucketest.Op, string) error {
+				if n++; n == fail {
+					return errors.New("away")
+				}
+				return nil
+			}
+			err := s.w.Run(ctx)
+			failed := err != nil
+			s.w.faulty.Before = nil
+			for range 3 { // removed objects stay for a while
+				time.Sleep(day)
+				if err := s.w.Run(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			told := 0
+			for _, line := range s.w.lines(s.w.project) {
+				if strings.Contains(line, "missEvents") {
+					told++
+					if !strings.Contains(line, behind.ID) || !strings.Contains(line, log) ||
+						!strings.Contains(line, `"firstEntry":70,"entries":30`) {
+						t.Errorf("after a failure of request %d: %s", fail, line)
+					}
+				}
+			}
+			if told == 0 || told > 1 && !failed {
+				t.Errorf("after a failure of request %d: told %d times", fail, told)
+			}
+			for id, missed := range map[string]int64{behind.ID: 30, done.ID: 0} {
+				all, err := s.deliveries.Progress(ctx, &deliver.Delivery{ID: id, Project: s.w.project})
+				if missed > 0 != (len(all) > 0) || err != nil || missed > 0 &&
+					(all[0].Missed != missed || all[0].Lag() != 0 || all[0].Name != "demo/audit" || all[0].Log != log) {
+					t.Errorf("after a failure of request %d: %+v, %v", fail, all, err)
+				}
+			}
+			if n < fail {
+				return
 			}
 		}
 	})

@@ -243,6 +243,46 @@ func (s *Deliveries) Missed(ctx context.Context, d *deliver.Delivery, of deliver
 	return s.Recorder.RecordOwn(ctx, []string{d.Project}, line)
 }
 
+// LogGone implements retention.Reader. The events that a delivery has not sent of a log are missed, also if it is paused
+// or fails: nobody looks at the log again.
+func (s *Deliveries) LogGone(ctx context.Context, project, log string, end int64) error {
+	all, err := s.Of(ctx, project)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		subjects, err := s.Subjects(ctx, &all[i])
+		if err != nil {
+			return err
+		}
+		for _, of := range subjects {
+			if of.Log == log {
+				err = s.gone(ctx, &all[i], of, end)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gone notes that a delivery gets no more of a log, once what it has missed is recorded. What it has parked is gone too.
+func (s *Deliveries) gone(ctx context.Context, d *deliver.Delivery, of deliver.Subject, end int64) error {
+	st, err := deliver.ReadState(ctx, s.Bucket, d.ID, of.Log)
+	if err != nil || st.Next >= end {
+		return err
+	}
+	if err := s.Missed(ctx, d, of, st.Next, end); err != nil {
+		return err
+	}
+	return deliver.ChangeState(ctx, s.Bucket, d.ID, of.Log, func(st *deliver.State) error {
+		st.Missed += max(end-st.Next, 0)
+		st.Next, st.Until, st.Parked, st.Refused, st.Failure, st.Gone = max(st.Next, end), 0, nil, 0, nil, of.Name
+		return nil
+	})
+}
+
 // tryWithin bounds how long a test of a place takes.
 const tryWithin = 10 * time.Second
 

@@ -2,6 +2,8 @@ package setup
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,11 +25,22 @@ type Progress struct {
 // Lag returns how many entries wait to be delivered.
 func (p *Progress) Lag() int64 { return max(p.Entries-max(p.Next, p.First), 0) }
 
-// Progress returns how far a delivery has come, in each of its logs.
+// Progress returns how far a delivery has come: in each of its logs, and in those that are gone and of which it has
+// missed events.
 func (s *Deliveries) Progress(ctx context.Context, d *deliver.Delivery) ([]Progress, error) {
 	subjects, err := s.Subjects(ctx, d)
 	if err != nil {
 		return nil, err
+	}
+	states, err := deliver.StatesOf(ctx, s.Bucket, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, of := range subjects {
+		delete(states, of.Log)
+	}
+	for _, log := range slices.Sorted(maps.Keys(states)) {
+		subjects = append(subjects, deliver.Subject{Log: log})
 	}
 	all := make([]Progress, len(subjects))
 	g, ctx := errgroup.WithContext(ctx)
@@ -38,7 +51,8 @@ func (s *Deliveries) Progress(ctx context.Context, d *deliver.Delivery) ([]Progr
 			return err
 		})
 	}
-	return all, g.Wait()
+	err = g.Wait()
+	return slices.DeleteFunc(all, func(p Progress) bool { return p.Name == "" }), err
 }
 
 func (s *Deliveries) progress(ctx context.Context, d *deliver.Delivery, of deliver.Subject) (Progress, error) {
@@ -46,6 +60,10 @@ func (s *Deliveries) progress(ctx context.Context, d *deliver.Delivery, of deliv
 	var err error
 	if p.State, err = deliver.ReadState(ctx, s.Bucket, d.ID, of.Log); err != nil {
 		return p, err
+	}
+	if of.Name == "" { // It is not the delivery's any more.
+		p.Name, p.Entries, p.First = p.Gone, p.Next, p.Next
+		return p, nil
 	}
 	r, err := s.Logs.ReadSequenced(ctx, of.Log, tlog.All)
 	if err != nil {
