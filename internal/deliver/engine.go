@@ -94,9 +94,13 @@ type Engine struct {
 // New returns an engine. It does nothing before Run.
 func New(o Options) *Engine {
 	o.setDefaults()
-	return &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: memoryOf(memory),
+	e := &Engine{o: o, metrics: newMetrics(o.Registerer, o.Types), proven: memoryOf(memory),
 		unproven: memoryOf(unprovenBytes), held: memoryOf(heldBytes), runners: map[string]*runner{},
 		readers: map[string][]*runner{}, polled: map[string]time.Time{}}
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(newGauges(e))
+	}
+	return e
 }
 
 // memoryOf returns memory of which a project may have half.

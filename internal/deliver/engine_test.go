@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/event/eventtest"
 	"github.com/weirlog/weir/internal/seal"
@@ -39,9 +41,10 @@ type world struct {
 	missed   [][2]int64
 	looks    int // at the deliveries
 
-	logger *slog.Logger
-	engine *Engine
-	stop   func()
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	engine   *Engine
+	stop     func()
 }
 
 func newWorld(t *testing.T, logs int) *world {
@@ -83,7 +86,11 @@ func (w *world) change(i int, change func(*Delivery)) {
 // begin starts the engine.
 func (w *world) begin() {
 	ctx, cancel := context.WithCancel(w.Context())
-	engine := New(Options{Bucket: w.faulty, Logs: w.logs, Source: w, Logger: w.logger})
+	o := Options{Bucket: w.faulty, Logs: w.logs, Source: w, Logger: w.logger, Types: []string{"TEST"}}
+	if w.registry != nil {
+		o.Registerer = w.registry
+	}
+	engine := New(o)
 	w.engine = engine
 	done := make(chan struct{})
 	go func() {

@@ -53,6 +53,11 @@ type feed struct {
 	end   int64     // of the log, as far as it was read
 	gone  bool      // It is not this node's, or not the delivery's, any more.
 
+	// The same, for the metrics.
+	behind  time.Time // since when there have been events that were not delivered; zero if there are none
+	failing bool
+	parked  bool
+
 	// Of the goroutine; but for due, which reads it there too.
 	state  *doc.Kept[State]
 	loaded bool
@@ -108,7 +113,8 @@ func (r *runner) assign(mine func(log string) bool) {
 		}
 		i := slices.IndexFunc(r.feeds, func(f *feed) bool { return f.subject == s })
 		if i < 0 {
-			feeds = append(feeds, &feed{subject: s, news: true, since: time.Now()})
+			now := time.Now()
+			feeds = append(feeds, &feed{subject: s, news: true, since: now, behind: now})
 			continue
 		}
 		feeds = append(feeds, r.feeds[i])
@@ -145,10 +151,17 @@ func (r *runner) reaches(log string, end int64) {
 	defer r.mu.Unlock()
 	for _, f := range r.feeds {
 		if f.subject.Log == log && !f.news && (end < 0 || end != f.end) {
-			f.news, f.since = true, time.Now()
+			f.hasNews(time.Now())
 		}
 	}
 	r.start()
+}
+
+// hasNews notes that there may be entries that were not delivered. The mutex is locked.
+func (f *feed) hasNews(since time.Time) {
+	if f.news, f.since = true, since; f.behind.IsZero() {
+		f.behind = time.Now()
+	}
 }
 
 // start has the goroutine look at what is new; it begins one if none runs. The mutex is locked.
@@ -201,9 +214,12 @@ func (r *runner) run() {
 		if f != nil {
 			err := r.deliver(f)
 			r.hold(err)
+			pause := time.Duration(0)
 			if err != nil && r.ctx.Err() == nil {
-				retry.Wait(r.ctx, r.failed(f, err))
+				pause = r.failed(f, err)
 			}
+			r.note(f)
+			retry.Wait(r.ctx, pause)
 			idle = time.Now()
 			continue
 		}

@@ -72,6 +72,7 @@ func (r *runner) deliver(f *feed) error {
 	var early *ended
 	if err == nil {
 		r.succeeded(f)
+		r.caughtUp(f)
 		return nil
 	}
 	r.setNews(f, true)
@@ -109,7 +110,7 @@ func (r *runner) setNews(f *feed, news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f.news = news; news {
-		f.since = time.Now().Add(-r.batch.Interval)
+		f.hasNews(time.Now().Add(-r.batch.Interval))
 	}
 }
 

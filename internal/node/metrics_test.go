@@ -38,6 +38,50 @@ func metricsIn(t *testing.T, file string) (names []string) {
 	}
 }
 
+var (
+	selector = regexp.MustCompile(`(weir_[a-z_]+)\{([^}]*)\}`)
+	matcher  = regexp.MustCompile(`(\w+)(=~|!=|!~|=)"([^"]*)"`)
+)
+
+// An alert that chooses by a label, or by a value of one, that its metric does not have never fires. docs/operating.md
+// says which there are.
+func TestAlertsOfDeployChooseByLabelsThatThereAre(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct{ labels, text string }
+	rows := map[string]row{}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "| `") {
+			for _, m := range selector.FindAllStringSubmatch(line, -1) {
+				rows[m[1]] = row{"," + m[2] + ",", line}
+			}
+		}
+	}
+	rules, err := os.ReadFile("../../deploy/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, m := range selector.FindAllStringSubmatch(string(rules), -1) {
+		for _, by := range matcher.FindAllStringSubmatch(m[2], -1) {
+			found++
+			of, label, exactly, value := rows[m[1]], by[1], by[2] == "=", by[3]
+			if !strings.Contains(of.labels, ","+label+",") {
+				t.Errorf("an alert chooses %s by %s, of which docs/operating.md knows nothing", m[1], label)
+			}
+			if says := regexp.MustCompile(`\b` + regexp.QuoteMeta(value) + `\b`); exactly && label != "listener" &&
+				!says.MatchString(of.text) {
+				t.Errorf("docs/operating.md does not say that %s of %s may be %q", label, m[1], value)
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("found only %d", found)
+	}
+}
+
 // docs/operating.md lists all metrics and no others. Nothing in deploy/, and no other document, names one that there is
 // not.
 func TestDocsListTheMetrics(t *testing.T) {
