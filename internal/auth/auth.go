@@ -315,9 +315,9 @@ func known(c *account.Credential) *account.Credential {
 	return c
 }
 
-// credential returns the credential of that id and kind, or nobody. For a caller that is limited it looks at those only
-// that are in memory or were there a moment ago: made-up ids cost nothing, and a right credential is taken by a node that
-// has not seen it yet.
+// credential returns the credential of that id and kind, or nobody. For a caller that is limited it looks at those
+// only that are in memory or were there a moment ago: made-up ids cost nothing, and a right credential is taken by a
+// node that has not seen it yet.
 func (a *Authenticator) credential(ctx context.Context, id string, kind account.Kind,
 	limited bool) (*account.Credential, error) {
 	if !account.ValidCredentialID(kind, id) || limited && !a.accounts.Listed(ctx, id) {

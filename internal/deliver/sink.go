@@ -58,9 +58,9 @@ type Refusal struct {
 	Reason string // as the other side says it; cut by the caller
 }
 
-// Acknowledger is implemented by sinks whose Send returns once the other side has taken a batch, but not yet accepted it
-// for good. Acknowledged returns after it has, for the batch of the last Send, which may take minutes. With an error the
-// batch is sent again.
+// Acknowledger is implemented by sinks whose Send returns once the other side has taken a batch, but not yet accepted
+// it for good. Acknowledged returns after it has, for the batch of the last Send, which may take minutes. With an
+// error the batch is sent again.
 type Acknowledger interface {
 	Acknowledged(ctx context.Context) error
 }

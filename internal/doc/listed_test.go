@@ -10,7 +10,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket/bucketest"
 )
 
-// However often it is asked, for whatever, Listed makes one listing in a while, and then knows what others have created.
+// However often it is asked, for whatever, Listed makes one listing in a while, and then knows what others have
+// created.
 func TestListedCostsOneListing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := bucketest.NewAnyKeys()

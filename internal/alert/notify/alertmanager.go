@@ -23,8 +23,8 @@ type postedAlert struct {
 // believedFor is for how long Alertmanager takes an alert for one that lasts, if it is not told again.
 const believedFor = 5 * time.Minute
 
-// toAlertmanager posts all messages at once. Alertmanager knows an alert by its labels. An alert of a rule whose name or
-// severity was changed is a new one there, and the old one ends after believedFor.
+// toAlertmanager posts all messages at once. Alertmanager knows an alert by its labels. An alert of a rule whose name
+// or severity was changed is a new one there, and the old one ends after believedFor.
 func (s *Sender) toAlertmanager(ctx context.Context, n *Notifier, secret string, messages []Message) (int, error) {
 	now := time.Now()
 	var all []postedAlert

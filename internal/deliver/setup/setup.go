@@ -243,8 +243,8 @@ func (s *Deliveries) Missed(ctx context.Context, d *deliver.Delivery, of deliver
 	return s.Recorder.RecordOwn(ctx, []string{d.Project}, line)
 }
 
-// LogGone implements retention.Reader. The events that a delivery has not sent of a log are missed, also if it is paused
-// or fails: nobody looks at the log again.
+// LogGone implements retention.Reader. The events that a delivery has not sent of a log are missed, also if it is
+// paused or fails: nobody looks at the log again.
 func (s *Deliveries) LogGone(ctx context.Context, project, log string, end int64) error {
 	all, err := s.Of(ctx, project)
 	if err != nil {
@@ -267,7 +267,8 @@ func (s *Deliveries) LogGone(ctx context.Context, project, log string, end int64
 	return nil
 }
 
-// gone notes that a delivery gets no more of a log, once what it has missed is recorded. What it has parked is gone too.
+// gone notes that a delivery gets no more of a log, once what it has missed is recorded. What it has parked is gone
+// too.
 func (s *Deliveries) gone(ctx context.Context, d *deliver.Delivery, of deliver.Subject, end int64) error {
 	st, err := deliver.ReadState(ctx, s.Bucket, d.ID, of.Log)
 	if err != nil || st.Next >= end {

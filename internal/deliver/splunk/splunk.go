@@ -207,9 +207,9 @@ var askAgain = retry.Policy{First: 100 * time.Millisecond, Longest: 10 * time.Se
 // askWithin bounds how long the collector has for an answer to that.
 const askWithin = 30 * time.Second
 
-// Acknowledged implements deliver.Acknowledger: it returns once the collector says that the events of the last batch are
-// indexed. An indexer that is busy takes minutes. Events that are sent again meanwhile make it busier, so a question
-// that fails on its way is asked again.
+// Acknowledged implements deliver.Acknowledger: it returns once the collector says that the events of the last batch
+// are indexed. An indexer that is busy takes minutes. Events that are sent again meanwhile make it busier, so a
+// question that fails on its way is asked again.
 func (s *Sink) Acknowledged(ctx context.Context) error {
 	if s.acks == "" || s.taken == nil {
 		return nil

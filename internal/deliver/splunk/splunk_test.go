@@ -187,8 +187,8 @@ func TestAcknowledgementsAreWaitedFor(t *testing.T) {
 	}
 }
 
-// A collector whose indexer is busy is asked for minutes, seldom, and whatever happens to a question on its way. Only one
-// that will never tell ends that.
+// A collector whose indexer is busy is asked for minutes, seldom, and whatever happens to a question on its way. Only
+// one that will never tell ends that.
 func TestAcknowledgementsMayTakeMinutes(t *testing.T) {
 	for name, c := range map[string]struct {
 		early delivertest.Answer // before two minutes have passed
