@@ -21,8 +21,9 @@ import (
 type Memory struct {
 	mu      sync.RWMutex
 	objects map[string]memoryContent
-	writes  int  // number of writes so far
-	anyKeys bool // allows keys that package layout does not have
+	keys    []string // of objects, in order
+	writes  int      // number of writes so far
+	anyKeys bool     // allows keys that package layout does not have
 }
 
 type memoryContent struct {
@@ -49,7 +50,7 @@ func (m *Memory) AllowAnyKeys() *Memory {
 func (m *Memory) Clone() *Memory {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return &Memory{objects: maps.Clone(m.objects), writes: m.writes, anyKeys: m.anyKeys}
+	return &Memory{objects: maps.Clone(m.objects), keys: slices.Clone(m.keys), writes: m.writes, anyKeys: m.anyKeys}
 }
 
 func (m *Memory) Get(ctx context.Context, key string, r bucket.Range) (*bucket.Object, error) {
@@ -89,6 +90,9 @@ func (m *Memory) set(key string, data []byte) {
 	if _, ok := layout.Of(key); !ok && !m.anyKeys {
 		panic("bucketest: package layout has no kind of object with the key " + key)
 	}
+	if i, ok := slices.BinarySearch(m.keys, key); !ok {
+		m.keys = slices.Insert(m.keys, i, key)
+	}
 	m.writes++
 	m.objects[key] = memoryContent{slices.Clone(data), m.writes}
 }
@@ -110,13 +114,16 @@ func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[bucke
 	return func(yield func(bucket.Info, error) bool) {
 		m.mu.RLock()
 		var infos []bucket.Info
-		for key, content := range m.objects {
-			if strings.HasPrefix(key, prefix) && key > after {
-				infos = append(infos, bucket.Sized(key, int64(len(content.data))))
+		first, _ := slices.BinarySearch(m.keys, max(prefix, after))
+		for _, key := range m.keys[first:] {
+			if !strings.HasPrefix(key, prefix) {
+				break
+			}
+			if key > after {
+				infos = append(infos, bucket.Sized(key, int64(len(m.objects[key].data))))
 			}
 		}
 		m.mu.RUnlock()
-		slices.SortFunc(infos, func(a, b bucket.Info) int { return strings.Compare(a.Key, b.Key) })
 		for _, info := range infos {
 			if err := ctx.Err(); err != nil {
 				yield(bucket.Info{}, fmt.Errorf("list %s: %w", prefix, err))
@@ -135,10 +142,18 @@ func (m *Memory) Delete(ctx context.Context, keys ...string) error {
 			return fmt.Errorf("delete: %w", err)
 		}
 		m.mu.Lock()
-		delete(m.objects, key)
+		m.remove(key)
 		m.mu.Unlock()
 	}
 	return nil
+}
+
+// remove is called with the lock held.
+func (m *Memory) remove(key string) {
+	if i, ok := slices.BinarySearch(m.keys, key); ok {
+		m.keys = slices.Delete(m.keys, i, i+1)
+		delete(m.objects, key)
+	}
 }
 
 // Forget does nothing: nothing is cached.
