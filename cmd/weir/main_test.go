@@ -19,7 +19,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("WEIR_TEST_BE_WEIR") != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"weir": main})
+	testscript.Main(m, map[string]func(){"weir": func() {
+		completionTime = time.Minute
+		main()
+	}})
 }
 
 // TestScripts runs the programs of testdata through the front door: a shell's commands, curl, zcat.
