@@ -3,6 +3,7 @@ package api
 import (
 	"net/netip"
 	"regexp"
+	"sync"
 )
 
 // absent are the operations on users, teams, clusters and their limits, which weir does not have. Atlas's tools read
@@ -39,10 +40,10 @@ var (
 	membershipStatuses = []string{"PENDING", "ACTIVE", "INVITATION_EXPIRED", "INVITATION_REJECTED"}
 )
 
-var email = regexp.MustCompile(`^[^\s@]{1,64}@[^\s@]{1,255}$`)
+var email = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[^\s@]{1,64}@[^\s@]{1,255}$`) })
 
 func wantEmail(value string) string {
-	if value == "" || email.MatchString(value) {
+	if value == "" || email().MatchString(value) {
 		return ""
 	}
 	return "must be an e-mail address, not " + quoted(value)

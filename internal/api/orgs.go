@@ -5,16 +5,19 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/event"
 )
 
 // entityName is the form of names of organizations and projects in the OpenAPI document.
-var entityName = regexp.MustCompile(`^[\p{L}\p{N}\-_.(),:&@+']{1,64}$`)
+var entityName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[\p{L}\p{N}\-_.(),:&@+']{1,64}$`)
+})
 
 func (k *checks) name(name *string) {
-	k.check(name == nil || entityName.MatchString(*name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
+	k.check(name == nil || entityName().MatchString(*name), "name", "must have 1 to 64 letters, digits and -_.(),:&@+'")
 }
 
 type orgView struct {

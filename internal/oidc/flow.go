@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -233,12 +234,14 @@ func (p *Person) text(claim string) string {
 }
 
 // emailForm is OCSF's, with a limit.
-var emailForm = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-zA-Z0-9-]{1,63}(\\.[a-zA-Z0-9-]{1,63})+$")
+var emailForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-zA-Z0-9-]{1,63}(\\.[a-zA-Z0-9-]{1,63})+$")
+})
 
 func (p *Person) verifiedEmail() string {
 	email := p.text("email")
 	verified := string(p.claims["email_verified"]) == "true" || p.text("email_verified") == "true" // as some have it
-	if !verified || len(email) > 254 || !emailForm.MatchString(email) {
+	if !verified || len(email) > 254 || !emailForm().MatchString(email) {
 		return ""
 	}
 	return email

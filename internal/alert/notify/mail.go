@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -135,7 +136,7 @@ func (s *Sender) dialMail(ctx context.Context, n *Notifier) (*smtp.Client, error
 // ownName returns what a client calls itself: its name, if that is whole, or its address (RFC 5321 section 4.1.3).
 // Servers that relay mail refuse others.
 func ownName(c net.Conn) string {
-	if name, err := os.Hostname(); err == nil && strings.Contains(name, ".") && hostName.MatchString(name) {
+	if name, err := os.Hostname(); err == nil && strings.Contains(name, ".") && hostName().MatchString(name) {
 		return name
 	}
 	at, err := netip.ParseAddrPort(c.LocalAddr().String())
@@ -148,7 +149,9 @@ func ownName(c net.Conn) string {
 	return "[IPv6:" + at.Addr().WithZone("").String() + "]"
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])$`)
+var hostName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])$`)
+})
 
 // boundedConn ends when the other side has sent too much.
 type boundedConn struct {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Name names a kind of object.
@@ -151,7 +152,7 @@ var forms = map[string]string{"version": `[0-9]+`, "number": `[0-9]+`, "entry": 
 var part = regexp.MustCompile(`<([a-z]+)>`)
 
 // compiled are the regular expressions for the keys of each kind.
-var compiled = func() []*regexp.Regexp {
+var compiled = sync.OnceValue(func() []*regexp.Regexp {
 	var all []*regexp.Regexp
 	for _, k := range Kinds {
 		text := part.ReplaceAllStringFunc(regexp.QuoteMeta(k.Pattern), func(p string) string {
@@ -163,13 +164,13 @@ var compiled = func() []*regexp.Regexp {
 		all = append(all, regexp.MustCompile("^"+text+"$"))
 	}
 	return all
-}()
+})
 
 // Of returns the kind of the object at a key. ok is false if no kind matches.
 func Of(key string) (k Kind, ok bool) {
 	top := Top(key)
 	for i, k := range Kinds {
-		if k.Top() == top && compiled[i].MatchString(key) {
+		if k.Top() == top && compiled()[i].MatchString(key) {
 			return k, true
 		}
 	}

@@ -42,7 +42,7 @@ const maxText = 1024
 
 var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	prefixPath = regexp.MustCompile(`^[A-Za-z0-9!_.*'()=/-]{0,512}$`)
+	prefixPath = regexp.MustCompile(`^[A-Za-z0-9!_.*'()=/-]*$`)
 	regionName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 	sourceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,15}$`)
 	accountID  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -52,7 +52,7 @@ var (
 func (s *Settings) Check(w *deliver.Wrong) {
 	d := s.withDefaults()
 	w.Unless(bucketName.MatchString(s.Bucket), "bucketName", "must be the name of an S3 bucket")
-	w.Unless(prefixPath.MatchString(s.Prefix) && !strings.Contains("/"+s.Prefix+"/", "/../") &&
+	w.Unless(len(s.Prefix) <= 512 && prefixPath.MatchString(s.Prefix) && !strings.Contains("/"+s.Prefix+"/", "/../") &&
 		!strings.Contains("/"+s.Prefix+"/", "/./"), "prefixPath",
 		"must have at most 512 letters, digits and characters of ! _ . * ' ( ) = / -")
 	w.Unless(len(s.KMSKey) <= maxText && post.IsHeaderValue(s.KMSKey), "kmsKey", "must be a key's id or ARN")
