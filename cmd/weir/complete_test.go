@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // completed are command lines whose last word asks a server.
@@ -16,6 +17,8 @@ var completed = [][]string{{"download", ""}, {"search", "w"}, {"search", "w", ""
 
 // Where no server answers, completion ends by itself, offers nothing but what it knows, and says nothing.
 func TestCompletionIsSilentWithoutAServer(t *testing.T) {
+	defer func(before time.Duration) { completionTime = before }(completionTime)
+	completionTime = 30 * time.Millisecond // of waiting for a server that hangs
 	hangs := func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body) // so that the server notices when the client gives up
 		<-r.Context().Done()

@@ -25,12 +25,20 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// TestScripts runs the programs of testdata through the front door: a shell's commands, curl, zcat.
+// TestScripts runs the programs of testdata through the front door: a shell's commands, curl, zcat. With -short it runs
+// the main roads.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+	p := testscript.Params{
 		Dir:  "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"source": source, "interrupt": interrupt},
-	})
+	}
+	if testing.Short() {
+		p.Dir = ""
+		for _, name := range []string{"delivery", "init", "search", "serve", "tail"} {
+			p.Files = append(p.Files, filepath.Join("testdata", name+".txtar"))
+		}
+	}
+	testscript.Run(t, p)
 }
 
 // TestOutsideTools runs programs of others against weir. Where WEIR_OUTSIDE_TOOLS is not set they are not expected to

@@ -52,6 +52,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// copied returns a world with a copy of the bucket, and a job of its own.
+func (w *world) copied() *world {
+	c := *w
+	c.faulty = &bucketest.Faulty{Bucket: w.faulty.Bucket.(*bucketest.Memory).Clone()}
+	c.start()
+	return &c
+}
+
 // start makes a new job, like a node that starts.
 func (w *world) start() {
 	n := nodetest.New(w.t, w.faulty, nodetest.Options{})

@@ -32,9 +32,11 @@ type setups struct {
 	rules      *alert.Store
 }
 
-func newSetups(t *testing.T) *setups {
-	w := newWorld(t)
-	s := &setups{t, w, source.NewDirectory(w.faulty, seal.Box{}),
+func newSetups(t *testing.T) *setups { return newWorld(t).withSetups() }
+
+// withSetups adds what projects set up.
+func (w *world) withSetups() *setups {
+	s := &setups{w.t, w, source.NewDirectory(w.faulty, seal.Box{}),
 		setup.New(setup.Parts{Bucket: w.faulty, Accounts: w.Accounts, Logs: w.Logs, Recorder: w.Recorder}),
 		alert.NewStore(w.faulty)}
 	w.Setups, w.Readers = []Setup{s.sources, s.deliveries, s.rules}, []Reader{s.deliveries}
@@ -123,8 +125,12 @@ func TestWhatADeletedProjectHadSetUpIsRemoved(t *testing.T) {
 // Whatever request to the bucket fails, a later pass removes the rest.
 func TestDroppingGoesOnAfterFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for fail := 1; ; fail++ {
-			s := newSetups(t)
+		first, step := newWorld(t), 1
+		if testing.Short() {
+			step = 4
+		}
+		for fail := 1; ; fail += step {
+			s := first.copied().withSetups()
 			gone := s.setUp("gone")
 			_, err := s.w.Accounts.DeleteProject(t.Context(), gone, func(*account.Project) error { return nil })
 			if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	count = flag.Uint64("sim.seeds", 20, "how many histories each simulation plays; with -short at most 8")
+	count = flag.Uint64("sim.seeds", 20, "how many histories each simulation plays; with -short at most 4")
 	from  = flag.Uint64("sim.from", 1, "seed of the first history")
 	only  = flag.Uint64("sim.seed", 0, "play the history of this seed only; with -v print its steps")
 )
@@ -28,7 +28,7 @@ func Last() uint64 {
 	}
 	n := max(*count, 1)
 	if testing.Short() {
-		n = min(n, 8)
+		n = min(n, 4)
 	}
 	return *from + n - 1
 }
