@@ -26,7 +26,8 @@ var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 var identifiers = []identifier{
 	{"orgId", account.ValidID, func(_ *call, v string) *problem { return invalidOrgID(v) }},
 	{"groupId", account.ValidID, func(_ *call, v string) *problem { return invalidGroupID(v) }},
-	{"groupName", func(v string) bool { return entityName().MatchString(v) }, func(_ *call, v string) *problem { return groupNameNotFound(v) }},
+	{"groupName", func(v string) bool { return entityName().MatchString(v) },
+		func(_ *call, v string) *problem { return groupNameNotFound(v) }},
 	{"tenantName", workspaceName.MatchString, func(c *call, v string) *problem {
 		return tenantNotFound(v,
 			c.path("groupId"))
