@@ -46,8 +46,12 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.project = p.ID
-	for age := 100; age > 0; age-- {
-		w.append(demo.AuditLog, now.Add(-time.Duration(age)*day))
+	for age := 100; age > 0; age -= 5 {
+		var times []time.Time
+		for i := range 5 {
+			times = append(times, now.Add(-time.Duration(age-i)*day))
+		}
+		w.append(demo.AuditLog, times...)
 	}
 	return w
 }
@@ -67,11 +71,14 @@ func (w *world) start() {
 		Logger: slog.New(slog.DiscardHandler)}
 }
 
-func (w *world) append(log string, at time.Time) {
+func (w *world) append(log string, times ...time.Time) {
 	w.batch++
-	uid := fmt.Sprint(log, at.UnixMilli())
-	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at.UnixMilli(), uid)
-	if err := w.Logs.Append(w.t.Context(), w.batch, "nonce", eventtest.Batch(log, line)); err != nil {
+	var lines []string
+	for _, at := range times {
+		uid := fmt.Sprint(log, at.UnixMilli())
+		lines = append(lines, fmt.Sprintf(`{"time":%d,"metadata":{"uid":%q}}`, at.UnixMilli(), uid))
+	}
+	if err := w.Logs.Append(w.t.Context(), w.batch, "nonce", eventtest.Batch(log, lines...)); err != nil {
 		w.t.Fatal(err)
 	}
 }

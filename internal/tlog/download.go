@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weirlog/weir/internal/gzipmember"
 	"github.com/weirlog/weir/internal/seal"
 )
@@ -75,7 +77,7 @@ func (d *Download) WriteTo(ctx context.Context, w io.Writer) error {
 }
 
 func (d *Download) writeAll(ctx context.Context, out *output) error {
-	if err := d.writeRuns(ctx, out, 0, d.reader.Next()); err != nil {
+	if err := writeRuns(ctx, d.reader, out, 0, d.reader.Next()); err != nil {
 		return err
 	}
 	return d.writeWaiting(ctx, out)
@@ -87,7 +89,7 @@ func (d *Download) writeParts(ctx context.Context, out *output) error {
 		if p.data != nil {
 			err = out.copy(bytes.NewReader(p.data), p.lines)
 		} else {
-			err = d.writeRuns(ctx, out, p.first, p.last)
+			err = writeRuns(ctx, d.reader, out, p.first, p.last)
 		}
 		if err != nil {
 			return err
@@ -97,8 +99,8 @@ func (d *Download) writeParts(ctx context.Context, out *output) error {
 }
 
 // writeRuns writes the selected entries with indexes in [from, to).
-func (d *Download) writeRuns(ctx context.Context, out *output, from, to int64) error {
-	return d.reader.each(ctx, (*view).runs, from, to, func(r *Run) error {
+func writeRuns(ctx context.Context, r *Reader, out *output, from, to int64) error {
+	return r.each(ctx, (*view).runs, from, to, func(r *Run) error {
 		if r.cut {
 			return r.writeSelected(ctx, out)
 		}
@@ -134,10 +136,11 @@ func (w *waitingSection) write(out *output, member []byte) error {
 // Bounds on the work of measure. A download whose size is cheap to know reports it, so that clients show progress and
 // the kernel does the copying.
 const (
-	measureParts  = 64
-	measureCuts   = 4
-	measureMemory = 1 << 20 // bytes
-	measureWorth  = 1 << 20 // in bytes; a smaller download with blocks to cut is sent at once instead
+	measureParts   = 64
+	measureCuts    = 4
+	measureMemory  = 1 << 20 // bytes
+	measureAtATime = 4       // parts that are made
+	measureWorth   = 1 << 20 // in bytes; a smaller download with blocks to cut is sent at once instead
 )
 
 // measure determines the size of the file, if that is cheap.
@@ -202,25 +205,32 @@ func (d *Download) Prepare(ctx context.Context) {
 	}
 }
 
-// hold makes the parts that are kept in memory.
+// hold makes the parts that are kept in memory, concurrently, since a caller waits for the first byte.
 func (d *Download) hold(ctx context.Context, parts []part, copied int64) error {
-	size := int64(gzipmember.HeadSize) + copied + int64(gzipmember.TailSize)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(measureAtATime)
 	for i := range parts {
 		p := &parts[i]
 		if p.data == nil {
 			continue
 		}
-		err := d.make(p, func(out *output) error { return d.writeRuns(ctx, out, p.first, p.last) })
-		if err != nil {
-			return err
-		}
-		size += int64(len(p.data))
+		own := *d.reader // takes newer views by itself
+		group.Go(func() error {
+			return d.make(p, func(out *output) error { return writeRuns(ctx, &own, out, p.first, p.last) })
+		})
 	}
 	var waiting part
-	if err := d.make(&waiting, func(out *output) error { return d.writeWaiting(ctx, out) }); err != nil {
+	group.Go(func() error {
+		return d.make(&waiting, func(out *output) error { return d.writeWaiting(ctx, out) })
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	d.parts, d.size = append(parts, waiting), size+int64(len(waiting.data))
+	d.parts = append(parts, waiting)
+	d.size = int64(gzipmember.HeadSize) + copied + int64(gzipmember.TailSize)
+	for _, p := range d.parts {
+		d.size += int64(len(p.data))
+	}
 	d.reader.tail = nil
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -239,9 +240,9 @@ func TestDownloadSurvivesMerges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gets := 0
+	var operations atomic.Int64 // parts of a download are made concurrently
 	b.Before = func(_ context.Context, op bucketest.Op, _ string) error {
-		if gets++; op == bucketest.Get && gets%7 == 0 {
+		if n := operations.Add(1); op == bucketest.Get && n%7 == 0 {
 			for range 3 {
 				if _, err := merger.Merge(context.Background(), testLog); err != nil {
 					t.Error(err)
@@ -315,19 +316,20 @@ func TestOnlyBlocksOfTheProcessorAreOpened(t *testing.T) {
 		}
 	}
 	read(t, s, Query{Start: minInt64, End: maxInt64, Processor: "p1"}) // fills the caches
-	opened := 0
+	var opened atomic.Int64                                            // parts of a download are made concurrently
 	b.Before = func(_ context.Context, op bucketest.Op, key string) error {
 		if op == bucketest.Get && strings.Contains(key, "/segments/") {
-			opened++
+			opened.Add(1)
 		}
 		return nil
 	}
-	if read(t, s, Query{Start: minInt64, End: maxInt64, Processor: "p2"}); opened != 10 {
-		t.Errorf("%d blocks were opened, 10 have the processor", opened)
+	read(t, s, Query{Start: minInt64, End: maxInt64, Processor: "p2"})
+	if n := opened.Swap(0); n != 10 {
+		t.Errorf("%d blocks were opened, 10 have the processor", n)
 	}
-	opened = 0
-	if read(t, s, Query{Start: 12_000, End: 15_000}); opened != 3 {
-		t.Errorf("%d blocks were read, 3 are in the range", opened)
+	read(t, s, Query{Start: 12_000, End: 15_000})
+	if n := opened.Load(); n != 3 {
+		t.Errorf("%d blocks were read, 3 are in the range", n)
 	}
 }
 
