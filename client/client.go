@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,21 +46,22 @@ type Config struct {
 	MaxReply  int64 // maximum size of a page of a list, in bytes (default 64 MiB); a list may have four times as many
 }
 
-// FromEnvironment reads the variables that Atlas's tools use, and WEIR_URL and WEIR_CA_FILE. WEIR_URL takes precedence
-// over MONGODB_ATLAS_OPS_MANAGER_URL.
+// ServerVariables are the environment variables that name the server. The first that is set counts. Terraform's
+// provider reads MONGODB_ATLAS_BASE_URL, Atlas's CLI MONGODB_ATLAS_OPS_MANAGER_URL.
+var ServerVariables = []string{"WEIR_URL", "MONGODB_ATLAS_BASE_URL", "MONGODB_ATLAS_OPS_MANAGER_URL"}
+
+// FromEnvironment reads the variables that Atlas's tools use, ServerVariables and WEIR_CA_FILE. If no variable names
+// the server, it is Atlas.
 func FromEnvironment(getenv func(string) string) (Config, error) {
 	c := Config{
-		URL:      getenv("WEIR_URL"),
+		URL:      Atlas,
 		ClientID: getenv("MONGODB_ATLAS_CLIENT_ID"), ClientSecret: getenv("MONGODB_ATLAS_CLIENT_SECRET"),
 		PublicKey: getenv("MONGODB_ATLAS_PUBLIC_API_KEY"), PrivateKey: getenv("MONGODB_ATLAS_PRIVATE_API_KEY"),
 		UserAgent: "weir",
 		CAFile:    getenv("WEIR_CA_FILE"),
 	}
-	if c.URL == "" {
-		c.URL = getenv("MONGODB_ATLAS_OPS_MANAGER_URL")
-	}
-	if c.URL == "" {
-		c.URL = Atlas
+	for _, name := range slices.Backward(ServerVariables) {
+		c.URL = cmp.Or(getenv(name), c.URL)
 	}
 	if (c.ClientID == "" || c.ClientSecret == "") && (c.PublicKey == "" || c.PrivateKey == "") {
 		return c, errors.New("no credentials: set MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET, " +

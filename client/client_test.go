@@ -231,6 +231,10 @@ func TestFromEnvironment(t *testing.T) {
 	if c, err := FromEnvironment(getenv); err != nil || c.URL != "http://a/" {
 		t.Errorf("%+v, %v", c, err)
 	}
+	env["MONGODB_ATLAS_BASE_URL"] = "http://b/" // as Terraform's provider names the server
+	if c, err := FromEnvironment(getenv); err != nil || c.URL != "http://b/" {
+		t.Errorf("%+v, %v", c, err)
+	}
 	env["WEIR_URL"] = "nonsense"
 	c, err := FromEnvironment(getenv)
 	if err != nil {

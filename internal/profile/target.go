@@ -3,6 +3,7 @@ package profile
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/weirlog/weir/client"
 )
@@ -11,8 +12,8 @@ import (
 const Variable = "WEIR_PROFILE"
 
 // connecting are the variables that say whom to ask, or as whom.
-var connecting = []string{"WEIR_URL", "MONGODB_ATLAS_OPS_MANAGER_URL", "MONGODB_ATLAS_CLIENT_ID",
-	"MONGODB_ATLAS_CLIENT_SECRET", "MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY"}
+var connecting = append(slices.Clone(client.ServerVariables), "MONGODB_ATLAS_CLIENT_ID",
+	"MONGODB_ATLAS_CLIENT_SECRET", "MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY")
 
 // Target is whom to ask and as whom, and what is meant if a command names nothing else.
 type Target struct {

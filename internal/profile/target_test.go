@@ -47,6 +47,10 @@ func TestFlagWinsOverTheEnvironmentAndThatOverTheDefaultProfile(t *testing.T) {
 		{"an environment with a profile and a project", "", with(nil, "WEIR_PROFILE=a", "MONGODB_ATLAS_PROJECT_ID=x"), two,
 			"https://a", "x"},
 		{"an environment with a server", "", environment, two, "https://env", "env"},
+		{"an environment with a server, as Terraform names it", "", with(environment, "WEIR_URL=",
+			"MONGODB_ATLAS_BASE_URL=https://terraform"), two, "https://terraform", "env"},
+		{"an environment with nothing but such a server", "", with(nil, "MONGODB_ATLAS_BASE_URL=https://terraform"), two,
+			"", ""},
 		{"nothing", "", nil, two, "https://default", "p"},
 		{"nothing, and no default profile", "", nil, one, "", ""},
 		{"a profile that is not there", "b", nil, one, "", ""},
@@ -73,7 +77,8 @@ func TestFlagWinsOverTheEnvironmentAndThatOverTheDefaultProfile(t *testing.T) {
 func TestSecretsStayWithTheirServer(t *testing.T) {
 	profiles := map[string]Profile{"a": account("https://a"), Default: account("https://default"),
 		"key": {URL: "https://key", PublicKey: "key", PrivateKey: "secret of https://key"}}
-	environ := with(environment, "MONGODB_ATLAS_OPS_MANAGER_URL=https://env", "MONGODB_ATLAS_PUBLIC_API_KEY=env",
+	environ := with(environment, "MONGODB_ATLAS_BASE_URL=https://env",
+		"MONGODB_ATLAS_OPS_MANAGER_URL=https://env", "MONGODB_ATLAS_PUBLIC_API_KEY=env",
 		"MONGODB_ATLAS_PRIVATE_API_KEY=secret of https://env", "WEIR_CA_FILE=ca.pem")
 	tried := 0
 	for subset := range 1 << len(connecting) {
