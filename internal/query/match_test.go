@@ -517,7 +517,7 @@ func everyAlias() (fields []Field) {
 // return.
 func FuzzMatch(f *testing.F) {
 	queries := []string{`orders-enrich who:admin.* outcome:success`, `203.0.113.0/24 or "a b" or a:*`,
-		`not (time > 2026 x:1.0)`, `class:authentication target:* -10.0.0.1`, `text:"stop now" or k or größe*`,
+		`not (n > 2026 x:1.0)`, `class:authentication target:* -10.0.0.1`, `text:"stop now" or k or größe*`,
 		`list.a:(2 and x) started_dt < 2026-12`}
 	for _, line := range sampleEvents() {
 		for _, q := range queries {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -336,7 +337,36 @@ func (p *parser) made(f Field, m Condition) (Node, error) {
 	if _, ok := m.(Exists); ok && f == "" {
 		return All{}, nil
 	}
+	if number := numberOf(m); f == "time" && number != "" && tooEarly(number) {
+		return nil, p.fail(p.last, p.i, aTime)
+	}
 	return Term{f, m}, nil
+}
+
+const aTime = "a time, such as 2026-11-01, 2026-11-01T10:30 or now-1d, or milliseconds since the epoch from 2008 on, " +
+	"such as 1793529000000"
+
+// numberOf returns the number that a condition has instead of a time, or an empty text.
+func numberOf(m Condition) string {
+	switch m := m.(type) {
+	case Comparison:
+		return m.Number
+	case Value:
+		if isNumber(m.Text) {
+			return m.Text
+		}
+	}
+	return ""
+}
+
+// firstTime is the first time that an event may have: 2008-01-01, in milliseconds since the epoch.
+const firstTime = 1_199_145_600_000
+
+// tooEarly tells whether a number of milliseconds since the epoch is before the first time that an event may have. It
+// is a year, or seconds, and would match all events or none.
+func tooEarly(number string) bool {
+	n, err := strconv.ParseFloat(number, 64)
+	return err == nil && n < firstTime
 }
 
 const aValue = "a value after the colon, such as `word`, `\"some words\"` or `*`"

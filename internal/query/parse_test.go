@@ -144,6 +144,10 @@ func TestErrorsSayWhereAndWhatInstead(t *testing.T) {
 		{"not", 4, "the end of the query", "a term"},
 		{"a not", 6, "the end of the query", "a term"},
 		{"- a", 1, "`- `", "directly after the minus"},
+		{"time > 2026", 8, "`2026`", "2026-11-01"}, // otherwise 2 seconds after 1970, which all events are after
+		{"a time<1763978401", 8, "`1763978401`", "milliseconds"},
+		{"time:2026", 1, "`time:2026`", "2026-11-01"},
+		{"time:(now or 7)", 14, "`7`", "2026-11-01"},
 		{"--a", 1, "`--`", "directly after the minus"},
 		{"a -", 3, "`-`", "directly after the minus"},
 		{"()", 2, "`)`", "a term"},
