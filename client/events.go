@@ -89,6 +89,7 @@ type Summary struct {
 	End       string  `json:"endDate"`   // RFC 3339; the last moment of the range
 	Histogram []Bar   `json:"histogram"`
 	Facets    []Facet `json:"facets"`
+	Hints     []Hint  `json:"hints"` // only if nothing matches
 }
 
 // Bar is a bar of a histogram. It ends where the next one begins.
@@ -101,7 +102,7 @@ type Bar struct {
 type Facet struct {
 	Field  string `json:"field"`
 	Values []struct {
-		Value any   `json:"value"` // a string, a number or a boolean
+		Value any   `json:"value"` // a string, a json.Number or a boolean
 		Count int64 `json:"count"`
 	} `json:"values"`
 	Other   int64 `json:"other"`   // number of occurrences of all other values
@@ -129,7 +130,9 @@ func (c *Client) Summarize(ctx context.Context, q Question, o Outline) (*Summary
 		return nil, nil, err
 	}
 	s := new(Summary)
-	if err := json.Unmarshal(data, s); err != nil {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(s); err != nil {
 		return nil, nil, fmt.Errorf("the server's reply: %w", err)
 	}
 	return s, data, nil

@@ -32,7 +32,7 @@ project that you may read. The ending of the file name chooses the format, and w
 
 The columns are time, who, who_uid, from_ip, operation, class, target_type, target_name, target_uid,
 outcome, outcome_detail, session, event_uid, log, entry. --columns chooses others: any field or alias
-of the query language, and event, the whole event. Lines of JSON always have the whole event.
+of the query language, and event, the whole event. Lines of JSON are whole events without --columns.
 ` + exitHelp,
 		Example: `  weir export prod 'outcome:failure' --start 90d -o failures.csv
   weir export 'who:admin.*' --start 2026-10-01 --end 2026-10-31 -o october.parquet
@@ -117,7 +117,7 @@ func (f *exportFlags) save(cmd *cobra.Command, e *client.Exported, compressed bo
 		return fmt.Errorf("%w: %s was not written", err, f.output)
 	}
 	if e.Total >= 0 {
-		visible.Printf(cmd.ErrOrStderr(), "%s: %d events\n", f.output, e.Total)
+		visible.Printf(cmd.ErrOrStderr(), "%s: %d events when the export began\n", f.output, e.Total)
 	}
 	return nil
 }

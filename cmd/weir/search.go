@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -407,10 +408,13 @@ type arrayPrinter struct {
 
 func (p *arrayPrinter) page(events []client.Found) error {
 	for _, e := range events {
-		data, err := json.Marshal(e)
-		if err != nil {
+		var line bytes.Buffer
+		encoder := json.NewEncoder(&line)
+		encoder.SetEscapeHTML(false) // the event has the bytes that were recorded
+		if err := encoder.Encode(e); err != nil {
 			return err
 		}
+		data := bytes.TrimSuffix(line.Bytes(), []byte("\n"))
 		separator := ",\n"
 		if p.count == 0 {
 			separator = "[\n"

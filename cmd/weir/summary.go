@@ -69,6 +69,7 @@ func (f *summaryFlags) run(cmd *cobra.Command, workspace, text string) error {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", reply)
 		return err
 	}
+	printHints(cmd, s.Hints)
 	return printSummary(cmd.OutOrStdout(), s)
 }
 

@@ -308,7 +308,7 @@ func (h networks) list(c *call) (any, error) {
 	return paginate(c, networkOf(c), mapEach(c, showNetwork))
 }
 
-var securityGroup = regexp.MustCompile(`^([0-9]*/)?sg-[0-9a-f]+$`)
+var securityGroup = regexp.MustCompile(`^([0-9]*/)?sg-[0-9A-Za-z]+$`)
 
 // dateAndTime is RFC 3339 with at most as many digits as weir keeps. time.Parse also accepts a comma instead of the
 // point.

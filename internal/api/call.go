@@ -29,6 +29,7 @@ type call struct {
 
 	question  *question // question that an operation on events answers; nil until it is known
 	continues bool      // the question was recorded before
+	counted   bool      // see continuation
 	recorded  time.Time // when it was recorded, or now
 
 	ends []func() // see atEnd

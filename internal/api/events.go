@@ -133,6 +133,9 @@ func (h events) find(c *call) (result, error) {
 		if len(page.Hits) == 0 && page.Next == nil && after == nil {
 			reply.hints = h.hints(ctx, c, q)
 		}
+		if page.Cut {
+			reply.searchedTo = moment(page.Next.Time)
+		}
 		if page.Next != nil {
 			reply.cursor = h.refer(c, q, cursorReference, appendPosition(nil, *page.Next, orderName))
 		}
@@ -164,6 +167,7 @@ type foundEvents struct {
 	hits         []search.Hit
 	start, end   int64
 	cursor, read string
+	searchedTo   string // if the time limit has ended the search: up to where everything was searched
 	hints        []hint
 }
 
@@ -176,11 +180,12 @@ func (f *foundEvents) send(x *exchange) error {
 	if f.cursor != "" {
 		h.Set("Weir-Cursor", f.cursor)
 	}
+	if f.searchedTo != "" {
+		h.Set("Weir-Searched-To", f.searchedTo)
+	}
 	lines := asLines(x.r)
 	if !lines && (x.flag("envelope") || x.flag("pretty")) {
-		var shown any
-		_ = json.Unmarshal(f.object(), &shown) // always JSON
-		return value{shown}.send(x)
+		return value{json.RawMessage(f.object())}.send(x) // with the bytes of the events, but for white space
 	}
 	data, mediaType := f.object(), "application/json"
 	if lines {
@@ -216,6 +221,9 @@ func (f *foundEvents) object() []byte {
 		b = strconv.AppendQuote(b, f.cursor)
 	}
 	b = append(b, `,"startDate":"`+moment(f.start)+`","endDate":"`+moment(f.end-1)+`"`...)
+	if f.searchedTo != "" {
+		b = append(b, `,"searchedTo":"`+f.searchedTo+`"`...)
+	}
 	if len(f.hints) > 0 {
 		hints, _ := json.Marshal(f.hints) // cannot fail
 		b = append(append(b, `,"hints":`...), hints...)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,24 @@ func (w *world) fill(n int) {
 	}
 	if rec := w.record(lines.String(), account.GroupOwner); rec.Code != 200 {
 		w.t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// However a reply is formatted, an event keeps the bytes of its values.
+func TestEventsKeepTheirNumbersInAnyForm(t *testing.T) {
+	w := newWorld(t, Options{})
+	const values = `"n":1761955200123456789,"f":2.0,"e":1e3,"text":"a<b>&c","z":1,"a":2`
+	line := fmt.Sprintf(`{"time":%d,"metadata":{"uid":"x"},%s}`, now.UnixMilli()-1000, values)
+	if rec := w.record(line, account.GroupOwner); rec.Code != 200 {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	for _, form := range []string{"pretty=false", "pretty=true", "envelope=true"} {
+		rec := w.get(asking(eventsPath, "q=text:*", form), account.GroupOwner)
+		var plain bytes.Buffer
+		if err := json.Compact(&plain, rec.Body.Bytes()); err != nil || rec.Code != 200 ||
+			!strings.Contains(plain.String(), values) {
+			t.Errorf("%s: %d %s, %v", form, rec.Code, rec.Body, err)
+		}
 	}
 }
 
@@ -165,16 +184,31 @@ func TestQuestionsAreAuditedOnce(t *testing.T) {
 	check("another caller", "summarizeEvents", 4, w.get(summary+"&read="+read, account.OrgOwner))
 	check("a forged reference", "summarizeEvents", 5, w.get(summary+"&read="+read[1:], owner))
 
+	// What tells how many events there are does not stand for what sends them.
+	counted := check("a summary", "summarizeEvents", 6, w.get(summary, owner)).Header().Get("Weir-Read")
+	check("a summary of the same again", "summarizeEvents", 6, w.get(summary+"&read="+counted, owner))
+	check("the fields", "listEventFields", 0, w.get(asking(eventsPath+":fields", "q=who:u1", "read="+counted), owner))
+	check("events after a summary", "searchEvents", 2, w.get(asking(eventsPath, "q=who:u1", "read="+counted), owner))
+	check("an export after a summary", "exportEvents", 1, w.get(asking(eventsPath+":export", "q=who:u1",
+		"read="+counted), owner))
+	both := check("a summary of what was read", "summarizeEvents", 6, w.get(summary+"&read="+read, owner)).Header()
+	check("an export of what was read", "exportEvents", 1, w.get(asking(eventsPath+":export", "q=who:u1",
+		"read="+both.Get("Weir-Read")), owner))
+
+	w.server.options.Now = func() time.Time { return now.Add(-30 * time.Second) } // of a node whose clock is behind
+	behind := w.get(asking(eventsPath, "q=who:u1", "limit=2", "cursor="+cursor), owner)
+	w.server.options.Now = func() time.Time { return now }
+	check("on another node", "searchEvents", 2, behind)
 	w.server.options.Now = func() time.Time { return now.Add(59 * time.Minute) }
-	check("within an hour", "searchEvents", 1, w.get(asking(eventsPath, "q=who:u1", "limit=2", "cursor="+cursor), owner))
+	check("within an hour", "searchEvents", 2, w.get(asking(eventsPath, "q=who:u1", "limit=2", "cursor="+cursor), owner))
 	w.server.options.Now = func() time.Time { return now.Add(61 * time.Minute) }
 	later := w.get(asking(eventsPath, "q=who:u1", "limit=2", "cursor="+cursor), owner)
-	check("an hour later", "searchEvents", 2, later)
+	check("an hour later", "searchEvents", 3, later)
 	if later.Body.String() == "" || pageOf(t, later).Results[0].Index != pageOf(t, second).Results[0].Index ||
 		string(pageOf(t, later).Results[0].Event) != string(pageOf(t, second).Results[0].Event) {
 		t.Error("the cursor leads elsewhere an hour later")
 	}
-	check("the page behind that", "searchEvents", 2, w.get(asking(eventsPath, "q=who:u1", "limit=2",
+	check("the page behind that", "searchEvents", 3, w.get(asking(eventsPath, "q=who:u1", "limit=2",
 		"cursor="+later.Header().Get("Weir-Cursor")), owner))
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/export"
+	"github.com/weirlog/weir/internal/limit"
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/search"
 )
@@ -84,9 +85,9 @@ func (h events) writeAll(ctx context.Context, c *call, q *question, format expor
 		return err
 	}
 	for after, more := (*search.Position)(nil), true; more; more = after != nil {
-		page, err := h.page(ctx, c, q, search.Oldest, after, exportPage)
+		page, err := h.page(ctx, c, q, after)
 		if err != nil {
-			return err
+			return tooSlow(err)
 		}
 		for _, hit := range page.Hits {
 			if err := out.Write(export.Row{Log: hit.Log, Entry: hit.Index, Line: hit.Line}); err != nil {
@@ -98,13 +99,22 @@ func (h events) writeAll(ctx context.Context, c *call, q *question, format expor
 	return out.Close()
 }
 
-// page finds a page of events with a share of the caller.
-func (h events) page(ctx context.Context, c *call, q *question, o search.Order, after *search.Position,
-	limit int) (*search.Page, error) {
-	release, err := h.share(c)
-	if err != nil {
-		return nil, err
+// page finds a page of an export with a share of the caller. It waits for the share as long as the client does: an
+// export that has begun is not broken off because others search.
+func (h events) page(ctx context.Context, c *call, q *question, after *search.Position) (*search.Page, error) {
+	for {
+		release, err := h.shares.Take(ctx, 1, c.holders()...)
+		if err == nil {
+			defer release()
+			return h.search.Page(ctx, q.Question, search.Oldest, after, exportPage)
+		}
+		if !errors.Is(err, limit.ErrBusy) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
 	}
-	defer release()
-	return h.search.Page(ctx, q.Question, o, after, limit)
 }

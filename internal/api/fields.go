@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"strings"
+	"slices"
 
 	"github.com/weirlog/weir/internal/query"
 	"github.com/weirlog/weir/internal/search"
@@ -102,7 +102,7 @@ func (h events) hints(ctx context.Context, c *call, q *question) []hint {
 	}
 	var all []hint
 	for _, f := range asked {
-		if !isKnown(string(f), known) && len(all) < maxHints {
+		if !slices.Contains(known, string(f)) && len(all) < maxHints {
 			all = append(all, hint{f, append([]string{}, query.Near(string(f), known)...)})
 		}
 	}
@@ -111,13 +111,3 @@ func (h events) hints(ctx context.Context, c *call, q *question) []hint {
 
 // maxHints bounds the hints in a reply.
 const maxHints = 10
-
-// isKnown tells whether a field, or one below it, is in a list.
-func isKnown(field string, some []string) bool {
-	for _, name := range some {
-		if name == field || strings.HasPrefix(name, field+".") {
-			return true
-		}
-	}
-	return false
-}

@@ -44,6 +44,17 @@ func unaudited(why string) audit      { return audit{"", why} }
 
 func (a audit) needed() bool { return a.event != "" }
 
+// Names of operations in events.
+const (
+	summaryOperation = "summarizeEvents"
+	fieldsOperation  = "listEventFields"
+)
+
+// counts tells whether the operation tells of events without sending them.
+func (op *operation) counts() bool {
+	return op.audit.event == summaryOperation || op.audit.event == fieldsOperation
+}
+
 // nodeRole is the role that a node must have to serve an operation.
 type nodeRole int
 

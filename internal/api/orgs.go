@@ -72,6 +72,7 @@ type newOrg struct {
 
 type newOrgView struct {
 	APIKey         *keyView            `json:"apiKey,omitempty"`
+	FederationID   string              `json:"federationSettingsId,omitempty"`
 	OwnerID        string              `json:"orgOwnerId,omitempty"`
 	Organization   orgView             `json:"organization"`
 	ServiceAccount *serviceAccountView `json:"serviceAccount,omitempty"`
@@ -101,6 +102,8 @@ func (h orgs) create(c *call) (any, error) {
 	name := require(&k, "name", in.Name)
 	k.name(in.Name)
 	k.check(in.OwnerID == "" || account.ValidID(in.OwnerID), "orgOwnerId", "must be 24 hexadecimal digits")
+	k.check(in.FederationID == "" || account.ValidID(in.FederationID), "federationSettingsId",
+		"must be 24 hexadecimal digits")
 	if in.APIKey != nil {
 		in.APIKey.check(&k, "apiKey.", true)
 	}
@@ -118,7 +121,7 @@ func (h orgs) create(c *call) (any, error) {
 	}
 	org := account.Organization{ID: account.NewID(c.now), Name: name, Log: account.NewID(c.now), Created: c.now.UTC(),
 		SkipAlerts: in.SkipAlerts}
-	view := newOrgView{OwnerID: in.OwnerID, SkipAlerts: in.SkipAlerts}
+	view := newOrgView{OwnerID: in.OwnerID, FederationID: in.FederationID, SkipAlerts: in.SkipAlerts}
 	c.scope.org = &org
 	err = h.change(c, changed{activity: event.Create, kind: "Organization", id: org.ID, name: org.Name},
 		func() (_, _ any, err error) {

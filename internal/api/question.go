@@ -34,6 +34,7 @@ type continuation struct {
 	Logs     []byte `json:"l"`           // digest of the logs that were searched
 	Now      int64  `json:"n"`           // meaning of "now", milliseconds since the epoch
 	Recorded int64  `json:"r"`           // when the question was recorded, seconds since the epoch
+	Counted  bool   `json:"s,omitempty"` // it was recorded as a question for counts, which covers no reading of events
 	Position []byte `json:"p,omitempty"` // of a cursor: where the next page begins
 }
 
@@ -45,6 +46,9 @@ const (
 
 // remembered is the time after which a question is recorded again, since its continuations are no longer valid.
 const remembered = time.Hour
+
+// clockSkew is how far the clock of the node that recorded a question may be ahead.
+const clockSkew = time.Minute
 
 // ask parses the question of a request. A continuation of another credential or question is ignored.
 func (h events) ask(c *call) (*question, error) {
@@ -162,13 +166,13 @@ type references struct{ auth *auth.Authenticator }
 
 // resume notes in the call whether the question was recorded before, as a continuation says, which may be nil.
 func (h references) resume(c *call, last *continuation, logs []string) {
-	c.recorded = c.now
+	c.recorded, c.counted = c.now, c.operation.counts()
 	if last == nil || !slices.Equal(last.Logs, digestOf(logs)) {
 		return
 	}
 	recorded := time.Unix(last.Recorded, 0)
-	if !recorded.After(c.now) && c.now.Sub(recorded) < remembered {
-		c.continues, c.recorded = true, recorded
+	if age := c.now.Sub(recorded); age > -clockSkew && age < remembered {
+		c.continues, c.recorded, c.counted = true, recorded, last.Counted
 	}
 }
 
@@ -178,7 +182,8 @@ func (h references) given(c *call, asked []byte) (*continuation, string) {
 	for _, purpose := range []string{cursorReference, readReference} {
 		data, ok := h.auth.Referred(purpose, c.query.Get(purpose))
 		last := new(continuation)
-		if ok && json.Unmarshal(data, last) == nil && last.Caller == c.caller.ID && slices.Equal(last.Asked, asked) {
+		if ok && json.Unmarshal(data, last) == nil && last.Caller == c.caller.ID && slices.Equal(last.Asked, asked) &&
+			(c.operation.counts() || !last.Counted) {
 			return last, purpose
 		}
 	}
@@ -188,7 +193,7 @@ func (h references) given(c *call, asked []byte) (*continuation, string) {
 // refer returns a reference to a question that is being answered.
 func (h events) refer(c *call, q *question, purpose string, position []byte) string {
 	return h.give(purpose, continuation{Caller: c.caller.ID, Asked: q.asked, Logs: digestOf(q.Logs),
-		Now: q.now.UnixMilli(), Recorded: c.recorded.Unix(), Position: position})
+		Now: q.now.UnixMilli(), Recorded: c.recorded.Unix(), Counted: c.counted, Position: position})
 }
 
 func (h references) give(purpose string, what continuation) string {

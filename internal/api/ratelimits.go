@@ -35,7 +35,7 @@ type limitValue struct {
 var (
 	limitsOfGroup   = parameter{name: "groupId", want: wantID}
 	limitsOfOrg     = parameter{name: "orgId", want: wantID}
-	limitsOfUser    = parameter{name: "userId", want: wantID}
+	limitsOfUser    = parameter{name: "userId", want: wantText(maxName)}
 	limitsOfAddress = parameter{name: "ipAddress", want: wantAddress}
 	endpointPath    = parameter{name: "endpointPath", want: wantText(maxName)}
 )

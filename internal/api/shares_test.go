@@ -1,11 +1,56 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/weirlog/weir/internal/account"
+	"github.com/weirlog/weir/internal/bucket/bucketest"
 	"github.com/weirlog/weir/internal/limit"
 )
+
+// An export that has begun waits for its share while others search, even if too many of the caller wait already.
+func TestExportWaitsForItsShare(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fill(20)
+	w.bearer(account.GroupOwner)
+	s, caller := w.server.searches, w.callers[account.GroupOwner].ID
+	searching, end := context.WithCancel(t.Context())
+	defer end()
+	var others sync.WaitGroup
+	for range 100 { // more than may search and wait
+		others.Go(func() {
+			if release, err := s.Take(searching, 1, caller, projectID, w.org.ID); err == nil {
+				<-searching.Done()
+				release()
+			}
+		})
+	}
+	for full := false; !full; { // until all that may wait do
+		brief, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		_, err := s.Take(brief, 1, caller, projectID, w.org.ID)
+		full = errors.Is(err, limit.ErrBusy)
+		cancel()
+	}
+	w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
+		if op == bucketest.PutNew && strings.HasPrefix(key, "wal/") { // the event of the export, before its first page
+			time.AfterFunc(100*time.Millisecond, end)
+		}
+		return nil
+	}
+	log := "log=" + w.project.Workspaces[0].AuditLog
+	rec := w.get(asking(eventsPath+":export", "format=ndjson", log), account.GroupOwner)
+	lines := strings.Count(rec.Body.String(), "\n")
+	if rec.Code != 200 || rec.Header().Get("Weir-Total") != "" || lines < 20 {
+		t.Errorf("%d, total %q, %d lines: %.200s", rec.Code, rec.Header().Get("Weir-Total"), lines, rec.Body)
+	}
+	others.Wait()
+}
 
 // One tenant leaves room for others of what a node does at a time, however many credentials and projects it has.
 func TestTenantsLeaveRoomForOthers(t *testing.T) {

@@ -455,9 +455,9 @@ func (h events) operations() []operation {
 	finds := traits{audit: audited("searchEvents", "it sends events; the pages after the first are the same question"),
 		node: readNode, limit: "api/weir/v1/groups/events", kept: true, form: atlasForm}
 	counts := finds
-	counts.audit = audited("summarizeEvents", "it tells how many events there are of any kind that is asked for")
+	counts.audit = audited(summaryOperation, "it tells how many events there are of any kind that is asked for")
 	names := finds
-	names.audit = audited("listEventFields", "it tells which fields the events have, and values of them")
+	names.audit = audited(fieldsOperation, "it tells which fields the events have, and values of them")
 	exports := finds
 	exports.audit = audited("exportEvents", "it sends events")
 	const path = ownGroup + "/events"

@@ -19,8 +19,12 @@ type Page struct {
 	Hits []Hit // in order
 
 	// Next is where the next page begins: all matching events up to there are in Hits, or came before. It is nil if
-	// there are no more. A page without hits may have it if the time limit passed.
+	// there are no more.
 	Next *Position
+
+	// Cut tells whether the time limit has ended the search. The page may then have few hits, or none: all matching
+	// events before Next are in it, or came before.
+	Cut bool
 }
 
 // Page returns the first matching events after a position, in an order; if after is nil, from the beginning. It returns
@@ -108,7 +112,7 @@ func (p *pager) inPart(limit int) (*Page, error) {
 	case p.best.dropped && p.order.compare(p.best.bound, next) < 0:
 		next = hits[len(hits)-1].Position
 	}
-	return &Page{hits, &next}, nil
+	return &Page{hits, &next, true}, nil
 }
 
 func (p *pager) run(ctx context.Context, s *Searcher) error {

@@ -301,6 +301,9 @@ func TestTimeLimitEndsAPageNotTheSearch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if p.Cut != limited.Load() {
+			t.Errorf("a page says %v of whether the time limit ended it, which is %v", p.Cut, limited.Load())
+		}
 		got = append(got, p.Hits...)
 		if after = p.Next; after == nil {
 			break
