@@ -24,8 +24,9 @@ Exit status: 0 done; 1 failed (network, server, disk); 2 wrong usage, also if th
 or damaged; 7 does not verify; 8 cannot tell, since something is missing.
 
 The environment names the server and the credential: WEIR_URL, MONGODB_ATLAS_BASE_URL or
-MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com), MONGODB_ATLAS_PROJECT_ID, and MONGODB_ATLAS_CLIENT_ID with
-MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with MONGODB_ATLAS_PRIVATE_API_KEY.
+MONGODB_ATLAS_OPS_MANAGER_URL (default https://cloud.mongodb.com), MONGODB_ATLAS_PROJECT_ID, and
+MONGODB_ATLAS_CLIENT_ID with MONGODB_ATLAS_CLIENT_SECRET or MONGODB_ATLAS_PUBLIC_API_KEY with
+MONGODB_ATLAS_PRIVATE_API_KEY.
 "weir login" can keep these as a profile, which --profile or WEIR_PROFILE names. If a private authority
 issued the server's certificate, name that authority's PEM file in WEIR_CA_FILE or --ca-file.`
 
