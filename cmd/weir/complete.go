@@ -163,7 +163,9 @@ var (
 	listKeys = ofList(func(a asked) string { return inside(atlasAPI+"orgs/", a.org, "/apiKeys") }, col("", "id"),
 		col("", "desc"))
 	listServiceAccounts = ofList(serviceAccountsPath, col("", "clientId"), col("", "name"))
-	listLogs            = ofList(logsPath, col("", "logId"), col("", "kind"), col("", "workspaceName"), col("", "state"))
+	listIngestTokens    = ofList(func(a asked) string { return inside(weirAPI+"groups/", a.project, "/ingestTokens") },
+		col("", "id"), col("", "name"))
+	listLogs = ofList(logsPath, col("", "logId"), col("", "kind"), col("", "workspaceName"), col("", "state"))
 )
 
 func logsPath(a asked) string {
@@ -294,6 +296,8 @@ var adminCompletions = map[string]cobra.CompletionFunc{
 	"project":         offer(listProjects),
 	"key":             offer(listKeys),
 	"service-account": offer(listServiceAccounts),
+	"ingest-token":    offer(listIngestTokens),
+	"workspace":       offer(listWorkspaces),
 	"role":            completeRole,
 }
 
