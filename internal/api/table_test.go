@@ -197,8 +197,8 @@ func TestBadParametersAreRefused(t *testing.T) {
 	bad := map[string]string{"integrationType": strings.Repeat("x", 65),
 		"name": strings.Repeat("x", 65), "includeCount": "1",
 		"q": "a+and", "facets": "who,", "columns": "who,",
-		"endpointPath": strings.Repeat("x", maxName+1),
-		"host":         strings.Repeat("x", maxName+1), "source": strings.Repeat("x", maxName+1),
+		"endpointPath": strings.Repeat("x", maxName+1), "userId": strings.Repeat("x", maxName+1),
+		"host": strings.Repeat("x", maxName+1), "source": strings.Repeat("x", maxName+1),
 		"sourcetype": strings.Repeat("x", maxName+1), "index": strings.Repeat("x", maxName+1)}
 	anything := []string{processorName.name, readBefore.name}
 	for _, op := range w.server.table {
