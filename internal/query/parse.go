@@ -2,7 +2,6 @@ package query
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -360,13 +359,13 @@ func numberOf(m Condition) string {
 }
 
 // firstTime is the first time that an event may have: 2008-01-01, in milliseconds since the epoch.
-const firstTime = 1_199_145_600_000
+var firstTime, _ = parseDecimal("1199145600000")
 
 // tooEarly tells whether a number of milliseconds since the epoch is before the first time that an event may have. It
 // is a year, or seconds, and would match all events or none.
 func tooEarly(number string) bool {
-	n, err := strconv.ParseFloat(number, 64)
-	return err == nil && n < firstTime
+	n, ok := parseDecimal(number)
+	return ok && n.compare(firstTime) < 0
 }
 
 const aValue = "a value after the colon, such as `word`, `\"some words\"` or `*`"

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/weirlog/weir/internal/event"
 )
 
 var sameAddr = cmpopts.EquateComparable(netip.Prefix{})
@@ -146,6 +148,9 @@ func TestErrorsSayWhereAndWhatInstead(t *testing.T) {
 		{"- a", 1, "`- `", "directly after the minus"},
 		{"time > 2026", 8, "`2026`", "2026-11-01"}, // otherwise 2 seconds after 1970, which all events are after
 		{"a time<1763978401", 8, "`1763978401`", "milliseconds"},
+		{"time > -1e999", 8, "`-1e999`", "2026-11-01"},
+		{fmt.Sprintf("time < %d", event.Earliest-1), 8, fmt.Sprintf("`%d`", event.Earliest-1), "2008"},
+		{fmt.Sprintf("time < %d x:", event.Earliest), 24, "the end of the query", "a value"}, // the time is fine
 		{"time:2026", 1, "`time:2026`", "2026-11-01"},
 		{"time:(now or 7)", 14, "`7`", "2026-11-01"},
 		{"--a", 1, "`--`", "directly after the minus"},
