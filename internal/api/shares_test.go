@@ -23,20 +23,20 @@ func TestExportWaitsForItsShare(t *testing.T) {
 	searching, end := context.WithCancel(t.Context())
 	defer end()
 	var others sync.WaitGroup
-	for range 100 { // more than may search and wait
+	full := make(chan struct{}, 100) // one is refused only while all places are taken, and they stay so until the end
+	for range cap(full) {            // more than may search and wait
 		others.Go(func() {
-			if release, err := s.Take(searching, 1, caller, projectID, w.org.ID); err == nil {
+			release, err := s.Take(searching, 1, caller, projectID, w.org.ID)
+			if errors.Is(err, limit.ErrBusy) {
+				full <- struct{}{}
+			}
+			if err == nil {
 				<-searching.Done()
 				release()
 			}
 		})
 	}
-	for full := false; !full; { // until all that may wait do
-		brief, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		_, err := s.Take(brief, 1, caller, projectID, w.org.ID)
-		full = errors.Is(err, limit.ErrBusy)
-		cancel()
-	}
+	<-full
 	w.faulty.Before = func(_ context.Context, op bucketest.Op, key string) error {
 		if op == bucketest.PutNew && strings.HasPrefix(key, "wal/") { // the event of the export, before its first page
 			time.AfterFunc(100*time.Millisecond, end)
