@@ -10,6 +10,7 @@ package simulation
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -233,18 +234,23 @@ func (c *call) compare(other *call) int {
 // twin tells whether two calls differ only in the caller. Then their order is not defined, and the same happens to
 // both. Only reads have twins. Equal changes by different callers are rare, and their effects differ.
 func (c *call) twin(other *call) bool {
-	return c.compare(other) == 0 && !changes(c.op) && c.done == other.done && c.failed == other.failed &&
-		c.ready.Equal(other.ready)
+	return !changes(c.op) && c.key == other.key && c.compare(other) == 0 && c.done == other.done &&
+		c.failed == other.failed && c.ready.Equal(other.ready)
 }
 
 // twins returns a waiting call, and its twins.
-func (w *World) twins(c *call) []*call {
-	if c.failed {
+func (w *World) twins(c *call) (all []*call) {
+	if c.failed || changes(c.op) {
 		return []*call{c}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(w.waiting), func(other *call) bool { return c != other && !c.twin(other) })
+	for _, other := range w.waiting {
+		if c == other || c.twin(other) {
+			all = append(all, other)
+		}
+	}
+	return all
 }
 
 func (w *World) once(in int) bool { return in > 0 && w.rand.IntN(in) == 0 }
@@ -343,12 +349,16 @@ func (w *World) reply(c *call, what string, result error) {
 
 // note adds a step to the trace.
 func (w *World) note(c *call, what string) {
-	line := fmt.Sprintf("%s %s %s %s %s", time.Now().Format("15:04:05.000"), c.process.name, c.op, c.key, what)
-	h := fnv.New64a()
-	fmt.Fprintln(h, w.trace, line)
+	now, h := time.Now(), fnv.New64a()
+	for _, number := range []uint64{w.trace, uint64(now.UnixNano())} {
+		h.Write(binary.BigEndian.AppendUint64(nil, number))
+	}
+	for _, word := range []string{c.process.name, string(c.op), c.key, what} {
+		io.WriteString(h, word)
+	}
 	w.trace = h.Sum64()
 	if seeds.First() == seeds.Last() && testing.Verbose() {
-		w.t.Log(line)
+		w.t.Log(now.Format("15:04:05.000"), c.process.name, c.op, c.key, what)
 	}
 }
 
