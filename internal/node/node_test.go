@@ -44,11 +44,17 @@ func run(t *testing.T, change func(*config.Config)) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{config: c, stop: stop, done: make(chan error, 1)}
 	out, in := io.Pipe()
+	ended := make(chan struct{})
 	go func() {
 		err := Serve(ctx, c, "test", in)
 		in.CloseWithError(errors.Join(err, io.EOF))
 		r.done <- err
+		close(ended)
 	}()
+	t.Cleanup(func() { // the bucket is removed after this
+		stop()
+		<-ended
+	})
 	said := make([]byte, 16<<10)
 	n, err := out.Read(said) // the announcement is one write, and follows all preparations
 	if err != nil {
@@ -59,7 +65,6 @@ func run(t *testing.T, change func(*config.Config)) *running {
 	if r.creds, err = readFile(c.EnvFile); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(stop)
 	return r
 }
 
