@@ -224,6 +224,9 @@ func TestOtherEncodingsAreRefusedByName(t *testing.T) {
 
 // The client's limit of a line is above that of any server, and bounds memory.
 func TestLongLinesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	r := &recorder{}
 	var refused []Refused
 	s := &Sender{Client: serve(t, r.ServeHTTP), MaxEvents: 100, MaxBytes: 1000, MaxWait: time.Hour, Partial: true,

@@ -25,7 +25,8 @@ import (
 )
 
 var collectFor = flag.Duration("collect.for", 10*time.Second,
-	"how long TestWeirCollectsFromWeir kills, at least; longer until something was collected meanwhile")
+	"how long TestWeirCollectsFromWeir kills, at least; longer until something was collected meanwhile; with "+
+		"-short at most 2s")
 
 // collecting is a weir that collects from another, both in processes that are killed. A source of the one does, and
 // weir collect --once.
@@ -137,7 +138,11 @@ func (c *collecting) chaos(id string) map[string]int {
 	between := func(most int) { pause(c.t.Context(), time.Duration(20+rand.IntN(most))*time.Millisecond) }
 	begun := time.Now()
 	shown := func() bool { return len(done) == 3 && c.collected(id) }
-	for time.Since(begun) < *collectFor || time.Since(begun) < 10*(*collectFor) && !shown() {
+	lasts := *collectFor
+	if testing.Short() {
+		lasts = min(lasts, 2*time.Second)
+	}
+	for time.Since(begun) < lasts || time.Since(begun) < 10*lasts && !shown() {
 		once := c.once()
 		if err := once.Start(); err != nil {
 			c.t.Fatal(err)

@@ -122,6 +122,9 @@ func toServer(t *testing.T, handler http.HandlerFunc) func(args ...string) (code
 
 // Whatever a server replies, with success or an error, no command prints what acts on a terminal.
 func TestNothingFromAServerActsOnATerminal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	text := hostileJSON()
 	object := fmt.Sprintf(`"id":%[1]s,"_id":%[1]s,"name":%[1]s,"desc":%[1]s,"roles":[%[1]s],"logId":%[1]s,`+
 		`"kind":%[1]s,"clientId":%[1]s,"cidrBlock":%[1]s,"detail":%[1]s,"errorCode":%[1]s,%[1]s:%[1]s`, text)

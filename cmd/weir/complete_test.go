@@ -17,6 +17,9 @@ var completed = [][]string{{"download", ""}, {"search", "w"}, {"search", "w", ""
 
 // Where no server answers, completion ends by itself, offers nothing but what it knows, and says nothing.
 func TestCompletionIsSilentWithoutAServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	defer func(before time.Duration) { completionTime = before }(completionTime)
 	completionTime = 30 * time.Millisecond // of waiting for a server that hangs
 	hangs := func(_ http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/verify"
 )
 
-var kills = flag.Int("kills", 200, "how often TestCrash kills the process; with -short at most 40 times")
+var kills = flag.Int("kills", 200, "how often TestCrash kills the process; with -short at most 4 times")
 
 // server is weir in a process of its own, on a folder that outlives it.
 type server struct {
@@ -122,7 +122,7 @@ func TestCrash(t *testing.T) {
 	downloads := 0
 	rounds := *kills
 	if testing.Short() {
-		rounds = min(rounds, 20)
+		rounds = min(rounds, 4)
 	}
 	// On a busy machine a process may do nothing before it is killed: then there are more rounds, and longer ones.
 	shown := func() bool { return len(h.acked) > 0 && downloads > 0 && len(watched.checkpoints) > 0 }

@@ -20,8 +20,8 @@ import (
 )
 
 var (
-	soakFor = flag.Duration("soak.for", 6*time.Second, "how long TestSoak loads a server; with -short at most 3s")
-	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has; with -short at most 200")
+	soakFor = flag.Duration("soak.for", 6*time.Second, "how long TestSoak loads a server; with -short at most 2s")
+	readers = flag.Int("slow.readers", 1000, "how many slow readers TestSlowReaders has; with -short at most 50")
 )
 
 // use is what a process uses at a moment. Its memory is what is reachable on the heap, and the stacks, in bytes. What
@@ -82,7 +82,7 @@ func startWithAdmin(t *testing.T, arguments ...string) (*server, string) {
 func TestSoak(t *testing.T) {
 	last := *soakFor
 	if testing.Short() {
-		last = min(last, 3*time.Second)
+		last = min(last, 2*time.Second)
 	}
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}
@@ -164,7 +164,7 @@ func TestSlowReaders(t *testing.T) {
 		*readers = min(*readers, 100)
 	}
 	if testing.Short() {
-		*readers = min(*readers, 200)
+		*readers = min(*readers, 50)
 	}
 	s, admin := startWithAdmin(t)
 	h := &history{sent: map[string]bool{}, acked: map[string]bool{}}

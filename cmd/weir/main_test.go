@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 	}
 	if testing.Short() {
 		p.Dir = ""
-		for _, name := range []string{"delivery", "init", "search", "serve", "tail"} {
+		for _, name := range []string{"init", "serve"} {
 			p.Files = append(p.Files, filepath.Join("testdata", name+".txtar"))
 		}
 	}

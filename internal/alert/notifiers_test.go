@@ -167,6 +167,9 @@ func (p *slowPhone) Send(ctx context.Context, n *notify.Notifier, messages []not
 
 // However many alerts a notifier does not take, the log and the other notifiers have each of them.
 func TestDeadNotifierTakesNoAlertAway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		single := threshold

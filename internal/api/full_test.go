@@ -60,6 +60,9 @@ func TestWhatIsFullIsRefused(t *testing.T) {
 
 // As many as there may be are made by requests; one more is refused in words, and nothing is changed.
 func TestProjectsKeepUpToABound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for _, kind := range []struct {
 		path, body, says string
 		most             int

@@ -198,6 +198,9 @@ func TestGuessedIngestTokensCostLittle(t *testing.T) {
 }
 
 func TestIngestTokensOfAProjectAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	w := newWorld(t, Options{})
 	for _, body := range []string{`{}`, `{"name":""}`, `{"name":"x","tenantName":"absent"}`,
 		`{"name":"x","expiresAfterHours":0}`, `{"name":"x","expiresAfterHours":1000000}`} {

@@ -182,7 +182,7 @@ func TestAuditFindsDamage(t *testing.T) {
 		}
 		bits := 25
 		if testing.Short() {
-			bits = 8
+			bits = 3
 		}
 		step := max(1, len(good)/bits)
 		for at := 0; at < len(good); at += step {

@@ -304,7 +304,7 @@ func TestCopyOfALiveBucket(t *testing.T) {
 	keys := proof.NewKeys(key)
 	seeds := uint64(40)
 	if testing.Short() {
-		seeds = 8
+		seeds = 3
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {

@@ -180,6 +180,9 @@ func (c *costly) of(do func()) cost {
 // bytes on disk. Each limit is a little above what was measured when it was set; the targets are in
 // docs/performance.md.
 func TestCost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	c := newCostly(t)
 	whole, err := weigh(c.folder)
 	if err != nil {

@@ -106,6 +106,9 @@ func element(size int) string { return strings.Repeat("\x00", size-3) + "\x01\x0
 
 // A broker that nobody has shown itself to makes a client hold no more than is accounted for, whatever it replies.
 func TestRepliesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	const much = 16 << 20
 	fill := func(head, one string, size int) []byte {
 		n := (size - len(head) - 4) / len(one)

@@ -15,6 +15,9 @@ import (
 
 // While nothing is new, deliveries cost no goroutines, and requests for each log, not for each delivery.
 func TestIdleDeliveriesCostLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, 3)
 		const deliveries = 1000
@@ -48,6 +51,9 @@ func TestIdleDeliveriesCostLittle(t *testing.T) {
 
 // What is written of a delivery is bounded by the time, whether its batches are rare or many, and by the batches.
 func TestWhatADeliveryWritesIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for _, c := range []struct {
 		name  string
 		lasts time.Duration
@@ -88,6 +94,9 @@ func TestWhatADeliveryWritesIsBounded(t *testing.T) {
 
 // A node that dies repeats little of what it has sent, however soon it dies.
 func TestADeathRepeatsLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for lives, most := range map[time.Duration]float64{250 * time.Millisecond: 1.8, time.Second: 1.1, 3 * time.Second: 1.2,
 		8 * time.Second: 1.3, 25 * time.Second: 1.3} {
 		for name, pause := range map[string]time.Duration{"many batches": 70 * time.Millisecond,

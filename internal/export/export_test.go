@@ -367,6 +367,9 @@ func TestParquetThatWasNotClosedIsInvalid(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for _, f := range []Format{CSV, NDJSON, Parquet} {
 		w, err := New(f, io.Discard, Options{Columns: []string{"x", "event"}, Raw: true})
 		if err != nil {

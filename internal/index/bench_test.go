@@ -179,6 +179,9 @@ func BenchmarkFacets(b *testing.B) {
 
 // TestSize bounds the size of an index per event. Its log shows the size of each part.
 func TestSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for _, test := range []struct {
 		varied bool
 		most   float64

@@ -127,6 +127,9 @@ func (w *madeSegment) check(t *testing.T) bool {
 }
 
 func TestNoIndexOfTooManyPaths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	var blocks [][][]byte
 	for b := range mostColumns/maxPaths + 1 {
 		var lines [][]byte
@@ -191,6 +194,9 @@ func TestNothingIsClaimedOfBlocksWithOtherLines(t *testing.T) {
 
 // The index decides usual questions about usual events.
 func TestIndexDecidesUsualQuestions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	blocks, counts := corpusBlocks(20_000, true)
 	var notes []*note
 	for i := range blocks {

@@ -207,6 +207,9 @@ func TestLargeRecordingsStayWithinTheBound(t *testing.T) {
 
 // The largest request that the default limits allow fits into the share of one sender.
 func TestLargestRequestFits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	const size = 64 << 20
 	line := func(n int) string {
 		begin := `{"time":1786331570000,"class_uid":3004,"x":"`

@@ -303,6 +303,9 @@ func TestListOfComponentsIsThatOfTheProgram(t *testing.T) {
 
 // A release of a small program that answers as weir does has all files, and their sums.
 func TestReleaseHasAllFilesAndTheirSums(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	dir, out := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{"CHANGELOG.md": "## 1.0.0\n", "go.mod": "module example.com/weir\n",
 		"LICENSE": "may", "cmd/weir/main.go": "package main\n\nimport \"os\"\n\nvar version, commit string\n\n" +

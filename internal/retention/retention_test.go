@@ -200,6 +200,9 @@ func (w *world) ages(log string) (oldest, youngest float64) {
 // If the segments of a small log are merged for a year, so that one block has events of all days, no event is kept for
 // more than a day after the limit, and none is removed before it.
 func TestMergedSegmentLosesItsOldEvents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		log := w.change(func(p *account.Project) { p.Retention.Days = 30 }).Workspaces[0].AuditLog

@@ -261,6 +261,9 @@ func TestMergingKeepsWhatPartsSay(t *testing.T) {
 
 // Strict readers of gzip accept a segment whose index and parts are longer than an extra field may be.
 func TestLargeSegmentSuitsStrictReaders(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	var tree proof.Tree
 	b := New(&tree, 400)
 	for n := range int64(12_000) {

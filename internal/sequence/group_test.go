@@ -252,7 +252,7 @@ func TestOthersLeaveALateHolderAlone(t *testing.T) {
 }
 
 // A process that does not sequence learns soon that its objects no longer wait. The load is 4 MiB a second, at which it
-// would refuse events within a minute if it did not learn that (with -short a quarter, and later). The holder, which
+// would refuse events within a minute if it did not learn that (with -short in a quarter of an hour). The holder, which
 // writes nothing, keeps up.
 func TestWritersLearnWhatOthersHaveSequenced(t *testing.T) {
 	play(t, func(t *testing.T, start func(Options) *process) {
@@ -261,7 +261,7 @@ func TestWritersLearnWhatOthersHaveSequenced(t *testing.T) {
 		holder.took()
 		second := 4 << 20
 		if testing.Short() {
-			second = 1 << 20
+			second = 256 << 10
 		}
 		var first, most int64
 		for i := range 90 {

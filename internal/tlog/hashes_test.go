@@ -87,6 +87,9 @@ func checkTree(t *testing.T, s *Logs, r *reference, size int64, v note.Verifier)
 
 // The tree of a log is that of its lines, however the log grows, is merged and pruned.
 func TestTreeIsThatOfTheLines(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	const n = 5000
 	r := newReference(t, n+1000)
 	for _, batch := range []int{1, 7, 256, 300, 1700} {
@@ -119,6 +122,9 @@ func TestTreeIsThatOfTheLines(t *testing.T) {
 
 // A large log has tiles of level 2.
 func TestTallTree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	const n = 66_000
 	r := newReference(t, n)
 	o, v := signing(t, Options{})

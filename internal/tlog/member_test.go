@@ -16,6 +16,9 @@ import (
 
 // A download is always one gzip member of the announced size, with the events that a loop over all of them selects.
 func TestDownloadIsOneMember(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	var sized, unsized, prepared, waited, empty int
 	rapid.Check(t, func(t *rapid.T) {
 		b := bucketest.NewMemory()

@@ -82,7 +82,11 @@ func TestDownload(t *testing.T) {
 	const n = 3000
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 8 << 10, MergeWidth: 4})
 	fill(t, s, n, 170, 7)
-	for range 200 {
+	queries := 200
+	if testing.Short() {
+		queries = 40
+	}
+	for range queries {
 		q := Query{Start: rand.Int64N(n * 1000), Processor: []string{"", "p3", "none"}[rand.IntN(3)]}
 		q.End = q.Start + rand.Int64N(n*1000-q.Start)
 		var want []string
@@ -263,6 +267,9 @@ func TestDownloadSurvivesMerges(t *testing.T) {
 
 // I6: the memory of a download does not grow with its size, however slowly the client reads.
 func TestDownloadMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	s := newStore(bucketest.NewMemory(), Options{BlockBytes: 16 << 10, CacheBytes: 1 << 20})
 	fill(t, s, 40_000, 1000, 3)
 	for _, q := range []Query{{Start: minInt64, End: maxInt64}, {Start: minInt64, End: maxInt64, Processor: "p1"},

@@ -262,6 +262,9 @@ func TestAccidentsAreExplained(t *testing.T) {
 
 // A check takes little memory, whatever a small file unpacks to.
 func TestBombsTakeLittleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	f := newFile(t)
 	const size, most = 256 << 20, 128 << 20 // bytes
 	for name, line := range map[string]string{"one line": strings.Repeat("x", 1<<16),

@@ -80,6 +80,9 @@ func TestNoGroupIsMissedAmongTooMany(t *testing.T) {
 }
 
 func TestTooManyPointsInTimeAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for name, d := range map[string]Definition{
 		"events":   {Name: "r", Kind: Threshold, Count: 1000, Within: Duration(20 * day), By: []string{"who"}},
 		"values":   {Name: "r", Kind: Threshold, Count: 1000, Within: Duration(20 * day), Distinct: "from"},
@@ -97,6 +100,9 @@ func TestTooManyPointsInTimeAreBounded(t *testing.T) {
 
 // Of new values the ones that were seen last are remembered, so that one that comes each day is never new.
 func TestValuesThatAreUsedAreRemembered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	r := ruleOf(Definition{Name: "r", Kind: NewValue, Field: "who", NotSeenFor: Duration(30 * day)})
 	e := evaluator(t, r, NewState(r))
 	count := func(i int, who string) {

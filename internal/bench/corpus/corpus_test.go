@@ -102,6 +102,9 @@ func TestRenew(t *testing.T) {
 
 // In a corpus to search in an address has about one of a hundred events, a word very few; without it there are none.
 func TestSought(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	c := Corpus{Events: 50_000, Days: 30, Until: until, Seed: 1}
 	if plain := all(c); bytes.Contains(plain, []byte(BusyAddress)) || bytes.Contains(plain, []byte(RareWord)) {
 		t.Error("a plain corpus has what is sought")

@@ -14,6 +14,9 @@ import (
 // What weir says of an event costs at most 3 bytes on disk, also if each event is taken in by itself, so at a time of
 // its own.
 func TestFactsCostAtMostThreeBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	const events = 4000
 	facts := regexp.MustCompile(`,?("unmapped":\{)?"weir":\{[^}]*\}`)
 	for _, varied := range []bool{false, true} {

@@ -13,6 +13,9 @@ import (
 
 // Only programs that open buckets by their location link the S3 library.
 func TestPackagesThatReadNeedNoS3Library(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	for _, name := range []string{"bucket", "bucket/folder", "bucket/cache", "doc", "wal", "tlog", "verify", "watch"} {
 		out, err := exec.Command("go", "list", "-deps", "github.com/weirlog/weir/internal/"+name).Output()
 		if err != nil {

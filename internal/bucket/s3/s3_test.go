@@ -92,6 +92,9 @@ func TestS3Servers(t *testing.T) {
 
 // Put uploads a large object in parts, and Delete splits more keys than one request takes.
 func TestLargeObjectsAndDeletions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	s3Environment(t)
 	b := openS3(t, "s3://weir", serveS3(t, &bucketest.S3Server{Name: "weir"}).URL)
 	large := bytes.Repeat([]byte("0123456789abcdef"), 70<<16)

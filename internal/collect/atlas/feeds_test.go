@@ -379,6 +379,9 @@ func TestPageWithoutResultsIsNotEmpty(t *testing.T) {
 
 // A reply is not held that is larger than the bound.
 func TestLargePagesAreNotHeld(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	s := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		piece := []byte(strings.Repeat(" ", 1<<20))
 		for range 100 {

@@ -136,6 +136,9 @@ func TestBatchesAreRead(t *testing.T) {
 
 // A batch that unpacks to more than is taken is refused as a whole, in bounded memory, and what follows is read.
 func TestBombsAreRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	bomb := make([]byte, maxUnpacked+1)
 	for codec := int16(1); codec < 5; codec++ {
 		raw := append(packed(3, codec, 4, pack(t, codec, bomb)), packed(7, 0, 1, message(0, nil, []byte("x"), 0, nil))...)

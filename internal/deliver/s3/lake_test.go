@@ -37,6 +37,9 @@ func sampleEvents(n int) (batch []deliver.Event) {
 
 // A batch becomes a file for each class and day, as Security Lake's rules have it, and again the same ones.
 func TestFilesOfTheLake(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long work of one goroutine")
+	}
 	s := &store{}
 	sink := start(t, s, Settings{Prefix: "ext", Format: Parquet, Region: "eu-central-1", Account: "123456789012"})
 	batch := sampleEvents(100)
