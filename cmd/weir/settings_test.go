@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -32,6 +33,14 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 		{setting: "s3-endpoint", arguments: "bucket check . --s3-endpoint foo"},
 		{setting: "to-s3-addressing", arguments: "bucket copy a b --to-s3-addressing up"},
 		{setting: "s3-ca-file", arguments: "verify . --s3-ca-file missing.pem"},
+		{setting: "s3-ca-file", arguments: "verify . --s3-ca-file " + executable(t)},
+		{setting: "s3-endpoint", arguments: "init --s3-endpoint https://store.example.com/bucket"},
+		{setting: "tls-cert", arguments: fmt.Sprintf("serve --dev --tls-cert %[1]s --tls-key %[1]s", executable(t))},
+		{setting: "cache-dir", arguments: "serve --bucket s3://name --s3-endpoint http://127.0.0.1:9 --cache-dir " +
+			executable(t), environ: map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+			"WEIR_SIGNING_KEY": "k", "WEIR_SECRET": "s"}},
+		{setting: "origin", arguments: "init --origin a+b"},
+		{setting: "workspace", arguments: "init --workspace a+b"},
 		{setting: "shards", arguments: "init --shards 65"},
 		{setting: "key-file", arguments: "key show", environ: map[string]string{"WEIR_KEY_FILE": "a\x01"}},
 		{setting: "max-connections", arguments: "serve --max-connections 0"},
@@ -60,6 +69,16 @@ func TestBadSettingsEndCommandsWithStatus2(t *testing.T) {
 			}
 		})
 	}
+}
+
+// executable returns the name of a file that is neither a folder nor PEM.
+func executable(t *testing.T) string {
+	t.Helper()
+	name, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // A command that is given a bucket, or a file of keys, that is not there ends with status 2, names it, and leaves

@@ -51,15 +51,16 @@ func TestFlagsWinOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 
 // bad has values of each setting that must be refused.
 var bad = map[string][]string{
-	"bucket":             {"", " ", "s3://", "s3:///prefix", "http://example.com/bucket", "a\x00b"},
-	"shards":             {"0", "65", "-1", "many", ""},
-	"signing-key-file":   {"a\nb"},
-	"key-file":           {"a\nb"},
-	"s3-endpoint":        {"foo", "ftp://example.com", "https://", "https://a?b=c", "http://user:password@a"},
+	"bucket":           {"", " ", "s3://", "s3:///prefix", "http://example.com/bucket", "a\x00b"},
+	"shards":           {"0", "65", "-1", "many", ""},
+	"signing-key-file": {"a\nb"},
+	"key-file":         {"a\nb"},
+	"s3-endpoint": {"foo", "ftp://example.com", "https://", "https://a?b=c", "http://user:password@a",
+		"https://a/bucket"},
 	"s3-region":          {"us east", "\x1b"},
 	"s3-addressing":      {"", "virtual"},
 	"s3-profile":         {"\x07"},
-	"s3-ca-file":         {"/does/not/exist", "/"},
+	"s3-ca-file":         {"/does/not/exist", "/", "config_test.go"},
 	"role":               {"", "ingest,reed", ","},
 	"listen":             {"", "foo", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:65536", ":-1"},
 	"admin-listen":       {"foo", "127.0.0.1:65536"},
@@ -90,7 +91,7 @@ var bad = map[string][]string{
 	"sequence-delay":     {"", "0", "-1s", "25h"},
 	"retention-interval": {"", "0", "1ms", "-1h"},
 	"witness":            {"foo", "a+b+c", "a+b+c ftp://x", "name+1+x foo"},
-	"cache-dir":          {"a\nb"},
+	"cache-dir":          {"a\nb", "config_test.go"},
 	"cache-size":         {"", "0", "1", "big"},
 	"cache-memory":       {"", "0", "1"},
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -135,6 +136,29 @@ func existing(s string) error {
 	return nil
 }
 
+// noFile refuses the name of something that is there and is no folder.
+func noFile(name string) error {
+	if info, err := os.Stat(name); name != "" && err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", shown(name))
+	}
+	return nil
+}
+
+// authorities refuses a file without a certificate in PEM.
+func authorities(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := existing(name); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(name)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
+		err = fmt.Errorf("%s has no certificate in PEM", shown(name))
+	}
+	return err
+}
+
 // address is a setting to listen on. It may be empty only if optional is set.
 func address(at *string, standard string, optional bool) *field[string] {
 	return text(at, "address", standard, func(s string) error {
@@ -167,6 +191,22 @@ func webURL(at *string) *field[string] {
 		}
 		return nil
 	})
+}
+
+// storeURL is the URL of an S3 store, which has no path.
+func storeURL(at *string) *field[string] {
+	f := webURL(at)
+	valid := f.valid
+	f.valid = func(s string) error {
+		if err := valid(s); err != nil {
+			return err
+		}
+		if u, err := url.Parse(s); err != nil || strings.Trim(u.Path, "/") != "" {
+			return fmt.Errorf("%s must not have a path: the name of the bucket stands in --bucket", shown(s))
+		}
+		return nil
+	}
+	return f
 }
 
 // choice is a setting with one of a few values.

@@ -45,7 +45,7 @@ func (c *Config) bucketSettings() []*setting {
 		{name: "secret", secret: true, value: hidden(&c.Secret, "secret"), help: "the nodes' secret"},
 
 		{name: "s3-endpoint", group: Store, unset: "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon",
-			value: webURL(&c.S3.Endpoint),
+			value: storeURL(&c.S3.Endpoint),
 			help:  "URL of the S3 store, http:// for one without TLS"},
 		{name: "s3-region", group: Store, unset: "AWS_REGION, AWS_DEFAULT_REGION, or us-east-1",
 			value: text(&c.S3.Region, "region", "", word), help: "region of the S3 bucket"},
@@ -55,7 +55,7 @@ func (c *Config) bucketSettings() []*setting {
 			value: text(&c.S3.Profile, "profile", "", nil),
 			help:  "profile of ~/.aws/credentials to use; it wins over credentials in the environment"},
 		{name: "s3-ca-file", group: Store, unset: "the system's authorities", value: text(&c.S3.CAFile, "file",
-			"", existing),
+			"", authorities),
 			help: "PEM file with authorities to trust for the S3 store besides the system's"},
 	}
 }
@@ -156,7 +156,7 @@ func (c *Config) backgroundSettings() []*setting {
 		{name: "witness", unset: "none", value: list(&c.Witnesses, "witness", validWitness),
 			help: "\"key URL\" of a witness (c2sp.org/tlog-witness) that is asked to cosign each checkpoint; may " +
 				"be repeated"},
-		{name: "cache-dir", unset: "none", value: text(&c.CacheDir, "folder", "", nil),
+		{name: "cache-dir", unset: "none", value: text(&c.CacheDir, "folder", "", noFile),
 			help: "folder on a local disk as a cache for a bucket on S3"},
 		{name: "cache-size", value: bytes(&c.CacheSize, 10*gib, mib, math.MaxInt64/2), help: "maximum size of --cache-dir"},
 		{name: "cache-memory", value: bytes(&c.CacheMemory, 64*mib, mib, 1024*gib),

@@ -48,11 +48,11 @@ func Init(ctx context.Context, c config.Config, s Setup, out io.Writer) error {
 		return err
 	}
 	if strings.ContainsAny(s.Origin, "+ \t\n") {
-		return fmt.Errorf("--origin %q must not have spaces or '+'", s.Origin)
+		return c.Invalid("origin", fmt.Sprintf("%.100q must not have spaces or '+'", s.Origin))
 	}
 	if s.Workspace != "" {
 		if _, err := account.NewWorkspace(s.Workspace, time.Now()); err != nil {
-			return err
+			return c.InvalidFor("workspace", err)
 		}
 	}
 	b, err := location.Open(ctx, c.Bucket, StoreOptions(c.S3))

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/weirlog/weir/internal/config"
 )
 
 // listener closes connections that make no progress: no byte is sent within the timeout. The size of the server's
@@ -103,6 +105,17 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return nil, err
 	}
 	return c.current, nil
+}
+
+// certified returns a *config.Error if the files of --tls-cert and --tls-key are no certificate with its key.
+func certified(c *config.Config) error {
+	if c.TLSCert == "" {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+		return c.InvalidFor("tls-cert", fmt.Errorf("with --tls-key: %w", err))
+	}
+	return nil
 }
 
 func (c *certificate) load() error {

@@ -102,7 +102,7 @@ type node struct {
 
 // open opens the bucket and everything that uses it.
 func open(ctx context.Context, c config.Config, t tuning, log *slog.Logger) (*node, error) {
-	if err := errors.Join(c.Check(), c.SecretsNamed()); err != nil {
+	if err := errors.Join(c.Check(), c.SecretsNamed(), certified(&c)); err != nil {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()

@@ -53,7 +53,7 @@ func cacheFor(b bucket.Store, c config.Config, log *slog.Logger, r prometheus.Re
 		MaxAge:      cacheAge, Logger: log, Observe: func(from string) { parts.WithLabelValues(from).Inc() }})
 	if err != nil {
 		b.Close()
-		return nil, err
+		return nil, c.InvalidFor("cache-dir", err)
 	}
 	r.MustRegister(parts,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_cache_memory_bytes",
