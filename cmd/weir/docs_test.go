@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -274,6 +275,41 @@ func TestDocsListTheAlertsOfDeploy(t *testing.T) {
 	slices.Sort(listed)
 	if len(made) < 10 || !slices.Equal(made, listed) {
 		t.Errorf("docs/operating.md lists\n%s, and deploy/alerts.yaml has\n%s", listed, made)
+	}
+}
+
+// A package imports only packages of later rows of ARCHITECTURE.md's map, tests apart.
+func TestDependenciesPointDownward(t *testing.T) {
+	row := map[string]int{}
+	for i, m := range regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\|").FindAllStringSubmatch(
+		documents(t)["../../ARCHITECTURE.md"], -1) {
+		row[m[1]] = i
+	}
+	// mapped returns the row of a package, which may be below the one that is named there.
+	mapped := func(name string) (int, bool) {
+		i, ok := row[strings.Join(strings.SplitN(name, "/", 3)[:min(2, strings.Count(name, "/")+1)], "/")]
+		return i, ok
+	}
+	out, err := exec.Command("go", "list", "-f", "{{range .Imports}}{{$.ImportPath}} {{.}}\n{{end}}",
+		"../../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module = "github.com/weirlog/weir/"
+	imports := 0
+	for line := range strings.Lines(strings.ReplaceAll(string(out), module, "")) {
+		from, to, _ := strings.Cut(strings.TrimSpace(line), " ")
+		i, ok := mapped(from)
+		j, own := mapped(to)
+		if !ok || !own {
+			continue
+		}
+		if imports++; i > j {
+			t.Errorf("%s, row %d, imports %s, row %d", from, i, to, j)
+		}
+	}
+	if imports < 300 {
+		t.Errorf("only %d imports were looked at", imports)
 	}
 }
 
