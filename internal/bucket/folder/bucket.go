@@ -26,7 +26,8 @@ import (
 //
 // A write goes to a file below .tmp, which is fsynced, then linked (PutNew) or renamed (Put) to its name. Then the
 // folder is fsynced, and the write returns. So a crash at any moment leaves an object whole or absent, and perhaps
-// files below .tmp, which the next Open removes. Folders that a write creates are fsynced in their parents first.
+// files below .tmp, which the next Open removes. Folders that Open or a write creates are fsynced in their
+// parents first.
 //
 // # What a read shows
 //
@@ -45,7 +46,7 @@ import (
 // return an error until the folder is opened again.
 type Bucket struct {
 	root string
-	made []string // folders that Open made, from the top down
+	made []string // folders that Open made, from root upward
 	disk disk
 	lock io.Closer
 
@@ -73,8 +74,10 @@ func open(root string, d disk) (*Bucket, error) {
 		return nil, fmt.Errorf("open bucket: %w", err)
 	}
 	made := missing(root)
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", root, err)
+	for _, path := range slices.Backward(made) {
+		if err := d.mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("open bucket %s: %w", root, err)
+		}
 	}
 	lock, err := filelock.Acquire(filepath.Join(root, lockFile))
 	if err != nil {
@@ -108,10 +111,19 @@ func (b *Bucket) clean() error {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	return b.disk.syncDir(filepath.Dir(b.root))
+	return b.syncMade()
 }
 
-// missing returns the folders that must be made for root to exist, from the top down.
+// syncMade makes the names of root and of the folders that Open made above it durable.
+func (b *Bucket) syncMade() error {
+	err := b.disk.syncDir(filepath.Dir(b.root)) // an earlier process may have made it and died
+	for _, path := range b.made[min(1, len(b.made)):] {
+		err = errors.Join(err, b.disk.syncDir(filepath.Dir(path)))
+	}
+	return err
+}
+
+// missing returns the folders that must be made for root to exist, from root upward.
 func missing(root string) (all []string) {
 	for path := root; ; path = filepath.Dir(path) {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
