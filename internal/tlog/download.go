@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"golang.org/x/sync/errgroup"
@@ -111,11 +110,7 @@ func writeRuns(ctx context.Context, r *Reader, out *output, from, to int64) erro
 // writeWaiting writes the selected events that wait to be sequenced.
 func (d *Download) writeWaiting(ctx context.Context, out *output) error {
 	return d.reader.eachWaiting(ctx, func(w *waitingSection, data []byte) error {
-		err := w.write(out, data)
-		if err != nil {
-			err = fmt.Errorf("section of %s at %d: %w", w.Object, w.Offset, err)
-		}
-		return err
+		return w.write(out, data)
 	}, func(e Indexed) error { return out.line(e.Line) })
 }
 
@@ -124,13 +119,17 @@ func (w *waitingSection) write(out *output, member []byte) error {
 	if !w.isCut(out.query) {
 		piece, lines, err := gzipmember.Piece(member, w.RawLength)
 		if err != nil {
-			return err
+			return w.failed(err)
 		}
 		return out.copy(bytes.NewReader(piece), lines)
 	}
-	n := -1
-	decode := func(dst []byte) ([]byte, error) { return gzipmember.Decode(dst, member, w.RawLength) }
-	return out.cut(decode, func([]byte) bool { n++; return !w.skip[n] })
+	b, err := w.decode(member)
+	for i := 0; err == nil && i < len(b.Entries); i++ {
+		if w.selects(out.query, i) {
+			err = out.line(b.Line(i))
+		}
+	}
+	return err
 }
 
 // Bounds on the work of measure. A download whose size is cheap to know reports it, so that clients show progress and

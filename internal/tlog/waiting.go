@@ -195,9 +195,14 @@ func (w *waitingSection) decode(data []byte) (event.Batch, error) {
 		b, err = event.Cut(w.Log, lines, w.entries)
 	}
 	if err != nil {
-		return b, fmt.Errorf("section of %s at %d: %w", w.Object, w.Offset, err)
+		return b, w.failed(err)
 	}
 	return b, nil
+}
+
+// failed says of which section an error is.
+func (w *waitingSection) failed(err error) error {
+	return fmt.Errorf("section of %s at %d: %w", w.Object, w.Offset, err)
 }
 
 func unsequenced(b event.Batch, i int) Indexed { return Indexed{Unsequenced, b.Line(i), b.Entries[i]} }
