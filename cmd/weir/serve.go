@@ -2,16 +2,12 @@ package main
 
 import (
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirlog/weir/internal/config"
 	"github.com/weirlog/weir/internal/node"
 )
-
-// devSequenceDelay is the default of --sequence-delay with --dev.
-const devSequenceDelay = 2 * time.Second
 
 func serveCommand() *cobra.Command {
 	settings := config.Default()
@@ -27,9 +23,6 @@ Each flag can also be set in the environment (--admin-listen is WEIR_ADMIN_LISTE
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings.Complete(cmd.Flags(), configFile(cmd, file), os.LookupEnv); err != nil {
 				return err
-			}
-			if settings.Dev && !cmd.Flags().Changed("sequence-delay") {
-				settings.SequenceDelay = devSequenceDelay // so that recorded events can be proven at once
 			}
 			return node.Serve(cmd.Context(), settings, versionText(), cmd.OutOrStdout())
 		},

@@ -102,6 +102,9 @@ func OnS3(location string) bool { return strings.HasPrefix(location, "s3://") }
 // OnS3 tells whether the bucket is on S3.
 func (c *Config) OnS3() bool { return OnS3(c.Bucket) }
 
+// devSequenceDelay is the default of --sequence-delay with --dev, so that recorded events can be proven at once.
+const devSequenceDelay = 2 * time.Second
+
 // loopback is the machine's own addresses.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 

@@ -151,6 +151,24 @@ func TestFilesOfAnotherFormAreRefused(t *testing.T) {
 	}
 }
 
+func TestDevSequencesSoonUnlessTheDelayIsSet(t *testing.T) {
+	for _, tt := range []struct {
+		arguments []string
+		environ   map[string]string
+		want      time.Duration
+	}{
+		{nil, nil, time.Minute},
+		{[]string{"--dev"}, nil, 2 * time.Second},
+		{nil, map[string]string{"WEIR_DEV": "true"}, 2 * time.Second},
+		{[]string{"--dev", "--sequence-delay", "1m"}, nil, time.Minute},
+		{[]string{"--dev"}, map[string]string{"WEIR_SEQUENCE_DELAY": "9s"}, 9 * time.Second},
+	} {
+		if c, err := complete(t, tt.arguments, tt.environ, ""); err != nil || c.SequenceDelay != tt.want {
+			t.Errorf("%q %v: %v, %v, want %v", tt.arguments, tt.environ, c.SequenceDelay, err, tt.want)
+		}
+	}
+}
+
 func TestContradictionsAreRefused(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -150,7 +150,8 @@ func (c *Config) backgroundSettings() []*setting {
 			help: "on S3, the shortest time between two write-ahead log objects of this node: a request to record waits " +
 				"at most that long, and each object costs a request"},
 		{name: "sequence-delay", value: duration(&c.SequenceDelay, time.Minute, 10*time.Millisecond, 24*time.Hour),
-			help: "longest time until a recorded event is sequenced into its log; with --dev 2s if it is not set"},
+			help: fmt.Sprintf("longest time until a recorded event is sequenced into its log; with --dev %v if it is not set",
+				devSequenceDelay)},
 		{name: "retention-interval", value: duration(&c.RetentionInterval, time.Hour, time.Second, 30*24*time.Hour),
 			help: "time between two searches for events and logs that retention removes"},
 		{name: "witness", unset: "none", value: list(&c.Witnesses, "witness", validWitness),

@@ -93,6 +93,9 @@ func (c *Config) Complete(f *pflag.FlagSet, file string, environ func(string) (s
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
+	if flag := f.Lookup("sequence-delay"); c.Dev && flag != nil && !flag.Changed {
+		c.SequenceDelay = devSequenceDelay
+	}
 	return c.Check()
 }
 
