@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 )
 
@@ -50,18 +51,18 @@ type Directory struct {
 // NewDirectory returns a Directory on b.
 func NewDirectory(b bucket.Bucket) *Directory {
 	return &Directory{bucket: b,
-		orgs:        doc.NewCache[Organization](b, "orgs/", maxCached),
-		projects:    doc.NewCache[Project](b, "projects/", maxCached),
-		credentials: doc.NewCache[Credential](b, "credentials/", maxCached),
-		directory:   doc.NewCache[shard](b, "directory/", maxDirectories),
+		orgs:        doc.NewCache[Organization](b, layout.Organization.Prefix(), maxCached),
+		projects:    doc.NewCache[Project](b, layout.Project.Prefix(), maxCached),
+		credentials: doc.NewCache[Credential](b, layout.Credential.Prefix(), maxCached),
+		directory:   doc.NewCache[shard](b, layout.ProjectNames.Prefix(), maxDirectories),
 
-		publications: doc.NewCache[Publication](b, "publications/", maxCached)}
+		publications: doc.NewCache[Publication](b, layout.Publication.Prefix(), maxCached)}
 }
 
 // Settings returns the bucket's settings. If the bucket is not initialised, it returns ErrNotFound (wrapped).
 func (s *Directory) Settings(ctx context.Context) (Settings, error) {
 	var settings Settings
-	_, err := doc.Read(ctx, s.bucket, "weir", &settings)
+	_, err := doc.Read(ctx, s.bucket, layout.Settings.Top(), &settings)
 	if errors.Is(err, bucket.ErrNotExist) {
 		return settings, fmt.Errorf("settings of the bucket: %w", ErrNotFound)
 	}
@@ -80,7 +81,7 @@ func (s *Directory) Initialise(ctx context.Context, settings Settings) error {
 		settings.Origin = NewOrigin()
 	}
 	settings.Format, settings.Created = settingsFormat, time.Now().UTC()
-	return doc.Write(ctx, s.bucket, "weir", 0, settings)
+	return doc.Write(ctx, s.bucket, layout.Settings.Top(), 0, settings)
 }
 
 // NewOrigin returns a random origin.

@@ -11,7 +11,6 @@ package alert
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/alert/notify"
 	"github.com/weirlog/weir/internal/alert/rule"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 )
 
@@ -42,7 +42,7 @@ type Sets = doc.Cache[Set]
 const maxCached = 10_000
 
 // NewSets returns the sets that lie in a bucket.
-func NewSets(b bucket.Bucket) *Sets { return doc.NewCache[Set](b, "alerts/", maxCached) }
+func NewSets(b bucket.Bucket) *Sets { return doc.NewCache[Set](b, layout.Alerts.Prefix(), maxCached) }
 
 // Living returns the rules that are not deleted.
 func (s *Set) Living() (all []rule.Rule) {
@@ -144,4 +144,4 @@ func (s *Store) Drop(ctx context.Context, project string) error {
 }
 
 // statePrefix is where the state of a rule lies.
-func statePrefix(rule string) string { return fmt.Sprint("alertstate/", rule) }
+func statePrefix(rule string) string { return layout.AlertState.Prefix() + rule }

@@ -16,6 +16,7 @@ import (
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
 	"github.com/weirlog/weir/internal/segment"
@@ -82,21 +83,21 @@ func (a *Audit) RootAt(size int64) (proof.Hash, bool) {
 // Logs yields the ids of the logs in the bucket.
 func (d *Auditor) Logs(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		after := ""
+		all, after := layout.Manifest.Prefix(), ""
 		for {
 			next := ""
-			for info, err := range d.Bucket.List(ctx, "logs/", after) {
+			for info, err := range d.Bucket.List(ctx, all, after) {
 				if err != nil {
 					yield("", err)
 					return
 				}
-				next, _, _ = strings.Cut(strings.TrimPrefix(info.Key, "logs/"), "/")
+				next, _, _ = strings.Cut(strings.TrimPrefix(info.Key, all), "/")
 				break
 			}
 			if next == "" || !yield(next, nil) {
 				return
 			}
-			after = "logs/" + next + "0" // after all keys that begin with "logs/<next>/"
+			after = all + next + "0" // after all keys that begin with "logs/<next>/"
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 )
 
 const (
@@ -23,8 +24,7 @@ const (
 
 	// A revocation is kept longer than its token lives, because the node that removes it may have a clock that is
 	// ahead.
-	revocationsKept   = 10 * time.Minute
-	revocationsPrefix = "revocations/"
+	revocationsKept = 10 * time.Minute
 
 	// maxRevoked is the maximum number of revoked tokens of a credential that are remembered one by one. With one more,
 	// all tokens that the credential has are revoked, by one object.
@@ -35,6 +35,8 @@ const (
 	// maxRevoking is the maximum number of credentials whose revocations are kept in memory.
 	maxRevoking = 10_000
 )
+
+var revocationsPrefix = layout.Revocation.Prefix()
 
 // revocations are the tokens, or the sessions, that are not valid although they look it, each credential's by itself:
 // empty objects

@@ -46,7 +46,7 @@ var (
 )
 
 // stateKey is the key of the object that records the progress of a copy.
-const stateKey = "copy/state.json"
+var stateKey = layout.CopyState.Prefix()
 
 // state is the recorded progress of a copy.
 type state struct {
@@ -270,7 +270,7 @@ const anySize = -1
 
 // copyWAL copies the waiting events. It first records their keys, so that they do not seem to come from a node.
 func (c *Copier) copyWAL(ctx context.Context) error {
-	infos, err := c.list(ctx, "wal/")
+	infos, err := c.list(ctx, layout.WAL.Prefix())
 	if err != nil {
 		return err
 	}
@@ -375,7 +375,7 @@ func (c *Copier) copyManifest(ctx context.Context, log string, contents *audit.C
 		}
 		c.summary.Changed = append(c.summary.Changed, log)
 	}
-	cosignatures, err := c.list(ctx, "logs/"+log+"/cosignatures/")
+	cosignatures, err := c.list(ctx, layout.Cosignature.Prefix(log))
 	if err != nil {
 		return err
 	}

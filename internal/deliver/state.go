@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 )
 
@@ -73,7 +74,7 @@ func stateOf(b bucket.Bucket, delivery, log string) *doc.Kept[State] {
 	return doc.NewKept[State](b, stateKey(delivery)+log)
 }
 
-func stateKey(delivery string) string { return "deliverystate/" + delivery + "/" }
+func stateKey(delivery string) string { return layout.DeliveryState.Prefix(delivery) }
 
 // ReadState returns how far a delivery has come in a log. Without a state it is the zero one.
 func ReadState(ctx context.Context, b bucket.Bucket, delivery, log string) (State, error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
 	"github.com/weirlog/weir/internal/failures"
 	"github.com/weirlog/weir/internal/tlog"
@@ -101,7 +102,7 @@ func (f *Follower) mine(log string) bool { return f.Mine == nil || f.Mine(log) }
 // Follow gives the entries of a log, from the cursor to the last sequenced one, to the handler. It ends early, without
 // an error, if this node no longer follows the log, or if another node has moved the cursor.
 func (f *Follower) Follow(ctx context.Context, log string) error {
-	c := &cursor{Kept: doc.NewKept[position](f.Bucket, "cursors/"+f.Name+"/"+log)}
+	c := &cursor{Kept: doc.NewKept[position](f.Bucket, layout.Cursor.Prefix(f.Name)+log)}
 	if err := c.load(ctx); errors.Is(err, doc.ErrDoesNotCount) {
 		f.failed(ctx, log, fmt.Errorf("it begins at the first entry again: cursor: %w", err))
 	} else if err != nil {

@@ -5,9 +5,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weirlog/weir/internal/bucket/layout"
 )
 
-func prefix(role string) string { return "leases/" + role + "/" }
+func prefix(role string) string { return layout.Beat.Prefix(role) }
 
 // beatKey returns the key of a beat. It contains the member's id, the beat's number, and the seconds until the next
 // beat.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/segment"
 )
 
@@ -17,10 +18,10 @@ import (
 // never used twice.
 
 // LogPrefix returns the prefix of the keys of a log's objects.
-func LogPrefix(log string) string { return "logs/" + log + "/" }
+func LogPrefix(log string) string { return layout.Manifest.Prefix() + log + "/" }
 
 // Prefix returns the prefix of the keys of a log's manifests.
-func Prefix(log string) string { return LogPrefix(log) + "manifest/" }
+func Prefix(log string) string { return layout.Manifest.Prefix(log) }
 
 // Key returns the key of a version of a log's manifest.
 func Key(log string, version int64) string {
@@ -55,7 +56,7 @@ func VersionOf(log, key string) (int64, error) {
 }
 
 // SegmentPrefix returns the prefix of the keys of a log's segments.
-func SegmentPrefix(log string) string { return LogPrefix(log) + "segments/" }
+func SegmentPrefix(log string) string { return layout.Segment.Prefix(log) }
 
 // NewSegmentKey returns a new key for a segment whose first entry has the index first.
 func NewSegmentKey(log string, first int64) string {
@@ -76,7 +77,7 @@ func SegmentsFrom(log string, first int64) string {
 }
 
 // BesidePrefix returns the prefix of the keys of the objects beside a log's segments.
-func BesidePrefix(log string) string { return LogPrefix(log) + "beside/" }
+func BesidePrefix(log string) string { return layout.Beside.Prefix(log) }
 
 // NewBesideKey returns a new key for an object beside a segment whose first entry has the index first.
 func NewBesideKey(log string, part segment.ID, first int64) string {
@@ -84,7 +85,7 @@ func NewBesideKey(log string, part segment.ID, first int64) string {
 }
 
 // HistoryPrefix returns the prefix of the keys of a log's history objects.
-func HistoryPrefix(log string) string { return LogPrefix(log) + "history/" }
+func HistoryPrefix(log string) string { return layout.History.Prefix(log) }
 
 // NewHistoryKey returns a new key for a history object whose first entry has the index first.
 func NewHistoryKey(log string, first int64) string {
@@ -92,7 +93,7 @@ func NewHistoryKey(log string, first int64) string {
 }
 
 // DigestsPrefix returns the prefix of the keys of the digests of a log's removed entries.
-func DigestsPrefix(log string) string { return LogPrefix(log) + "digests/" }
+func DigestsPrefix(log string) string { return layout.Digests.Prefix(log) }
 
 // NewDigestsKey returns a new key for digests whose first entry has the index first.
 func NewDigestsKey(log string, first int64) string {
@@ -100,7 +101,7 @@ func NewDigestsKey(log string, first int64) string {
 }
 
 // CosignaturePrefix returns the prefix of the keys of the cosignatures of a log's checkpoints.
-func CosignaturePrefix(log string) string { return LogPrefix(log) + "cosignatures/" }
+func CosignaturePrefix(log string) string { return layout.Cosignature.Prefix(log) }
 
 // CosignaturesOf returns the prefix of the keys of the cosignatures of the checkpoint of a size.
 func CosignaturesOf(log string, size int64) string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/event"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/tlog"
@@ -31,7 +32,7 @@ type intended struct {
 	Line string   `json:"line"` // event for an act with an unknown outcome
 }
 
-const intents = "intents/"
+var intents = layout.Intent.Prefix()
 
 // Intend announces an act. The logs get the event unknown if the act is never reported. It must have the time and the
 // uid of the event that reports the act. So a log has both events only if the report comes later than Unreported waits.

@@ -20,6 +20,7 @@ import (
 	"github.com/weirlog/weir/client"
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/collect"
 	"github.com/weirlog/weir/internal/collect/atlas"
 	"github.com/weirlog/weir/internal/collect/kafka"
@@ -164,8 +165,8 @@ type Directory struct {
 // NewDirectory returns a Directory on a bucket that seals, with a box for secrets.
 func NewDirectory(b bucket.Bucket, box seal.Box) *Directory {
 	return &Directory{box: box, bucket: b,
-		lists:  doc.NewCache[list](b, "sources/", maxLists),
-		states: doc.NewCache[collect.State](b, "sourcestate/", maxStates)}
+		lists:  doc.NewCache[list](b, layout.Sources.Prefix(), maxLists),
+		states: doc.NewCache[collect.State](b, layout.SourceState.Prefix(), maxStates)}
 }
 
 // List returns the sources of a project, which nobody may change, in the order in which they were made.
@@ -323,4 +324,4 @@ func (d *Directory) Show(s *Source, hidden string) (string, error) {
 }
 
 // place is where the secret of a source stands.
-func (s *Source) place() string { return "sources/" + s.Project + "/" + s.ID + "/secret" }
+func (s *Source) place() string { return layout.Sources.Prefix(s.Project) + s.ID + "/secret" }

@@ -11,6 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/audit"
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/folder"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/index"
 	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/proof"
@@ -31,15 +32,15 @@ func OpenFolder(root string) (b bucket.Bucket, log string, err error) {
 	prefix := ""
 	has := func(name string) bool { _, err := os.Stat(filepath.Join(root, name)); return err == nil }
 	switch segments, _ := filepath.Glob(filepath.Join(root, "*.gz")); {
-	case has("logs"), has("weir"):
+	case has(layout.Segment.Top()), has(layout.Settings.Top()):
 	case has("segments"), has("manifest"):
 		if log = filepath.Base(root); len(log) != len(bareLog) {
 			log = bareLog
 		}
-		prefix = "logs/" + log + "/"
+		prefix = manifest.LogPrefix(log)
 	case len(segments) > 0:
 		log = bareLog
-		prefix = "logs/" + log + "/segments/"
+		prefix = manifest.SegmentPrefix(log)
 	default:
 		return nil, "", fmt.Errorf("%s holds neither a bucket, nor a log, nor segments", root)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/doc"
+	"github.com/weirlog/weir/internal/manifest"
 	"github.com/weirlog/weir/internal/seal"
 	"github.com/weirlog/weir/internal/wal"
 )
@@ -159,8 +160,8 @@ func (w *Whole) objects(ctx context.Context, b bucket.Bucket) error {
 			w.Kinds = append(w.Kinds, *k)
 		}
 	}
-	if counts["weir"] == nil {
-		w.problem(Problem{Object: "weir/", What: "the bucket's settings: " +
+	if counts[layout.Settings.Top()] == nil {
+		w.problem(Problem{Object: layout.Settings.Prefix(), What: "the bucket's settings: " +
 			bucket.ErrNotExist.Error() + "; is this a bucket of weir?", Missing: true})
 	}
 	return nil
@@ -237,14 +238,14 @@ func (w *Whole) log(ctx context.Context, d *audit.Auditor, log string, needed ma
 		w.problem(p)
 	}
 	if a.Rebuilt && a.Size > 0 {
-		w.problem(Problem{Object: "logs/" + log + "/manifest/",
+		w.problem(Problem{Object: manifest.Prefix(log),
 			What: fmt.Sprintf("no manifest, but segments with %d entries: %v; put the highest manifest back "+
 				"from a copy", a.Size, bucket.ErrNotExist), Missing: true})
 	}
 	r := Report{Log: a.Origin, Size: a.Size}
 	r.goesOn(a, since)
 	for _, p := range r.Problems {
-		p.Object = "logs/" + log + "/"
+		p.Object = manifest.LogPrefix(log)
 		w.problem(p)
 	}
 	if len(w.Problems) == problems {
@@ -287,12 +288,12 @@ func isBehind(key string, size int64) bool {
 // Quarantine moves strays below quarantine/<time>/, and keeps their keys. A stray is deleted only after its copy has
 // been read back. No node may use the bucket meanwhile.
 func (w *Whole) Quarantine(ctx context.Context, b bucket.Bucket, now time.Time) error {
+	below := layout.Quarantined.Prefix(now.UTC().Format("20060102T150405Z"))
 	for _, s := range w.Strays {
 		if !s.movable {
 			continue
 		}
-		if err := quarantine(ctx, b, s.Object,
-			"quarantine/"+now.UTC().Format("20060102T150405Z")+"/"+s.Object); err != nil {
+		if err := quarantine(ctx, b, s.Object, below+s.Object); err != nil {
 			return fmt.Errorf("quarantine %s: %w", s.Object, err)
 		}
 		w.Moved = append(w.Moved, s.Object)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/seal"
 )
 
@@ -24,7 +25,7 @@ type Audited struct {
 func Audit(ctx context.Context, b bucket.Bucket, key seal.Key) (*Audited, error) {
 	a := &Audited{Waiting: map[string]int{}, Damaged: map[string]error{}}
 	reader := NewReader(b, key, 1<<20)
-	for info, err := range b.List(ctx, "wal/", "") {
+	for info, err := range b.List(ctx, root, "") {
 		if err != nil {
 			return nil, err
 		}
@@ -36,7 +37,7 @@ func Audit(ctx context.Context, b bucket.Bucket, key seal.Key) (*Audited, error)
 			a.Damaged[info.Key] = err
 		}
 	}
-	for info, err := range b.List(ctx, "plans/", "") {
+	for info, err := range b.List(ctx, layout.Plan.Prefix(), "") {
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +66,7 @@ func (a *Audited) object(ctx context.Context, r *Reader, key string) error {
 }
 
 func checkPlan(ctx context.Context, r *Reader, key string) error {
-	name, _, _ := strings.Cut(strings.TrimPrefix(key, "plans/"), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, layout.Plan.Prefix()), "/")
 	shard, err := strconv.Atoi(name)
 	if err != nil {
 		return fmt.Errorf("%s is not the key of a plan", key)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/seal"
 )
 
@@ -46,7 +47,7 @@ func decodePlan(data []byte, number int64) (Plan, error) {
 	return p, nil
 }
 
-func planPrefix(shard int) string { return fmt.Sprintf("plans/%02d/", shard) }
+func planPrefix(shard int) string { return layout.Plan.Prefix(fmt.Sprintf("%02d", shard)) }
 
 func planKey(shard int, number int64) string {
 	return fmt.Sprintf("%s%012d.json", planPrefix(shard), number)

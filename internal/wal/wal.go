@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weirlog/weir/internal/bucket/layout"
 )
 
 // ShardOf returns which of n shards a log belongs to. It never changes for a bucket.
@@ -23,7 +25,7 @@ func ShardOf(log string, n int) int {
 	return int(h.Sum64() % uint64(n))
 }
 
-const root = "wal/"
+var root = layout.WAL.Prefix()
 
 // Prefix returns the prefix of the keys of a shard's WAL objects.
 func Prefix(shard int) string { return fmt.Sprintf("%s%02d/", root, shard) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirlog/weir/internal/alert/rule"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/egress"
 	"github.com/weirlog/weir/internal/retry"
 	"github.com/weirlog/weir/internal/seal"
@@ -56,7 +57,7 @@ const (
 )
 
 // SecretPlace returns where a notifier's secret is hidden.
-func SecretPlace(project, id string) string { return "alerts/" + project + "/" + id + "/secret" }
+func SecretPlace(project, id string) string { return layout.Alerts.Prefix(project) + id + "/secret" }
 
 // Repeats tells whether a notifier is to be told again while an alert lasts.
 func (n *Notifier) Repeats() bool { return n.Type == Alertmanager }

@@ -1,5 +1,6 @@
 // Package layout is the table of all kinds of objects in a bucket. All code that writes, copies, checks, caches or
-// documents objects uses this table. So a new kind is added here and in docs/format.md, and nowhere else.
+// documents objects uses this table, also for what their keys begin with. So a new kind is added here and in
+// docs/format.md, and nowhere else.
 package layout
 
 import (
@@ -176,6 +177,26 @@ func Of(key string) (k Kind, ok bool) {
 	}
 	return Kind{}, false
 }
+
+// Prefix returns what the keys of a kind begin with, where the first variable parts of its pattern are these: as much as
+// they determine, so a whole key if there is one for each. It panics if the table does not have the kind.
+func (n Name) Prefix(parts ...string) string {
+	rest := Kinds[slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == n })].Pattern
+	prefix := ""
+	for {
+		fixed, after, found := strings.Cut(rest, "<")
+		prefix += fixed
+		if !found || len(parts) == 0 {
+			return prefix
+		}
+		prefix += parts[0]
+		_, rest, _ = strings.Cut(after, ">")
+		parts = parts[1:]
+	}
+}
+
+// Top returns the first part of the keys of a kind.
+func (n Name) Top() string { return Top(n.Prefix()) }
 
 // Is tells whether the object at a key is of a kind.
 func Is(key string, name Name) bool {

@@ -17,6 +17,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/bucket/trial"
 )
 
@@ -68,7 +69,7 @@ func OpenReadOnly(location string, o Options) (*Bucket, error) {
 
 // probe checks, on a new key, that the storage refuses to create an object that exists.
 func (b *Bucket) probe(ctx context.Context) (err error) {
-	key := "probe/" + rand.Text()
+	key := layout.Probe.Prefix() + rand.Text()
 	defer func() {
 		if deleteErr := b.Delete(context.WithoutCancel(ctx), key); err == nil && deleteErr != nil {
 			err = deleteErr

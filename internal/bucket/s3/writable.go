@@ -8,6 +8,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/bucket/trial"
 )
 
@@ -32,7 +33,7 @@ func (b *Bucket) Writable(ctx context.Context) error {
 // newTrial returns a trial that uses a single key, so that a process leaves at most one object if it cannot delete it.
 // stop ends a running put.
 func (b *Bucket) newTrial() (_ *trial.Trial, stop context.CancelFunc) {
-	key := "probe/" + rand.Text()
+	key := layout.Probe.Prefix() + rand.Text()
 	open, stop := context.WithCancel(context.Background())
 	return trial.New(trial.Options{Every: trialEvery, Quiet: trialQuiet, Least: trialLeast, Most: trialMost,
 		Write: func(size int) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/deliver/datadog"
 	"github.com/weirlog/weir/internal/deliver/elastic"
@@ -180,7 +181,7 @@ func Unmask(s, old deliver.Settings) (missing []string) {
 
 // at names the place of a secret.
 func at(d *deliver.Delivery, name string) string {
-	return "deliveries/" + d.Project + "/" + d.ID + "/" + name
+	return layout.Deliveries.Prefix(d.Project) + d.ID + "/" + name
 }
 
 func stored(d *deliver.Delivery) (deliver.Settings, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirlog/weir/internal/account"
 	"github.com/weirlog/weir/internal/bucket"
+	"github.com/weirlog/weir/internal/bucket/layout"
 	"github.com/weirlog/weir/internal/deliver"
 	"github.com/weirlog/weir/internal/deliver/places"
 	"github.com/weirlog/weir/internal/doc"
@@ -43,7 +44,7 @@ const maxCached = 1000
 
 // New returns the deliveries in a bucket.
 func New(p Parts) *Deliveries {
-	return &Deliveries{Parts: p, sets: doc.NewCache[deliver.Set](p.Bucket, "deliveries/", maxCached)}
+	return &Deliveries{Parts: p, sets: doc.NewCache[deliver.Set](p.Bucket, layout.Deliveries.Prefix(), maxCached)}
 }
 
 var _ deliver.Source = (*Deliveries)(nil)
