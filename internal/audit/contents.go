@@ -116,17 +116,3 @@ func (d *Auditor) Segments(ctx context.Context, log string) (*Listed, error) {
 	}
 	return found, nil
 }
-
-// OldManifests returns the keys of a log's manifests below a version.
-func (d *Auditor) OldManifests(ctx context.Context, log string, version int64) ([]string, error) {
-	var old []string
-	for info, err := range d.Bucket.List(ctx, manifest.Prefix(log), "") {
-		if err != nil {
-			return nil, err
-		}
-		if v, err := manifest.VersionOf(log, info.Key); err == nil && v < version {
-			old = append(old, info.Key)
-		}
-	}
-	return old, nil
-}

@@ -3,8 +3,6 @@ package eventtest
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/weirlog/weir/internal/event"
@@ -26,14 +24,3 @@ func Batch(log string, lines ...string) event.Batch {
 // PassTime advances the clock of a synctest bubble, which begins in the year 2000, to a time that events may have. With
 // the real clock it does nothing.
 func PassTime() { time.Sleep(time.Until(time.UnixMilli(event.Earliest).AddDate(1, 0, 0))) }
-
-var facts = regexp.MustCompile(`"weir":\{(?:"taken":[0-9]+,)?"by":"[^"\\]*"(?:,"salt":"[a-z2-7]*")?\}`)
-
-// WithoutFacts returns lines without weir's facts. They then equal the lines that were sent, but for members added to
-// metadata. A line whose facts hold a claim, or that has none, is returned unchanged.
-func WithoutFacts(lines string) string {
-	s := facts.ReplaceAllString(lines, `"weir":{}`)
-	return rest.Replace(s)
-}
-
-var rest = strings.NewReplacer(`,"unmapped":{"weir":{}}`, ``, `,"weir":{}`, ``, `"weir":{}`, ``)
