@@ -223,6 +223,35 @@ func (s *Directory) AllOrganizations(ctx context.Context) iter.Seq2[*Organizatio
 	return s.orgs.All(ctx)
 }
 
+// AllLogs yields the ids of all logs of projects, as Logs does, and then those of organizations. An error leaves out the
+// logs of what it concerns, as for AllProjects.
+func (s *Directory) AllLogs(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for p, err := range s.AllProjects(ctx) {
+			if err != nil {
+				if !yield("", err) {
+					return
+				}
+				continue
+			}
+			for log := range p.Logs() {
+				if !yield(log, nil) {
+					return
+				}
+			}
+		}
+		for o, err := range s.AllOrganizations(ctx) {
+			log := ""
+			if err == nil {
+				log = o.Log
+			}
+			if !yield(log, err) {
+				return
+			}
+		}
+	}
+}
+
 // ForgetWorkspace removes a deleted workspace, whose logs are removed, from its project.
 func (s *Directory) ForgetWorkspace(ctx context.Context, project, workspace string) (*Project, error) {
 	return s.projects.Update(ctx, project, func(p *Project) error {

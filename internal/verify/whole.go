@@ -194,30 +194,15 @@ func (w *Whole) sealed(ctx context.Context, b bucket.Bucket, key string, kind la
 // as a stray.
 func (w *Whole) needed(ctx context.Context, accounts *account.Directory) (map[string]bool, error) {
 	logs := map[string]bool{}
-	unread := func(err error) (map[string]bool, error) {
-		if ctx.Err() != nil {
+	for log, err := range accounts.AllLogs(ctx) {
+		if err != nil && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		w.Notes = append(w.Notes, "cannot tell which logs belong to a project or an organization: "+err.Error())
-		return nil, nil
-	}
-	for o, err := range accounts.AllOrganizations(ctx) {
 		if err != nil {
-			return unread(err)
+			w.Notes = append(w.Notes, "cannot tell which logs belong to a project or an organization: "+err.Error())
+			return nil, nil
 		}
-		logs[o.Log] = true
-	}
-	for p, err := range accounts.AllProjects(ctx) {
-		if err != nil {
-			return unread(err)
-		}
-		logs[p.ID] = true
-		for _, workspace := range p.Workspaces {
-			logs[workspace.AuditLog], logs[workspace.OperationalLog] = true, true
-		}
-		for _, workspace := range p.Gone {
-			logs[workspace.AuditLog], logs[workspace.OperationalLog] = true, true
-		}
+		logs[log] = true
 	}
 	return logs, nil
 }
