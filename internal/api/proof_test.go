@@ -199,7 +199,7 @@ func TestProofOfADownload(t *testing.T) {
 	lines := w.lines(rec)
 	w.recordMany(500, 300)
 	text := w.get(demoPath+"/proof?size="+size, account.GroupOwner)
-	f, err := proof.ParseFile(text.Body.Bytes())
+	f, err := proof.ReadFile(text.Body)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text.Body)
 	}
@@ -280,7 +280,7 @@ func TestRemovedIsSaid(t *testing.T) {
 	lines := w.lines(rec)
 	size := rec.Header().Get("Weir-Checkpoint-Size")
 	text := w.get(demoPath+"/proof?"+everRange+"&size="+size, account.GroupOwner)
-	f, err := proof.ParseFile(text.Body.Bytes())
+	f, err := proof.ReadFile(text.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (s *Server) serve(c *call, h http.Header) (result, error) {
 		return nil, err
 	}
 	if c.session != nil && c.session.Renewed != "" {
-		h.Set(SessionHeader, c.session.Renewed)
+		h.Set(sessionHeader, c.session.Renewed)
 	}
 	refused := firstOf(s.takeToken(h, c), c.negotiate(), c.checkSession(), malformed, c.checkQuery())
 	if op.audit.needed() {

@@ -19,8 +19,8 @@ const bySecret, byCode, byProvider, bySession = "Secret", "One-time code", "Open
 // maxRedirect bounds the URL to which a provider sends a browser, in bytes.
 const maxRedirect = 1 << 10
 
-// SessionHeader is the header of a reply with the new text of a session, which the client must use from then on.
-const SessionHeader = "Weir-Session"
+// sessionHeader is the header of a reply with the new text of a session, which the client must use from then on.
+const sessionHeader = "Weir-Session"
 
 // sessions are the operations for signing in and out. A session allows reading. For a short time after the sign-in it
 // also allows changes, by the roles of the caller.

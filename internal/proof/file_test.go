@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -124,7 +125,7 @@ func again(t fataler, f *File) *File {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	parsed, err := ParseFile(text)
+	parsed, err := ReadFile(bytes.NewReader(text))
 	if err != nil || !reflect.DeepEqual(parsed, f) {
 		t.Fatalf("%s\nreads as %+v, not %+v, %v", text, parsed, f, err)
 	}
@@ -298,7 +299,7 @@ func FuzzFile(f *testing.F) {
 	f.Add(text)
 	f.Add([]byte(strings.Replace(string(text), "entries", "hash", 1)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := ParseFile(text)
+		p, err := ReadFile(bytes.NewReader(text))
 		if err != nil {
 			return
 		}

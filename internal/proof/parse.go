@@ -2,7 +2,6 @@ package proof
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -21,9 +20,6 @@ const (
 	maxProofLine  = 64 << 10 // bytes
 	maxCheckpoint = 1 << 20  // bytes, with all signatures
 )
-
-// ParseFile reads the text of a File.
-func ParseFile(text []byte) (*File, error) { return ReadFile(bytes.NewReader(text)) }
 
 // ReadFile reads the text of a File. Each File has only one text: if Write would write it in another way, it is
 // malformed.
