@@ -188,18 +188,9 @@ func (n *node) completeLogs(ctx context.Context) error {
 			}
 		}
 	}
-	for p, err := range n.accounts.AllProjects(ctx) {
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for log := range p.Logs() {
-			complete(log)
-		}
-	}
-	for o, err := range n.accounts.AllOrganizations(ctx) {
+	for log, err := range n.accounts.AllLogs(ctx) {
 		if err == nil {
-			complete(o.Log)
+			complete(log)
 		}
 		errs = append(errs, err)
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -136,4 +138,42 @@ func (c *certificate) load() error {
 	}
 	c.current, c.stamp = &pair, stamp
 	return nil
+}
+
+func (n *node) url(l net.Listener) string {
+	if n.config.TLSCert != "" {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
+}
+
+// wrap returns the listener of the API's server, with limits and TLS, or nil if the node has no API.
+func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
+	if l == nil {
+		return nil, nil
+	}
+	bounded := n.bound(l, s, n.most, "api")
+	if n.config.TLSCert == "" {
+		return bounded, nil
+	}
+	c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
+	if _, err := c.get(nil); err != nil {
+		return nil, err
+	}
+	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// bound returns a listener with a bounded number of connections, which disconnects clients that make no progress.
+func (n *node) bound(l net.Listener, s *http.Server, most int, name string) net.Listener {
+	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, most, name, n.registry)
+	bounded.bind(s)
+	return bounded
+}
+
+// server returns a server with timeouts for slow requests. The listener has the timeout for slow reading of replies.
+func (n *node) server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 }

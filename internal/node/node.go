@@ -3,7 +3,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +15,10 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/term"
 	"golang.org/x/time/rate"
 
 	"github.com/weirlog/weir/internal/account"
@@ -382,37 +379,6 @@ func (n *node) serve(ctx context.Context, out io.Writer) error {
 	return n.answer(ctx, l, admin)
 }
 
-func (n *node) url(l net.Listener) string {
-	if n.config.TLSCert != "" {
-		return "https://" + l.Addr().String()
-	}
-	return "http://" + l.Addr().String()
-}
-
-// wrap returns the listener of the API's server, with limits and TLS, or nil if the node has no API.
-func (n *node) wrap(l net.Listener, s *http.Server) (net.Listener, error) {
-	if l == nil {
-		return nil, nil
-	}
-	bounded := n.bound(l, s, n.most, "api")
-	if n.config.TLSCert == "" {
-		return bounded, nil
-	}
-	c := &certificate{certFile: n.config.TLSCert, keyFile: n.config.TLSKey}
-	if _, err := c.get(nil); err != nil {
-		return nil, err
-	}
-	return tls.NewListener(bounded, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"}}), nil
-}
-
-// bound returns a listener with a bounded number of connections, which disconnects clients that make no progress.
-func (n *node) bound(l net.Listener, s *http.Server, most int, name string) net.Listener {
-	bounded := newConnections(listener{l.(*net.TCPListener), n.config.IdleTimeout}, most, name, n.registry)
-	bounded.bind(s)
-	return bounded
-}
-
 // root returns the handler of everything that the node serves to clients.
 func (n *node) root(s *api.Server) http.Handler {
 	mux := http.NewServeMux()
@@ -479,36 +445,4 @@ func (n *node) answer(ctx context.Context, l, admin net.Listener) error {
 	serving.Wait()
 	handler.Wait()
 	return err
-}
-
-// server returns a server with timeouts for slow requests. The listener has the timeout for slow reading of replies.
-func (n *node) server(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
-}
-
-func newLogger(c config.Config) (*slog.Logger, error) {
-	h, err := newHandler(os.Stderr, c, term.IsTerminal(int(os.Stderr.Fd())))
-	return slog.New(h), err
-}
-
-// newHandler returns a log handler for the settings.
-func newHandler(out io.Writer, c config.Config, terminal bool) (slog.Handler, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return slog.DiscardHandler, c.Invalid("log-level", err.Error())
-	}
-	if c.LogFormat == "text" || c.LogFormat == "auto" && terminal {
-		return slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}), nil
-	}
-	return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}), nil
-}
-
-// withUnits formats a duration with units. In JSON it would be a number of nanoseconds.
-func withUnits(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
 }
