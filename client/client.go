@@ -35,9 +35,9 @@ const Atlas = "https://cloud.mongodb.com"
 type Config struct {
 	URL                    string // such as https://cloud.mongodb.com
 	IngestToken            string // weir_…
-	ClientID, ClientSecret string
-	PublicKey, PrivateKey  string
-	UserAgent              string
+	ClientID, ClientSecret string // service account
+	PublicKey, PrivateKey  string // API key
+	UserAgent              string // value of the header User-Agent
 	// PEM file of certificate authorities to trust in addition to those of the system. If empty, only those count.
 	CAFile string
 

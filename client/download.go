@@ -54,7 +54,7 @@ type Download struct {
 
 // Source is the log that a download requests. If Log is empty, it is a log of the workspace.
 type Source struct {
-	Project, Workspace string
+	Project, Workspace string // id of the project, name of the workspace
 	Operational        bool   // the operational log of the workspace, instead of its audit log
 	Log                string // id of a log of the project, or of the organization
 	Organization       string // owner of Log; if empty, the project is its owner

@@ -20,8 +20,8 @@ import (
 
 // Field is one problem in a request.
 type Field struct {
-	Field       string `json:"field"`
-	Description string `json:"description"`
+	Field       string `json:"field"`       // name of the attribute or parameter
+	Description string `json:"description"` // what is wrong with it
 }
 
 // Error is an error reply of the server. A request that failed with status 429, or 500 and above, may be sent again.

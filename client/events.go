@@ -16,7 +16,7 @@ import (
 
 // Question asks for events of a project (weir only).
 type Question struct {
-	Project string
+	Project string   // id
 	Text    string   // query, as docs/search.md describes; if empty, it matches all events
 	Logs    []string // ids; if empty, all logs that the caller may read
 	Query            // range of time; Processor is ignored
@@ -40,22 +40,22 @@ func (q Question) values() url.Values {
 
 // Found is an event that matches.
 type Found struct {
-	Log   string          `json:"log"`
+	Log   string          `json:"log"`   // id
 	Index *int64          `json:"index"` // index of its entry in the log; nil until it is sequenced
 	Event json.RawMessage `json:"event"` // the bytes that were recorded
 }
 
 // Page is a part of the events that match, in order.
 type Page struct {
-	Results []Found `json:"results"`
-	Cursor  string  `json:"cursor"` // cursor of the next page; empty if there is none
-	Hints   []Hint  `json:"hints"`  // only if nothing matches
+	Results []Found `json:"results"` // the events, in the order that Find was asked for
+	Cursor  string  `json:"cursor"`  // cursor of the next page; empty if there is none
+	Hints   []Hint  `json:"hints"`   // only if nothing matches
 }
 
 // Hint names a field of a query that no event has.
 type Hint struct {
-	Field string   `json:"field"`
-	Near  []string `json:"near"` // fields that may be meant, the most likely first
+	Field string   `json:"field"` // as the query names it
+	Near  []string `json:"near"`  // fields that may be meant, the most likely first
 }
 
 // Find returns a page of at most limit events (at most 10,000). An empty cursor requests the first page; otherwise
@@ -84,30 +84,30 @@ type Outline struct {
 
 // Summary counts the events that match, over time and by value.
 type Summary struct {
-	Total     int64   `json:"total"`
+	Total     int64   `json:"total"`     // number of events that match
 	Start     string  `json:"startDate"` // RFC 3339
 	End       string  `json:"endDate"`   // RFC 3339; the last moment of the range
-	Histogram []Bar   `json:"histogram"`
-	Facets    []Facet `json:"facets"`
-	Hints     []Hint  `json:"hints"` // only if nothing matches
+	Histogram []Bar   `json:"histogram"` // in the order of time
+	Facets    []Facet `json:"facets"`    // one for each field of the Outline
+	Hints     []Hint  `json:"hints"`     // only if nothing matches
 }
 
 // Bar is a bar of a histogram. It ends where the next one begins.
 type Bar struct {
 	Start string `json:"start"` // RFC 3339
-	Count int64  `json:"count"`
+	Count int64  `json:"count"` // number of events
 }
 
 // Facet counts the values of a field.
 type Facet struct {
-	Field  string `json:"field"`
+	Field  string `json:"field"` // field or alias
 	Values []struct {
 		Value any   `json:"value"` // a string, a json.Number or a boolean
 		Count int64 `json:"count"`
 	} `json:"values"`
-	Other   int64 `json:"other"`   // number of occurrences of all other values
-	Missing int64 `json:"missing"` // number of events without a value
-	TooMany bool  `json:"tooManyValues"`
+	Other   int64 `json:"other"`         // number of occurrences of all other values
+	Missing int64 `json:"missing"`       // number of events without a value
+	TooMany bool  `json:"tooManyValues"` // If set, there were too many values to count them, and Values is nil.
 }
 
 // Summarize returns the summary of a question, and the reply as the server sent it. An error reply of the server is an

@@ -13,11 +13,11 @@ import (
 
 // Recorded counts what happened to the events of one request.
 type Recorded struct {
-	Recorded   int `json:"recorded"`
-	Duplicates int `json:"duplicates"`
-	Conflicts  int `json:"conflicts"` // recorded events whose time and uid other events have too
-	Rejected   int `json:"rejected"`
-	BadRequest struct {
+	Recorded   int      `json:"recorded"`   // events that were recorded
+	Duplicates int      `json:"duplicates"` // events that the log already had
+	Conflicts  int      `json:"conflicts"`  // recorded events whose time and uid other events have too
+	Rejected   int      `json:"rejected"`   // events that were refused
+	BadRequest struct { // why events were refused, the first ones
 		Fields []Field `json:"fields"`
 	} `json:"badRequestDetail"`
 }

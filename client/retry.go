@@ -11,7 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// RetryOptions says how long Retry tries, and who learns that it takes long.
+// RetryOptions says how long Retry tries, and what it calls when that takes long.
 type RetryOptions struct {
 	// Most is how long the request is repeated. If 0, it is tried once.
 	Most time.Duration

@@ -19,8 +19,8 @@ var ErrIncomplete = errors.New("the download is incomplete or damaged")
 
 // Saved describes the file that was written.
 type Saved struct {
-	Bytes  int64 // number of lines in it
-	Events int64 // lines in it
+	Bytes  int64 // size in bytes
+	Events int64 // number of lines in it
 }
 
 // Copy copies a download to w and checks that it is a whole gzip file. If it is not, Copy returns ErrIncomplete

@@ -15,25 +15,25 @@ import (
 
 // Refused is an event that the server refused.
 type Refused struct {
-	File   string
-	Line   int // counted from 1
-	Reason string
+	File   string // as Send was given it
+	Line   int    // counted from 1
+	Reason string // why the server refused it
 }
 
 // Sent counts what happened to the events of a Sender.
 type Sent struct {
-	Recorded   int `json:"recorded"`
-	Duplicates int `json:"duplicates"`
+	Recorded   int `json:"recorded"`            // events that were recorded
+	Duplicates int `json:"duplicates"`          // events that the log already had
 	Conflicts  int `json:"conflicts,omitempty"` // recorded events whose time and uid other events have too
-	Refused    int `json:"refused"`
+	Refused    int `json:"refused"`             // events that were refused
 }
 
 // Sender sends lines of files as events, in batches. An event that is sent again, because it is unclear whether it was
 // recorded, is recorded once: the server recognizes it by its metadata.uid, or by its bytes. A Sender may not be used
 // concurrently.
 type Sender struct {
-	Client             *Client
-	Project, Workspace string
+	Client             *Client       // sends the batches
+	Project, Workspace string        // id of the project, name of the workspace
 	MaxEvents          int           // maximum number of events of a batch
 	MaxBytes           int           // maximum size of a batch; a single line may have more
 	MaxWait            time.Duration // maximum time that a line waits for others
@@ -44,7 +44,7 @@ type Sender struct {
 	// Grace is how long Send may still send the lines that it has read, after its context has ended.
 	Grace time.Duration
 
-	Sent  Sent
+	Sent  Sent // of all calls of Send
 	file  string
 	batch []byte
 	lines []int // line number in the file of each line of the batch
@@ -60,10 +60,10 @@ var ErrEncoding = charset.ErrNotUTF8
 
 // Interrupted is the error of Send if its context ended before the end of the file.
 type Interrupted struct {
-	File string
-	Done int // all lines up to this one are recorded or refused
-	Read int // lines after Done up to this one were read, and may not be recorded; later lines were not read
-	Err  error
+	File string // as Send was given it
+	Done int    // all lines up to this one are recorded or refused
+	Read int    // lines after Done up to this one were read, and may not be recorded; later lines were not read
+	Err  error  // the last error of a batch, or that of the context
 }
 
 func (e *Interrupted) Error() string {

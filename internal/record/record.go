@@ -27,10 +27,10 @@ type Result struct {
 
 // Options of a Recorder. A zero field means its default.
 type Options struct {
-	MemoryBytes  int64 // memory for arriving events (default 256 MiB); one sender may use half of it
-	WaitingBytes int64 // maximum size of the WAL objects that wait to be sequenced (default 256 MiB)
-	Waiting      func() int64
-	Remembered   int // number of recent events that are remembered (default 400,000)
+	MemoryBytes  int64        // memory for arriving events (default 256 MiB); one sender may use half of it
+	WaitingBytes int64        // maximum size of the WAL objects that wait to be sequenced (default 256 MiB)
+	Waiting      func() int64 // returns the present size of these objects; if nil, it counts as 0
+	Remembered   int          // number of recent events that are remembered (default 400,000)
 }
 
 // Recorder records events. It may be used concurrently.
