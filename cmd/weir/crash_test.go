@@ -30,7 +30,7 @@ var kills = flag.Int("kills", 200, "how often TestCrash kills the process; with 
 // server is weir in a process of its own, on a folder that outlives it.
 type server struct {
 	dir       string
-	admin     string   // address of its metrics; empty: any
+	admin     string   // address of its metrics; if empty, any
 	arguments []string // beside those that every test needs
 	process   *exec.Cmd
 	config    client.Config

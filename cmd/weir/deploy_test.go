@@ -100,7 +100,7 @@ func TestPackagedSettingsAreTaken(t *testing.T) {
 var trustedProxies = regexp.MustCompile(`(?i)trusted[_-]proxies"?(?:[:= ]|, *value: *)[ "']*([0-9a-f.:/,]+)`)
 
 // deploy/ and the documents show single addresses of proxies as trusted, never a network that clients may be in:
-// whoever is in it can claim to be any address. Where a proxy stands before nodes, they trust it.
+// a client in it could claim any address. Nodes behind a proxy trust that proxy.
 func TestExamplesTrustSingleProxies(t *testing.T) {
 	for text, want := range map[string]string{"WEIR_TRUSTED_PROXIES: 10.0.0.0/8 # x": "10.0.0.0/8",
 		"# - {name: WEIR_TRUSTED_PROXIES, value: 192.0.2.10}": "192.0.2.10",

@@ -26,7 +26,7 @@ import (
 const (
 	peerKills = 42
 	peerBatch = 24
-	peerUsers = 5 // for each of whom a rule fires
+	peerUsers = 5 // a rule fires for each of them
 	peerRule  = "many"
 
 	peerWorkspace = "orders" // that of --dev has events of this class already

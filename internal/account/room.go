@@ -52,8 +52,8 @@ var (
 	ListedCredentials = Listed{userIDs, Full{"An organization", "credentials", MaxCredentials}}
 )
 
-// Room returns a *Full if an organization may have no more of something. Who gets an owner's rights back (weir init
-// --recover-owner) does not ask.
+// Room returns a *Full if an organization may have no more of something. The recovery of an owner's rights (weir init
+// --recover-owner) does not call it.
 func (s *Directory) Room(ctx context.Context, org string, of Listed) error {
 	entries, err := s.list(ctx, org, of.kind)
 	if err == nil && len(entries) >= of.full.Most {

@@ -37,7 +37,7 @@ type Options struct {
 
 	PollEvery time.Duration // Time between two looks at a log that has not grown as far as is known (default 1 minute).
 	Every     time.Duration // Time between two passes over the rules (default 5 seconds).
-	LookEvery time.Duration // Time between two looks at what rules others have changed (default 1 minute; below 0: none).
+	LookEvery time.Duration // Time between two looks for changed rules (default 1 minute). If negative, there are none.
 	Pauses    retry.Policy  // after what a notifier did not accept (default from 10 seconds to 5 minutes)
 	Parallel  int           // Projects whose rules are evaluated at a time (default 4).
 	PublicURL string        // under which people reach the page. If empty, alerts have no links.

@@ -53,7 +53,7 @@ func (p *project) quiet(h *held, log string) bool {
 		h.read[log] == p.engine.news.of(log)
 }
 
-// fullLap tells whether a lap that begins now is to read each log, whoever has heard what of it.
+// fullLap tells whether a lap that begins now is to read each log, even one without news.
 func (p *project) fullLap(now time.Time) bool {
 	if now.Sub(p.full) < p.engine.PollEvery {
 		return false

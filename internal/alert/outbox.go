@@ -47,7 +47,7 @@ type line struct {
 type result struct {
 	message notify.Message
 	at      time.Time
-	err     error // nil: it was accepted
+	err     error // If nil, it was accepted.
 }
 
 func newOutbox(e *Engine) *outbox { return &outbox{engine: e, lines: map[string]*line{}} }

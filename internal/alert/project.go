@@ -50,14 +50,14 @@ type held struct {
 	rule    rule.Rule
 	eval    *rule.Evaluator
 	wrong   error // the definition cannot be evaluated
-	version int64 // of the document that the state goes on from; 0: there is none
+	version int64 // of the document that the state goes on from; 0 if there is none
 
 	read    map[string]int64 // what the news of each log were when it was last read to its end
 	kept    time.Time        // when the document was written, or read
 	size    int              // of the document, in bytes
 	moved   bool             // The state says more than the document.
 	urgent  bool             // It must be written in this pass.
-	failing time.Time        // since when each look found a log that cannot be read; zero: the last one found none
+	failing time.Time        // since when each look found a log that cannot be read; zero if the last one found none
 	lost    string           // why some entries were not counted
 	lostAt  time.Time
 }

@@ -468,7 +468,7 @@ func TestReadsAreAudited(t *testing.T) {
 	w.get(resource, account.OrgOwner)                                                             // 429
 	// 404, no role on the project
 	w.get(resource, account.OrgBillingAdmin)
-	// 403, no such workspace: not in this log
+	// 403; the workspace does not exist, so this log has no event
 	w.get(strings.Replace(resource, "demo", "none", 1), account.OrgReadOnly)
 	codes := map[string]int{}
 	for _, line := range w.lines(w.get(resource, account.GroupOwner)) {

@@ -61,8 +61,8 @@ func (in *newKafka) apply(s *kafka.Settings) {
 }
 
 // secret checks the settings that a body makes, and returns the password that it has for them; empty if it has none. A
-// password is for the brokers, the authorities and the user that it was given with: nobody who may change a source gets
-// it sent elsewhere.
+// password is used only with the brokers, the authorities and the user that it was given with. Without this check, a
+// caller that may change a source could have it sent elsewhere.
 func (in *newKafka) secret(was, is *kafka.Settings) (string, error) {
 	if in == nil {
 		return "", nil

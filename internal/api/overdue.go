@@ -11,7 +11,7 @@ import (
 // retentionView shows how much of a log is past its time, and why it still exists.
 type retentionView struct {
 	Why     whyKept    `json:"why"`
-	Overdue int64      `json:"overdueEvents"`          // upper bound: all events of each segment that has one
+	Overdue int64      `json:"overdueEvents"`          // upper bound: counts all events of a segment that has one
 	Since   *time.Time `json:"overdueSince,omitempty"` // when the first of them became overdue
 }
 

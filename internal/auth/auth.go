@@ -63,13 +63,13 @@ func (e *TooManyTokens) Error() string {
 
 // Options of an Authenticator. The zero value of each field means its default.
 type Options struct {
-	FailuresPerMinute int           // wrong ones for each address and credential; if 0, there is no limit
-	TokensPerMinute   int           // issued to each service account (default 600)
+	FailuresPerMinute int           // Maximum number of failures for each address and credential. If 0, there is no limit.
+	TokensPerMinute   int           // Maximum number of tokens issued to each service account (default 600).
 	TokenLife         time.Duration // of a service account (default and maximum MaxTokenLife)
-	NonceLife         time.Duration // of a digest nonce, 5 minutes
+	NonceLife         time.Duration // of a digest nonce (default 5 minutes)
 	SessionLife       time.Duration // of a session that is used all the time (default and maximum MaxSessionLife)
 	SessionIdle       time.Duration // after which a session that is not used ends (default 1 hour)
-	People            *People       // who may sign in beside credentials; if nil, nobody
+	People            *People       // people who may sign in; if nil, only credentials can
 }
 
 // Authenticator checks credentials. It may be used concurrently.
@@ -158,7 +158,8 @@ func (a *Authenticator) Authenticate(r *http.Request, addr netip.Addr) (*Princip
 
 // Still returns the caller of a request that it was authenticated for before, and that is still being answered: as its
 // credential is now. Its errors are those of Authenticate. It counts no failure. A token, or a session, must still be
-// good. A digest proves something once; who has proven it goes on as long as the key is the one that it was proven of.
+// good. A digest proves once that the caller has a key. The caller stays authenticated as long as the credential has
+// this key.
 func (a *Authenticator) Still(r *http.Request, was *Principal) (*Principal, error) {
 	c, err := a.still(r, was.Credential)
 	if err == nil && c.Deleted {

@@ -210,7 +210,7 @@ func TestStaleNonce(t *testing.T) {
 		for range 5 { // does not count as a failure
 			refused(t, w.try(header), true)
 		}
-		// stale tells nothing to who is wrong
+		// stale tells nothing to a caller without the key
 		refused(t, w.try(strings.Replace(header, `cnonce="abc"`, `cnonce="abd"`, 1)), false)
 	})
 }
@@ -369,7 +369,7 @@ func TestAccessList(t *testing.T) {
 	if err := w.try(w.header("/a?b=c", 1)); !errors.As(err, new(*NotOnAccessList)) {
 		t.Errorf("got %v", err)
 	}
-	refused(t, w.try(w.header("/b", 1)), false) // who has no right digest is told nothing
+	refused(t, w.try(w.header("/b", 1)), false) // a caller without a right digest is told nothing
 }
 
 func TestSecretFile(t *testing.T) {

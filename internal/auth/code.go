@@ -20,7 +20,7 @@ type codes struct {
 	made map[[sha256.Size]byte]code // by the SHA-256 of the text, so that a look-up's time tells nothing of it
 }
 
-// code is whom a code signs in, and until when.
+// code says what a code signs in, and until when.
 type code struct {
 	credential, secret string // ids
 	expires            time.Time

@@ -168,8 +168,9 @@ func (p *People) match(found *oidc.Person) personText {
 	return text
 }
 
-// personIn returns a person with the roles of the rules as they are now. Who has none any more, or has signed in at
-// another provider than that of now, is not signed in. The person belongs to the organization of the first role.
+// personIn returns a person with the roles of the rules as they are now. It returns *Unauthorized for a person who has
+// no role any more, or who has signed in at another provider than the present one. The person belongs to the
+// organization of the first role.
 func (a *Authenticator) personIn(ctx context.Context, said *personText) (*account.Credential, error) {
 	if a.people == nil || said == nil || said.Issuer != a.people.Provider.Issuer() {
 		return nil, &Unauthorized{Session: true, Stale: true}

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/durable"
 )
 
-// Secret is what a node signs tokens and nonces with. It is never in the bucket: who can write there must not be able
-// to act as anybody.
+// Secret is the key with which a node signs tokens and nonces. It is never in the bucket: an attacker who can write the
+// bucket must not be able to act as a credential.
 type Secret [32]byte
 
 const secretPrefix = "weir-secret-1 "

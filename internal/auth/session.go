@@ -38,7 +38,7 @@ type Session struct {
 	Idle    time.Duration // after which it ends if it is not used
 	Changes bool          // It began within ChangesFor.
 
-	Renewed string // the text that a client is to keep from now on; empty: the one that it has
+	Renewed string // the text that a client is to keep from now on; empty if it is the one that it has
 }
 
 // sessionText is what a session's text says.
@@ -62,8 +62,8 @@ func newSessions(b bucket.Bucket, o Options) sessions {
 	return sessions{o.SessionLife, o.SessionIdle, newRevocations(b, MaxSessionLife, sessionsFolder)}
 }
 
-// SignIn begins a session for who shows the secret of a service account, or the private key of an API key. It returns
-// the session's text, which is as good as the secret for as long as the session lives. Its errors are those of
+// SignIn begins a session for a caller that shows the secret of a service account, or the private key of an API key. It
+// returns the session's text, which is as good as the secret for as long as the session lives. Its errors are those of
 // Authenticate, and *TooManyTokens.
 func (a *Authenticator) SignIn(ctx context.Context, id, secret string, addr netip.Addr) (*Principal, string, error) {
 	if !account.ValidCredentialID(account.APIKey, id) {
@@ -91,7 +91,7 @@ func (a *Authenticator) SignIn(ctx context.Context, id, secret string, addr neti
 	return a.begin(p, "")
 }
 
-// SignInByCode begins a session for who shows a code that Code returned at this node. A code is good once.
+// SignInByCode begins a session for a caller that shows a code that Code returned at this node. A code is good once.
 func (a *Authenticator) SignInByCode(ctx context.Context, text string, addr netip.Addr) (*Principal, string, error) {
 	var secretID string
 	p, err := a.admit(addr, "", func(bool) (*account.Credential, error) {
@@ -217,7 +217,8 @@ func (a *Authenticator) SignOutEverywhere(ctx context.Context, credential string
 // errNoSecret says that a code cannot be made for a credential.
 var errNoSecret = errors.New("the credential is not a service account with a secret that has not expired")
 
-// Code returns a text by which who shows it at this node, once and within 10 minutes, signs in as a service account.
+// Code returns a text that signs its caller in as a service account (see SignInByCode): at this node, once and within
+// 10 minutes.
 func (a *Authenticator) Code(ctx context.Context, clientID string) (string, error) {
 	c, err := a.credential(ctx, clientID, account.ServiceAccount, false)
 	if err != nil {

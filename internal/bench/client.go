@@ -160,7 +160,7 @@ type fetched struct {
 	bytes       int64
 }
 
-// fetch gets a URL and passes the body to w (nil: it is dropped).
+// fetch gets a URL and writes the body to w. If w is nil, it drops the body.
 func (c *client) fetch(ctx context.Context, url string, w io.Writer) (fetched, error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {

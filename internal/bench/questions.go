@@ -14,7 +14,7 @@ type question struct {
 	query string // of weir
 	logsQ string // the same in LogsQL
 	shape shape
-	limit float64 // how many milliseconds weir should take at most, warm; 0: no target
+	limit float64 // how many milliseconds weir should take at most, warm; 0 if there is no target
 	part  float64 // and which part of VictoriaLogs' time
 	grows bool    // it is one of those that are asked at each size
 }

@@ -72,7 +72,8 @@ func (a *Access) Check(unless func(ok bool, name, format string, args ...any)) {
 		"must not be given together with mechanism or caCertificate")
 }
 
-// Receiver returns what the password is for: whoever is given it by other settings was not meant.
+// Receiver returns the settings that say to which cluster the password is sent, and as which user. If one of them
+// changes, a kept password is not used.
 func (a *Access) Receiver() []string {
 	return []string{a.BootstrapServers, a.CA, strconv.FormatBool(a.Plaintext), a.Mechanism, a.Username, a.TokenURL}
 }

@@ -1,5 +1,5 @@
 // Package brokers connects to the brokers of a Kafka cluster, or of what speaks as Kafka does, as a project's owner has
-// set it up: through the egress policy, with TLS, as somebody whom the brokers know.
+// set it up: through the egress policy, with TLS, as a user that the brokers know.
 package brokers
 
 import (

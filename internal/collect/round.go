@@ -28,7 +28,7 @@ type Round struct {
 	Source  Source
 	Sink    Sink
 	State   *State
-	By      string // whose share of memory it takes, and who recorded the events
+	By      string // the holder of the memory that it takes, which recorded the events
 	Most    int    // size of a line, in bytes (default 1 MiB)
 	MaxUnit int    // number of units (default 2000), of which those that are idle give way to others
 
@@ -156,7 +156,7 @@ func (r *Round) commit(ctx context.Context) error {
 // of these for a while. What cannot be asked for is noted in err.
 func (r *Round) begin(ctx context.Context, units []Unit, err *error) []*unitRun {
 	now := time.Now()
-	listed := map[string]bool{} // by id and by path, which two may have of whom one is gone
+	listed := map[string]bool{} // by id and by path; two units may have one path if one of them is gone
 	units = slices.DeleteFunc(units, func(u Unit) bool {
 		again := listed[u.ID]
 		listed[u.ID] = true
@@ -165,7 +165,7 @@ func (r *Round) begin(ctx context.Context, units []Unit, err *error) []*unitRun 
 		}
 		return again
 	})
-	were := r.beginAgain(ctx, listed, now.Unix(), err) // which tells who gives way to new ones
+	were := r.beginAgain(ctx, listed, now.Unix(), err) // which tells the units that give way to new ones
 	runs := make([]*unitRun, 0, len(units)+len(were))
 	full := false
 	for _, u := range units {

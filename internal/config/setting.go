@@ -98,7 +98,7 @@ func text(at *string, kind, standard string, valid func(string) error) *field[st
 		parse: func(s string) (string, error) { return s, nil }, format: func(s string) string { return s }}
 }
 
-// hidden is a secret. Whoever uses it checks it, so that no error shows a part of it.
+// hidden is a secret. It is checked where it is used, so that no error shows a part of it.
 func hidden(at *string, kind string) *field[string] {
 	same := func(s string) string { return s }
 	return &field[string]{at: at, kind: kind, parse: func(s string) (string, error) { return s, nil }, format: same}

@@ -30,9 +30,9 @@ type Delivery struct {
 
 // Batch bounds what is sent at once. The zero value of each field means its default.
 type Batch struct {
-	Events   int           `json:"events,omitempty"`   // 5,000
-	Bytes    int           `json:"bytes,omitempty"`    // of lines, 2 MiB
-	Interval time.Duration `json:"interval,omitempty"` // for which events wait for others, 0
+	Events   int           `json:"events,omitempty"`   // maximum number of events (default 5,000)
+	Bytes    int           `json:"bytes,omitempty"`    // maximum size of their lines (default 2 MiB)
+	Interval time.Duration `json:"interval,omitempty"` // maximum time that an event waits for others (default 0)
 }
 
 // Limits of a batch.

@@ -28,16 +28,16 @@ type Options struct {
 	// Mine tells whether this node looks after a log. If nil, it looks after each.
 	Mine func(log string) bool
 
-	LookEvery time.Duration // time between two looks at which deliveries others have changed, 1 minute
-	MapEvery  time.Duration // time between two looks at which logs a delivery has, 1 minute
-	PollEvery time.Duration // time between two looks at a log of which nobody has said that it has grown, 5 minutes
-	KeepEvery time.Duration // time between two versions of a state, of a delivery that is busy for long, 10 seconds
-	SendLimit time.Duration // for one batch, 30 seconds; ten times as long for one that cannot be made smaller
-	AckLimit  time.Duration // for its acknowledgement by a place that gives one later (Acknowledger), 5 minutes
-	Pauses    retry.Policy  // after failures; from 1 second to 5 minutes
+	LookEvery time.Duration // Time between two looks for changed deliveries (default 1 minute).
+	MapEvery  time.Duration // Time between two looks for logs of a delivery (default 1 minute).
+	PollEvery time.Duration // Time between two looks at a log that was not reported to have grown (default 5 minutes).
+	KeepEvery time.Duration // Time between two versions of the state of a delivery that stays busy (default 10 seconds).
+	SendLimit time.Duration // Limit for one batch (default 30 seconds), ten times as long if it cannot be made smaller.
+	AckLimit  time.Duration // Limit for the acknowledgement of a batch by an Acknowledger (default 5 minutes).
+	Pauses    retry.Policy  // Pauses after failures (default from 1 second to 5 minutes).
 
 	Logger     *slog.Logger          // If nil, nothing is logged.
-	Registerer prometheus.Registerer // of metrics; if nil, they are not registered
+	Registerer prometheus.Registerer // If nil, metrics are not registered.
 	Types      []string              // of deliveries, whose metrics begin at 0
 }
 
@@ -72,8 +72,9 @@ const (
 // may have, is closed after each batch.
 const heldBytes = 128 << 20
 
-// Engine runs the deliveries whose logs this node looks after. A delivery without news costs neither a goroutine nor a
-// request: who sequences a log says that it has grown, and all deliveries of a log share the looks at it.
+// Engine runs the deliveries whose logs this node looks after. A delivery without new events costs neither a goroutine
+// nor a request: the node that sequences a log reports that it has grown, and all deliveries of a log share the looks
+// at it.
 type Engine struct {
 	o        Options
 	metrics  *metrics
@@ -228,7 +229,7 @@ func (e *Engine) stop(r *runner) {
 	r.stop()
 }
 
-// index notes who reads which log.
+// index notes which runners read which log.
 func (e *Engine) index() {
 	readers, polled := map[string][]*runner{}, map[string]time.Time{}
 	for _, r := range e.sorted() {

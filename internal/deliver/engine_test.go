@@ -209,13 +209,13 @@ type place struct {
 	batches [][2]int64         // first and last index
 	sends   int
 	refuses map[string]bool // ids of events that it refuses alone
-	most    int             // events that it takes at once; 0: any number
+	most    int             // events that it takes at once; if 0, any number
 	steady  bool
 	holds   int64 // bytes, between two batches
 	closed  int
 	ack     time.Duration // after which it acknowledges a batch, if above 0
 
-	fault func(context.Context, []Event) (accept bool, err error) // of one Send; nil: none
+	fault func(context.Context, []Event) (accept bool, err error) // of one Send; if nil, it has no fault
 }
 
 type steadyPlace struct{ *place }

@@ -11,8 +11,8 @@ type Settings interface {
 	// different within the settings.
 	Secrets() map[string]*string
 
-	// Receiver returns what says to whom the secrets are sent, and as whose. Secrets that are kept are of no use to
-	// settings with another one. It is nil if none is sent, since it only signs.
+	// Receiver returns the settings that say where the secrets are sent, and as which user's. Secrets that are kept are
+	// not used with another receiver. It is nil if secrets are not sent, but only sign.
 	Receiver() []string
 }
 

@@ -23,7 +23,7 @@ func TestADeliveryIsAsFastAsItsPlace(t *testing.T) {
 		n      int           // events
 		lasts  time.Duration // until all are there, at most
 		again  float64       // events that are sent again, as a share of all
-		steady time.Duration // the same if it must have the same batches again; 0: its first batch is too much for good
+		steady time.Duration // the same if it must have the same batches again; 0 if its first batch is too large for good
 	}{
 		{"fast", each(time.Millisecond), 3000, 5 * time.Second, 0, 5 * time.Second},
 		{"40 ms an event", each(40 * time.Millisecond), 3000, 130 * time.Second, 0, 130 * time.Second},

@@ -33,7 +33,7 @@ var errPlain = errors.New("weir connects without TLS only to addresses that its 
 // Policy says which addresses may be reached. It may be used concurrently. The zero Policy reaches public ones only.
 type Policy struct {
 	allow   []netip.Prefix
-	resolve *net.Resolver // nil: the system's
+	resolve *net.Resolver // if nil, the system's
 }
 
 // New returns the policy that reaches public addresses and those of some networks.
@@ -84,8 +84,8 @@ func (p *Policy) Dial(ctx context.Context, network, address string) (net.Conn, e
 	return p.dial(ctx, network, address, p.Check)
 }
 
-// DialPlain is Dial for a connection over which something is sent that is not encrypted. So it reaches only what the
-// operator has opened: whoever opens a network knows who listens there.
+// DialPlain is Dial for a connection over which something is sent that is not encrypted. So it reaches only addresses
+// that the operator has opened, who knows which servers listen there.
 func (p *Policy) DialPlain(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.dial(ctx, network, address, func(a netip.Addr) error {
 		if err := p.Check(a); err != nil || in(p.allow, a.Unmap().WithZone("")) {

@@ -11,9 +11,9 @@ import (
 // ErrBusy is returned by Shares.Take if too many callers are waiting under the first key. A later call may succeed.
 var ErrBusy = errors.New("too much is waiting already")
 
-// Shares bounds how much there is at a time: in total, and under each of any number of keys. Who asks has a key at each
-// of some levels, from narrow to wide, such as a credential and its organization. So one that asks for much delays
-// itself and not others, and those that are together one do so too. It may be used concurrently.
+// Shares bounds how much there is at a time: in total, and under each of any number of keys. A caller has a key at each
+// of some levels, from narrow to wide, such as a credential and its organization. So a credential that takes much
+// delays itself and no other, and so does an organization with many credentials. It may be used concurrently.
 type Shares[K comparable] struct {
 	all     *semaphore.Weighted
 	most    []int64 // by level

@@ -22,7 +22,7 @@ type Event struct {
 // must not keep the line, and must not block.
 type Selects func(line []byte, e event.Entry) bool
 
-// Listener is told of events. Whoever has one closes it. It is for one goroutine.
+// Listener is told of events. The caller closes it. It may not be used concurrently.
 type Listener struct {
 	feed    *Feed
 	selects Selects

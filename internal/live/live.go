@@ -1,6 +1,6 @@
-// Package live tells those who listen of each event of some logs soon after it was recorded, whichever node recorded
-// it, and whether or not it is sequenced yet. Nothing waits for a listener: one that is too slow is told how many
-// events it has missed. Who must miss none reads the entries of a log by their indexes instead.
+// Package live tells listeners of each event of some logs soon after it was recorded, whichever node recorded it, and
+// whether or not it is sequenced yet. Nothing waits for a listener: one that is too slow is told how many events it has
+// missed. A caller that must not miss an event reads the entries of a log by their indexes instead.
 package live
 
 import (
@@ -20,18 +20,18 @@ import (
 
 // Options of a Feed. The zero value of each field means its default.
 type Options struct {
-	LookEvery time.Duration // time between two looks at a log, 1 second; as long as the looks take, if that is longer
-	LookLimit time.Duration // for one look at a log, 10 seconds
-	Looks     int           // at logs at a time, 4
+	LookEvery time.Duration // Time between two looks at a log (default 1 second), longer if the looks take longer.
+	LookLimit time.Duration // Limit for one look at a log (default 10 seconds).
+	Looks     int           // Maximum number of looks at a time (default 4).
 
-	BufferEvents int // that wait for a listener, 1000
-	BufferBytes  int // of them, 512 KiB; one event may be longer
+	BufferEvents int // Maximum number of events that wait for a listener (default 1000).
+	BufferBytes  int // Maximum size of their lines (default 512 KiB); one event may be longer.
 
-	// Remembered is how many events of all logs are known to have been told before they were sequenced, 500,000. More are
-	// told when they are sequenced.
+	// Remembered is the maximum number of events, of all logs, that are told before they are sequenced (default 500,000).
+	// Events beyond it are told when they are sequenced.
 	Remembered int64
 
-	Failed func(log string, err error) // is told of a look that failed; if nil, nobody is
+	Failed func(log string, err error) // Failed is called with each look that failed. If nil, nothing is called.
 }
 
 func (o *Options) setDefaults() {

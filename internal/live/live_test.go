@@ -118,7 +118,7 @@ func (e *ear) check(t rapid.TB) {
 // before, also if looks fail half-way.
 func TestEachNewEventIsToldOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		var failing atomic.Int64 // the operation of a look that fails, counted from now on; 0: none
+		var failing atomic.Int64 // the operation of a look that fails, counted from now on; if 0, none fails
 		b := &bucketest.Faulty{Bucket: bucketest.NewMemory()}
 		b.Before = func(context.Context, bucketest.Op, string) error {
 			if failing.Load() > 0 && failing.Add(-1) == 0 {

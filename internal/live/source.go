@@ -18,14 +18,15 @@ type source struct {
 	log   string
 	users int // listeners that have entered; guarded by the feed's mutex
 
-	turn  chan struct{} // has an element while somebody looks; what follows belongs to who has put it there
+	turn  chan struct{} // has an element while a goroutine looks; only that one uses the fields from here to told
 	begun bool          // The log was looked at.
 	next  int64         // index of the entry that is told next
 	look  int           // number of the last look
 	ended bool          // Nobody listens any more.
 
-	// What is told before it is sequenced is not told again when it is. So told has the events that waited to be sequenced
-	// at the last look (its number is the value), since all of them were told then, or waited already at the first look.
+	// An event that is told before it is sequenced is not told again when it is. So told has the events that waited to be
+	// sequenced at the last look (its number is the value): all of them were told then, or waited already at the first
+	// look.
 	told map[event.Key]int
 
 	mu        sync.Mutex
@@ -38,8 +39,8 @@ func newSource(f *Feed, log string) *source {
 		listeners: map[*Listener]bool{}}
 }
 
-// visit tells the listeners of what is new in the log, and then adds one (nil: none), which is told of what comes
-// later; or, if it wants the whole log, of all that is there.
+// visit tells the listeners of the new events of the log. Then it adds the listener fresh, if it is not nil, which is
+// told of later events only; or, if whole, of all that the log has.
 func (s *source) visit(ctx context.Context, fresh *Listener, whole bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.feed.options.LookLimit,
 		fmt.Errorf("a look at log %s took more than %v: %w", s.log, s.feed.options.LookLimit, context.DeadlineExceeded))

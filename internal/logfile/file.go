@@ -47,8 +47,8 @@ type File struct {
 	next    func() []sibling
 	seen    []sibling     // rotated files that were there when next was made
 	done    []fs.FileInfo // the files that were read last, and were changed at one time
-	rotated time.Time     // when the current file was found to be rotated; zero: it is not
-	missing time.Time     // when the position was not found first; zero: it was
+	rotated time.Time     // when the current file was found to be rotated; zero if it is not
+	missing time.Time     // when the position was first not found; zero if it is found
 }
 
 // New returns a File that goes on at a position. The zero Position is the beginning of the file as it is now.

@@ -77,7 +77,7 @@ func follow(next, first, count int64) (int64, error) {
 	return next + count, nil
 }
 
-// check returns an error for a manifest that no node can have written, whoever signed it.
+// check returns an error for a manifest that no node can have written, even if its signature is good.
 func (m *Manifest) check() error {
 	if p := m.Pruned; p.First < 0 || p.Entries < 0 || p.First > maxEntries || p.Entries > maxEntries {
 		return fmt.Errorf("%w: it says that entries %d to %d were removed", ErrNotAuthentic, p.First, p.End())

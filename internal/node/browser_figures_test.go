@@ -78,8 +78,8 @@ const scrolling = `(async () => {
 		rows: Math.round(rows.scrollTop / 30) });
 })(); undefined`
 
-// TestFigures says how long somebody waits who looks among many events. It asks for no more than that there are
-// figures: what they are depends on the machine, and on what else it does. docs/page.md says how to run it.
+// TestFigures says how long a person waits who searches many events. It asks for no more than that there are figures:
+// what they are depends on the machine, and on what else it does. docs/page.md says how to run it.
 func TestFigures(t *testing.T) {
 	b := openTab(t)
 	b.fillFor(*figureEvents)

@@ -11,7 +11,8 @@ import (
 	"github.com/weirlog/weir/internal/oidc/oidctest"
 )
 
-// A person follows a deep link, signs in at the provider, and is where the link leads. Who has no role is told so.
+// A person follows a deep link, signs in at the provider, and is where the link leads. A person without a role is told
+// so.
 func TestBrowserSignsInAtAProvider(t *testing.T) {
 	node, _, _ := withProvider(t, joe, oidctest.Person{Name: "nobody"})
 	b := openTabAt(t, node)

@@ -15,8 +15,8 @@ import (
 	"github.com/weirlog/weir/internal/wal"
 )
 
-// TestNodeNamesForgedEvents: who can write the bucket puts events into the write-ahead log. The node names the object,
-// counts it, serves nothing of it, leaves it where it is, and goes on sequencing what was recorded.
+// TestNodeNamesForgedEvents puts events into the write-ahead log without the secret. The node names the object, counts
+// it, serves nothing of it, leaves it where it is, and goes on sequencing what was recorded.
 func TestNodeNamesForgedEvents(t *testing.T) {
 	c, dir := config.Default(), t.TempDir()
 	c.Bucket, c.Shards = filepath.Join(dir, "bucket"), 1

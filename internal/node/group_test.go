@@ -181,8 +181,8 @@ func (c *group) checkSpread(all ...*peer) {
 	}
 }
 
-// What one node has acknowledged is in a download that starts later on any other, sequenced or not, whoever comes and
-// goes.
+// An event that one node has acknowledged is in a download that starts later on any other node, sequenced or not, while
+// nodes come and go.
 func TestReadYourWritesAcrossNodes(t *testing.T) {
 	onBucket(t, func(c *group) {
 		rnd := rand.New(rand.NewPCG(1, 2))

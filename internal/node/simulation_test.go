@@ -49,7 +49,7 @@ type cluster struct {
 
 	clients atomic.Int32 // that have not ended
 
-	// Who looks at the bucket at a moment, between two steps.
+	// The checks of the bucket at a moment, between two steps, use these.
 	observer *tlog.Logs
 	reader   *wal.Reader
 	parsed   map[string]any  // what objects say, by key and version
@@ -355,8 +355,8 @@ func (c *cluster) acknowledged(log *simulatedLog) []string {
 	return slices.Sorted(maps.Keys(log.acked))
 }
 
-// compare checks what somebody was given of a log who asked for what q selects: nothing else, each event once, and all
-// that were acknowledged before.
+// compare checks the lines of a log that a caller got for q: only events that q selects, each once, and all that were
+// acknowledged before.
 func (c *cluster) compare(log *simulatedLog, lines, must []string, q tlog.Query) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

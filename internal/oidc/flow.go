@@ -125,7 +125,8 @@ func errorCode(text string) string {
 	return "an error"
 }
 
-// person returns whom the tokens are about. The ID token must be the provider's, for this client and this sign-in.
+// person returns the person that the tokens describe. The ID token must be the provider's, for this client and this
+// sign-in.
 func (p *Provider) person(ctx context.Context, m *metadata, f Flow, token *oauth2.Token) (*Person, error) {
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" || len(raw) > maxToken {
@@ -176,8 +177,8 @@ func (p *Provider) ask(ctx context.Context, m *metadata, found *Person, token *o
 	return nil
 }
 
-// Person is somebody whom the provider has vouched for. Issuer and Subject are who it is; the same subject of another
-// issuer is somebody else, and an e-mail address may pass to another person.
+// Person is somebody whom the provider has vouched for. Issuer and Subject identify the person; the same subject of
+// another issuer is somebody else, and an e-mail address may pass to another person.
 type Person struct {
 	Issuer  string
 	Subject string // 1 to 255 bytes

@@ -159,7 +159,7 @@ type forger struct {
 	claims   jwt.MapClaims // of the ID token
 	method   jwt.SigningMethod
 	signer   any
-	reply    http.HandlerFunc // to a request for tokens; nil: as a provider replies
+	reply    http.HandlerFunc // to a request for tokens; if nil, a provider's reply
 	info     map[string]any   // at the userinfo endpoint
 	asked    int              // for the metadata
 }

@@ -1,5 +1,6 @@
 // Package profile keeps the servers that a person works with, each under a name and with what signs in there, in one
-// file of that person's; and it decides from that file, the environment and a flag whom a command asks, and about what.
+// file of that person's. From that file, the environment and a flag, it chooses the server that a command asks, and the
+// organization, project and workspace that it means.
 //
 // What signs in and the server it is for always come from one place: a profile's secret is sent to the profile's server
 // only, and a secret of the environment to the server of the environment only.
@@ -22,8 +23,8 @@ import (
 	"github.com/weirlog/weir/internal/durable"
 )
 
-// Default is the profile that is used where nothing names one, and the environment says neither whom to ask nor as
-// whom.
+// Default is the profile that is used if nothing names one, and the environment names neither a server nor what signs
+// in.
 const Default = "default"
 
 // Profile is a server, what signs in there, and what is meant there if a command names nothing else.

@@ -11,11 +11,11 @@ import (
 // Variable names a profile in the environment.
 const Variable = "WEIR_PROFILE"
 
-// connecting are the variables that say whom to ask, or as whom.
+// connecting are the variables that name a server, or what signs in there.
 var connecting = append(slices.Clone(client.ServerVariables), "MONGODB_ATLAS_CLIENT_ID",
 	"MONGODB_ATLAS_CLIENT_SECRET", "MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PRIVATE_API_KEY")
 
-// Target is whom to ask and as whom, and what is meant if a command names nothing else.
+// Target is a server, what signs in there, and the organization, project and workspace of a command that names none.
 type Target struct {
 	client.Config
 	Profile      string // that it is of; empty if the environment says it
@@ -28,10 +28,11 @@ type Target struct {
 // Complete returns an error if the target lacks a server or what signs in there.
 func (t Target) Complete() error { return t.incomplete }
 
-// Choose returns the target: of the profile that a flag names; else of the one that the environment names; else of the
-// environment, if it says whom to ask or as whom; else of the profile Default, if there is one. An environment that
-// names a profile and says whom to ask, or as whom, says two things and is refused. Organization, project, workspace
-// and authorities to trust come from the environment if it has them, else from the profile.
+// Choose returns the target. It comes from the profile that a flag names; else from the profile that the environment
+// names; else from the environment, if that has one of the variables in connecting; else from the profile Default, if
+// there is one. If the environment names a profile and has such a variable, and there is no flag, Choose fails.
+// Organization, project, workspace and authorities to trust come from the environment if it has them, else from the
+// profile.
 func Choose(flag string, getenv func(string) string, load func() (map[string]Profile, error)) (Target, error) {
 	said := ""
 	for _, variable := range connecting {

@@ -20,7 +20,7 @@ type memory struct {
 	held map[holder]int64
 }
 
-// holder is who holds memory: a sender (level 0), a project (1) or an organization (2).
+// holder names the holder of memory: a sender (level 0), a project (1) or an organization (2).
 type holder struct {
 	level int
 	id    string

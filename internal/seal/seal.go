@@ -1,7 +1,7 @@
 // Package seal lets a node tell its own objects from those that somebody else has put into the bucket. A seal is a
 // message authentication code (HMAC-SHA256, RFC 2104) over an object's key and its bytes. Its key is derived from the
-// nodes' secret, which is never in the bucket. Who can write the bucket can therefore delete an object, damage it, or
-// put an older version of it back, but cannot make one that a node believes.
+// nodes' secret, which is never in the bucket. An attacker who can write the bucket can therefore delete an object,
+// damage it, or put an older version of it back, but cannot make one that a node believes.
 //
 // What a log's signed checkpoints cover needs no seal. Documents, plans and WAL objects do.
 package seal
@@ -32,8 +32,8 @@ const Size = sha256.Size
 // ErrNoSecret is returned (wrapped) by a write without a key.
 var ErrNoSecret = errors.New("nothing can be sealed without the nodes' secret")
 
-// Key makes and checks seals. It may be used concurrently. The zero Key is that of a reader without the secret: it
-// accepts every seal, so that what is read is a claim of whoever can write the bucket, and it makes none.
+// Key makes and checks seals. It may be used concurrently. The zero Key is that of a reader without the secret. It
+// accepts every seal, so a reader cannot know that a node wrote what it reads. It makes no seals.
 type Key struct{ secret []byte }
 
 // NewKey returns the key that the nodes with a secret share. The secret has at least 32 random bytes.

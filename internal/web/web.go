@@ -151,8 +151,7 @@ func (s *server) change(w http.ResponseWriter, r *http.Request) {
 	s.pass(w, r)
 }
 
-// inSession returns a request for the API, made in a session. What else the browser sends to show who it is, the API
-// does not see.
+// inSession returns a request for the API, made in a session. The API sees no other credential that the browser sends.
 func inSession(r *http.Request, path, session string) *http.Request {
 	asked := r.Clone(r.Context())
 	asked.URL = &url.URL{Path: path, RawQuery: r.URL.RawQuery}

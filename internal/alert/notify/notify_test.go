@@ -397,8 +397,8 @@ func TestMailSignsInAsTheServerOffers(t *testing.T) {
 	}
 }
 
-// A receiver who is refused for good takes the mail from no other, and they are told of it. What is refused for now is
-// sent again to all.
+// The permanent refusal of one receiver does not keep the mail from the others, and they are told of it. What is
+// refused for now is sent again to all.
 func TestMailGoesToThoseWhoAreTaken(t *testing.T) {
 	for _, tt := range []struct {
 		refuses, answers string

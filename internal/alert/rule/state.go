@@ -112,7 +112,7 @@ func (s *State) Lasting() (all []*Alert) {
 	return all
 }
 
-// idOf returns the id of an alert, the same whoever makes it.
+// idOf returns the id of an alert: the same on every node.
 func idOf(r *Rule, cause Cause, key string, from int64) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s\n%d\n%s", r.ID, r.Since.UnixMilli(), cause, from, key))
 	return hex.EncodeToString(sum[:12])

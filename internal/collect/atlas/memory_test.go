@@ -46,7 +46,7 @@ func TestEventsOfASecondAreBounded(t *testing.T) {
 	}
 }
 
-// Whoever holds as much of replies as a holder may waits, and others do not.
+// A holder with as many bytes of replies as one may have waits, and others do not.
 func TestRepliesOfOneHolderLeaveRoomForOthers(t *testing.T) {
 	s := serving(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"results":[]}`) })
 	memory := Memory()

@@ -27,7 +27,7 @@ type server struct {
 	empty  int // in a row
 	feeds  *feeds
 
-	kill     func() // ends whoever asks, at a request
+	kill     func() // ends the process that asks, at a request
 	killLeft int
 }
 

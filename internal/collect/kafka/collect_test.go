@@ -42,7 +42,7 @@ type world struct {
 	node     *nodetest.Node
 	saved    []byte // the state, as it is durable
 
-	killIn int // steps until the process dies; 0: it lives
+	killIn int // steps until the process dies; if 0, it lives
 	dead   bool
 
 	hold *counted // in the place of the node's account of memory, if not nil

@@ -28,7 +28,7 @@ import (
 // counted is memory that is accounted for.
 type counted struct {
 	held, highest int64
-	most          int64 // 0: no bound
+	most          int64 // if 0, there is no bound
 	exempt        int64 // This much at a time is taken, whatever the bound.
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/deliver/post"
 )
 
-// Settings say where events go and who sends them.
+// Settings say where events go and what signs in there.
 type Settings struct {
 	Region  string `json:"region"` // such as US1
 	APIKey  string `json:"apiKey"`

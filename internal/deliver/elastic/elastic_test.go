@@ -165,7 +165,7 @@ func TestRefusals(t *testing.T) {
 	for _, test := range []struct {
 		status       int
 		kind, reason string
-		want         string // of the refusal; empty: an error
+		want         string // of the refusal; if empty, an error is wanted
 	}{
 		{400, "document_parsing_exception", "failed to parse",
 			"status 400: document_parsing_exception: failed to parse: its cause"},

@@ -8,15 +8,15 @@ import (
 	"github.com/weirlog/weir/internal/deliver/post"
 )
 
-// Settings say where events go and who sends them.
+// Settings say where events go and what signs in there.
 type Settings struct {
 	// URL is that of the server, or of what stands before its _bulk. Its query is kept.
 	URL      string `json:"elasticUrl"`
-	Index    string `json:"index,omitempty"` // or data stream; empty: the one that the URL names, or none
+	Index    string `json:"index,omitempty"` // or data stream; if empty, the one that the URL names
 	APIKey   string `json:"apiKey,omitempty"`
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`
-	CA       string `json:"caCertificate,omitempty"` // PEM: trusted instead of the system's
+	CA       string `json:"caCertificate,omitempty"` // PEM; trusted instead of the system's
 }
 
 // Bounds on settings, in bytes.

@@ -6,7 +6,7 @@ import (
 	"github.com/weirlog/weir/internal/deliver/post"
 )
 
-// Settings say which cluster and topic take events, and who sends them.
+// Settings say which cluster and topic take events, and what signs in there.
 type Settings struct {
 	brokers.Access
 	Topic string `json:"topic"`

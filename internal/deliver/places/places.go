@@ -158,9 +158,9 @@ func Masked(d *deliver.Delivery) (deliver.Settings, error) {
 	return s, nil
 }
 
-// Unmask puts the secrets of old settings in the place of their masks. Old may be nil. It returns the names of those
-// that are masked, although there is none, or it was given for another receiver: nobody who may change settings gets a
-// secret of others sent to a place of his own.
+// Unmask puts the secrets of old settings in the place of their masks. Old may be nil. It returns the names of the
+// secrets that are masked although old has none, or has them for another receiver. Without this check, a caller that
+// may change settings could have a secret sent to a place of its own.
 func Unmask(s, old deliver.Settings) (missing []string) {
 	have := map[string]*string{}
 	if old != nil && slices.Equal(s.Receiver(), old.Receiver()) {

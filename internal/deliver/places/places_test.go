@@ -36,8 +36,8 @@ var kept = map[string]struct {
 			"syslogEnterprise", "syslogAnyEnd"}},
 }
 
-// Whoever may change a delivery, but does not know its secrets, cannot have them sent elsewhere by sending their masks
-// back with another address, other authorities or another user.
+// A caller that may change a delivery, but does not know its secrets, cannot have them sent elsewhere: masks that come
+// back with another address, other authorities or another user do not stand for the secrets.
 func TestMaskedSecretsGoToTheirReceiverOnly(t *testing.T) {
 	for _, kind := range Types() {
 		of, ok := kept[kind]
@@ -115,7 +115,7 @@ func change(s deliver.Settings, i int) bool {
 // together are attributes of which is said what is wrong with another one, too.
 var together = map[string]string{"clientKey": "clientCertificate", "password": "apiKey"}
 
-// Each text of each kind of place has a bound, and who exceeds it is told which it is.
+// Each text of each kind of place has a bound, and an error about a longer one names the bound.
 func TestLongAttributesAreRefused(t *testing.T) {
 	for _, kind := range Types() {
 		for i, name := range attributes(settingsOf(t, kind, kept[kind].settings)) {

@@ -15,7 +15,7 @@ import (
 type Settings struct {
 	Bucket string `json:"bucketName"`
 	Prefix string `json:"prefixPath"`          // before the names of all files; may be empty
-	KMSKey string `json:"kmsKey,omitempty"`    // with which the store encrypts; empty: as the bucket says
+	KMSKey string `json:"kmsKey,omitempty"`    // with which the store encrypts; if empty, as the bucket says
 	Role   string `json:"iamRoleId,omitempty"` // without meaning: weir has no role at Amazon, but credentials
 	Legacy *bool  `json:"useLegacyPathStructure,omitempty"`
 

@@ -119,7 +119,7 @@ func TestAcceptance(t *testing.T) {
 		name  string
 		serve func(c *tls.Conn)
 		any   bool
-		want  string // of the error; empty: accepted
+		want  string // of the error; empty if it is accepted
 	}{
 		{"it says the same", func(c *tls.Conn) { readAll(c); _ = c.CloseWrite() }, false, ""},
 		{"it just ends", readAll, false, "syslogAnyEnd"},
