@@ -34,8 +34,8 @@ const (
 	maxToken   = 8000 // bytes
 )
 
-// Check tells what is wrong with the settings, but for the certificates: unless is called with what must hold, the name
-// of an attribute, and what it must be.
+// Check tells what is wrong with the settings, but for the certificates: it calls unless with each condition, the name
+// of an attribute, and what the attribute must be.
 func (a *Access) Check(unless func(ok bool, name, format string, args ...any)) {
 	servers := a.servers()
 	unless(len(servers) <= maxServers, "bootstrapServers", "must have 1 to %d elements host:port", maxServers)

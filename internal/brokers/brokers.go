@@ -1,5 +1,5 @@
-// Package brokers connects to the brokers of a Kafka cluster, or of what speaks as Kafka does, as a project's owner has
-// set it up: through the egress policy, with TLS, as a user that the brokers know.
+// Package brokers connects to the brokers of a Kafka cluster, or of another system with its protocol, as a project's
+// owner has set it up: through the egress policy, with TLS, as a user that the brokers know.
 package brokers
 
 import (
@@ -26,15 +26,14 @@ const (
 	tokenFor = 30 * time.Second
 )
 
-// Options returns what a client needs to connect as the policy says, to what the cluster calls its brokers too. trouble
-// remembers why that failed.
+// Options returns the options with which a client connects as the policy says, also to the addresses that the cluster
+// gives for its brokers. trouble remembers why a connection failed.
 func (a *Access) Options(p *egress.Policy, trouble *Trouble) ([]kgo.Opt, error) {
 	return a.options(p, trouble, maxMetadata, nil)
 }
 
 // ProducerOptions are Options for a client that only produces to one topic, and holds at most ProducerMemory besides
-// what it produces. writing is called before each request with messages is written, which waits for its return, and
-// fails with its error.
+// the messages. writing is called before each request with messages is written; if it fails, so does the request.
 func (a *Access) ProducerOptions(p *egress.Policy, trouble *Trouble, writing func() error) ([]kgo.Opt, error) {
 	return a.options(p, trouble, maxTopicMetadata, writing)
 }
@@ -130,7 +129,7 @@ func (t *Trouble) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.C
 	t.last = err
 }
 
-// Explain returns err with what was the trouble, if err does not say it.
+// Explain adds the last connection error to err, if err only says that the context ended.
 func (t *Trouble) Explain(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -13,28 +13,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// What a broker may reply with, in bytes, by what it was asked for. A client decodes a reply into many times its size,
-// before a user and a broker know each other too. So each is bounded by what it can be for.
+// Maximum sizes of a broker's replies, in bytes, by the kind of the request. A client decodes a reply into many times
+// its size, even before it has authenticated the broker. So each kind has a bound that fits it.
 const (
-	maxSmall    = 64 << 10  // of what has no list that grows with a cluster
-	maxOffsets  = 512 << 10 // of offsets of 1,000 partitions
-	maxMetadata = 3 << 19   // of what a cluster has: some 7,000 topics of three partitions
+	maxSmall    = 64 << 10  // for replies without a list that grows with the cluster
+	maxOffsets  = 512 << 10 // for offsets of 1,000 partitions
+	maxMetadata = 3 << 19   // for the topics of a cluster: some 7,000 of three partitions
 
-	// ListMemory is what finding out what a cluster has holds at most, in bytes: Metadata of the largest size, all of it
-	// the elements that become the largest.
+	// ListMemory is the maximum memory of listing the topics of a cluster, in bytes: for a reply of maxMetadata that has
+	// only elements of the kind that grows most when it is decoded.
 	ListMemory = 42 * maxMetadata
 
-	maxTopicMetadata = 64 << 10 // of what a cluster has of one topic: some 1,500 partitions of three replicas
+	maxTopicMetadata = 64 << 10 // for one topic: some 1,500 partitions of three replicas
 
-	// ProducerMemory is what a client that produces to one topic holds at most, in bytes: what the largest Metadata of
-	// the topic becomes while it is read, and as the partitions that the client knows then.
+	// ProducerMemory is the maximum memory of a client that produces to one topic, in bytes: that of the largest Metadata
+	// while it is decoded, and that of its partitions in the client.
 	ProducerMemory = 6 << 20
 )
 
-// versions returns the latest versions of requests that are sent. From a version on a reply can have tags in each
-// element, of which each becomes a map of 40 times its size: so nearly all requests stay below that one. All are of
-// Kafka 2.3 or earlier, and Kafka 4 takes them still (KIP-896). Metadata is not capped so, since the id of a topic,
-// which tells one that was made anew, is in later versions only; nor are requests of groups. Their bounds are in bytes.
+// versions returns the highest version of each request that is sent. From some version on, each element of a reply can
+// have tags, which become a map of 40 times their size. So nearly all requests stay below that version. They are of
+// Kafka 2.3 or earlier, and Kafka 4 still takes them (KIP-896). Metadata has a higher version, since only there has a
+// topic an id, which changes when the topic is created again. Requests of groups have higher versions too. The sizes of
+// these replies are bounded.
 func versions() *kversion.Versions {
 	all := kversion.Stable()
 	for key, version := range map[kmsg.Key]int16{
@@ -61,22 +62,23 @@ func (r *replies) maxReply(key kmsg.Key) int32 {
 	return maxSmall
 }
 
-// question is what a broker was asked for.
+// question is the kind and the version of a request.
 type question struct {
 	key     kmsg.Key
 	version int16
 }
 
-// replies is a connection whose replies are bounded by what they answer. Brokers answer in the order of requests.
+// replies is a connection whose replies are bounded by the kind of the request. Brokers answer in the order of
+// requests.
 type replies struct {
 	net.Conn
 	maxMetadata int32        // bytes
-	writing     func() error // called before messages are written; nil if nobody wants to know
+	writing     func() error // called before messages are written; if nil, nothing is called
 
 	mu    sync.Mutex
 	asked []question
 
-	reply io.Reader // what is left of the reply that is being read
+	reply io.Reader // the rest of the reply that is being read
 }
 
 // Write implements net.Conn. The client writes a request at a time.

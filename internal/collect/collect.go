@@ -1,5 +1,5 @@
-// Package collect takes what others keep for a while into logs of weir: every line once, in the order of the source,
-// also if this process, the source or the connection breaks at any moment.
+// Package collect copies lines that other systems keep for a while into logs of weir: every line once, in the order of
+// the source, also if this process, the source or the connection breaks at any moment.
 //
 // A Unit is asked for window after window of time. A window counts when the source has said that it was all; its lines
 // are recorded, and only when they are durable the cursor moves behind it. So a crash repeats lines and leaves out
@@ -7,10 +7,10 @@
 // days before it, for lines that come late. Two processes that collect the same do no harm: both record the same
 // events.
 //
-// A unit whose messages have offsets is read from the one behind the last durable message (see Queue). What its source
-// has lost meanwhile is told of by an event.
+// A unit whose messages have offsets is read from the one behind the last durable message (see Queue). An event reports
+// messages that the source has lost before they were read.
 //
-// A window that is too much, or breaks off, is halved, so that whatever there is, memory and disk are bounded.
+// A window that is too large, or breaks off, is halved. So memory and disk are bounded, whatever the source has.
 package collect
 
 import (
@@ -25,8 +25,8 @@ import (
 
 // How a unit is asked for, in seconds.
 const (
-	overlap    = 2 * 3600  // what is read again each round
-	sweepBack  = 72 * 3600 // what is read again once a day: how late a line may come
+	overlap    = 2 * 3600  // the time before the cursor that is read again each round
+	sweepBack  = 72 * 3600 // the same once a day: how late a line may come
 	sweepEvery = 24 * 3600
 	maxSpan    = 31 * 24 * 3600 // of a window
 )
@@ -44,7 +44,7 @@ type Sink interface {
 
 // Batch takes events of one log. *record.Intake is one.
 type Batch interface {
-	// Add takes an event, which may be refused for what Record then says.
+	// Add takes an event. It may be refused later, with a reason in the result of Record.
 	Add(raw []byte) error
 	// Record returns when all that was added is durable. It is called once.
 	Record(ctx context.Context) (record.Result, error)
@@ -72,7 +72,7 @@ const (
 	batchBytes = 4 << 20
 )
 
-// Counts is what became of lines.
+// Counts counts lines by what happened to them.
 type Counts struct {
 	Recorded int64 `json:"recorded"`
 	Repeated int64 `json:"repeated,omitempty"` // that the log had already
@@ -151,8 +151,8 @@ func (w *window) put(ctx context.Context, made []byte) error {
 	return nil
 }
 
-// flush makes what was added durable. What was noted of lines without a time is so before them, or else they would be
-// others after a crash.
+// flush makes what was added durable. The times that were noted for lines without one are durable before these lines.
+// Otherwise they would become other events after a crash.
 func (w *window) flush(ctx context.Context) error {
 	defer w.drop()
 	if w.batch == nil {

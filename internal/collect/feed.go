@@ -16,18 +16,18 @@ type Window struct{ Start, End int64 }
 type Feed interface {
 	// Fetch writes all lines of a window to w, in the source's order, each ended by '\n'. It returns nil only if the
 	// source has said that these are all; then now is the source's clock, or zero if the source does not tell. An error
-	// of w is returned wrapped. Others are ErrTooMuch, ErrIncomplete, ErrGone and ErrAway (all wrapped), or what the
-	// source has said.
+	// of w is returned wrapped. Others are ErrTooMuch, ErrIncomplete, ErrGone and ErrAway (all wrapped), or an error with
+	// the source's reply.
 	Fetch(ctx context.Context, window Window, w io.Writer) (now time.Time, err error)
 }
 
 // Errors of feeds.
 var (
-	// ErrTooMuch is returned (wrapped) for a window that has more than is taken at a time. A shorter one may do.
+	// ErrTooMuch is returned (wrapped) for a window that has more than is taken at a time. A shorter one may succeed.
 	ErrTooMuch = errors.New("the source has more than is taken at a time")
 
-	// ErrIncomplete is returned (wrapped) for a reply that broke off, or is not what was asked for. It may do when it is
-	// asked for again, or for a shorter window.
+	// ErrIncomplete is returned (wrapped) for a reply that broke off, or does not answer the request. The same request, or
+	// one for a shorter window, may succeed later.
 	ErrIncomplete = errors.New("the reply is incomplete or malformed")
 
 	// ErrGone is returned (wrapped) if the source does not have the feed any more.
@@ -40,9 +40,9 @@ var (
 	ErrNotChosen = errors.New("it is not to be collected any more")
 )
 
-// Format makes events of what a feed has.
+// Format makes events of the lines of a feed.
 type Format interface {
-	// Name returns what the format is called.
+	// Name returns the name of the format, for people.
 	Name() string
 
 	// Map appends the event that a line of a feed becomes, in JSON, or says why it cannot be read. The reason depends on
@@ -63,15 +63,15 @@ type Unit struct {
 	Back        time.Duration // how far back it begins at first (default 30 days)
 }
 
-// Place is what a unit comes from, by which the log is named that takes it.
+// Place is the system that a unit comes from. The log that takes the unit is named after it.
 type Place struct {
 	ProjectID string `json:"projectId,omitempty"` // of the source; empty if it is of no project
 	Project   string `json:"project,omitempty"`   // its name
-	Name      string `json:"name"`                // of the workspace or cluster, or another name for what it is
-	Kind      string `json:"kind,omitempty"`      // of what it is; empty for a workspace, which may have the same name
+	Name      string `json:"name"`                // of the workspace, the cluster, or another system
+	Kind      string `json:"kind,omitempty"`      // kind of the system; empty for a workspace; two kinds may share a name
 }
 
-// path returns what a unit is asked for by. It begins as no id does.
+// path returns a key for the kind, the project and the name with which a unit is requested. It begins as no id does.
 func (p Place) path(id string) string {
 	kind, _, _ := strings.Cut(id, "/")
 	return strings.Join([]string{"", kind, p.ProjectID, p.Name}, "/")
@@ -83,8 +83,8 @@ type Source interface {
 	Units(ctx context.Context) ([]Unit, error)
 
 	// Again returns a unit that there was before, and that is not among those that Units returned last, by its id and
-	// place. Errors are ErrNotChosen; ErrGone, with a unit that can be told of what is lost; or why the source cannot say
-	// (all wrapped).
+	// place. Errors are ErrNotChosen; ErrGone, with the unit, so that the loss can be reported; or why the source cannot
+	// say (all wrapped).
 	Again(ctx context.Context, id string, at Place) (Unit, error)
 }
 

@@ -13,11 +13,11 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Kept remembers when what has no time that can be read was met first, so that it becomes the same event when it is met
-// again. Its keys are those of twins.
+// Kept remembers when a line without a readable time was first fetched, so that it becomes the same event when it is
+// fetched again. Its keys are those of twins.
 type Kept map[string]int64
 
-// maxKept bounds what is remembered of a source.
+// maxKept is the maximum number of lines that Kept remembers for a source.
 const maxKept = 1000
 
 // maker makes events of the lines of one window.
@@ -32,15 +32,15 @@ type maker struct {
 	origin event.Origin
 	source time.Time // the source's clock, or zero
 	kept   Kept
-	since  int64 // milliseconds: the time of what has none, if no more can be remembered
+	since  int64 // milliseconds: the time of a line that has none, if kept is full
 	equal  map[[16]byte]uint32
 	hold   Hold
 
 	made, line []byte
-	noted      bool // kept has something new
+	noted      bool // kept has changed
 }
 
-// twinMemory is what is held of a line to number those that are equal, in bytes.
+// twinMemory is the memory with which a line is told from equal ones, in bytes.
 const twinMemory = 64
 
 // errLater is returned for a line whose time is not come by this node's clock, while by the source's it is. The line is
@@ -132,7 +132,7 @@ func (m *maker) reason(line []byte) (reason string, later bool) {
 		f.Time), false
 }
 
-// lastDay is the same at all times, and later than what a sane clock says.
+// lastDay is a constant time that is later than the time of any sane clock.
 var lastDay = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // maxLater is how far the time of a line may be ahead of both clocks for it to be met again rather than kept.

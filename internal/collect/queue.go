@@ -12,10 +12,10 @@ import (
 
 // Queue is messages that a source gives out by their offset, which never falls, such as a partition of a topic.
 type Queue interface {
-	// Name returns what the messages are called, for people.
+	// Name returns the name of the messages, for people.
 	Name() string
 
-	// Bounds returns what the source has, as it said when its units were listed.
+	// Bounds returns the offsets that the source has, as of when its units were listed.
 	Bounds() Bounds
 
 	// EndOf returns the offset behind the last message of an epoch and those before it; -1 if the source does not know
@@ -23,8 +23,8 @@ type Queue interface {
 	EndOf(ctx context.Context, epoch int32) (int64, error)
 
 	// Fetch calls each with some of the messages from an offset on, in order, and returns the offset from which to go
-	// on. That is the one it was given if there are no more. What it holds meanwhile is accounted for in hold. Errors are
-	// those of each, ErrIncomplete and ErrAway (wrapped), or what the source has said.
+	// on. That is the one it was given if there are no more. Its memory is accounted for in hold. Errors are those of
+	// each, ErrIncomplete and ErrAway (wrapped), or an error with the source's reply.
 	Fetch(ctx context.Context, from int64, hold Hold, each func(*Message) error) (next int64, err error)
 
 	// Map appends the event that a message becomes, in JSON, or says why it cannot be read, which depends on the message
@@ -35,7 +35,7 @@ type Queue interface {
 	Describe(dst []byte, m *Message) []byte
 }
 
-// Bounds is what a source has of a queue.
+// Bounds says which offsets of a queue a source has.
 type Bounds struct {
 	ID         string // tells the queue from one of the same name that there was before; empty if the source does not
 	Start, End int64  // offsets of the first message, and behind the last
@@ -43,7 +43,7 @@ type Bounds struct {
 	Committed  int64  // up to where the source knows that messages were taken; -1 if it does not
 }
 
-// Message is what a queue has at an offset, valid until the next one.
+// Message is the message at an offset of a queue, valid until the next one.
 type Message struct {
 	Offset  int64
 	Epoch   int32  // in which it was written; -1 if not known
@@ -106,8 +106,9 @@ func (o *Offsets) differs(earlier *Offsets) bool {
 		(o.Timed == nil) != (earlier.Timed == nil) || o.Timed != nil && *o.Timed != *earlier.Timed
 }
 
-// Resume finds where to go on in what the source has now. diverged is the offset from which on the source has other
-// messages than were collected, or -1. What is lost is noted as a gap, which is told of before anything else.
+// Resume finds the offset from which to go on among those that the source has now. diverged is the offset from which on
+// the source has other messages than were collected, or -1. Lost messages are noted as a gap, which is reported before
+// anything else.
 func (o *Offsets) Resume(b Bounds, diverged int64, now time.Time) {
 	if o.Gap != nil { // a node that died was about to tell
 		return

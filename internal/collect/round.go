@@ -13,7 +13,7 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// State is what is kept of a source between rounds.
+// State is the state of a source that is kept between rounds.
 type State struct {
 	Units map[string]*Progress `json:"units,omitempty"` // by their ids
 	Kept  Kept                 `json:"kept,omitempty"`
@@ -72,8 +72,8 @@ type unitRun struct {
 	err     error
 }
 
-// Run collects until nothing is left, a window of each unit in turn. What one unit fails with is noted in the state,
-// and the others go on. The state is saved at the end, and now and then.
+// Run collects until nothing is left, a window of each unit in turn. The error of one unit is noted in the state, and
+// the others go on. The state is saved at the end, and now and then.
 func (r *Round) Run(ctx context.Context) error {
 	r.prepare()
 	units, err := r.list(ctx)
@@ -95,7 +95,7 @@ func (r *Round) Run(ctx context.Context) error {
 	return errors.Join(err, r.save(ctx))
 }
 
-// list returns what the source has. Where memory for that is in use, it waits a while.
+// list returns the units of the source. If the memory for that is in use, it waits a while.
 func (r *Round) list(ctx context.Context) ([]Unit, error) {
 	l, ok := r.Source.(Lister)
 	if !ok {
@@ -153,7 +153,7 @@ func (r *Round) commit(ctx context.Context) error {
 }
 
 // begin returns the units that are to be asked for: those that are there, and those that were. A source may have lines
-// of these for a while. What cannot be asked for is noted in err.
+// of these for a while. Why a unit cannot be asked for is noted in err.
 func (r *Round) begin(ctx context.Context, units []Unit, err *error) []*unitRun {
 	now := time.Now()
 	listed := map[string]bool{} // by id and by path; two units may have one path if one of them is gone
@@ -229,7 +229,7 @@ func (r *Round) beginAgain(ctx context.Context, listed map[string]bool, now int6
 	return runs
 }
 
-// believed is for how many seconds a queue must be gone before what it had counts as lost: a part of the source that
+// believed is for how many seconds a queue must be gone before its messages count as lost: a part of the source that
 // has just started may not know of it yet.
 const believed = 15 * 60
 
@@ -343,7 +343,8 @@ func (r *Round) step(ctx context.Context, u *unitRun) error {
 	return nil
 }
 
-// fail notes why a window could not be fetched, and what follows. An error that is returned is one of this machine.
+// fail notes why a window could not be fetched, and prepares the next one. It returns an error only if this machine is
+// the cause.
 func (u *unitRun) fail(err error, w Window, now int64) error {
 	if here := new(spoolError); errors.As(err, &here) {
 		return here
@@ -395,7 +396,7 @@ func (r *Round) record(ctx context.Context, u *unitRun, lines *spool, source tim
 	return nil
 }
 
-// target returns the log that takes what a unit has.
+// target returns the log that takes the lines of a unit.
 func (r *Round) target(ctx context.Context, u *unitRun) (Target, error) {
 	target, err := r.Target(ctx, u.unit, u.Workspace)
 	if err != nil {
@@ -405,7 +406,7 @@ func (r *Round) target(ctx context.Context, u *unitRun) (Target, error) {
 	return target, nil
 }
 
-// count notes what became of what a window had.
+// count adds the counts of a window.
 func (r *Round) count(u *unitRun, w *window) {
 	u.Counts.add(w.counts)
 	r.State.Counts.add(w.counts)
@@ -445,7 +446,7 @@ func (r *Round) conclude(runs []*unitRun, err error) error {
 // Fail notes what failed.
 func (s *State) Fail(err error) { s.Failure, s.Error = time.Now().UTC(), bounded(err.Error()) }
 
-// Taken tells whether a workspace takes what comes from another place. Equal lines of two places would be one.
+// Taken tells whether a workspace takes the lines of another place. Equal lines of two places would be one.
 func (s *State) Taken(workspace string, by Place) bool {
 	for _, p := range s.Units {
 		if p.Workspace == workspace && p.Place != by {

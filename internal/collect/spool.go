@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// Bounds on what is taken at a time.
+// Bounds on the lines that are taken at a time.
 const (
 	spoolMemory = 256 << 10 // bytes that stay in memory
 
@@ -40,7 +40,7 @@ func newSpool(ctx context.Context, shortest bool, turns chan struct{}) *spool {
 	return &spool{mostBytes: windowBytes, mostLines: windowLines}
 }
 
-// takeTurn waits until the spool may hold more than what any window may be.
+// takeTurn waits until the spool may hold more than windowBytes and windowLines.
 func (s *spool) takeTurn() error {
 	if s.large || s.turns == nil {
 		return nil

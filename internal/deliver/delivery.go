@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// Delivery is what a project's owner has set up: which events go where.
+// Delivery says which events go where, as a project's owner has set it up.
 type Delivery struct {
 	ID      string    `json:"id"` // 24 hex digits
 	Type    string    `json:"type"`
 	Created time.Time `json:"created"`
 
-	// Generation rises with each change, and with each command. A node that sees a higher one begins anew with what is
-	// kept.
+	// Generation rises with each change, and with each command. A node that sees a higher one reads the kept states again.
 	Generation int64 `json:"generation"`
 	Paused     bool  `json:"paused,omitempty"`
 
@@ -28,7 +27,7 @@ type Delivery struct {
 	Project string `json:"-"`
 }
 
-// Batch bounds what is sent at once. The zero value of each field means its default.
+// Batch bounds the batches of a delivery. The zero value of each field means its default.
 type Batch struct {
 	Events   int           `json:"events,omitempty"`   // maximum number of events (default 5,000)
 	Bytes    int           `json:"bytes,omitempty"`    // maximum size of their lines (default 2 MiB)

@@ -68,8 +68,8 @@ const (
 	unprovenBytes = 64 << 20
 )
 
-// heldBytes is memory for what sinks hold between two batches. A sink for which there is none, or none that its project
-// may have, is closed after each batch.
+// heldBytes bounds the memory that sinks hold between two batches. A sink for which there is none, or none that its
+// project may have, is closed after each batch.
 const heldBytes = 128 << 20
 
 // Engine runs the deliveries whose logs this node looks after. A delivery without new events costs neither a goroutine
@@ -179,7 +179,7 @@ func (e *Engine) update(ctx context.Context, set *Set) error {
 	for id, r := range e.runners {
 		if r.delivery.Project == set.Project && !wanted[id] {
 			e.stop(r)
-			e.work.Go(func() { // nobody asks for what is kept of it any more
+			e.work.Go(func() { // nothing needs its states any more
 				<-r.ended
 				if err := DropStates(context.WithoutCancel(ctx), e.o.Bucket, id); err != nil {
 					e.o.Logger.Warn("cannot delete the states of a deleted delivery", "delivery", id, "err", err)

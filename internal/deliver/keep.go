@@ -41,7 +41,7 @@ func (r *runner) failed(f *feed, err error) time.Duration {
 	return r.pauses.Next(of)
 }
 
-// succeeded notes that a feed has come to the end of what there was.
+// succeeded notes that a feed has come to the end of its log.
 func (r *runner) succeeded(f *feed) {
 	r.pauses.Reset()
 	r.engine.told.Tell(r.about(f), nil)
@@ -54,13 +54,13 @@ func (r *runner) succeeded(f *feed) {
 // about names a feed among all.
 func (r *runner) about(f *feed) string { return r.delivery.ID + "/" + f.subject.Log }
 
-// touch notes that the state differs from what is kept.
+// touch notes that the state differs from the kept one.
 func (f *feed) touch(urgent bool) { f.dirty, f.urgent = true, f.urgent || urgent }
 
-// What a node that dies has sent since it last kept a state is sent again. So it is kept after each batch while batches
-// are rare, and else as often as its cost does not matter beside that of the batches.
+// If a node dies, the batches since it last kept a state are sent again. So the state is kept after each batch while
+// batches are rare, and otherwise so rarely that this costs little beside the batches.
 const (
-	// keepShare is how many times longer a delivery is busy than what it has not kept of that.
+	// The time since a state was last kept is at most 1/keepShare of the time for which the delivery has been busy.
 	keepShare = 4
 
 	// keepBatches is after how many batches a state is kept, however soon that is.
@@ -95,7 +95,7 @@ func (f *feed) keepIfDue(r *runner) error {
 	return f.keep(r.ctx)
 }
 
-// keep keeps the state if it differs from what is kept.
+// keep keeps the state if it differs from the kept one.
 func (f *feed) keep(ctx context.Context) error {
 	if !f.loaded || !f.dirty {
 		return nil

@@ -45,8 +45,9 @@ const (
 	stateCurrent = "current"
 )
 
-// gauges say how the deliveries are whose logs this node looks after. They have labels for types only, so one that
-// fails must show beside others of its type that do not: states are counted, and of what waits the oldest counts.
+// gauges say how the deliveries are whose logs this node looks after. They have labels for types only, so a delivery
+// that fails must show beside others of its type that do not: one gauge counts deliveries by state, the other is the
+// longest time that an event waits.
 type gauges struct {
 	engine             *Engine
 	deliveries, behind *prometheus.Desc
@@ -147,7 +148,7 @@ func (r *runner) note(f *feed) {
 	}
 }
 
-// caughtUp notes that a feed has come to the end of what there was. If there are news since, those wait.
+// caughtUp notes that a feed has come to the end of its log. If there are news since, those wait.
 func (r *runner) caughtUp(f *feed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -36,7 +36,7 @@ type runner struct {
 
 	// Of the goroutine.
 	sink   Sink
-	letGo  func() // gives back the memory of what the sink holds; nil if it holds nothing
+	letGo  func() // gives back the memory that the sink holds; nil if it holds none
 	window window
 	proven bool // The place has accepted something since it last failed.
 	pauses *retry.Pauses
@@ -61,7 +61,7 @@ type feed struct {
 	// Of the goroutine; but for due, which reads it there too.
 	state  *doc.Kept[State]
 	loaded bool
-	dirty  bool      // The state differs from what is kept,
+	dirty  bool      // The state differs from the kept one,
 	urgent bool      // and not only in when it was last tried.
 	kept   time.Time // when it was last kept, or loaded
 	was    int64     // State.Accepted as it was then
@@ -72,7 +72,7 @@ type feed struct {
 }
 
 const (
-	// probeBytes bounds what is sent to a place that has not accepted anything since it last failed.
+	// probeBytes bounds a batch for a place that has not accepted anything since it last failed.
 	probeBytes = 64 << 10
 
 	// linger is how long a sink stays open without news.
@@ -164,7 +164,7 @@ func (f *feed) hasNews(since time.Time) {
 	}
 }
 
-// start has the goroutine look at what is new; it begins one if none runs. The mutex is locked.
+// start has the goroutine look for new entries; it begins one if none runs. The mutex is locked.
 func (r *runner) start() {
 	if r.stopped || r.ctx.Err() != nil || !slices.ContainsFunc(r.feeds, func(f *feed) bool { return f.news || f.gone }) {
 		return
@@ -332,7 +332,7 @@ func (r *runner) finish() {
 	r.end()
 }
 
-// hold closes a sink that holds something, if the place failed, or there is no memory for what it holds.
+// hold closes a sink that is a Holder if the place failed, or if there is no memory for it to hold.
 func (r *runner) hold(failed error) {
 	of, ok := r.sink.(Holder)
 	if !ok || failed == nil && r.letGo != nil {

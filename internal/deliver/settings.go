@@ -2,7 +2,7 @@ package deliver
 
 import "fmt"
 
-// Settings are what a delivery's owner says of a place: a pointer to a plain struct, decoded from JSON.
+// Settings describe a place, as a delivery's owner has set it up: a pointer to a plain struct, decoded from JSON.
 type Settings interface {
 	// Check notes what is wrong. It looks at the form only, and asks nobody.
 	Check(*Wrong)

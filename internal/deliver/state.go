@@ -25,8 +25,7 @@ type State struct {
 	Missed   int64     `json:"missed,omitempty"` // entries that retention removed before they were sent
 	Failure  *Failure  `json:"failure,omitempty"`
 
-	// Gone is what the log was called that retention has dropped, with entries that were not sent; empty if there is none
-	// such.
+	// Gone is the name of the log if retention has dropped it with entries that were not sent; otherwise it is empty.
 	Gone string `json:"gone,omitempty"`
 }
 

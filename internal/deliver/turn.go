@@ -27,7 +27,7 @@ var (
 	errGone  = error(&ended{"another node looks after the log"})
 )
 
-// What memory is counted for: a log that is read, and how often the bytes of a batch are there when it is sent.
+// Memory that is counted: for reading a log, and the number of copies of a batch's bytes while it is sent.
 const (
 	readingBytes = 2 << 20
 	copies       = 4
@@ -50,7 +50,7 @@ func (r *runner) deliver(f *feed) error {
 	if gone || !news || due.After(time.Now()) {
 		return r.rest(f, gone)
 	}
-	r.setNews(f, false) // What is committed from here on is news again.
+	r.setNews(f, false) // Entries that are committed from here on are news again.
 	err := r.again(f)
 	refused := ""
 	if err == nil {

@@ -2,8 +2,8 @@ package deliver
 
 import "time"
 
-// window is how much a place is given at once, and how long it has for that. It follows what the place manages: one
-// that is slow, not dead, is given batches that it takes in time, instead of the same large one again and again.
+// window is the size of the batches for a place, and the time that it has for one. The window adapts to the place: one
+// that is slow but not dead gets batches that it takes in time, instead of the same large one again and again.
 type window struct {
 	most  int           // bytes, by the delivery's settings
 	usual time.Duration // Options.SendLimit
@@ -11,15 +11,15 @@ type window struct {
 	bytes int           // of lines, that are sent at once
 	limit time.Duration // for one batch
 
-	// What is known of a batch that was too much: from half of its size on, the window grows in small steps.
+	// The smallest batch that is known to be too large. From half of its size on, the window grows in small steps.
 	failed int           // its size, 0 if none was, or one as large was accepted since
 	pause  time.Duration // between two steps: twice what it cost to find out
 	grown  time.Time     // when the last step was
 }
 
 const (
-	// longestLimit is how many times as long as usual a place has at most for what cannot be made smaller. It is as
-	// long as the longest pause, so that a place that hangs holds memory for at most half of the time.
+	// longestLimit is how many times the usual time a place has, at most, for a batch that cannot be made smaller. It is
+	// as long as the longest pause, so that a place that hangs holds memory for at most half of the time.
 	longestLimit = 10
 
 	// slowShare is the share of the usual time after which a failure may come of the size of the batch: others on the
@@ -37,8 +37,8 @@ func (w *window) tooMuch(size int) {
 	w.failed = min(2*w.bytes, size)
 }
 
-// failure makes the next batches half as large as one that failed after a time. If the place was proven before, its
-// size is what the window nears slowly from then on.
+// failure makes the next batches half as large as one that failed after a time. If the place was proven before, the
+// window nears that size slowly from then on.
 func (w *window) failure(size int, took time.Duration, proven bool) {
 	least := probeBytes
 	if took >= w.usual/slowShare {

@@ -116,7 +116,7 @@ func (l *eventList) page(ctx context.Context, s slice, number int) (r reply, tot
 
 // hasNext tells whether the links of a page lead to a next one.
 func hasNext(links []byte) (has bool) {
-	_ = connect.Elements(links, func(link []byte) error { // What is no list has no next page.
+	_ = connect.Elements(links, func(link []byte) error { // If it is not a list, there is no next page.
 		return connect.Members(link, func(name string, value []byte) error {
 			text, _ := connect.Text(value)
 			has = has || name == "rel" && text == "next"
@@ -147,7 +147,7 @@ func settled(item []byte) []byte {
 	return append(kept, '}')
 }
 
-// inOrder sorts events by their time. Those of one time, and what is no event, stay as they are.
+// inOrder sorts events by their time. Events of the same time keep their order; items without a time come first.
 func inOrder(items [][]byte) {
 	type timed struct {
 		created string
@@ -156,7 +156,7 @@ func inOrder(items [][]byte) {
 	all := make([]timed, len(items))
 	for i, item := range items {
 		all[i].item = item
-		_ = connect.Members(item, func(name string, value []byte) error { // What is no object has no time.
+		_ = connect.Members(item, func(name string, value []byte) error { // An item that is not an object has no time.
 			if name == "created" {
 				all[i].created, _ = connect.Text(value)
 			}

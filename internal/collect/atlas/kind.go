@@ -35,7 +35,7 @@ func Kinds() []Kind {
 // IsKind tells whether there is a kind.
 func IsKind(k Kind) bool { return slices.Contains(Kinds(), k) }
 
-// What is behind the name of a cluster or a host in the name of a place.
+// Suffixes of the name of a place, behind the name of a cluster or a host.
 const (
 	accessSuffix = "-access"
 	auditSuffix  = "-audit"
@@ -46,7 +46,8 @@ const (
 
 const accessKept = 7 * 24 * time.Hour // accesses, by Atlas
 
-// found is what there is of kinds: each list is asked for once in a round, and only if a kind needs it.
+// found has the lists of a project from which units are made. Each list is requested once in a round, and only if a
+// kind needs it.
 type found struct {
 	project    project
 	workspaces []workspace
@@ -54,7 +55,7 @@ type found struct {
 	hosts      []host
 }
 
-// find returns what there is in a project of the kinds that are collected. With an error it is a part.
+// find requests the lists of a project that the collected kinds need. With an error it returns a part.
 func (s *Source) find(ctx context.Context, p project) (f found, errs []error) {
 	f.project = p
 	note := func(what string, err error) {
@@ -83,7 +84,7 @@ func (s *Source) find(ctx context.Context, p project) (f found, errs []error) {
 
 func (s *Source) collects(k Kind) bool { return slices.Contains(s.options.Kinds, k) }
 
-// units returns the units of a kind in what was found in a project.
+// units returns the units of a kind in the lists of a project.
 func (s *Source) units(kind Kind, f found) (all []collect.Unit) {
 	p := f.project
 	add := func(id string, at collect.Place) {

@@ -15,8 +15,8 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// Pace spreads the requests of one credential over time. What has it in common waits together when the server says that
-// there were too many. It may be used concurrently.
+// Pace spreads the requests of one credential over time. All users of a Pace wait when the server says that there were
+// too many. It may be used concurrently.
 type Pace struct {
 	limit *rate.Limiter
 

@@ -19,7 +19,7 @@ import (
 //
 // Pages of a list shift while they are read if items come late, and the order is the server's. So a window is asked for
 // with one request; a reply that may lack something is thrown away, and both halves of the window are asked for, down
-// to a second. What a list says is taken for whole only if it came in one piece.
+// to a second. A list counts as complete only if it came in one reply.
 //
 // Servers do not say which ends of a range belong to it. So each slice is asked for with a second more on both sides.
 // An item that two slices have is written once; equal items of one slice are all written.
@@ -28,7 +28,7 @@ type sliced struct {
 	items itemList
 }
 
-// itemList is what a server gives out by the time of items.
+// itemList is a list of items that a server gives out by their time.
 type itemList interface {
 	// read returns the items of a slice, the oldest first, and whether there may be more.
 	read(ctx context.Context, s slice) (r reply, err error)
@@ -52,7 +52,7 @@ func (s slice) halves() (older, younger slice, ok bool) {
 	return slice{s.from, middle, false}, slice{middle + 1, s.to, s.open}, true
 }
 
-// reply is what a server says of a slice.
+// reply is the reply of a server for a slice.
 type reply struct {
 	items [][]byte // each on one line
 	more  bool
@@ -101,9 +101,9 @@ func (f *sliced) Fetch(ctx context.Context, w collect.Window, to io.Writer) (now
 	return now, nil
 }
 
-// part is what became of a slice.
+// part is the result of a slice.
 type part struct {
-	full  bool // There may be more than one reply has. Only of the shortest slice something is written then.
+	full  bool // There may be more than one reply has. If so, items are written only of the shortest slice.
 	fresh int  // items that were written
 	now   time.Time
 }
@@ -137,13 +137,13 @@ func (f *sliced) part(ctx context.Context, s slice, out *onceEach) (p part, err 
 	return p, err
 }
 
-// What is held of replies: the bytes, and as much again twice as items.
+// Memory of a reply: its bytes, and twice as much for its items.
 const (
 	replyMemory    = 3 * max(pageBytes, accessBytes)
 	shortestMemory = 3 * mostBytes
 )
 
-// Memory returns what the replies of all sources of a process may hold together. Those of one holder leave room for
+// Memory bounds the memory of the replies of all sources of a process together. Those of one holder leave room for
 // others.
 func Memory() *limit.Shares[string] {
 	return limit.NewShares[string](256<<20, math.MaxInt64/2, shortestMemory)

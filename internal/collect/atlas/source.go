@@ -24,7 +24,7 @@ type Options struct {
 	Projects   []string // ids; if empty, all that the credential may see
 	Workspaces []string // names; if empty, all
 
-	// Memory bounds what replies hold, in bytes, of which the holder has a share. If nil, nothing is counted.
+	// Memory bounds the memory of replies, in bytes. Holder has a share of it. If nil, nothing is counted.
 	Memory *limit.Shares[string]
 	Holder string
 }
@@ -32,7 +32,7 @@ type Options struct {
 // AnswersWithin is how long a server may take until it begins to answer.
 const AnswersWithin = 2 * time.Minute
 
-// Source is what a credential of Atlas may see.
+// Source collects everything that a credential of Atlas may see.
 type Source struct {
 	options Options
 	client  *client.Client
@@ -78,7 +78,7 @@ func (h host) log() string {
 	return mongod
 }
 
-// place returns a name for what the log is of, which no other host of the project has.
+// place returns a name for the place of the log, which no other host of the project has.
 func (h host) place() string {
 	name := strings.TrimSuffix(h.Name, ".mongodb.net")
 	if h.log() == mongos {
@@ -87,13 +87,13 @@ func (h host) place() string {
 	return name + auditSuffix
 }
 
-// Bounds on what a server lists, whatever it says.
+// Bounds on the lists of a server.
 const (
 	maxUnits  = 2000   // as a round has
 	maxListed = 10_000 // items of a list
 )
 
-// Units implements collect.Source. It asks for the projects, and for what is in them, anew.
+// Units implements collect.Source. It requests the projects and their lists again.
 func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 	all := unitList{listed: map[string]bool{}}
 	if s.collects(OrganizationEvents) {
@@ -204,7 +204,7 @@ func list[T interface{ valid() bool }](ctx context.Context, s *Source, path stri
 	return all, err
 }
 
-// Bounds on what names may be, so that they can be parts of paths, keys and messages.
+// Bounds on names, so that they can be parts of paths, keys and messages.
 const maxName = 256
 
 func validID(id string) bool {

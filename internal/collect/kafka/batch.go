@@ -15,7 +15,7 @@ import (
 
 // How batches of messages lie in a reply (https://kafka.apache.org/documentation/#recordbatch).
 const (
-	headSize  = 12 // of the offset and of the length of what follows
+	headSize  = 12 // of the offset, and of the length of the rest
 	magicAt   = 16
 	crcAt     = 21 // what is checked begins here
 	headBytes = 61 // of a batch without its messages
@@ -31,7 +31,7 @@ const maxUnpacked = 32 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// reader reads the messages of a reply. What it allocates for a message does not depend on what a batch claims to have.
+// reader reads the messages of a reply. Its memory for a message does not depend on the numbers that a batch claims.
 type reader struct {
 	p       *partition
 	next    int64
@@ -108,8 +108,7 @@ func (r *reader) batch(first int64, raw []byte) error {
 	return err
 }
 
-// leaveOut tells whether a batch has no messages for anybody: those of a transaction that was aborted, or what marks
-// its end.
+// leaveOut tells whether a batch has no messages for anybody: it is of an aborted transaction, or marks the end of one.
 func (r *reader) leaveOut(b *kmsg.RecordBatch) bool {
 	begun := r.aborted[b.ProducerID]
 	within := b.Attributes&transactional != 0 && len(begun) > 0 && b.FirstOffset >= begun[0]

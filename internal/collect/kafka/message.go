@@ -15,7 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/connect/confluent"
 )
 
-// Bounds on what is shown of a message beside its value.
+// Bounds on the parts of a message, beside its value, that are shown.
 const (
 	maxHeaderCount = 50
 	maxHeaders     = 16 << 10 // bytes, of names and values together
@@ -27,14 +27,14 @@ type header struct {
 	value []byte
 }
 
-// extra is what a message has beside its value.
+// extra is a message without its value.
 type extra struct {
 	key     []byte
 	headers []header
 	count   int // of all headers
 }
 
-// uid returns what no other message has. raw is all of the message but its offset and time.
+// uid returns a unique id of a message. raw is all of the message but its offset and time.
 func (p *partition) uid(offset int64, raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return connect.UID("kafka", p.source.cluster, p.topic, strconv.Itoa(int(p.number)), strconv.FormatInt(offset, 10),
@@ -82,7 +82,7 @@ func (p *partition) Map(dst []byte, m *collect.Message, received time.Time) ([]b
 	return p.mapRaw(dst, m, &d)
 }
 
-// mapJSON makes an event of the base class, with the object and what Kafka says of it in unmapped.
+// mapJSON makes an event of the base class. Its unmapped has the object, and the place and the headers of the message.
 func (p *partition) mapJSON(dst []byte, m *collect.Message, d *connect.Delivery) ([]byte, error) {
 	at := m.Time
 	err := connect.Members(m.Value, func(string, []byte) error { return nil })

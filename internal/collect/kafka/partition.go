@@ -36,7 +36,7 @@ func (p *partition) unit() collect.Unit {
 		Place: collect.Place{Name: p.source.settings.place(p.topic)}}
 }
 
-// parseID returns what the id of a unit says.
+// parseID returns the parts of the id of a unit.
 func parseID(id string) (topic string, number int32, ok bool) {
 	rest, ok := strings.CutPrefix(id, "kafka/")
 	topic, text, ok2 := strings.Cut(rest, "/")
@@ -105,7 +105,7 @@ func (p *partition) Fetch(ctx context.Context, from int64, hold collect.Hold, ea
 	return r.next, err
 }
 
-// fetch asks the leader for what there is from an offset on.
+// fetch asks the leader for the messages from an offset on.
 func (p *partition) fetch(ctx context.Context, from int64) (*kmsg.FetchResponseTopicPartition, error) {
 	one := kmsg.NewFetchRequestTopicPartition()
 	one.Partition, one.FetchOffset, one.PartitionMaxBytes = p.number, from, fetchBytes

@@ -20,7 +20,7 @@ type Settings struct {
 	Naming    string  `json:"workspaceNaming,omitempty"` // (default {topic})
 }
 
-// Mapping is what messages are.
+// Mapping is the format of the messages.
 type Mapping string
 
 // The mappings.
@@ -79,7 +79,7 @@ func (s *Settings) chooses(topic string, pattern *regexp.Regexp) bool {
 	return pattern.MatchString(topic)
 }
 
-// place returns the name of what takes the messages of a topic.
+// place returns the name of the workspace that takes the messages of a topic.
 func (s *Settings) place(topic string) string {
 	if s.Naming == "" {
 		return topic

@@ -1,12 +1,12 @@
-// Package kafka collects from topics of Kafka, or of what speaks as Kafka does.
+// Package kafka collects from topics of Kafka, or of another system with its protocol.
 //
 // A partition is a queue of collect: how far it was collected stands in the state of its source, and a node asks for
 // the partitions that its source has, without being a member of a group. So nothing is rebalanced, two nodes that
-// collect the same record the same events, and what others commit for the group moves no cursor. The group is where the
-// cluster is told how far weir has come, once that is durable, and from where a partition begins that has no cursor.
+// collect the same record the same events, and commits of others for the group move no cursor. weir commits its cursors
+// for the group once they are durable. A partition without a cursor begins at the group's commit.
 //
-// A message is told apart by its cluster, topic, partition and offset, and by a hash of what it is: where a cluster has
-// lost messages, others can have their offsets.
+// A message is told apart by its cluster, topic, partition and offset, and by a hash of its bytes: after a cluster has
+// lost messages, others can get their offsets.
 package kafka
 
 import (
@@ -34,7 +34,7 @@ const (
 	retryFor = 30 * time.Second // of a request, all its tries together
 )
 
-// Source is what a cluster has in some topics. It may not be used concurrently.
+// Source collects from some topics of a cluster. It may not be used concurrently.
 type Source struct {
 	settings Settings
 	most     int // bytes of a message
@@ -44,7 +44,7 @@ type Source struct {
 
 	cluster string // its id
 
-	// What the last call of Units has found, by ids of units, and what Again has found since, by topics.
+	// The results of the last call of Units, by ids of units, and those of Again since then, by topics.
 	listed map[string]bool
 	failed map[string]error
 	away   error // the cluster said nothing
@@ -125,7 +125,7 @@ func (s *Source) Units(ctx context.Context) ([]collect.Unit, error) {
 	return units, errors.Join(bounded, err)
 }
 
-// look is what a cluster says of a topic.
+// look is the reply of a cluster for a topic.
 type look struct {
 	partitions []*partition
 	err        error
@@ -210,7 +210,7 @@ func (s *Source) partition(t *kmsg.MetadataResponseTopic, p *kmsg.MetadataRespon
 	return one
 }
 
-// bounds finds out what the partitions have. What is wrong with one is noted in it.
+// bounds finds out which offsets the partitions have. It notes an error of one partition there.
 func (s *Source) bounds(ctx context.Context, all []*partition) error {
 	const first, last = -2, -1
 	if err := s.offsets(ctx, all, first, func(p *partition, offset int64) { p.bounds.Start = offset }); err != nil {
@@ -225,7 +225,7 @@ func (s *Source) bounds(ctx context.Context, all []*partition) error {
 	return s.committed(ctx, all)
 }
 
-// offsets asks for an offset of each partition. What no reply has an offset of has failed.
+// offsets asks for an offset of each partition. A partition has failed if no reply has its offset.
 func (s *Source) offsets(ctx context.Context, all []*partition, which int64, set func(*partition, int64)) error {
 	r := kmsg.NewPtrListOffsetsRequest()
 	r.IsolationLevel = readCommitted

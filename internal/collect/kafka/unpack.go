@@ -27,18 +27,18 @@ const (
 	packedZstd
 )
 
-// maxWindow bounds what unpacking zstd looks back to, in bytes. Producers use less.
+// maxWindow bounds how far the unpacking of zstd looks back, in bytes. Producers use less.
 const maxWindow = 16 << 20
 
-// What unpacking holds beside what it returns, in bytes: what a batch of a kind can make it hold, whatever that says.
-// Blocks of snappy are accounted for one by one.
+// The maximum memory of unpacking beside the result, in bytes, for any batch of a compression. Blocks of snappy are
+// accounted for one by one.
 var decoderMemory = map[int16]int64{
 	packedGzip: 64 << 10,          // it looks back 32 KiB
 	packedLZ4:  17 << 20,          // two blocks of 8 MiB, as the legacy format has them
 	packedZstd: maxWindow + 1<<20, // the window, and a block as it is read
 }
 
-// unpack returns the messages of a batch, whose size is added to what is held.
+// unpack returns the messages of a batch, and accounts for their size.
 func (r *reader) unpack(b *kmsg.RecordBatch) ([]byte, error) {
 	var in io.Reader
 	var err error
@@ -76,7 +76,7 @@ func (r *reader) unpack(b *kmsg.RecordBatch) ([]byte, error) {
 	return r.unpacked(in)
 }
 
-// unpacked reads all of what is unpacked. Memory is accounted for before it is taken.
+// unpacked reads all unpacked bytes. Memory is accounted for before it is taken.
 func (r *reader) unpacked(in io.Reader) (out []byte, err error) {
 	const least = 64 << 10
 	if err := r.hold.Grow(least); err != nil {

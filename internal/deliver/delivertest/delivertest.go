@@ -1,4 +1,4 @@
-// Package delivertest has what tests of sinks share: events, a way to loopback, and a server whose answers a test says.
+// Package delivertest is for tests of sinks: events, a way to loopback, and a server whose answers a test sets.
 package delivertest
 
 import (
@@ -59,14 +59,14 @@ type Server struct {
 	answer func(Request) Answer
 }
 
-// Request is what the server was asked.
+// Request is a request that the server got.
 type Request struct {
 	Path   string
 	Header http.Header
 	Body   []byte
 }
 
-// Answer is what the server says. Without a status it is 200. One that hangs never comes, and one that breaks ends the
+// Answer is a reply of the server. Without a status it is 200. One that hangs never comes, and one that breaks ends the
 // connection.
 type Answer struct {
 	Status      int
@@ -126,7 +126,7 @@ func (s *Server) Handle(answer func(Request) Answer) {
 // Says has the server answer this from now on.
 func (s *Server) Says(a Answer) { s.Handle(func(Request) Answer { return a }) }
 
-// Asked returns what the server was asked.
+// Asked returns the requests that the server got.
 func (s *Server) Asked() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()

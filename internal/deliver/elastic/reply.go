@@ -9,10 +9,10 @@ import (
 	"github.com/weirlog/weir/internal/deliver/post"
 )
 
-// filter says what of a reply is sent: for each event its status, and what was wrong.
+// filter selects the members of a reply that the server sends: for each event its status and its error.
 const filter = "errors,items.*._id,items.*.status,items.*.error"
 
-// result is what a reply says of one event.
+// result is the result of one event in a reply.
 type result struct {
 	id     string // empty if the reply does not name it
 	status int64
@@ -62,7 +62,7 @@ func parse(body []byte, n int) (results []result, err error) {
 	return results, err
 }
 
-// parseItem reads what stands below the name of the action, whatever that is.
+// parseItem reads the object below the name of the action, which may be any.
 func parseItem(item []byte) (r result, err error) {
 	err = connect.Members(item, func(_ string, action []byte) error {
 		return connect.Members(action, func(name string, value []byte) error {

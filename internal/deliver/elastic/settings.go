@@ -10,7 +10,7 @@ import (
 
 // Settings say where events go and what signs in there.
 type Settings struct {
-	// URL is that of the server, or of what stands before its _bulk. Its query is kept.
+	// URL is that of the server, or a path there. If it does not end in /_bulk, this is appended. Its query is kept.
 	URL      string `json:"elasticUrl"`
 	Index    string `json:"index,omitempty"` // or data stream; if empty, the one that the URL names
 	APIKey   string `json:"apiKey,omitempty"`

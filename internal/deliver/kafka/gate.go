@@ -26,7 +26,7 @@ func (g *gate) shut(records int) {
 // open lets messages pass.
 func (g *gate) open() { g.end(false) }
 
-// fail fails what waits at the gate, and what comes later. A producer that ends waits for what it writes.
+// fail fails the writes that wait at the gate, and later ones. A producer that ends waits for its writes.
 func (g *gate) fail() { g.end(true) }
 
 func (g *gate) end(failed bool) {
@@ -48,7 +48,7 @@ func (g *gate) OnProduceRecordPartitioned(*kgo.Record, int32) {
 	}
 }
 
-// errNotSent is what messages of a batch that was given up fail with.
+// errNotSent is the error of messages of a batch that was given up.
 var errNotSent = errors.New("the batch was given up before it was sent")
 
 // pass waits until the gate is open. It returns an error if it never will be.

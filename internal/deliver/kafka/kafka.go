@@ -1,9 +1,9 @@
-// Package kafka hands events over to a topic of Kafka, or of what speaks as Kafka does.
+// Package kafka hands events over to a topic of Kafka, or of another system with its protocol.
 //
 // The key of a message is the id of the event's log, so a log is in one partition, in order. The producer is
-// idempotent: what it repeats by itself is there once. It stays for as long as the sink is open. After an error of Send
-// the next one uses a new producer, for which this does not hold, so a message may be there twice; its header weir-id
-// tells.
+// idempotent: a message that it repeats by itself is in the topic once. It stays for as long as the sink is open. After
+// an error of Send the next one uses a new producer, which does not know the messages of the old one. So a message may
+// be in the topic twice, with the same header weir-id.
 package kafka
 
 import (
@@ -40,7 +40,7 @@ type Sink struct {
 	client  *kgo.Client // nil if there is none
 }
 
-// New returns a sink that connects as the policy says, to what the cluster calls its brokers too.
+// New returns a sink that connects as the policy says, also to the addresses that the cluster gives for its brokers.
 func New(s Settings, p *egress.Policy) (*Sink, error) {
 	sink := &Sink{most: s.maxMessage()}
 	options, err := s.Access.ProducerOptions(p, &sink.trouble, sink.gate.pass)
@@ -129,8 +129,8 @@ func (s *Sink) produce(ctx context.Context, records []*kgo.Record) error {
 // flush has the producer send records, and returns the first error.
 //
 // A producer that has just sent may take the first of the next records before the others are there. If the brokers
-// refused these, the others would overtake them. So nothing is written before the producer has all: then it fails what
-// stands behind a record that is refused, in the same partition.
+// refused these, the others would overtake them. So nothing is written before the producer has all records: then it
+// fails those behind a refused record in the same partition.
 func (s *Sink) flush(ctx context.Context, records []*kgo.Record) error {
 	s.gate.shut(len(records))
 	results := make(chan error, len(records))
@@ -150,7 +150,7 @@ func (s *Sink) flush(ctx context.Context, records []*kgo.Record) error {
 	}
 	if failed != nil {
 		s.gate.fail()
-		s.client.Close() // fails what is left, so that each record has a result
+		s.client.Close() // fails the remaining records, so that each has a result
 	}
 	for range left {
 		if err := <-results; failed == nil {
@@ -160,7 +160,7 @@ func (s *Sink) flush(ctx context.Context, records []*kgo.Record) error {
 	return failed
 }
 
-// close ends the producer. What it still has fails.
+// close ends the producer. Records that it still has fail.
 func (s *Sink) close() {
 	if s.client != nil {
 		s.client.Close()

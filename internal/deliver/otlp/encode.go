@@ -8,7 +8,7 @@ import (
 	"github.com/weirlog/weir/internal/deliver"
 )
 
-// Numbers of fields: opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest, and what it has.
+// Numbers of fields of opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest, and of the messages in it.
 const (
 	resourceLogs = 1 // of the request
 

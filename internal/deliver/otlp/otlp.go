@@ -17,7 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/egress"
 )
 
-// Settings are what Atlas's API has for such a place, and an authority of its own.
+// Settings are the attributes that Atlas's API has for such a place, and a certificate authority.
 type Settings struct {
 	Endpoint string   `json:"otelEndpoint"` // without a path, /v1/logs
 	Headers  []Header `json:"otelSuppliedHeaders"`
@@ -132,7 +132,7 @@ func partial(r *post.Reply) (rejected int64, why string, err error) {
 	return max(rejected, 0), why, nil
 }
 
-// Numbers of fields of ExportLogsServiceResponse and of what it has.
+// Numbers of fields of ExportLogsServiceResponse, and of the message in it.
 const (
 	partialSuccess = 1
 	rejectedNumber = 1

@@ -1,5 +1,5 @@
-// Package places is the table of the kinds of places that deliveries go to, and keeps what their owners entrust to
-// weir: hidden where it is stored, masked where it is shown.
+// Package places is the table of the kinds of places that deliveries go to. It keeps the secrets of their settings:
+// sealed where they are stored, masked where they are shown.
 package places
 
 import (
@@ -79,7 +79,7 @@ func Empty(name string) deliver.Settings {
 	return nil
 }
 
-// Open returns what sends to the place that settings describe.
+// Open returns a sink that sends to the place that settings describe.
 func Open(name string, s deliver.Settings, p *egress.Policy) (deliver.Sink, error) {
 	for _, k := range kinds {
 		if k.name == name {

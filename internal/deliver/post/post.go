@@ -1,4 +1,4 @@
-// Package post sends batches to places that take them by HTTP, and tells from the reply what a batch has come to.
+// Package post sends batches to places that take them by HTTP, and tells from the reply whether a batch was accepted.
 package post
 
 import (
@@ -42,7 +42,7 @@ type Options struct {
 	MaxReply int
 }
 
-// New returns what sends to one place. The time that a request takes is bounded by its context.
+// New returns a Poster that sends to one place. The time that a request takes is bounded by its context.
 func New(p *egress.Policy, o Options) (*Poster, error) {
 	client, err := p.Client(egress.Options{CA: []byte(o.CA)})
 	if err != nil {
@@ -65,7 +65,7 @@ func (p *Poster) Close() error {
 	return nil
 }
 
-// Reply is what a place has answered.
+// Reply is the reply of a place.
 type Reply struct {
 	Status int
 	Type   string // media type, without parameters
@@ -138,8 +138,8 @@ func (p *Poster) pack(body []byte) ([]byte, error) {
 // OK tells whether the status is one of success. Whether the place has accepted the batch may stand in the body.
 func (r *Reply) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
-// Err returns what a reply that is not one of success says of the batch. If it is about the batch and not about the
-// place, or the way there, the error is deliver.ErrTooMuch (wrapped).
+// Err returns the error of a reply, or nil if OK. If the cause is the batch, and not the place or the way there, the
+// error is deliver.ErrTooMuch (wrapped).
 func (r *Reply) Err() error {
 	switch {
 	case r.OK():
@@ -151,10 +151,10 @@ func (r *Reply) Err() error {
 	return errors.New(r.Text())
 }
 
-// maxText bounds what is shown of a text of the other side, in bytes.
+// maxText bounds the excerpt of a text of the other side, in bytes.
 const maxText = 200
 
-// Text returns what a reply says, for people.
+// Text returns the status of a reply and the beginning of its body, for people.
 func (r *Reply) Text() string {
 	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
 	if text := Excerpt(r.Body); text != "" {
@@ -163,7 +163,7 @@ func (r *Reply) Text() string {
 	return status
 }
 
-// Excerpt returns the beginning of a text of the other side, on one line and without what a terminal would obey.
+// Excerpt returns the beginning of a text of the other side, on one line and without control characters of a terminal.
 func Excerpt[T string | []byte](of T) string {
 	text := strings.TrimSpace(string(of[:min(len(of), maxText+utf8.UTFMax)]))
 	if len(text) > maxText {

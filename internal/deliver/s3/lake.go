@@ -17,7 +17,7 @@ import (
 // maxFiles bounds how many files a batch becomes, so that a place takes it within the time that a Send has.
 const maxFiles = 50
 
-// pageSize bounds what is kept of each of some hundred columns before it is compressed, in bytes.
+// pageSize bounds the uncompressed values of each column that are in memory, in bytes. There are some hundred columns.
 const pageSize = 64 << 10
 
 // lake makes files as Amazon Security Lake wants them: of events of one OCSF class and one day each, sorted by their
@@ -48,7 +48,7 @@ func (l *lake) schema(class int64) *schema {
 	return s
 }
 
-// group is what becomes one file.
+// group names the events that become one file.
 type group struct {
 	class int64
 	day   string

@@ -126,7 +126,7 @@ func (s *Sink) put(ctx context.Context, f file, first *deliver.Event) error {
 	return nil
 }
 
-// explain adds the code of a store's error, and what it says of a batch.
+// explain adds the code of a store's error. If the error is about the batch, it becomes deliver.ErrTooMuch (wrapped).
 func explain(err error) error {
 	var of minio.ErrorResponse
 	if !errors.As(err, &of) {

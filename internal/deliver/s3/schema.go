@@ -16,7 +16,7 @@ import (
 // one whose attributes OCSF leaves open.
 const deepest = 3
 
-// schema is what the Parquet files of a class look like: a column for each attribute, raw_data with the whole event as
+// schema is the layout of the Parquet files of a class: a column for each attribute, raw_data with the whole event as
 // it was recorded, and time_dt with the time as a timestamp.
 type schema struct {
 	root    *node
@@ -40,7 +40,7 @@ const (
 	listKind // with the element as its only child
 )
 
-// node is a column, or what has columns below it. All are optional, but for the elements of lists.
+// node is a column, or has columns below it. All are optional, but for the elements of lists.
 type node struct {
 	name       string
 	kind       kind
@@ -187,7 +187,7 @@ func (s *schema) own(name string) parquet.Value {
 	return parquet.NullValue()
 }
 
-// put puts a value into the columns of an optional node. What is not of its type is left out: raw_data has it.
+// put puts a value into the columns of an optional node. A value of another type is left out: raw_data has it.
 func (s *schema) put(n *node, value []byte, repetition, definition int) {
 	switch {
 	case n.kind == groupKind && len(value) > 0 && value[0] == '{':

@@ -29,7 +29,7 @@ type Deliveries struct {
 	sets *doc.Cache[deliver.Set]
 }
 
-// Parts are what Deliveries stand on.
+// Parts are the parts of a node that Deliveries use.
 type Parts struct {
 	Bucket   bucket.Bucket // that seals documents (package seal)
 	Accounts *account.Directory
@@ -100,8 +100,7 @@ func (s *Deliveries) Create(ctx context.Context, d deliver.Delivery, start Start
 	return err
 }
 
-// Update changes a delivery, and has the nodes begin anew with what is kept of it. An error of change leaves it as it
-// is.
+// Update changes a delivery, and has the nodes read its states again. An error of change leaves it as it is.
 func (s *Deliveries) Update(ctx context.Context, project, id string,
 	change func(*deliver.Delivery) error) (*deliver.Delivery, error) {
 	var changed deliver.Delivery
@@ -135,7 +134,7 @@ func (s *Deliveries) Change(ctx context.Context, d deliver.Delivery, start Start
 	})
 }
 
-// Delete deletes a delivery, and what is kept of it.
+// Delete deletes a delivery, and its states.
 func (s *Deliveries) Delete(ctx context.Context, project, id string) error {
 	_, err := s.sets.UpdateOrCreate(ctx, project, func(set *deliver.Set) error {
 		if _, err := find(set.Deliveries, id); err != nil {
@@ -161,7 +160,7 @@ func (s *Deliveries) Projects(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-// Drop removes all deliveries of a project, and what is kept of them.
+// Drop removes all deliveries of a project, and their states.
 func (s *Deliveries) Drop(ctx context.Context, project string) error {
 	all, err := s.Of(ctx, project)
 	if err != nil {
@@ -268,7 +267,7 @@ func (s *Deliveries) LogGone(ctx context.Context, project, log string, end int64
 	return nil
 }
 
-// gone notes that a delivery gets no more of a log, once what it has missed is recorded. What it has parked is gone
+// gone notes that a delivery gets no more of a log, once what it has missed is recorded. Its parked events are gone
 // too.
 func (s *Deliveries) gone(ctx context.Context, d *deliver.Delivery, of deliver.Subject, end int64) error {
 	st, err := deliver.ReadState(ctx, s.Bucket, d.ID, of.Log)
@@ -295,7 +294,7 @@ func (s *Deliveries) Try(ctx context.Context, d *deliver.Delivery, settings deli
 	if err != nil {
 		return err
 	}
-	defer sink.Close() // What it holds goes with it.
+	defer sink.Close() // The sink also drops the events that it holds.
 	ctx, cancel := context.WithTimeoutCause(ctx, tryWithin, fmt.Errorf("it did not answer within %v", tryWithin))
 	defer cancel()
 	line := event.DeliveryTried(event.Act{Time: now, Project: d.Project, CallerID: "weir", CallerKind: "System"}, d.Type)

@@ -15,7 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Start says where a delivery begins. The zero value means now: with what is sequenced from then on.
+// Start says where a delivery begins. The zero value means now: with the entries that are sequenced from then on.
 type Start struct {
 	beginning bool
 	time      time.Time // with the first event of it, or a later one
@@ -155,7 +155,7 @@ func (s *Deliveries) eachParked(ctx context.Context, d *deliver.Delivery, change
 	})
 }
 
-// eachState does something for each log of a delivery, and then has the nodes begin anew with what is kept.
+// eachState does something for each log of a delivery, and then has the nodes read its states again.
 func (s *Deliveries) eachState(ctx context.Context, d *deliver.Delivery,
 	do func(ctx context.Context, log string) error) error {
 	subjects, err := s.Subjects(ctx, d)

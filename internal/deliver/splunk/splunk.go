@@ -1,5 +1,5 @@
-// Package splunk sends events to Splunk's HTTP Event Collector, and to what speaks its protocol. The event is as it was
-// recorded; its id is the indexed field weir_id.
+// Package splunk sends events to Splunk's HTTP Event Collector, and to other systems with its protocol. The event is as
+// it was recorded; its id is the indexed field weir_id.
 package splunk
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/weirlog/weir/internal/retry"
 )
 
-// Settings are what Atlas's API has for such a place, and attributes of weir's own.
+// Settings are the attributes that Atlas's API has for such a place, and some that only weir has.
 type Settings struct {
 	URL         string `json:"hecUrl"` // without a path, /services/collector/event
 	Token       string `json:"hecToken"`
@@ -101,7 +101,7 @@ func newChannel() string {
 // Close implements deliver.Sink.
 func (s *Sink) Close() error { return s.post.Close() }
 
-// answer is what a collector says of a request.
+// answer is the reply of a collector to a request.
 type answer struct {
 	Text    *string `json:"text"`
 	Code    *int    `json:"code"`
@@ -185,12 +185,12 @@ func (s *Sink) sendOnce(ctx context.Context) (answer, error) {
 	case reply.Status == http.StatusRequestEntityTooLarge:
 		return a, reply.Err()
 	case err == nil || !reply.OK():
-		return a, errors.New(reply.Text()) // of the token, the index, the collector, or what stands before it
+		return a, errors.New(reply.Text()) // of the token, the index, the collector, or a proxy before it
 	}
 	return a, fmt.Errorf("the reply is not one of a collector: %w: %s", err, reply.Text())
 }
 
-// read reads what a collector says.
+// read reads the reply of a collector.
 func read(r *post.Reply) (a answer, err error) {
 	if err := json.Unmarshal(r.Body, &a); err != nil {
 		return answer{}, err

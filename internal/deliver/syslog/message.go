@@ -98,7 +98,7 @@ func (n *encoder) message(e *deliver.Event) []byte {
 	return append(n.buf, n.reference(e, room)...)
 }
 
-// reference returns what stands for an event that is too long: which one it is, its digest, and its beginning.
+// reference returns the text that is sent for an event that is too long: its id, its digest, and its beginning.
 func (n *encoder) reference(e *deliver.Event, room int) []byte {
 	sum := sha256.Sum256(e.Line)
 	n.text = append(n.text[:0], `{"weir":{"cut":true`...)
@@ -137,7 +137,7 @@ func word(text string, most int) string {
 	return text[:min(len(text), most)]
 }
 
-// orNil returns what stands for nothing in the place of nothing.
+// orNil returns a word, or "-" (NILVALUE) for an empty one.
 func orNil(word string) string {
 	if word == "" {
 		return "-"

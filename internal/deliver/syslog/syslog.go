@@ -1,11 +1,11 @@
 // Package syslog hands events over as messages of syslog (RFC 5424) over TLS (RFC 5425).
 //
-// Syslog has no acknowledgements. A sender that only writes learns nothing of what was in the buffers between it and a
-// receiver that dies. So a batch has a connection of its own: the sender says that nothing more comes (close_notify)
-// and waits until the receiver says the same, as RFC 5425 (section 4.4) asks of it, and ends the connection. A receiver
-// that ends before it has read all, such as one that is restarted, resets the connection or leaves bytes
-// unacknowledged, which counts as a failure. What a receiver does with what it has read remains unknown. So there is no
-// session to hold between two batches, other than that of TLS, which is resumed.
+// Syslog has no acknowledgements. A sender that only writes does not learn which bytes were in the buffers between it
+// and a receiver that dies. So a batch has a connection of its own: the sender says that nothing more comes
+// (close_notify) and waits until the receiver says the same, as RFC 5425 (section 4.4) asks of it, and ends the
+// connection. A receiver that ends before it has read all, such as one that is restarted, resets the connection or
+// leaves bytes unacknowledged, which counts as a failure. What a receiver does with the messages that it has read
+// remains unknown. So there is no session to hold between two batches, other than that of TLS, which is resumed.
 package syslog
 
 import (
@@ -64,7 +64,7 @@ func (s *Sink) Send(ctx context.Context, batch []deliver.Event) ([]deliver.Refus
 	if err != nil {
 		return nil, fmt.Errorf("syslog: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = plain.SetDeadline(time.Unix(1, 0)) }) // fails what waits
+	stop := context.AfterFunc(ctx, func() { _ = plain.SetDeadline(time.Unix(1, 0)) }) // ends reads and writes that wait
 	defer stop()
 	err = s.exchange(ctx, &watchedConn{Conn: plain}, batch)
 	if closeErr := plain.Close(); err == nil {
