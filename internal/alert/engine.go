@@ -19,7 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/tlog"
 )
 
-// Options are what an Engine works with.
+// Options of an Engine.
 type Options struct {
 	Bucket   bucket.Bucket // of the states; one that seals them (package seal)
 	Sets     *Sets
@@ -31,16 +31,16 @@ type Options struct {
 	// Mine tells whether this node evaluates the rules of a project. If nil, it does.
 	Mine func(project string) bool
 
-	// Hears tells whether Committed is called for what is committed to a log: whether this node sequences it. Such a log
-	// is read only when it has grown, and every PollEvery. If nil, no log is one.
+	// Hears tells whether Committed is called for commits to a log: whether this node sequences it. Such a log is read
+	// only when it has grown, and every PollEvery. If nil, Committed is called for no log.
 	Hears func(log string) bool
 
 	PollEvery time.Duration // Time between two looks at a log that has not grown as far as is known (default 1 minute).
 	Every     time.Duration // Time between two passes over the rules (default 5 seconds).
 	LookEvery time.Duration // Time between two looks for changed rules (default 1 minute). If negative, there are none.
-	Pauses    retry.Policy  // after what a notifier did not accept (default from 10 seconds to 5 minutes)
+	Pauses    retry.Policy  // Pauses after a failure of a notifier (default from 10 seconds to 5 minutes).
 	Parallel  int           // Projects whose rules are evaluated at a time (default 4).
-	PublicURL string        // under which people reach the page. If empty, alerts have no links.
+	PublicURL string        // URL under which people reach the page. If empty, alerts have no links.
 	Logger    *slog.Logger
 	Registry  prometheus.Registerer // If nil, metrics are kept nowhere.
 }
@@ -119,7 +119,7 @@ func New(o Options) (*Engine, error) {
 func (e *Engine) Run(ctx context.Context) {
 	defer e.sending.Wait()
 	defer e.passes.Wait()
-	e.forget(nil) // What a run before this one held counts only as far as it was written.
+	e.forget(nil) // The states of an earlier run count only as they were written.
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -135,8 +135,8 @@ func (e *Engine) Run(ctx context.Context) {
 	}
 }
 
-// Pass evaluates all rules of this node on what is new, and waits for that. It tells whether there is more to read.
-// What fails is logged, and tried again in the next pass.
+// Pass evaluates all rules of this node on new entries, and waits for that. It tells whether there is more to read.
+// Failures are logged, and the next pass tries again.
 func (e *Engine) Pass(ctx context.Context) (more bool) {
 	e.begin(ctx, false)
 	e.passes.Wait()

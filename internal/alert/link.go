@@ -10,7 +10,7 @@ import (
 )
 
 // link returns the address of the page that shows the events of an alert; "" without a public address. It is a part of
-// what notifiers are told, so it is the same each time until the alert becomes longer.
+// messages to notifiers, so it does not change until the alert becomes longer.
 func link(public, project string, r *rule.Rule, a *rule.Alert) string {
 	if public == "" {
 		return ""
@@ -54,7 +54,8 @@ func question(r *rule.Rule, a *rule.Alert) string {
 	return (&query.Query{Root: all}).String()
 }
 
-// termOf returns what finds the events of which one of some fields has a value; nil if the fields are no such.
+// termOf returns a query for the events of which one of the fields in text has a value; nil if text does not name
+// fields. If value is empty, the first field must be missing.
 func termOf(text, value string) query.Node {
 	var any query.Or
 	for one := range strings.SplitSeq(text, "|") {

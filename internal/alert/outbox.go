@@ -22,7 +22,7 @@ const (
 	leastShown  = 2 * time.Minute // between telling such a notifier of an alert and of its end
 )
 
-// usualPauses are those after what a notifier did not accept.
+// usualPauses are the pauses after a failure of a notifier.
 var usualPauses = retry.Policy{First: 10 * time.Second, Longest: 5 * time.Minute}
 
 // outbox tells the notifiers of a project. A notifier is told by one goroutine at a time, so that one that hangs keeps
@@ -34,7 +34,7 @@ type outbox struct {
 	lines map[string]*line // by the id of a notifier
 }
 
-// line is what is known of one notifier.
+// line is the state of one notifier.
 type line struct {
 	busy     bool
 	next     time.Time // before which nothing is sent
@@ -43,7 +43,7 @@ type line struct {
 	repeated map[string]time.Time // when the notifier was last told of an alert that lasts
 }
 
-// result is what became of a message.
+// result is the result of sending a message.
 type result struct {
 	message notify.Message
 	at      time.Time
@@ -52,8 +52,8 @@ type result struct {
 
 func newOutbox(e *Engine) *outbox { return &outbox{engine: e, lines: map[string]*line{}} }
 
-// note notes in the states what became of messages. It comes before the states are written: what was told is in none
-// that goes on without it, and the next messages need not wait for another pass.
+// note notes the results of messages in the states. It runs before the states are written, so that they have the
+// results, and the next messages need not wait for another pass.
 func (o *outbox) note(rules []*held) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -93,9 +93,8 @@ func (o *outbox) send(ctx context.Context, set *Set, rules []*held, now time.Tim
 	}
 }
 
-// due returns what a notifier is to be told now, in order: what it does not know yet, and then again what it was told
-// longest ago, so that what is repeated never keeps it from something new. Only what is in a state that was written is
-// told.
+// due returns the messages for a notifier that are due, in order: first new ones, then repeated ones, the oldest first,
+// so that repeated messages never delay new ones. It leaves out alerts whose state is not written yet.
 func (o *outbox) due(set *Set, n *notify.Notifier, l *line, rules []*held, now time.Time) (all []notify.Message) {
 	var repeats []notify.Message
 	lasting := map[string]bool{}
@@ -194,7 +193,7 @@ func note(notifier string, r result, rules []*held) {
 	}
 }
 
-// after returns what became of the notifications of an alert to one notifier, after one more result.
+// after returns the state of an alert's notifications to one notifier, after one more result.
 func after(a *rule.Alert, sent rule.Sent, r result) (now rule.Sent, changed bool) {
 	count := 1
 	if r.message.Resolved {

@@ -70,11 +70,11 @@ const (
 	restedAfter = time.Minute
 	// lostFor is for how long it is an alert that entries were not counted.
 	lostFor = time.Hour
-	// readFor is for how long a pass reads. What it does not come to, the next one does.
+	// readFor is for how long a pass reads. The next pass does the rest.
 	readFor = 5 * time.Second
 )
 
-// pass counts what is new for all rules of the project, and tells of what follows.
+// pass counts new entries for all rules of the project, and tells of the alerts that follow.
 func (p *project) pass(ctx context.Context, set *Set) (more bool, err error) {
 	now := time.Now()
 	of, err := p.engine.Accounts.Project(ctx, p.id)
@@ -282,7 +282,7 @@ func (p *project) readNext(ctx context.Context, log watched, now time.Time) (mor
 		if ctx.Err() != nil || !p.engine.mine(p.id) {
 			return false, nil
 		}
-		news := p.engine.news.of(log.id) // What is committed from here on is news again.
+		news := p.engine.news.of(log.id) // Entries that are committed from here on are news again.
 		whole, err := p.readLog(ctx, log, near, now)
 		for _, h := range near {
 			if whole {

@@ -1,11 +1,11 @@
-// Package alert evaluates the rules of projects on the entries of their logs, and tells of what they find: in the
-// project's own log, and by notifiers.
+// Package alert evaluates the rules of projects on the entries of their logs, and tells of alerts: in the project's own
+// log, and by notifiers.
 //
-// The rules and notifiers of a project are one document (Set). What a rule has counted, up to which entry of each log,
-// and its alerts are another (rule.State), so that they never contradict each other. The state is written before
-// anybody is told of an alert, and what is told follows from the state alone. So a crash makes a node count and tell
-// again, with the same ids, and miss nothing. If two nodes evaluate the same rule, one of them finds that the other has
-// written the state, forgets what it counted, and goes on from there.
+// The rules and notifiers of a project are one document (Set). The counts of a rule, up to which entry of each log it
+// has counted, and its alerts are another (rule.State), so that they never contradict each other. The state is written
+// before anybody is told of an alert, and the messages follow from the state alone. So a crash makes a node count and
+// tell again, with the same ids, and miss nothing. If two nodes evaluate the same rule, one of them finds that the
+// other has written the state, forgets what it counted, and goes on from there.
 package alert
 
 import (
@@ -101,8 +101,8 @@ type Store struct {
 // NewStore returns the documents that lie in a bucket.
 func NewStore(b bucket.Bucket) *Store { return &Store{NewSets(b), b} }
 
-// State returns what a rule has counted, as the node that evaluates it has written it: at most some minutes old. nil if
-// no node has written it, or none since the rule was changed.
+// State returns the state of a rule, as the node that evaluates it has written it: at most some minutes old. It is nil
+// if no node has written it, or none since the rule was changed.
 func (s *Store) State(ctx context.Context, r *rule.Rule) (*rule.State, error) {
 	state := rule.NewState(r)
 	_, err := doc.Read(ctx, s.bucket, statePrefix(r.ID), state)
@@ -125,7 +125,7 @@ func (s *Store) Projects(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-// Drop removes all rules and notifiers of a project, and what the rules have counted.
+// Drop removes all rules and notifiers of a project, and the states of the rules.
 func (s *Store) Drop(ctx context.Context, project string) error {
 	set, err := s.GetOrEmpty(ctx, project)
 	if err != nil {

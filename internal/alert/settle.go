@@ -14,8 +14,8 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// settle looks at the time for a rule, and writes its state if need be. What is told of an alert, in the log and by
-// notifiers, is in a state that was written before.
+// settle looks at the time for a rule, and writes its state if need be. The log and the notifiers are told of an alert
+// only after the state with it is written.
 func (p *project) settle(ctx context.Context, set *Set, h *held, now time.Time) error {
 	h.look(now)
 	p.prepare(set, h)
@@ -236,7 +236,7 @@ func (p *project) record(ctx context.Context, rules []*held) (rest bool, err err
 var activities = map[event.FindingActivity]string{event.AlertFired: "fired", event.AlertResolved: "resolved",
 	event.AlertGivenUp: "given-up"}
 
-// finding returns what the event of an alert says.
+// finding returns the content of the event of an alert.
 func (p *project) finding(h *held, a *rule.Alert, activity event.FindingActivity, at int64) event.Finding {
 	return event.Finding{UID: a.ID + "-" + activities[activity], Time: time.UnixMilli(at), Project: p.id,
 		Activity: activity, Severity: h.rule.Severity.Number(), Alert: a.ID, Rule: h.rule.Name, RuleID: h.rule.ID,
@@ -245,7 +245,7 @@ func (p *project) finding(h *held, a *rule.Alert, activity event.FindingActivity
 		Question: link(p.engine.PublicURL, p.id, &h.rule, a)}
 }
 
-// remove removes what is left of a deleted rule.
+// remove removes the state of a deleted rule.
 func (p *project) remove(ctx context.Context, h *held) error {
 	if err := doc.Clean(ctx, p.engine.Bucket, statePrefix(h.rule.ID), h.version); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Config is the settings of weir. What each one means stands in settings.go. A Config is made by Default.
+// Config is the settings of weir. settings.go describes each one. A Config is made by Default.
 type Config struct {
 	// Where the state is.
 	Bucket string
@@ -22,7 +22,7 @@ type Config struct {
 	SigningKeys    string // text of the signing keys, from the environment
 	SigningKeyFile string
 
-	// What the node does, and where it can be reached.
+	// The node's roles, and where it can be reached.
 	Roles          Roles
 	Listen         string
 	AdminListen    string
@@ -63,7 +63,7 @@ type Config struct {
 	CacheSize   int64 // bytes
 	CacheMemory int64 // bytes
 
-	// What an operator sees.
+	// Profiles and the node's log, for an operator.
 	Pprof     bool
 	LogFormat string
 	LogLevel  string

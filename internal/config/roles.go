@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Roles are what a node does.
+// Roles are the roles of a node.
 type Roles struct {
 	Ingest     bool // It takes events.
 	Read       bool // It serves logs.
-	Background bool // It sequences, merges, and removes what is no longer to be kept.
+	Background bool // It sequences, merges, and removes entries by retention.
 }
 
 // AllRoles are the roles of a node that does everything.

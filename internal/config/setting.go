@@ -221,7 +221,7 @@ func choice(at *string, standard string, choices ...string) *field[string] {
 	return f
 }
 
-// within adds bounds to a value, and to what its help says.
+// within adds bounds to a setting, and to its help text.
 func within[T cmp.Ordered](f *field[T], least, most T) *field[T] {
 	f.limits = f.format(least) + " to " + f.format(most)
 	f.valid = func(v T) error {
@@ -371,7 +371,7 @@ func parseNetworks(s string) (all []netip.Prefix, err error) {
 	return all, nil
 }
 
-// roles is the setting of what a node does.
+// roles is the setting of a node's roles.
 func roles(at *Roles) *field[Roles] {
 	return &field[Roles]{at: at, kind: "roles", standard: AllRoles, parse: ParseRoles, format: Roles.String,
 		limits: "ingest, read, background, all", valid: func(r Roles) error {

@@ -219,7 +219,7 @@ func validRule(s string) error {
 	return nil
 }
 
-// contradictions returns what is wrong with settings that are each right.
+// contradictions returns an error if settings that are valid each contradict each other.
 func (c *Config) contradictions() error {
 	switch {
 	case c.TLSCert == "" && c.TLSKey != "":
@@ -267,7 +267,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Invalid returns an *Error about a setting.
 func (c *Config) Invalid(setting, why string) error { return c.InvalidFor(setting, errors.New(why)) }
 
-// InvalidFor returns an *Error about a setting that wraps the error of what the setting names.
+// InvalidFor returns an *Error about a setting. It wraps err, an error about the thing that the setting names.
 func (c *Config) InvalidFor(setting string, err error) error { return c.invalid(c.prefix+setting, err) }
 
 func (c *Config) invalid(setting string, err error) error {

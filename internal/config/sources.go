@@ -134,7 +134,7 @@ func readFile(name string) (map[string]any, error) {
 	return written, nil
 }
 
-// separators are what stands between the parts of a setting that is a list, by its type.
+// separators are the texts between the elements of a setting that is a list, by its type.
 var separators = map[string]string{"networks": ",", "witness": ",", "roles": ",", "words": ",", "rule": "\n"}
 
 // setYAML sets a setting to a value of the file: a plain one, or a list of such for a setting that is a list.

@@ -1,10 +1,10 @@
-// Package connect makes events of what other systems send in their own formats. Below it is one package for each
-// format. None of them knows how bytes arrive.
+// Package connect makes events of records that other systems send in their own formats. Below it is one package for
+// each format. None of them knows how bytes arrive.
 //
-// What becomes of something that has an identity, or a time, does not depend on when it arrives, so that what is sent
-// again is recognised (Delivery.Time, Delivery.Distinct). Of something that has neither nobody can tell whether it is
-// sent again or has happened again: it is an event each time (Delivery.Anew). What cannot be read is kept as it is
-// (Delivery.Keep).
+// The event of a record that has an identity, or a time, does not depend on when it arrives, so that a record that is
+// sent again is recognised (Delivery.Time, Delivery.Distinct). If a record has neither, nobody can tell whether it is
+// sent again or has happened again: it is a new event each time (Delivery.Anew). A record that cannot be read is kept
+// as it is (Delivery.Keep).
 package connect
 
 import (
@@ -20,20 +20,20 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// Delivery is what is known of what arrives together, beside its bytes. It may not be used concurrently.
+// Delivery describes records that arrive together, beside their bytes. It may not be used concurrently.
 type Delivery struct {
 	Log      string    // id of the log that takes it
 	Received time.Time // when it was taken in
-	First    *First    // If nil, what has no time gets that of its receipt, also when it is sent again.
+	First    *First    // If nil, a record without a time gets that of its receipt, also when it is sent again.
 
 	equal map[[16]byte]int // number of equal events, by their hash
 }
 
 // Distinct returns an event so that it is recorded beside the equal events of the delivery: the first of them stays as
 // it is, since its bytes identify it, and each other one gets a uid, unless it has one. The uids are the same when the
-// delivery is sent again. Events are compared as they are recorded, not as they arrive, because two that differ only
-// in what a mapping leaves out are one event in the log. Distinct may change what is behind the event. Of each event it
-// remembers 16 bytes.
+// delivery is sent again. Events are compared as they are recorded, not as they arrive, because two that differ only in
+// parts that a mapping leaves out are one event in the log. Distinct may change the bytes behind the event. Of each
+// event it remembers 16 bytes.
 func (d *Delivery) Distinct(made []byte) []byte {
 	if bytes.ContainsAny(made, "\r\n") {
 		made = event.AppendCompact(made[:0], made) // as event.Parser records it
@@ -50,13 +50,13 @@ func (d *Delivery) Distinct(made []byte) []byte {
 	return made
 }
 
-// Anew returns a time and a uid for something that has neither a time nor an identity: those of no other.
+// Anew returns the time and a new uid for a record that has neither a time nor an identity.
 func (d *Delivery) Anew() (ms int64, uid string) {
 	return d.Received.UnixMilli(), strings.ToLower(rand.Text())
 }
 
-// Time returns the time of something that has an identity but no time of its own, in milliseconds since the epoch: when
-// it was received first, as far as this node remembers.
+// Time returns the time of a record that has an identity but no time of its own, in milliseconds since the epoch: when
+// it was first received, as far as this node remembers.
 func (d *Delivery) Time(identity ...[]byte) int64 {
 	if d.First == nil {
 		return d.Received.UnixMilli()
@@ -76,15 +76,15 @@ func (d *Delivery) CheckTime(ms int64) error {
 	return nil
 }
 
-// Keep returns an event of the base class that keeps what could not be read of a format, byte by byte, with the reason.
-// It is another event each time.
+// Keep returns an event of the base class that keeps a record of a format that could not be read, byte by byte, with
+// the reason. It is a new event each time.
 func (d *Delivery) Keep(dst, raw []byte, format, why string) []byte {
 	ms, uid := d.Anew()
 	return KeepAs(dst, raw, format, why, ms, uid, nil)
 }
 
-// KeepAs is Delivery.Keep for what has a time and a uid, so that it is the same event when it comes again. If more is
-// not nil, it appends a member of unmapped: what came with the bytes.
+// KeepAs is Delivery.Keep for a record that has a time and a uid, so that it is the same event when it comes again. If
+// more is not nil, it appends a member of unmapped, with data that came with the bytes.
 func KeepAs(dst, raw []byte, format, why string, ms int64, uid string, more func([]byte) []byte) []byte {
 	encoding, text := "text", string(raw)
 	if !utf8.Valid(raw) {
@@ -106,17 +106,17 @@ func KeepAs(dst, raw []byte, format, why string, ms int64, uid string, more func
 	})
 }
 
-// Base is an event of OCSF's base class in the making. What is empty or 0 is left out, but for the time.
+// Base is an event of OCSF's base class in the making. Fields that are empty or 0 are left out, but for the time.
 type Base struct {
 	Time           int64 // milliseconds since the epoch
 	Activity       string
 	Severity       int // OCSF's number (default 1, informational)
 	SeverityText   string
 	Message        string
-	Product        string // name of what made the event
+	Product        string // name of the product that made the event
 	ProductVersion string
 	UID            string
-	Code           string // the source's own name of what happened
+	Code           string // the source's own name of the kind of event
 	Correlation    string
 	OriginalTime   string // as the source wrote it
 }

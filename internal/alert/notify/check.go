@@ -25,7 +25,7 @@ const (
 	maxSecret    = 1024     // bytes
 )
 
-// Check returns what is wrong with a notifier that has a secret; "" stands for none.
+// Check returns the problems of a notifier. secret is that of the notifier, or "" if it has none.
 func (n *Notifier) Check(secret string) []rule.Problem {
 	var k checks
 	k.check(rule.ValidName(n.Name), "name", rule.NameRule)

@@ -25,7 +25,7 @@ import (
 	"github.com/weirlog/weir/internal/egress"
 )
 
-// maxFromServer bounds what a server of mail may say in one connection, in bytes.
+// maxFromServer bounds the replies of a mail server in one connection, in bytes.
 const maxFromServer = 1 << 20
 
 // mail sends each message in a mail of its own, over one connection. A server that does not speak TLS, or whose
@@ -133,8 +133,8 @@ func (s *Sender) dialMail(ctx context.Context, n *Notifier) (*smtp.Client, error
 	return c, nil
 }
 
-// ownName returns what a client calls itself: its name, if that is whole, or its address (RFC 5321 section 4.1.3).
-// Servers that relay mail refuse others.
+// ownName returns the name by which a client introduces itself: its host name, if that is whole, or its address (RFC
+// 5321 section 4.1.3). Servers that relay mail refuse others.
 func ownName(c net.Conn) string {
 	if name, err := os.Hostname(); err == nil && strings.Contains(name, ".") && hostName().MatchString(name) {
 		return name
@@ -168,7 +168,8 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// sendMail sends a mail to those that the server takes it for. What it says of the others for good stands in the mail.
+// sendMail sends a mail to the receivers that the server accepts. The mail names the others, which the server refuses
+// for good, with its reasons.
 func sendMail(c *smtp.Client, n *Notifier, m *Message) error {
 	if err := c.Mail(bare(n.From)); err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 	"github.com/weirlog/weir/internal/visible"
 )
 
-// Type is what a notifier speaks.
+// Type is the protocol of a notifier.
 type Type string
 
 // The types.
@@ -135,7 +135,7 @@ func post(c *http.Client, r *http.Request) error {
 	return retry.After(fmt.Errorf("status %d", reply.StatusCode), retry.Asked(reply.Header))
 }
 
-// maxShown bounds what is shown of an error, in bytes.
+// maxShown bounds the text of an error that is shown, in bytes.
 const maxShown = 300
 
 // Shown returns an error's text as it may be kept and shown: the other side can be the cause of any of it.

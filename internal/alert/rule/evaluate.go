@@ -185,8 +185,8 @@ func (e *Evaluator) count(key string, values []string, x Event, now int64) {
 	}
 }
 
-// reach notes that the count of a group is reached in new parts of time, beside the old ones. What comes after an alert
-// is over has an alert of its own, however late it comes.
+// reach notes that the count of a group is reached in new parts of time, beside the old ones. A part of time after the
+// end of an alert has an alert of its own, however late it is reached.
 func (e *Evaluator) reach(key string, old, reached []span, x Event, now int64) {
 	part := reached[0]
 	for _, r := range reached {
@@ -336,7 +336,7 @@ func (e *Evaluator) lookForAbsence(now int64) {
 	}
 }
 
-// forget removes what counts for no event that may still come in time.
+// forget removes the counts that cannot matter for an event that still comes in time.
 func (e *Evaluator) forget(now int64) {
 	if now < e.State.Crowded {
 		e.forgetBefore(e.soonest(now))
@@ -433,7 +433,7 @@ func (e *Evaluator) shrink(now int64) {
 	}
 }
 
-// drop removes a group. What a threshold counted in it counts for the others.
+// drop removes a group. If the rule is a threshold, its count is added to the group others.
 func (e *Evaluator) drop(key string, now int64) {
 	g := e.State.Groups[key]
 	e.size -= g.size()

@@ -1,7 +1,7 @@
 package rule
 
 // The rules of a project have room together, so that a project costs a node some 100 MB at most, not each of its rules.
-// A rule has its part of it whatever the others remember, and what these leave.
+// Each rule has its own share, however much the others remember, and the room that these leave.
 const (
 	groupsTogether = 50_000
 	stepsTogether  = 200_000

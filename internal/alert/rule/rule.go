@@ -1,4 +1,4 @@
-// Package rule is what the rules of alerts say, and how they are evaluated on events. It knows no storage.
+// Package rule defines the rules of alerts, and evaluates them on events. It knows no storage.
 //
 // # Kinds
 //
@@ -30,7 +30,7 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// Kind is what a rule looks for.
+// Kind is the condition of a rule.
 type Kind string
 
 // The kinds.
@@ -50,7 +50,7 @@ const (
 	ProjectLog     Log = "project"     // the project's own log
 )
 
-// Definition is what the owner of a project says of a rule.
+// Definition defines a rule, as the owner of a project sets it up.
 type Definition struct {
 	Name        string   `json:"name"`
 	Description string   `json:"description,omitempty"`
@@ -87,8 +87,8 @@ type Rule struct {
 	ID      string    `json:"id"`
 	Created time.Time `json:"created"`
 
-	// Since is when the rule was made, or last changed in what it looks for. Events from before do not fire it, and a
-	// State of another time is of no use.
+	// Since is when the rule was made, or last changed so that SameLook is false. Earlier events do not fire it, and a
+	// State with another Since is not used.
 	Since time.Time `json:"since"`
 
 	// Deleted tells that only its alerts have still to be ended.
@@ -146,7 +146,7 @@ func Decode(data []byte) (Definition, error) {
 	return d, nil
 }
 
-// Check returns what is wrong with a definition, the first first; none if it is right.
+// Check returns the problems of a definition in the order of its attributes; none if it is valid.
 func (d *Definition) Check() []Problem {
 	var k checks
 	k.check(ValidName(d.Name), "name", NameRule)
@@ -177,7 +177,7 @@ func (d *Definition) Check() []Problem {
 	return k
 }
 
-// checkKind checks what only some kinds have.
+// checkKind checks the attributes that only some kinds have.
 func (d *Definition) checkKind(k *checks) {
 	within := func(name string, v, least, most Duration) {
 		k.check(least <= v && v <= most, name, fmt.Sprintf("must be from %s to %s", least, most))
@@ -258,8 +258,7 @@ func parseFields(text string) ([]query.Field, error) {
 	return all, nil
 }
 
-// SameLook tells whether two definitions look for the same. If not, what was counted for one does not count for the
-// other.
+// SameLook tells whether two definitions look for the same. If not, the counts of one do not hold for the other.
 func (d *Definition) SameLook(other *Definition) bool {
 	a, b := *d, *other
 	for _, x := range []*Definition{&a, &b} {

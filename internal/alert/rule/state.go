@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// State is what a rule remembers of the events that it has counted, and its alerts. It is a document, at most some 6 MB
-// long. Times are milliseconds since 1970.
+// State is the memory of a rule: the counts of its events, and its alerts. It is a document, at most some 6 MB long.
+// Times are milliseconds since 1970.
 type State struct {
 	Since  time.Time         `json:"since"`          // that of the rule
 	Next   map[string]int64  `json:"next"`           // by log, the first entry that was not counted
@@ -28,7 +28,7 @@ func NewState(r *Rule) *State {
 	return &State{Since: r.Since, Next: map[string]int64{}, Groups: map[string]*group{}}
 }
 
-// group is what was counted of the events with the same values of the rule's fields.
+// group has the counts of the events with the same values of the rule's fields.
 type group struct {
 	Steps  steps            `json:"steps"`
 	Values map[string]steps `json:"values,omitempty"` // when each value of Distinct was there
@@ -51,14 +51,14 @@ const (
 	maxAlerts  = 300    // with those that somebody has still to be told of
 	maxValues  = 64     // of a field in one event
 	maxKeys    = 256    // groups of one event
-	maxValue   = 200    // bytes; what is longer is cut, and told from others by a digest
+	maxValue   = 200    // bytes; longer values are cut, and told apart by a digest
 	expectedIn = 31 * day
 )
 
-// others is the group of what has no group of its own.
+// others is the group of events without a group of their own.
 const others = ""
 
-// Cause is what an alert is about.
+// Cause is the cause of an alert.
 type Cause string
 
 // The causes.
@@ -90,7 +90,7 @@ type Alert struct {
 	Sent   map[string]Sent `json:"sent,omitempty"`   // by the id of a notifier
 }
 
-// Sent is what became of the notifications of an alert to one notifier.
+// Sent is the state of an alert's notifications to one notifier.
 type Sent struct {
 	Count int       `json:"count"` // how many were accepted: that it fired, and that it is over
 	At    time.Time `json:"at"`    // when the last one was accepted, or failed
@@ -138,7 +138,7 @@ func valuesOf(key string) (values []string) {
 	return values
 }
 
-// bounded returns a value as it is, or what stands for one that is long.
+// bounded returns a value, or a short form of it that is unique if it is long.
 func bounded(value string) string {
 	if len(value) > maxValue {
 		sum := sha256.Sum256([]byte(value))

@@ -157,7 +157,7 @@ func (s steps) MarshalJSON() ([]byte, error) {
 	return json.Marshal(flat)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the output of MarshalJSON.
 func (s *steps) UnmarshalJSON(data []byte) error {
 	var flat []int64
 	if err := json.Unmarshal(data, &flat); err != nil {

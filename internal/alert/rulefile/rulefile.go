@@ -1,4 +1,4 @@
-// Package rulefile reads rules of alerts from files of YAML, and shows in what two rules differ.
+// Package rulefile reads rules of alerts from files of YAML, and shows the differences of two rules.
 package rulefile
 
 import (
@@ -90,8 +90,8 @@ func Documents(data []byte) (all []json.RawMessage, err error) {
 var attributes = []string{"name", "description", "severity", "disabled", "kind", "query", "logs", "workspaces",
 	"outside", "by", "count", "distinct", "within", "field", "notSeenFor", "fewerThan", "delay", "notify"}
 
-// Diff returns what of a rule is to change, a line for each attribute as it is ("- ") and as it becomes ("+ "); nothing
-// if the rules are the same. before is nil for a new rule.
+// Diff returns the changes of a rule: for each attribute a line as it is ("- "), and one as it becomes ("+ "); none if
+// the rules are the same. before is nil for a new rule.
 func Diff(before, after *rule.Definition) ([]string, error) {
 	old, err := values(before)
 	if err != nil {

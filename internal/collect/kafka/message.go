@@ -82,7 +82,8 @@ func (p *partition) Map(dst []byte, m *collect.Message, received time.Time) ([]b
 	return p.mapRaw(dst, m, &d)
 }
 
-// mapJSON makes an event of the base class. Its unmapped has the object, and the place and the headers of the message.
+// mapJSON makes an event of the base class. Its unmapped has the object, and the offset, key and headers of the message
+// (see Describe).
 func (p *partition) mapJSON(dst []byte, m *collect.Message, d *connect.Delivery) ([]byte, error) {
 	at := m.Time
 	err := connect.Members(m.Value, func(string, []byte) error { return nil })

@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// Format is what events of the base class name as their source's format.
+// Format is the name of this format in events of the base class.
 const Format = "CloudEvents"
 
 // Mapping makes events of CloudEvents. It is for one delivery, and may not be used concurrently.
@@ -18,7 +18,7 @@ type Mapping struct {
 	made []byte
 }
 
-// attributes are what the mapping reads of an event.
+// attributes are the attributes of an event that the mapping reads.
 type attributes struct {
 	specVersion, id, source, kind, subject, time string
 	data                                         []byte
@@ -53,7 +53,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 	return m.made, nil
 }
 
-// Keep returns an event that keeps what could not be read.
+// Keep returns an event that keeps bytes that could not be read.
 func (m *Mapping) Keep(raw []byte, why string) []byte {
 	m.made = m.Delivery.Keep(m.made[:0], raw, Format, why)
 	return m.made

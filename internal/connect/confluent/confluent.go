@@ -1,9 +1,9 @@
 // Package confluent makes events of OCSF of the audit events of Confluent Cloud and Confluent Platform, which are
 // CloudEvents 1.0 in JSON.
 //
-// It reads both generations of Confluent's schema, and members in either spelling (methodName, method_name). What no
-// field of OCSF takes stays in unmapped, as it came. The mapping follows Confluent's documentation; it was not tried
-// with a topic of Confluent.
+// It reads both generations of Confluent's schema, and members in either spelling (methodName, method_name). Members
+// without a field of OCSF stay in unmapped, as they came. The mapping follows Confluent's documentation; it was not
+// tried with a topic of Confluent.
 package confluent
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// Format is what events that cannot be read name as their format.
+// Format is the name of this format for events that cannot be read.
 const Format = "an audit event of Confluent"
 
 // Classes of OCSF.
@@ -25,7 +25,7 @@ const (
 	api            = 6003
 )
 
-// audited is what is read of an event.
+// audited has the members of an event that are read.
 type audited struct {
 	id, source, kind, subject, time string
 	data                            []byte

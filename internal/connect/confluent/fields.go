@@ -94,7 +94,7 @@ func crn(name, part string) string {
 	return ""
 }
 
-// last returns the last part of a Confluent resource name and what it is called there.
+// last returns the kind and the value of the last part of a Confluent resource name.
 func last(name string) (kind, value string) {
 	kind, value, ok := strings.Cut(name[strings.LastIndexByte(name, '/')+1:], "=")
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// success tells whether what was asked for was done, and whether that is known.
+// success tells whether the request succeeded, and whether that is known.
 func (e *audited) success() (success, known bool) {
 	for _, status := range []string{e.result.text("status"), e.authz.text("result"), e.authn.text("result")} {
 		if status != "" {
@@ -61,7 +61,7 @@ func (e *audited) appendUser(dst []byte, name string) []byte {
 	return append(connect.String(append(dst, `99,"type":`...), cmp.Or(kind, "principal")), '}')
 }
 
-// appendActor appends who did it, and what allowed it.
+// appendActor appends the actor, and the authorization of the request.
 func (e *audited) appendActor(dst []byte) []byte {
 	dst = e.appendUser(append(connect.Name(dst, "actor"), '{'), "user")
 	success, known := e.success()
@@ -126,7 +126,7 @@ func (e *audited) appendEntity(dst []byte) []byte {
 	return append(connect.String(connect.Name(dst, "type"), kind), `,"type_id":99}`...)
 }
 
-// appendCall appends the call, and what it is about.
+// appendCall appends the call, and its resources.
 func (e *audited) appendCall(dst []byte) []byte {
 	dst = connect.String(append(connect.Name(dst, "api"), `{"operation":`...), cmp.Or(e.method, e.kind))
 	if e.service != "" {

@@ -8,10 +8,10 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// Subject is what an event of Atlas names.
+// Subject has the things that an event of Atlas names.
 type Subject struct{ Processor, Workspace, Cluster, Project, Organization string }
 
-// entity returns the kind and the name of what an event is about: the nearest thing that it names.
+// entity returns the kind and the name of the subject of an event: the most specific thing that it names.
 func (s *Subject) entity() (kind, name string) {
 	for _, of := range [][2]string{{"Stream Processor", s.Processor}, {"Stream Workspace", s.Workspace},
 		{"Cluster", s.Cluster}, {"Project", s.Project}, {"Organization", s.Organization}} {
@@ -117,7 +117,7 @@ type Access struct{}
 // Name returns what the format is called.
 func (Access) Name() string { return "an access to a database of MongoDB Atlas" }
 
-// access is what is read of one.
+// access has the members of an access that are read.
 type access struct {
 	user, source, address, host, at, failure, logged, mechanism, project string
 	result                                                               []byte

@@ -73,7 +73,7 @@ var typeUIDs = map[string]int{
 	"startup": 100701, "shutdown": 100702, "rotateLog": 100799, "applicationMessage": 100799,
 }
 
-// audited is what is read of a line.
+// audited has the members of a line that are read.
 type audited struct {
 	atype, at, connection     string
 	local, remote             address
@@ -161,7 +161,7 @@ func activityOfCommand(command string) int {
 	return 0
 }
 
-// results are the names of what a server answers.
+// results are the names of the result codes of a server.
 var results = map[int64]string{13: "Unauthorized", 18: "AuthenticationFailed", 26: "NamespaceNotFound",
 	276: "IndexBuildAborted", 334: "MechanismUnavailable", 337: "AuthenticationAbandoned"}
 

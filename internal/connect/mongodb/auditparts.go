@@ -52,7 +52,7 @@ func addresses(list []byte) (all []string) {
 	return all
 }
 
-// append appends the end as a member; nothing if it is not known. What is called name stands for the server itself.
+// append appends the end as a member; nothing if it is not known. The given name is used for the server itself.
 func (a address) append(dst []byte, member, name string) []byte {
 	switch {
 	case a.ip != "":
@@ -73,7 +73,7 @@ func (a address) append(dst []byte, member, name string) []byte {
 	return dst
 }
 
-// appendOfClass appends what a class has beside what all have.
+// appendOfClass appends the members that only events of a class have.
 func (a *audited) appendOfClass(dst []byte, class int) []byte {
 	dst = a.appendActor(dst, class == apiActivity)
 	switch class {

@@ -1,8 +1,8 @@
-// Package mongodb makes events of what MongoDB and Atlas have in forms of their own: events of Atlas's projects and
-// organizations, accesses to databases, and lines of a server's audit log.
+// Package mongodb makes events of the formats of MongoDB and Atlas: events of Atlas's projects and organizations,
+// accesses to databases, and lines of a server's audit log.
 //
-// What becomes of something depends on its bytes only, so that what is fetched again is recognised. All that it has
-// stays in unmapped, so a search finds what no field of OCSF takes.
+// The event of a record depends on its bytes only, so that a record that is fetched again is recognised. All its
+// members stay in unmapped, so a search finds also those without a field of OCSF.
 package mongodb
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// fields reads members of an object that are texts. A name with dots leads into objects. What is no text is left out.
+// fields reads members of an object that are texts. A name with dots leads into objects. Members that are not texts are
+// left out.
 func fields(object []byte, of map[string]*string) error {
 	inner := map[string]map[string]*string{}
 	for name, to := range of {
@@ -48,7 +49,7 @@ func instant(text string) (ms int64, err error) {
 	return 0, errors.New("its time is not in a form that MongoDB writes")
 }
 
-// product appends the metadata with what made the event; they stay open.
+// product appends the metadata with the product that made the event. It leaves their object open.
 func product(dst []byte, name string) []byte {
 	dst = append(connect.Name(dst, "metadata"), `{"version":"1.8.0","product":{"name":`...)
 	return append(connect.String(dst, name), `,"vendor_name":"MongoDB"}`...)

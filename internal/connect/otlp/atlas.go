@@ -11,7 +11,7 @@ import (
 // atlasService is the name of the service as which MongoDB Atlas sends its events.
 const atlasService = "mongodb-atlas-events"
 
-// atlasEvent is what is read of an event of Atlas.
+// atlasEvent has the members of an event of Atlas that are read.
 type atlasEvent struct {
 	mongodb.Happening
 	payload, address string

@@ -1,5 +1,5 @@
 // Package otlp makes events of log records of OpenTelemetry (https://opentelemetry.io/docs/specs/otlp), in protobuf
-// and in JSON. It reads protobuf itself, field by field, so that what a request costs follows from its size alone.
+// and in JSON. It reads protobuf itself, field by field, so that the cost of a request follows from its size alone.
 // MongoDB Atlas sends its events in this way too.
 package otlp
 
@@ -12,7 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// Format is what events of the base class name as their source's format.
+// Format is the name of this format in events of the base class.
 const Format = "OpenTelemetry"
 
 // Mapping makes events of log records, each with its resource and its scope:
@@ -25,7 +25,7 @@ type Mapping struct {
 	made, attributes, resource, scope, body []byte
 }
 
-// record is what is read of a log record.
+// record has the fields of a log record that are read.
 type record struct {
 	time, observed               int64 // nanoseconds since the epoch, 0 if there is none
 	severity                     int64
@@ -82,7 +82,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 	return m.made, nil
 }
 
-// Keep returns an event that keeps what could not be read.
+// Keep returns an event that keeps bytes that could not be read.
 func (m *Mapping) Keep(raw []byte, why string) []byte {
 	m.made = m.Delivery.Keep(m.made[:0], raw, Format, why)
 	return m.made

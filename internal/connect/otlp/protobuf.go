@@ -125,7 +125,7 @@ type buffer struct {
 // part is where a message ends in a buffer, and the size of all up to there: more than most if it is not in the buffer.
 type part struct{ end, size int }
 
-// first adds what a message has in its first field.
+// first adds the message in the first field of a message.
 func (b *buffer) first(after part, name string, message []byte, known map[protowire.Number]named) (part, error) {
 	m, err := last(message, 1)
 	if err != nil {
@@ -134,7 +134,7 @@ func (b *buffer) first(after part, name string, message []byte, known map[protow
 	return b.add(after, name, m, known)
 }
 
-// add adds a message after a part, and removes what was there.
+// add adds a message after a part, in place of any later part.
 func (b *buffer) add(after part, name string, message []byte, known map[protowire.Number]named) (part, error) {
 	p := part{size: after.size + len(message)}
 	if p.size > b.most {
@@ -344,7 +344,7 @@ func appendList(dst, message []byte, r room, appendOne func(dst, message []byte,
 	return dst, err
 }
 
-// appendDouble appends a number, or the names that the JSON of protobuf has for what is none.
+// appendDouble appends a number. NaN and infinities have the names that protobuf's JSON gives them.
 func appendDouble(dst []byte, v float64) []byte {
 	switch {
 	case math.IsNaN(v):

@@ -1,5 +1,5 @@
-// Package splunk makes events of what senders to Splunk's HTTP Event Collector (HEC) send: objects with the member
-// event, or lines of any text.
+// Package splunk makes events of requests to Splunk's HTTP Event Collector (HEC): objects with the member event, or
+// lines of any text.
 package splunk
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/weirlog/weir/internal/connect"
 )
 
-// Format is what events of the base class name as their source's format.
+// Format is the name of this format in events of the base class.
 const Format = "Splunk HEC"
 
 // Mapping makes events of objects as HEC takes them:
@@ -25,8 +25,8 @@ type Mapping struct {
 	whole    []byte // an object with the defaults that it lacked
 }
 
-// Metadata is what a request says of all its events. An object that has a member of the same name keeps it. What is
-// empty is not said.
+// Metadata are the defaults that a request gives for all its events. An object that has a member of the same name keeps
+// it. An empty field is no default.
 type Metadata struct{ Time, Host, Source, SourceType, Index string }
 
 // Map returns the event that an object becomes, valid until the next call. An event that is OCSF, as an object or as
@@ -61,7 +61,7 @@ func (m *Mapping) Map(raw []byte) ([]byte, error) {
 	return m.made, err
 }
 
-// object is what is read of an object.
+// object has the members of an object that are read.
 type object struct {
 	event, time []byte
 	kind        string
@@ -99,13 +99,13 @@ func (m *Mapping) read(raw []byte) (o object, err error) {
 	return o, nil
 }
 
-// Keep returns an event that keeps what could not be read.
+// Keep returns an event that keeps bytes that could not be read.
 func (m *Mapping) Keep(raw []byte, why string) []byte {
 	m.made = m.Delivery.Keep(m.made[:0], raw, Format, why)
 	return m.made
 }
 
-// Lines makes events of lines of text. What the request says of all of them stands in the defaults.
+// Lines makes events of lines of text, with the defaults of Metadata.
 type Lines struct {
 	Mapping
 	object []byte
