@@ -255,8 +255,8 @@ func golden(t *testing.T, name string, rec *httptest.ResponseRecorder) {
 	}
 }
 
-// TestWire compares each kind of reply with its golden file. -update writes the files.
-func TestWire(t *testing.T) {
+// TestRepliesMatchGoldenFiles compares each kind of reply with its golden file. -update writes the files.
+func TestRepliesMatchGoldenFiles(t *testing.T) {
 	const owner = account.GroupOwner
 	good := eventLine("one", now.UnixMilli()-5000)
 	w := newWorld(t, Options{MaxEventBytes: 200, MaxRequestBytes: 4000, MaxRequestEvents: 20, DownloadRate: 1200})

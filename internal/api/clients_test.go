@@ -110,7 +110,7 @@ func TestAWrongPageChangesNothing(t *testing.T) {
 }
 
 // An update of a workspace may contain only one attribute of its region.
-func TestHalfARegion(t *testing.T) {
+func TestUpdateKeepsTheOtherPartOfARegion(t *testing.T) {
 	w := newWorld(t, Options{})
 	path := groupV2 + "/streams/demo"
 	if got := want[workspaceView](t, 200, w.as(account.GroupOwner, "PATCH", path,

@@ -71,7 +71,7 @@ func TestProjects(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestProjectSettingsAreUpdatedAndChecked(t *testing.T) {
 	w := newWorld(t, Options{})
 	const path = "/api/weir/v1/groups/" + projectID + "/settings"
 	if got := want[settingsView](t, 200,

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// TestLooks goes to each view. Where WEIR_SCREENSHOTS names a folder it draws them there, for somebody to look at.
-func TestLooks(t *testing.T) {
+// TestEachViewIsDrawn goes to each view. If WEIR_SCREENSHOTS names a folder, it draws them there for a person to look at.
+func TestEachViewIsDrawn(t *testing.T) {
 	b := openTab(t)
 	for _, dark := range []bool{false, true} {
 		look := map[bool]string{false: "light", true: "dark"}[dark]

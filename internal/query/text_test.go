@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestWords(t *testing.T) {
+func TestTextsAreSplitIntoWords(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                                   nil,
 		"...":                                nil,
@@ -113,7 +113,7 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-func TestTimes(t *testing.T) {
+func TestTimesAreReadAsSpans(t *testing.T) {
 	for text, want := range map[string][2]string{
 		"2026-11":                        {"2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"},
 		"2026-12":                        {"2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"},
@@ -188,7 +188,7 @@ func TestMillisecondsOfInstants(t *testing.T) {
 	})
 }
 
-func TestNear(t *testing.T) {
+func TestNearFindsSimilarFields(t *testing.T) {
 	fields := []string{"actor.user.name", "actor.user.uid", "src_endpoint.ip", "dst_endpoint.ip",
 		"src_endpoint.port", "status_id", "status",
 		"entity.name", "who", "outcome", "unmapped.atype"}

@@ -166,7 +166,7 @@ func TestStrangeClocksDoNoHarm(t *testing.T) {
 	}
 }
 
-func TestHours(t *testing.T) {
+func TestHoursAreReadInTheirZone(t *testing.T) {
 	for text, times := range map[string]map[string]bool{
 		"Mon-Fri 08:00-18:00 Europe/Berlin": {"2026-11-02T07:00:00Z": true, "2026-11-02T06:59:00Z": false,
 			"2026-11-02T16:59:59Z": true, "2026-11-02T17:00:00Z": false, "2026-11-07T10:00:00Z": false,

@@ -80,7 +80,7 @@ func TestVariedCorpus(t *testing.T) {
 }
 
 // Renewed events have other uids, and times in the second before.
-func TestRenew(t *testing.T) {
+func TestRenewedEventsHaveNewUIDs(t *testing.T) {
 	c := Corpus{Events: 100, Days: 1, Until: until, Seed: 1}
 	b := c.NewBody(100)
 	var p event.Parser
@@ -101,7 +101,7 @@ func TestRenew(t *testing.T) {
 }
 
 // In a corpus to search in an address has about one of a hundred events, a word very few; without it there are none.
-func TestSought(t *testing.T) {
+func TestSoughtValuesHaveTheirShares(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long work of one goroutine")
 	}

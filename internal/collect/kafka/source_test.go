@@ -426,7 +426,7 @@ func TestClusterThatIsAway(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestSettingsAreChecked(t *testing.T) {
 	ok := Settings{Access: brokers.Access{BootstrapServers: "a.example.com:9092"}, Topics: []string{"a"}, Mapping: Raw}
 	for _, test := range []struct {
 		wrong  string

@@ -88,7 +88,7 @@ func TestEventsConform(t *testing.T) {
 }
 
 // All that Confluent has said stays, as it came.
-func TestDataIsKept(t *testing.T) {
+func TestDataIsKeptAsItCame(t *testing.T) {
 	var sent, made struct {
 		Data     json.RawMessage
 		Unmapped struct{ Data json.RawMessage }
@@ -100,7 +100,7 @@ func TestDataIsKept(t *testing.T) {
 	}
 }
 
-func TestUnreadableIsSaid(t *testing.T) {
+func TestMalformedEventsAreErrors(t *testing.T) {
 	for _, raw := range []string{`{}`, `7`, `x`, strings.Replace(statement, `"1.0"`, `"0.3"`, 1),
 		strings.Replace(statement, `"id"`, `"no"`, 1), strings.Replace(statement, "2026-11-20T", "at ", 1)} {
 		if made, _, err := Map(nil, []byte(raw), 1); err == nil {

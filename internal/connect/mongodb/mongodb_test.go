@@ -72,7 +72,7 @@ func TestEventsConform(t *testing.T) {
 }
 
 // What cannot be read is an error with a reason that depends on the bytes only.
-func TestUnreadableIsSaid(t *testing.T) {
+func TestMalformedRecordsAreErrors(t *testing.T) {
 	for _, c := range []struct {
 		format format
 		line   string

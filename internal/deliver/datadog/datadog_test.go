@@ -218,7 +218,7 @@ func TestHangingIntake(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestSettingsAreChecked(t *testing.T) {
 	for wrong, s := range map[string]Settings{
 		"":        {Region: "US1_FED", APIKey: "k"},
 		"region":  {Region: "us1", APIKey: "k"},

@@ -298,7 +298,7 @@ func TestHangingServer(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestSettingsAreChecked(t *testing.T) {
 	for wrong, s := range map[string]Settings{
 		"":              {URL: "https://es.example.com:9200/base/", Index: ".ds-weir-1", APIKey: "k"},
 		"elasticUrl":    {URL: "es.example.com:9200", APIKey: "k"},

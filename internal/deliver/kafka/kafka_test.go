@@ -460,7 +460,7 @@ func TestHangingBroker(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestSettingsAreChecked(t *testing.T) {
 	ok := Settings{Access: brokers.Access{BootstrapServers: "a.example.com:9092, [2001:db8::1]:9093"}, Topic: "a.B_c-1"}
 	for _, test := range []struct {
 		wrong  string

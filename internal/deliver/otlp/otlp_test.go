@@ -94,7 +94,7 @@ func partialReply(rejected uint64, why string) string {
 	return string(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner))
 }
 
-func TestWhatAReplyMeans(t *testing.T) {
+func TestRepliesSayIfTheBatchIsAccepted(t *testing.T) {
 	const protobuf, text = "application/x-protobuf", "text/html; charset=utf-8"
 	later := http.Header{"Retry-After": {"7"}}
 	type want struct {

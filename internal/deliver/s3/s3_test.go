@@ -180,7 +180,7 @@ func TestHangingStore(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestSettingsAreChecked(t *testing.T) {
 	ok := Settings{Bucket: "aws-security-data-lake-eu-1", Prefix: "ext/", AccessKey: "id", SecretKey: "secret",
 		Format: Parquet}
 	for _, test := range []struct {

@@ -115,7 +115,7 @@ func TestEventsThatACollectorNamesAreRefusedAlone(t *testing.T) {
 	}
 }
 
-func TestWhatAReplyMeans(t *testing.T) {
+func TestRepliesSayIfTheBatchIsAccepted(t *testing.T) {
 	type want struct {
 		accepted, tooMuch bool
 		pause             time.Duration

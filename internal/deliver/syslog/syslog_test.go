@@ -213,7 +213,7 @@ func keyOf(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 }
 
-func TestSettings(t *testing.T) {
+func TestSettingsAreChecked(t *testing.T) {
 	ok := Settings{Address: "syslog.example.com:6514", Format: CEF, Host: "a.b", Most: 2048, Number: 1}
 	for _, test := range []struct {
 		wrong  string

@@ -67,7 +67,7 @@ func TestARequestIsAStandardWebhook(t *testing.T) {
 	}
 }
 
-func TestWhatAReplyMeans(t *testing.T) {
+func TestRepliesSayIfTheBatchIsAccepted(t *testing.T) {
 	for status, want := range map[int]struct{ accepted, tooMuch bool }{200: {true, false}, 202: {true, false},
 		204: {true, false}, 301: {}, 400: {false, true}, 401: {}, 404: {}, 410: {}, 413: {false, true},
 		422: {false, true}, 429: {}, 500: {}, 503: {}} {
