@@ -16,7 +16,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// TestEachViewIsDrawn goes to each view. If WEIR_SCREENSHOTS names a folder, it draws them there for a person to look at.
+// TestEachViewIsDrawn goes to each view. If WEIR_SCREENSHOTS names a folder, it draws them there.
 func TestEachViewIsDrawn(t *testing.T) {
 	b := openTab(t)
 	for _, dark := range []bool{false, true} {
