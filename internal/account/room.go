@@ -7,14 +7,15 @@ import (
 	"slices"
 )
 
-// The most that there may be of what others make, so that what a node keeps in memory of it, and reads to list it, is
-// bounded. Projects and credentials that are made at the same moment may become more.
+// Maximum numbers of things that callers create, so that a node's memory for them, and its reads to list them, are
+// bounded. Projects and credentials that are created at the same moment may exceed them.
 const (
 	MaxWorkspaces  = 1000   // of a project
 	MaxProjects    = 1000   // of an organization
 	MaxCredentials = 10_000 // of an organization, those of its projects and ingest tokens included
 
-	// MaxOrganizations is how many organizations owners of one may make, and owners of these.
+	// MaxOrganizations is the maximum number of organizations that the owners of one may create, together with the owners
+	// of these.
 	MaxOrganizations = 100
 )
 
@@ -40,13 +41,13 @@ func (p *Project) AddWorkspace(w Workspace) error {
 	return nil
 }
 
-// Listed is what an organization has, of which there may be so much.
+// Listed is a kind of thing that an organization has, with its maximum number.
 type Listed struct {
 	kind string
 	full Full
 }
 
-// What an organization has.
+// The kinds of things that an organization has.
 var (
 	ListedProjects    = Listed{projectNames, Full{"An organization", "projects", MaxProjects}}
 	ListedCredentials = Listed{userIDs, Full{"An organization", "credentials", MaxCredentials}}

@@ -122,8 +122,8 @@ func (s *Directory) Credential(ctx context.Context, id string) (*Credential, err
 	return c, nil
 }
 
-// Listed tells whether there is a credential, so that Credential finds one. What it costs does not depend on how often
-// it is asked; see doc.Cache.Listed.
+// Listed tells whether there is a credential, so that Credential finds one. Its cost does not grow with the number of
+// calls; see doc.Cache.Listed.
 func (s *Directory) Listed(ctx context.Context, id string) bool {
 	return s.credentials.Listed(ctx, id)
 }

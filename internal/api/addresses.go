@@ -7,8 +7,8 @@ import (
 	"github.com/weirlog/weir/internal/account"
 )
 
-// shown returns the URL of a webhook as the caller may see it. What stands behind the host is often all that one needs
-// to send there, so only owners of the project see it.
+// shown returns the URL of a webhook as the caller may see it. The part behind the host is often enough to send there,
+// so only owners of the project see it.
 func (c *call) shown(address string) string {
 	if address == "" || c.caller.May(account.Own, c.scope.project) {
 		return address

@@ -55,7 +55,7 @@ func (h hec) raw(c *call) (any, error) {
 	return h.take(c, h.intakeOf(c, auditLog, true, lines), (*record.Intake).ReadLines)
 }
 
-// mapping returns a mapping with what the query says of all events.
+// mapping returns a mapping with the defaults that the query gives for all events.
 func (h hec) mapping(c *call) splunk.Mapping {
 	return splunk.Mapping{Delivery: h.delivery(c, auditLog), Defaults: splunk.Metadata{Time: c.query.Get(hecTime.name),
 		Host: c.query.Get(hecHost.name), Source: c.query.Get(hecSource.name), SourceType: c.query.Get(hecSourceType.name),

@@ -6,7 +6,7 @@ import (
 	"github.com/weirlog/weir/internal/collect/kafka"
 )
 
-// newKafka is what a creation and an update say of the topics that a source collects.
+// newKafka has the attributes of a creation or an update that describe the topics of a source.
 type newKafka struct {
 	Servers   *string   `json:"bootstrapServers"`
 	Plaintext *bool     `json:"plaintext"`

@@ -26,8 +26,8 @@ type question struct {
 	asked []byte // digest of the request's text that says which events are meant
 }
 
-// continuation is what a client sends back from an earlier reply to the same question, so that the reply continues
-// there, and the question is not recorded again.
+// continuation is a text from an earlier reply to the same question, which a client sends back. The next reply
+// continues there, and the question is not recorded again.
 type continuation struct {
 	Caller   string `json:"c"`           // id of the credential
 	Asked    []byte `json:"q"`           // see question

@@ -19,7 +19,7 @@ const (
 	maxSums = 1000
 )
 
-// repeat is what refusals have in common that one event tells of.
+// repeat has the attributes that refusals share if one event counts them together.
 type repeat struct {
 	logs      string // ids
 	caller    string // id of the credential

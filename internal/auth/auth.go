@@ -122,9 +122,9 @@ func New(b bucket.Bucket, accounts *account.Directory, secret Secret, o Options)
 	}
 }
 
-// Challenges returns the values of WWW-Authenticate for a 401 reply. Of the digests MD5 is the first, which is what
-// Atlas's clients know. A token that is not valid is answered in its own scheme first (RFC 6750, 3). A session is
-// answered in its own scheme only: a browser would ask its user for a password otherwise.
+// Challenges returns the values of WWW-Authenticate for a 401 reply. MD5 is the first of the digests, since Atlas's
+// clients know only MD5. A token that is not valid is answered in its own scheme first (RFC 6750, 3). A session is
+// answered in its own scheme only: otherwise a browser would ask its user for a password.
 func (a *Authenticator) Challenges(why *Unauthorized) []string {
 	if why.Session {
 		return []string{fmt.Sprintf("Session realm=%q", account.Realm)}
@@ -238,7 +238,7 @@ func (a *Authenticator) Forget(addr netip.Addr) {
 	a.addresses.Forget(func(p netip.Prefix) bool { return p == from })
 }
 
-// Network is what counts as one address: of IPv6, a /64, which is what one host commonly has.
+// Network returns the network that counts as one address: for IPv6 a /64, since one host commonly has that.
 func Network(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("") // no list names a zone
 	bits := addr.BitLen()
@@ -263,21 +263,22 @@ func (a *Authenticator) client(ctx context.Context, clientID, secret string, add
 	})
 }
 
-// claim is what the failures of are counted: a network that claims to be a credential.
+// claim is a network that claims to be a credential. Failures are counted for each claim.
 type claim struct {
 	from     netip.Prefix
 	identity string // client id or public key; empty if none of that form is claimed
 }
 
-// addressShare is how many credentials, each wrong as often as one may be, make an address as a whole be limited.
+// addressShare is the number of credentials for which an address may have the maximum number of failures. Then the
+// whole address is limited.
 const addressShare = 10
 
 // admit runs check for a caller that claims to be a credential, counts its failure, and looks at the access list.
 //
-// A right credential is taken however often its address, or others under its name, have failed: weir makes all secrets
-// itself, with 120 random bits or more, so the limit is not what protects them from being guessed. It bounds what wrong
-// ones cost. They are answered as too many, and check is told to look for none in the bucket that is not listed there.
-// The answer to a wrong one does not depend on whether there is such a credential.
+// A right credential is accepted however often its address, or others under its name, have failed. weir makes all
+// secrets itself, with 120 random bits or more, so they cannot be guessed even without a limit. The limit bounds the
+// cost of wrong ones. They are answered as too many, and check may not read a credential from the bucket that is not
+// listed there. The answer to a wrong one does not depend on whether there is such a credential.
 func (a *Authenticator) admit(addr netip.Addr, identity string, check func(limited bool) (*account.Credential,
 	error)) (*Principal, error) {
 	addr = addr.Unmap().WithZone("") // no list names a zone

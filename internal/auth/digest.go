@@ -165,8 +165,8 @@ func (a *Authenticator) digest(r *http.Request, header string, addr netip.Addr) 
 }
 
 // answered returns the credential that has answered a challenge. A right answer to a nonce that is not valid, because
-// it is too old, of another secret or made up, is stale: by RFC 7616, 3.3, stale says that the nonce is what was wrong,
-// and without it a client must ask its user for another password.
+// it is too old, of another secret or made up, is stale. By RFC 7616, 3.3, stale says that only the nonce was wrong.
+// Without it a client must ask its user for another password.
 func (a *Authenticator) answered(r *http.Request, p map[string]string, limited bool) (*account.Credential, error) {
 	sent, ours := a.digests.parse(p["nonce"])
 	count, countErr := strconv.ParseUint(p["nc"], 16, 64)

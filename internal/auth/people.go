@@ -16,21 +16,22 @@ import (
 	"github.com/weirlog/weir/internal/oidc"
 )
 
-// People are those who sign in at an OpenID provider. What they may do follows from the rules and from what the
-// provider said when they signed in; no credential is stored for them.
+// People are the persons who sign in at an OpenID provider. Their roles follow from the rules, and from the claims that
+// the provider sent when they signed in. No credential is stored for them.
 type People struct {
 	Provider Provider
 	Rules    []Rule // at most MaxRules
 }
 
-// Provider is what vouches for people, as oidc.Provider does.
+// Provider authenticates people, as oidc.Provider does.
 type Provider interface {
 	Issuer() string
 	Begin(ctx context.Context, redirect string) (string, oidc.Flow, error)
 	Finish(ctx context.Context, f oidc.Flow, answer url.Values) (*oidc.Person, error)
 }
 
-// MaxRules is the maximum number of rules, so that what a session says of them fits into a cookie.
+// MaxRules is the maximum number of rules, so that the text of a session, which has the matching ones, fits into a
+// cookie.
 const MaxRules = 100
 
 // Rule gives a role to people of whom the provider says that a claim is, or has, a value.
@@ -75,7 +76,7 @@ func (r Rule) key() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-// personText is what the text of a person's session says of the person.
+// personText describes a person in the text of their session.
 type personText struct {
 	Issuer  string   `json:"i"`
 	Subject string   `json:"s"`
@@ -157,7 +158,7 @@ func (a *Authenticator) refusedPerson(ctx context.Context, err error) error {
 	return wrong
 }
 
-// match returns what a session says of a person.
+// match returns the description of a person for a session, with the rules that match.
 func (p *People) match(found *oidc.Person) personText {
 	text := personText{Issuer: found.Issuer, Subject: found.Subject, Email: found.Email, Matched: []string{}}
 	for _, r := range p.Rules {

@@ -9,7 +9,8 @@ import (
 // maxReference bounds a reference, in bytes.
 const maxReference = 4 << 10
 
-// referenceTag is the length of what shows that a node made a reference: an HMAC-SHA256, cut.
+// referenceTag is the length of the MAC of a reference, a truncated HMAC-SHA256, by which a node can tell that a node
+// made it.
 const referenceTag = 16
 
 // Refer returns content as a text that a client keeps and sends back, so that no node has to. Any node with this secret

@@ -90,7 +90,7 @@ func (r *revocations) sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// revocation is what the name of an object says.
+// revocation is the content of the name of an object.
 type revocation struct {
 	id      string // of the token; empty for all tokens
 	expires time.Time
@@ -116,7 +116,7 @@ func parseRevocation(name string) (revocation, bool) {
 
 func gone(expires, now time.Time) bool { return now.Sub(expires) > revocationsKept }
 
-// revoked is what is revoked of one credential.
+// revoked has the revocations of one credential.
 type revoked struct {
 	bucket bucket.Bucket
 	life   time.Duration
@@ -126,7 +126,7 @@ type revoked struct {
 	expires map[string]time.Time // by token id
 	until   time.Time            // All tokens that expire then or before are revoked.
 	adding  int                  // revocations that are being made
-	listed  time.Time            // What was there then is known.
+	listed  time.Time            // Revocations from before this moment are known.
 	tried   time.Time            // when it was last attempted to list them
 	failed  error                // of the last attempt, unless its caller lost patience
 	listing chan struct{}        // closed when the caller that lists them now is done; nil if there is none
@@ -276,7 +276,7 @@ func (r *revoked) list(caller context.Context, now time.Time) (old []string, err
 	return r.learn(found, now), nil
 }
 
-// remove removes objects. What could not be removed is found again by the next list, so its error concerns nobody.
+// remove removes objects. It ignores errors, since the next list finds the remaining objects again.
 func (r *revoked) remove(ctx context.Context, names []string) {
 	if len(names) == 0 {
 		return

@@ -41,7 +41,7 @@ type Session struct {
 	Renewed string // the text that a client is to keep from now on; empty if it is the one that it has
 }
 
-// sessionText is what a session's text says.
+// sessionText is the content of a session's text.
 type sessionText struct {
 	ID         string       `json:"i"`
 	Credential string       `json:"c"`
@@ -154,8 +154,8 @@ func (a *Authenticator) read(text string) (*sessionText, bool) {
 	return said, ok && json.Unmarshal(data, said) == nil
 }
 
-// session authenticates by a session's text. Only a text that no node has made counts as a wrong credential: one whose
-// time is over is what an honest client has.
+// session authenticates by a session's text. Only a text that no node has made counts as a wrong credential: an honest
+// client may have one that has expired.
 func (a *Authenticator) session(ctx context.Context, text string, addr netip.Addr) (*Principal, error) {
 	said, ok := a.read(text)
 	if !ok {
@@ -176,8 +176,7 @@ func (a *Authenticator) session(ctx context.Context, text string, addr netip.Add
 	return p, nil
 }
 
-// inSession returns the credential of a session that has not ended. What it may do is looked up each time, as for a
-// token.
+// inSession returns the credential of a session that has not ended. Its roles are looked up each time, as for a token.
 func (a *Authenticator) inSession(ctx context.Context, said *sessionText, now time.Time) (*account.Credential, error) {
 	ended := &Unauthorized{Session: true, Stale: true}
 	expires := time.Unix(said.Expires, 0)

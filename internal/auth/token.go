@@ -18,8 +18,8 @@ import (
 	"github.com/weirlog/weir/internal/bucket"
 )
 
-// MaxTokenLife is how long tokens live, as Atlas's, unless they are to live shorter. What is revoked is remembered for
-// as long, since another node may issue tokens that live longer than this node's.
+// MaxTokenLife is how long tokens live, as Atlas's, unless they are to live shorter. A revocation is remembered for as
+// long, since another node may issue tokens that live longer than this node's.
 const MaxTokenLife = time.Hour
 
 const (
@@ -27,7 +27,7 @@ const (
 	maxToken = 4 << 10 // bytes; those that weir issues have some 300
 )
 
-// claims are what a token says.
+// claims are the claims of a token.
 type claims struct {
 	jwt.RegisteredClaims
 	Secret string `json:"sid"` // id of the secret that it was issued for: it ends with that

@@ -27,7 +27,7 @@ import (
 	"github.com/weirlog/weir/internal/source"
 )
 
-// Options are what a Runner works with.
+// Options of a Runner.
 type Options struct {
 	Sources       *source.Directory
 	Accounts      *account.Directory
@@ -72,7 +72,7 @@ type running struct {
 	retries *retry.Pauses
 }
 
-// pace is what the sources of one credential share.
+// pace is the Pace that the sources of one credential share.
 type pace struct {
 	*atlas.Pace
 	used bool // in this pass
@@ -254,7 +254,7 @@ func short(err error) string {
 	return fmt.Sprintf("%.*q", most, text)
 }
 
-// paceOf returns what the sources with the credential of one share.
+// paceOf returns the Pace that is shared by the sources with the same credential.
 func (r *Runner) paceOf(s *source.Source) *atlas.Pace {
 	key := s.Credential()
 	if r.paces[key] == nil {
@@ -332,7 +332,7 @@ func (r *Runner) maxEvent() int {
 	return 1 << 20
 }
 
-// open returns what asks a source, and what lets go of its connections.
+// open returns a source, and a function that closes its connections.
 func (r *Runner) open(s *source.Source, p *atlas.Pace) (from collect.Source, hang func(), err error) {
 	secret := ""
 	if hidden := *s.Secret(); hidden != "" {
@@ -376,8 +376,8 @@ type sink struct {
 	most     int
 }
 
-// Open implements collect.Sink. What was collected has been checked: the limit leaves room for what keeps a line as it
-// is.
+// Open implements collect.Sink. The size of the lines has been checked: the limit leaves room for the event that keeps
+// a line as it is.
 func (s *sink) Open(t collect.Target) collect.Batch {
 	return s.recorder.Intake(record.Source{Log: t.Log, Operational: t.Operational, Partial: true, Org: s.org,
 		Origin: event.Origin{By: s.source.By(), Workspace: t.Workspace, Project: s.source.Project, Received: time.Now()}},

@@ -125,7 +125,7 @@ func (l *Listener) Take() (Event, bool) {
 	e := l.queue[0]
 	l.queue[0] = Event{}
 	if l.queue = l.queue[1:]; len(l.queue) == 0 {
-		l.queue = nil // What lay before it is free.
+		l.queue = nil // The memory of the events before it is free.
 	}
 	l.bytes -= len(e.Line)
 	return e, true

@@ -31,7 +31,7 @@ type source struct {
 
 	mu        sync.Mutex
 	listeners map[*Listener]bool
-	upTo      time.Time // What was acknowledged before is told.
+	upTo      time.Time // Events that were acknowledged before it are told.
 }
 
 func newSource(f *Feed, log string) *source {
@@ -56,7 +56,7 @@ func (s *source) visit(ctx context.Context, fresh *Listener, whole bool) error {
 	}
 	began := time.Now()
 	err := s.tell(ctx, fresh, whole)
-	if errors.Is(err, tlog.ErrPruned) && !whole { // What waited is gone. Nobody was told what they will be told again.
+	if errors.Is(err, tlog.ErrPruned) && !whole { // Entries were removed meanwhile. No event is told twice.
 		err = s.tell(ctx, fresh, whole)
 	}
 	if err != nil {

@@ -33,7 +33,7 @@ type Setup struct {
 // secretLife is the lifetime of the first service account's secret.
 const secretLife = 365 * 24 * time.Hour
 
-// credentials is what a client needs. The names are those of its environment variables.
+// credentials are the values that a client needs. The names are those of its environment variables.
 type credentials struct {
 	url, org, project, workspace string
 	clientID, clientSecret       string

@@ -44,8 +44,8 @@ type Refused struct {
 
 func (e *Refused) Error() string { return "the sign-in is refused: " + e.Why }
 
-// Begin returns the address where a person signs in, and what the end of the sign-in is checked against. The provider
-// sends the browser to redirect with its answer. An error is *Unavailable.
+// Begin returns the address where a person signs in, and the Flow against which the end of the sign-in is checked. The
+// provider sends the browser to redirect with its answer. An error is *Unavailable.
 func (p *Provider) Begin(ctx context.Context, redirect string) (string, Flow, error) {
 	m, err := p.metadata(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func (p *Provider) person(ctx context.Context, m *metadata, f Flow, token *oauth
 	return found, p.ask(ctx, m, found, token)
 }
 
-// ask adds to a person's claims what the provider says at its userinfo endpoint. What the ID token says stands.
+// ask adds the claims of the provider's userinfo endpoint to a person. Those of the ID token take precedence.
 func (p *Provider) ask(ctx context.Context, m *metadata, found *Person, token *oauth2.Token) error {
 	if m.provider.UserInfoEndpoint() == "" {
 		return nil

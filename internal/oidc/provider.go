@@ -1,8 +1,8 @@
 // Package oidc has people sign in at an OpenID provider: the authorization code flow with PKCE (RFC 7636), a state and
-// a nonce. It keeps nothing of a sign-in: what its end needs is a Flow, which the browser keeps and nobody else sees.
+// a nonce. It keeps nothing of a sign-in: the end of one needs a Flow, which the browser keeps and nobody else sees.
 //
-// A provider is asked over TLS only, except on this machine. What it replies is bounded in size and time, and no
-// redirect is followed.
+// A provider is asked over TLS only, except on this machine. Its replies are bounded in size and time, and no redirect
+// is followed.
 package oidc
 
 import (
@@ -44,14 +44,14 @@ type Provider struct {
 	client  *http.Client
 	asking  chan struct{} // has an element for each sign-in that asks the provider
 
-	mu     sync.Mutex // is held while the provider is asked for what it says of itself
+	mu     sync.Mutex // is held while the provider's metadata is requested
 	known  *metadata
 	read   time.Time // when known was
 	tried  time.Time // when it was last attempted
 	failed error     // of the last attempt
 }
 
-// metadata is what a provider says of itself.
+// metadata is the metadata of a provider (OpenID Connect Discovery).
 type metadata struct {
 	provider    *oidc.Provider
 	verifier    *oidc.IDTokenVerifier
@@ -96,9 +96,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// metadata returns what the provider says of itself, which is kept for an hour. One request reads it at a time, and its
-// failure is the answer to all that come within seconds. What was read before goes on to be used if it cannot be read
-// again.
+// metadata returns the provider's metadata, which is kept for an hour. One request reads it at a time, and its failure
+// is the answer to all that come within seconds. If it cannot be read again, the metadata from before is used.
 func (p *Provider) metadata(ctx context.Context) (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +173,7 @@ func (p *Provider) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// Unavailable says that the provider could not be asked, or that what it said cannot be used.
+// Unavailable says that the provider could not be asked, or that its reply cannot be used.
 type Unavailable struct{ Err error }
 
 func (e *Unavailable) Error() string { return fmt.Sprintf("the OpenID provider: %.500v", e.Err) }

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Shown is what a File proves of the lines of a file.
+// Shown is the result of a File for the lines of a file.
 type Shown struct {
 	Size    int64 // of the signed tree
 	Root    Hash
@@ -246,7 +246,7 @@ func (c *Checker) mark(p Part) {
 	}
 }
 
-// End returns what is proven after all lines.
+// End returns the result after all lines.
 func (c *Checker) End() (*Shown, error) {
 	if err := c.advance(true); err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func (m *Matcher) Match(line []byte) bool {
 	return matches
 }
 
-// truth is what is known so far while an event is read.
+// truth is the result so far while an event is read.
 type truth uint8
 
 const (

@@ -1,6 +1,6 @@
-// Package retention removes what must no longer be kept: events older than a project's limit, and the logs of deleted
-// workspaces, projects and organizations after their time. It keeps no state: every pass looks at everything again and
-// removes what is due, in small steps. Each step is safe to repeat and to interrupt.
+// Package retention removes events older than a project's limit, and the logs of deleted workspaces, projects and
+// organizations after their time. It keeps no state: every pass looks at everything again and removes due data, in
+// small steps. Each step is safe to repeat and to interrupt.
 package retention
 
 import (
@@ -43,13 +43,13 @@ type Reader interface {
 	LogGone(ctx context.Context, project, log string, end int64) error
 }
 
-// Setup is what projects have set up beside their logs, such as deliveries.
+// Setup is one kind of thing that projects set up beside their logs, such as deliveries.
 type Setup interface {
 	// Projects yields the ids of the projects that have set something up. An error concerns one of them, or ends the
 	// sequence.
 	Projects(ctx context.Context) iter.Seq2[string, error]
 
-	// Drop removes what a project has set up, and how far that had come. It may be repeated, and be interrupted.
+	// Drop removes these things of a project, and their cursors. It may be repeated, and be interrupted.
 	Drop(ctx context.Context, project string) error
 }
 
@@ -90,8 +90,8 @@ func (j *Job) Run(ctx context.Context) error {
 	return failed.err()
 }
 
-// drop drops what deleted projects had set up. Nothing works by it any more, but secrets are among it. A project whose
-// document is missing is not known to be deleted.
+// drop removes the setups of deleted projects. They do nothing any more, but have secrets. A project whose document is
+// missing is not known to be deleted.
 func (j *Job) drop(ctx context.Context, s Setup, deleted map[string]bool, failed *failures) {
 	for id, err := range s.Projects(ctx) {
 		if err == nil && deleted[id] {

@@ -3,7 +3,7 @@
 // nodes' secret, which is never in the bucket. An attacker who can write the bucket can therefore delete an object,
 // damage it, or put an older version of it back, but cannot make one that a node believes.
 //
-// What a log's signed checkpoints cover needs no seal. Documents, plans and WAL objects do.
+// Objects that a log's signed checkpoints cover need no seal. Documents, plans and WAL objects do.
 package seal
 
 import (
@@ -114,8 +114,8 @@ func split(sealed []byte) (data, sum []byte, err error) {
 	return data, sum, nil
 }
 
-// Bucket is a bucket whose objects are all sealed: it seals what is written to it, and reads only what its key has
-// sealed. An object that another key has sealed, or none, exists in it and cannot be read (ErrForged).
+// Bucket is a bucket whose objects are all sealed: it seals each object that is written, and reads only objects that
+// its key has sealed. An object that another key has sealed, or none, exists in it and cannot be read (ErrForged).
 type Bucket struct {
 	under bucket.Bucket
 	key   Key

@@ -176,7 +176,7 @@ type toldField struct {
 	values []index.Count
 }
 
-// tell returns what an index knows about the fields.
+// tell returns the facts about the fields that are in an index.
 func (c *collector) tell(ctx context.Context, x *index.Index, matches []index.Matches, fetch index.Fetch) (*told,
 	error) {
 	known := &told{}

@@ -7,7 +7,7 @@ import (
 	"github.com/weirlog/weir/internal/query"
 )
 
-// indexed is what the index of a segment knows of the matching events.
+// indexed has the counts of matching events that come from the index of a segment.
 type indexed struct {
 	total  int64
 	bars   []int64
@@ -15,7 +15,7 @@ type indexed struct {
 	read   map[int]*rest // what only the lines know, by number of the block
 }
 
-// rest is what only the lines of a block know.
+// rest names the facts about a block that are only in its lines.
 type rest struct {
 	noTimes bool         // whether the times of its events are unknown
 	hidden  []index.Bits // by facet: events whose values are unknown

@@ -209,7 +209,7 @@ func (s *Sequencer) apply(ctx context.Context, p wal.Plan) error {
 		case errors.Is(err, tlog.ErrOtherPlan):
 			return s.planAgain(ctx, p, w)
 		case errors.Is(err, seal.ErrForged):
-			// From now on the reader leaves out what does not verify. The rest is applied.
+			// From now on the reader leaves out sections that do not verify. The rest is applied.
 		case !errors.Is(err, bucket.ErrNotExist) || attempt > len(p.Objects):
 			return err
 		}

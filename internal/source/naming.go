@@ -9,8 +9,8 @@ import (
 	"github.com/weirlog/weir/internal/collect"
 )
 
-// Names of workspaces are made of these, which stand for the name or the id of a project, or of the organization where
-// there is none, and for the name of a workspace, or of what else there is, at the source.
+// Placeholders in the names of workspaces. The first two stand for the name and the id of a project at the source, or
+// of the organization if there is no project; the third for the name of a workspace there, or of another place.
 const (
 	projectName = "{project}"
 	projectID   = "{projectId}"

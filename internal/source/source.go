@@ -1,5 +1,5 @@
-// Package source is what projects have collected from elsewhere: the sources as their owners set them up, how far each
-// has come, and the background work that collects.
+// Package source keeps the sources from which projects collect: their settings, their states, and the background work
+// that collects.
 //
 // The sources of a project are one document, and the state of each is another. The secret of a source is hidden in it
 // (seal.Box), tied to its place.
@@ -31,7 +31,7 @@ import (
 // Most is how many sources a project has at most.
 const Most = 100
 
-// Type is what a source is.
+// Type is the kind of system that a source is.
 type Type string
 
 // The types.
@@ -40,7 +40,7 @@ const (
 	Kafka Type = "KAFKA"
 )
 
-// Source is what a project has collected from elsewhere.
+// Source is a system from which a project has events collected.
 type Source struct {
 	ID      string          `json:"id"` // 24 hex digits
 	Project string          `json:"project"`
@@ -70,8 +70,8 @@ type AtlasSettings struct {
 // maxPage bounds a page of a list that a source sends, in bytes.
 const maxPage = 4 << 20
 
-// Open returns what asks the server, with its secret, by a transport that does not unpack bodies. Of the options it
-// needs what is not in the settings. It sends nothing.
+// Open returns a Source that asks the server, with its secret, by a transport that does not unpack bodies. o has the
+// options that are not in the settings. Open sends nothing.
 func (a *AtlasSettings) Open(secret string, t http.RoundTripper, userAgent string, o atlas.Options) (*atlas.Source,
 	error) {
 	config := client.Config{URL: a.URL, UserAgent: userAgent, Transport: o.Pace.Transport(t), MaxReply: maxPage}

@@ -62,7 +62,7 @@ func (d *Directory) Load(ctx context.Context, id string, have *Progress) (*Progr
 // saveEvery is how long a state that has hardly changed may go unsaved. After a crash so much is read again.
 const saveEvery = 15 * time.Minute
 
-// Save makes the state durable, unless it is about what it was.
+// Save makes the state durable, unless it has hardly changed since a recent save.
 func (s *Progress) Save(ctx context.Context) error {
 	if time.Since(s.at) < saveEvery && !s.State.Differs(&s.saved) {
 		return nil

@@ -68,7 +68,7 @@ func readProof(name string) (*proof.File, error) {
 	return proof.ReadFile(f)
 }
 
-// lines is what was found out about the lines of a file.
+// lines is the result for the lines of a file.
 type lines struct {
 	shown  *proof.Shown
 	marked []proof.Part // parts of the proof, if they were asked for

@@ -81,7 +81,7 @@ func eachLeaf(ctx context.Context, r io.Reader, yield func(proof.Hash) error) (s
 	return seen, err
 }
 
-// content is what was seen in a file besides the hashes of its lines.
+// content has the facts about a file that were found beside the hashes of its lines.
 type content struct {
 	marked bool // there was a byte-order mark, which is ignored
 	taken  Taken

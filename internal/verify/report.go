@@ -27,7 +27,7 @@ const (
 	Unknown  Verdict = "cannot tell" // something that the check needs is missing
 )
 
-// Report is what was found out about one log, or one file of it.
+// Report is the result for one log, or one file of it.
 type Report struct {
 	Subject string  `json:"subject"`       // what was checked
 	Log     string  `json:"log,omitempty"` // origin of its checkpoints

@@ -60,7 +60,7 @@ func (f *forgedObjects) note(object string, offset int64, err error) {
 	}
 }
 
-// get returns what is remembered of an object. It returns nil if that is nothing, or older than recheckForged.
+// get returns the entry of an object. It returns nil if there is none, or if it is older than recheckForged.
 func (f *forgedObjects) get(object string) *forgedObject {
 	o := f.objects[object]
 	if o != nil && time.Since(o.found) > recheckForged {

@@ -19,7 +19,7 @@ import (
 //	"WT" aside of fixed size: the length of the "WS" aside, 8 bytes big-endian; the seal of that aside
 //
 // The seal covers the key of the object and the index, and the index covers the sections by their digests. So a reader
-// of some sections of an object believes only what a node has written.
+// of some sections of an object believes only sections that a node has written.
 var (
 	idEntries  = gzipmember.ID{'W', 'E'}
 	idSections = gzipmember.ID{'W', 'S'}

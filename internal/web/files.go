@@ -14,7 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// page has the files of the page: what a browser loads, as it stands here. Nothing is built.
+// page has the files of the page, as a browser loads them. They need no build step.
 //
 //go:embed page
 var page embed.FS
@@ -29,7 +29,7 @@ type file struct {
 var mediaTypes = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 	".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
-// loadFiles returns the files by the paths under which they are served. What has no media type is served to nobody.
+// loadFiles returns the files by the paths under which they are served. A file without a media type is not served.
 func loadFiles() map[string]file {
 	files := map[string]file{}
 	err := fs.WalkDir(page, "page", func(name string, entry fs.DirEntry, err error) error {

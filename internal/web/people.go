@@ -21,15 +21,15 @@ func (s *server) ways(w http.ResponseWriter, _ *http.Request) {
 	w.Write(data) // An error means that the client has gone.
 }
 
-// flowCookie returns what a browser keeps of a sign-in that has begun: it binds the provider's answer to this browser.
-// The answer comes with a navigation from the provider's site, so the cookie is one that such a navigation sends.
+// flowCookie returns the cookie of a sign-in that has begun. It binds the provider's answer to this browser. The answer
+// comes with a navigation from the provider's site, so the cookie is one that such a navigation sends.
 func (s *server) flowCookie(r *http.Request, flow string, life time.Duration) *http.Cookie {
 	return &http.Cookie{Name: s.cookieName(r) + "-flow", Value: flow, Path: "/", MaxAge: int(life.Seconds()),
 		HttpOnly: true, Secure: s.isSecure(r), SameSite: http.SameSiteLaxMode}
 }
 
-// start begins the sign-in of a person, and replies where the provider is. What its end is checked against goes into a
-// cookie that no script can read.
+// start begins the sign-in of a person, and replies where the provider is. The flow, against which its end is checked,
+// goes into a cookie that no script can read.
 func (s *server) start(w http.ResponseWriter, r *http.Request) {
 	if !s.maySignIn(w, r) {
 		return
@@ -74,8 +74,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// arrive sends the browser to the page, with a word for what went wrong; empty if nothing did. The word is in the part
-// of the address that no server sees, and the page has a sentence for each.
+// arrive sends the browser to the page, with a word for the error; empty if there is none. The word is in the part of
+// the address that no server sees, and the page has a sentence for each.
 func arrive(w http.ResponseWriter, r *http.Request, problem string) {
 	target := "/"
 	if problem != "" {

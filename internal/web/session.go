@@ -33,8 +33,8 @@ func (s *server) cookieName(r *http.Request) string {
 	return localCookie
 }
 
-// cookie returns what a browser keeps of a session: for so long, or until it is closed if life is 0. A negative life
-// has it forgotten. The session's own end is in its text.
+// cookie returns the cookie of a session. The browser keeps it for life, or until it is closed if life is 0. A negative
+// life has it forgotten. The session's own end is in its text.
 func (s *server) cookie(r *http.Request, text string, life time.Duration) *http.Cookie {
 	return &http.Cookie{Name: s.cookieName(r), Value: text, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true,
 		Secure: s.isSecure(r), SameSite: http.SameSiteStrictMode}

@@ -2,7 +2,7 @@
 // a session. It speaks to the API only, in this process, and can do nothing that the API cannot.
 //
 // The API knows no cookies, so no other site can have a browser use it. The page's own way to it, below /web/api/,
-// does, and so takes only what a page of the same origin asks for.
+// does, and so accepts only requests of a page of the same origin.
 package web
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// API is what the page speaks to.
+// API is the API that the page calls.
 type API interface {
 	http.Handler
 	BaseURL(r *http.Request) string // under which clients reach it: http:// or https://, without a slash at the end
@@ -34,7 +34,7 @@ const (
 // pageHeader is a header that the page's own scripts send with each request.
 const pageHeader = "Weir-Page"
 
-// changedBelow are the paths below which the page changes things. What signs in or out has a way of its own.
+// changedBelow are the paths below which the page changes things. Sign-in and sign-out have paths of their own.
 var changedBelow = []string{apiPath + "atlas/v2/", apiPath + "weir/v1/groups/", apiPath + "weir/v1/orgs/"}
 
 // server answers requests for the page.
@@ -74,7 +74,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
-// headers sets what each reply has. What is no file of the page is kept by nobody.
+// headers sets the headers of each reply. Only files of the page may be cached.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -51,7 +51,7 @@ type Backup int
 
 const (
 	Never        Backup = iota // It is not copied: it is meaningful only for the nodes of one bucket.
-	BeforeAll                  // It is copied first: it says how far something has come in what is copied later.
+	BeforeAll                  // It is copied first: it is a cursor into objects that are copied later.
 	WithWAL                    // It is copied next.
 	WithLog                    // It is copied with its log, after the write-ahead log.
 	WithDocument               // It is copied last.

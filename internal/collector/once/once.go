@@ -19,7 +19,7 @@ import (
 	"github.com/weirlog/weir/internal/source"
 )
 
-// Source is what is collected, and what signs in there. Its secret is not hidden.
+// Source is the server that is collected from, and what signs in there. Its secret is not sealed.
 type Source = source.AtlasSettings
 
 // Options say what a round collects and where it goes.
@@ -48,7 +48,7 @@ func Check(a *Source) error {
 	return err
 }
 
-// Run collects once, and returns what became of the lines and the state after it. The state says which logs failed. One
+// Run collects once, and returns the counts of the lines and the state after it. The state says which logs failed. One
 // process at a time uses a state file.
 func Run(ctx context.Context, o Options) (collect.Counts, *collect.State, error) {
 	lock, err := filelock.Acquire(o.StateFile + ".lock")
@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) (collect.Counts, *collect.State, error)
 		Unread: state.Unread - before.Unread, Refused: state.Refused - before.Refused}, state, err
 }
 
-// open returns what asks the source, and what lets go of its connections.
+// open returns the source, and a function that closes its connections.
 func (o *Options) open() (collect.Source, func(), error) {
 	t, err := egress.TLS([]byte(o.From.CA))
 	if err != nil {

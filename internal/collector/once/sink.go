@@ -27,7 +27,7 @@ func (s *sink) Open(t collect.Target) collect.Batch { return &batch{sink: s, tar
 // Reserve implements collect.Sink.
 func (s *sink) Reserve() collect.Hold { return &hold{sink: s} }
 
-// hold is a part of what a sink holds.
+// hold is a part of the memory that a sink holds.
 type hold struct {
 	sink  *sink
 	bytes int64

@@ -1,6 +1,6 @@
-// Package nodetest wires what a node records, sequences and reads with, for tests of what stands on it. Tests of
-// package node start whole nodes; those of wal, tlog, sequence and record wire their own, since they may not import
-// what imports them.
+// Package nodetest wires the parts of a node that record, sequence and read, for tests of packages that use them. Tests
+// of package node start whole nodes; those of wal, tlog, sequence and record wire their own, since they may not import
+// a package that imports them.
 package nodetest
 
 import (
