@@ -375,7 +375,7 @@ func TestTimeWithoutALookIsNoTrouble(t *testing.T) {
 	}
 }
 
-// Each pass sends as many messages as there may be in one. What was accepted is in the state before the next are
+// Each pass sends as many messages as there may be in one. Accepted messages are in the state before the next are
 // chosen.
 func TestMessagesThatWaitGoWithEachPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -396,7 +396,7 @@ func TestMessagesThatWaitGoWithEachPass(t *testing.T) {
 	})
 }
 
-// What ends the alerts of a rule, ends them everywhere: nothing is left of it.
+// The deletion of a rule ends its alerts everywhere, and removes its state.
 func TestDeletedRuleEndsItsAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

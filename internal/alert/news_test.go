@@ -71,8 +71,8 @@ type several map[string]*account.Project
 
 func (s several) Project(_ context.Context, id string) (*account.Project, error) { return s[id], nil }
 
-// What is committed is counted in the next pass. What another node has committed, of which nobody says anything, is
-// counted too, within PollEvery.
+// Committed entries are counted in the next pass. Entries that another node has committed, for which Committed is not
+// called, are counted within PollEvery.
 func TestRulesCountWhatIsCommitted(t *testing.T) {
 	for name, hears := range map[string]bool{"by this node": true, "by another node": false} {
 		t.Run(name, func(t *testing.T) {

@@ -184,7 +184,7 @@ func TestQuestionsAreAuditedOnce(t *testing.T) {
 	check("another caller", "summarizeEvents", 4, w.get(summary+"&read="+read, account.OrgOwner))
 	check("a forged reference", "summarizeEvents", 5, w.get(summary+"&read="+read[1:], owner))
 
-	// What tells how many events there are does not stand for what sends them.
+	// A reference from a reply with counts does not stand for a read of the events.
 	counted := check("a summary", "summarizeEvents", 6, w.get(summary, owner)).Header().Get("Weir-Read")
 	check("a summary of the same again", "summarizeEvents", 6, w.get(summary+"&read="+counted, owner))
 	check("the fields", "listEventFields", 0, w.get(asking(eventsPath+":fields", "q=who:u1", "read="+counted), owner))

@@ -173,7 +173,7 @@ func TestNonceCountsModel(t *testing.T) {
 	})
 }
 
-// Who does not even have a nonce of ours makes no work for the bucket.
+// A caller without a nonce of this node causes no request to the bucket.
 func TestNoiseDoesNotReachTheBucket(t *testing.T) {
 	w := newWorld(t, Options{})
 	counted := &bucketest.Faulty{Bucket: w.bucket, Before: func(_ context.Context, op bucketest.Op, key string) error {

@@ -207,7 +207,7 @@ func TestFailuresAreForgottenWithTime(t *testing.T) {
 	}
 }
 
-// What an address did wrong is forgotten on request, of IPv6 that of its /64, and that of others is not.
+// The failures of an address, or of the /64 of an IPv6 address, are forgotten on request. Those of others are not.
 func TestFailuresAreForgottenOnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{FailuresPerMinute: 2})

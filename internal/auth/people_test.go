@@ -200,7 +200,7 @@ func TestFlowsAreNobodyElses(t *testing.T) {
 	}
 }
 
-// Who fails too often has the provider asked no more.
+// After too many failures of an address, the provider is not asked any more.
 func TestFailuresOfPeopleAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, v := withPeople(t, Options{FailuresPerMinute: 3}, readsProject)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// answer is what both say to a question, in one form, so that it can be compared.
+// answer is an answer of weir or VictoriaLogs in one form, so that two can be compared.
 type answer struct {
 	uids  []string         // of lines, sorted
 	count map[string]int64 // of bars, by their days; of facets by field and place: values of one count have no order

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// credentials is what weir init wrote.
+// credentials are the values that weir init wrote.
 type credentials struct{ org, project, id, secret string }
 
 func readCredentials(file string) (credentials, error) {
@@ -91,7 +91,7 @@ func (c *client) do(req *http.Request, reply any) error {
 
 var errBusy = errors.New("503: the server has too much to do")
 
-// create posts JSON to a collection and returns the id of what was made.
+// create posts JSON to a collection and returns the id of the new resource.
 func (c *client) create(ctx context.Context, path string, body any) (string, error) {
 	data, err := json.Marshal(body)
 	if err != nil {

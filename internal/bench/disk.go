@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// disk is what a log takes, in bytes an event.
+// disk is the disk space of a log, in bytes an event.
 type disk struct {
 	Events    int64   `json:"events"`
 	All       float64 `json:"all"`
@@ -28,7 +28,7 @@ type disk struct {
 	files []string // of the segments
 }
 
-// manifest is what is read of a log's manifest, or (the segments alone) of a history.
+// manifest has the members of a log's manifest that are read, or (the segments alone) of a history.
 type manifest struct {
 	Entries  int64
 	Segments []segment
@@ -41,7 +41,7 @@ type segment struct {
 	Beside                         []struct{ Size int64 }
 }
 
-// weigh finds the audit log of the big workspace in a bucket's folder, and what it takes.
+// weigh finds the audit log of the big workspace in a bucket's folder, and its disk space.
 func weigh(bucket string) (disk, error) {
 	log, err := logOf(bucket, big)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/weirlog/weir/internal/bench/corpus"
 )
 
-// downloaded is how one kind of download went: medians, but for what is allocated, which is a mean.
+// downloaded is the result of one kind of download: medians, but the mean for allocations.
 type downloaded struct {
 	Name      string  `json:"name"`
 	Bytes     int64   `json:"bytes"`
@@ -125,14 +125,14 @@ func (m *downloader) repeated(ctx context.Context, c *client, url string, p *pro
 		}
 		s.cpu = append(s.cpu, milliseconds(p.cpu()-before))
 		s.wall, s.first, s.bytes = append(s.wall, milliseconds(f.wall)), append(s.first, milliseconds(f.first)), f.bytes
-		time.Sleep(m.pause) // so that what a download leaves behind is not counted with the next
+		time.Sleep(m.pause) // so that work after a download is not counted with the next
 	}
 	return s, nil
 }
 
-// allocated returns what the server allocates for a download, in KiB, its event included.
+// allocated returns the memory that the server allocates for a download, in KiB, its event included.
 func (m *downloader) allocated(ctx context.Context, url string) (float64, error) {
-	var counts [3]int64 // what lies between the first two is what asking costs
+	var counts [3]int64 // the first two differ by the cost of asking
 	for i := range counts {
 		if i == 2 {
 			for range m.repeat {

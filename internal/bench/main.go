@@ -1,5 +1,5 @@
-// Command bench measures weir: it fills a server with a reproducible corpus, through the API, and compares what
-// recording and downloading cost with what the machine needs for the same bytes. See docs/performance.md.
+// Command bench measures weir: it fills a server with a reproducible corpus, through the API, and compares the cost of
+// recording and downloading with that of plain work on the same bytes on this machine. See docs/performance.md.
 package main
 
 import (

@@ -19,7 +19,7 @@ type question struct {
 	grows bool    // it is one of those that are asked at each size
 }
 
-// shape is what is wanted of the events.
+// shape is the form of the answer.
 type shape int
 
 const (

@@ -25,7 +25,7 @@ type report struct {
 	Targets   []target     `json:"targets,omitempty"`
 }
 
-// started is how a server starts on what is there.
+// started says how a server starts on the recorded events.
 type started struct {
 	Ready      float64 `json:"readyMilliseconds"` // from exec until /readyz, median
 	RSS        int64   `json:"residentBytesAfterStart"`

@@ -44,7 +44,7 @@ type answered struct {
 
 // measureSearch measures searches and nothing else.
 func (s settings) measureSearch(ctx context.Context, binary string) (*searchReport, error) {
-	r := &searchReport{Settings: s, Machine: thisMachine()} // What there is when a step fails is shown, too.
+	r := &searchReport{Settings: s, Machine: thisMachine()} // It is shown also if a step fails.
 	m, err := s.newSearching(ctx, binary, "search", r)
 	if err != nil {
 		return r, err

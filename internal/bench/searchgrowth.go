@@ -32,7 +32,7 @@ func (m *searching) irregular(ctx context.Context) error {
 	return errors.Join(err, os.RemoveAll(v.dir))
 }
 
-// grown is what questions take at one size.
+// grown is the time of the questions at one size.
 type grown struct {
 	Events int       `json:"events"`
 	Warm   []float64 `json:"warmMilliseconds"` // of the questions that grow

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// onS3 is what one id costs on S3: of several tries the least each, since what else the node asks meanwhile is not the
-// search's, and the median of the time.
+// onS3 is the cost of a search for one id on S3. Of several tries, each number of requests is the least, since the
+// node's other requests do not count; the time is the median.
 type onS3 struct {
 	Delay    float64 `json:"delayMilliseconds"` // added to each request
 	Cold     asked   `json:"cold"`              // of a node that has just started
@@ -108,7 +108,7 @@ func (m *searching) remote(ctx context.Context) error {
 		fmt.Fprintf(os.Stderr, "bench: there is no %s: S3 is left out\n", m.tools.versitygw)
 		return nil
 	}
-	// What waits, such as events that say who searched, would be read by each search.
+	// Each search would also read the events that wait, such as those that say who searched.
 	if err := m.with(ctx, m.bucket, func(s *server, _ *client) error { return s.quiet(ctx) }); err != nil {
 		return err
 	}

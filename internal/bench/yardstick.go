@@ -92,7 +92,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// yardsticks are what the machine can do, measured in the same run.
+// yardsticks are the speeds of the machine, measured in the same run.
 type yardsticks struct {
 	Append   float64 `json:"appendFsyncMilliseconds"`  // 1 KiB to the end of a file, fsync
 	New      float64 `json:"newFileFsyncMilliseconds"` // 1 KiB in a new file, fsync, a name for it, fsync of the folder

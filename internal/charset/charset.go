@@ -1,4 +1,4 @@
-// Package charset tells UTF-8 from what text may be encoded in by mistake.
+// Package charset tells UTF-8 from other encodings that a text may have by mistake.
 package charset
 
 import (

@@ -58,7 +58,7 @@ func TestKeepKeepsTheBytes(t *testing.T) {
 	})
 }
 
-// What has no time of its own becomes the same event when it is sent again, and another's stays another's.
+// A record without a time becomes the same event when it is sent again, and not that of another record.
 func TestFirstRemembersWhenSomethingCame(t *testing.T) {
 	first := NewFirst(10)
 	at := func(minute int, log, identity string) int64 {
@@ -80,7 +80,7 @@ func TestFirstRemembersWhenSomethingCame(t *testing.T) {
 	}
 }
 
-// What is equal within a delivery is told apart, in the same way when the delivery is sent again.
+// Equal records within a delivery are told apart, in the same way when the delivery is sent again.
 func TestEqualEventsOfADeliveryAreToldApart(t *testing.T) {
 	const a, b = `{"class_uid":1,"time":2}`, `{"class_uid":1,"time":3,"metadata":{"uid":"u"}}`
 	made := func() (all []string) {

@@ -92,7 +92,7 @@ func TestParkedEventsAreSentAgainOnCommand(t *testing.T) {
 	})
 }
 
-// What a replay sends again is parked once, if the place still refuses it, and not at all if it does not.
+// An event that a replay sends again is parked once if the place still refuses it, and otherwise not at all.
 func TestAReplayDecidesAnewWhatIsParked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -288,7 +288,7 @@ func TestAPlaceSaysWhenToComeAgain(t *testing.T) {
 	})
 }
 
-// What fails again and again, the place or the bucket, is in the log once an hour.
+// A failure that repeats, of the place or of the bucket, is in the log once an hour.
 func TestLastingFailuresAreLoggedSeldom(t *testing.T) {
 	for name, breaks := range map[string]func(w *world, p *place){
 		"the place": func(_ *world, p *place) {

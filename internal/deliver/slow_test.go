@@ -86,7 +86,7 @@ func TestAPlaceThatBecomesSlowGoesOn(t *testing.T) {
 	}
 }
 
-// What is learned of a place while it hangs does not slow it down once it is back.
+// A place that hung gets its full speed back once it answers again.
 func TestAPlaceThatHungIsSoonFastAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, 1)

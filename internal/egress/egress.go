@@ -1,11 +1,11 @@
-// Package egress makes the connections that a setting of a project's owner causes: to what events are fetched from, and
-// to what they are sent. An owner may not reach through a node what the node alone can reach. So addresses of loopback,
-// of links, of private networks and of the metadata services of clouds are refused, unless the node's operator has
-// opened them.
+// Package egress makes the connections that a setting of a project's owner causes: to servers that events are fetched
+// from, or sent to. An owner must not reach an address through a node that only the node can reach. So addresses of
+// loopback, of links, of private networks and of the metadata services of clouds are refused, unless the node's
+// operator has opened them.
 //
 // The address is checked where the connection is made, after the name was resolved, so that a name which resolves
-// differently the next time gains nothing. Redirects are not followed. TLS is always verified, and what goes to public
-// addresses is always encrypted.
+// differently the next time gains nothing. Redirects are not followed. TLS is always verified, and connections to
+// public addresses are always encrypted.
 package egress
 
 import (
@@ -136,7 +136,7 @@ func connects(network, address string, check func(netip.Addr) error) error {
 	return check(a.Addr())
 }
 
-// Options are what one place that is connected to asks for.
+// Options of a client for one server.
 type Options struct {
 	// CA is certificates of authorities, in PEM, that are trusted in the place of the system's. If empty, those are.
 	CA []byte
@@ -150,7 +150,7 @@ const maxReplyHeader = 64 << 10
 
 // Client returns a client that connects as the policy says. It follows no redirect: their replies are returned as they
 // are. It reads no proxy from the environment, and does not unpack replies, which would hide how long they are. The
-// caller bounds what it reads of a reply. CloseIdleConnections lets go of what the client holds.
+// caller bounds what it reads of a reply. CloseIdleConnections closes the connections that the client holds.
 func (p *Policy) Client(o Options) (*http.Client, error) {
 	t, err := TLS(o.CA)
 	if err != nil {
@@ -179,8 +179,8 @@ func TLS(ca []byte) (*tls.Config, error) {
 	return c, nil
 }
 
-// WithoutURL takes the URL out of an error of an http.Client. What calls others by a URL is often told a secret in it,
-// and errors are shown to more people than secrets are.
+// WithoutURL takes the URL out of an error of an http.Client. A URL often has a secret, and errors are shown to more
+// people than secrets are.
 func WithoutURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {

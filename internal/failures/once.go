@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Once tells which failures are to be logged of what is done again and again, such as every few seconds. A failure is
-// logged when it begins, when it is another one, and when an hour has passed. The zero Once is ready. It may be used
+// Once tells which failures to log of an operation that is repeated, such as every few seconds. A failure is logged
+// when it begins, when its text changes, and when an hour has passed. The zero Once is ready. It may be used
 // concurrently.
 type Once struct {
 	mu   sync.Mutex
-	told map[string]*told // by what failed
+	told map[string]*told // by the name of the operation
 }
 
-// told is what a log has of something.
+// told says what was logged of an operation.
 type told struct {
 	text  string    // of the failure that lasts; empty if none does
 	at    time.Time // when it was last logged
@@ -68,8 +68,8 @@ func (o *Once) Forget(about string) {
 	delete(o.told, about)
 }
 
-// add makes room for something. What was not logged for an hour goes first: it would be again. If that is not enough,
-// all goes.
+// add makes room for an operation. It first forgets those that were not logged for an hour, since they would be logged
+// again anyway. If that is not enough, it forgets all.
 func (o *Once) add(about string, now time.Time) *told {
 	if o.told == nil {
 		o.told = map[string]*told{}

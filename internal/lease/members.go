@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// sighting is what a member remembers of another one.
+// sighting is a member's memory of another one.
 type sighting struct {
 	number   int64 // of its last beat
 	promised time.Duration
 	moved    time.Time // when that beat was first seen
 }
 
-// found is what a listing shows of one member.
+// found has the beats of one member in a listing.
 type found struct {
 	number   int64
 	promised time.Duration

@@ -274,7 +274,7 @@ func TestSlowListenersAreToldWhatTheyMissed(t *testing.T) {
 	}
 }
 
-// What cannot be remembered to be told is told later, once.
+// Events beyond the number that can be remembered are told later, once.
 func TestTooManyEventsThatWaitAreToldWhenSequenced(t *testing.T) {
 	w := newWorld(t, &bucketest.Faulty{Bucket: bucketest.NewMemory()}, Options{Remembered: 7})
 	ctx := context.Background()

@@ -1,10 +1,10 @@
 // Package logfile reads the lines of files that grow and rotate: by renaming, by truncating, by copying and
-// truncating, and with compression of what is old. A position, kept after lines are recorded, leads to the next line
-// whatever became of the file meanwhile. After a crash lines may come once more, and none is left out.
+// truncating, and with compression of old files. A position, kept after lines are recorded, leads to the next line
+// also after the file was renamed, truncated or compressed. After a crash lines may come once more, and none is left
+// out.
 //
-// What it relies on: rotated files lie in the folder of the file, under its name with numbers or dates, and keep the
-// time of their last change; a program writes lines to the old file for no longer than Settle after a new one is
-// there.
+// It relies on this: rotated files lie in the folder of the file, under its name with numbers or dates, and keep the
+// time of their last change; a program writes lines to the old file for no longer than Settle after a new one is there.
 package logfile
 
 import (
@@ -20,7 +20,8 @@ import (
 	"time"
 )
 
-// Lost is the error of Next for lines that are nowhere to be found. The next call goes on with what there is.
+// Lost is the error of Next for lines that are nowhere to be found. The next call goes on with the lines that there
+// are.
 type Lost struct {
 	Name   string
 	Offset int64 // from where on they are missing
@@ -95,7 +96,7 @@ func (f *File) Next(lines, bytes int) (Batch, error) {
 			f.again()
 		}
 		if len(b.Offsets)+len(b.TooLong) > 0 {
-			return b, nil // What keeps it from reading on comes again.
+			return b, nil // The next call meets the error again.
 		}
 		if !errors.Is(err, io.EOF) {
 			return b, err
@@ -272,7 +273,7 @@ func (f *File) openBehind(was fs.FileInfo) error {
 }
 
 // openFirst opens the first of some rotated files, or Name if there is none, from its beginning. If it is not there, it
-// will come. What is opened is what was listed: files may be renamed meanwhile.
+// will come. It opens the file that was listed: files may be renamed meanwhile.
 func (f *File) openFirst(list func() []sibling) error {
 	f.next = list
 	for range 100 {

@@ -15,8 +15,8 @@ type Follower struct {
 	Bytes     int           // of a batch at most, unless a single line has more
 	Pause     time.Duration // between looks at files that have no more
 
-	// Send sends lines. It returns once they are recorded, or an error, which ends Follow. What it gets is sent again
-	// after a crash, so it must be recorded once however often it is sent.
+	// Send sends lines. It returns once they are recorded, or an error, which ends Follow. Lines are sent again after a
+	// crash, so they must be recorded once however often they are sent.
 	Send func(ctx context.Context, b Batch) error
 	// Tell is told what is the matter with a file, once as long as that stays.
 	Tell func(name string, err error)

@@ -15,9 +15,9 @@ import (
 
 // Position is how far a file was read. It tells the file by its content, so also under another name, or compressed.
 type Position struct {
-	Offset int64     `json:"offset"` // of the first byte that is not recorded; in a compressed file, of what it unpacks to
+	Offset int64     `json:"offset"` // of the first byte that is not recorded; in a compressed file, after unpacking
 	Head   mark      `json:"head"`   // of the beginning of the file
-	Tail   mark      `json:"tail"`   // of what stands before the offset
+	Tail   mark      `json:"tail"`   // of the bytes before the offset
 	Since  time.Time `json:"since"`  // Files that did not change since hold nothing that is not recorded.
 }
 

@@ -16,7 +16,7 @@ import (
 type source struct {
 	name       string
 	file       *os.File
-	in         io.Reader // of what the file holds, or unpacks to
+	in         io.Reader // of the content of the file, unpacked
 	packed     bool
 	live       bool   // it is the one that lines are written to, as far as is known
 	buf        []byte // what was read and is not consumed: the beginning of a line, or lines
@@ -157,7 +157,7 @@ func (s *source) line() (line []byte, cut bool, err error) {
 	}
 }
 
-// rest returns what stands behind the last line end, when the file is known to have no more.
+// rest returns the bytes behind the last line end, when the file is known to have no more.
 func (s *source) rest() []byte {
 	line := s.buf
 	s.consume(len(line))

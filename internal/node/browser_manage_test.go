@@ -196,7 +196,7 @@ func TestBrowserManagesAProject(t *testing.T) {
 	b.until(`document.querySelectorAll('.row').length >= 7`)
 }
 
-// Who owns nothing, or has signed in long ago, sees what there is, and is told why nothing can be changed.
+// A person who is no owner, or has signed in long ago, sees the resources, and is told why nothing can be changed.
 func TestBrowserManageIsForOwners(t *testing.T) {
 	b := openTab(t)
 	b.arrive()

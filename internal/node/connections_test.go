@@ -137,7 +137,7 @@ func (c *crowded) checkOpen(t *testing.T, name string, conn net.Conn, want bool)
 	}
 }
 
-// Of connections on which nothing is served the one goes that has been so for the longest time.
+// The connection that has been idle for the longest time is closed.
 func TestTheIdlestConnectionGivesWay(t *testing.T) {
 	c := crowd(t, 3)
 	first, second, third := c.dial(t), c.dial(t), c.dial(t)

@@ -351,7 +351,7 @@ func TestProvidersThatMisbehave(t *testing.T) {
 			unavailable(t, err)
 		})
 	}
-	// What the provider calls a wrong request was one for the caller's sake.
+	// A provider that rejects a request as wrong means the caller's code.
 	for _, code := range []string{"invalid_grant", "invalid_request"} {
 		f := forge(t)
 		f.reply = func(w http.ResponseWriter, _ *http.Request) {
@@ -379,7 +379,7 @@ func TestProvidersThatMisbehave(t *testing.T) {
 	}
 }
 
-// A provider that is down is not asked by each who wants to sign in, and one that was reached once is not asked again.
+// A provider that is down is not asked for each sign-in, and one that was reached once is not asked again.
 func TestMetadataIsReadOnce(t *testing.T) {
 	f := forge(t)
 	issuer := f.metadata["issuer"]
@@ -407,7 +407,7 @@ func TestMetadataIsReadOnce(t *testing.T) {
 	})
 }
 
-// Who gives up does not hold the provider, nor have others fail.
+// A caller that gives up neither blocks the provider nor makes other callers fail.
 func TestGivingUpEndsTheWait(t *testing.T) {
 	f := forge(t)
 	f.reply = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

@@ -27,7 +27,7 @@ import (
 // in.
 const Default = "default"
 
-// Profile is a server, what signs in there, and what is meant there if a command names nothing else.
+// Profile is a server, what signs in there, and the organization, project and workspace of a command that names none.
 type Profile struct {
 	URL          string `json:"url"`
 	CAFile       string `json:"caFile,omitempty"` // absolute path
@@ -48,7 +48,7 @@ func (p Profile) Identity() string {
 	return p.PublicKey
 }
 
-// Config returns what a client of the profile's server is made of.
+// Config returns the configuration of a client for the profile's server.
 func (p Profile) Config() client.Config {
 	return client.Config{URL: p.URL, CAFile: p.CAFile, ClientID: p.ClientID, ClientSecret: p.ClientSecret,
 		PublicKey: p.PublicKey, PrivateKey: p.PrivateKey}
@@ -90,7 +90,7 @@ func Home() (File, error) {
 	return File{filepath.Join(folder, "weir", "profiles.json")}, nil
 }
 
-// content is what the file has.
+// content is the content of the file.
 type content struct {
 	Profiles map[string]Profile `json:"profiles"`
 }

@@ -23,7 +23,7 @@ func (t tree) archive(p platform, base string, files []file) (file, error) {
 }
 
 // tarred returns files as a tar archive in the order of their names, all of them root's, with one time. With folders it
-// has an entry for each folder, before what is in it, and names begin with "./".
+// has an entry for each folder, before its files, and names begin with "./".
 func tarred(files []file, at time.Time, folders bool) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What a list in CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/) consists of, as far as it is written here.
+// The parts of a list in CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/) that are written here.
 type (
 	bom struct {
 		Format       string       `json:"bomFormat"`
@@ -58,8 +58,8 @@ func (p property) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"name": p.Name, "value": p.Value})
 }
 
-// bom returns the list of what a program consists of, as the program itself says: the modules that are linked into it,
-// with the sums that Go checked them by, and Go's own library.
+// bom returns the list of a program's components, from the program's build information: the modules that are linked
+// into it, with the sums that Go checked them by, and Go's own library.
 func (t tree) bom(program []byte) ([]byte, error) {
 	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {
@@ -106,7 +106,7 @@ func settingsOf(info *debug.BuildInfo) (all []property) {
 	return all
 }
 
-// serial makes a UUID (version 8, RFC 9562) of the digest of what the list is about.
+// serial makes a UUID (version 8, RFC 9562) of the digest of the program that the list is about.
 func serial(sum [sha256.Size]byte) string {
 	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
 	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])

@@ -75,7 +75,7 @@ func versionOf(changelog []byte, tags []string, commit string, at time.Time) (st
 	return fmt.Sprintf("%s+%s.%.7s", version, at.Format("20060102150405"), commit), nil
 }
 
-// git returns what git prints, without the line feed at its end.
+// git returns the output of git, without the line feed at its end.
 func (t tree) git(ctx context.Context, arguments ...string) (string, error) {
 	var out bytes.Buffer
 	err := t.run(ctx, &out, nil, "git", arguments...)

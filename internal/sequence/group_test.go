@@ -337,7 +337,7 @@ func TestTidyWithoutRecording(t *testing.T) {
 	})
 }
 
-// What fails each second for hours is in the log once an hour.
+// A failure that repeats each second for hours is in the log once an hour.
 func TestLastingFailuresAreLoggedSeldom(t *testing.T) {
 	for broken, says := range map[string]string{"list wal": "cannot see", "put new plans": "sequencing failed"} {
 		t.Run(broken, func(t *testing.T) {

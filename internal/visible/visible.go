@@ -104,7 +104,7 @@ type Writer struct {
 // NewWriter returns a Writer.
 func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
 
-// Raw returns what is written to: for bytes that are no text.
+// Raw returns the underlying writer, for bytes that are not text.
 func (w *Writer) Raw() io.Writer { return w.to }
 
 // Write implements io.Writer. The beginning of a character is kept until its end comes.

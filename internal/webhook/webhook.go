@@ -26,7 +26,7 @@ const secretPrefix = "whsec_"
 // ErrSecret is returned for a text that is no secret. The error does not show the text.
 var ErrSecret = errors.New(`the secret must be "whsec_" and the base64 of 24 to 64 random bytes`)
 
-// Secret is what a sender and a receiver share. It may be used concurrently.
+// Secret is the secret that a sender and a receiver share. It may be used concurrently.
 type Secret struct{ key []byte }
 
 // NewSecret returns the text of a random secret.

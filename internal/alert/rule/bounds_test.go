@@ -98,7 +98,7 @@ func TestTooManyPointsInTimeAreBounded(t *testing.T) {
 	}
 }
 
-// Of new values the ones that were seen last are remembered, so that one that comes each day is never new.
+// A rule of new values remembers those that were seen last, so that one that comes each day is never new.
 func TestValuesThatAreUsedAreRemembered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long work of one goroutine")

@@ -47,7 +47,7 @@ type session struct {
 	correlation     string
 }
 
-// What is in a corpus that is Sought.
+// The values that only a corpus that is Sought has.
 const (
 	BusyAddress = "198.51.100.7"
 	RareWord    = "zanzibar"

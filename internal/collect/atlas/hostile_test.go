@@ -69,7 +69,7 @@ func TestListsAreBounded(t *testing.T) {
 	}
 }
 
-// What is no item is found out before the next one is held.
+// An item that is not an object is found before the next one is in memory.
 func TestItemsAreReadOneByOne(t *testing.T) {
 	list := strings.Repeat("0,", 4<<20) + "0"
 	s := listing(t, list)
@@ -121,7 +121,7 @@ func isIncomplete(err error) bool { return errors.Is(err, collect.ErrIncomplete)
 func isTooMuch(err error) bool    { return errors.Is(err, collect.ErrTooMuch) }
 func isBounded(err error) bool    { return isIncomplete(err) || isTooMuch(err) }
 
-// Of clusters and hosts, too, a source has no more than a round takes, and only those that can be parts of paths.
+// A source has no more clusters and hosts than a round takes, and only those whose names can be parts of paths.
 func TestListsOfClustersAreBounded(t *testing.T) {
 	items := func(n int, format string) string {
 		var all []string

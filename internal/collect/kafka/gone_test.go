@@ -46,7 +46,8 @@ func (w *world) unreadable() (again func()) {
 	return func() { over = true }
 }
 
-// What a topic had that is gone, whichever way it is chosen, is told of once, and no part of it is behind for ever.
+// The loss of a topic that is gone, however it is chosen, is reported once, and no partition of it stays behind for
+// ever.
 func TestTopicThatIsGoneIsTold(t *testing.T) {
 	for name, choose := range map[string]func(*Settings){
 		"by name":      func(s *Settings) { s.Topics = []string{topic, "other"} },

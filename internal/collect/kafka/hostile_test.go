@@ -150,7 +150,7 @@ func TestBombsAreRefused(t *testing.T) {
 	}
 }
 
-// What unpacks a batch is not made before its memory is accounted for. With the costliest batches that is enough.
+// The decoder of a batch is not made before its memory is accounted for. With the costliest batches that is enough.
 func TestUnpackingIsAccountedFor(t *testing.T) {
 	one := message(0, nil, bytes.Repeat([]byte("x"), 8<<20), 0, nil)
 	var wide, blocks bytes.Buffer
@@ -309,7 +309,7 @@ func TestUnreadMessagesAreKeptWhole(t *testing.T) {
 	}
 }
 
-// What a broker may reply with is accounted for before it is asked.
+// The memory of a broker's reply is accounted for before the request.
 func TestRepliesAreAccountedFor(t *testing.T) {
 	w := newWorld(t, 1)
 	w.produce(numbered(0, 1)...)

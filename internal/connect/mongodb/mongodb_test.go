@@ -71,7 +71,7 @@ func TestEventsConform(t *testing.T) {
 	}
 }
 
-// What cannot be read is an error with a reason that depends on the bytes only.
+// A malformed record is an error with a reason that depends on the bytes only.
 func TestMalformedRecordsAreErrors(t *testing.T) {
 	for _, c := range []struct {
 		format format

@@ -264,7 +264,8 @@ func (c breakingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// What is accepted while the connection breaks before the reply is there once, since the producer repeats it as such.
+// A message that is accepted before the connection breaks is in the topic once, since the producer marks it as a
+// repetition.
 func TestBrokenConnections(t *testing.T) {
 	var b breaker
 	c := cluster(t, kfake.ListenFn(b.Listen))

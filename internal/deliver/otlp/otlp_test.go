@@ -26,7 +26,7 @@ func open(t *testing.T, s *delivertest.Server) *Sink {
 	return delivertest.Open(t, settings, New)
 }
 
-// What is sent is what OpenTelemetry's own decoder reads.
+// OpenTelemetry's own decoder reads the requests.
 func TestARequestIsOTLP(t *testing.T) {
 	s := delivertest.NewServer(t, func(delivertest.Request) delivertest.Answer { return delivertest.Answer{} })
 	sink := open(t, s)

@@ -21,7 +21,7 @@ func open(t *testing.T, s *delivertest.Server) *Sink {
 	return delivertest.Open(t, settings, New)
 }
 
-// What is sent is what the library of Standard Webhooks verifies.
+// The library of Standard Webhooks verifies the requests.
 func TestARequestIsAStandardWebhook(t *testing.T) {
 	s := delivertest.NewServer(t, func(delivertest.Request) delivertest.Answer { return delivertest.Answer{Status: 204} })
 	batch := delivertest.Batch(3, 20)
