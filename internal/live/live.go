@@ -1,6 +1,6 @@
 // Package live tells listeners of each event of some logs soon after it was recorded, whichever node recorded it, and
-// whether or not it is sequenced yet. Nothing waits for a listener: one that is too slow is told how many events it has
-// missed. A caller that must not miss an event reads the entries of a log by their indexes instead.
+// whether or not it is sequenced yet. A slow listener delays nothing: it is told how many events it has missed. A
+// caller that must not miss an event reads the entries of a log by their indexes instead.
 package live
 
 import (

@@ -351,7 +351,7 @@ func TestProvidersThatMisbehave(t *testing.T) {
 			unavailable(t, err)
 		})
 	}
-	// A provider that rejects a request as wrong means the caller's code.
+	// If the provider rejects the request as wrong, the caller is refused.
 	for _, code := range []string{"invalid_grant", "invalid_request"} {
 		f := forge(t)
 		f.reply = func(w http.ResponseWriter, _ *http.Request) {

@@ -15,8 +15,8 @@ const (
 	apiGroups    = "/api/weir/v1/groups/"
 )
 
-// download replies with a ZIP file of two: a log in a range of time, as the API sends it, and its proof. Nothing of
-// either is kept: they pass through. If the second cannot be had, the reply is broken off, as one of the API is.
+// download replies with a ZIP file of two: a log in a range of time, as the API sends it, and its proof. The server
+// keeps neither: they pass through. If the second cannot be had, the reply is broken off, as one of the API is.
 func (s *server) download(w http.ResponseWriter, r *http.Request) {
 	session := s.ofPage(w, r)
 	if session == "" {
