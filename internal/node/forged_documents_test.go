@@ -51,7 +51,7 @@ func writeUnsealed(ctx context.Context, b bucket.Bucket, prefix string, version 
 	return b.PutNew(ctx, key, data)
 }
 
-// forgers are the ways in which somebody who can write the bucket, and has no secret, puts a version of a document
+// forgers are the ways in which an attacker who can write the bucket, and has no secret, puts a version of a document
 // there that has the right digest.
 var forgers = map[string]func(ctx context.Context, b bucket.Bucket, prefix string, version int64, v any) error{
 	"without a seal": writeUnsealed,

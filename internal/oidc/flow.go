@@ -225,7 +225,7 @@ func (p *Person) Has(claim, value string) bool {
 	return false
 }
 
-// text returns a claim that is a text; empty if it is none.
+// text returns a claim that is a text; empty if it is not a text.
 func (p *Person) text(claim string) string {
 	var text string
 	if json.Unmarshal(p.claims[claim], &text) != nil {

@@ -143,7 +143,8 @@ func (f File) read() ([]byte, error) {
 	return data, err
 }
 
-// Put adds a profile, or replaces the one of that name. Of two calls at the same time one may be lost.
+// Put adds a profile, or replaces the one of that name. If two calls run at the same time, the change of one may be
+// lost.
 func (f File) Put(name string, p Profile) error {
 	if err := errors.Join(CheckName(name), p.check()); err != nil {
 		return err

@@ -70,7 +70,7 @@ func weekday(text string) int {
 	return -1
 }
 
-// minutes reads a time of day up to 24:00. It returns -1 if the text is none.
+// minutes reads a time of day up to 24:00. It returns -1 if the text is not a time.
 func minutes(text string) int {
 	if text == "24:00" {
 		return 24 * 60

@@ -172,7 +172,7 @@ func (r *reader) records(b *kmsg.RecordBatch, in []byte) error {
 	return nil
 }
 
-// record reads a message. Of its headers no more is read than is shown.
+// record reads a message. It reads only the headers that are shown.
 func (r *reader) record(b *kmsg.RecordBatch, raw []byte) (m collect.Message, ok bool) {
 	in := kbin.Reader{Src: raw}
 	in.Int8()

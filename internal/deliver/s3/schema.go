@@ -156,7 +156,7 @@ func (s *schema) row(e *deliver.Event) parquet.Row {
 	return s.made
 }
 
-// members puts the members of an object into the columns below a group. Of members with one name the last one counts.
+// members puts the members of an object into the columns below a group. If members share a name, the last one counts.
 func (s *schema) members(n *node, object []byte, repetition, definition int) {
 	values := make([][]byte, len(n.children))
 	_ = connect.Members(object, func(name string, value []byte) error { // a line is JSON, and was checked to be an object
