@@ -11,7 +11,7 @@ import (
 	"github.com/weirlog/weir/internal/source"
 )
 
-// What owners make has bounds, and one more is refused in words.
+// The number of things that owners may create is bounded, and the refusal of one more says so.
 func TestWhatIsFullIsRefused(t *testing.T) {
 	w := newWorld(t, Options{})
 	ctx := t.Context()

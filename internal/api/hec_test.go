@@ -56,7 +56,8 @@ func TestSplunkTwinsAreKept(t *testing.T) {
 	}
 }
 
-// Senders say in the query what holds for all events. It is recorded, and what is not of the protocol is refused.
+// Senders say in the query what holds for all events. It is recorded, and a body that is not of the protocol is
+// refused.
 func TestSplunkQueryHoldsForAllEvents(t *testing.T) {
 	w := newWorld(t, Options{})
 	const query = "?auto_extract_timestamp=true&channel=" + channel +

@@ -40,7 +40,7 @@ func leaves(v any, path string, set func(any), f func(path, text string, set fun
 	}
 }
 
-// What is stored of a body has a bound, attribute by attribute, and the refusal repeats little of it.
+// Each attribute that is stored has a bound, and the refusal repeats little of it.
 func TestLongTextsAreRefused(t *testing.T) {
 	bodies := otherBodies
 	for op, body := range goodBodies {
@@ -62,7 +62,7 @@ func TestLongTextsAreRefused(t *testing.T) {
 		if err := json.Unmarshal([]byte(b.body), &first); err != nil {
 			t.Fatalf("%s: %v", b.path, err)
 		}
-		// The body is good but for what is long. Some name what is not there.
+		// The body is valid but for the long attribute. Some name what is not there.
 		w := newWorld(t, Options{})
 		w.own(post, notifiersPath, `{"name":"filled","type":"WEBHOOK","url":"https://example.org/hook"}`, 201)
 		rec := w.as(role, post, home.fill(b.path), b.body)

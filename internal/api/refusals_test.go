@@ -20,7 +20,7 @@ import (
 	"github.com/weirlog/weir/internal/event"
 )
 
-// counts is what a test's log has: the number of refusals that each of its events stands for.
+// counts has the number of refusals that each event in a test's log stands for.
 type counts struct {
 	mu  sync.Mutex
 	all []int

@@ -189,7 +189,7 @@ func TestNoiseDoesNotReachTheBucket(t *testing.T) {
 	refused(t, on(a, "GET", "/a?b=c", "Bearer "+strings.Repeat("a", 1000)), false)
 }
 
-// A client that has the right password and a nonce that is none, or not one of this bucket's, may try again without
+// A client that has the right password, and a nonce that is malformed or of another bucket, may try again without
 // asking its user, and has not failed. One that has the wrong password is told nothing of nonces.
 func TestMadeUpNonceIsStaleIfTheDigestIsRight(t *testing.T) {
 	good := newWorld(t, Options{}).digests.nonce(time.Now())
@@ -223,7 +223,7 @@ func TestMadeUpNonceIsStaleIfTheDigestIsRight(t *testing.T) {
 	}
 }
 
-// What cannot be read is neither success nor failure.
+// A request that cannot be checked, because the bucket cannot be read, is neither success nor failure.
 func TestUnreadableCredential(t *testing.T) {
 	w := newWorld(t, Options{FailuresPerMinute: 1})
 	broken := errors.New("broken")
@@ -239,8 +239,8 @@ func TestUnreadableCredential(t *testing.T) {
 	}
 }
 
-// What docs/access.md says of repetition: the node that took a request refuses it, each other one takes it once more,
-// within a minute of the challenge.
+// Requests may be repeated as docs/access.md says: the node that took one refuses it, and each other node takes it once
+// more, within a minute of the challenge.
 func TestReplayAtAnotherNode(t *testing.T) {
 	for _, tt := range []struct {
 		after time.Duration

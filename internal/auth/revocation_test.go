@@ -116,7 +116,7 @@ func TestRevokingAllTokens(t *testing.T) {
 	})
 }
 
-// What need not be revoked writes nothing.
+// A revocation that is not needed writes nothing.
 func TestRevocationsThatCostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, w := t.Context(), newWorld(t, Options{})
@@ -148,7 +148,7 @@ func TestRevocationsThatCostNothing(t *testing.T) {
 	})
 }
 
-// What one credential has revoked is not read when another is used.
+// The revocations of one credential are not read when another is used.
 func TestRevocationsOfOthersAreNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, w := t.Context(), newWorld(t, Options{})

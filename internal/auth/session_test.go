@@ -99,7 +99,7 @@ func TestSessionsEndInTime(t *testing.T) {
 	})
 }
 
-// What is kept of a session's text is worth nothing after it was signed out, at any node, also if it was renewed.
+// A kept text of a session is not accepted after the sign-out, at any node, also if it was renewed.
 func TestSignedOutSessionsStayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Of all rounds that share a disk, one at a time holds more than what a window of any length may have.
+// One at a time of the rounds that share a disk holds more than windowBytes or windowLines.
 func TestOneLargeWindowAtATime(t *testing.T) {
 	turns := make(chan struct{}, 1)
 	line := append(make([]byte, 1<<20-1), '\n')

@@ -63,7 +63,7 @@ func (n *node) requests(t *testing.T) map[string]int {
 	return counts
 }
 
-// aHandful is what a download may cost beyond one request for each segment.
+// aHandful is the number of requests that a download may need beyond one for each segment.
 const aHandful = 8
 
 // nodesOnS3 makes a bucket in a store that speaks S3, and returns what starts a node on it.

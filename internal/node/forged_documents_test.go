@@ -202,8 +202,8 @@ func TestForgedDocumentsAreNeverUsed(t *testing.T) {
 	}
 }
 
-// TestForgedIntentsAreNeverReported: see TestForgedDocumentsAreNeverUsed. What nodes announced is reported all the
-// same.
+// TestForgedIntentsAreNeverReported: see TestForgedDocumentsAreNeverUsed. Changes that nodes announced are reported all
+// the same.
 func TestForgedIntentsAreNeverReported(t *testing.T) {
 	memory, n := filledNode(t)
 	ctx, org := t.Context(), onlyOrganization(t, n)

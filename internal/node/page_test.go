@@ -128,8 +128,8 @@ func TestWrongSignInsLeaveNoCookie(t *testing.T) {
 	}
 }
 
-// What a browser does for another site, or for a page of another port of this host, never gets to the API, whatever
-// cookie it sends along.
+// A request of a browser for another site, or for a page of another port of this host, never gets to the API, whatever
+// cookie it has.
 func TestOtherSitesGetNothing(t *testing.T) {
 	r, b := browse(t, unchanged)
 	form := url.Values{"client_id": {r.creds.clientID}, "client_secret": {r.creds.clientSecret}}.Encode()

@@ -17,7 +17,7 @@ import (
 	"github.com/weirlog/weir/internal/proof"
 )
 
-// state is what a bucket has before a node starts on it.
+// state is the state of a bucket before a node starts on it.
 type state string
 
 const (
@@ -27,7 +27,7 @@ const (
 	noSettings state = "signed logs without settings"
 )
 
-// given is what a node has of a secret.
+// given says which secret a node has: none, another bucket's, or this bucket's.
 type given string
 
 const (

@@ -33,7 +33,7 @@ type place struct {
 	tried    map[string]uint32  // how often a batch was sent, by its first and last event
 }
 
-// handed is what is known, from outside, of what was sent of a log.
+// handed has the facts, known from outside, about the events of a log that were sent.
 type handed struct {
 	log      *simulatedLog
 	next     int64 // Each entry before it was accepted, refused, said to be missed, or is not to be sent.

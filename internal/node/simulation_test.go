@@ -67,7 +67,7 @@ type cluster struct {
 	healthy bool // Nothing is made to fail any more.
 }
 
-// simulatedLog is a log, and what is known of it from outside.
+// simulatedLog is a log, and the facts about it that are known from outside.
 type simulatedLog struct {
 	id      string
 	shard   int

@@ -49,7 +49,7 @@ func (n *Notifier) Check(secret string) []rule.Problem {
 	return k
 }
 
-// notURL tells whether a character is none that a URL has. So the mask of an address is none.
+// notURL tells whether a character cannot be in a URL. The mask of an address has such characters.
 func notURL(r rune) bool { return r <= ' ' || r > '~' }
 
 func (n *Notifier) checkHTTP(k *checks, secret string) {

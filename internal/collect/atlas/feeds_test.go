@@ -362,7 +362,7 @@ func TestServerThatRepeatsItselfIsLeft(t *testing.T) {
 	}
 }
 
-// A reply that does not have what was asked for is none, and is not taken for an empty one.
+// A reply without the requested members is an error, and not taken for an empty one.
 func TestPageWithoutResultsIsNotEmpty(t *testing.T) {
 	for kind, bodies := range map[Kind][]string{
 		ProjectEvents:  {`{}`, `{"results":null}`, `{"results":{}}`, `[]`, ``, `{"results":[]`, `{"error":503}`},

@@ -232,7 +232,7 @@ func TestEachMessageIsCollectedOnce(t *testing.T) {
 func play(t *testing.T, rnd *rand.Rand) {
 	w := newWorld(t, 2)
 	model := map[string]*said{}
-	w.collect() // What is deleted before a source is there is nothing that it lost.
+	w.collect() // Messages that are deleted before the source exists are not lost.
 	for range 25 {
 		for range rnd.IntN(8) {
 			text := fmt.Sprintf("m%d", len(model))

@@ -188,7 +188,7 @@ func TestUnpackingIsAccountedFor(t *testing.T) {
 	}
 }
 
-// What claims to be more than it is costs no memory, and is not taken for messages.
+// A batch that claims more than it has costs no memory, and is not taken for messages.
 func TestClaimsOfBatches(t *testing.T) {
 	one := message(0, nil, []byte("x"), 0, nil)
 	for name, raw := range map[string][]byte{

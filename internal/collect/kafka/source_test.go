@@ -46,7 +46,7 @@ func (w *world) texts() string {
 	return strings.Join(all, " ")
 }
 
-// What the cluster is told is how far events are durable, and a source without a state begins there.
+// The group's commit is how far events are durable, and a source without a state begins there.
 func TestGroupIsToldHowFarItIs(t *testing.T) {
 	w := newWorld(t, 1)
 	w.settings.Group = "weir"

@@ -62,7 +62,7 @@ func readAtlas(body []byte) (e atlasEvent, err error) {
 	}
 	payload := map[string]*string{"processorName": &e.Processor, "instanceName": &e.Workspace, "clusterName": &e.Cluster,
 		"orgId": &e.Organization, "username": &e.User, "userId": &e.UserID, "remoteAddress": &e.address}
-	_ = connect.Members([]byte(e.payload), func(name string, value []byte) error { // It stays a text if it is not an object.
+	_ = connect.Members([]byte(e.payload), func(name string, value []byte) error { // If it is no object, it stays a text.
 		if to := payload[name]; to != nil {
 			*to, _ = connect.Text(value)
 		}
