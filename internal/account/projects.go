@@ -223,8 +223,8 @@ func (s *Directory) AllOrganizations(ctx context.Context) iter.Seq2[*Organizatio
 	return s.orgs.All(ctx)
 }
 
-// AllLogs yields the ids of all logs of projects, as Logs does, and then those of organizations. An error leaves out the
-// logs of what it concerns, as for AllProjects.
+// AllLogs yields the ids of all logs of projects, as Logs does, and then those of organizations. An error stands for
+// logs that cannot be listed, as for AllProjects.
 func (s *Directory) AllLogs(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for p, err := range s.AllProjects(ctx) {

@@ -178,8 +178,8 @@ func Of(key string) (k Kind, ok bool) {
 	return Kind{}, false
 }
 
-// Prefix returns what the keys of a kind begin with, where the first variable parts of its pattern are these: as much as
-// they determine, so a whole key if there is one for each. It panics if the table does not have the kind.
+// Prefix returns the beginning of the keys of a kind, with these values for the first variable parts of its pattern. If
+// they determine the whole key, it is that. It panics if the table does not have the kind.
 func (n Name) Prefix(parts ...string) string {
 	rest := Kinds[slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == n })].Pattern
 	prefix := ""
